@@ -1,0 +1,1 @@
+"""SEKE: annotate faces with a vision LLM, fine-tune on the result, benchmark, report."""

@@ -1,0 +1,1 @@
+"""Everything that implements `seke.vlm.VLM`."""

@@ -1,0 +1,1 @@
+"""FEAB: ask a vision LLM about every test face, read its answers, score them."""

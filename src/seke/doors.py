@@ -1,0 +1,117 @@
+"""What the five doors share: Hydra, the one error line, the name of a sweep's cell. Only doors know Hydra.
+
+    @door
+    def prepare(cfg: DictConfig) -> None: ...
+
+A user's mistake ends with exit code 2 and one line on stderr; `HYDRA_FULL_ERROR=1` shows the traceback instead.
+"""
+
+import functools
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seke import runs
+from seke.errors import UserError
+
+INTERRUPTED = 130
+WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
+
+
+def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+    """Turn `main(cfg)` into a command-line program on conf/<name of main>.yaml."""
+
+    @functools.wraps(main)
+    def job(cfg: DictConfig) -> None:
+        try:
+            OmegaConf.resolve(cfg)
+            OmegaConf.update(cfg, "name", _cell_name(cfg))
+            main(cfg)
+        except Exception as error:
+            mistake = _users_mistake(error)
+            if mistake is None or WANTS_TRACEBACK:
+                raise
+            _give_up(mistake)
+
+    conf = Path(inspect.getfile(main)).resolve().parent / "conf"
+    app = hydra.main(version_base="1.3", config_path=str(conf), config_name=main.__name__)(job)
+
+    @functools.wraps(main)
+    def program() -> None:
+        # Hydra would print several lines and exit with 1; asked for full errors, it lets them through to us.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            app()
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from here", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+        except (HydraException, OmegaConfBaseException) as error:
+            if WANTS_TRACEBACK:
+                raise
+            _give_up(_command_line_mistake(error))
+
+    return program
+
+
+def open_run(cfg: DictConfig, door_name: str, inputs: dict[str, Path]) -> runs.Run:
+    """Claim outputs/<door>/<name>/ for this resolved configuration and these input files."""
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    path = Path(cfg.paths.outputs) / door_name / str(cfg.name)
+    return runs.claim(path, {str(key): value for key, value in config.items()}, inputs, bool(cfg.overwrite))
+
+
+def build(node: Any, **extra: Any) -> Any:
+    """Instantiate a config node into plain Python objects."""
+    return hydra.utils.instantiate(node, _convert_="all", **extra)
+
+
+def _users_mistake(error: BaseException) -> str | None:
+    """Return the line of the UserError at the root of `error`, if it is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        cause = cause.__cause__
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _command_line_mistake(error)
+    return None
+
+
+def _command_line_mistake(error: Exception) -> str:
+    """Put Hydra's message on one line, led by the argument and value that it is about."""
+    text = re.sub(r"\s*Config search path:.*", "", str(error), flags=re.DOTALL)
+    text = re.sub(r"\s*full_key:.*", "", text, flags=re.DOTALL)
+    text = "; ".join(line.strip() for line in text.splitlines() if line.strip()).replace(":; ", ": ")
+    argument = next((word for word in sys.argv[1:] if _is_about(word, text)), "command line")
+    return f"{argument}: {text}; see --help"
+
+
+def _is_about(word: str, text: str) -> bool:
+    key, _, value = word.lstrip("+~").partition("=")
+    return bool(value) and (f"'{key}'" in text or f"{key}/{value}" in text or word in text)
+
+
+def _give_up(line: str) -> None:
+    print("error: " + " ".join(line.split()), file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _cell_name(cfg: DictConfig) -> str:
+    """Return `name`, in a multirun extended by the cell's own overrides, so that cells never share a directory."""
+    name = str(cfg.name)
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return name
+    own = HydraConfig.get().job.override_dirname
+    return name + re.sub(r"[^A-Za-z0-9_.=,+-]", "_", f"-{own}") if own else name

@@ -1,0 +1,12 @@
+"""The one kind of error that is the user's to mend."""
+
+
+class UserError(ValueError):
+    """A mistake in a setting or a file; ends the program with exit code 2 and this one line.
+
+    >>> print(UserError("generator.max_samples", 1, "two draws are the least", "set 2 or more"))
+    generator.max_samples=1: two draws are the least; set 2 or more
+    """
+
+    def __init__(self, argument: str, value: object, problem: str, remedy: str) -> None:
+        super().__init__(f"{argument}={value}: {problem}; {remedy}")

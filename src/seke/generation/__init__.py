@@ -1,0 +1,1 @@
+"""ImageRecord -> InstructionRecord: uncertainty, stopping, sampling (Algorithm 1), summary, checks."""

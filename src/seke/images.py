@@ -1,0 +1,62 @@
+"""The only way an image file enters: inside its root, whole, of sane size, upright.
+
+Licensed face sets come with hostile paths, half-copied files and EXIF rotations; all of them end here with an
+`ImageError` that callers turn into a rejection.
+"""
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PIXELS = 50_000_000
+"""Larger images are refused as decompression bombs: no face crop comes near."""
+
+
+class ImageError(ValueError):
+    """An image that is missing, outside its root, truncated, too large or no image at all: rejected, counted."""
+
+
+def resolve(root: Path, image: str) -> Path:
+    """Return the file of a record's `image` below `root`.
+
+    Raises:
+        ImageError: if it is missing or if the path, links followed, leaves the root.
+    """
+    path = (root / image).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ImageError(f"{image}: leads out of the image root {root}")
+    if not path.is_file():
+        raise ImageError(f"{image}: no such file below {root}")
+    return path
+
+
+def decode(data: bytes, name: str = "image") -> "Image":
+    """Return the picture in `data` as RGB, fully decoded, EXIF orientation applied.
+
+    Raises:
+        ImageError: if the bytes are no picture, are cut short, or exceed `MAX_PIXELS`.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise ImageError(f"{name}: {picture.width} x {picture.height} pixels is too large")
+                picture.load()
+                return ImageOps.exif_transpose(picture).convert("RGB")
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on hostile input
+        raise ImageError(f"{name}: not a whole, readable image ({type(error).__name__}: {error})") from error
+
+
+def sha256(data: bytes) -> str:
+    """Return the hex digest that identifies an image by its content."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,1 @@
+"""Hugging Face models and processors made ready for supervised fine-tuning."""

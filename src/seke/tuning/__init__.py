@@ -1,0 +1,1 @@
+"""Instruction data -> fine-tuned checkpoint: data, LightningModule, strategies, export."""

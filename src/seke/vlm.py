@@ -1,0 +1,120 @@
+"""The one seam to any vision LLM: Request -> Reply.
+
+The annotator, the model under test, GPT-4o, the judge and the simulated annotator are all the same `VLM`. A backend
+gets an iterable of requests and yields `(index, reply)` as they finish; concurrency is its own business.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+Status = Literal["ok", "refusal", "filtered", "truncated", "invalid"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image part: the file and the sha256 of its bytes, which stands for it in keys and logs."""
+
+    path: Path
+    sha256: str
+
+    def read(self) -> bytes:
+        """Return the file's bytes."""
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message; its parts keep their order, text and images mixed."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[str | Image, ...]
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined by a newline."""
+        return "\n".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The image parts."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call: `n` answers to the same messages."""
+
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema that each answer must satisfy; None for free text."""
+    temperature: float = 1.0
+    n: int = 1
+    """How many answers (choices) are wanted; the prompt and its image are billed once."""
+    max_tokens: int = 512
+    seed: int = 0
+    """Sampling seed of the run; servers honour it as best they can."""
+    draw: int = 0
+    """Number of the first answer among all draws of this prompt: the same prompt is asked again on purpose."""
+
+    @property
+    def text(self) -> str:
+        """All text as sent, messages joined by a newline."""
+        return "\n".join(message.text for message in self.messages)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All image parts as sent."""
+        return tuple(image for message in self.messages for image in message.images)
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of everything that is sent, images by their content; the backend adds its model's name."""
+        parts = [
+            [message.role, [part if isinstance(part, str) else {"image": part.sha256} for part in message.parts]]
+            for message in self.messages
+        ]
+        sent = [parts, self.schema, self.temperature, self.n, self.max_tokens, self.seed, self.draw]
+        return hashlib.sha256(json.dumps(sent, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class Usage(NamedTuple):
+    """Billed tokens of one reply."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One answer. Anything but `ok` is an outcome of its own, never an empty answer."""
+
+    text: str
+    status: Status = "ok"
+    logprobs: tuple[tuple[str, float], ...] | None = None
+    """(token, log probability) pairs where the server gives them."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The answers to one request and what they cost."""
+
+    choices: tuple[Choice, ...]
+    model: str
+    """The exact model that answered."""
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    """US dollars; None where no price is known."""
+
+
+@runtime_checkable
+class VLM(Protocol):
+    """Anything that answers requests."""
+
+    def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+        """Yield (index of the request, its reply) in any order, each request exactly once."""
+        ...

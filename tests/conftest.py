@@ -1,0 +1,39 @@
+"""Fixtures that every room's tests share: tiny records, a picture, and a door as a subprocess."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Examples are drawn from a fixed seed and without a deadline: machines stall, and a test must not depend on that.
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_and_offline() -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false")
+    os.environ.pop("OPENAI_API_KEY", None)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def door() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return `run("prepare", "name=x", ...)`, which runs a door as a user does and hands back its exit and output."""
+
+    def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / f"{name}.py"), *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+        )
+
+    return run
