@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -35,6 +36,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def job(cfg: DictConfig) -> None:
         try:
+            _check_types(cfg)
             OmegaConf.resolve(cfg)
             OmegaConf.update(cfg, "name", _cell_name(cfg))
             main(cfg)
@@ -77,6 +79,25 @@ def build(node: Any, **extra: Any) -> Any:
     return hydra.utils.instantiate(node, _convert_="all", **extra)
 
 
+def _check_types(cfg: DictConfig) -> None:
+    """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause."""
+    hydra_config = HydraConfig.get()
+    chosen = [
+        f"{group}={name}" for group, name in hydra_config.runtime.choices.items() if not group.startswith("hydra/")
+    ]
+    loader = GlobalHydra.instance().config_loader()
+    defaults = loader.load_configuration(hydra_config.job.config_name, [*chosen], RunMode.RUN)
+    for override in hydra_config.overrides.task:
+        key = override.partition("=")[0].lstrip("+~")
+        try:
+            before, now = OmegaConf.select(defaults, key), OmegaConf.select(cfg, key)
+        except OmegaConfBaseException:
+            continue  # a group's choice, or a value that is interpolated and resolved later
+        for kind, noun in ((bool, "true or false"), (int | float, "a number")):
+            if isinstance(before, kind) and now is not None and not isinstance(now, kind):
+                raise UserError(key, now, f"not {noun}", f"its default is {before}")
+
+
 def _users_mistake(error: BaseException) -> str | None:
     """Return the line of the UserError at the root of `error`, if it is one."""
     cause: BaseException | None = error
@@ -94,7 +115,8 @@ def _command_line_mistake(error: Exception) -> str:
     text = re.sub(r"\s*Config search path:.*", "", str(error), flags=re.DOTALL)
     text = re.sub(r"\s*full_key:.*", "", text, flags=re.DOTALL)
     text = "; ".join(line.strip() for line in text.splitlines() if line.strip()).replace(":; ", ": ")
-    argument = next((word for word in sys.argv[1:] if _is_about(word, text)), "command line")
+    unparsed: str | None = getattr(error, "override", None)
+    argument = unparsed or next((word for word in sys.argv[1:] if _is_about(word, text)), "command line")
     return f"{argument}: {text}; see --help"
 
 

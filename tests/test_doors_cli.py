@@ -1,0 +1,105 @@
+"""What every door does with a mistake, shown on the smallest door there is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOOR = """
+from omegaconf import DictConfig
+from seke.doors import build, door, open_run
+from seke.errors import UserError
+
+@door
+def knock(cfg: DictConfig) -> None:
+    if cfg.size < 1:
+        raise UserError("size", cfg.size, "too small", "set 1 or more")
+    if cfg.size > 10:
+        raise RuntimeError("a bug")
+    run = open_run(cfg, "knock", {})
+    print(run.path.name, "finished" if run.finished else "new", build(cfg.thing))
+    run.finish()
+
+if __name__ == "__main__":
+    knock()
+"""
+CONFIG = """
+defaults: [door, thing: text, _self_, {override hydra/job_logging: disabled}, {override hydra/hydra_logging: disabled}]
+size: 1
+"""
+
+
+@pytest.fixture
+def knock(tmp_path: Path):
+    conf = tmp_path / "conf"
+    (conf / "thing").mkdir(parents=True)
+    (tmp_path / "knock.py").write_text(DOOR)
+    (conf / "knock.yaml").write_text(CONFIG)
+    (conf / "door.yaml").write_text((ROOT / "conf" / "door.yaml").read_text())
+    (conf / "thing" / "text.yaml").write_text("_target_: builtins.str\nobject: hello\n")
+    (conf / "thing" / "broken.yaml").write_text("_target_: seke.prompts.Prompts\n")
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "knock.py", *arguments]
+        full = {**os.environ, **environment}
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=full)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["size=0"], "error: size=0: too small; set 1 or more"),
+        (["sise=3"], "error: sise=3: Could not override 'sise'"),
+        (["thing=nope"], "error: thing=nope: In 'knock': Could not find 'thing/nope'; Available options in 'thing':"),
+        (["thing.colour=red"], "error: thing.colour=red: Could not override 'thing.colour'"),
+        (["size="], "error: size=: not a number; its default is 1"),
+        (["overwrite=maybe"], "error: overwrite=maybe: not true or false; its default is False"),
+        (["size=[1"], "error: size=[1: "),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(knock, arguments: list[str], line: str) -> None:
+    done = knock(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_hydra_names_the_valid_choices(knock) -> None:
+    assert "broken; text" in knock("thing=nope").stderr
+
+
+def test_the_traceback_is_there_for_those_who_ask(knock) -> None:
+    done = knock("size=0", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "UserError" in done.stderr
+
+
+def test_a_bug_is_no_mistake_of_the_users(knock) -> None:
+    done = knock("size=11")
+    assert done.returncode == 1
+    assert "RuntimeError: a bug" in done.stderr
+
+
+def test_the_same_command_again_resumes_and_another_is_refused(knock) -> None:
+    assert knock().stdout == "demo new hello\n"
+    assert knock().stdout == "demo finished hello\n"
+    done = knock("size=2")
+    assert done.returncode == 2
+    assert "holds a run with size=1 (now 2); choose another name= or say overwrite=true" in done.stderr
+    assert knock("size=2", "overwrite=true").stdout == "demo new hello\n"
+
+
+def test_cells_of_a_sweep_have_directories_of_their_own(knock, tmp_path: Path) -> None:
+    done = knock("-m", "size=1,2,3", "name=grid")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["grid-size=1", "grid-size=2", "grid-size=3"]
+    assert sorted(path.name for path in (tmp_path / "outputs" / "knock").iterdir()) == [
+        "grid-size=1", "grid-size=2", "grid-size=3",
+    ]  # fmt: skip
