@@ -19,7 +19,17 @@ import yaml
 from seke.errors import UserError
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
-VOLATILE = ("overwrite", "paths", "ckpt", "dry_run", "budget", "backend.concurrency", "logger", "engine")
+VOLATILE = (
+    "overwrite",
+    "paths",
+    "ckpt",
+    "dry_run",
+    "budget",
+    "backend.concurrency",
+    "source.workers",
+    "logger",
+    "engine",
+)
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 
 

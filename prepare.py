@@ -1,0 +1,29 @@
+"""Dataset on disk -> outputs/prepare/<name>/{train,validation,test,rejected}.jsonl and statistics.md.
+
+python prepare.py                                          # synthetic faces: nothing to download
+python prepare.py source=folder source.root=/pictures name=mine
+"""
+
+from omegaconf import DictConfig
+
+from seke.doors import build, door, open_run
+
+
+@door
+def prepare(cfg: DictConfig) -> None:
+    """Read one source, split it by subject and write its records."""
+    from seke.sources.prepared import checked_limit, write
+
+    # Every mistake in a setting is found before the run's directory is claimed.
+    source, limit = build(cfg.source), checked_limit(cfg.limit)
+    run = open_run(cfg, "prepare", dict(source.inputs))
+    if run.finished:
+        print(f"{run.path} is finished already; overwrite=true makes it anew")
+        return
+    counts = write(source, run.path, limit, cfg.seed)
+    run.finish(image_root=source.image_root(run.path), counts=counts)
+    print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+
+
+if __name__ == "__main__":
+    prepare()
