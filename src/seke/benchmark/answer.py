@@ -1,0 +1,48 @@
+"""What a model answered, before anybody read labels from it: a row of answers.jsonl, or of a file made elsewhere."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+from seke.errors import UserError
+from seke.records import Labels, Origins, read_jsonl
+
+Status = Literal["ok", "refusal", "filtered", "truncated", "invalid", "unanswered"]
+
+
+class Answer(BaseModel):
+    """One answer. Rows of predictions.jsonl and instructions.jsonl are answers too: further fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, populate_by_name=True)
+
+    id: str = Field(min_length=1)
+    text: str = ""
+    """What the model said; the judge reads the labels from it."""
+    status: Status = "ok"
+    labels: Labels = Labels()
+    """Taken as they stand where there is no text to read."""
+    origin: Origins | None = None
+    """Where each label came from: only rows of instructions.jsonl have it."""
+    model: str | None = Field(default=None, validation_alias=AliasChoices("model", "annotator"))
+    """The exact model that answered; instructions.jsonl calls it the annotator."""
+    detail: str = ""
+    """Why there is no answer, where there is none."""
+
+
+def read_answers(path: Path, known: set[str]) -> dict[str, Answer]:
+    """Return the answers of a JSON Lines file by id.
+
+    Raises:
+        UserError: at a broken row, an id answered twice, or an id that is not among the records.
+    """
+    answers: dict[str, Answer] = {}
+    for answer in read_jsonl(path, Answer):
+        if answer.id in answers:
+            raise UserError("predictions", path, f"id {answer.id!r} is answered twice", "keep one row per id")
+        if answer.id not in known:
+            raise UserError(
+                "predictions", path, f"id {answer.id!r} is not among the records", "give the records= it was made from"
+            )
+        answers[answer.id] = answer
+    return answers

@@ -1,0 +1,167 @@
+"""The benchmark's tables: a run's row under the paper's Table 2, and every metric with its interval."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from seke.affect import TABLE2_AUS
+from seke.records import ImageRecord
+
+PAPER: Final = Path(__file__).parent / "paper"
+"""The paper's Tables 1 to 4, numbers verbatim."""
+LOWER_IS_BETTER: Final = ("Valence", "Arousal")
+ABSENT: Final = "–"
+
+TABLE2_COLUMNS: Final = ("EXP", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence", "Arousal")
+
+
+class Line(NamedTuple):
+    """One metric as people read it."""
+
+    task: str
+    metric: str
+    value: float | None
+    interval: tuple[float, float] | None
+    n: int
+    """Images whose truth for this task (for an AU's F1: for any AU) is known."""
+    unanswered: int
+
+
+def paper(file: str) -> list[dict[str, str]]:
+    """Return the rows of one of the paper's tables, e.g. "table2.csv", cells as the paper prints them."""
+    with (PAPER / file).open(encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def table2_row(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Return metrics.json as a row of Table 2: accuracy and F1 in percent, MAE as it is, absent numbers as a dash."""
+    units = metrics["action_units"] or {"f1": {}, "f1_mean_14": None}
+    shares = {
+        "EXP": _inside(metrics, "expression", "accuracy"),
+        **{f"AU{au}": units["f1"].get(str(au)) for au in TABLE2_AUS},
+        "All": units["f1_mean_14"],
+    }
+    errors = {"Valence": _inside(metrics, "valence", "mae"), "Arousal": _inside(metrics, "arousal", "mae")}
+    return {
+        **{column: ABSENT if value is None else f"{100 * value:.1f}" for column, value in shares.items()},
+        **{column: ABSENT if value is None else f"{value:.3f}" for column, value in errors.items()},
+    }
+
+
+def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
+    """Return Table 2 in Markdown with this run's row last, and below it why that row may not be comparable."""
+    theirs = [(row["method"], row) for row in paper("table2.csv")]
+    ours = [(f"{name} †" if notes else name, table2_row(metrics))]
+    head = ["Method", "EXP Acc (%)", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence MAE", "Arousal MAE"]
+    lines = [
+        "| " + " | ".join(head) + " |",
+        "|---|" + "---:|" * (len(head) - 1),
+        *_block(theirs),
+        *_block(ours),
+        "",
+        "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
+        "its best in bold, * closed-source.",
+        *([f"\n† Not comparable with the paper's rows: {'; '.join(notes)}."] if notes else []),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def what_differs(records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
+    """Return why a run's numbers cannot be held against the paper's; empty if nothing is known to differ."""
+    notes = []
+    expected = {_folder(row["dataset"]): row["test"] for row in paper("table1.csv")[:6]}
+    found = {source: str(count) for source, count in Counter(record.source for record in records).items()}
+    if (records_file.parent / "truth.jsonl").is_file():  # only drawn faces have a known truth
+        notes.append(f"synthetic faces ({len(records)} images), not FEAB's photographs")
+    elif found != expected:
+        notes.append(f"other images than the paper's 3035 ({len(records)} here)")
+    if any(model.startswith("simulated") for model in models):
+        notes.append("answers of a simulated annotator, not of a model")
+    return notes
+
+
+def _folder(dataset: str) -> str:
+    """Return the source name of a dataset of Table 1: "CK+" is ck_plus, "Aff-Wild2" is aff_wild2."""
+    return dataset.lower().replace("+", "_plus").replace("-", "_")
+
+
+def summary(metrics: Mapping[str, Any]) -> list[Line]:
+    """Return the metrics that a reader compares, in the paper's order; a task without truth gives no line."""
+    wanted = {
+        "expression": ("accuracy", "f1_macro"),
+        "action_units": ("f1_mean_14", "f1_mean_17"),
+        "valence": ("mae", "rmse", "ccc"),
+        "arousal": ("mae", "rmse", "ccc"),
+    }
+    return [
+        Line(
+            task,
+            metric,
+            metrics[task][metric],
+            None if (bounds := metrics["ci95"][task][metric]) is None else (bounds[0], bounds[1]),
+            metrics[task]["n"],
+            metrics["unanswered"][task],
+        )
+        for task, names in wanted.items()
+        if metrics[task] is not None
+        for metric in names
+    ]
+
+
+def summary_table(metrics: Mapping[str, Any]) -> str:
+    """Return `summary` in Markdown, then the same numbers source by source."""
+    lines = ["| Task | Metric | Value | 95 % interval | n | Unanswered |", "|---|---|---:|---|---:|---:|"]
+    for line in summary(metrics):
+        cells = [line.task, line.metric, *cells_of(line)]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "Intervals: bootstrap over subjects. A task that is not listed has no truth here.", ""]
+    lines += ["| Source | n | " + " | ".join(TABLE2_COLUMNS) + " |", "|---|---:|" + "---:|" * len(TABLE2_COLUMNS)]
+    for source, found in metrics["by_source"].items():
+        row = table2_row(found)
+        cells = [source, str(found["n"]), *(row[column] for column in TABLE2_COLUMNS)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def show(metrics: Mapping[str, Any], title: str) -> None:
+    """Print `summary` to the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("task", "metric", title=title, title_justify="left")
+    for column in ("value", "95 % interval", "n", "unanswered"):
+        table.add_column(column, justify="right")
+    for line in summary(metrics):
+        table.add_row(line.task, line.metric, *cells_of(line))
+    Console().print(table)
+
+
+def cells_of(line: Line) -> list[str]:
+    """Return value, interval, n and unanswered as text."""
+    value = ABSENT if line.value is None else f"{line.value:.3f}"
+    interval = ABSENT if line.interval is None else f"{line.interval[0]:.3f} to {line.interval[1]:.3f}"
+    return [value, interval, str(line.n), str(line.unanswered)]
+
+
+def _block(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
+    """Return Markdown rows, the best of each column in bold if there is more than one row to compare."""
+    best: dict[str, float] = {}
+    for column in TABLE2_COLUMNS:
+        numbers = [float(row[column]) for _, row in rows if row[column] != ABSENT]
+        if len(rows) > 1 and numbers:
+            best[column] = min(numbers) if column in LOWER_IS_BETTER else max(numbers)
+    lines = []
+    for method, row in rows:
+        cells = [
+            f"**{row[column]}**" if row[column] != ABSENT and best.get(column) == float(row[column]) else row[column]
+            for column in TABLE2_COLUMNS
+        ]
+        lines.append("| " + " | ".join([method, *cells]) + " |")
+    return lines
+
+
+def _inside(metrics: Mapping[str, Any], task: str, metric: str) -> float | None:
+    value: float | None = None if metrics[task] is None else metrics[task][metric]
+    return value

@@ -1,0 +1,135 @@
+"""Asking: every record once, unreadable images counted, an interrupted run goes on to the same result."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image as Picture
+
+from seke.answers import describe
+from seke.benchmark.feab import Feab
+from seke.benchmark.predict import ask, checkpoint, evenly, read_records, weights
+from seke.errors import UserError
+from seke.images import sha256
+from seke.records import ImageRecord, Labels, write_jsonl
+from seke.vlm import Choice, Reply
+
+FEAB = Feab(question="What does this face show?")
+
+
+class Scripted:
+    """A vision LLM that answers by the image's content, last first, and may be killed after some answers."""
+
+    def __init__(self, answers, die_after=None) -> None:
+        self.answers, self.die_after, self.asked = answers, die_after, []
+
+    def reply(self, requests):
+        for number, (index, request) in enumerate(reversed(list(enumerate(requests)))):
+            if number == self.die_after:
+                raise KeyboardInterrupt
+            self.asked.append(request)
+            yield index, Reply((self.answers[request.images[0].sha256],), "scripted-1")
+
+
+@pytest.fixture
+def faces(tmp_path: Path):
+    records, answers = [], {}
+    for number in range(6):
+        path = tmp_path / f"{number}.png"
+        Picture.new("RGB", (8, 8), (number * 40, 0, 0)).save(path)
+        digest = sha256(path.read_bytes())
+        answers[digest] = Choice(describe(Labels(valence=number / 10)))
+        records.append(
+            ImageRecord(
+                id=f"r{number}",
+                image=path.name,
+                sha256=digest,
+                source="x",
+                subject=None,
+                split="test",
+                labels=Labels(valence=0.5),
+            )
+        )
+    return records, answers
+
+
+def test_every_record_is_asked_once_with_its_image_and_the_question(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    vlm = Scripted(answers)
+    found = ask(records, vlm, FEAB.request, tmp_path, tmp_path / "answers.jsonl")
+    assert {record.id: found[record.id].text for record in records} == {
+        record.id: answers[record.sha256].text for record in records
+    }
+    assert sorted(request.images[0].sha256 for request in vlm.asked) == sorted(record.sha256 for record in records)
+    assert {(request.text, request.temperature, request.n) for request in vlm.asked} == {(FEAB.question, 0.0, 1)}
+    assert {answer.model for answer in found.values()} == {"scripted-1"}
+
+
+def test_a_killed_run_goes_on_and_asks_nothing_twice(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    out = tmp_path / "answers.jsonl"
+    killed = Scripted(answers, die_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        ask(records, killed, FEAB.request, tmp_path, out)
+    with out.open("a") as file:
+        file.write('{"id":"r0","te')  # a line that the kill tore
+    second = Scripted(answers)
+    resumed = ask(records, second, FEAB.request, tmp_path, out)
+    assert len(killed.asked) + len(second.asked) == len(records)
+    assert resumed == ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "whole.jsonl")
+    assert len(out.read_text().splitlines()) == len(records)
+
+
+def test_an_unreadable_image_is_unanswered_and_says_why(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    (tmp_path / "1.png").unlink()
+    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:40])
+    outside = records[3].model_copy(update={"image": "../3.png"})
+    found = ask([*records[:3], outside, *records[4:]], Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
+    assert len(found) == 6
+    assert [found[f"r{number}"].status for number in range(6)] == ["ok", *["unanswered"] * 3, "ok", "ok"]
+    for number, reason in ((1, "no such file"), (2, "readable image"), (3, "out of the image root")):
+        assert reason in found[f"r{number}"].detail
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert sorted(row["id"] for row in rows) == [record.id for record in records]
+
+
+def test_outcomes_other_than_ok_are_kept(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    answers[records[0].sha256] = Choice("", "filtered")
+    answers[records[1].sha256] = Choice("Valence is 0.2.", "truncated")
+    found = ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
+    assert [found[f"r{number}"].status for number in range(3)] == ["filtered", "truncated", "ok"]
+
+
+def test_records_of_an_empty_or_doubled_file_are_refused(faces, tmp_path: Path) -> None:
+    records, _ = faces
+    write_jsonl(tmp_path / "none.jsonl", [])
+    write_jsonl(tmp_path / "twice.jsonl", [*records, records[2]])
+    with pytest.raises(UserError, match=r"^records=.*none.jsonl: the file holds no record"):
+        read_records(tmp_path / "none.jsonl")
+    with pytest.raises(UserError, match=r"twice.jsonl: id 'r2' occurs 2 times"):
+        read_records(tmp_path / "twice.jsonl")
+
+
+def test_a_limit_is_spread_over_the_file(faces) -> None:
+    records, _ = faces
+    assert [record.id for record in evenly(records, 3)] == ["r0", "r2", "r4"]
+    assert evenly(records, None) == evenly(records, 99) == records
+    for wrong in (0, -1, 1.5, True, "many"):
+        with pytest.raises(UserError, match="limit"):
+            evenly(records, wrong)  # type: ignore[arg-type]
+
+
+def test_a_models_path_may_be_a_runs_name_its_directory_a_model_or_a_hub_id(tmp_path: Path) -> None:
+    model = tmp_path / "train" / "tuned" / "model"
+    model.mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"")
+    assert checkpoint("tuned", tmp_path) == checkpoint(str(model.parent), tmp_path) == str(model)
+    assert checkpoint(str(model), tmp_path) == str(model)
+    assert checkpoint("lmms-lab/some-model", tmp_path) == "lmms-lab/some-model"
+    assert weights(str(model)) == {"model/model.safetensors": model / "model.safetensors"}
+    assert weights("lmms-lab/some-model") == {}
+    for wrong in ("nowhere", "/no/such/model", "./here"):
+        with pytest.raises(UserError, match=f"model.path={wrong}: neither"):
+            checkpoint(wrong, tmp_path)
