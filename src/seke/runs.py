@@ -27,6 +27,7 @@ VOLATILE = (
     "budget",
     "backend.concurrency",
     "source.workers",
+    "chunk",
     "logger",
     "engine",
 )

@@ -1,0 +1,58 @@
+"""What goes into a generator and what comes out: the seam between generators and the door's bookkeeping."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from seke.prompts import Prompts
+from seke.records import ImageRecord, InstructionRecord, Labels, Rejection
+from seke.vlm import Image
+
+
+class Face(NamedTuple):
+    """A record and its image file, known to be readable."""
+
+    record: ImageRecord
+    image: Image
+
+
+class Trace(BaseModel):
+    """One row of draws.jsonl: how a record's labels came about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str
+    prior: Labels
+    """What the annotator was told; empty where the prompt showed no human labels."""
+    draws: tuple[Labels, ...]
+    """Only what was asked."""
+    summary: Labels | None
+    """The last answer's labels, only what was asked; None where there was none."""
+    requests: int = Field(ge=0)
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+
+    @field_validator("draws", mode="before")
+    @classmethod
+    def _json_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Outcome(NamedTuple):
+    """What one record came to."""
+
+    row: InstructionRecord | Rejection
+    trace: Trace
+    usd: float | None
+    """None where a price is not known."""
+
+
+class Generator(Protocol):
+    """Anything that turns faces into outcomes."""
+
+    prompts: Prompts
+
+    def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
+        """Yield one outcome per face, in order."""
+        ...

@@ -1,0 +1,266 @@
+"""SEKE: human labels as prior knowledge, self-verification by repeated draws, and a summary of both (Sec. 3, Fig. 2).
+
+    records -> [ prior-knowledge prompt -> draws (Algorithm 1) -> summary prompt ] -> instructions, rejections
+
+A record's random stream is seeded by (seed, record id) alone, and what it asks depends on nothing but itself: order,
+chunking and a resume change nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from random import Random
+
+from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.answers import describe
+from seke.errors import UserError
+from seke.generation import checks
+from seke.generation.asking import Answer, Asked, Unusable, missing, read, schema
+from seke.generation.outcome import Face, Outcome, Trace
+from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
+from seke.generation.stopping import INITIAL_DRAWS, StoppingRule
+from seke.generation.uncertainty import PerAU
+from seke.prompts import Prompts
+from seke.records import InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
+from seke.vlm import VLM, Choice, Image, Message, Request
+
+HIDEABLE = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
+"""The names of the three descriptions in `hide`, and the label fields of each."""
+SLOTS = {
+    "system": {"expressions", "action_units"},
+    "prior": {"labels"},
+    "draw": {"prior", "asked"},
+    "annotate": {"prior", "asked"},
+    "summary": {"prior", "predictions", "uncertainty", "asked"},
+    "describe": {"prior", "asked"},
+    "prediction": {"number", "labels"},
+    "ask_expression": set[str](),
+    "ask_valence": set[str](),
+    "ask_arousal": set[str](),
+    "ask_action_units": {"numbers"},
+    "ask_reasoning": set[str](),
+    "again": set[str](),
+    "questions": set[str](),
+}
+
+
+class Seke:
+    """The generator. `generate` turns a chunk of faces into outcomes, in their order."""
+
+    def __init__(
+        self,
+        vlm: VLM,
+        stopping: StoppingRule,
+        prompts: Prompts,
+        *,
+        use_prior: bool = True,
+        self_verify: bool = True,
+        max_samples: int = 5,
+        hide: Sequence[str] = (),
+        per_au: PerAU = "mean",
+        temperature: float = 1.0,
+        max_tokens: int = 512,
+        seed: int = 0,
+    ) -> None:
+        _check_settings(max_samples, hide, per_au, temperature)
+        prompts.require(**SLOTS)
+        checks.questions_leak_nothing(prompts)
+        self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
+        self.use_prior, self.self_verify = use_prior, self_verify
+        self.max_samples, self.per_au = max_samples, per_au
+        self.hidden = tuple(field for name in hide for field in HIDEABLE[name])
+        self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
+        taught = prompts.render("system", expressions=", ".join(EXPRESSIONS), action_units=_AUS)
+        self._system = Message("system", (taught,))
+        self._asked_lines = lru_cache(maxsize=1024)(self._list_asked)
+
+    def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
+        """Yield one outcome per face, in order; all their requests share the rounds."""
+        yield from in_rounds([self.annotate(face) for face in faces], self.vlm)
+
+    def annotate(self, face: Face) -> Dialogue[Outcome]:
+        """Complete one face's labels: Figure 2 from left to right."""
+        record, bill = face.record, Bill()
+        manual = record.labels.model_copy(update=dict.fromkeys(self.hidden))
+        asked = missing(manual)
+        prior = manual if self.use_prior else Labels()
+        sampled = Sampled()
+        try:
+            if not self.self_verify:
+                summary = yield from self._single_pass(face.image, prior, asked, bill)
+            else:
+                if asked.anything:
+                    sampled = yield from self._sample(face, prior, asked, bill)
+                    if not sampled.draws and sampled.failure:
+                        raise sampled.failure
+                summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
+        except Unusable as unusable:
+            return Outcome(
+                Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail),
+                _trace(record.id, prior, sampled.draws, None, bill),
+                bill.usd,
+            )
+        instruction = self._instruction(face, manual, sampled, summary, bill)
+        return Outcome(instruction, _trace(record.id, prior, sampled.draws, summary.labels, bill), bill.usd)
+
+    def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Sampled]:
+        text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False))
+
+        def ask(n: int, draw: int, again: bool) -> Request:
+            return self._request(text, face.image, asked, False, n, draw, again)
+
+        def labels(choice: Choice) -> Labels:
+            return read(choice, asked, False).labels
+
+        rng = self._rng(face.record.id, "draws")
+        return sample(ask, labels, self.stopping, rng, bill, self.max_samples, self.per_au)
+
+    def _single_pass(self, image: Image, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Answer]:
+        template = "annotate" if asked.anything else "describe"
+        text = self.prompts.render(template, prior=self._prior(prior), asked=self._asked_lines(asked, True))
+        return self._insist(text, image, asked, bill)
+
+    def _summarise(self, image: Image, prior: Labels, asked: Asked, sampled: Sampled, bill: Bill) -> Dialogue[Answer]:
+        if not sampled.draws:
+            return self._single_pass(image, prior, asked, bill)
+        predictions = "\n".join(
+            self.prompts.render("prediction", number=str(number), labels=describe(draw, digits=2))
+            for number, draw in enumerate(sampled.draws, start=1)
+        )
+        text = self.prompts.render(
+            "summary",
+            prior=self._prior(prior),
+            predictions=predictions,
+            uncertainty=_uncertainty_lines(sampled.uncertainty),
+            asked=self._asked_lines(asked, True),
+        )
+        return self._insist(text, image, asked, bill)
+
+    def _insist(self, text: str, image: Image, asked: Asked, bill: Bill) -> Dialogue[Answer]:
+        def ask(n: int, draw: int, again: bool) -> Request:
+            return self._request(text, image, asked, True, n, draw, again)
+
+        def answer(choice: Choice) -> Answer:
+            return read(choice, asked, True)
+
+        return insist(ask, answer, bill)
+
+    def _request(
+        self, text: str, image: Image, asked: Asked, reasoning: bool, n: int, draw: int, again: bool
+    ) -> Request:
+        parts = (text, self.prompts.render("again"), image) if again else (text, image)
+        return Request(
+            messages=(self._system, Message("user", parts)),
+            schema=schema(asked, reasoning),
+            temperature=self.temperature,
+            n=n,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+            draw=draw,
+        )
+
+    def _prior(self, prior: Labels) -> str:
+        return "" if prior.empty else self.prompts.render("prior", labels=describe(prior, digits=2))
+
+    def _list_asked(self, asked: Asked, reasoning: bool) -> str:
+        render = self.prompts.render
+        lines = [render(f"ask_{name}") for name in ("expression", "valence", "arousal") if getattr(asked, name)]
+        if asked.action_units:
+            lines.append(render("ask_action_units", numbers=", ".join(map(str, asked.action_units))))
+        if reasoning:
+            lines.append(render("ask_reasoning"))
+        return "\n".join(lines)
+
+    def _rng(self, record_id: str, purpose: str) -> Random:
+        return Random(f"{self.seed}/{record_id}/{purpose}")
+
+    def _instruction(
+        self, face: Face, manual: Labels, sampled: Sampled, summary: Answer, bill: Bill
+    ) -> InstructionRecord:
+        record = face.record
+        final = manual.completed_by(summary.labels)
+        assert final.complete
+        assert checks.prior_kept(manual, final)
+        flags = checks.coupling_flags(final)
+        if sampled.failure:
+            flags.append("unusable_draws")
+        if checks.summary_drifts(sampled.draws, summary.labels):
+            flags.append("summary_drift")
+        if any(model.endswith("-blind") for model in bill.models):
+            flags.append("blind")
+        statement = describe(final, digits=2)
+        text = f"{statement} {summary.reasoning}"
+        if not checks.text_agrees(text, final):
+            text = statement
+            flags.append("reasoning_contradicts")
+        variant = self._rng(record.id, "question").randrange(self.prompts.variants("questions"))
+        question = self.prompts.render("questions", variant)
+        return InstructionRecord(
+            id=record.id,
+            image=record.image,
+            source=record.source,
+            subject=record.subject,
+            conversations=(
+                Turn(speaker="human", value=f"<image>\n{question}"),
+                Turn(speaker="gpt", value=text),
+            ),
+            labels=final,
+            origin=_origins(manual, final),
+            uncertainty=sampled.uncertainty,
+            samples=len(sampled.draws),
+            annotator=", ".join(bill.models),
+            flags=tuple(flags),
+        )
+
+
+_AUS = ", ".join(f"AU{au} {name}" for au, name in ACTION_UNITS.items())
+
+
+def _check_settings(max_samples: int, hide: Sequence[str], per_au: str, temperature: float) -> None:
+    if max_samples < INITIAL_DRAWS:
+        raise UserError(
+            "generator.max_samples",
+            max_samples,
+            f"Algorithm 1 begins with {INITIAL_DRAWS} draws",
+            f"set {INITIAL_DRAWS} or more, or generator.self_verify=false for a single call",
+        )
+    if unknown := [name for name in hide if name not in HIDEABLE]:
+        raise UserError("generator.hide", unknown[0], "no such description", f"hide any of {', '.join(HIDEABLE)}")
+    if per_au not in ("mean", "max"):
+        raise UserError("generator.per_au", per_au, "no such way to combine AUs", "set mean or max")
+    if not 0 <= temperature <= 2:
+        raise UserError("generator.temperature", temperature, "out of range", "set a number from 0 to 2")
+
+
+def _uncertainty_lines(values: Uncertainty) -> str:
+    each = {
+        "expression": values.expression,
+        "valence": values.valence,
+        "arousal": values.arousal,
+        "action units": values.action_units,
+    }
+    return "\n".join(f"{name}: {value:.3f}" for name, value in each.items() if value is not None)
+
+
+def _origins(manual: Labels, final: Labels) -> Origins:
+    def of(value: object) -> Origin:
+        return "generated" if value is None else "manual"
+
+    known = manual.action_units or {}
+    return Origins(
+        expression=of(manual.expression),
+        valence=of(manual.valence),
+        arousal=of(manual.arousal),
+        action_units={str(au): of(known.get(au)) for au in final.action_units or {}},
+    )
+
+
+def _trace(record_id: str, prior: Labels, draws: Sequence[Labels], summary: Labels | None, bill: Bill) -> Trace:
+    return Trace(
+        id=record_id,
+        prior=prior,
+        draws=tuple(draws),
+        summary=summary,
+        requests=bill.requests,
+        input_tokens=bill.input_tokens,
+        output_tokens=bill.output_tokens,
+    )

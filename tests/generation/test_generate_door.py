@@ -1,0 +1,91 @@
+"""`python generate.py` as a user runs it."""
+
+import json
+
+import pytest
+from PIL import Image as Pictures
+
+from seke import images
+from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
+
+
+@pytest.fixture
+def outputs(data, tmp_path):
+    """Return an outputs folder of its own that holds the prepared records `tiny`."""
+    (tmp_path / "prepare").mkdir()
+    (tmp_path / "prepare" / "tiny").symlink_to(data.folder)
+    return tmp_path
+
+
+def test_from_records_to_instructions_and_once_more(door, data, outputs):
+    arguments = ("records=tiny", "name=it", f"paths.outputs={outputs}")
+    first = door("generate", *arguments)
+    assert first.returncode == 0, first.stderr
+    folder = outputs / "generate" / "it"
+    rows = list(read_jsonl(folder / "instructions.jsonl", InstructionRecord))
+    assert [row.id for row in rows] == [row.id for row in data.records]
+    assert {row.annotator for row in rows} == {"simulated-annotator"}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["counts"] == {"records": 40, "instructions": 40, "rejected": 0}
+    assert set(manifest["prompts"]) >= {"system", "draw", "summary", "questions"}
+    for row in rows:
+        assert (folder / manifest["image_root"] / row.image).is_file()
+    second = door("generate", *arguments)
+    assert second.returncode == 0
+    assert "finished" in second.stdout
+    other = door("generate", *arguments, "generator.max_samples=3")
+    assert other.returncode == 2
+    assert "overwrite=true" in other.stderr
+
+
+def test_a_sweep_gives_each_cell_a_directory(door, outputs):
+    done = door("generate", "-m", "records=tiny", "limit=6", f"paths.outputs={outputs}", "generator.max_samples=2,3,5")
+    assert done.returncode == 0, done.stderr
+    costs = {
+        path.parent.name: json.loads(path.read_text())["mean_samples"]
+        for path in (outputs / "generate").glob("*/cost.json")
+    }
+    assert len(costs) == 3
+    assert min(costs.values()) == 2 == next(value for name, value in costs.items() if "max_samples=2" in name)
+
+
+def test_images_that_the_simulated_annotator_cannot_see_are_named(door, tmp_path):
+    Pictures.new("RGB", (9, 9), (1, 2, 3)).save(tmp_path / "own.png")
+    row = ImageRecord(
+        id="own", image="own.png", sha256=images.sha256((tmp_path / "own.png").read_bytes()), source="mine",
+        subject=None, split="train", labels=Labels(expression="happiness"),
+    )  # fmt: skip
+    write_jsonl(tmp_path / "own.jsonl", [row])
+    done = door("generate", f"records={tmp_path / 'own.jsonl'}", f"paths.outputs={tmp_path / 'outputs'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: ") == 1
+    (written,) = read_jsonl(tmp_path / "outputs" / "generate" / "demo" / "instructions.jsonl", InstructionRecord)
+    assert "blind" in written.flags
+    assert written.labels.expression == "happiness"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("records=nowhere", "error: records=nowhere: "),
+        ("generator.max_samples=1", "error: generator.max_samples=1: "),
+        ("generator.hide=[mood]", "error: generator.hide=mood: "),
+        ("stopping=never", "error: stopping=never: "),
+        ("limit=0", "error: limit=0: "),
+    ],
+)
+def test_mistakes_end_with_one_line(door, outputs, argument, message):
+    done = door("generate", "records=tiny", f"paths.outputs={outputs}", argument)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert not (outputs / "generate").exists()
+
+
+def test_a_broken_row_names_file_line_and_field(door, outputs, tmp_path):
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"id": "a", "image": 3}\n')
+    done = door("generate", f"records={broken}", f"paths.outputs={outputs}")
+    assert done.returncode == 2
+    assert "broken.jsonl" in done.stderr
+    assert "line 1, field image" in done.stderr
