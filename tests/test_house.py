@@ -22,7 +22,9 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "runs": {"errors"},
     "records": {"affect", "errors"},
     "lexicon": {"affect"},
-    "answers": {"affect", "records", "lexicon"},
+    "readings": {"affect", "lexicon"},
+    "units": {"affect", "lexicon"},
+    "answers": {"affect", "records", "lexicon", "readings", "units"},
     "doors": {"errors", "runs"},
 }
 

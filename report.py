@@ -1,0 +1,44 @@
+"""Gather finished runs into tables, figures and one page that opens from disk.
+
+    python report.py name=demo                  every finished run called demo or demo-...
+    python report.py name=all runs='*/*'        every finished run
+
+Writes outputs/report/<name>/{index.html,tables/,figures/}. A report is a view of other runs and costs seconds: it is
+made anew each time.
+"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from seke.doors import door
+
+
+@door
+def report(cfg: DictConfig) -> None:
+    """Write the report and print its main table and the path of its page."""
+    from seke.reporting.tables import to_terminal
+    from seke.reporting.write import Settings, write_report
+
+    chosen = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(chosen, dict)
+    settings = Settings(
+        wording=chosen["wording"],
+        focus=cfg.focus,
+        ceiling=cfg.ceiling,
+        cases_run=cfg.cases.run,
+        cases_count=cfg.cases.count,
+        commands=chosen["commands"],
+        images=cfg.paths.images,
+    )
+    outputs = Path(cfg.paths.outputs)
+    written = write_report(outputs, str(cfg.name), cfg.runs, settings)
+    for table in written.main:
+        print(f"\n{table.title}{f' ({written.nature})' if written.nature else ''}\n{to_terminal(table)}")
+    for note in written.notes:
+        print(f"note: {note}")
+    print(f"\n{written.page}")
+
+
+if __name__ == "__main__":
+    report()

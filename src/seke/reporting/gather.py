@@ -1,0 +1,254 @@
+"""What finished runs left on disk, read for the report: nothing here computes, and nothing unreadable is passed over.
+
+outputs/<door>/<run>/manifest.json says that a run is finished. A run without one, or one whose files do not read, is
+left out, counted and named with its reason.
+"""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seke.errors import UserError
+from seke.records import Labels
+
+DOORS = ("prepare", "generate", "train", "evaluate")
+"""The doors whose runs a report gathers, in the order in which they follow each other."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One directory with a manifest."""
+
+    door: str
+    name: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved configuration the run was made with."""
+        config = self.manifest.get("config")
+        return config if isinstance(config, Mapping) else {}
+
+    @property
+    def finished_at(self) -> str:
+        """When the manifest was written, UTC, to the minute."""
+        seconds = (self.path / "manifest.json").stat().st_mtime
+        return datetime.fromtimestamp(seconds, tz=timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+    @property
+    def anchor(self) -> str:
+        """The run's name as an HTML id."""
+        return "run-" + "".join(sign if sign.isalnum() else "-" for sign in f"{self.door}-{self.name}")
+
+
+class LeftOut(NamedTuple):
+    """A run that the report does not use, and why."""
+
+    door: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The runs of one report."""
+
+    runs: tuple[FinishedRun, ...]
+    left_out: tuple[LeftOut, ...]
+
+    def of(self, door: str) -> tuple[FinishedRun, ...]:
+        """Return the runs of one door."""
+        return tuple(run for run in self.runs if run.door == door)
+
+
+class Estimate(NamedTuple):
+    """A measured number and its 95 % interval; None is "not measured", never 0."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Draws(BaseModel):
+    """One row of draws.jsonl: what the annotator knew, said at each draw, and summed up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    prior: Labels = Field(default_factory=Labels)
+    draws: tuple[Labels, ...] = ()
+    summary: Labels | None = None
+    requests: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+def gather(outputs: Path, name: str, pattern: str | None) -> Gathered:
+    """Find the runs called `name` or `name-...`, or those that `pattern`, a glob over `outputs`, matches.
+
+    Raises:
+        UserError: if no finished run is among them.
+    """
+    runs, left_out = [], []
+    for path in _candidates(outputs, name, pattern):
+        door = path.parent.name
+        try:
+            runs.append(FinishedRun(door, path.name, path, _object(path / "manifest.json")))
+        except FileNotFoundError:
+            left_out.append(LeftOut(door, path.name, "not finished: no manifest.json"))
+        except ValueError as error:
+            left_out.append(LeftOut(door, path.name, f"manifest.json does not read: {error}"))
+    if not runs:
+        argument, value = ("runs", pattern) if pattern else ("name", name)
+        unfinished = f" ({len(left_out)} unfinished)" if left_out else ""
+        raise UserError(
+            argument,
+            value,
+            f"no finished run below {outputs}{unfinished}",
+            "run prepare, generate, train or evaluate first, or give runs= another glob such as 'evaluate/*'",
+        )
+    return Gathered(tuple(runs), tuple(left_out))
+
+
+def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
+    folders = [outputs / door for door in DOORS]
+    try:
+        found = {path for path in outputs.glob(pattern) if path.parent in folders} if pattern else None
+    except (ValueError, NotImplementedError) as error:
+        raise UserError("runs", pattern, f"not a glob: {error}", "give one such as '*/demo*'") from None
+    if found is None:
+        everything = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
+        found = {path for path in everything if path.name == name or path.name.startswith(f"{name}-")}
+    return sorted(
+        (path for path in found if path.is_dir()), key=lambda path: (DOORS.index(path.parent.name), path.name)
+    )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 text") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is no JSON object")
+    return content
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in `path`, or None where there is no such file.
+
+    Raises:
+        UserError: if the file holds no JSON object.
+    """
+    try:
+        return _object(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError("file", path, f"not readable: {error}", "make the run anew with overwrite=true") from None
+
+
+def read_metrics(run: FinishedRun) -> dict[str, Estimate]:
+    """Return metrics.json of an evaluation by dotted key, e.g. "expression.accuracy"; empty where there is none."""
+    content = read_object(run.path / "metrics.json") or {}
+    intervals = dict(_leaves(content.pop("ci95", None) or {}))
+    return {key: Estimate(_number(value), *_interval(intervals.get(key))) for key, value in _leaves(content)}
+
+
+def read_warnings(run: FinishedRun) -> list[str]:
+    """Return what an evaluation found suspicious about its answers."""
+    warnings = (read_object(run.path / "metrics.json") or {}).get("warnings")
+    return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number as a float; anything else is unknown."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < float("inf") else None
+
+
+def _interval(value: Any) -> tuple[float | None, float | None]:
+    if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
+        return _number(value[0]), _number(value[1])
+    return None, None
+
+
+def read_draws(run: FinishedRun) -> dict[str, Draws]:
+    """Return the rows of draws.jsonl by id; empty where the run kept none.
+
+    Raises:
+        UserError: at a broken line, with its number.
+    """
+    path = run.path / "draws.jsonl"
+    if not path.is_file():
+        return {}
+    rows = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = Draws.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                field = ".".join(map(str, first["loc"])) or "whole line"
+                raise UserError(
+                    "file", path, f"line {number}, field {field}: {first['msg']}", "make the run anew"
+                ) from None
+            rows[row.id] = row
+    return rows
+
+
+class Curve(NamedTuple):
+    """One logged quantity over the optimiser's steps."""
+
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+def read_curves(run: FinishedRun) -> dict[str, Curve]:
+    """Return every numeric column that Lightning's CSV logs below the run hold, over `step`.
+
+    The logger leaves cells empty where a quantity was not logged at that step; they are skipped. Where a run was
+    resumed there are several files: rows are merged by step and the later file wins.
+    """
+    points: dict[str, dict[float, float]] = {}
+    for path in sorted(run.path.rglob("metrics.csv"), key=_natural):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                step = _parsed(row.get("step"))
+                if step is None:
+                    continue
+                for column, cell in row.items():
+                    value = _parsed(cell) if column not in ("step", "epoch") else None
+                    if value is not None:
+                        points.setdefault(str(column), {})[step] = value
+    return {column: Curve(*zip(*sorted(series.items()), strict=True)) for column, series in points.items()}
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort version_10 behind version_2."""
+    return [(int("".join(filter(str.isdigit, part)) or 0), part) for part in path.parts]
+
+
+def _parsed(cell: Any) -> float | None:
+    try:
+        return _number(float(cell))
+    except (TypeError, ValueError):
+        return None

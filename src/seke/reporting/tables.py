@@ -1,0 +1,213 @@
+"""A table of estimates, and the four ways it is written: Markdown, CSV, LaTeX and the terminal.
+
+The page draws the same `Table` as HTML. Files for people (Markdown, LaTeX) show scaled, rounded values with their
+intervals; CSV keeps the raw numbers.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from seke.reporting.gather import Estimate
+
+MISSING = "n/a"
+Cell = Estimate | str | None
+"""A number with its interval, a plain text, or None: not measured."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: which key of a row it shows, and how."""
+
+    key: str
+    label: str
+    group: str = ""
+    digits: int = 3
+    scale: float = 1.0
+    """100 shows a share as per cent."""
+    better: Literal["high", "low", ""] = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a label, the run it comes from, and its cells by column key."""
+
+    label: str
+    cells: Mapping[str, Cell]
+    run: str = ""
+    anchor: str = ""
+    reference: bool = False
+    """A reference row (the untuned base, the upper bound) does not compete for the best value."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table; `name` is the stem of its files."""
+
+    name: str
+    title: str
+    head: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    across: bool = False
+    """Whether cells compete along their row (columns are systems) or down their column (rows are systems)."""
+
+    def is_best(self, row: Row, column: Column) -> bool:
+        """Whether a cell is the best of at least two that compete; values that print alike are all best."""
+        if row.reference or not column.better:
+            return False
+        field = (
+            [(row, other) for other in self.columns if other.better]
+            if self.across
+            else [(other, column) for other in self.rows if not other.reference]
+        )
+        rivals = [rival for other, key in field if (rival := _value(other.cells.get(key.key))) is not None]
+        own = row.cells.get(column.key)
+        if len(rivals) < 2 or _value(own) is None:
+            return False
+        best = max(rivals) if column.better == "high" else min(rivals)
+        return shown(own, column) == _rounded(best, column)
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """The columns' groups with how many neighbouring columns each spans."""
+        spans: list[tuple[str, int]] = []
+        for column in self.columns:
+            if spans and spans[-1][0] == column.group:
+                spans[-1] = (column.group, spans[-1][1] + 1)
+            else:
+                spans.append((column.group, 1))
+        return spans
+
+
+def shown(cell: Cell, column: Column) -> str:
+    """Return the value as it is printed, without its interval.
+
+    >>> shown(Estimate(0.6944), Column("a", "A", digits=1, scale=100)), shown(None, Column("a", "A"))
+    ('69.4', 'n/a')
+    """
+    if isinstance(cell, str):
+        return cell
+    if cell is None or cell.value is None:
+        return MISSING
+    return _rounded(cell.value, column)
+
+
+def interval(cell: Cell, column: Column) -> str:
+    """Return the 95 % interval as it is printed, or an empty string where there is none."""
+    if cell is None or isinstance(cell, str) or cell.value is None or cell.low is None or cell.high is None:
+        return ""
+    return (
+        f"{_rounded(cell.low, column)}–{_rounded(cell.high, column)}"
+        if cell.low >= 0
+        else (f"{_rounded(cell.low, column)} to {_rounded(cell.high, column)}")
+    )
+
+
+def _rounded(value: float, column: Column) -> str:
+    text = f"{value * column.scale:,.{column.digits}f}"
+    # -0.000 would say that something is below zero
+    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+
+
+def _value(cell: Cell) -> float | None:
+    return cell.value if isinstance(cell, Estimate) else None
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table in GitHub's Markdown, the best values in bold, intervals in brackets."""
+
+    def cell(row: Row, column: Column) -> str:
+        value, span = shown(row.cells.get(column.key), column), interval(row.cells.get(column.key), column)
+        value = f"**{value}**" if table.is_best(row, column) else _markdown(value)
+        return f"{value} [{span}]" if span else value
+
+    header = [_markdown(table.head), *(_markdown(f"{column.group} {column.label}".strip()) for column in table.columns)]
+    lines = [f"### {_markdown(table.title)}", "", "| " + " | ".join(header) + " |"]
+    lines.append("|" + "|".join([" --- ", *(" ---: " for _ in table.columns)]) + "|")
+    lines += [
+        "| " + " | ".join([_markdown(row.label), *(cell(row, c) for c in table.columns)]) + " |" for row in table.rows
+    ]
+    return "\n".join([*lines, "", _markdown(table.caption), ""]) if table.caption else "\n".join([*lines, ""])
+
+
+def to_csv(table: Table) -> str:
+    """Return the table's raw numbers: per column the value, and low and high where any row has an interval."""
+    spanned = {
+        column.key
+        for column in table.columns
+        for row in table.rows
+        if isinstance(cell := row.cells.get(column.key), Estimate) and cell.low is not None
+    }
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = [table.head, "run"]
+    for column in table.columns:
+        header += [column.key, f"{column.key}.low", f"{column.key}.high"] if column.key in spanned else [column.key]
+    writer.writerow(header)
+    for row in table.rows:
+        line: list[object] = [row.label, row.run]
+        for column in table.columns:
+            cell = row.cells.get(column.key)
+            numbers = cell if isinstance(cell, Estimate) else Estimate(None)
+            line.append(cell if isinstance(cell, str) else _raw(numbers.value))
+            if column.key in spanned:
+                line += [_raw(numbers.low), _raw(numbers.high)]
+        writer.writerow(line)
+    return out.getvalue()
+
+
+def _raw(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+def to_latex(table: Table) -> str:
+    """Return a booktabs tabular with its groups, the best values bold, intervals in small type."""
+
+    def cell(row: Row, column: Column) -> str:
+        value, span = shown(row.cells.get(column.key), column), interval(row.cells.get(column.key), column)
+        value = rf"\textbf{{{_latex(value)}}}" if table.is_best(row, column) else _latex(value)
+        return rf"{value} {{\scriptsize [{_latex(span)}]}}" if span else value
+
+    lines = [rf"% {' '.join(table.caption.split())}", rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
+    if any(group for group, _ in table.groups):
+        groups = [rf"\multicolumn{{{width}}}{{c}}{{{_latex(group)}}}" for group, width in table.groups]
+        lines.append(" & ".join(["", *groups]) + r" \\")
+    lines.append(" & ".join([_latex(table.head), *(_latex(column.label) for column in table.columns)]) + r" \\")
+    lines.append(r"\midrule")
+    lines += [
+        " & ".join([_latex(row.label), *(cell(row, column) for column in table.columns)]) + r" \\" for row in table.rows
+    ]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def to_terminal(table: Table) -> str:
+    """Return the table as aligned plain text, values only; * marks what the files print in bold."""
+    grid = [[table.head, *(column.label for column in table.columns)]]
+    for row in table.rows:
+        marks = ["*" if table.is_best(row, column) else " " for column in table.columns]
+        values = [shown(row.cells.get(column.key), column) for column in table.columns]
+        grid.append([row.label, *(value + mark for value, mark in zip(values, marks, strict=True))])
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    header, start, last = "", widths[0] + 2, ""
+    for column, width in zip(table.columns, widths[1:], strict=True):
+        if column.group != last:  # a group's name stands once, over its first column, and may hang over the next
+            header, last = (header and header + " ").ljust(start) + column.group, column.group
+        start += width + 2
+    body = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in grid]
+    return "\n".join([header, *body] if header else body)
+
+
+def _markdown(text: str) -> str:
+    safe = " ".join(text.split())
+    for sign in "\\|*_`<>[]":
+        safe = safe.replace(sign, "\\" + sign)
+    return safe
+
+
+def _latex(text: str) -> str:
+    names = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
+    return "".join(names.get(sign, "\\" + sign if sign in "&%$#_{}" else sign) for sign in text)

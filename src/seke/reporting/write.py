@@ -1,0 +1,199 @@
+"""The report from end to end: gather, tabulate, draw, choose cases, write files and page.
+
+outputs/report/<name>/index.html          one page, opens from disk
+outputs/report/<name>/tables/*.{md,csv,tex}
+outputs/report/<name>/figures/*.{png,svg}
+outputs/report/<name>/manifest.json       which runs it was made from, by the hash of their manifests
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seke import runs
+from seke.errors import UserError
+from seke.reporting import cases, panels, provenance, results
+from seke.reporting.gather import Estimate, gather, read_draws, read_metrics, read_warnings
+from seke.reporting.material import Material, collect
+from seke.reporting.page import render, thumbnail
+from seke.reporting.tables import Column, Table, interval, shown, to_csv, to_latex, to_markdown
+from seke.reporting.wording import NamedRun
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What conf/report.yaml decides."""
+
+    wording: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """Door -> suffix of a run's name -> its words."""
+    focus: str
+    """The suffix of the evaluation that heads the page."""
+    ceiling: str
+    """The suffix of the evaluation that is the upper bound."""
+    cases_run: str
+    """The suffix of the generation whose records are shown."""
+    cases_count: int
+    commands: Sequence[Mapping[str, str]]
+    """What to change for one's own data, annotator and GPU: {what, text, command}."""
+    images: str | None = None
+    """Overrides the image root of the records."""
+
+
+class Written(NamedTuple):
+    """What a report left behind."""
+
+    page: Path
+    main: tuple[Table, ...]
+    """The tables to print."""
+    nature: str
+    """What the numbers come from where it is not real."""
+    notes: tuple[str, ...]
+
+
+def write_report(outputs: Path, name: str, pattern: str | None, settings: Settings) -> Written:
+    """Write outputs/report/<name>/ from the finished runs that `name` or `pattern` selects.
+
+    Raises:
+        UserError: if there is no finished run, if a file of one does not read, or if `cases_count` is negative.
+    """
+    if settings.cases_count < 0:
+        raise UserError("cases.count", settings.cases_count, "no number of cases", "set 0 or more")
+    found = gather(outputs, name, pattern)
+    material = collect(found, outputs, settings.wording, settings.cases_run, settings.images)
+    tables = {table.name: table for table in _tables(material)}
+    folder = outputs / "report" / name
+    for part in ("tables", "figures"):  # a table of a run that is gone must not stay behind
+        shutil.rmtree(folder / part, ignore_errors=True)
+        (folder / part).mkdir(parents=True)
+    for table in tables.values():
+        for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", to_latex(table))):
+            runs.write_text(folder / "tables" / f"{table.name}.{suffix}", text)
+
+    notes = [f"{run.door}/{run.name} left out, {run.reason}" for run in found.left_out]
+    if material.absent:
+        notes.append("no finished run for: " + "; ".join(material.absent))
+    notes += [
+        f"{item.words.label}: {warning}"
+        for item in (*material.scored, *material.checked)
+        for warning in read_warnings(item.run)
+    ]
+    content = {
+        "name": name,
+        "nature": material.nature,
+        "notes": notes,
+        "tiles": _tiles(material, settings),
+        "tables": tables,
+        "panels": panels.draw(folder / "figures", material),
+        "chosen": material.chosen,
+        "cases": _cases(material, settings.cases_count),
+        "most_uncertain": _most_uncertain(material),
+        "provenance": provenance.entries(found),
+        "packages": provenance.packages(found),
+        "commands": settings.commands,
+    }
+    page = folder / "index.html"
+    runs.write_text(page, render(content))
+    inputs = {f"{run.door}/{run.name}": runs.file_sha256(run.path / "manifest.json") for run in found.runs}
+    manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
+    runs.write_text(folder / "manifest.json", manifest + "\n")
+    main = tuple(tables[key] for key in ("feab", "reliability", "cost") if key in tables)
+    return Written(page, main, material.nature, tuple(notes))
+
+
+def _tables(material: Material) -> list[Table]:
+    """Return the tables there are runs for."""
+    made = f" Numbers from {material.nature}." if material.nature else ""
+    best = " Bold: the best of the rows that compete; reference rows do not." + made
+    intervals = (
+        "With 95 % intervals. n: images with a truth; no answer: those of them whose answer holds no such label "
+        "(E expression, AU action units, V valence, A arousal, where these differ)."
+    )
+    tables = []
+    if material.scored:
+        title = "FEAB on held-out subjects"
+        tables.append(results.score_table("feab", title, "System", material.scored, intervals + best))
+        caption = "Positive-class F1 over the images whose source annotates the AU." + best
+        tables.append(results.au_table(material.scored, caption))
+    if material.checked:
+        title = "Generated labels against the latent truth"
+        caption = "Only labels that the generator made; those people gave are right by definition. " + intervals + best
+        tables.append(results.score_table("reliability", title, "Generator", material.checked, caption))
+    if material.generated:
+        caption = (
+            "E[S]: mean draws per record. Floor: what Algorithm 1 takes at zero uncertainty, 3 − 2^(2−N), so 2.875 at "
+            "N = 5. US$ n/a: the annotator has no price." + made
+        )
+        tables.append(results.cost_table(material.generated, material.rows, caption))
+    if material.chosen and any(level.n for levels in material.trusted.values() for level in levels):
+        caption = (
+            f"{material.chosen.words.label}; labels that people gave do not enter. Valence and arousal are right "
+            "within 0.2 of the truth (Fig. 6); each AU counts by itself, under the uncertainty of its record's AUs."
+            + made
+        )
+        tables.append(results.trust_table(material.trusted, caption))
+    return tables
+
+
+def _tiles(material: Material, settings: Settings) -> list[dict[str, Any]]:
+    """Return the four headline scores of the run in focus, each beside those of the other runs."""
+    chosen = next((item for item in material.scored if item.suffix == settings.focus), None)
+    if chosen is None:
+        return []
+    metrics = {item.run.name: read_metrics(item.run) for item in material.scored}
+    others = [item for item in material.scored if item is not chosen]
+    ceiling = next((item for item in others if item.suffix == settings.ceiling), None)
+    return [
+        {
+            "title": title,
+            "label": chosen.words.label,
+            "value": shown(metrics[chosen.run.name].get(column.key), column),
+            "interval": interval(metrics[chosen.run.name].get(column.key), column),
+            "others": [(item.words.short, shown(metrics[item.run.name].get(column.key), column)) for item in others],
+            "ceiling": _share(metrics, chosen, ceiling, column),
+        }
+        for title, column in panels.headline()
+    ]
+
+
+def _share(
+    metrics: Mapping[str, Mapping[str, Estimate]], chosen: NamedRun, ceiling: NamedRun | None, column: Column
+) -> str:
+    """Say how much of the upper bound a score reaches, for scores of which more is better."""
+    own = metrics[chosen.run.name].get(column.key)
+    most = metrics[ceiling.run.name].get(column.key) if ceiling and column.better == "high" else None
+    if ceiling is None or own is None or own.value is None or most is None or not most.value:
+        return ""
+    return f"{own.value / most.value:.0%} of {ceiling.words.short}".replace("%", " %")
+
+
+def _most_uncertain(material: Material) -> float:
+    """Return the largest uncertainty of the chosen run: the full length of the page's small bars."""
+    rows = material.rows[material.chosen.run.name] if material.chosen else ()
+    return max((row.uncertainty.max or 0.0 for row in rows), default=0.0) or 1.0
+
+
+def _cases(material: Material, count: int) -> list[dict[str, Any]]:
+    """Return what the page shows of each chosen record."""
+    if material.chosen is None:
+        return []
+    drawn = read_draws(material.chosen.run)
+    shown_cases = []
+    for level, record in cases.choose(material.rows[material.chosen.run.name], count):
+        question, answer = (turn.value.replace("<image>", "").strip() for turn in record.conversations[:2])
+        known = material.truth.get(record.id)
+        shown_cases.append(
+            {
+                "level": level,
+                "record": record,
+                "picture": thumbnail(material.image_root, record.image),
+                "lines": cases.lines(record, drawn.get(record.id), known),
+                "manual": cases.manual_note(record),
+                "question": question,
+                "answer": cases.marked(answer, record.labels, known),
+                "known": known is not None,
+            }
+        )
+    return shown_cases

@@ -1,0 +1,105 @@
+"""What is gathered, what is left out and said so, and how files of other doors are read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seke.errors import UserError
+from seke.reporting.gather import FinishedRun, gather, read_curves, read_draws, read_metrics
+from seke.reporting.wording import named
+
+
+def run_at(path: Path, door: str = "evaluate") -> FinishedRun:
+    path.mkdir(parents=True, exist_ok=True)
+    return FinishedRun(door, path.name, path, {})
+
+
+def finished(outputs: Path, *names: str) -> None:
+    for name in names:
+        folder = outputs / name
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text("{}")
+
+
+def test_a_name_means_itself_and_its_suffixed_runs(tmp_path: Path) -> None:
+    finished(tmp_path, "evaluate/demo-seke", "prepare/demo", "prepare/demo2", "train/other-demo", "report/demo")
+    found = gather(tmp_path, "demo", None)
+    assert [(run.door, run.name) for run in found.runs] == [("prepare", "demo"), ("evaluate", "demo-seke")]
+
+
+def test_a_glob_chooses_freely_but_only_among_runs(tmp_path: Path) -> None:
+    finished(tmp_path, "evaluate/a", "evaluate/b", "report/a", "train/a/model")
+    assert [run.path.name for run in gather(tmp_path, "x", "*/a*").runs] == ["a"]
+    assert [run.path.name for run in gather(tmp_path, "x", "evaluate/*").runs] == ["a", "b"]
+
+
+def test_unfinished_and_unreadable_runs_are_named(tmp_path: Path) -> None:
+    finished(tmp_path, "evaluate/demo-a", "train/demo-b")
+    (tmp_path / "train" / "demo-b" / "manifest.json").write_text("{half")
+    (tmp_path / "train" / "demo-c").mkdir()
+    left = {run.name: run.reason for run in gather(tmp_path, "demo", None).left_out}
+    assert left["demo-c"] == "not finished: no manifest.json"
+    assert left["demo-b"].startswith("manifest.json does not read")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "argument"), [(None, "name=demo"), ("nothing/*", "runs=nothing/*"), ("/abs", "runs=/abs")]
+)
+def test_nothing_found_is_the_users_to_mend(tmp_path: Path, pattern: str | None, argument: str) -> None:
+    (tmp_path / "train" / "demo").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"^{argument}: ".replace("*", r"\*")):
+        gather(tmp_path, "demo", pattern)
+
+
+def test_metrics_are_flat_with_their_intervals_and_null_stays_unknown(tmp_path: Path) -> None:
+    content = {
+        "n": 7,
+        "expression": {"accuracy": 0.5, "f1_macro": None},
+        "action_units": {"f1": {"1": 0.25}},
+        "valence": None,
+        "ci95": {"expression": {"accuracy": [0.4, 0.6]}, "action_units": {"f1": {"1": None}}},
+    }
+    run = run_at(tmp_path / "r")
+    (run.path / "metrics.json").write_text(json.dumps(content))
+    found = read_metrics(run)
+    assert found["expression.accuracy"] == (0.5, 0.4, 0.6)
+    assert found["action_units.f1.1"] == (0.25, None, None)
+    assert found["expression.f1_macro"].value is None
+    assert "valence.mae" not in found
+    assert read_metrics(run_at(tmp_path / "without")) == {}
+
+
+def test_broken_metrics_name_the_file(tmp_path: Path) -> None:
+    run = run_at(tmp_path / "r")
+    (run.path / "metrics.json").write_text("[1, 2]")
+    with pytest.raises(UserError, match=r"metrics\.json: not readable: metrics\.json is no JSON object"):
+        read_metrics(run)
+
+
+def test_a_broken_draw_names_its_line(tmp_path: Path) -> None:
+    run = run_at(tmp_path / "r")
+    (run.path / "draws.jsonl").write_text('{"id": "a"}\n\n{"id": "b", "draws": [{"valence": 3}]}\n')
+    with pytest.raises(UserError, match=r"line 3, field draws\.0\.valence"):
+        read_draws(run)
+
+
+def test_curves_skip_empty_cells_and_a_resumed_log_wins(tmp_path: Path) -> None:
+    run = run_at(tmp_path / "r", "train")
+    for version, text in {
+        "version_10": "step,epoch,train_loss,val_loss\n2,0,0.2,\n2,0,,0.9\n",
+        "version_2": "step,epoch,train_loss\n1,0,0.5\n2,0,0.4\n,,3\n3,0,nan\n",
+    }.items():
+        (run.path / "csv" / version).mkdir(parents=True)
+        (run.path / "csv" / version / "metrics.csv").write_text(text)
+    curves = read_curves(run)
+    assert curves["train_loss"] == ((1.0, 2.0), (0.5, 0.2))
+    assert curves["val_loss"] == ((2.0,), (0.9,))
+    assert set(curves) == {"train_loss", "val_loss"}
+
+
+def test_the_longest_suffix_names_a_run_and_twins_say_which_they_are(tmp_path: Path) -> None:
+    wording = {"seke": {"label": "SEKE", "tone": "blue"}, "labels-seke": {"label": "Labels"}}
+    names = ["x-labels-seke", "a-seke", "b-seke", "strange"]
+    found = named([FinishedRun("evaluate", name, tmp_path, {}) for name in names], wording)
+    assert [item.words.label for item in found] == ["SEKE (a-seke)", "SEKE (b-seke)", "Labels", "strange"]

@@ -1,0 +1,52 @@
+"""Every option of every group composes at every door that offers the group, and becomes a plain Python object."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf"
+DOORS = ("prepare", "generate", "train", "evaluate", "report")
+GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
+REQUIRED = {  # what a user must say before this option can be built
+    ("source", "folder"): ["source.root={pictures}"],
+}
+
+
+def composed(door: str, *overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(door, list(overrides))
+
+
+def groups_of(door: str) -> list[str]:
+    return [group for group in GROUPS if group in composed(door)]
+
+
+OPTIONS = [(door, group, option) for door in DOORS for group in groups_of(door) for option in GROUPS[group]]
+
+
+def test_every_option_is_offered_at_some_door() -> None:
+    offered = {(group, option) for _, group, option in OPTIONS}
+    assert offered == {(group, option) for group, options in GROUPS.items() for option in options}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_needs_no_argument(door: str) -> None:
+    cfg = composed(door)
+    OmegaConf.resolve(cfg)
+    assert not OmegaConf.missing_keys(cfg)
+    assert {"name", "seed", "overwrite"} <= set(cfg)
+    assert {"outputs", "data", "images"} <= set(cfg.paths)
+
+
+@pytest.mark.parametrize(("door", "group", "option"), OPTIONS, ids="-".join)
+def test_every_option_composes_and_instantiates(door: str, group: str, option: str, tmp_path: Path) -> None:
+    extra = [text.format(pictures=tmp_path) for text in REQUIRED.get((group, option), [])]
+    cfg = composed(door, f"{group}={option}", f"paths.outputs={tmp_path}", *extra)
+    OmegaConf.resolve(cfg)
+    assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None
+    built = instantiate(cfg[group], _convert_="all")
+    assert not isinstance(built, DictConfig)

@@ -1,0 +1,180 @@
+"""The whole loop through the doors, as a user runs it, on very few faces."""
+
+import json
+import shutil
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+from seke.records import ImageRecord, InstructionRecord, Prediction, Rejection, read_jsonl
+
+REAL_PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+
+
+def succeed(done) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(path: Path, kind):
+    return list(read_jsonl(path, kind))
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory, door) -> Path:
+    """Run all five doors once with `name=demo` and no other setting than size."""
+    path = tmp_path_factory.mktemp("outputs")
+    here = f"paths.outputs={path}"
+    succeed(door("prepare", here, "source.images=160", "source.workers=1"))
+    succeed(door("generate", here, "limit=40"))
+    succeed(door("train", here, "trainer.max_steps=3"))
+    succeed(door("evaluate", here, "limit=6", "model.path=demo"))
+    succeed(door("report", here))
+    return path
+
+
+def test_prepare_splits_by_subject_and_keeps_the_truth_apart(outputs: Path) -> None:
+    prepared = outputs / "prepare" / "demo"
+    splits = {name: rows(prepared / f"{name}.jsonl", ImageRecord) for name in ("train", "validation", "test")}
+    assert all(row.split == name for name, records in splits.items() for row in records)
+    subjects = [{row.subject for row in records if row.subject} for records in splits.values()]
+    assert not subjects[0] & subjects[1] | subjects[0] & subjects[2] | subjects[1] & subjects[2]
+    assert not any(row.labels.complete or "au_intensity" in row.attributes for row in splits["train"])
+    truth = {row.id: row.labels for row in rows(prepared / "truth.jsonl", ImageRecord)}
+    for row in splits["train"] + splits["test"]:
+        assert truth[row.id].complete
+        assert row.labels.completed_by(truth[row.id]) == truth[row.id], "what a source tells is true"
+
+
+def test_generate_accounts_for_every_record(outputs: Path) -> None:
+    run = outputs / "generate" / "demo"
+    instructions = rows(run / "instructions.jsonl", InstructionRecord)
+    rejected = rows(run / "rejected.jsonl", Rejection)
+    records = {row.id: row for row in rows(outputs / "prepare" / "demo" / "train.jsonl", ImageRecord)}
+    assert len(instructions) + len(rejected) == 40
+    for row in instructions:
+        assert row.labels.complete
+        assert records[row.id].labels.completed_by(row.labels) == row.labels, "a manual label never changes"
+        assert row.conversations[0].value.startswith("<image>\n")
+        assert row.annotator.startswith("simulated")
+        assert 2 <= row.samples <= 5 or records[row.id].labels.complete
+
+
+def test_train_writes_a_hugging_face_checkpoint(outputs: Path) -> None:
+    model = outputs / "train" / "demo" / "model"
+    assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {path.name for path in model.iterdir()}
+    assert json.loads((model / "config.json").read_text())["architectures"] == [
+        "LlavaOnevisionForConditionalGeneration"
+    ]
+
+
+def test_evaluate_scores_every_record_it_was_given(outputs: Path) -> None:
+    run = outputs / "evaluate" / "demo"
+    assert len(rows(run / "predictions.jsonl", Prediction)) == 6
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["n"] == 6
+    assert {"unanswered", "expression", "action_units", "valence", "arousal", "ci95"} <= set(metrics)
+
+
+def test_report_is_one_page(outputs: Path) -> None:
+    page = (outputs / "report" / "demo" / "index.html").read_text(encoding="utf-8")
+    assert "simulated" in page
+    assert "<script src" not in page
+
+
+def test_the_same_command_again_does_nothing(outputs: Path, door) -> None:
+    before = (outputs / "generate" / "demo" / "instructions.jsonl").stat().st_mtime_ns
+    assert "finished" in succeed(door("generate", f"paths.outputs={outputs}", "limit=40"))
+    assert (outputs / "generate" / "demo" / "instructions.jsonl").stat().st_mtime_ns == before
+    refused = door("generate", f"paths.outputs={outputs}", "limit=41")
+    assert refused.returncode == 2
+    assert "limit=40 (now 41)" in refused.stderr
+
+
+def test_a_sweep_over_n_gives_each_cell_its_run(outputs: Path, door) -> None:
+    succeed(door("generate", "-m", f"paths.outputs={outputs}", "generator.max_samples=2,3", "limit=20", "name=sweep"))
+    cells = sorted(path.name for path in (outputs / "generate").glob("sweep-*"))
+    assert [cell.split(",")[0] for cell in cells] == ["sweep-generator.max_samples=2", "sweep-generator.max_samples=3"]
+    mean = [json.loads((outputs / "generate" / cell / "cost.json").read_text())["mean_samples"] for cell in cells]
+    assert mean[0] == 2 < mean[1] <= 3
+
+
+def test_the_loop_runs_on_ones_own_pictures(tmp_path: Path, door) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    shutil.copy(REAL_PHOTOGRAPH, pictures / "hopper.jpg")
+    (pictures / "torn.jpg").write_bytes(REAL_PHOTOGRAPH.read_bytes()[:2000])
+    (pictures / "labels.csv").write_text("image,subject,expression,AU12\nhopper.jpg,grace,happiness,1\n")
+    here = (f"paths.outputs={tmp_path / 'outputs'}", "name=mine")
+    succeed(door("prepare", *here, "source=folder", f"source.root={pictures}", "source.test_share=0"))
+    prepared = tmp_path / "outputs" / "prepare" / "mine"
+    (record,) = [
+        row for name in ("train", "validation", "test") for row in rows(prepared / f"{name}.jsonl", ImageRecord)
+    ]
+    assert record.labels.expression == "happiness"
+    assert [row.id for row in rows(prepared / "rejected.jsonl", Rejection)]
+    done = door("generate", *here, f"records={prepared / (record.split + '.jsonl')}")
+    assert "could not see 1 image" in done.stderr, "a simulated annotator that guesses says so"
+    (instruction,) = rows(tmp_path / "outputs" / "generate" / "mine" / "instructions.jsonl", InstructionRecord)
+    assert instruction.labels.expression == "happiness"
+    assert "blind" in instruction.flags
+    succeed(door("train", *here, "data.path=mine", "trainer.max_steps=1"))
+    where = f"records={prepared / (record.split + '.jsonl')}"
+    succeed(door("evaluate", *here, where, "model.path=mine"))
+    succeed(door("report", *here))
+    assert (tmp_path / "outputs" / "report" / "mine" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "line"),
+    [
+        ("prepare", ["source=folder"], "error: source.root="),
+        ("prepare", ["source=folder", "source.root=/no/such/folder"], "error: source.root=/no/such/folder: "),
+        ("prepare", ["source=laser"], "error: source=laser: "),
+        ("prepare", ["limit=-1"], "error: limit=-1: "),
+        ("generate", ["records=nowhere"], "error: records=nowhere: "),
+        ("generate", ["generator.max_samples=1"], "error: generator.max_samples=1: "),
+        ("generate", ["generator.max_samples=-3"], "error: generator.max_samples=-3: "),
+        ("generate", ["generator.max_sample=3"], "error: generator.max_sample=3: "),
+        ("train", ["data.path=nowhere"], "error: data.path=nowhere: "),
+        ("evaluate", ["records=nowhere"], "error: records=nowhere: "),
+        ("evaluate", ["model.path=/no/such/model"], "error: model.path=/no/such/model: "),
+        ("report", ["name=nothing-is-called-so"], "error: "),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_one_line_and_exit_code_2(outputs: Path, door, name: str, arguments: list[str], line: str) -> None:
+    done = door(name, f"paths.outputs={outputs}", *(["name=new"] if name != "report" else []), *arguments)
+    assert done.returncode == 2, done.stderr
+    errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(line)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_corrupt_row_is_named(outputs: Path, tmp_path: Path, door) -> None:
+    good = (outputs / "prepare" / "demo" / "train.jsonl").read_text().splitlines()[:2]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join([good[0], good[1].replace('"valence":', '"valance":')]) + "\n")
+    done = door("generate", f"paths.outputs={outputs}", "name=corrupt", f"records={file}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: file={file}: line 2, field labels.valance")
+
+
+def test_images_missing_or_truncated_are_rejected_and_counted(outputs: Path, tmp_path: Path, door) -> None:
+    records = rows(outputs / "prepare" / "demo" / "train.jsonl", ImageRecord)[:3]
+    images = tmp_path / "images"
+    source = outputs / "prepare" / "demo" / "images"
+    for number, record in enumerate(records):
+        (images / record.image).parent.mkdir(parents=True, exist_ok=True)
+        data = (source / record.image).read_bytes()
+        if number:
+            (images / record.image).write_bytes(data if number == 1 else data[: len(data) // 2])
+    file = tmp_path / "three.jsonl"
+    lines = (outputs / "prepare" / "demo" / "train.jsonl").read_text().splitlines()[:3]
+    file.write_text("\n".join(lines) + "\n")
+    arguments = (f"paths.outputs={outputs}", f"paths.images={images}", "name=torn", f"records={file}")
+    assert "2 rejected" in succeed(door("generate", *arguments))
+    rejected = {row.id for row in rows(outputs / "generate" / "torn" / "rejected.jsonl", Rejection)}
+    assert rejected == {records[0].id, records[2].id}
