@@ -14,6 +14,7 @@ GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path 
 REQUIRED = {  # what a user must say before this option can be built
     ("source", "folder"): ["source.root={pictures}"],
 }
+PARTS = {"vlm": "backend", "stopping": "stopping", "prompts": "prompts"}
 
 
 def composed(door: str, *overrides: str) -> DictConfig:
@@ -42,11 +43,18 @@ def test_a_door_needs_no_argument(door: str) -> None:
     assert {"outputs", "data", "images"} <= set(cfg.paths)
 
 
-@pytest.mark.parametrize(("door", "group", "option"), OPTIONS, ids="-".join)
+def from_the_door(group: str, cfg: DictConfig, tmp_path: Path) -> dict[str, object]:
+    """What a door hands to a group's object beside its YAML."""
+    if group == "generator":
+        return {part: instantiate(cfg[name]) for part, name in PARTS.items()}
+    return {"save_dir": str(tmp_path)} if group == "logger" else {}
+
+
+@pytest.mark.parametrize(("door", "group", "option"), OPTIONS, ids=["-".join(option) for option in OPTIONS])
 def test_every_option_composes_and_instantiates(door: str, group: str, option: str, tmp_path: Path) -> None:
     extra = [text.format(pictures=tmp_path) for text in REQUIRED.get((group, option), [])]
     cfg = composed(door, f"{group}={option}", f"paths.outputs={tmp_path}", *extra)
     OmegaConf.resolve(cfg)
     assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None
-    built = instantiate(cfg[group], _convert_="all")
+    built = instantiate(cfg[group], _convert_="all", **from_the_door(group, cfg, tmp_path))
     assert not isinstance(built, DictConfig)

@@ -23,20 +23,26 @@ _UNITS: Final = r"AU[0-9]{1,2}(?:, AU[0-9]{1,2})*"
 _TEMPLATE: Final = re.compile(
     r"(?:The expression is ([a-z]+)\. ?)?"
     rf"(?:(?:Valence is ({_NUMBER})(?: and arousal is ({_NUMBER}))?|Arousal is ({_NUMBER}))\. ?)?"
-    rf"(?:(?:(No action unit is active)|Active action units: ({_UNITS})(?:; (?:(all others are inactive)|inactive: ({_UNITS})))?"
-    rf"|Inactive action units: ({_UNITS}))\.)?"
+    rf"(?:(?:(No action unit is active)|Active action units: ({_UNITS})"
+    rf"(?:; (?:(all others are inactive)|inactive: ({_UNITS})))?|Inactive action units: ({_UNITS}))\.)?"
 )
 _THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>")
 _ANSWER_TAG: Final = re.compile(r"<answer>|\bassistant ?: ?(?=\S)", re.IGNORECASE)
-_REFUSAL: Final = re.compile(
-    r"\b(?:i|we|i'm|me)\b[^.!?\n]{0,60}?\b(?:can not|could not|unable|not able|not possible|not comfortable|will not|must decline|not"
-    r" have the (?:ability|capability)|not (?:help|assist|provide|comply))\b"
-    r"(?:[^.!?\n]{0,40}?\b(?:help|assist|identify\w*|determine|provide|analy[sz]e|recogni[sz]e|infer|describe|comment"
-    r"|fulfill|comply|make|answer|process|view|access|give|offer|discuss|do that|interpret|assess|evaluate|label"
-    r"|classify|tell|guess|speculate|see images)\b)?[^.!?\n]*"
-    r"|\bunable to (?:help|assist|identify|determine|provide|comply|analy[sz]e|process)\b[^.!?\n]*"
-    r"|\bnot something i can\b[^.!?\n]*"
+_REST: Final = r"(?:[^.!?\n]|\.(?=\S))"
+_REFUSED: Final = (
+    r"help|assist|identify\w*|determine|provide|analy[sz]e|recogni[sz]e|infer|describe|comment|fulfill|comply|make|answer"
+    r"|process|view|access|give|offer|discuss|interpret|assess|evaluate|label|classify|tell|guess|speculate"
 )
+_REFUSAL: Final = re.compile(
+    rf"\b(?:i|we|i'm|me)\b{_REST}{{0,60}}?\b(?:"
+    rf"(?:can not|could not|unable|not able|not possible|will not){_REST}{{0,40}}?\b(?:{_REFUSED})\b"
+    r"|not (?:feel )?comfortable|must decline|not have the (?:ability|capability)|not (?:help|assist|provide|comply)\b"
+    rf"){_REST}*"
+    rf"|\bunable to (?:{_REFUSED})\b{_REST}*"
+    rf"|\b(?:not something i can|something i can not|beyond what i can)\b{_REST}*"
+)
+"""A clause in which the writer declines, to the end of the sentence."""
+_BEYOND: Final = ("not something", "something", "beyond")
 _TURN: Final = re.compile(r"\b(?:but|however|though)\b")
 
 
@@ -109,11 +115,10 @@ def _from_template(text: str) -> Labels | None:
     v, a = float(valence or 0), float(arousal or 0)
     if expression not in (None, *EXPRESSIONS) or not -1 <= v <= 1 or not -1 <= a <= 1:
         return None
-    units = dict.fromkeys(ACTION_UNITS, False) if none or others else {}
-    for names, state in ((inactive or only_inactive, False), (active, True)):
-        units.update({int(name[2:]): state for name in names.split(", ")} if names else {})
-    if not units.keys() <= ACTION_UNITS.keys():
+    on, off = _numbers(active), _numbers(inactive or only_inactive)
+    if not set(ACTION_UNITS).issuperset(on + off) or not set(on).isdisjoint(off):
         return None
+    units = dict.fromkeys(ACTION_UNITS if none or others else off, False) | dict.fromkeys(on, True)
     return Labels(
         expression=expression,
         valence=None if valence is None else v,
@@ -122,11 +127,20 @@ def _from_template(text: str) -> Labels | None:
     )
 
 
+def _numbers(names: str | None) -> list[int]:
+    return [int(name[2:]) for name in names.split(", ")] if names else []
+
+
 def _from_prose(text: str) -> Labels:
-    """Read any text; an answer that follows the model's thoughts counts before what was thought."""
-    thought = _THOUGHT.search(text)
-    if thought is not None and text[thought.end() :].strip():
-        return _from_prose(text[thought.end() :]).completed_by(_from_prose(text[: thought.start()]))
+    """Read any text; an answer behind the model's thoughts counts before what was thought."""
+    thoughts = list(_THOUGHT.finditer(text))
+    if not thoughts:
+        return _from_answer(text)
+    thought = _from_answer(_THOUGHT.sub("\n", text[: thoughts[-1].start()]))
+    return _from_answer(text[thoughts[-1].end() :]).completed_by(thought)
+
+
+def _from_answer(text: str) -> Labels:
     normal = normalise(_ANSWER_TAG.sub("\n final answer: ", text))
     words = join_units(tokens(_without_refusals(normal)))
     valence, arousal = read_valence_arousal(words)
@@ -140,9 +154,13 @@ def _from_prose(text: str) -> Labels:
 
 def _without_refusals(normal: str) -> str:
     """Blank refusing clauses, up to a "but": "I can't identify people, but she looks happy"."""
-
-    def rest(match: re.Match[str]) -> str:
-        turns = list(_TURN.finditer(match[0]))
-        return " . " + (match[0][turns[-1].start() :] if turns else "")
-
-    return _REFUSAL.sub(rest, normal)
+    kept: list[str] = []
+    position = 0
+    for refusal in _REFUSAL.finditer(normal):
+        before = normal[position : refusal.start()]
+        if refusal[0].startswith(_BEYOND):  # "naming emotions such as anger is something I can not do"
+            before = before[: max(before.rfind(end) for end in ".!?\n") + 1]
+        turns = list(_TURN.finditer(refusal[0]))
+        kept += [before, " . ", refusal[0][turns[-1].start() :] if turns else ""]
+        position = refusal.end()
+    return "".join([*kept, normal[position:]])

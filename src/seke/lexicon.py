@@ -1,6 +1,6 @@
 """The words that answers about faces are made of: text -> tokens, each with the role its word plays.
 
-Only vocabulary and the splitting of text live here; what a sequence of roles means is decided in `seke.answers`.
+Only vocabulary and splitting live here; `seke.readings` and `seke.units` decide what a sequence of roles means.
 Words are whole words: "nose", "noticeable" and "another" hold no "no", and "depressor" is not "depressed".
 Splitting takes time linear in the text: no pattern can match one character in two ways.
 """
@@ -10,30 +10,40 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from seke.affect import EXPRESSIONS
-
 NAMED: Final = {
     "neutral": "neutral neutrality neutrally expressionless emotionless unemotional impassive deadpan stoic",
-    "happiness": "happy happiness happier joy joyful joyous joyfully cheerful cheerfulness cheery delighted delight elated"
-    " elation glad gladness pleased gleeful glee amused amusement ecstatic jubilant contentment contented enjoyment"
-    " merry overjoyed euphoric blissful mirth",
-    "sadness": "sad sadness sadder saddened unhappy unhappiness sorrow sorrowful melancholy melancholic dejected"
-    " dejection gloomy grief grieving mournful despondent downcast heartbroken miserable misery despair despairing",
-    "surprise": "surprise surprised astonished astonishment amazed amazement shock shocked startled stunned astounded"
-    " dumbfounded flabbergasted",
-    "fear": "fear fearful fearfulness afraid scared frightened fright terrified terror horrified horror panic panicked"
-    " panicky petrified dread alarmed",
+    "happiness": """
+        happy happiness happier joy joyful joyous joyfully cheerful cheerfulness cheery delighted delight elated
+        elation glad gladness pleased gleeful glee amused amusement ecstatic jubilant contentment contented enjoyment
+        merry overjoyed euphoric blissful mirth
+    """,
+    "sadness": """
+        sad sadness sadder saddened unhappy unhappiness sorrow sorrowful melancholy melancholic dejected dejection
+        gloomy grief grieving mournful despondent downcast heartbroken miserable misery despair despairing
+    """,
+    "surprise": """
+        surprise surprised astonished astonishment amazed amazement shock shocked startled stunned astounded
+        dumbfounded flabbergasted
+    """,
+    "fear": """
+        fear fearful fearfulness afraid scared frightened fright terrified terror horrified horror panic panicked
+        panicky petrified dread alarmed
+    """,
     "disgust": "disgust disgusted revulsion revolted repulsed repulsion nauseated repugnance distaste grossed",
-    "anger": "anger angry angered mad furious fury enraged rage raging irate outraged outrage infuriated irritated"
-    " irritation annoyed annoyance hostile hostility wrath wrathful",
+    "anger": """
+        anger angry angered mad furious fury enraged rage raging irate outraged outrage infuriated irritated
+        irritation annoyed annoyance hostile hostility wrath wrathful
+    """,
     "contempt": "contempt contemptuous scorn scornful disdain disdainful derision derisive",
 }
 """Words that name an expression or attribute it to somebody."""
 
 SHOWN: Final = {
     "neutral": "calm calmly calmness composed serene placid blank",
-    "happiness": "smile smiles smiling smiled grin grins grinning laugh laughs laughing laughter beaming happily excited"
-    " excitement",
+    "happiness": """
+        smile smiles smiling smiled grin grins grinning laugh laughs laughing laughter beaming happily excited
+        excitement
+    """,
     "sadness": "crying cries tearful weeping sobbing sadly depressed disappointed disappointment",
     "fear": "anxious anxiety nervous nervousness worried worry apprehensive apprehension fearfully",
     "disgust": "disgusting aversion",
@@ -44,7 +54,7 @@ SHOWN: Final = {
 
 EXPRESSION_WORDS: Final = frozenset(
     word for words in (NAMED, SHOWN) for line in words.values() for word in line.split()
-) | frozenset(EXPRESSIONS)
+)
 """Every word that names or betrays an expression; a text without them leaks no expression."""
 
 _RAISED, _TIGHT = "raiser raise raised raises raising", "tightener tighten tightened tightens tightening"
@@ -59,7 +69,7 @@ _MOVEMENTS: Final = {
     10: ("upper lip; upper lips", _RAISED),
     12: ("lip corner; lip corners", "puller pull pulled pulls pulling"),
     15: ("lip corner; lip corners", "depressor depress depressed depressing depression"),
-    17: ("chin", "raiser"),
+    17: ("chin", "raiser raise raising"),
     20: ("lip; lips", "stretcher stretch"),
     23: ("lip; lips", _TIGHT),
     24: ("lip; lips", "pressor presser press pressed pressing"),
@@ -70,63 +80,95 @@ _MOVEMENTS: Final = {
 are left out: they describe a pose and a smile as often as AU17 and AU20."""
 
 _ROLES: Final = {
-    "not": "not never neither nor lack lacks lacking lacked absence hardly barely scarcely unlike isnt arent doesnt dont"
-    " didnt wasnt cant nothing devoid non fails fail failing; rather than; instead of; as opposed to; opposed to;"
-    " ruled out; rules out; rule out; mistaken for; confused with; distinguished from; far from; anything but; free of; none of;"
-    " little to; little evidence; little sign; no longer; contrary to",
+    "not": """
+        not never neither nor lack lacks lacking lacked absence hardly barely scarcely unlike isnt arent doesnt dont
+        didnt wasnt cant nothing devoid non fails fail failing; rather than; instead of; as opposed to; opposed to;
+        ruled out; rules out; rule out; mistaken for; confused with; distinguished from; far from; anything but; free
+        of; none of; little to; little evidence; wrong to; incorrect to; little sign; no longer; contrary to
+    """,
     "no": "no without",
-    "but": "but while whereas although though however yet instead rather despite because so since; on the other hand; in contrast",
-    "active": "active activated activates activation activations present presence visible visibly observed observable"
-    " detected engaged engagement evident apparent yes true triggered seen noticeable identified noted exhibited involved"
-    " contracted occurring occurs recruited",
-    "inactive": "inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged"
-    " invisible",
-    "unknown": "unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null; hard to;"
-    " difficult to; can not be determined; can not be assessed; can not be judged; can not tell; not clear; not sure;"
-    " not certain; not applicable; can not be reliably",
+    "but": """
+        but while whereas although though however yet instead rather despite just because so since; on the other hand;
+        in contrast
+    """,
+    "active": """
+        active activated activates activation activations present presence visible visibly observed observable
+        detected engaged engagement evident apparent yes true triggered seen noticeable identified noted exhibited
+        involved contracted occurring occurs recruited
+    """,
+    "inactive": """
+        inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged
+        invisible
+    """,
+    "unknown": """
+        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null; hard to; difficult
+        to; may or may not; might or might not; can not be determined; could not be determined; could not be assessed;
+        could not be judged; can not be assessed; can not be judged; can not be reliably; can not tell; not clear; not
+        sure; not certain; not applicable
+    """,
     "head": "au aus actionunits actionunit units; action unit; action units",
     "others": "others other remaining rest remainder",
-    "all": "all every each any",
+    "complete": "; nothing else",
+    "all": "all every each",
     "only": "only solely exclusively",
     "except": "except besides excluding beyond; other than; except for; apart from; aside from; with the exception of",
-    "same": "as is; as are; so is; so are; as well as",
+    "same": "; as is; as are; so is; so are; as well as",
     "valence": "valence val",
     "arousal": "arousal aro",
     "cue": "expression expressions emotion emotions emotional affect answer label prediction category class verdict",
-    "final": "overall primary primarily dominant dominantly main mainly predominant predominantly prevailing principal"
-    " conclusion summary summarize conclude therefore thus hence final predict predicted classified categorized"
-    " labeled labelled strongest; most likely; most prominent; most consistent; best described; best matches; best"
-    " match; most closely; best fits",
-    "hedge": "possibly possible might may maybe perhaps could potentially potential slight slightly subtle somewhat"
-    " mild mildly either",
-    "minor": "hint hints tinge tinged touch trace traces undertone undertones secondary secondarily also alongside"
-    " accompanied element elements underlying; mixed with; combined with; followed by; a bit of; hinting at; bordering"
-    " on; blended with; with some; and some; such as; similar to; like",
-    "typical": "associated with; associate with; linked to; typical of; characteristic of; common in; commonly seen in;"
-    " seen in; related to; correlated with",
+    "final": """
+        overall primary primarily dominant dominantly main mainly predominant predominantly principal conclusion
+        summary summarize conclude therefore thus hence final predict predicted classified categorized labeled
+        labelled strongest; most likely; most prominent; most consistent; best described; best matches; best match;
+        most closely; best fits
+    """,
+    "prevails": "dominates dominating prevails prevailing predominates",
+    "hedge": """
+        possibly possible might may maybe perhaps could potentially potential slight slightly subtle somewhat mild
+        mildly either
+    """,
+    "minor": """
+        hint hints tinge tinged touch trace traces undertone undertones secondary secondarily also alongside
+        accompanied element elements underlying like resemble resembles resembling; mixed with; combined with;
+        followed by; a bit of; hinting at; bordering on; blended with; with some; and some; such as; similar to;
+        reminiscent of
+    """,
+    "typical": """
+        ; associated with; associate with; linked to; typical of; characteristic of; common in; commonly seen in; seen
+        in; related to; correlated with
+    """,
     "generic": "typically usually commonly generally often normally",
     "hypothetical": "would",
+    "if": "if unless",
+    "than": "than",
     "be": "is are was were be being been remains remain : = | includes include including",
-    "verb": "look looks looking seem seems seemed appear appears appearing appeared show shows showing shown display"
-    " displays displaying displayed express expresses expressing expressed convey conveys conveying conveyed exhibit"
-    " exhibits exhibiting suggest suggests suggesting suggestive indicate indicates indicating indicative reveal reveals"
-    " reveal reflect reflects reflecting portray portrays depict depicts feel feels feeling has have having had do does"
-    " did seem to perceive read reads communicates communicate",
+    "verb": """
+        look looks looking seem seems seemed appear appears appearing appeared show shows showing shown display
+        displays displaying displayed express expresses expressing expressed convey conveys conveying conveyed exhibit
+        exhibits exhibiting suggest suggests suggesting suggestive indicate indicates indicating indicative reveal
+        reveals reflect reflects reflecting portray portrays depict depicts feel feels feeling has have having had do
+        does did perceive read reads communicate communicates; would say; would describe; would estimate; would rate;
+        would classify; would identify; would suggest; would think; would assess; would place; would assign; would
+        characterize; would be around; would be approximately; would be about
+    """,
     "opinion": "think believe that",
-    "filler": "any particular specific strong clear discernible noticeably obvious significant intense overt much a an the"
-    " very of facial sign signs evidence indication indications really particularly distinct readily to kind sort"
-    " pronounced real these those this following listed",
+    "filler": """
+        any particular specific strong clear discernible noticeably obvious significant intense overt much a an the
+        very of facial sign signs evidence indication indications really particularly distinct readily to kind sort
+        pronounced real these those this following listed
+    """,
     "options": "options choices candidates choose select categories; one of the following",
     "link": "and or , / & + (",
     "range": "range ranges ranging scale between from interval where",
     "confidence": "confidence certainty probability likelihood sure",
     "place": "position background backgrounds color colour colors lighting wall tone tones setting point",
-    "word": "not only; not just; not merely; not limited to; no doubt; without doubt; without a doubt; no question;"
-    " help but; nothing but; would say; would describe; would estimate; would rate; would classify; would identify;"
-    " would suggest; would think; would be happy to; would assess; would place; would assign; would characterize;"
-    " would be around; would be approximately; would be about; happy to; glad to; pleased to; delighted to; i'm afraid;"
-    " i am afraid; not to mention; in other words",
-}  # words that stand alone before the first semicolon, phrases after it
+    "word": """
+        ; not only; not just; not merely; not limited to; no doubt; without doubt; without a doubt; no question; help
+        but; nothing but; happy to; glad to; pleased to; delighted to; i'm afraid; i am afraid; not to mention; in
+        other words
+    """,
+}
+"""The role of each word: single words before the first semicolon, phrases after it; the last entry of a word counts."""
 
 
 class Token(NamedTuple):
@@ -160,10 +202,8 @@ def _vocabulary() -> tuple[dict[str, Token], dict[str, list[tuple[tuple[str, ...
 
     for role, entries in _ROLES.items():
         singles, *several = entries.split(";")
-        if role == "word":
-            singles, several = "", [singles, *several]
         for entry in (*singles.split(), *several):
-            add(entry, Token(role, entry.strip()))
+            add(entry, Token(role, " ".join(entry.split())))
     for role, classes in (("named", NAMED), ("shown", SHOWN)):
         for expression, line in classes.items():
             for word in line.split():
@@ -190,7 +230,8 @@ _SIGNS: Final = str.maketrans(
     {
         **dict.fromkeys("−‐‑‒–﹣－", "-"), **dict.fromkeys("—―", " - "), **dict.fromkeys("‘’ʼ´", "'"),
         **dict.fromkeys("✓✔✅☑", " yes "), **dict.fromkeys("✗✘❌✖☐", " false "), **dict.fromkeys('"“”„«»`*#\\$', None),
-        **dict.fromkeys("≈≃≅≡", "="), **dict.fromkeys("→⇒➔", ":"), "_": " ", "。": ". ", "；": ";", "、": ",",
+        **dict.fromkeys("≈≃≅≡", "="), **dict.fromkeys("→⇒➔", ":"), "_": " ", "\t": " | ", "。": ". ",
+        "；": ";", "、": ",",
     }
 )  # fmt: skip
 _REPAIRS: Final = tuple(
@@ -209,7 +250,8 @@ _REPAIRS: Final = tuple(
         (r"n't\b", " not"),
         (r"'s\b", ""),
         (r"\bn/a\b", "unknown"),
-        (r"\b(e\.g|i\.e|vs|approx|cf|resp|ca)\.", r"\1"),
+        (r"\be\.g\.|\bi\.e\.", "for example"),
+        (r"\b(vs|approx|cf|resp|ca)\.", r"\1"),
         (r"(?<=[a-z])-(?=[a-z])", " "),
         (r"(?<=[0-9])(?:[a-d](?!\w)|e(?![\w+-]))", ""),  # intensity letters: AU12C
     )
@@ -241,7 +283,7 @@ def tokens(text: str) -> list[Token]:
 
 
 def sentences(words: Sequence[Token]) -> Iterator[list[Token]]:
-    """Yield the sentences and lines of a text, each with its closing token; questions state nothing and are left out."""
+    """Yield the sentences and lines of a text, each with its closing token; questions state nothing and are dropped."""
     sentence: list[Token] = []
     for word in words:
         sentence.append(word)
@@ -276,7 +318,10 @@ def _with_phrases(plain: list[Token]) -> Iterator[Token]:
 
 
 def _with_names(words: Sequence[Token]) -> list[Token]:
-    """Join a part and its movement into one token of role `name`: "cheek raiser", "raised cheeks", "lips are parted"."""
+    """Join a part and its movement into one token of role `name`: "cheek raiser", "raised cheeks", "lips are parted".
+
+    A "not" between the two is put before them.
+    """
     out: list[Token] = []
     position = 0
     while position < len(words):

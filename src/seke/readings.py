@@ -65,6 +65,8 @@ class _ExpressionReader:
         """Whether the clause is about valence or arousal."""
         self.linked = False
         """Whether a verb came since the last mention."""
+        self.settled = True
+        """Whether the hedges that led to the last mention are over, or new ones came."""
         self.distance = 99
         """Tokens since the last mention, not counting connectors."""
         self.chain = 0
@@ -75,6 +77,8 @@ class _ExpressionReader:
         """Return the mentions that count."""
         for position, word in enumerate(sentence):
             self._take(word, sentence[position + 1 : position + 5])
+        if {"if", "hypothetical"} <= {word.role for word in sentence}:
+            return []
         several = 2 if any(word.role == "options" for word in sentence) else 3
         chains: dict[int, set[str]] = {}
         for mention in self.found:
@@ -103,7 +107,7 @@ class _ExpressionReader:
         if self.distance == 0:
             self.verdict = False  # a verdict is its first mention and what is joined to that
         self.distance += 1
-        if role in ("not", "no"):
+        if role in ("not", "no", "than"):
             self.denied, self.content, self.certain, self.negative = True, False, False, True
         elif role == "but" or word.text == ";":
             self.denied = self.hedged = self.minor = self.typical = self.dimension = False
@@ -116,6 +120,9 @@ class _ExpressionReader:
             self.final = True
             if self.found and self.distance <= 4 and any(following.role == "cue" for following in after[:3]):
                 self._raise_last(4.5)  # "anger is the dominant emotion"
+        elif role == "prevails":
+            if self.found and self.distance <= 2:
+                self._raise_last(4.5)
         elif role in ("generic", "hypothetical"):
             self.typical = True
             if role == "hypothetical" and self.found and self.distance <= 3:
@@ -123,7 +130,7 @@ class _ExpressionReader:
         elif role in ("valence", "arousal"):
             self.dimension = True
         elif role == "hedge":
-            self.hedged = True
+            self.hedged, self.settled = True, True
         elif role in ("except", "au", "others"):
             self.denied = False
         elif role == "opinion":
@@ -140,7 +147,7 @@ class _ExpressionReader:
             self.found.append(_Mention(word.expression, self._level(named), _score(after), self.chain, self.typical))
         # Evidence leaves a verdict open: "the expression shows a smile, hence happiness".
         self.distance = 0 if named and not self.minor and not self.typical else min(self.distance, 1)
-        self.linked = False
+        self.linked = self.settled = False
 
     def _level(self, named: bool) -> float:
         if self.minor or self.typical:
@@ -164,8 +171,9 @@ class _ExpressionReader:
         self.verdict = self.verdict or self._undecided()
         if self.content and not self.certain:
             self.denied = False
-        if self.found:
+        if not self.settled:
             self.hedged = self.minor = self.typical = False
+            self.settled = True
 
     def _undecided(self) -> bool:
         return self.cue and not any(mention.level >= 2.5 for mention in self.found)
@@ -210,12 +218,14 @@ def _score(after: Sequence[Token]) -> float | None:
 # valence and arousal ----------------------------------------------------------------------------------------------
 
 _SCALES = {(-1, 1), (0, 1), (0, 5), (1, 5), (1, 7), (0, 10), (1, 9), (1, 10), (0, 100), (-5, 5), (-10, 10), (-100, 100)}
+_OF = ("for", "in", "on", "of", "(", "the")
+"""What may stand between a number and the dimension it is of: "0.4 in valence"."""
 _PATIENCE = 14
 """How many plain words may stand between "valence" and its number."""
 
 
 def read_valence_arousal(words: Sequence[Token]) -> tuple[float | None, float | None]:
-    """Return valence and arousal as stated last, each in [-1, 1]; None where unstated, out of range or on another scale."""
+    """Return valence and arousal as stated last, in [-1, 1]; None where unstated, out of range or on another scale."""
     values: dict[str, float | None] = {}
     words, foreign = _without_scales(words)
     waiting: list[str] = []
@@ -228,7 +238,8 @@ def read_valence_arousal(words: Sequence[Token]) -> tuple[float | None, float | 
         following = words[position + 1 : position + 3]
         if word.role in ("valence", "arousal"):
             own = bool(following) and (following[0].role == "be" or following[0].role == "number")
-            if loose is not None and position - loose_at <= 4 and not waiting and not own:
+            between = words[loose_at + 1 : position]
+            if loose is not None and not waiting and not own and all(word.text in _OF for word in between):
                 values[word.role] = loose
             elif waiting and plain == 0 and before.role in ("link", "be", "sign", "valence", "arousal"):
                 waiting.append(word.role)
@@ -282,7 +293,7 @@ def _is_legend(following: Sequence[Token]) -> bool:
 
 
 def _without_scales(words: Sequence[Token]) -> tuple[list[Token], bool]:
-    """Take out stated scales ("-1 to 1", "[-1, 1]") and put the middle for an interval ("0.6-0.8", "between .2 and .4").
+    """Take out stated scales ("-1 to 1", "[-1, 1]") and put the middle for an interval ("0.6-0.8").
 
     The second result says whether a scale is another one than [-1, 1] or [0, 1].
     """

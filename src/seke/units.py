@@ -12,6 +12,7 @@ from seke.affect import ACTION_UNITS
 from seke.lexicon import END, Token, sentences
 
 _NAME_GLUE: Final = ("(", ":", "-", "|", "=", "[", ",")
+_OPENERS: Final = ("[", "(", "{", "-", ",")
 _VALUE_WORDS: Final = ("intensity", "score", "value", "level", "strength", "at", "with", "an", "of")
 _NOT_UNITS: Final = ("other", "more", "additional", "of", "different", "out", "people", "faces")
 OTHERS: Final = 0
@@ -28,6 +29,8 @@ def join_units(words: Sequence[Token]) -> list[Token]:
     position = 0
     patience = 0  # how many more tokens may stand between "action units" and their first number
     listing = headed = False
+    column = False  # whether this is a table whose first column holds action units
+    bars = 0  # of the table's row so far
     while position < len(words):
         word = words[position]
         following = words[position + 1] if position + 1 < len(words) else END
@@ -38,6 +41,9 @@ def join_units(words: Sequence[Token]) -> list[Token]:
             position = _finish(words, position + 1, round(word.number), out)
             listing, patience = True, 0
             continue
+        if word.role == "number" and column and following.text == "|" and _starts_row(out) and _is_unit(word, END, out):
+            position = _finish(words, position + 1, round(word.number), out)
+            continue
         if word.role == "name":
             position = _finish(words, position + 1, word.au, out)
             continue
@@ -45,22 +51,25 @@ def join_units(words: Sequence[Token]) -> list[Token]:
             position = _finish(words, position + 1, OTHERS, out)
             listing = False
             continue
+        if word.role in ("active", "inactive") and _is_flag(words[position + 1 : position + 5]):
+            state = (word.role == "active") == (words[position + 2].number >= 0.5)
+            out.append(Token("active" if state else "inactive", word.text))  # "present": 1
+            position += 3
+            continue
+        if word.text == "\n":
+            column, bars = bars > 0 and column, 0
+        bars += word.text == "|"
         if word.role == "head":
             headed, patience = True, 6
+            column = column or (_starts_row(out) and following.text in ("|", "number", "no"))
         elif word.role in ("active", "inactive") and following.text == ":" and headed:
             patience = 3
-        elif word.role in ("be", "active", "inactive", "filler", "only", "not") or word.text in (
-            "[",
-            "(",
-            "{",
-            "-",
-            ",",
-        ):
+        elif word.role in ("be", "active", "inactive", "filler", "only", "not") or word.text in _OPENERS:
             patience = max(0, patience - 1)
             listing = listing and (word.text in (",", "(", ":") or out[-1].text == ":")
         elif word.role == "end":
             patience = patience if word.text == "\n" and patience == 5 else 0
-            listing, headed = False, headed and word.text == ";"
+            listing, headed = False, headed and word.text in ";?"
         else:
             patience = 0
             listing = listing and (word.role in ("link", "no") or word.text in (")", "]", "nor"))
@@ -74,6 +83,22 @@ def _is_unit(word: Token, following: Token, out: Sequence[Token]) -> bool:
     if not (digits.isdecimal() and 1 <= word.number <= 99 and len(digits) <= 2):
         return False
     return out[-1].role == "head" or following.text not in _NOT_UNITS
+
+
+def _starts_row(out: Sequence[Token]) -> bool:
+    before = [word.text for word in out[-2:]]
+    return before[-1:] in ([], ["\n"]) or before in (["|"], ["\n", "|"])
+
+
+def _is_flag(after: Sequence[Token]) -> bool:
+    """Whether a predicate has a truth value of its own: `"present": 1}`, not "active: 1, 2"."""
+    return (
+        len(after) == 4
+        and after[0].text in (":", "=")
+        and after[1].text in ("0", "1")
+        and not (after[2].text in (",", "and", "/", "+") and after[3].role == "number")
+        and after[2].role != "number"
+    )
 
 
 def _drop_name(out: list[Token], au: int) -> None:
@@ -165,7 +190,7 @@ class _UnitReader:
         self.last: bool | None = None
         self.aside = ""
         self.aside_plain = False
-        self.outer_kind = ""
+        self.denied_aside = False
 
     def result(self) -> dict[int, bool]:
         """Return the units on which the text agrees with itself; a predicate outweighs a bare mention."""
@@ -194,9 +219,9 @@ class _UnitReader:
 
     def _in_aside(self, word: Token) -> bool:
         """Whether a word within brackets or a relative clause speaks about the units: "AU4 (not active)"."""
-        if word.text in (")", "]") or word.role == "end" or (self.aside == "which" and word.text == ","):
+        if word.text == ")" or word.role == "end" or (self.aside == "which" and word.text == ","):
             self.aside = ""
-            if self.outer_kind != "negation":  # "(no AU4)" ends with its bracket
+            if self.denied_aside:  # "(no AU4)" ends with its bracket
                 self._settle()
                 self._end_negation()
             return True
@@ -215,7 +240,7 @@ class _UnitReader:
         if self.described:
             self._end_negation()
         self.aside, self.aside_plain = aside, True
-        self.outer_negation, self.outer_kind = self.negation, self.kind
+        self.outer_negation, self.denied_aside = self.negation, False
 
     def _take(self, word: Token, after: Sequence[Token]) -> None:
         role, following = word.role, after[0] if after else END
@@ -226,6 +251,8 @@ class _UnitReader:
         elif role in ("active", "inactive", "unknown"):
             self._take_predicate(role, after)
         elif role in ("not", "no"):
+            self.denied_aside = bool(self.aside)
+            self.denied_aside = bool(self.aside)
             if following.text != "," or self.group:
                 self.negation = role
                 self.described_before_negation, self.content_since_negation = self.described, False
@@ -236,10 +263,12 @@ class _UnitReader:
             self.soft = self.soft or self.described
             if following.text == "which":
                 self._open_aside("which")
-        elif word.text in ("(", "["):
+        elif word.text == "(":
             self._open_aside(word.text)
         elif role == "same":
             self.kind, self.announced = "predicate" if self.last is not None else "", self.last
+        elif role == "complete":
+            self.exhaustive = True
         elif role == "only":
             targets = [other.role for other in after if other.role not in ("filler", "be", "active", "head")]
             self.exhaustive |= bool(targets) and (targets[0] == "au" or (following.role == "end" and bool(self.group)))
@@ -330,7 +359,7 @@ class _UnitReader:
             self.negation = ""
 
     def _flush(self) -> None:
-        """Let the waiting units go as announced; a bare mention counts as active, a mere definition or list does not."""
+        """Let the waiting units go as announced; a bare mention counts as active, a definition or list of all not."""
         if self.kind:
             self._vote(self.group, True, self.announced)
         elif not self.generic and len(set(self.group)) < len(ACTION_UNITS) - 2:
