@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # The whole loop on synthetic faces and the simulated annotator: prepare, generate, train, evaluate, report.
-#   bash scripts/demo.sh [name=demo] [seed=0] [images=...]     finished stages are reused
+#   bash scripts/demo.sh [name=demo] [seed=0] [images=7000] [outputs=outputs]     finished stages are reused
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=demo seed=0 images=
+name=demo seed=0 images= outputs=outputs
 for argument in "$@"; do
   case "$argument" in
     name=*) name=${argument#*=} ;;
     seed=*) seed=${argument#*=} ;;
     images=*) images=${argument#*=} ;;
-    *) echo "error: $argument: no such setting; use name=, seed= or images=" >&2; exit 2 ;;
+    outputs=*) outputs=${argument#*=} ;;
+    *) echo "error: $argument: no such setting; use name=, seed=, images= or outputs=" >&2; exit 2 ;;
   esac
 done
 
 step() { # step <door> <settings...>: run a door and say how long it took
   local began=$SECONDS
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
-  python "$1.py" seed="$seed" "${@:2}"
+  python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"
   printf '  %d s\n' $((SECONDS - began))
 }
 
@@ -26,11 +27,11 @@ step prepare source=synthetic name="$name" ${images:+source.images="$images"}
 # 2. Instruction data: one pass without prior, SEKE, and the truth (nothing to annotate, only to write down).
 step generate records="$name" name="$name-single" generator.use_prior=false generator.self_verify=false
 step generate records="$name" name="$name-seke"
-step generate records="outputs/prepare/$name/truth.jsonl" split=train name="$name-truth"
+step generate records="$outputs/prepare/$name/truth.jsonl" split=train name="$name-truth"
 
 # 3. How reliable are the generated labels? Only what was generated is scored, against the latent truth.
 for labels in single seke; do
-  step evaluate benchmark=reliability predictions="$name-$labels" records="outputs/prepare/$name/truth.jsonl" name="$name-labels-$labels"
+  step evaluate benchmark=reliability predictions="$name-$labels" records="$outputs/prepare/$name/truth.jsonl" name="$name-labels-$labels"
 done
 
 # 4. One fine-tuned model for each, and the untouched base; FEAB on test subjects that no stage has seen.

@@ -1,0 +1,271 @@
+"""Pre-train the tiny LLaVA-OneVision on synthetic faces and captions of what is visible in them: the demo's base model.
+
+    python scripts/pretrain_tiny.py work=/tmp/tiny out=assets/llava_ov_tiny      about 20 minutes on two idle cores
+
+1. pool      faces of nobody in particular, half with the movements of an expression, half with any movements at all
+2. tower     the vision tower alone, with a throw-away head that regresses the captions' visible features
+3. language  projector and language model, tower frozen, on the captions as text
+No emotion, action unit, valence or arousal is ever seen: like LLaVA-OneVision this is a general base, and asked for a
+feeling it can only describe. Each stage is kept in `work` and not repeated.
+"""
+
+import io
+import json
+import math
+import multiprocessing
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from seke.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
+from seke.answers import describe
+from seke.models.llava_ov import LlavaOv, Loaded
+from seke.models.tiny import build_tiny, train_tokenizer
+from seke.records import Labels
+from seke.sources import captions, faces, latent
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = 96
+ASK = ("Describe the picture.", "What do you see?", "Describe this image.", "What does the picture show?")
+ASK_STRIKING = ("What is striking about this face?", "Name only what stands out.", "What is unusual in the picture?")
+SETTINGS: dict[str, Any] = {
+    "work": "/tmp/pretrain_tiny", "out": "assets/llava_ov_tiny", "images": 100_000, "seed": 20_000,
+    "vision_width": 128, "vision_layers": 4, "width": 128, "layers": 3, "feed_forward": 256, "vocabulary": 2048,
+    "tower_steps": 3000, "tower_batch": 64, "tower_lr": 1e-3,
+    "language_steps": 2200, "language_batch": 32, "language_lr": 2e-3,
+}  # fmt: skip
+HELD = 1000
+"""The pool's first images are never trained on."""
+TRAITS = ("skin_tone", "wrinkles", "grey_hair", "glasses", "beard", "lip_fullness")
+MOVES = [movement.feature for movement in captions.MOVEMENTS.values()]
+
+
+class Pool(NamedTuple):
+    """Rendered faces: pixels (n, 96, 96, 3) uint8, feature targets (n, F) float32, captions."""
+
+    pixels: np.ndarray
+    targets: np.ndarray
+    captions: list[str]
+
+
+def any_movements(rng: Random) -> latent.Face:
+    """Draw a face whose movements have nothing to do with one another, but for the pairs no mouth can show at once."""
+    au = {unit: round(rng.uniform(2, 5) if rng.random() < 0.3 else 0.0, 2) for unit in ACTION_UNITS}
+    for unit in au:
+        if not au[unit] and rng.random() < latent.TRACE_PROBABILITY:
+            au[unit] = round(rng.uniform(*latent.TRACE), 2)
+    for one, other in EXCLUSIVE_AUS:
+        if au[one] and au[other]:
+            au[rng.choice((one, other))] = 0.0
+    return latent.Face(EXPRESSIONS[0], au, 0.0, 0.0)
+
+
+def render(seed: int) -> tuple[np.ndarray, list[float], str]:
+    """Draw one face, its features and its caption."""
+    rng = Random(seed)
+    face = latent.draw_face(rng) if seed % 2 else any_movements(rng)
+    identity = faces.draw_identity(rng)
+    file = io.BytesIO()
+    faces.draw(face.au_intensity, identity, faces.draw_scene(rng, wild=rng.random() < 0.7), SIZE).save(
+        file, "JPEG", quality=rng.randint(80, 98)
+    )
+    seen = captions.features(face, identity)
+    hair = [float(seen["hair"] == k) for k in range(len(faces.HAIR))]
+    numbers = [float(seen[name]) / 5 for name in MOVES] + [float(seen[name]) for name in TRAITS] + hair
+    return np.asarray(Image.open(file)), numbers, captions.caption(face, identity, rng)
+
+
+def make_pool(path: Path, images: int, seed: int) -> Pool:
+    """Render `images` faces in two processes, once; kept in `path`."""
+    if not (path / "captions.json").is_file():
+        path.mkdir(parents=True, exist_ok=True)
+        pixels = np.lib.format.open_memmap(path / "pixels.npy", "w+", np.uint8, (images, SIZE, SIZE, 3))
+        targets, texts = [], []
+        with multiprocessing.get_context("spawn").Pool(2) as workers:
+            drawn = workers.imap(render, range(seed, seed + images), chunksize=64)
+            for k, (picture, numbers, text) in enumerate(tqdm(drawn, total=images, desc="faces", mininterval=5)):
+                pixels[k] = picture
+                targets.append(numbers)
+                texts.append(text)
+        pixels.flush()
+        np.save(path / "targets.npy", np.array(targets, np.float32))
+        (path / "captions.json").write_text(json.dumps(texts), encoding="utf-8")
+    return Pool(
+        np.load(path / "pixels.npy", mmap_mode="r"),
+        np.load(path / "targets.npy"),
+        json.loads((path / "captions.json").read_text(encoding="utf-8")),
+    )
+
+
+def crops(pool: Pool, chosen: np.ndarray, flip: bool) -> Tensor:
+    """Return normalised pixels (n, 3, 96, 96), mirrored if `flip`: no caption tells left from right."""
+    pixels_NHWC = pool.pixels[np.sort(chosen)]
+    pixels = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return pixels.flip(3) if flip else pixels
+
+
+def rate(share: float, warm_up: float = 0.03) -> float:
+    """Return the learning rate's factor after `share` of the work: linear warm-up, then a cosine to 2 %."""
+    return min(1.0, share / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+class Head(nn.Module):
+    """The throw-away head: every patch keeps its place (mean-pooling learns far slower on so few tokens)."""
+
+    def __init__(self, patches: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.token = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 24), nn.GELU(), nn.Flatten())
+        self.out = nn.Linear(24 * patches, outputs)
+
+    def forward(self, states_NPD: Tensor) -> Tensor:
+        """Return (N, outputs)."""
+        out: Tensor = self.out(self.token(states_NPD))
+        return out
+
+
+def tower_loss(out: Tensor, targets: Tensor) -> Tensor:
+    """Two grades of each movement (the words' thresholds) by cross-entropy, the amounts by squared error."""
+    moves = len(MOVES)
+    grades = torch.cat([(targets[:, :moves] * 5 >= cut).float() for cut in (captions.SLIGHT, captions.STRONG)], dim=1)
+    classified = F.binary_cross_entropy_with_logits(out[:, : 2 * moves], grades)
+    return (
+        classified
+        + 4 * F.mse_loss(out[:, 2 * moves : 3 * moves], targets[:, :moves])
+        + 0.5 * F.mse_loss(out[:, 3 * moves :], targets[:, moves:])
+    )
+
+
+def train_tower(loaded: Loaded, pool: Pool, work: Path, batch: int, lr: float, steps: int) -> None:
+    """Stage 2: the vision tower and its head; the head is dropped."""
+    if (work / "tower.pt").is_file():
+        loaded.model.model.vision_tower.load_state_dict(torch.load(work / "tower.pt"))
+        return
+    config = loaded.model.config.vision_config
+    head = Head(
+        (config.image_size // config.patch_size) ** 2, config.hidden_size, 2 * len(MOVES) + pool.targets.shape[1]
+    )
+    parameters = [*loaded.model.model.vision_tower.parameters(), *head.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=True)
+    rng, mean = np.random.default_rng(0), 0.0
+    for step in tqdm(range(1, steps + 1), desc="tower", mininterval=5):
+        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
+        chosen = np.sort(rng.integers(HELD, len(pool.pixels), batch))
+        loss = tower_loss(head(loaded.see(crops(pool, chosen, bool(step % 2)))), torch.from_numpy(pool.targets[chosen]))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        mean = 0.99 * mean + 0.01 * loss.item()
+        if step % 250 == 0:
+            with torch.no_grad():
+                out = head(loaded.see(crops(pool, np.arange(HELD), False)))
+            truth = torch.from_numpy(pool.targets[:HELD, : len(MOVES)]) * 5 >= captions.SLIGHT
+            said = out[:, : len(MOVES)] > 0
+            f1 = 2 * (truth & said).sum(0) / (truth.sum(0) + said.sum(0))
+            print(f"tower step {step} loss {mean:.4f} held-out F1 {f1.mean():.3f} least {f1.min():.3f}", flush=True)
+    torch.save(loaded.model.model.vision_tower.state_dict(), work / "tower.pt")
+
+
+def dialogue(text: str, amounts: np.ndarray, rng: Random) -> tuple[str, str]:
+    """Return a question and its answer: the caption with its parts in any order, or only what is not at rest.
+
+    Both say what is to be seen, nothing of what it means. `amounts`: the 17 movements, in [0, 1].
+    """
+    if rng.random() < 0.5:
+        opening, drawn, person = text.split(". ")
+        parts = drawn.split("; ")
+        if rng.random() < 0.7:
+            rng.shuffle(parts)
+        return rng.choice(ASK), f"{opening}. {'; '.join(parts)}. {person}"
+    moves = zip(captions.MOVEMENTS.values(), amounts * 5, strict=True)
+    graded = [(move, captions.grade(float(amount))) for move, amount in moves]
+    striking = [f"{move.part}: {move.thing} {move.grades[grade]}" for move, grade in graded if grade]
+    return rng.choice(ASK_STRIKING), ("; ".join(striking) or "nothing") + "."
+
+
+def train_language(loaded: Loaded, pool: Pool, batch: int, lr: float, steps: int) -> None:
+    """Stage 3: projector and language model learn to say what the frozen tower sees."""
+    groups = LlavaOv(path="", freeze=("vision_tower",)).train(loaded)
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=True)
+    rng, words_rng, mean = np.random.default_rng(1), Random(1), 0.0
+    for step in tqdm(range(1, steps + 1), desc="language", mininterval=5):
+        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
+        loss = caption_loss(
+            loaded, pool, np.sort(rng.integers(HELD, len(pool.pixels), batch)), bool(step % 2), words_rng
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        mean = 0.98 * mean + 0.02 * loss.item()
+        if step % 200 == 0:
+            with torch.no_grad():
+                held = caption_loss(loaded, pool, np.arange(256), False, Random(0))
+            print(f"language step {step} loss {mean:.4f} held-out {held:.4f}", flush=True)
+
+
+def caption_loss(loaded: Loaded, pool: Pool, chosen: np.ndarray, flip: bool, rng: Random) -> Tensor:
+    """Return the mean cross-entropy of answers about the chosen faces."""
+    talk = [dialogue(pool.captions[k], pool.targets[k, : len(MOVES)], rng) for k in chosen]
+    size = (SIZE, SIZE)
+    tokens = loaded.image_tokens(size)
+    encoded = loaded.encode([[("user", ask, (tokens,)), ("assistant", answer, ())] for ask, answer in talk])
+    width = max(len(ids) for ids, _ in encoded)
+    ids_BT = torch.zeros(len(encoded), width, dtype=torch.long)
+    keep_BT = torch.zeros(len(encoded), width, dtype=torch.bool)
+    for row, (ids, supervised) in enumerate(encoded):
+        ids_BT[row, : len(ids)] = torch.tensor(ids)
+        keep_BT[row, : len(ids) - 1] = torch.tensor(supervised[1:])
+    with torch.no_grad():
+        states = loaded.see(crops(pool, chosen, flip))
+    logits = loaded.logits(ids_BT, None, loaded.features(states, [1] * len(talk), [size] * len(talk)), keep_BT)
+    return F.cross_entropy(logits, ids_BT.roll(-1, 1)[keep_BT])
+
+
+def words() -> list[str]:
+    """Every word that our prompts and answers use, so that they cost few tokens; no pairing of words is learnt."""
+    texts = [*ASK, *ASK_STRIKING, *ACTION_UNITS.values(), *EXPRESSIONS]
+    texts += [f"The {expression}. {name.lower()}" for expression in EXPRESSIONS for name in ACTION_UNITS.values()]
+    some, none = dict.fromkeys(ACTION_UNITS, True), dict.fromkeys(ACTION_UNITS, False)
+    for units in (some, none, {**none, 1: True}):
+        texts.append(describe(Labels(expression="neutral", valence=-0.12, arousal=0.34, action_units=units)))
+    for path in sorted((ROOT / "conf" / "prompts").glob("*.yaml")):
+        texts += _strings(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return texts
+
+
+def _strings(node: Any) -> list[str]:
+    if isinstance(node, str):
+        return [node]
+    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [text for item in inner for text in _strings(item)]
+
+
+def main(**settings: Any) -> None:
+    """Run the three stages."""
+    work = Path(settings["work"])
+    pool = make_pool(work / "pool", settings["images"], settings["seed"])
+    torch.set_num_threads(2)
+    tokenizer = train_tokenizer([*pool.captions[:5000], *words()], settings["vocabulary"])
+    sizes = {name: settings[name] for name in ("vision_width", "vision_layers", "width", "layers", "feed_forward")}
+    loaded = build_tiny(tokenizer, SIZE, **sizes)
+    train_tower(loaded, pool, work, settings["tower_batch"], settings["tower_lr"], settings["tower_steps"])
+    train_language(loaded, pool, settings["language_batch"], settings["language_lr"], settings["language_steps"])
+    loaded.save(Path(settings["out"]))
+    weights = sum(parameter.numel() for parameter in loaded.model.parameters())
+    print(f"{settings['out']}: {weights:,} weights, {len(tokenizer)} tokens")
+
+
+if __name__ == "__main__":
+    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
+    main(**{name: type(default)(given.get(name, default)) for name, default in SETTINGS.items()})

@@ -1,0 +1,179 @@
+"""A vision LLM on this machine as a `VLM`: batched, left-padded, with a key/value cache.
+
+Answers depend on the request alone, never on what shares its batch: at temperature 0 they are the greedy ones, above
+it every choice has a random stream of its own, seeded by the request's key.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import LogitsProcessor
+
+from seke import images
+from seke.errors import UserError
+from seke.vlm import Choice, Reply, Request, Usage
+
+CHUNK = 16
+"""Batches read ahead, so that answers of one length share a batch."""
+
+
+class Prepared(NamedTuple):
+    """A request ready for the model."""
+
+    place: int
+    request: Request
+    ids: list[int]
+    pixels: list[Any]
+
+
+class Gumbel(LogitsProcessor):  # type: ignore[misc]
+    """Turns greedy search into sampling: argmax(logits / T + Gumbel noise), the noise from each row's own generator."""
+
+    def __init__(self, temperature: float, seeds: Sequence[int]) -> None:
+        self.temperature = temperature
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return perturbed scores (B, V)."""
+        uniform = torch.stack([torch.rand(scores.shape[1], generator=g) for g in self.generators])
+        noise = -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
+        return scores.float() / self.temperature + noise.to(scores.device)
+
+
+class Local:
+    """Answers with the model that `model` loads (conf/model/*.yaml), from `path` if given.
+
+    Args:
+        model: what has `.load(path)`, e.g. `seke.models.llava_ov.LlavaOv`.
+        path: a directory or a Hub id; None takes the model's own.
+        batch_size: requests answered at once.
+        max_new_tokens: cap on an answer, whatever a request allows.
+        device: cpu, cuda, or auto.
+        threads: CPU threads; None leaves PyTorch's choice.
+    """
+
+    def __init__(
+        self, model: Any, path: str | None = None, batch_size: int = 64,
+        max_new_tokens: int = 512, device: str = "auto", threads: int | None = None,
+    ) -> None:  # fmt: skip
+        if batch_size < 1:
+            raise UserError("backend.batch_size", batch_size, "less than 1", "use 1 or more")
+        self.model, self.path, self.batch_size, self.max_new_tokens = model, path, batch_size, max_new_tokens
+        self.device, self.threads = device, threads
+        self._loaded: Any = None
+
+    @property
+    def name(self) -> str:
+        """The directory or Hub id that answers."""
+        return str(self.path or self.model.path)
+
+    def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+        """Yield (index, reply); requests are read some batches ahead and answered longest first."""
+        loaded = self._load()
+        numbered = iter(enumerate(requests))
+        with tqdm(desc="answers", unit="req", mininterval=1, disable=None) as bar:
+            while chunk := list(islice(numbered, self.batch_size * CHUNK)):
+                prepared, broken = _prepare(loaded, chunk)
+                yield from ((index, Reply((Choice(problem, "invalid"),), self.name)) for index, problem in broken)
+                # One batch has one temperature and one cap, and prompts of nearly one length.
+                prepared.sort(key=lambda p: (p.request.temperature, p.request.max_tokens, len(p.ids)), reverse=True)
+                for batch in _batches(prepared, self.batch_size):
+                    yield from self._answers(loaded, batch)
+                    bar.update(len(batch))
+
+    def _answers(self, loaded: Any, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
+        seen = [pixels for item in batch for pixels in item.pixels]
+        with torch.no_grad():
+            features = _features(loaded, seen)
+        counts = iter(features)
+        features_of = [[next(counts) for _ in item.pixels] for item in batch]
+        rows = [(k, choice) for k, item in enumerate(batch) for choice in range(item.request.n)]
+        request = batch[0].request
+        processors: list[Any] = []
+        if request.temperature > 0:
+            seeds = [_seed(batch[k].request.key, choice) for k, choice in rows]
+            processors.append(Gumbel(request.temperature, seeds))
+        new = loaded.generate(
+            [batch[k].ids for k, _ in rows],
+            [feature for k, _ in rows for feature in features_of[k]],
+            min(self.max_new_tokens, request.max_tokens),
+            processors,
+        ).tolist()
+        said: dict[int, list[tuple[Choice, int]]] = {k: [] for k in range(len(batch))}
+        for (k, _), ids in zip(rows, new, strict=True):
+            said[k].append(_choice(loaded, ids))
+        for k, item in enumerate(batch):
+            usage = Usage(len(item.ids), sum(tokens for _, tokens in said[k]))
+            yield item.place, Reply(tuple(choice for choice, _ in said[k]), self.name, usage, cost=0.0)
+
+    def _load(self) -> Any:
+        if self._loaded is None:
+            if self.threads:
+                torch.set_num_threads(self.threads)
+            self._loaded = self.model.load(self.path)
+            cuda = self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
+            self._loaded.model.to("cuda" if cuda else "cpu")
+        return self._loaded
+
+
+def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Prepared], list[tuple[int, str]]]:
+    """Decode images and encode prompts; requests whose image cannot be read come back with the reason."""
+
+    def pictures(request: Request) -> list[Any] | str:
+        try:
+            return [loaded.pixels(images.decode(image.read(), image.path.name)) for image in request.images]
+        except (images.ImageError, OSError) as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        opened = list(pool.map(pictures, [request for _, request in chunk]))
+    broken = [(index, seen) for (index, _), seen in zip(chunk, opened, strict=True) if isinstance(seen, str)]
+    good = [(i, r, seen) for (i, r), seen in zip(chunk, opened, strict=True) if not isinstance(seen, str)]
+    turns = []
+    for _, request, seen in good:
+        tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
+        turns.append([(m.role, m.text, tuple(next(tokens) for _ in m.images)) for m in request.messages])
+    ids = loaded.prompts(turns)
+    return [Prepared(i, r, p, seen) for (i, r, seen), p in zip(good, ids, strict=True)], broken
+
+
+def _features(loaded: Any, seen: Sequence[Any]) -> list[Tensor]:
+    if not seen:
+        return []
+    crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
+    features: list[Tensor] = loaded.features(
+        loaded.see(crops), [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen]
+    )
+    return features
+
+
+def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[Sequence[Prepared]]:
+    """Cut a sorted sequence into batches of one temperature and cap, with at most `size` answers (or one request)."""
+    batch: list[Prepared] = []
+    for item in prepared:
+        first = batch[0].request if batch else item.request
+        same = (first.temperature, first.max_tokens) == (item.request.temperature, item.request.max_tokens)
+        if batch and (not same or sum(p.request.n for p in batch) + item.request.n > size):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _choice(loaded: Any, ids: list[int]) -> tuple[Choice, int]:
+    if loaded.chat.end in ids:
+        length = ids.index(loaded.chat.end)
+        return Choice(loaded.decode(ids[:length])), length + 1
+    return Choice(loaded.decode(ids), "truncated"), len(ids)
+
+
+def _seed(key: str, choice: int) -> int:
+    return int.from_bytes(hashlib.sha256(json.dumps([key, choice]).encode()).digest()[:7], "big")

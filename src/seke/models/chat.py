@@ -1,0 +1,107 @@
+"""Conversations as tokens: our own chat template and our own label mask, built turn by turn.
+
+    <|im_start|>user
+    <image>
+    How does this person feel?<|im_end|>
+    <|im_start|>assistant
+    The person looks glad.<|im_end|>
+
+This is Qwen's ChatML as LLaVA-NeXT trains it and the llava-hf checkpoints serve it. A turn's text is data: special
+tokens spelt out in it stay ordinary text, and only a turn's own images become image tokens. Nothing is ever cut.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+Role = Literal["system", "user", "assistant"]
+LabelMask = Literal["answer", "llava_next"]
+
+IMAGE_LINE = "<image>\n"
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] | trim }}{% else %}"
+    "{% for part in message['content'] if part['type'] == 'image' %}<image>\n{% endfor %}"
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] | trim }}{% endfor %}"
+    "{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""The same template as Jinja, saved beside the weights, so that servers talk to the model as we trained it."""
+
+
+class Turn(NamedTuple):
+    """One turn; `images` is how many image tokens each of its images takes, in order, before the text."""
+
+    role: Role
+    text: str
+    images: tuple[int, ...] = ()
+
+
+class Encoded(NamedTuple):
+    """A conversation as token ids, and which of them carry loss."""
+
+    ids: list[int]
+    supervised: list[bool]
+
+
+class Chat:
+    """Renders and encodes conversations for one tokenizer."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.start, self.end, self.image = (
+            tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "<image>")
+        )
+        heads = self._texts(["system\n", "user\n", "assistant\n", "\n"])
+        self.heads = dict(zip(("system", "user", "assistant"), heads, strict=False))
+        self.newline = heads[3]
+
+    def render(self, turns: Sequence[Turn], answer: bool = False) -> str:
+        """Return the conversation as one string, one `<image>` per image; with `answer`, opened for the assistant.
+
+        Turns lie one after another, each closed by `<|im_end|>` and a newline; texts are trimmed.
+        """
+        text = "".join(
+            f"<|im_start|>{turn.role}\n{IMAGE_LINE * len(turn.images)}{turn.text.strip()}<|im_end|>\n" for turn in turns
+        )
+        return text + ("<|im_start|>assistant\n" if answer else "")
+
+    def encode(self, conversations: Iterable[Sequence[Turn]], mask: LabelMask = "answer") -> list[Encoded]:
+        """Return ids and label mask of whole conversations.
+
+        `answer`: an assistant's text and its `<|im_end|>` carry loss, nothing else. `llava_next`: as `preprocess_qwen`
+        of LLaVA-NeXT does, the whole assistant turn with its header and last newline, and besides every
+        `<|im_start|>`, `<|im_end|>` and single newline of the other turns.
+        """
+        wanted = list(conversations)
+        texts = iter(self._texts([turn.text.strip() for turns in wanted for turn in turns]))
+        return [self._encoded(turns, texts, mask) for turns in wanted]
+
+    def prompts(self, conversations: Iterable[Sequence[Turn]]) -> list[list[int]]:
+        """Return ids of conversations that the assistant is to go on with."""
+        opening = [self.start, *self.heads["assistant"]]
+        return [encoded.ids + opening for encoded in self.encode(conversations)]
+
+    def _encoded(self, turns: Sequence[Turn], texts: Any, mask: LabelMask) -> Encoded:
+        ids: list[int] = []
+        supervised: list[bool] = []
+        for turn in turns:
+            head = [self.start, *self.heads[turn.role]]
+            for tokens in turn.images:
+                head += [self.image] * tokens + self.newline
+            body = next(texts)
+            part = [*head, *body, self.end, *self.newline]
+            if mask == "llava_next":
+                always = {self.start, self.end, *self.newline}
+                keep = [turn.role == "assistant" or token in always for token in part]
+            else:
+                answers = turn.role == "assistant"
+                keep = [False] * len(head) + [answers] * (len(body) + 1) + [False] * len(self.newline)
+            ids += part
+            supervised += keep
+        return Encoded(ids, supervised)
+
+    def _texts(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return ids

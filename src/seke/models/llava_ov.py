@@ -1,0 +1,309 @@
+"""LLaVA-OneVision made ready for SFT and for answering: transformers' own model, one image path, one chat path.
+
+    image -> SigLIP tower -> projector -> + image_newline -> Qwen-2        (LLaVA-OneVision, Li et al. 2024, Figure 3)
+
+The tower's output ("states") is a value of its own, so that a frozen tower is run once per image and kept.
+Shapes: N crops, P patches a crop, D width of the tower, B sequences, T tokens, H width of the language model.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import GenerationConfig, LlavaOnevisionForConditionalGeneration, LogitsProcessorList
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
+from transformers.processing_utils import ProcessorMixin
+from transformers.utils import logging as transformers_logging
+
+from seke.errors import UserError
+from seke.models.chat import TEMPLATE, Chat, Encoded, LabelMask, Role, Turn
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+TurnLike = tuple[Role, str, tuple[int, ...]]
+PARTS = {"vision_tower": "model.vision_tower.", "projector": "model.multi_modal_projector."}
+"""Parameter prefixes of the parts that can be frozen or given a learning rate of their own; the rest is the LLM."""
+
+
+class ImageOnlyProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
+    """LlavaOnevisionProcessor without its video processor, which needs torchvision."""
+
+    def __init__(
+        self,
+        image_processor: Any = None,
+        tokenizer: Any = None,
+        num_image_tokens: int | None = None,
+        vision_feature_select_strategy: str | None = None,
+        chat_template: str | None = None,
+        image_token: str = "<image>",
+        video_token: str = "<video>",
+        vision_aspect_ratio: str = "anyres_max_9",
+        **_: Any,
+    ) -> None:
+        # ProcessorMixin reads this signature to learn its parts: that is why no video_processor may stand in it.
+        self.num_image_tokens = num_image_tokens
+        self.vision_feature_select_strategy = vision_feature_select_strategy
+        self.vision_aspect_ratio = vision_aspect_ratio
+        self.image_token, self.video_token = image_token, video_token
+        self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(video_token)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+
+class Pixels(NamedTuple):
+    """One image, ready for the tower."""
+
+    crops: Tensor
+    """(N, 3, S, S), normalised: the whole image, then (AnyRes) its tiles."""
+    size: tuple[int, int]
+    """Height and width of the picture as it came."""
+
+
+@dataclass
+class Loaded:
+    """A model with its processor, and everything that training and answering ask of them."""
+
+    model: Any
+    processor: Any
+    name: str
+    """Directory or Hub id it came from."""
+    base_only_when_small: bool = True
+
+    def __post_init__(self) -> None:
+        self.chat = Chat(self.processor.tokenizer)
+
+    # -- images -------------------------------------------------------------------------------------------------------
+
+    @property
+    def tile(self) -> int:
+        """Side of a crop in pixels."""
+        return int(self.model.config.vision_config.image_size)
+
+    def is_small(self, size: tuple[int, int]) -> bool:
+        """Whether an image gets the base view only: its one AnyRes tile would show the same pixels again."""
+        return self.base_only_when_small and max(size) <= self.tile
+
+    def pixels(self, picture: "Picture") -> Pixels:
+        """Preprocess one RGB picture."""
+        size = (picture.height, picture.width)
+        processor = self.processor.image_processor
+        if size == (self.tile, self.tile) and self.is_small(size):
+            # What the processor does to a picture that already has the tile's size, without its 1 ms of bookkeeping.
+            crops_NHWC = np.asarray(picture, dtype=np.float32)[None] / 255
+            mean, std = (np.asarray(v, dtype=np.float32) for v in (processor.image_mean, processor.image_std))
+            return Pixels(torch.from_numpy(((crops_NHWC - mean) / std).transpose(0, 3, 1, 2)).contiguous(), size)
+        crops = processor([picture], do_pad=False, return_tensors="np")["pixel_values"][0]
+        return Pixels(torch.from_numpy(np.asarray(crops[:1] if self.is_small(size) else crops)), size)
+
+    def image_tokens(self, size: tuple[int, int]) -> int:
+        """Return how many tokens an image of (height, width) takes, exactly, without reading a pixel."""
+        if self.is_small(size):
+            return int(self.processor.num_image_tokens) + 1
+        return int(self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"][0])
+
+    def see(self, crops_NCHW: Tensor) -> Tensor:
+        """Run the vision tower: states (N, P, D) of the layer the projector reads."""
+        config = self.model.config
+        hidden = self.model.model.vision_tower(crops_NCHW, output_hidden_states=True).hidden_states
+        states: Tensor = hidden[config.vision_feature_layer]
+        return states
+
+    def features(self, states_NPD: Tensor, counts: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """Project states and lay them out as LLaVA-OneVision does: one (tokens, H) tensor per image.
+
+        `counts`: crops per image. A single crop is the base view and one newline; several are the base view, then
+        the tiles' rows, unpadded, with a newline after each row.
+        """
+        inner = self.model.model
+        projected = torch.split(inner.multi_modal_projector(states_NPD), list(counts))
+        packed, _ = inner.pack_image_features(
+            projected,
+            torch.tensor(sizes),
+            image_newline=inner.image_newline,
+            vision_aspect_ratio=self.model.config.vision_aspect_ratio,
+        )
+        return list(packed)
+
+    # -- sequences ----------------------------------------------------------------------------------------------------
+
+    def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
+        """Return ids and label masks of conversations: turns of (role, text, image tokens of each image)."""
+        return self.chat.encode([[Turn(*turn) for turn in turns] for turns in conversations], mask)
+
+    def prompts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
+        """Return ids of conversations that the model is to go on with."""
+        return self.chat.prompts([[Turn(*turn) for turn in turns] for turns in conversations])
+
+    def logits(
+        self,
+        ids_BT: Tensor,
+        attention_BT: Tensor | None,
+        features: list[Tensor],
+        keep_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
+        seen = {"image": BaseModelOutputWithPooling(pooler_output=features)} if features else None
+        output = self.model(
+            input_ids=ids_BT,
+            attention_mask=attention_BT,
+            mm_encoder_outputs=seen,
+            use_cache=False,
+            logits_to_keep=keep_BT if keep_BT is not None else 0,
+        )
+        logits: Tensor = output.logits
+        return logits.view(-1, logits.shape[-1]) if keep_BT is not None else logits
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        features: list[Tensor],
+        max_new_tokens: int,
+        processors: Sequence[Any] = (),
+    ) -> Tensor:
+        """Answer prompts (token ids, image tokens in place) greedily in one left-padded batch.
+
+        `processors` change the scores before the choice. Returns the new ids (B, new), padded after `<|im_end|>`.
+        """
+        width, pad = max(map(len, prompts)), self.processor.tokenizer.pad_token_id
+        device = self.model.device
+        ids_BT = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in prompts], device=device)
+        attention_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
+        seen_BTH = self.model.get_input_embeddings()(ids_BT)
+        if features:
+            image_BT1 = (ids_BT == self.model.config.image_token_id).unsqueeze(-1)
+            flat = torch.cat(features).to(seen_BTH)
+            assert int(image_BT1.sum()) == len(flat), "as many image tokens as image features"
+            seen_BTH = seen_BTH.masked_scatter(image_BT1, flat)
+        config = GenerationConfig(
+            eos_token_id=self.chat.end, pad_token_id=pad, use_cache=True, do_sample=False, max_new_tokens=max_new_tokens
+        )
+        new: Tensor = self.model.generate(
+            inputs_embeds=seen_BTH,
+            attention_mask=attention_BT,
+            generation_config=config,
+            logits_processor=LogitsProcessorList(processors),
+        )
+        return new
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return ids as text, special tokens left out."""
+        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def part(self, parameter: str) -> str:
+        """Return the part a named parameter belongs to: vision_tower, projector or language_model."""
+        return next((part for part, prefix in PARTS.items() if parameter.startswith(prefix)), "language_model")
+
+    def save(self, path: Path) -> None:
+        """Write weights (safetensors), configuration, processor and chat template in Hugging Face layout."""
+        self.model.config.dtype = next(self.model.parameters()).dtype
+        self.processor.chat_template = TEMPLATE
+        with _quiet():
+            self.model.save_pretrained(path)
+            self.processor.save_pretrained(path)
+
+
+@dataclass
+class LlavaOv:
+    """Which LLaVA-OneVision, and how it is tuned (conf/model/*.yaml)."""
+
+    path: str
+    """Directory in Hugging Face layout, or Hub id."""
+    dtype: str = "float32"
+    base_only_when_small: bool = False
+    freeze: Sequence[str] = ()
+    """Parts that SFT leaves as they are: vision_tower, projector, language_model."""
+    lr: float = 1e-5
+    lr_of: dict[str, float] | None = None
+    """Learning rates of parts that differ from `lr`."""
+    attention: str = "sdpa"
+
+    def __post_init__(self) -> None:
+        for part in [*self.freeze, *(self.lr_of or {})]:
+            if part not in (*PARTS, "language_model"):
+                raise UserError("model.freeze", part, "no such part", f"use {', '.join(PARTS)} or language_model")
+
+    def load(self, path: str | Path | None = None) -> Loaded:
+        """Load model and processor from `path` (default: the configured one), in eval mode, no code from the Hub.
+
+        Raises:
+            UserError: if there is no such model here and the Hub cannot be reached, or its files are not whole.
+        """
+        source = str(path if path is not None else self.path)
+        local = Path(source).is_dir()
+        if not local and (source.count("/") != 1 or source.startswith((".", "/"))):
+            raise UserError("model.path", source, "no such directory", "give a directory, a run's name or a Hub id")
+        options = {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}
+        try:
+            with _quiet():
+                image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(source, **options)
+                processor = _processor(source, image_processor, options)
+                model = LlavaOnevisionForConditionalGeneration.from_pretrained(
+                    source, dtype=getattr(torch, self.dtype), attn_implementation=self.attention,
+                    trust_remote_code=False, use_safetensors=True, **options,
+                )  # fmt: skip
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            first = " ".join(str(error).split())[:160]
+            remedy = "check the directory" if local else "check the id and the network, or give a local directory"
+            raise UserError("model.path", source, f"cannot be loaded ({first})", remedy) from error
+        if getattr(model.config.text_config, "tie_word_embeddings", False):
+            # Early 5.x releases gave the tied 0.5B model a random head.
+            assert model.lm_head.weight is model.get_input_embeddings().weight, "tied head"
+        return Loaded(model.eval(), processor, source, self.base_only_when_small)
+
+    def train(self, loaded: Loaded) -> list[dict[str, Any]]:
+        """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
+        groups: dict[str, list[Tensor]] = {}
+        for name, parameter in loaded.model.named_parameters():
+            part = loaded.part(name)
+            # `hidden_states[-1]` lies before post_layernorm: it never gets a gradient, and DDP insists on one.
+            dead = "post_layernorm" in name and part == "vision_tower"
+            parameter.requires_grad_(part not in self.freeze and not dead)
+            if parameter.requires_grad:
+                groups.setdefault(part, []).append(parameter)
+        if not groups:
+            raise UserError("model.freeze", list(self.freeze), "nothing is left to train", "free one part")
+        lr_of = self.lr_of or {}
+        return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
+
+
+def _processor(source: str, image_processor: Any, options: dict[str, Any]) -> ImageOnlyProcessor:
+    from transformers import Qwen2Tokenizer
+    from transformers.utils import cached_file
+
+    tokenizer = Qwen2Tokenizer.from_pretrained(source, **options)
+    settings: dict[str, Any] = {}
+    if found := cached_file(source, "processor_config.json", _raise_exceptions_for_missing_entries=False, **options):
+        import json
+
+        settings = json.loads(Path(found).read_text(encoding="utf-8"))
+    names = ("num_image_tokens", "vision_feature_select_strategy", "vision_aspect_ratio", "image_token", "video_token")
+    return ImageOnlyProcessor(
+        image_processor, tokenizer, chat_template=TEMPLATE, **{n: settings[n] for n in names if n in settings}
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' loading chatter; errors still come as exceptions."""
+    before, root = transformers_logging.get_verbosity(), logging.getLogger("transformers")
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+        root.propagate = False

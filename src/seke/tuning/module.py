@@ -1,0 +1,107 @@
+"""Supervised fine-tuning as a LightningModule: cross-entropy on the answers, exact however a step is cut up."""
+
+import math
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cosine_with_warm_up(step: int, total: int, warm_up: float = 0.03) -> float:
+    """Return the learning rate's factor: linear over the first `warm_up` share of steps, then a cosine to 0.
+
+    >>> [round(cosine_with_warm_up(step, 100, 0.1), 2) for step in (0, 9, 10, 55, 100)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = max(1, math.ceil(warm_up * total))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+
+
+class Sft(pl.LightningModule):  # type: ignore[misc]
+    """Trains `loaded.model`; `model.train(loaded)` has said which parts and at what learning rates."""
+
+    def __init__(
+        self, loaded: Any, groups: list[dict[str, Any]], weight_decay: float = 0.0, warm_up: float = 0.03,
+        states: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.loaded, self.groups = loaded, groups
+        self.model = loaded.model
+        self.weight_decay, self.warm_up = weight_decay, warm_up
+        self.states = states
+        """Whether batches bring the frozen tower's states instead of pixels."""
+        self._since, self._tokens, self._samples = 0.0, 0, 0
+
+    def loss_sum(self, batch: dict[str, Any]) -> Tensor:
+        """Return the summed cross-entropy of a batch's supervised tokens, in float32.
+
+        The head runs on those positions alone. A batch without images still touches the tower and the projector, at
+        weight zero: ranks whose gradients differ in shape would wait for each other for ever.
+        """
+        vision, counts, sizes = batch["vision"], batch["counts"], batch["sizes"]
+        blind = vision is None
+        if blind:
+            vision, counts, sizes = self._nothing_to_see(), [1], [(self.loaded.tile, self.loaded.tile)]
+        states = vision if self.states else self.loaded.see(vision.to(self.model.dtype))
+        features = self.loaded.features(states, counts, sizes)
+        logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"])
+        loss = F.cross_entropy(logits.float(), batch["targets"], reduction="sum")
+        return loss + 0.0 * torch.cat(features).sum().float() if blind else loss
+
+    def training_step(self, batch: dict[str, Any], _: int) -> Tensor:
+        """Return the batch's share of the global step's mean loss per supervised token.
+
+        Lightning and DeepSpeed divide by the accumulated batches and average over the ranks; both are undone here, and
+        the sum is divided by the supervised tokens of the whole global step (known from the sampler) instead.
+        """
+        total = self.loss_sum(batch)
+        tokens = len(batch["targets"])
+        self._tokens, self._samples = self._tokens + tokens, self._samples + batch["samples"]
+        if self.trainer.fit_loop.epoch_loop._should_accumulate() is False:
+            self._log_pace()
+        # A tensor, not a number: reading it every step would make a GPU wait.
+        self.log("loss", total.detach() / max(1, tokens), prog_bar=True, batch_size=batch["samples"])
+        share = self.trainer.world_size * self.trainer.accumulate_grad_batches / max(1, batch["step_tokens"])
+        loss: Tensor = total * share
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        """Log the mean loss per supervised token."""
+        tokens = len(batch["targets"])
+        mean = self.loss_sum(batch) / max(1, tokens)
+        self.log("validation_loss", mean, prog_bar=True, batch_size=tokens, sync_dist=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a learning rate per part, warm-up and cosine over the run's steps."""
+        fused = "DeepSpeed" not in type(self.trainer.strategy).__name__
+        optimiser = torch.optim.AdamW(self.groups, weight_decay=self.weight_decay, fused=fused)
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: cosine_with_warm_up(step, total, self.warm_up)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Check what a precision plugin may have spoilt."""
+        for name, buffer in self.model.named_buffers():
+            # In bfloat16 the rotary frequencies place tokens wrongly beyond position 100 (no error, only bad answers).
+            assert "inv_freq" not in name or buffer.dtype == torch.float32, f"{name} is {buffer.dtype}"
+        self._since = time.monotonic()
+
+    def _nothing_to_see(self) -> Tensor:
+        tile, config = self.loaded.tile, self.model.config.vision_config
+        shape = (1, (tile // config.patch_size) ** 2, config.hidden_size) if self.states else (1, 3, tile, tile)
+        return torch.zeros(shape, device=self.device, dtype=self.model.dtype)
+
+    def _log_pace(self) -> None:
+        now = time.monotonic()
+        if (elapsed := now - self._since) >= 1.0:
+            self.log_dict({"tokens_per_s": self._tokens / elapsed, "samples_per_s": self._samples / elapsed})
+            optimiser = self.trainer.optimizers[0]
+            self.log_dict({f"lr_{group['name']}": group["lr"] for group in optimiser.param_groups})
+            self._since, self._tokens, self._samples = now, 0, 0

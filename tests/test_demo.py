@@ -1,0 +1,37 @@
+"""`make demo` at full size: the loop learns, SEKE's labels beat the single pass, and the base knows nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.slow
+def test_the_demo_reaches_what_the_readme_says(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["bash", str(ROOT / "scripts" / "demo.sh"), f"outputs={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stderr[-3000:]
+    metrics = {
+        file.parent.name: json.loads(file.read_text()) for file in (tmp_path / "evaluate").glob("*/metrics.json")
+    }
+    accuracy = {name: scores["expression"]["accuracy"] for name, scores in metrics.items()}
+    f1 = {name: scores["action_units"]["f1_mean_14"] for name, scores in metrics.items()}
+    mae = {name: scores["valence"]["mae"] for name, scores in metrics.items()}
+    assert accuracy["demo-truth"] >= 0.80
+    assert f1["demo-truth"] >= 0.70
+    assert mae["demo-truth"] <= 0.15
+    assert accuracy["demo-seke"] >= 0.85 * accuracy["demo-truth"]
+    assert f1["demo-seke"] >= 0.85 * f1["demo-truth"]
+    for better, worse in (("demo-seke", "demo-single"), ("demo-labels-seke", "demo-labels-single")):
+        assert accuracy[better] > accuracy[worse]
+        assert f1[better] > f1[worse]
+        for task in ("valence", "arousal"):
+            assert metrics[better][task]["mae"] < metrics[worse][task]["mae"]
+    assert accuracy["demo-base"] < accuracy["demo-single"] / 2
+    assert f1["demo-base"] < f1["demo-single"] / 2

@@ -1,0 +1,39 @@
+"""Fine-tune a vision LLM on instruction data: outputs/train/<name>/model/ in Hugging Face layout.
+
+    python train.py                                            the tiny model on the demo's instructions, on the CPU
+    python train.py model=llava_ov trainer=deepspeed_zero2 data.path=feid name=seke
+
+Settings: conf/train.yaml. An interrupted run is resumed by the same command; `ckpt=null` starts it again.
+"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from seke.doors import build, door, open_run
+from seke.errors import UserError
+
+
+@door
+def train(cfg: DictConfig) -> None:
+    """Train `model` on `data` with `trainer`, resuming where an interrupted run stopped."""
+    if cfg.ckpt not in (None, "last"):
+        raise UserError("ckpt", cfg.ckpt, "not a checkpoint", "use last to resume or null to start again")
+    data = build(cfg.data)
+    outputs = Path(cfg.paths.outputs)
+    sources = data.sources(outputs)
+    run = open_run(cfg, "train", {f"data{k}": source.file for k, source in enumerate(sources)})
+    if run.finished:
+        print(f"{run.path} is finished; overwrite=true trains it again")
+        return
+    from seke.tuning.fit import fit
+
+    model, training = build(cfg.model), build(cfg.trainer)
+    logger = build(cfg.logger, save_dir=str(run.path))
+    facts = fit(run, model, data, training, logger, outputs, cfg.seed, resume=cfg.ckpt == "last")
+    loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
+    print(f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}: {run.path / 'model'}")
+
+
+if __name__ == "__main__":
+    train()
