@@ -58,6 +58,8 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
+        except BrokenPipeError:  # `--help | head`: the reader has what it wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except (HydraException, OmegaConfBaseException) as error:
             if WANTS_TRACEBACK:
                 raise
