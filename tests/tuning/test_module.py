@@ -1,6 +1,7 @@
 """The SFT module: loss exact under accumulation, a resume equals no interruption, every recipe builds."""
 
 import json
+import signal
 from pathlib import Path
 
 import hydra
@@ -81,8 +82,9 @@ def test_states_kept_once_equal_pixels_seen_every_time(base, tmp_path):
     assert facts["steps"] == 10
 
 
-def test_resume_equals_no_interruption(base, tmp_path, monkeypatch):
-    _, whole = train(base, tmp_path / "whole", checkpoint_every=3)
+@pytest.mark.parametrize("every", [3, 5], ids=["mid-epoch", "end of an epoch"])
+def test_resume_equals_no_interruption(base, tmp_path, monkeypatch, every):
+    _, whole = train(base, tmp_path / "whole", checkpoint_every=every)
     step = Sft.training_step
 
     def interrupted(self, batch, number):
@@ -92,12 +94,24 @@ def test_resume_equals_no_interruption(base, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Sft, "training_step", interrupted)
     with pytest.raises(RuntimeError, match="power cut"):
-        train(base, tmp_path / "cut", checkpoint_every=3)
+        train(base, tmp_path / "cut", checkpoint_every=every)
     assert (tmp_path / "cut" / "checkpoints" / "last.ckpt").exists()
     monkeypatch.setattr(Sft, "training_step", step)
-    facts, resumed = train(base, tmp_path / "cut", checkpoint_every=3)
+    facts, resumed = train(base, tmp_path / "cut", checkpoint_every=every)
     assert facts["steps"] == 10
     assert_equal_weights(whole, resumed)
+
+
+def test_ctrl_c_stays_an_interrupt(base, tmp_path, monkeypatch):
+    def interrupted(self, batch, number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sft, "training_step", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(base, tmp_path / "cut")
+    signal.signal(signal.SIGINT, before)
+    assert not (tmp_path / "cut" / "manifest.json").exists()
 
 
 def test_a_batch_without_images_touches_every_part(base):

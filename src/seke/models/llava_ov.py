@@ -236,8 +236,8 @@ class LlavaOv:
             if part not in (*PARTS, "language_model"):
                 raise UserError("model.freeze", part, "no such part", f"use {', '.join(PARTS)} or language_model")
 
-    def load(self, path: str | Path | None = None) -> Loaded:
-        """Load model and processor from `path` (default: the configured one), in eval mode, no code from the Hub.
+    def load(self, path: str | Path | None = None, dtype: str | None = None) -> Loaded:
+        """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
 
         Raises:
             UserError: if there is no such model here and the Hub cannot be reached, or its files are not whole.
@@ -252,7 +252,7 @@ class LlavaOv:
                 image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(source, **options)
                 processor = _processor(source, image_processor, options)
                 model = LlavaOnevisionForConditionalGeneration.from_pretrained(
-                    source, dtype=getattr(torch, self.dtype), attn_implementation=self.attention,
+                    source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
                     trust_remote_code=False, use_safetensors=True, **options,
                 )  # fmt: skip
         except (OSError, KeyError, ValueError, SafetensorError) as error:

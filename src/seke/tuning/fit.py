@@ -5,7 +5,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from torch.utils.data import DataLoader, Dataset
 
 from seke.errors import UserError
-from seke.records import Rejection, write_jsonl
+from seke.records import write_jsonl
 from seke.runs import Run, manifest_beside
 from seke.tuning.batches import Batches, Sample, Samples, Vision, collate, prepare
 from seke.tuning.data import Data
@@ -46,6 +46,8 @@ class Training:
     """Largest gradient norm."""
     warm_up: float = 0.03
     weight_decay: float = 0.0
+    log_every: int = 10
+    """Steps between logged numbers."""
     checkpoint_every: int = 500
     """Steps between checkpoints that an interrupted run resumes from."""
     activation_checkpointing: bool = False
@@ -80,7 +82,7 @@ class Training:
                 accelerator=self.accelerator, devices=self.devices, strategy=self.strategy, precision=self.precision,
                 max_epochs=self.max_epochs, max_steps=self.max_steps, accumulate_grad_batches=self.accumulate,
                 gradient_clip_val=self.clip, use_distributed_sampler=False, enable_model_summary=False,
-                num_sanity_val_steps=0, log_every_n_steps=10, **more,
+                num_sanity_val_steps=0, log_every_n_steps=self.log_every, **more,
             )  # fmt: skip
         except MisconfigurationException as error:
             problem = " ".join(str(error).split())[:160]
@@ -100,9 +102,7 @@ def fit(
         sources = data.sources(outputs)
         rows, rejected = data.read(sources, seed)
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
-        dtype = model.dtype
-        model.dtype = dtype if training.master_weights else "float32"
-        loaded = model.load()
+        loaded = model.load(dtype=None if training.master_weights else "float32")
         groups = model.train(loaded)
         if training.activation_checkpointing:
             loaded.model.activation_checkpointing_enable()
@@ -127,23 +127,21 @@ def fit(
                     dirpath=checkpoints, filename=LAST.removesuffix(".ckpt"), save_top_k=1, monitor=None,
                     every_n_train_steps=training.checkpoint_every, enable_version_counter=False,
                 ),
-                TQDMProgressBar(refresh_rate=10),
+                Bar(refresh_rate=10),
             ],
         )  # fmt: skip
         watched = _validation(data, loaded, frozen, outputs, training.batch_size)
         last = checkpoints / LAST
-        trainer.fit(
-            module,
-            loader(samples, loaded, data, training, seed, trainer),
-            watched,
-            ckpt_path=str(last) if resume and last.exists() else None,
-            weights_only=False,
-        )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        batches = loader(samples, loaded, data, training, seed, trainer)
+        since = str(last) if resume and last.exists() else None
+        try:
+            trainer.fit(module, batches, watched, ckpt_path=since, weights_only=False)
+        except SystemExit:
+            if trainer.interrupted:  # Lightning turns Ctrl-C into exit code 1; the door has a message for it
+                raise KeyboardInterrupt from None
+            raise
         module.cpu()
-        export(trainer, loaded, run.path / "model", dtype, last)
-        model.dtype = dtype
+        export(trainer, loaded, run.path / "model", model.dtype, last)
     facts = {
         "base": str(loaded.name),
         "rows": len(samples),
@@ -158,6 +156,16 @@ def fit(
         shutil.rmtree(checkpoints, ignore_errors=True)
         run.finish(**facts)
     return facts
+
+
+class Bar(TQDMProgressBar):  # type: ignore[misc]
+    """Lightning's progress bar without the logger's version number."""
+
+    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
+        """Return what stands behind the bar."""
+        metrics: dict[str, Any] = super().get_metrics(*arguments)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 def loader(samples: Samples, loaded: Any, data: Data, training: Training, seed: int, trainer: Any) -> DataLoader[Any]:
@@ -200,7 +208,7 @@ def _collate(items: list[tuple[tuple[Sample, list[Vision]], int]], pad: int) -> 
 def _validation(data: Data, loaded: Any, frozen: bool, outputs: Path, batch: int) -> DataLoader[Any] | None:
     if data.validation is None:
         return None
-    watched = Data(path=data.validation, keep=data.keep, label_mask=data.label_mask, cache=data.cache)
+    watched = replace(data, path=data.validation, mixture=(), validation=None, limit=None)
     rows, _ = watched.read(watched.sources(outputs))
     samples, _ = prepare(rows, loaded, watched, frozen)
     pad = loaded.processor.tokenizer.pad_token_id
@@ -226,6 +234,3 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, before, strict=True):
                 logger.setLevel(level)
-
-
-__all__ = ["Rejection", "Training", "fit", "loader"]
