@@ -24,8 +24,9 @@ step() { # step <door> <settings...>: run a door and say how long it took
 # 1. Faces: six sub-sources, each with the labels of the dataset it imitates; the latent truth in a file of its own.
 step prepare source=synthetic name="$name" ${images:+source.images="$images"}
 
-# 2. Instruction data: one pass without prior, SEKE, and the truth (nothing to annotate, only to write down).
-step generate records="$name" name="$name-single" generator.use_prior=false generator.self_verify=false
+# 2. Instruction data: the annotator alone (asked once, every label its own), SEKE (human labels kept, shown as prior, the
+#    rest verified by sampling), and the truth (nothing to annotate, only to write down).
+step generate records="$name" name="$name-single" generator.hide=[expression,va,au] generator.use_prior=false generator.self_verify=false
 step generate records="$name" name="$name-seke"
 step generate records="$outputs/prepare/$name/truth.jsonl" split=train name="$name-truth"
 
