@@ -58,3 +58,8 @@ def test_every_option_composes_and_instantiates(door: str, group: str, option: s
     assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None
     built = instantiate(cfg[group], _convert_="all", **from_the_door(group, cfg, tmp_path))
     assert not isinstance(built, DictConfig)
+
+
+def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() -> None:
+    questions = composed("generate").prompts.templates.questions
+    assert composed("evaluate").benchmark.question.strip() in [question.strip() for question in questions]
