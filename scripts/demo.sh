@@ -24,9 +24,9 @@ step() { # step <door> <settings...>: run a door and say how long it took
 # 1. Faces: six sub-sources, each with the labels of the dataset it imitates; the latent truth in a file of its own.
 step prepare source=synthetic name="$name" ${images:+source.images="$images"}
 
-# 2. Instruction data: the annotator alone (asked once, every label its own), SEKE (human labels kept, shown as prior, the
-#    rest verified by sampling), and the truth (nothing to annotate, only to write down).
-step generate records="$name" name="$name-single" generator.hide=[expression,va,au] generator.use_prior=false generator.self_verify=false
+# 2. Instruction data. Human labels are kept in all three; the rest comes from one pass without prior, from SEKE, or from
+#    the truth (nothing to annotate, only to write down).
+step generate records="$name" name="$name-single" generator.use_prior=false generator.self_verify=false
 step generate records="$name" name="$name-seke"
 step generate records="$outputs/prepare/$name/truth.jsonl" split=train name="$name-truth"
 
@@ -36,7 +36,7 @@ for labels in single seke; do
 done
 
 # 4. One fine-tuned model for each, and the untouched base; FEAB on test subjects that no stage has seen.
-step evaluate records="$name" name="$name-base"
+step evaluate records="$name" name="$name-base" backend.max_new_tokens=192 # it may describe without end
 for data in single seke truth; do
   step train data.path="$name-$data" name="$name-$data"
   step evaluate records="$name" model.path="$name-$data" name="$name-$data"
