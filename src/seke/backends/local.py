@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import LogitsProcessor
 
 from seke import images
@@ -78,15 +77,13 @@ class Local:
         """Yield (index, reply); requests are read some batches ahead and answered longest first."""
         loaded = self._load()
         numbered = iter(enumerate(requests))
-        with tqdm(desc="answers", unit="req", mininterval=1, disable=None) as bar:
-            while chunk := list(islice(numbered, self.batch_size * CHUNK)):
-                prepared, broken = _prepare(loaded, chunk)
-                yield from ((index, Reply((Choice(problem, "invalid"),), self.name)) for index, problem in broken)
-                # One batch has one temperature and one cap, and prompts of nearly one length.
-                prepared.sort(key=lambda p: (p.request.temperature, p.request.max_tokens, len(p.ids)), reverse=True)
-                for batch in _batches(prepared, self.batch_size):
-                    yield from self._answers(loaded, batch)
-                    bar.update(len(batch))
+        while chunk := list(islice(numbered, self.batch_size * CHUNK)):
+            prepared, broken = _prepare(loaded, chunk)
+            yield from ((index, Reply((Choice(problem, "invalid"),), self.name)) for index, problem in broken)
+            # One batch has one temperature and one cap, and prompts of nearly one length.
+            prepared.sort(key=lambda p: (p.request.temperature, p.request.max_tokens, len(p.ids)), reverse=True)
+            for batch in _batches(prepared, self.batch_size):
+                yield from self._answers(loaded, batch)
 
     def _answers(self, loaded: Any, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
         seen = [pixels for item in batch for pixels in item.pixels]
