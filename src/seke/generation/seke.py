@@ -17,7 +17,7 @@ from seke.generation import checks
 from seke.generation.asking import Answer, Asked, Unusable, missing, read, schema
 from seke.generation.outcome import Face, Outcome, Trace
 from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
-from seke.generation.stopping import INITIAL_DRAWS, StoppingRule
+from seke.generation.stopping import StoppingRule, check_max_samples
 from seke.generation.uncertainty import PerAU
 from seke.prompts import Prompts
 from seke.records import InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
@@ -216,13 +216,7 @@ _AUS = ", ".join(f"AU{au} {name}" for au, name in ACTION_UNITS.items())
 
 
 def _check_settings(max_samples: int, hide: Sequence[str], per_au: str, temperature: float) -> None:
-    if max_samples < INITIAL_DRAWS:
-        raise UserError(
-            "generator.max_samples",
-            max_samples,
-            f"Algorithm 1 begins with {INITIAL_DRAWS} draws",
-            f"set {INITIAL_DRAWS} or more, or generator.self_verify=false for a single call",
-        )
+    check_max_samples(max_samples)
     if unknown := [name for name in hide if name not in HIDEABLE]:
         raise UserError("generator.hide", unknown[0], "no such description", f"hide any of {', '.join(HIDEABLE)}")
     if per_au not in ("mean", "max"):

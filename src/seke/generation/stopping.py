@@ -21,6 +21,21 @@ class StoppingRule(Protocol):
         ...
 
 
+def check_max_samples(max_samples: int) -> None:
+    """Check N of Algorithm 1.
+
+    Raises:
+        UserError: if it is below the two draws that the algorithm begins with.
+    """
+    if max_samples < INITIAL_DRAWS:
+        raise UserError(
+            "generator.max_samples",
+            max_samples,
+            f"Algorithm 1 begins with {INITIAL_DRAWS} draws",
+            f"set {INITIAL_DRAWS} or more, or generator.self_verify=false for a single call",
+        )
+
+
 def acceptance_probability(uncertainty: float) -> float:
     """Return p_acc = 1/2 + 1/2 U_max (Eq. 4).
 
@@ -38,13 +53,7 @@ def uamc(max_samples: int) -> StoppingRule:
     Raises:
         UserError: if N is below the two draws that it begins with.
     """
-    if max_samples < INITIAL_DRAWS:
-        raise UserError(
-            "generator.max_samples",
-            max_samples,
-            f"Algorithm 1 begins with {INITIAL_DRAWS} draws",
-            f"set {INITIAL_DRAWS} or more, or generator.self_verify=false for a single call",
-        )
+    check_max_samples(max_samples)
 
     def more(draws: int, uncertainty: float | None, rng: Random) -> int:
         if draws < INITIAL_DRAWS:
