@@ -56,3 +56,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(door, tmp_path, rows, mistake, sa
     done = door("train", f"paths.outputs={tmp_path}", f"data.path={rows}", mistake)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1 and said in done.stderr
+
+
+def test_weights_and_biases_logs_offline_without_a_key(door, rows, tmp_path):
+    done = door("train", f"paths.outputs={tmp_path}", f"data.path={rows}", "name=w", "logger=wandb", *LIGHT)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "train" / "w" / "wandb").glob("offline-run-*/*.wandb"))
