@@ -2,6 +2,7 @@
 
 python prepare.py                                          # synthetic faces: nothing to download
 python prepare.py source=folder source.root=/pictures name=mine
+python prepare.py source=feid_raw paths.data=/data name=raw # the six datasets of Table 1, drawn to its counts
 """
 
 from omegaconf import DictConfig
@@ -12,15 +13,17 @@ from seke.doors import build, door, open_run
 @door
 def prepare(cfg: DictConfig) -> None:
     """Read one source, split it by subject and write its records."""
+    from seke.sources.leakage import checked_distance
     from seke.sources.prepared import checked_limit, write
 
     # Every mistake in a setting is found before the run's directory is claimed.
     source, limit = build(cfg.source), checked_limit(cfg.limit)
+    distance = checked_distance(cfg.near_duplicate)
     run = open_run(cfg, "prepare", dict(source.inputs))
     if run.finished:
         print(f"{run.path} is finished already; overwrite=true makes it anew")
         return
-    counts = write(source, run.path, limit, cfg.seed)
+    counts = write(source, run.path, limit, cfg.seed, distance)
     run.finish(image_root=source.image_root(run.path), counts=counts)
     print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
 

@@ -67,7 +67,7 @@ def test_decompression_bombs_are_refused() -> None:
 def test_exif_orientation_is_applied() -> None:
     exif = Picture.Exif()
     exif[0x0112] = 6  # rotated by a quarter
-    assert decode(png((4, 6), exif=exif)).size == (6, 4)
+    assert decode(png((40, 60), exif=exif)).size == (60, 40)
 
 
 # requests ---------------------------------------------------------------------------------------------------------

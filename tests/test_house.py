@@ -18,6 +18,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "errors": set(),
     "vlm": set(),
     "images": set(),
+    "video": {"errors"},
     "prompts": {"errors"},
     "runs": {"errors"},
     "records": {"affect", "errors"},

@@ -11,7 +11,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     return program
 
 
-def open_run(cfg: DictConfig, door_name: str, inputs: dict[str, Path]) -> runs.Run:
+def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
     """Claim outputs/<door>/<name>/ for this resolved configuration and these input files."""
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)

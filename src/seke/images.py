@@ -21,6 +21,10 @@ class ImageError(ValueError):
     """An image that is missing, outside its root, truncated, too large or no image at all: rejected, counted."""
 
 
+MIN_SIDE = 8
+"""Smaller ones show nobody."""
+
+
 def resolve(root: Path, image: str) -> Path:
     """Return the file of a record's `image` below `root`.
 
@@ -39,7 +43,7 @@ def decode(data: bytes, name: str = "image") -> "Image":
     """Return the picture in `data` as RGB, fully decoded, EXIF orientation applied.
 
     Raises:
-        ImageError: if the bytes are no picture, are cut short, or exceed `MAX_PIXELS`.
+        ImageError: if the bytes are no picture, are cut short, exceed `MAX_PIXELS`, or have a side under `MIN_SIDE`.
     """
     from PIL import Image, ImageOps
 
@@ -49,6 +53,8 @@ def decode(data: bytes, name: str = "image") -> "Image":
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ImageError(f"{name}: {picture.width} x {picture.height} pixels is too large")
+                if min(picture.size) < MIN_SIDE:
+                    raise ImageError(f"{name}: {picture.width} x {picture.height} pixels is too small")
                 picture.load()
                 return ImageOps.exif_transpose(picture).convert("RGB")
     except ImageError:

@@ -103,8 +103,8 @@ class ImageRecord(_Frozen):
     id: str = Field(min_length=1)
     image: str = Field(min_length=1)
     """Path relative to the manifest's `image_root`."""
-    sha256: str
-    """Of the image file's bytes."""
+    sha256: str | None
+    """Of the image file's bytes; None until the file was looked at, never in a prepared set."""
     source: str
     subject: str | None
     """None where the source names no subjects (RAF-DB, AffectNet)."""

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -54,13 +54,20 @@ class Run:
         write_text(self.path / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
-def claim(path: Path, config: Mapping[str, Any], inputs: Mapping[str, Path], overwrite: bool = False) -> Run:
+def claim(
+    path: Path, config: Mapping[str, Any], inputs: Mapping[str, Path | Sequence[Path]], overwrite: bool = False
+) -> Run:
     """Claim `path` for a run of `config` on `inputs`; an earlier, equal run is handed back as it stands.
+
+    An input that is many files counts as one: their names and contents, in order, make one sha256.
 
     Raises:
         UserError: if the directory belongs to a run with other settings or other input files.
     """
-    digests = {name: file_sha256(file) for name, file in sorted(inputs.items())}
+    digests = {
+        name: file_sha256(files) if isinstance(files, Path) else _files_sha256(files)
+        for name, files in sorted(inputs.items())
+    }
     run = Run(path, config, digests)
     mark = path / "config.yaml"
     if path.is_dir() and any(path.iterdir()) and not mark.is_file():
@@ -118,6 +125,13 @@ def file_sha256(path: Path) -> str:
     """Return the hex sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(path)
+
+
+def _files_sha256(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0{file_sha256(path)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

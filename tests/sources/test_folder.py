@@ -10,7 +10,9 @@ from PIL import Image
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection
+from seke.sources import prepared
 from seke.sources.folder import Folder, read_labels
+from seke.sources.looks import Looks
 
 
 def photograph():
@@ -82,8 +84,10 @@ def test_bad_pictures_and_rows_without_one_are_rejected_and_counted(tmp_path):
     (root / "dangling.png").symlink_to(outside / "nowhere.png")
     (root / "linked_folder").symlink_to(outside)
     (root / "labels.csv").write_text("image,expression\ngood.png,fear\n../outside/secret.png,fear\ngone.png,anger\n")
-    records, rejected = read(root)
-    assert set(records) == {"good.png"}
+    rows, listed = prepared.listed(Folder(str(root)), tmp_path)
+    chosen = prepared.choose(Folder(str(root)), rows, Looks(root, tmp_path / "looks"), None, 0, None)
+    rejected = {row.id: row for row in [*listed, *chosen.rejected]}
+    assert [record.id for record in chosen.records] == ["good.png"]
     assert {id_: row.reason for id_, row in rejected.items()} == {
         "cut.jpg": "bad image",
         "empty.jpg": "bad image",

@@ -68,7 +68,7 @@ def test_an_interrupted_run_of_another_day_gives_the_same_bytes(finished, tmp_pa
     (other / "train.jsonl").unlink()
     next((other / "images" / "disfa").iterdir()).unlink()
     assert prepare(tmp_path, *SMALL).returncode == 0
-    for name in ("train.jsonl", "validation.jsonl", "test.jsonl", "truth.jsonl", "statistics.md"):
+    for name in ("train.jsonl", "validation.jsonl", "test.jsonl", "truth.jsonl", "statistics.md", "statistics.png"):
         assert (other / name).read_bytes() == (run / name).read_bytes()
 
 
@@ -81,7 +81,7 @@ def test_a_limit_keeps_a_fixed_part_in_truth_too(finished, tmp_path):
     assert len(kept) == 20
     assert set(kept) < set(everything)
     assert sorted(kept) == sorted(row.id for row in rows(limited, "truth"))
-    assert json.loads((limited / "manifest.json").read_text())["counts"]["beyond_limit"] == 40
+    assert json.loads((limited / "manifest.json").read_text())["counts"]["not_drawn"] == 40
 
 
 def test_a_folder_with_one_photograph(tmp_path):

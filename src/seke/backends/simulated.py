@@ -121,7 +121,8 @@ class Simulated:
     def _truths(self) -> dict[str, ImageRecord]:
         if self._truth is None:
             files = sorted(glob.glob(self.pattern))
-            self._truth = {row.sha256: row for file in files for row in read_jsonl(Path(file), ImageRecord)}
+            rows = (row for file in files for row in read_jsonl(Path(file), ImageRecord))
+            self._truth = {row.sha256: row for row in rows if row.sha256}
         return self._truth
 
     def _price(self, usage: Usage) -> float | None:

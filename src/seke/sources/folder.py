@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
-from seke.images import ImageError, decode, resolve, sha256
+from seke.images import ImageError, resolve, sha256
 from seke.records import ImageRecord, Labels, Rejection
+from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
 
 EXTENSIONS: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -40,7 +41,7 @@ class Known(NamedTuple):
     attributes: dict[str, str]
 
 
-class Folder:
+class Folder(Source):
     """All pictures below `root`, sorted by path, with what `labels` (a file in it, or a path) says of them.
 
     Raises:
@@ -62,18 +63,22 @@ class Folder:
         self.table = self.root / labels
         if not self.table.is_file() and labels != DEFAULT_LABELS:
             raise UserError("source.labels", labels, f"no such file in {self.root}", "give the path of a .csv file")
-        self.inputs: Mapping[str, Path] = {"labels": self.table} if self.table.is_file() else {}
-        self.known = read_labels(self.table) if self.inputs else {}
+        self.known = read_labels(self.table) if self.table.is_file() else {}
         self.seed = seed
         self.test_share = checked_share("source.test_share", test_share)
         self.validation_share = checked_share("source.validation_share", validation_share)
+
+    @property
+    def inputs(self) -> Mapping[str, Path]:
+        """The table, where there is one."""
+        return {"labels": self.table} if self.table.is_file() else {}
 
     def image_root(self, run_path: Path) -> str:
         """Return the folder itself: pictures are never copied."""
         return str(self.root)
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
-        """Yield every picture, whole and inside the folder, and a rejection for all else, rows without one included.
+        """Yield every picture inside the folder, and a rejection for all else, rows without one included.
 
         Raises:
             UserError: if there is no picture at all.
@@ -88,7 +93,6 @@ class Folder:
                 continue
             try:
                 data = resolve(self.root, image).read_bytes()
-                decode(data, image)
             except (ImageError, OSError) as error:
                 yield Rejection(id=image, reason="bad image", detail=str(error))
                 continue

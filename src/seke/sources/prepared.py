@@ -1,54 +1,112 @@
 """A source's records, written as one prepared directory: three splits, what was rejected, and the statistics."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
+
+from tqdm import tqdm
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Rejection, read_jsonl, write_jsonl
 from seke.runs import write_text
+from seke.sources.distributions import distributions
+from seke.sources.leakage import Leak, leaks
+from seke.sources.looks import Looks
+from seke.sources.source import Source
 from seke.sources.statistics import SPLITS, statistics
 
-
-class Source(Protocol):
-    """A face dataset on disk (or one that draws itself)."""
-
-    inputs: Mapping[str, Path]
-    """The files whose content decides the records; a changed one makes another run."""
-
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
-        """Yield every image of the dataset, with its split, or why it cannot be used."""
-
-    def image_root(self, run_path: Path) -> str:
-        """Return the folder that `image` is relative to; a relative one lies in `run_path`."""
+LISTED_EVERY = 1000
+"""Rows between two updates of the progress bar."""
 
 
-def write(source: Source, run_path: Path, limit: int | None = None, seed: int = 0) -> dict[str, int]:
-    """Write train, validation, test and rejected .jsonl and statistics.md; return the number of rows of each.
+class Chosen(NamedTuple):
+    """What of a source is used, and what is not and why."""
 
-    `limit` keeps that many records, the same ones for the same seed, whatever their order.
+    records: list[ImageRecord]
+    rejected: list[Rejection]
+    leaks: list[Leak]
+
+
+def write(
+    source: Source, run_path: Path, limit: int | None = None, seed: int = 0, near_duplicate: int | None = None
+) -> dict[str, int]:
+    """Write train, validation, test and rejected .jsonl and the statistics; return the number of rows of each.
+
+    `limit` keeps that many records, the same ones for the same seed, whatever their order. `near_duplicate` is the
+    leakage guard's distance in bits (see `leakage.leaks`).
+
+    Raises:
+        UserError: if two records have one id, or if nothing is left.
     """
-    records: list[ImageRecord] = []
-    rejected: list[Rejection] = []
-    for row in source.read(run_path):
-        if isinstance(row, ImageRecord):
-            records.append(row)
-        else:
-            rejected.append(row)
-    kept = subset(records, limit, seed)
+    pool, unusable = listed(source, run_path)
+    looks = Looks(run_path / source.image_root(run_path), run_path / "looks.jsonl")
+    chosen = choose(source, pool, looks, limit, seed, near_duplicate)
+    rejected = [*unusable, *chosen.rejected, *(leak.rejection for leak in chosen.leaks)]
+    counts = {"rejected": write_jsonl(run_path / "rejected.jsonl", rejected), "leaks": len(chosen.leaks)}
+    if not chosen.records:
+        reasons = ", ".join(sorted({row.reason for row in rejected})) or "no row"
+        raise UserError("source", run_path.name, f"no image left ({reasons})", f"see {run_path / 'rejected.jsonl'}")
     truth = run_path / "truth.jsonl"
-    if len(kept) < len(records) and truth.is_file():
-        ids = {record.id for record in kept}
+    if len(chosen.records) < len(pool) and truth.is_file():
+        ids = {record.id for record in chosen.records}
         write_jsonl(truth, [row for row in read_jsonl(truth, ImageRecord) if row.id in ids])
-    counts = {
-        split: write_jsonl(run_path / f"{split}.jsonl", [record for record in kept if record.split == split])
-        for split in SPLITS
-    }
-    counts["rejected"] = write_jsonl(run_path / "rejected.jsonl", rejected)
-    counts["beyond_limit"] = len(records) - len(kept)
-    write_text(run_path / "statistics.md", statistics(kept, f"Prepared images: {run_path.name}"))
+    splits = {split: [record for record in chosen.records if record.split == split] for split in SPLITS}
+    counts = {**{split: write_jsonl(run_path / f"{split}.jsonl", rows) for split, rows in splits.items()}, **counts}
+    counts["not_drawn"] = len(pool) - len(chosen.records) - len(chosen.rejected) - len(chosen.leaks)
+    title = f"Prepared images: {run_path.name}"
+    write_text(run_path / "statistics.md", statistics(chosen.records, title, rejected, counts["not_drawn"]))
+    distributions(chosen.records, title, run_path / "statistics.png")
+    looks.cache.unlink(missing_ok=True)
     return counts
+
+
+def listed(source: Source, run_path: Path) -> tuple[list[ImageRecord], list[Rejection]]:
+    """Read all rows of a source, records and rejections apart.
+
+    Raises:
+        UserError: if two records have one id.
+    """
+    records: dict[str, ImageRecord] = {}
+    rejected: list[Rejection] = []
+    for row in tqdm(source.read(run_path), desc="reading labels", unit="row", disable=None, miniters=LISTED_EVERY):
+        if isinstance(row, Rejection):
+            rejected.append(row)
+        elif row.id in records:
+            both = f"{records[row.id].image} and {row.image}"
+            raise UserError("source", row.id, f"two images have this id: {both}", "give each source a name of its own")
+        else:
+            records[row.id] = row
+    return list(records.values()), rejected
+
+
+def choose(
+    source: Source, pool: Sequence[ImageRecord], looks: Looks, limit: int | None, seed: int, distance: int | None
+) -> Chosen:
+    """Draw from `pool`, open what was drawn, and drop what is broken or leaks; draw again until nothing is.
+
+    So an image that cannot be used counts as if the dataset did not have it, and counts are met where they can be.
+    """
+    rejected: dict[str, Rejection] = {}
+    leaking: dict[str, Leak] = {}
+    fetched: set[str] = set()
+    while True:
+        left = [record for record in pool if record.id not in rejected and record.id not in leaking]
+        drawn = subset(source.draw(left), limit, seed)
+        new = [record for record in drawn if record.id not in fetched]
+        fetched.update(record.id for record in new)
+        rejected.update((row.id, row) for row in source.fetch(new))
+        seen = looks.at(record.image for record in drawn if record.id not in rejected)
+        for record in drawn:
+            if record.id not in rejected and (problem := seen[record.image].problem):
+                rejected[record.id] = Rejection(id=record.id, reason="bad image", detail=problem)
+        if any(record.id in rejected for record in drawn):
+            continue
+        whole = [record.model_copy(update={"sha256": seen[record.image].sha256}) for record in drawn]
+        found = leaks(whole, seen, distance)
+        if not found:
+            return Chosen(whole, list(rejected.values()), list(leaking.values()))
+        leaking.update((leak.dropped.id, leak) for leak in found)
 
 
 def checked_limit(limit: object) -> int | None:
@@ -62,10 +120,11 @@ def checked_limit(limit: object) -> int | None:
     return limit
 
 
-def subset(records: Sequence[ImageRecord], limit: int | None, seed: int) -> list[ImageRecord]:
+def subset(records: Iterable[ImageRecord], limit: int | None, seed: int) -> list[ImageRecord]:
     """Return the `limit` records whose hashed ids come first, in their old order; all where there is no limit."""
-    if limit is None or limit >= len(records):
-        return list(records)
-    ranked = sorted(records, key=lambda record: hashlib.sha256(f"{seed}\0{record.id}".encode()).digest())
+    kept = list(records)
+    if limit is None or limit >= len(kept):
+        return kept
+    ranked = sorted(kept, key=lambda record: hashlib.sha256(f"{seed}\0{record.id}".encode()).digest())
     chosen = {record.id for record in ranked[:limit]}
-    return [record for record in records if record.id in chosen]
+    return [record for record in kept if record.id in chosen]

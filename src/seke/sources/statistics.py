@@ -1,5 +1,6 @@
 """statistics.md: what was prepared, beside the paper's Table 1 where it has the same source."""
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, pstdev
@@ -7,10 +8,12 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.records import ImageRecord
+from seke.records import ImageRecord, Rejection
 
 SPLITS: Final = ("train", "validation", "test")
 UNKNOWN: Final = "–"
+INTERVALS: Final = tuple(k / 4 for k in range(-4, 5))
+"""Borders of the intervals that valence and arousal are counted in."""
 
 
 class Table1(NamedTuple):
@@ -35,12 +38,16 @@ TABLE1: Final[Mapping[str, Table1]] = MappingProxyType(
 """Table 1: images for FEID (train) and FEAB (test), and the labels each source carries. Verbatim."""
 
 
-def statistics(records: Sequence[ImageRecord], title: str) -> str:
-    """Return a Markdown page: images and subjects per source, expressions, AUs, valence and arousal per split."""
+def statistics(
+    records: Sequence[ImageRecord], title: str, rejected: Sequence[Rejection] = (), not_drawn: int = 0
+) -> str:
+    """Return a Markdown page: Table 1 beside ours, Appendix B's distributions per split, and what was left out."""
     parts = [
         f"# {title}",
         "Images per source; the paper's train is our train and validation together.",
         _sources(records),
+        *_notes(records),
+        "![distributions](statistics.png)",
         "## Expressions",
         _per_split(records, EXPRESSIONS, lambda record: [record.labels.expression]),
         "## Action units",
@@ -48,8 +55,26 @@ def statistics(records: Sequence[ImageRecord], title: str) -> str:
         _action_units(records),
         "## Valence and arousal",
         _valence_arousal(records),
+        "Images per interval; a value on a border belongs to the interval above it.",
+        _intervals(records),
+        "## Left out",
+        f"Usable images that were not drawn: {not_drawn}. Rejected ones, each with its reason in rejected.jsonl:",
+        _left_out(rejected),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _notes(records: Sequence[ImageRecord]) -> list[str]:
+    """Say what a reader of Table 1 should know about these records."""
+    sources = sorted({record.source for record in records})
+    held_out = {record.source for record in records if record.split == "test"}
+    named = {record.source for record in records if record.subject is not None}
+    notes = []
+    if without := [source for source in sources if source not in held_out]:
+        notes.append(f"No image of {', '.join(without)} fell to test: its subjects are few; try another seed.")
+    if nameless := [source for source in sources if source not in named]:
+        notes.append(f"No subjects are known of {', '.join(nameless)}: split by image, not by person.")
+    return notes
 
 
 def _sources(records: Sequence[ImageRecord]) -> str:
@@ -109,6 +134,27 @@ def _valence_arousal(records: Sequence[ImageRecord]) -> str:
             )
             rows.append([name, split, len(values), *summary])
     return _table(["", "split", "n", "mean", "sd", "least", "most"], rows)
+
+
+def _intervals(records: Sequence[ImageRecord]) -> str:
+    rows = []
+    for index, low in enumerate(INTERVALS[:-1]):
+        cells = []
+        for name in ("valence", "arousal"):
+            for split in SPLITS:
+                values = [v for r in records if r.split == split and (v := getattr(r.labels, name)) is not None]
+                cells.append(sum(_interval(value) == index for value in values))
+        rows.append([f"{low:+.2f} to {INTERVALS[index + 1]:+.2f}", *cells])
+    return _table(["", *(f"{name} {split}" for name in ("valence", "arousal") for split in SPLITS)], rows)
+
+
+def _interval(value: float) -> int:
+    return min(bisect_right(INTERVALS, value) - 1, len(INTERVALS) - 2)
+
+
+def _left_out(rejected: Sequence[Rejection]) -> str:
+    reasons = Counter((row.reason, row.id.partition("/")[0] if "/" in row.id else UNKNOWN) for row in rejected)
+    return _table(["reason", "source", "rows"], [[*key, number] for key, number in sorted(reasons.items())])
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -5,11 +5,7 @@ worker processes, and a resumed run, give the same bytes. What each picture trul
 the simulated annotator and the reliability experiment read.
 """
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
@@ -22,6 +18,8 @@ from seke.images import ImageError, decode, sha256
 from seke.records import ImageRecord, Labels, Rejection, write_jsonl
 from seke.sources.faces import Identity, Scene, draw, draw_identity, draw_scene
 from seke.sources.latent import Face, draw_face
+from seke.sources.parallel import cores, mapped
+from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.statistics import TABLE1
 
@@ -61,7 +59,7 @@ SPONTANEOUS: Final = {
 """What people show in films of their spontaneous reactions; ours, chosen, not measured."""
 
 
-class Synthetic:
+class Synthetic(Source):
     """`images` pictures over six sub-sources, drawn into `<run>/images/<source>/`."""
 
     def __init__(
@@ -78,9 +76,13 @@ class Synthetic:
             _check("source.workers", workers, 1, 1024)
         self.size, self.seed = size, seed
         self.counts = proportional(images, {name: row.train + row.test for name, row in TABLE1.items()})
-        self.workers = 1 if images < ONE_PROCESS else workers or _cores()
+        self.workers = 1 if images < ONE_PROCESS else workers or cores()
         self.validation_share = checked_share("source.validation_share", validation_share)
-        self.inputs: Mapping[str, Path] = {}
+
+    @property
+    def inputs(self) -> Mapping[str, Path]:
+        """None: it draws itself."""
+        return {}
 
     def image_root(self, run_path: Path) -> str:
         """Return the pictures' folder, relative to the run's."""
@@ -108,7 +110,7 @@ class Synthetic:
             (root / source).mkdir(parents=True, exist_ok=True)
         digests: dict[tuple[str, int], str] = {}
         with tqdm(total=sum(self.counts.values()), desc="drawing faces", unit="image", disable=None) as bar:
-            for job, chunk in zip(jobs, _mapped(jobs, self.workers), strict=True):
+            for job, chunk in zip(jobs, mapped(render, jobs, self.workers), strict=True):
                 digests.update({(job.source, index): digest for index, digest in zip(job.indices, chunk, strict=True)})
                 bar.update(len(chunk))
         return digests
@@ -207,20 +209,6 @@ def _rendered(job: Job, index: int) -> str:
         data = part.read_bytes()
         part.replace(path)
     return sha256(data)
-
-
-def _mapped(jobs: list[Job], workers: int) -> Iterator[list[str]]:
-    if workers == 1:
-        yield from map(render, jobs)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches the workers as well; only the parent says so, once.
-    with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.map(render, jobs)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(argument: str, value: object, least: int, most: int) -> None:

@@ -1,0 +1,35 @@
+"""What every dataset offers to `prepare`: its records, where their images lie, and how it is drawn down."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from seke.records import ImageRecord, Rejection
+
+
+class Source(ABC):
+    """A face dataset on disk (or one that draws itself)."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
+        """The label files, by a short name, whose content decides the records; a changed one makes another run."""
+
+    @abstractmethod
+    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Yield every image of the dataset, with its split, or why it cannot be used.
+
+        Listing is cheap: no image is opened. A record whose `sha256` is None is looked at afterwards, if it is drawn.
+        """
+
+    @abstractmethod
+    def image_root(self, run_path: Path) -> str:
+        """Return the folder that `image` is relative to; a relative one lies in `run_path`."""
+
+    def draw(self, pool: Sequence[ImageRecord]) -> Sequence[ImageRecord]:
+        """Return the records of `pool` that this source is to consist of: all, unless a source says otherwise."""
+        return pool
+
+    def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
+        """Bring the image files of drawn records into being (frames of a video), and yield those that cannot be."""
+        yield from ()

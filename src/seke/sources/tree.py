@@ -1,0 +1,175 @@
+"""Finding one's way in an unpacked dataset: nested zip folders, odd cases, stray files, and text of any origin."""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from seke.errors import UserError
+
+IMAGES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+DEPTH: Final = 4
+"""How many folders an unpacking tool may have put around what is looked for."""
+STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
+"""Names that operating systems leave behind."""
+
+
+def find(root: Path, *names: str, folder: bool = True) -> Path | None:
+    """Return the folder (or file) below `root` that has one of `names`, whatever its case; the least deep, then first.
+
+    Names are tried in order at each depth; `root` itself counts, so that a root one level too deep works as well.
+    Where a folder holds nothing but one of the same name, as unpacking twice leaves it, the inner one is meant.
+    """
+    wanted = [name.lower() for name in names]
+    if folder and root.name.lower() in wanted:
+        return _innermost(root)
+    level = [root]
+    for _ in range(DEPTH):
+        entries = [entry for here in level for entry in listed(here)]
+        for name in wanted:
+            for entry in entries:
+                if entry.name.lower() == name and (entry.is_dir() if folder else entry.is_file()):
+                    return _innermost(Path(entry.path)) if folder else Path(entry.path)
+        level = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return None
+
+
+def located(root: Path, *names: str, folder: bool = True) -> Path:
+    """Return what `find` finds.
+
+    Raises:
+        UserError: if there is none, saying what was looked for and what is there instead.
+    """
+    found = find(root, *names, folder=folder)
+    if found is None:
+        raise missing(root, " or ".join(names) + ("/" if folder else ""))
+    return found
+
+
+def missing(root: Path, what: str) -> UserError:
+    """Return the error of a root that lacks `what`, telling what it holds instead."""
+    entries = [entry.name + ("/" if entry.is_dir() else "") for entry in listed(root)]
+    there = ", ".join(entries[:6]) + (f" and {len(entries) - 6} more" if len(entries) > 6 else "")
+    return UserError(
+        "source.root", root, f"no {what} in it, found {there or 'nothing'}", "give the folder it is unpacked in"
+    )
+
+
+def mistake(file: Path, line: int | None, problem: str) -> UserError:
+    """Return the error of a label file whose structure is not what its dataset promises."""
+    where = f"{file}, line {line}" if line else str(file)
+    return UserError("source.root", where, problem, "unpack the dataset anew or mend the file")
+
+
+def lines(file: Path) -> list[str]:
+    """Return the lines of a label file, stripped; with or without a byte order mark, whatever its line ends.
+
+    Raises:
+        UserError: if it cannot be read or is not UTF-8 text.
+    """
+    try:
+        return [line.strip() for line in file.read_bytes().decode("utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise mistake(file, None, f"not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except OSError as error:
+        raise mistake(file, None, f"cannot be read ({error.strerror})") from error
+
+
+def number(text: str) -> float | None:
+    """Return the number that `text` spells, None where it spells none or one that is not finite."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def whole(text: str) -> int | None:
+    """Return the whole number that `text` spells, be it `5` or `5.0000000e+00`; None where it spells none."""
+    value = number(text)
+    return int(value) if value is not None and value == int(value) else None
+
+
+def within(value: float | None) -> float | None:
+    """Return valence or arousal if it lies in [-1, 1]; anything else is unknown, never clipped."""
+    return value if value is not None and -1 <= value <= 1 else None
+
+
+def listed(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, sorted by name, without what operating systems leave behind."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not STRAY.search(e.name)), key=lambda entry: entry.name)
+    except NotADirectoryError:
+        return []
+
+
+def folders(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the folders in a folder, sorted; links to folders are not followed, they may lead anywhere."""
+    return [entry for entry in listed(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def files(folder: Path, *extensions: str) -> list[os.DirEntry[str]]:
+    """Return the files in a folder with one of these lower-case extensions (in any case), sorted."""
+    return [entry for entry in listed(folder) if entry.name.lower().endswith(extensions) and entry.is_file()]
+
+
+def images(folder: Path) -> list[os.DirEntry[str]]:
+    """Return the picture files in a folder, sorted."""
+    return files(folder, *IMAGES)
+
+
+def walk(folder: Path, *extensions: str) -> Iterator[Path]:
+    """Yield the files below a folder with one of these lower-case extensions, sorted within each folder."""
+    for entry in listed(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(Path(entry.path), *extensions)
+        elif entry.name.lower().endswith(extensions):
+            yield Path(entry.path)
+
+
+def by_number(entries: Sequence[os.DirEntry[str]]) -> tuple[dict[int, str], list[str]]:
+    """Return file names by the whole number that their stem spells (007.jpg is 7), and the names without one.
+
+    Two files of one number are both left out and named: which one the label means nobody can tell.
+    """
+    numbered: dict[int, list[str]] = {}
+    others: list[str] = []
+    for entry in entries:
+        stem = entry.name.rpartition(".")[0]
+        if stem.isascii() and stem.isdigit():
+            numbered.setdefault(int(stem), []).append(entry.name)
+        else:
+            others.append(entry.name)
+    others += [name for names in numbered.values() if len(names) > 1 for name in names]
+    return {n: names[0] for n, names in numbered.items() if len(names) == 1}, others
+
+
+def ranges(numbers: Collection[int]) -> str:
+    """Return whole numbers as text.
+
+    >>> ranges([1, 2, 3, 7, 9, 10])
+    '1-3, 7, 9-10'
+    """
+    parts: list[list[int]] = []
+    for n in sorted(numbers):
+        if parts and n == parts[-1][1] + 1:
+            parts[-1][1] = n
+        else:
+            parts.append([n, n])
+    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def coded(values: Mapping[int, str]) -> dict[int, bool] | None:
+    """Return the AUs coded 1 or 0; any other code (9, -1, an empty cell) leaves its AU out: unknown is not absent."""
+    units = {au: code == 1 for au, text in values.items() if (code := whole(text)) in (0, 1)}
+    return units or None
+
+
+def _innermost(folder: Path) -> Path:
+    inner = listed(folder)
+    while len(inner) == 1 and inner[0].name.lower() == folder.name.lower() and inner[0].is_dir():
+        folder = Path(inner[0].path)
+        inner = listed(folder)
+    return folder

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seke.errors import UserError
+from seke.sources import tree
+
+
+def touched(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_a_folder_is_found_in_any_case_below_what_unpacking_put_around_it(tmp_path):
+    inner = tmp_path / "Emotion_labels" / "EMOTION"
+    touched(inner / "S005" / "x.txt")
+    assert tree.find(tmp_path, "Emotion") == inner
+    assert tree.find(inner, "Emotion") == inner
+    assert tree.find(tmp_path, "FACS") is None
+
+
+def test_of_a_folder_unpacked_into_its_own_name_the_inner_one_is_meant(tmp_path):
+    touched(tmp_path / "images" / "images" / "a.jpg")
+    assert tree.find(tmp_path, "images") == tmp_path / "images" / "images"
+
+
+def test_what_operating_systems_leave_behind_is_not_seen(tmp_path):
+    for name in (".DS_Store", "._a.jpg", "__MACOSX/a.jpg", "Thumbs.db", "a.JPG"):
+        touched(tmp_path / name)
+    assert [entry.name for entry in tree.listed(tmp_path)] == ["a.JPG"]
+    assert [entry.name for entry in tree.images(tmp_path)] == ["a.JPG"]
+
+
+def test_a_link_to_a_folder_is_not_followed(tmp_path):
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    touched(outside / "Emotion" / "a.txt")
+    root.mkdir()
+    (root / "link").symlink_to(outside)
+    assert tree.find(root, "Emotion") is None
+    assert list(tree.walk(root, ".txt")) == []
+
+
+def test_a_missing_part_is_named_with_what_is_there_instead(tmp_path):
+    touched(tmp_path / "Photos" / "a.jpg")
+    with pytest.raises(UserError, match=r"no Emotion/ in it, found Photos/"):
+        tree.located(tmp_path, "Emotion")
+
+
+def test_lines_of_any_origin(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"\xef\xbb\xbf 1,0\r\n2,3 \r\n")
+    assert tree.lines(file) == ["1,0", "2,3"]
+    file.write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=r"a\.txt: not UTF-8 text"):
+        tree.lines(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5", 5), (" 5.0000000e+00", 5), ("-1", -1), ("5.5", None), ("nan", None), ("inf", None), ("", None)],
+)
+def test_whole_numbers_as_datasets_spell_them(text, value):
+    assert tree.whole(text) == value
+
+
+@given(st.floats())
+def test_valence_outside_its_range_is_unknown_never_clipped(value):
+    kept = tree.within(value)
+    assert kept == value if -1 <= value <= 1 else kept is None
+
+
+@given(st.dictionaries(st.sampled_from([1, 2, 4, 6]), st.sampled_from(["0", "1", "9", "-1", "-2", "-5", "", "x", "2"])))
+def test_only_0_and_1_code_an_action_unit(values):
+    units = tree.coded(values) or {}
+    assert units == {au: text == "1" for au, text in values.items() if text in ("0", "1")}
+
+
+def test_two_files_of_one_number_stand_for_neither(tmp_path):
+    for name in ("1.jpg", "01.jpg", "2.jpg", "x.jpg"):
+        touched(tmp_path / name)
+    numbered, others = tree.by_number(tree.images(tmp_path))
+    assert numbered == {2: "2.jpg"}
+    assert sorted(others) == ["01.jpg", "1.jpg", "x.jpg"]
+
+
+@given(st.sets(st.integers(0, 60)))
+def test_ranges_name_every_number_once(numbers):
+    spelt = [part.split("-") for part in tree.ranges(numbers).split(", ") if part]
+    assert sorted(n for part in spelt for n in range(int(part[0]), int(part[-1]) + 1)) == sorted(numbers)
