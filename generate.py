@@ -3,15 +3,18 @@
 python generate.py                                          the prepared records "demo", simulated annotator
 python generate.py records=feid generator.max_samples=3
 python generate.py -m generator.use_prior=true,false generator.self_verify=true,false
+python generate.py export=parquet                           also as a Hugging Face dataset, in parquet/
 """
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
-from seke import runs
+from seke import hub, runs
 from seke.doors import build, door, open_run
 
 
@@ -23,11 +26,19 @@ def generate(cfg: DictConfig) -> None:
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     parts = {"vlm": build(cfg.backend), "stopping": build(cfg.stopping), "prompts": build(cfg.prompts)}
     generator = build(cfg.generator, **parts, seed=cfg.seed)
-    records = progress.select(path, cfg.split, cfg.limit)
+    records, exported = progress.select(path, cfg.split, cfg.limit), hub.checked_format(cfg.export)
     run = open_run(cfg, "generate", {"records": path})
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
-        return
+    else:
+        _complete(cfg, run, path, records, generator)
+    if exported:
+        print(hub.export(hub.INSTRUCTIONS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
+
+
+def _complete(cfg: DictConfig, run: runs.Run, path: Path, records: Sequence[Any], generator: Any) -> None:
+    from seke.generation import progress
+
     root = runs.image_root(path, cfg.paths.images)
     done = progress.generate(records, root, generator, run.path, cfg.chunk)
     run.finish(

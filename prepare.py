@@ -3,10 +3,14 @@
 python prepare.py                                          # synthetic faces: nothing to download
 python prepare.py source=folder source.root=/pictures name=mine
 python prepare.py source=feid_raw paths.data=/data name=raw # the six datasets of Table 1, drawn to its counts
+python prepare.py export=parquet                           # also as a Hugging Face dataset, in parquet/
 """
+
+import sys
 
 from omegaconf import DictConfig
 
+from seke import hub
 from seke.doors import build, door, open_run
 
 
@@ -18,14 +22,16 @@ def prepare(cfg: DictConfig) -> None:
 
     # Every mistake in a setting is found before the run's directory is claimed.
     source, limit = build(cfg.source), checked_limit(cfg.limit)
-    distance = checked_distance(cfg.near_duplicate)
+    distance, exported = checked_distance(cfg.near_duplicate), hub.checked_format(cfg.export)
     run = open_run(cfg, "prepare", dict(source.inputs))
     if run.finished:
         print(f"{run.path} is finished already; overwrite=true makes it anew")
-        return
-    counts = write(source, run.path, limit, cfg.seed, distance)
-    run.finish(image_root=source.image_root(run.path), counts=counts)
-    print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+    else:
+        counts = write(source, run.path, limit, cfg.seed, distance)
+        run.finish(image_root=source.image_root(run.path), counts=counts)
+        print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+    if exported:
+        print(hub.export(hub.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,28 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from seke.sources.statistics import TABLE1
+
+from .trees import emoset, six
+
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 DOORS = ("prepare", "generate", "train", "evaluate", "report")
 GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
 REQUIRED = {  # what a user must say before this option can be built
     ("source", "folder"): ["source.root={pictures}"],
+    **{("source", name): ["paths.data={datasets}"] for name in (*TABLE1, "feid_raw", "emoset")},
 }
 PARTS = {"vlm": "backend", "stopping": "stopping", "prompts": "prompts"}
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every licensed dataset is found."""
+    root = tmp_path_factory.mktemp("data")
+    six.make(root)
+    emoset.make(root / "EmoSet")
+    return root
 
 
 def composed(door: str, *overrides: str) -> DictConfig:
@@ -51,8 +65,10 @@ def from_the_door(group: str, cfg: DictConfig, tmp_path: Path) -> dict[str, obje
 
 
 @pytest.mark.parametrize(("door", "group", "option"), OPTIONS, ids=["-".join(option) for option in OPTIONS])
-def test_every_option_composes_and_instantiates(door: str, group: str, option: str, tmp_path: Path) -> None:
-    extra = [text.format(pictures=tmp_path) for text in REQUIRED.get((group, option), [])]
+def test_every_option_composes_and_instantiates(
+    door: str, group: str, option: str, tmp_path: Path, datasets: Path
+) -> None:
+    extra = [text.format(pictures=tmp_path, datasets=datasets) for text in REQUIRED.get((group, option), [])]
     cfg = composed(door, f"{group}={option}", f"paths.outputs={tmp_path}", *extra)
     OmegaConf.resolve(cfg)
     assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None

@@ -30,6 +30,8 @@ VOLATILE = (
     "chunk",
     "logger",
     "engine",
+    "export",
+    "embed_images",
 )
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 

@@ -26,6 +26,7 @@ def distributions(records: Sequence[ImageRecord], title: str, path: Path) -> Non
     _expressions(axes[0][1], records)
     _action_units(axes[1][0], records)
     _plane(axes[1][1], records)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SPLITS), frameon=False)
     part = path.with_name(path.name + ".part")
     figure.savefig(part, format="png", metadata={"Software": None})
     part.replace(path)
@@ -76,4 +77,3 @@ def _stacked(axis: Any, names: Sequence[str], heights: Sequence[Sequence[int]]) 
         axis.bar(range(len(names)), row, bottom=floor, color=COLOURS[split], label=split)
         floor = [below + height for below, height in zip(floor, row, strict=True)]
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axis.legend(frameon=False)

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -13,13 +14,16 @@ DEPTH: Final = 4
 """How many folders an unpacking tool may have put around what is looked for."""
 STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 """Names that operating systems leave behind."""
+STRONGEST: Final = 5
+"""The AU intensities 1 to 5 are FACS's A to E; 0 is absent."""
 
 
-def find(root: Path, *names: str, folder: bool = True) -> Path | None:
+def find(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path | None:
     """Return the folder (or file) below `root` that has one of `names`, whatever its case; the least deep, then first.
 
     Names are tried in order at each depth; `root` itself counts, so that a root one level too deep works as well.
     Where a folder holds nothing but one of the same name, as unpacking twice leaves it, the inner one is meant.
+    Folders called one of `skip` (lower case) are not searched: a million pictures take long to list.
     """
     wanted = [name.lower() for name in names]
     if folder and root.name.lower() in wanted:
@@ -31,17 +35,18 @@ def find(root: Path, *names: str, folder: bool = True) -> Path | None:
             for entry in entries:
                 if entry.name.lower() == name and (entry.is_dir() if folder else entry.is_file()):
                     return _innermost(Path(entry.path)) if folder else Path(entry.path)
-        level = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        searched = [entry for entry in entries if entry.name.lower() not in skip]
+        level = [Path(entry.path) for entry in searched if entry.is_dir(follow_symlinks=False)]
     return None
 
 
-def located(root: Path, *names: str, folder: bool = True) -> Path:
+def located(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path:
     """Return what `find` finds.
 
     Raises:
         UserError: if there is none, saying what was looked for and what is there instead.
     """
-    found = find(root, *names, folder=folder)
+    found = find(root, *names, folder=folder, skip=skip)
     if found is None:
         raise missing(root, " or ".join(names) + ("/" if folder else ""))
     return found
@@ -85,6 +90,7 @@ def number(text: str) -> float | None:
     return value if abs(value) < float("inf") else None
 
 
+@lru_cache(maxsize=2**16)  # label files repeat a few codes and frame numbers a million times
 def whole(text: str) -> int | None:
     """Return the whole number that `text` spells, be it `5` or `5.0000000e+00`; None where it spells none."""
     value = number(text)
@@ -129,6 +135,46 @@ def walk(folder: Path, *extensions: str) -> Iterator[Path]:
             yield Path(entry.path)
 
 
+def below(root: Path, leave: re.Pattern[str], depth: int = DEPTH) -> Iterator[Path]:
+    """Yield `root` and the folders down to `depth` levels below it, the least deep first; none inside one of `leave`.
+
+    `leave` is searched for in a folder's name: those are yielded, but what they hold is not looked through.
+    """
+    level = [root]
+    for _ in range(depth + 1):
+        yield from level
+        level = [Path(e.path) for here in level if here == root or not leave.search(here.name) for e in folders(here)]
+
+
+def only(found: Iterable[tuple[str, Path]], remedy: str) -> dict[str, Path]:
+    """Return the one path of each name, sorted by name.
+
+    Raises:
+        UserError: naming both paths, if a name has two; which one is meant nobody can tell.
+    """
+    paths: dict[str, Path] = {}
+    for name, path in found:
+        if name in paths:
+            raise UserError("source.root", paths[name], f"{path} is {name} as well", remedy)
+        paths[name] = path
+    return dict(sorted(paths.items()))
+
+
+def inside(root: Path, argument: str, name: str, there: bool = True) -> Path:
+    """Return the folder `name` below `root`.
+
+    Raises:
+        UserError: if it leads out of the root, as no record's image may, or if it is to be there and is not.
+    """
+    path = (root / name).resolve()
+    remedy = "give a folder in it, relative to source.root"
+    if not path.is_relative_to(root.resolve()):
+        raise UserError(argument, name, f"leads out of {root}", remedy)
+    if there and not path.is_dir():
+        raise UserError(argument, name, f"no such folder in {root}", remedy)
+    return path
+
+
 def by_number(entries: Sequence[os.DirEntry[str]]) -> tuple[dict[int, str], list[str]]:
     """Return file names by the whole number that their stem spells (007.jpg is 7), and the names without one.
 
@@ -165,6 +211,29 @@ def coded(values: Mapping[int, str]) -> dict[int, bool] | None:
     """Return the AUs coded 1 or 0; any other code (9, -1, an empty cell) leaves its AU out: unknown is not absent."""
     units = {au: code == 1 for au, text in values.items() if (code := whole(text)) in (0, 1)}
     return units or None
+
+
+def intensities(file: Path) -> dict[int, int | None]:
+    """Return the AU intensity, 0 to 5, of each frame of a file with lines "frame,intensity"; None for any other code.
+
+    Raises:
+        UserError: if the file is empty, if a line is not two columns with a frame number, or if a frame stands twice.
+    """
+    found: dict[int, int | None] = {}
+    for line, text in enumerate(lines(file), start=1):
+        if not text:
+            continue
+        cells = text.split(",")
+        frame = whole(cells[0])
+        if len(cells) != 2 or frame is None:
+            raise mistake(file, line, f"{text[:40]!r} is not a frame number and an intensity")
+        if frame in found:
+            raise mistake(file, line, f"frame {frame} stands in an earlier line already")
+        intensity = whole(cells[1])
+        found[frame] = intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
+    if not found:
+        raise mistake(file, None, "there is no line in it")
+    return found
 
 
 def _innermost(folder: Path) -> Path:

@@ -1,0 +1,93 @@
+"""Under which terms the sources' pictures are held, in our own words: a reminder for dataset cards, not legal advice.
+
+Each entry sums up what the owners publish; what binds is the agreement that was signed with them. Ask the owners.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+
+class Licence(NamedTuple):
+    """What a user of one source must know before passing anything on."""
+
+    title: str
+    terms: str
+    """In one sentence."""
+    ask: str
+    """Who gives access."""
+    citation: str
+
+
+LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
+    {
+        "ck_plus": Licence(
+            "CK+ (Extended Cohn-Kanade)",
+            "Non-commercial research under a signed agreement; pictures must not be passed on, and only those of "
+            "subjects who consented may be printed.",
+            "the Affect Analysis Group, University of Pittsburgh (Jeffrey Cohn)",
+            "Lucey, Cohn, Kanade, Saragih, Ambadar & Matthews, CVPR Workshops 2010",
+        ),
+        "raf_db": Licence(
+            "RAF-DB (Real-world Affective Faces)",
+            "Non-commercial research only; neither the pictures, which come from the Internet, nor anything derived "
+            "from them may be passed on.",
+            "PRIS, Beijing University of Posts and Telecommunications (Weihong Deng, http://whdeng.cn)",
+            "Li, Deng & Du, CVPR 2017",
+        ),
+        "affectnet": Licence(
+            "AffectNet",
+            "Research under an agreement that the head of an academic lab signs; pictures must not be passed on.",
+            "Mohammad Mahoor, University of Denver (http://mohammadmahoor.com)",
+            "Mollahosseini, Hasani & Mahoor, IEEE Transactions on Affective Computing 10(1), 2019",
+        ),
+        "disfa": Licence(
+            "DISFA (Denver Intensity of Spontaneous Facial Action)",
+            "Non-commercial research under a signed agreement; videos and frames must not be passed on.",
+            "Mohammad Mahoor, University of Denver (http://mohammadmahoor.com)",
+            "Mavadati, Mahoor, Bartlett, Trinh & Cohn, IEEE Transactions on Affective Computing 4(2), 2013",
+        ),
+        "bp4d": Licence(
+            "BP4D-Spontaneous",
+            "Non-commercial research under an agreement signed by the institution; frames must not be passed on.",
+            "Lijun Yin, Binghamton University",
+            "Zhang, Yin, Cohn, Canavan, Reale, Horowitz, Liu & Girard, Image and Vision Computing 32(10), 2014",
+        ),
+        "aff_wild2": Licence(
+            "Aff-Wild2",
+            "Non-commercial research under a signed end user agreement; videos and frames must not be passed on.",
+            "Dimitrios Kollias, Queen Mary University of London, and iBUG, Imperial College London",
+            "Kollias & Zafeiriou, BMVC 2019",
+        ),
+        "emoset": Licence(
+            "EmoSet",
+            "Non-commercial research; the pictures belong to the people who put them on the Internet.",
+            "the Visual Computing Research Center, Shenzhen University (https://vcc.tech/EmoSet)",
+            "Yang, Huang, Ding, Li, Cohen-Or & Huang, ICCV 2023",
+        ),
+        "synthetic": Licence(
+            "Synthetic faces",
+            "Drawn by this program: nobody is shown, no dataset is contained, and the program's licence (MIT) holds.",
+            "nobody",
+            "the program and the seed in the command above",
+        ),
+        "folder": Licence(
+            "A folder of pictures",
+            "Unknown to this program: whoever took the pictures and whoever is shown decide what may be passed on.",
+            "the owner of the pictures",
+            "as the owner wishes",
+        ),
+    }
+)
+"""By the name that a record's `source` carries."""
+
+
+def licence(source: str) -> Licence:
+    """Return the terms of a source; one that nobody described here is treated as somebody's own folder.
+
+    >>> licence("disfa").ask
+    'Mohammad Mahoor, University of Denver (http://mohammadmahoor.com)'
+    >>> licence("my_phone").title
+    'my_phone'
+    """
+    return LICENCES[source] if source in LICENCES else LICENCES["folder"]._replace(title=source)

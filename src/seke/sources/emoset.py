@@ -1,0 +1,176 @@
+"""EmoSet (Yang et al., ICCV 2023): pictures that evoke an emotion, with attributes of what is in them.
+
+    image/amusement/amusement_03317.jpg
+    annotation/amusement/amusement_03317.json    {"emotion": "amusement", "brightness": 0.4, "object": ["Toy"], ...}
+    train.json, val.json, test.json              [["amusement", "image/amusement/...jpg", "annotation/...json"], ...]
+
+Its eight classes are Mikels', what a viewer feels and not what a face shows: they go to `attributes.emotion`, beside
+all other keys of the annotation, and no label is ever known (facts, sections 2.1 and 2.2).
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Final, NoReturn
+
+from seke.errors import UserError
+from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.sources import tree
+from seke.sources.licensed import Licensed
+
+EMOTIONS: Final = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
+"""Mikels' classes."""
+SPLITS: Final[Mapping[str, Split]] = {"train": "train", "val": "validation", "test": "test"}
+"""Our splits by the owners' lists."""
+
+Place = tuple[str, str]
+"""The folder and the stem of a picture and of its annotation: ("amusement", "amusement_03317")."""
+
+
+class EmoSet(Licensed):
+    """The annotated pictures of EmoSet, split as its owners did, or, without their lists, each hashed by itself.
+
+    With the lists, a picture that none of them names is for training: train.json is known to be incomplete in copies.
+
+    Raises:
+        UserError: see `Licensed`.
+    """
+
+    name: ClassVar[str] = "emoset"
+
+    @property
+    def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
+        """The annotations, and the split lists where there are some.
+
+        Raises:
+            UserError: if one of the two folders is missing, or only train.json is left of the lists.
+        """
+        annotations = [path for paths in self._annotations.values() for path in paths]
+        return {"annotations": sorted(annotations), **self._lists}
+
+    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Yield every annotated picture, and a rejection for pictures or annotations alone and for bad annotations.
+
+        Raises:
+            UserError: if a folder is missing, or a list is not what it should be.
+        """
+        listed = self._listed()
+        for place in sorted({*self._images, *self._annotations, *listed}):
+            emotion, key = place
+            images, annotations = self._images.get(place, []), self._annotations.get(place, [])
+            if not images:
+                where = self._relative(annotations[0]) if annotations else f"{listed[place]}.json"
+                yield self.no_image(key, f"{where}: no picture image/{emotion}/{key}")
+            elif not annotations:
+                yield from (self.no_label(key, f"no annotation/{emotion}/{key}.json") for _ in images)
+            else:
+                split = SPLITS[listed.get(place, "train")] if self._lists else self.split(key)
+                yield from (self._row(key, emotion, image, annotations[0], split) for image in images)
+
+    @cached_property
+    def _images(self) -> dict[Place, list[Path]]:
+        return _placed(tree.located(self.root, "image"), *tree.IMAGES)
+
+    @cached_property
+    def _annotations(self) -> dict[Place, list[Path]]:
+        return _placed(tree.located(self.root, "annotation"), ".json")
+
+    @cached_property
+    def _lists(self) -> dict[str, Path]:
+        """The owners' lists by name; they lie beside the folders, which may lie deeper than the root."""
+        beside = (self.root, tree.located(self.root, "image").parent, tree.located(self.root, "annotation").parent)
+        lists = [folder / f"{name}.json" for name in SPLITS for folder in beside]
+        found = {path.stem: path for path in lists if path.is_file()}
+        # Without one of the held-out lists its pictures would be trained on.
+        for name in ("val", "test"):
+            if found and name not in found:
+                problem = f"no {name}.json beside {', '.join(path.name for path in found.values())}"
+                raise UserError("source.root", self.root, problem, "unpack all lists, or remove them to split by image")
+        return found
+
+    def _listed(self) -> dict[Place, str]:
+        """Return which of the owners' lists names what."""
+        found: dict[Place, str] = {}
+        for name, file in self._lists.items():
+            for place in read_list(file):
+                earlier = found.setdefault(place, name)
+                if earlier != name:
+                    raise tree.mistake(file, None, f"{place[1]} stands in {earlier}.json as well")
+        return found
+
+    def _row(self, key: str, folder: str, image: Path, annotation: Path, split: Split) -> ImageRecord | Rejection:
+        where = self._relative(annotation)
+        try:
+            attributes = read_annotation(annotation)
+        except (OSError, ValueError, RecursionError) as error:
+            return self._bad(key, f"{where}: {error}")
+        emotion = attributes["emotion"]
+        if emotion not in EMOTIONS:
+            return self._bad(key, f"{where}: {emotion!r} is none of {', '.join(EMOTIONS)}")
+        if emotion != folder:
+            return self._bad(key, f"{where}: {emotion} in the folder of {folder}")
+        return ImageRecord(
+            id=f"{self.name}/{key}", image=self._relative(image), sha256=None, source=self.name, subject=None,
+            split=split, labels=Labels(), attributes=attributes,
+        )  # fmt: skip
+
+    def _bad(self, key: str, detail: str) -> Rejection:
+        return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def read_list(file: Path) -> list[Place]:
+    """Return the places that a split list names; the paths in it are never opened.
+
+    Raises:
+        UserError: if it is no list of [class, image, annotation], above all if EmoVIT wrote over it.
+    """
+    try:
+        rows = json.loads("\n".join(tree.lines(file)))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise tree.mistake(file, None, f"not JSON ({error})") from error
+    if not isinstance(rows, list):
+        raise tree.mistake(file, None, "not a list of [class, image, annotation]")
+    places = []
+    for number, row in enumerate(rows, start=1):
+        if isinstance(row, Mapping) and "conversations" in row:
+            problem = "holds EmoVIT's instruction rows: its all.py overwrites the split list"
+            raise UserError("source.root", file, problem, "take the list from EmoSet's or EmoVIT's release again")
+        if not (isinstance(row, list) and len(row) == 3 and all(isinstance(cell, str) for cell in row)):
+            raise tree.mistake(file, None, f"row {number} is not [class, image, annotation]")
+        image = PurePosixPath(row[1].replace("\\", "/"))
+        places.append((image.parent.name.lower(), image.stem))
+    return places
+
+
+def read_annotation(file: Path) -> dict[str, Any]:
+    """Return an annotation as it stands, `emotion` first and in lower case.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no JSON object with an emotion.
+    """
+    found = json.loads(file.read_bytes().decode("utf-8-sig"), parse_constant=_no_number)
+    if not isinstance(found, dict):
+        raise ValueError("not a JSON object")
+    emotion = found.pop("emotion", None)
+    if not isinstance(emotion, str):
+        raise ValueError("no emotion in it")
+    return {"emotion": emotion.strip().lower(), **found}
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def _placed(folder: Path, *extensions: str) -> dict[Place, list[Path]]:
+    """Return the files in the class folders of `folder` by their place."""
+    found: dict[Place, list[Path]] = {}
+    for emotion in tree.folders(folder):
+        for entry in tree.files(Path(emotion.path), *extensions):
+            path = Path(entry.path)
+            found.setdefault((emotion.name.lower(), path.stem), []).append(path)
+    return found
