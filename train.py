@@ -6,6 +6,7 @@
 Settings: conf/train.yaml. An interrupted run is resumed by the same command; `ckpt=null` starts it again.
 """
 
+import os
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -21,8 +22,9 @@ def train(cfg: DictConfig) -> None:
         raise UserError("ckpt", cfg.ckpt, "not a checkpoint", "use last to resume or null to start again")
     data = build(cfg.data)
     outputs = Path(cfg.paths.outputs)
-    sources = data.sources(outputs)
-    run = open_run(cfg, "train", {f"data{k}": source.file for k, source in enumerate(sources)})
+    # Lightning starts the other ranks with this very command; only the first may clear an earlier run.
+    cfg.overwrite = cfg.overwrite and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    run = open_run(cfg, "train", {part.name: part.files for part in data.sources(outputs)})
     if run.finished:
         print(f"{run.path} is finished; overwrite=true trains it again")
         return

@@ -1,69 +1,80 @@
-"""Batches: every sample once, the same on a resume, token counts of the global step exact; states equal no cache."""
+"""Batches: an exact epoch for any ranks and workers, the same on a resume, token counts of the global step exact."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from torch.utils.data import DataLoader
 
-from seke.models.tiny import build_tiny, train_tokenizer
-from seke.tuning.batches import Batches, Sample, collate, prepare
-from seke.tuning.data import Data, Row, Say
+from seke.tuning.batches import EMPTY, FILLER, Batches, Steps, collate, collate_step, entries
+from seke.tuning.data import Data
+from seke.tuning.rows.row import Row, Say
+from seke.tuning.samples import Sample, prepare
 
 
-def samples(lengths):
-    return [Sample(str(k), [1] * n, [False] + [True] * (n - 1), ()) for k, n in enumerate(lengths)]
+def batches(lengths, *settings, **more):
+    lengths = np.array(lengths)
+    return Batches(lengths, lengths - 1, *settings, **more)
+
+
+def ranks(made, world, epoch=2):
+    """What every rank is given in an epoch."""
+    for rank in range(world):
+        made.position = lambda rank=rank: (epoch, rank, world, 0)
+        yield list(made)
 
 
 @given(
-    st.lists(st.integers(2, 40), min_size=1, max_size=60), st.integers(1, 7), st.integers(1, 3), st.integers(1, 3),
-    st.booleans(),
+    st.lists(st.integers(2, 40), min_size=1, max_size=60), st.integers(1, 7), st.integers(1, 8), st.integers(1, 4),
+    st.booleans(), st.sampled_from([0.5, 1, 2.5]),
 )  # fmt: skip
-def test_every_sample_once_and_step_tokens_exact(lengths, size, world, accumulate, group):
-    every = samples(lengths)
-    taken, totals = [], []
-    for rank in range(world):
-        batches = Batches(every, size, accumulate, seed=3, group=group)
-        batches.position = lambda rank=rank: (2, rank, world, 0)
-        mine = list(batches)
-        assert len(mine) == len(batches)
-        taken.append([[k for k, _ in batch] for batch in mine])
-        totals.append([batch[0][1] for batch in mine])
-    # Only a rank that would stand without a batch repeats a sample.
-    spare = sum(len(r) for ranks in zip(*taken, strict=True) for r in ranks) - len(every)
-    assert 0 <= spare < world
-    assert {k for rank in taken for batch in rank for k in batch} == set(range(len(every)))
-    assert all(total == totals[0] for total in totals)
-    for start in range(0, len(taken[0]), accumulate):
-        window = [batch for rank in taken for batch in rank[start : start + accumulate]]
-        assert totals[0][start] == sum(every[k].tokens for batch in window for k in batch)
+def test_every_entry_of_the_epoch_once_and_step_tokens_exact(lengths, size, world, accumulate, group, weight):
+    chosen = entries(np.zeros(len(lengths)), [weight], seed=3)
+    made = batches(lengths, size, accumulate, seed=3, group=group, chosen=chosen)
+    given_out = list(ranks(made, world))
+    assert {len(mine) for mine in given_out} == {len(made)} and len(made) % accumulate == 0
+    taken = [k for mine in given_out for batch in mine for k, _ in batch if k != FILLER]
+    assert sorted(taken) == sorted(chosen.tolist())
+    assert all(len(batch) == 1 for mine in given_out for batch in mine if FILLER in dict(batch))
+    for start in range(0, len(made), accumulate):
+        window = [item for mine in given_out for batch in mine[start : start + accumulate] for item in batch]
+        assert {total for _, total in window} == {sum(lengths[k] - 1 for k, _ in window if k != FILLER)}
+        assert any(k != FILLER for k, _ in window)
 
 
 @given(st.integers(1, 50), st.integers(1, 6), st.integers(0, 9))
 def test_a_resume_goes_on_where_the_epoch_stopped(n, size, done):
-    every = samples([2 + k % 7 for k in range(n)])
-    batches = Batches(every, size)
-    whole = list(batches)
-    batches.position = lambda: (0, 0, 1, done)
-    assert list(batches) == whole[done:]
+    made = batches([2 + k % 7 for k in range(n)], size)
+    whole = list(made)
+    made.position = lambda: (0, 0, 1, done)
+    assert list(made) == whole[done:]
 
 
 def test_epochs_and_seeds_differ():
-    every = samples([5] * 50)
-    orders = [Batches(every, 4, seed=seed).order(epoch) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [np.concatenate(batches([5] * 50, 4, seed=s).order(epoch)).tolist() for s in (0, 1) for epoch in (0, 1)]
     assert all(a != b for k, a in enumerate(orders) for b in orders[:k])
 
 
 def test_grouping_pads_less():
     lengths = [2 + (k * 37) % 91 for k in range(400)]
-    every = samples(lengths)
 
     def padding(group):
-        return sum(max(lengths[k] for k in b) * len(b) for [b] in Batches(every, 8, group=group).order(0)) - sum(
-            lengths
-        )
+        rounds = batches(lengths, 8, group=group).order(0)
+        return sum(max(lengths[k] for k in b) * len(b) for b in rounds) - sum(lengths)
 
     assert padding(True) < padding(False) / 3
+
+
+def test_weights_repeat_and_draw_a_part():
+    part = np.repeat([0, 1], [10, 20])
+    made = entries(part, [2.5, 0.25], seed=1)
+    counts = np.bincount(made, minlength=30)
+    assert counts[:10].tolist().count(3) == 5 and counts[:10].tolist().count(2) == 5
+    assert counts[10:].sum() == 5 and counts[10:].max() == 1
+    assert made.tolist() == entries(part, [2.5, 0.25], seed=1).tolist()
+    assert made.tolist() != entries(part, [2.5, 0.25], seed=2).tolist()
 
 
 def test_collate_marks_the_position_before_each_supervised_token():
@@ -75,39 +86,33 @@ def test_collate_marks_the_position_before_each_supervised_token():
     assert batch["targets"].tolist() == [7, 8, 9]
 
 
-@pytest.fixture(scope="module")
-def loaded():
-    return build_tiny(train_tokenizer(["What is it? A face."], 400), image=32, patch=8, vision_width=32,
-                      vision_layers=2, width=32, layers=2, heads=2, feed_forward=48)  # fmt: skip
+def test_a_filler_carries_no_loss_and_is_not_counted():
+    batch = collate([(EMPTY, [])], pad=0, step_tokens=7)
+    assert not batch["keep"].any() and batch["targets"].tolist() == []
+    assert batch["samples"] == 0 and batch["step_tokens"] == 7
 
 
 @pytest.fixture
-def rows(tmp_path):
-    made = []
-    for k, size in enumerate([(32, 32), (50, 32), (20, 90)]):
-        file = tmp_path / f"{k}.png"
-        Image.radial_gradient("L").resize(size).save(file)
-        made.append(Row(str(k), (Say("user", "What is it?", 1), Say("assistant", "A face.", 0)), (file,)))
-    return made
+def samples(tmp_path):
+    """Seven text-only samples; sample k has k + 2 tokens."""
+    loaded = SimpleNamespace(
+        encode=lambda turns, mask: [([len(t[1][1])] * len(t[1][1]), [True] * len(t[1][1])) for t in turns]
+    )
+    rows = [Row(str(k), (Say("user", "?", 0), Say("assistant", "x" * (k + 2), 0)), ()) for k in range(7)]
+    return prepare([rows], loaded, Data(path="x"), False, tmp_path / "x.arrow")
 
 
-@pytest.mark.parametrize("cache", ["states", "pixels", "none"])
-def test_what_is_kept_changes_no_feature(loaded, rows, cache):
-    kept, rejected = prepare(rows, loaded, Data(path="x", cache=cache), frozen_tower=True)
-    assert not rejected
-    for k, row in enumerate(rows):
-        sample, [vision] = kept[k]
-        pixels = loaded.pixels(Image.open(row.images[0]).convert("RGB"))
-        states = vision.values if cache == "states" else loaded.see(vision.values)
-        torch.testing.assert_close(states, loaded.see(pixels.crops))
-        assert sample.ids.count(loaded.chat.image) == loaded.image_tokens(vision.size)
-
-
-@pytest.mark.parametrize("cache", ["states", "none"])
-def test_broken_images_and_overlong_rows_are_rejected_by_name(loaded, rows, cache):
-    rows[1].images[0].write_bytes(b"no picture")
-    long = Row("long", (Say("user", "What is it?", 0), Say("assistant", "A face." * 200, 0)), ())
-    kept, rejected = prepare([*rows, long], loaded, Data(path="x", cache=cache, max_tokens=300), frozen_tower=True)
-    assert [sample.id for sample in kept.samples] == ["0", "2"]
-    assert [(r.id, r.reason) for r in rejected] == [("1", "image"), ("long", "length")]
-    assert [len(kept[k][1]) for k in range(2)] == [1, 1]
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_loader_gives_every_sample_once_over_ranks_and_workers(samples, workers, world):
+    seen, fillers = [], 0
+    for rank in range(world):
+        order = Batches(samples.lengths, samples.tokens, batch_size=2, accumulate=2)
+        order.position = lambda rank=rank: (0, rank, world, 0)
+        for batch in DataLoader(
+            Steps(samples), batch_sampler=order, num_workers=workers, collate_fn=lambda items: collate_step(items, 0)
+        ):
+            seen += [int(ids[0]) for ids in batch["ids"] if ids[0]]
+            fillers += batch["samples"] == 0
+    assert sorted(seen) == list(range(2, 9))
+    assert fillers == {1: 0, 3: 2}[world]

@@ -1,14 +1,22 @@
-"""Rows: what is read, what `keep` rewrites, what is refused, how a mixture is weighed."""
+"""What to train on: what is read, what `keep` rewrites, what is refused, how a mixture is put together and drawn."""
 
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from seke.affect import ACTION_UNITS
 from seke.answers import describe, extract
 from seke.errors import UserError
 from seke.records import Labels, RecordError, Rejection
-from seke.tuning.data import KEPT, Data, Row, read_rows
+from seke.tuning.data import Data, stream
+from seke.tuning.rows.llava import Llava
+from seke.tuning.rows.mafw import Mafw
+from seke.tuning.rows.row import KEPT, Row, Say, UnusableError, kept
+
+from ..trees import mafw
 
 LABELS = {"expression": "happiness", "valence": 0.5, "arousal": -0.25, "action_units": {"6": True, "12": False}}
 
@@ -23,6 +31,10 @@ def conversation(**changes):
     row = {"id": "1", "image": "a.png", "labels": LABELS, "conversations": [
         {"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Said."}]}  # fmt: skip
     return {**row, **changes}
+
+
+def read_rows(file, root, keep="all"):
+    return Llava().read(file, root, keep)
 
 
 def write(path, *rows):
@@ -64,7 +76,7 @@ def test_text_only_and_several_images(root):
     assert [row.turns[0].images for row in rows] == [2, 0, 1]
 
 
-@pytest.mark.parametrize("image", ["missing.png", "../../etc/passwd"])
+@pytest.mark.parametrize("image", ["missing.png", "../../etc/passwd", "x" * 5000])
 def test_a_missing_or_escaping_image_is_rejected(root, image):
     [found] = read_rows(write(root / "x.jsonl", conversation(image=image)), root)
     assert isinstance(found, Rejection) and found.reason == "image"
@@ -87,14 +99,98 @@ def test_a_broken_row_names_file_and_line(root, broken):
         list(read_rows(file, root))
 
 
-def test_weights_repeat_and_sample_a_source(root):
-    file = write(root / "x.jsonl", *[conversation(id=str(k)) for k in range(10)])
-    data = Data(mixture=[{"path": str(file), "weight": 2.5}])
-    rows, rejected = data.read(data.sources(root))
-    again, _ = data.read(data.sources(root))
-    assert len(rows) == 25 and not rejected and rows == again
-    assert all(isinstance(row, Row) for row in rows)
-    assert {row.id for row in rows} == {str(k) for k in range(10)}
+def mixture(root, **parts):
+    """A mixture of files of ten rows, called a to z."""
+    entries = {}
+    for name, more in parts.items():
+        file = write(root / f"{name}.jsonl", *[conversation(id=f"{name}{k}") for k in range(10)])
+        entries[name] = {"path": str(file), **more}
+    return entries
+
+
+def ids(part, seed=0):
+    return [row.id for row in stream(part, seed)]
+
+
+def test_a_mixture_is_a_list_or_a_mapping(root):
+    entries = mixture(root, a={}, b={"weight": 2.5})
+    named = Data(mixture=entries).sources(root)
+    listed = Data(mixture=list(entries.values())).sources(root)
+    assert [part.name for part in named] == ["a", "b"] and [part.name for part in listed] == ["data0", "data1"]
+    assert [part.weight for part in named] == [part.weight for part in listed] == [1, 2.5]
+    assert [ids(part) for part in named] == [ids(part) for part in listed]
+
+
+def test_a_part_that_is_null_is_dropped(root):
+    [part] = Data(mixture={**mixture(root, a={}, b={}), "a": None}).sources(root)
+    assert part.name == "b"
+
+
+def test_a_parts_own_settings_come_before_the_general_ones(root):
+    (root / "elsewhere").mkdir()
+    own = {"limit": 2, "keep": "va", "image_root": str(root / "elsewhere"), "reader": (reader := Llava())}
+    general = {"limit": 5, "keep": "au"}
+    a, b, c = Data(mixture=mixture(root, a=own, b={}, c={"limit": None, "keep": None}), **general).sources(root)
+    assert (a.limit, a.keep, a.root, a.reader) == (2, "va", root / "elsewhere", reader)
+    assert (b.limit, b.keep, b.root) == (c.limit, c.keep, c.root) == (5, "au", root)
+
+
+def test_a_limit_draws_at_random_by_the_seed_in_the_order_of_the_file(root):
+    [part] = Data(mixture=mixture(root, a={"limit": 4})).sources(root)
+    draws = [ids(part, seed) for seed in range(5)]
+    assert all(len(draw) == 4 and draw == sorted(draw) for draw in draws)
+    assert ids(part, 0) == draws[0] and len(set(map(tuple, draws))) > 1
+    assert ids(part._replace(limit=99)) == ids(part._replace(limit=None))
+
+
+def test_a_limit_counts_rows_that_can_be_used(root):
+    broken = [conversation(id=f"x{k}", image="gone.png") for k in range(5)]
+    file = write(root / "x.jsonl", *broken, conversation(id="ok"), conversation(id="fine"))
+    [part] = Data(path=str(file), limit=2).sources(root)
+    assert [row.id for row in stream(part) if isinstance(row, Row)] == ["ok", "fine"]
+
+
+def test_a_frame_is_taken_from_its_video_when_its_row_is_drawn(tmp_path):
+    mafw.make(tmp_path)
+    reader = Mafw(question="?", naming="{emotion}")
+    [part] = Data(path=str(tmp_path), reader=reader, limit=2).sources(tmp_path)
+    rows = [row for row in stream(part, seed=1) if isinstance(row, Row)]
+    assert len(rows) == 2 and all(row.images[0].is_file() and row.frame is None for row in rows)
+    taken = list((tmp_path / "frames").glob("*")) if (tmp_path / "frames").exists() else []
+    assert len(taken) == sum(row.images[0].parent == tmp_path / "frames" for row in rows)
+
+
+def test_a_video_that_cannot_be_decoded_rejects_its_row(tmp_path):
+    mafw.make(tmp_path)
+    (tmp_path / "data" / "clips" / "00002.mp4").write_bytes(b"no video")
+    [part] = Data(path=str(tmp_path), reader=Mafw(question="?", naming="{emotion}")).sources(tmp_path)
+    [broken] = [row for row in stream(part) if isinstance(row, Rejection) and row.id == "00002"]
+    assert broken.reason == "no image" and "cannot be decoded" in broken.detail
+
+
+def test_the_watched_part_is_whole_and_never_mixed(root):
+    file = write(root / "v.jsonl", conversation(), conversation(id="2"))
+    data = Data(mixture=mixture(root, a={}), validation=str(file), limit=1)
+    assert data.watched(root).limit is None and ids(data.watched(root)) == ["1", "2"]
+    assert Data(path=str(file)).watched(root) is None
+
+
+@given(st.dictionaries(st.sampled_from([1, 2, 4, 6, 12, 26]), st.just(True), min_size=1))
+def test_units_known_only_where_active_are_never_an_answer(units):
+    with pytest.raises(UnusableError, match="only active"):
+        kept((Say("user", "?", 0), Say("assistant", "x", 0)), Labels(action_units=units), "au")
+
+
+def test_seventeen_active_units_are_an_answer():
+    every = Labels(action_units=dict.fromkeys(ACTION_UNITS, True))
+    assert kept((Say("assistant", "x", 0),), every, "au")[0].text == describe(every)
+
+
+def test_half_a_character_is_no_text(root):
+    file = root / "x.jsonl"
+    file.write_text(json.dumps(conversation()).replace("Said.", "\\ud83d"))
+    with pytest.raises(RecordError, match="line 1"):
+        list(read_rows(file, root))
 
 
 WRONG_SETTINGS = (
@@ -104,6 +200,13 @@ WRONG_SETTINGS = (
     {"path": "a", "keep": "aus"},
     {"path": "a", "label_mask": "all"},
     {"path": "a", "cache": "yes"},
+    {"path": "a", "limit": 0},
+    {"mixture": {"x": {"path": "b", "weight": float("nan")}}},
+    {"mixture": {"x": {"path": "b", "limit": -1}}},
+    {"mixture": {"x": {"path": "b", "keep": "aus"}}},
+    {"mixture": {"x": {"file": "b"}}},
+    {"mixture": {"x": "b"}},
+    {"mixture": {"x": None}},
 )
 
 
@@ -116,3 +219,14 @@ def test_wrong_settings_are_users_mistakes(wrong):
 def test_a_run_that_is_not_there_is_named(root):
     with pytest.raises(UserError, match=r"data\.path=nothing.*generate"):
         Data(path="nothing").sources(root)
+
+
+def test_a_dataset_that_is_not_there_is_named_with_its_part(root):
+    data = Data(mixture={"mafw": {"path": str(root / "MAFW")}})
+    with pytest.raises(UserError, match=r"^data\.mixture\.mafw\.path=.*MAFW: no such file or folder"):
+        data.sources(root)
+
+
+def test_a_folder_is_no_file_of_conversations(root):
+    with pytest.raises(UserError, match=r"no instructions\.jsonl in it, found a\.png"):
+        Data(path=str(root)).sources(root)

@@ -13,6 +13,7 @@ from seke.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.runs import Run
+from seke.tuning.batches import EMPTY, collate
 from seke.tuning.data import Data
 from seke.tuning.fit import Training, fit
 from seke.tuning.module import Sft
@@ -37,12 +38,13 @@ def base(tmp_path_factory):
     return path
 
 
-def train(base, where, model=None, **training):
+def train(base, where, model=None, data=None, **training):
     settings = {"batch_size": 2, "max_epochs": 2, "clip": 0.0, **training}
     run = Run(where, {}, {})
     where.mkdir(exist_ok=True)
     model = model or LlavaOv(str(base / "model"), base_only_when_small=True, freeze=["vision_tower"], lr=1e-3)
-    facts = fit(run, model, Data(path=str(base / "rows.jsonl")), Training(**settings), False, where)
+    data = Data(**{"path": str(base / "rows.jsonl"), **(data or {})})
+    facts = fit(run, model, data, Training(**settings), False, where)
     return facts, LlavaOv(str(where / "model")).load().model.state_dict()
 
 
@@ -125,6 +127,40 @@ def test_a_batch_without_images_touches_every_part(base):
     free = {name: p for name, p in loaded.model.named_parameters() if p.requires_grad}
     assert all(parameter.grad is not None for parameter in free.values())
     assert not any(free[name].grad.any() for name in free if "vision_tower" in name)
+
+
+@pytest.mark.parametrize("states", [False, True])
+def test_a_filler_batch_adds_exactly_nothing_and_touches_every_part(base, states):
+    model = LlavaOv(str(base / "model"), freeze=["vision_tower"] if states else [])
+    loaded = model.load()
+    module = Sft(loaded, model.train(loaded), states=states)
+    loss = module.loss_sum(collate([(EMPTY, [])], pad=0, step_tokens=9))
+    loss.backward()
+    free = {name: p for name, p in loaded.model.named_parameters() if p.requires_grad}
+    assert loss.item() == 0
+    assert all(parameter.grad is not None and not parameter.grad.any() for parameter in free.values())
+
+
+def test_a_step_that_fillers_complete_is_like_any_other(base, tmp_path):
+    # Ten rows, eight a step: the second step is one batch of two and three fillers.
+    order = {"group_by_length": False}
+    _, whole = train(base, tmp_path / "one", data=order, batch_size=8, accumulate=1)
+    _, parts = train(base, tmp_path / "two", data=order, batch_size=2, accumulate=4)
+    assert_equal_weights(whole, parts, tolerance=2e-5)
+
+
+def test_what_was_encoded_is_gone_when_a_run_ends(base, tmp_path):
+    left = tmp_path / "run" / "samples-of-a-killed-run"
+    left.mkdir(parents=True)
+    train(base, tmp_path / "run", max_steps=1)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"model", "manifest.json", "rejected.jsonl"}
+
+
+def test_a_mixture_is_trained_on_by_weight(base, tmp_path):
+    entry = {"path": str(base / "rows.jsonl")}
+    mixture = {"twice": {**entry, "weight": 2}, "some": {**entry, "limit": 4, "weight": 0.5}}
+    facts, _ = train(base, tmp_path / "run", data={"path": None, "mixture": mixture}, max_epochs=1)
+    assert facts["rows"] == 22 and facts["parts"] == {"twice": 10, "some": 4} and facts["steps"] == 11
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])

@@ -4,6 +4,9 @@ import json
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
+
+from ..trees import emovit, faba, fea_20k, mafw, merr
 
 LIGHT = ["trainer.max_steps=3", "trainer.batch_size=2", "trainer.threads=1", "trainer.log_every=1"]
 
@@ -62,3 +65,50 @@ def test_weights_and_biases_logs_offline_without_a_key(door, rows, tmp_path):
     done = door("train", f"paths.outputs={tmp_path}", f"data.path={rows}", "name=w", "logger=wandb", *LIGHT)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "train" / "w" / "wandb").glob("offline-run-*/*.wandb"))
+
+
+def test_a_mixture_of_every_set_trains(door, tmp_path):
+    data = tmp_path / "data"
+    emovit.make(data)
+    faba.make(data)
+    fea_20k.make(data / "FEA-20K")
+    mafw.make(data / "MAFW")
+    merr.make(data / "MERR")
+    settings = ["data=mixture", "data.mixture.feid=null", "data.mixture.mafw.weight=2", "data.mixture.emovit.limit=5",
+                "+data.mixture.merr_fine.reader.first_frame=1"]  # fmt: skip
+    done = door("train", *settings, "name=m", f"paths.data={data}", f"paths.outputs={tmp_path}", *LIGHT)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "train" / "m" / "manifest.json").read_text())
+    assert manifest["parts"] == {"emovit": 5, "mafw": 6, "merr_fine": 6, "faba": 8, "fea_20k": 5}
+    assert manifest["rows"] == 36 and set(manifest["inputs"]) == set(manifest["parts"])
+    rejected = [json.loads(line) for line in (tmp_path / "train" / "m" / "rejected.jsonl").read_text().splitlines()]
+    assert len(rejected) == manifest["rejected"] == 7
+
+
+def test_an_unknown_schema_is_one_line_with_its_keys_and_claims_no_run(door, tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps([{"file": "x.jpg", "caption": "Joy."}]))
+    done = door("train", "data=feid_release", f"data.path={tmp_path / 'rows.json'}", f"paths.outputs={tmp_path}")
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("error: data.reader.fields=") and "the keys file, caption" in done.stderr
+    assert not (tmp_path / "train").exists()
+
+
+def test_a_dataset_that_is_not_there_claims_no_run(door, tmp_path):
+    done = door("train", "data=mafw", f"paths.data={tmp_path}", f"paths.outputs={tmp_path / 'out'}")
+    assert done.returncode == 2 and done.stderr.startswith("error: data.path=")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_ranks_train_as_one_and_lose_no_rejection(door, rows, tmp_path):
+    # Nine rows, eight a step: the second step leaves a rank with nothing but a filler.
+    (rows.parent / "nine.jsonl").write_text(rows.read_text() + rows.read_text().splitlines()[0] + "\n")
+    settings = [f"data.path={rows.parent / 'nine.jsonl'}", f"paths.outputs={tmp_path}", "data.group_by_length=false",
+                "trainer.threads=1", "trainer.max_epochs=2"]  # fmt: skip
+    for ranks in (1, 2):
+        more = [f"trainer.batch_size={8 // ranks}", f"trainer.devices={ranks}", f"name=r{ranks}", "overwrite=true"]
+        done = door("train", *settings, *more, *(["trainer.strategy=ddp"] if ranks > 1 else []))
+        assert done.returncode == 0, done.stderr
+    one, two = (load_file(tmp_path / "train" / f"r{ranks}" / "model" / "model.safetensors") for ranks in (1, 2))
+    assert max(float((one[name].float() - two[name].float()).abs().max()) for name in one) < 1e-4
+    assert json.loads((tmp_path / "train" / "r2" / "rejected.jsonl").read_text())["id"] == "gone"

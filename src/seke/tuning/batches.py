@@ -1,145 +1,125 @@
-"""Rows become samples (token ids, label mask, images), samples become batches.
+"""Which samples make which batch, and what a batch is made of.
 
+An epoch is exact: every entry of it comes once, over all ranks, workers and batches. Where samples run out before a
+global step is full, ranks get a filler, a batch without any loss, since a rank without a batch would hang the others.
 Shapes: B sequences, T tokens (right-padded), N crops of all images of a batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
-from tqdm import tqdm
 
-from seke import images
-from seke.records import Rejection
-from seke.tuning.data import Data, Row
+from seke.tuning.samples import Sample, Samples, Vision
 
-MEGABATCH = 50
+MEGABATCH: Final = 50
 """Batches sorted by length together: neighbours have one length, yet over an epoch the order stays random."""
+FILLER: Final = -1
+"""The index that stands for `EMPTY`."""
+EMPTY: Final = Sample("", [0], [False], ())
+"""A sample that carries no loss and is not counted."""
 
 
-class Sample(NamedTuple):
-    """One conversation, encoded; `images` are indices into the images of its set."""
+def entries(part: NDArray[Any], weights: Sequence[float], seed: int = 0) -> NDArray[np.int64]:
+    """Return the indices of one epoch: each part's samples `weight` times, a broken weight's rest drawn once, seeded.
 
-    id: str
-    ids: list[int]
-    supervised: list[bool]
-    images: tuple[int, ...]
-
-    @property
-    def tokens(self) -> int:
-        """How many of its tokens carry loss (the first has nothing to be predicted from)."""
-        return sum(self.supervised[1:])
-
-
-class Vision(NamedTuple):
-    """One image of a batch: its crops (N, 3, S, S), or, precomputed, the tower's states of them (N, P, D)."""
-
-    values: Tensor
-    size: tuple[int, int]
+    >>> entries(np.array([0, 0, 1, 1]), [1, 1.5]).tolist()[:4]
+    [0, 1, 2, 3]
+    """
+    chosen = []
+    for number, weight in enumerate(weights):
+        own = np.flatnonzero(part == number)
+        whole, rest = divmod(weight, 1)
+        extra = np.random.default_rng([seed, number]).choice(own, round(rest * len(own)), replace=False)
+        chosen += [np.tile(own, int(whole)), extra]
+    return np.concatenate(chosen).astype(np.int64)
 
 
-class Samples(Dataset[Any]):
-    """All samples of a training set, with their images kept as states or pixels, or decoded when asked."""
+class Batches(Sampler[list[tuple[int, int]]]):
+    """Which samples make which batch: seeded by epoch, the same on every rank, sharded by rank, resumable.
+
+    Yields (index, supervised tokens of the global step) pairs. `position` tells epoch, rank, world size and how many
+    batches of the epoch are done; it is asked whenever an epoch begins.
+
+    Args:
+        lengths: tokens of every sample.
+        tokens: supervised tokens of every sample.
+        batch_size: samples a rank and batch.
+        accumulate: batches a global step.
+        seed: of the order, with the epoch's number.
+        group: whether samples of like length go together.
+        chosen: indices that make the epoch; None: every sample once.
+    """
 
     def __init__(
-        self, samples: Sequence[Sample], files: Sequence[Path], kept: Sequence[Vision] | None, open_image: Any
+        self,
+        lengths: NDArray[Any],
+        tokens: NDArray[Any],
+        batch_size: int,
+        accumulate: int = 1,
+        seed: int = 0,
+        group: bool = True,
+        chosen: NDArray[np.int64] | None = None,
     ) -> None:
-        self.samples, self.files, self.kept, self.open_image = samples, files, kept, open_image
+        self.lengths, self.tokens = lengths, tokens
+        self.batch_size, self.accumulate = batch_size, accumulate
+        self.seed, self.group = seed, group
+        self.chosen = np.arange(len(lengths)) if chosen is None else chosen
+        self.position: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 1, 0)
+
+    def __len__(self) -> int:
+        return self.count(self.position()[2])
+
+    def count(self, world: int) -> int:
+        """Return how many batches every rank gets: whole global steps."""
+        return -(-len(self.chosen) // (self.batch_size * world * self.accumulate)) * self.accumulate
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, rank, world, done = self.position()
+        rounds = self.order(epoch, world)
+        tokens = [int(self.tokens[drawn].sum()) for drawn in rounds]
+        for number in range(done, len(rounds)):
+            first = number - number % self.accumulate
+            total = sum(tokens[first : first + self.accumulate])
+            yield [(int(index), total) for index in rounds[number][rank::world]] or [(FILLER, total)]
+
+    def order(self, epoch: int, world: int = 1) -> list[NDArray[np.int64]]:
+        """Return the epoch's rounds: what all ranks take in together, dealt out one by one; the last may be short."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = self.chosen[torch.randperm(len(self.chosen), generator=generator).numpy()]
+        wide = self.batch_size * world
+        if self.group:
+            order = np.concatenate([self._longest_first(part) for part in _cut(order, wide * MEGABATCH)])
+        rounds = _cut(order, wide)
+        full = [drawn for drawn in rounds if len(drawn) == wide]
+        mixed = torch.randperm(len(full), generator=generator).tolist() if self.group else range(len(full))
+        rounds = [full[k] for k in mixed] + [drawn for drawn in rounds if len(drawn) < wide]
+        return rounds + [order[:0]] * (self.count(world) - len(rounds))
+
+    def _longest_first(self, part: NDArray[np.int64]) -> NDArray[np.int64]:
+        return part[np.argsort(-self.lengths[part], kind="stable")]
+
+
+class Steps(Dataset[Any]):
+    """Samples indexed by (index, supervised tokens of the global step), as `Batches` yields them."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> tuple[Sample, list[Vision]]:
-        sample = self.samples[index]
-        if self.kept is not None:
-            return sample, [self.kept[k] for k in sample.images]
-        return sample, [self.open_image(self.files[k]) for k in sample.images]
+    def __getitem__(self, item: tuple[int, int]) -> tuple[tuple[Sample, list[Vision]], int]:
+        index, step_tokens = item
+        return (EMPTY, []) if index == FILLER else self.samples[index], step_tokens
 
 
-def prepare(
-    rows: Sequence[Row], loaded: Any, data: Data, frozen_tower: bool, batch: int = 64
-) -> tuple[Samples, list[Rejection]]:
-    """Encode rows and prepare their images; a broken image or an over-long conversation rejects its rows by name."""
-    files = list(dict.fromkeys(file for row in rows for file in row.images))
-    cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
-    broken: dict[Path, str] = {}
-
-    def opened(file: Path) -> Vision:
-        return Vision(*loaded.pixels(images.decode(file.read_bytes(), file.name)))
-
-    def attempted(work: Callable[[Path], Any], file: Path) -> Any:
-        try:
-            return work(file)
-        except images.ImageError as error:
-            broken[file] = str(error)
-            return None
-
-    sizes: dict[Path, tuple[int, int]] = {}
-    kept: dict[Path, Vision] = {}
-    if cache == "none":
-        # Decoded once, without being kept: a broken file is to be found before the training, not in its third hour.
-        with ThreadPoolExecutor() as pool:
-            for file, size in zip(files, pool.map(lambda f: attempted(_whole, f), files), strict=True):
-                if size is not None:
-                    sizes[file] = size
-    else:
-        for start in tqdm(range(0, len(files), batch), desc="images", leave=False, mininterval=1):
-            part = files[start : start + batch]
-            seen = [(file, vision) for file in part if (vision := attempted(opened, file)) is not None]
-            if cache == "states" and seen:
-                crops = torch.cat([vision.values for _, vision in seen])
-                states = torch.split(_states(loaded, crops), [len(vision.values) for _, vision in seen])
-                seen = [(f, Vision(s.clone(), v.size)) for (f, v), s in zip(seen, states, strict=True)]
-            kept.update(seen)
-        sizes = {file: vision.size for file, vision in kept.items()}
-    rejected: list[Rejection] = []
-    samples = _encode(rows, loaded, data, sizes, files, broken, rejected)
-    held = None if cache == "none" else [kept.get(file, Vision(torch.empty(0), (0, 0))) for file in files]
-    return Samples(samples, files, held, opened), rejected
-
-
-def _whole(file: Path) -> tuple[int, int]:
-    picture = images.decode(file.read_bytes(), file.name)
-    return picture.height, picture.width
-
-
-@torch.no_grad()
-def _states(loaded: Any, crops: Tensor) -> Tensor:
-    states: Tensor = loaded.see(crops.to(loaded.model.device, loaded.model.dtype))
-    return states.cpu()
-
-
-def _encode(
-    rows: Sequence[Row], loaded: Any, data: Data, sizes: dict[Path, tuple[int, int]], files: Sequence[Path],
-    broken: dict[Path, str], rejected: list[Rejection],
-) -> list[Sample]:  # fmt: skip
-    index = {file: k for k, file in enumerate(files)}
-    tokens = {file: loaded.image_tokens(size) for file, size in sizes.items()}
-    usable = []
-    for row in rows:
-        bad = next((broken[file] for file in row.images if file in broken), None)
-        if bad is None:
-            usable.append(row)
-        else:
-            rejected.append(Rejection(id=row.id, reason="image", detail=bad))
-    samples = []
-    encoded = loaded.encode([_turns(row, tokens) for row in usable], data.label_mask)
-    for row, (ids, supervised) in zip(usable, encoded, strict=True):
-        if len(ids) > data.max_tokens:
-            detail = f"{len(ids)} tokens, more than data.max_tokens={data.max_tokens}"
-            rejected.append(Rejection(id=row.id, reason="length", detail=detail))
-        else:
-            samples.append(Sample(row.id, ids, supervised, tuple(index[file] for file in row.images)))
-    return samples
-
-
-def _turns(row: Row, tokens: dict[Path, int]) -> list[tuple[str, str, tuple[int, ...]]]:
-    left = iter(row.images)
-    return [(turn.role, turn.text, tuple(tokens[next(left)] for _ in range(turn.images))) for turn in row.turns]
+def collate_step(items: Sequence[tuple[tuple[Sample, list[Vision]], int]], pad: int) -> dict[str, Any]:
+    """Return the batch of what `Steps` gave."""
+    return collate([item for item, _ in items], pad, items[0][1])
 
 
 def collate(items: Sequence[tuple[Sample, list[Vision]]], pad: int, step_tokens: int) -> dict[str, Any]:
@@ -152,7 +132,7 @@ def collate(items: Sequence[tuple[Sample, list[Vision]]], pad: int, step_tokens:
     keep_BT = torch.zeros(len(items), width, dtype=torch.bool)
     for row, (sample, _) in enumerate(items):
         ids_BT[row, : len(sample.ids)] = torch.tensor(sample.ids)
-        keep_BT[row, : len(sample.ids) - 1] = torch.tensor(sample.supervised[1:])
+        keep_BT[row, : len(sample.ids) - 1] = torch.tensor(sample.supervised[1:], dtype=torch.bool)
     next_BT = ids_BT.roll(-1, dims=1)
     seen = [vision for _, visions in items for vision in visions]
     return {
@@ -163,54 +143,9 @@ def collate(items: Sequence[tuple[Sample, list[Vision]]], pad: int, step_tokens:
         "counts": [len(vision.values) for vision in seen],
         "sizes": [vision.size for vision in seen],
         "step_tokens": step_tokens,
-        "samples": len(items),
+        "samples": sum(sample is not EMPTY for sample, _ in items),
     }
 
 
-class Batches(Sampler[list[tuple[int, int]]]):
-    """Which samples make which batch: seeded by epoch, the same on every rank, sharded by rank, resumable.
-
-    Yields (index, supervised tokens of the global step) pairs. `position` tells epoch, rank, world size and how many
-    batches of the epoch are done; it is asked whenever an epoch begins.
-    """
-
-    def __init__(
-        self, samples: Sequence[Sample], batch_size: int, accumulate: int = 1, seed: int = 0, group: bool = True
-    ) -> None:
-        self.samples, self.batch_size, self.accumulate = samples, batch_size, accumulate
-        self.seed, self.group = seed, group
-        self.position: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 1, 0)
-
-    def __len__(self) -> int:
-        world = self.position()[2]
-        return -(-len(self.samples) // (self.batch_size * world))
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, rank, world, done = self.position()
-        batches = self.order(epoch, world)
-        tokens = [[sum(self.samples[k].tokens for k in batch) for batch in ranks] for ranks in batches]
-        for number, ranks in enumerate(batches):
-            if number < done:
-                continue
-            first = number - number % self.accumulate
-            total = sum(map(sum, tokens[first : first + self.accumulate]))
-            yield [(k, total) for k in ranks[rank]]
-
-    def order(self, epoch: int, world: int = 1) -> list[list[list[int]]]:
-        """Return the epoch's batches: [batch number][rank] -> indices. Every sample comes once.
-
-        Where the last batch is short, ranks share what is left; a rank left with nothing repeats the first sample,
-        since a rank without a batch would hang the others.
-        """
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.samples), generator=generator).tolist()
-        wide = self.batch_size * world
-        if self.group:
-            chunk = wide * MEGABATCH
-            parts = [order[k : k + chunk] for k in range(0, len(order), chunk)]
-            order = [k for part in parts for k in sorted(part, key=lambda k: len(self.samples[k].ids), reverse=True)]
-        rounds = [order[k : k + wide] for k in range(0, len(order), wide)]
-        full = [r for r in rounds if len(r) == wide]
-        mixed = torch.randperm(len(full), generator=generator).tolist() if self.group else range(len(full))
-        rounds = [full[k] for k in mixed] + [r for r in rounds if len(r) < wide]
-        return [[r[rank::world] or r[:1] for rank in range(world)] for r in rounds]
+def _cut(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [order[start : start + size] for start in range(0, len(order), size)]

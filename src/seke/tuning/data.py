@@ -1,55 +1,46 @@
-"""Instruction rows -> token ids, label masks and images, ready for the loader.
+"""What to train on: one instruction set or a weighted mixture, each part with the reader of its format (rows/).
 
-rows of instructions.jsonl (or any LLaVA conversation data) -> keep= -> encode -> Sample; what cannot be used is
-rejected by name. Lengths are exact, and no sample is ever cut.
+    data.path, data.mixture -> parts -> rows, drawn down to a part's `limit` -> samples.py
+
+Rows stream: none of them is kept here. The draw is seeded and made among the rows that a reader finds usable; a drawn
+row whose picture turns out to be broken is rejected by name and never replaced.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from pydantic import ValidationError
+import numpy as np
 
-from seke import images, runs
-from seke.answers import describe
+from seke import runs
 from seke.errors import UserError
-from seke.records import Labels, RecordError, Rejection
+from seke.images import ImageError
+from seke.records import Rejection
+from seke.tuning.rows.clips import fetch
+from seke.tuning.rows.llava import Llava
+from seke.tuning.rows.row import KEPT, Keep, Reader, Row
 
-Keep = Literal["all", "expression", "va", "au"]
-KEPT: dict[str, tuple[str, ...]] = {
-    "expression": ("expression",),
-    "va": ("valence", "arousal"),
-    "au": ("action_units",),
-}
-PLACEHOLDER = "<image>"
-ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-
-
-class Say(NamedTuple):
-    """One turn of a row: who, what, and how many images stand before the text."""
-
-    role: str
-    text: str
-    images: int
+INSTRUCTIONS: Final = "instructions.jsonl"
+ENTRY: Final = {"path", "reader", "weight", "limit", "keep", "image_root"}
+"""What an entry of a mixture may set."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One conversation with its image files."""
+class Part(NamedTuple):
+    """One part of a mixture, taken `weight` times (2.5 is twice, and a seeded half once more)."""
 
-    id: str
-    turns: tuple[Say, ...]
-    images: tuple[Path, ...]
-
-
-class Source(NamedTuple):
-    """One part of a mixture: a file of rows, taken `weight` times (2.5 is twice, and half of the rows once more)."""
-
-    file: Path
-    weight: float = 1.0
+    name: str
+    path: Path
+    """A file or the folder of a dataset."""
+    root: Path
+    """The folder that images are relative to."""
+    reader: Reader
+    files: list[Path]
+    """The label files whose content decides the rows."""
+    weight: float
+    limit: int | None
+    keep: Keep
 
 
 @dataclass
@@ -57,9 +48,11 @@ class Data:
     """What to train on (conf/data/*.yaml)."""
 
     path: str | None = None
-    """Name of a generate run, or a .jsonl or .json file of LLaVA conversations."""
-    mixture: Sequence[dict[str, Any]] = ()
-    """Instead of `path`: a list of {path, weight}."""
+    """Name of a generate run, or a file or folder that `reader` reads."""
+    reader: Reader = field(default_factory=Llava)
+    """How to read `path` and `validation`, and those parts of a mixture that have no reader of their own."""
+    mixture: Mapping[str, Any] | Sequence[Any] = ()
+    """Instead of `path`: entries {path, reader, weight, limit, keep, image_root}, named or in a list."""
     validation: str | None = None
     """A second name or file, on which the loss is watched; never trained on."""
     keep: Keep = "all"
@@ -72,118 +65,112 @@ class Data:
     """What is computed once per image and kept: a frozen tower's states, pixels, or nothing. `auto` decides."""
     workers: int = 0
     limit: int | None = None
-    image_root: str | None = field(default=None)
+    """So many rows of each part, drawn at random; an entry's own `limit` comes first, as do `keep` and `image_root`."""
+    image_root: str | None = None
 
     def __post_init__(self) -> None:
-        if self.keep not in ("all", *KEPT):
-            raise UserError("data.keep", self.keep, "no such description", f"use all, {', '.join(KEPT)}")
         if self.label_mask not in ("answer", "llava_next"):
             raise UserError("data.label_mask", self.label_mask, "no such label mask", "use answer or llava_next")
         if self.cache not in ("auto", "states", "pixels", "none"):
             raise UserError("data.cache", self.cache, "unknown", "use auto, states, pixels or none")
-        if bool(self.path) == bool(self.mixture):
+        if bool(self.path) == bool(self._entries()):
             raise UserError("data.path", self.path, "not exactly one of path and mixture", "give one of them")
-        for part in self.mixture:
-            if not {"path"} <= set(part) <= {"path", "weight"} or part.get("weight", 1) <= 0:
-                raise UserError("data.mixture", part, "not {path, weight > 0}", "give a path and a positive weight")
+        _check("data", self.keep, self.limit)
+        for name, entry in self._entries().items():
+            if not isinstance(entry, Mapping) or not {"path"} <= set(entry) <= ENTRY or not entry["path"]:
+                raise UserError(f"data.mixture.{name}", entry, "not an entry with a path", f"use {', '.join(ENTRY)}")
+            weight = entry.get("weight", 1)
+            if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+                raise UserError(f"data.mixture.{name}.weight", weight, "not above 0", "null instead of a part drops it")
+            _check(f"data.mixture.{name}", entry.get("keep") or self.keep, entry.get("limit"))
 
-    def sources(self, outputs: Path) -> list[Source]:
-        """Find the files: names of generate runs, or paths."""
+    def sources(self, outputs: Path) -> list[Part]:
+        """Find every part's files: names of generate runs, files or folders. Nothing of them is read yet.
+
+        Raises:
+            UserError: naming the part that is not there.
+        """
         if self.path:
-            return [Source(_locate("data.path", self.path, outputs))]
+            return [self._part("data0", "data.path", {"path": self.path}, outputs)]
+        named = isinstance(self.mixture, Mapping)
         return [
-            Source(_locate("data.mixture", part["path"], outputs), float(part.get("weight", 1.0)))
-            for part in self.mixture
+            self._part(name if named else f"data{name}", f"data.mixture.{name}.path", entry, outputs)
+            for name, entry in self._entries().items()
         ]
 
-    def read(self, sources: Sequence[Source], seed: int = 0) -> tuple[list[Row], list[Rejection]]:
-        """Read all rows of a mixture in order; what has no usable answer or image is rejected."""
-        rows: list[Row] = []
-        rejected: list[Rejection] = []
-        for source in sources:
-            root = runs.image_root(source.file, self.image_root)
-            taken: list[Row] = []
-            for found in read_rows(source.file, root, self.keep):
-                if isinstance(found, Rejection):
-                    rejected.append(found)
-                else:
-                    taken.append(found)
-            whole, part = divmod(source.weight, 1)
-            extra = Random(f"{seed} {source.file.name}").sample(taken, round(part * len(taken)))
-            rows += [*taken * int(whole), *extra]
-        return (rows[: self.limit] if self.limit is not None else rows), rejected
+    def watched(self, outputs: Path) -> Part | None:
+        """Return the part on which the loss is watched, whole, or None."""
+        if self.validation is None:
+            return None
+        return self._part("validation", "data.validation", {"path": self.validation}, outputs)._replace(limit=None)
+
+    def _entries(self) -> dict[str, Any]:
+        entries = self.mixture or {}
+        pairs = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
+        return {str(name): entry for name, entry in pairs if entry is not None}
+
+    def _part(self, name: str, argument: str, entry: Mapping[str, Any], outputs: Path) -> Part:
+        path = _locate(argument, str(entry["path"]), outputs)
+        reader = entry.get("reader") or self.reader
+        given = entry.get("image_root") or self.image_root
+        root = path if path.is_dir() and not given else runs.image_root(path, given)
+        return Part(
+            name, path, root, reader, reader.files(path), float(entry.get("weight", 1)),
+            entry.get("limit") or self.limit, entry.get("keep") or self.keep,
+        )  # fmt: skip
+
+
+def stream(part: Part, seed: int = 0) -> Iterator[Row | Rejection]:
+    """Yield a part's rows, with their pictures on disk, and what cannot be used.
+
+    A `limit` costs a second reading of the label files, the first one to count: that is cheaper than keeping the rows.
+    """
+    drawn = None if part.limit is None else _drawn(part, part.limit, seed)
+    number = -1
+    for found in part.reader.read(part.path, part.root, part.keep):
+        if isinstance(found, Rejection):
+            yield found
+            continue
+        number += 1
+        if drawn is None or drawn[number]:
+            yield _fetched(found)
+
+
+def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which of the part's usable rows are drawn."""
+    found = sum(isinstance(row, Row) for row in part.reader.read(part.path, part.root, part.keep))
+    drawn = np.zeros(found, dtype=bool)
+    drawn[Random(f"{seed} {part.path.name}").sample(range(found), min(limit, found))] = True
+    return drawn
+
+
+def _fetched(row: Row) -> Row | Rejection:
+    """Bring the row's frame out of its video."""
+    if row.frame is None:
+        return row
+    try:
+        fetch(row.frame)
+    except ImageError as error:
+        return Rejection(id=row.id, reason="no image", detail=str(error))
+    return replace(row, images=(row.frame.file,), frame=None)
 
 
 def _locate(argument: str, reference: str, outputs: Path) -> Path:
-    return runs.locate(argument, reference, outputs, "generate", "instructions.jsonl")
-
-
-def read_rows(file: Path, root: Path, keep: Keep = "all") -> Iterator[Row | Rejection]:
-    """Yield the rows of a .jsonl file, or of a .json file that is one list, as LLaVA writes it.
-
-    Raises:
-        RecordError: at a line that is no JSON object or no conversation; a missing image is a `Rejection` instead.
-    """
-    for number, raw in _objects(file):
-        try:
-            yield _row(raw, number, root, keep)
-        except images.ImageError as error:
-            yield Rejection(id=str(raw.get("id", number)), reason="image", detail=str(error))
-        except _NothingToKeepError as error:
-            yield Rejection(id=str(raw.get("id", number)), reason="keep", detail=str(error))
-        except (KeyError, TypeError, ValueError, ValidationError) as error:
-            first = " ".join(str(error).split())[:120]
-            raise RecordError(file, f"line {number}, no LLaVA conversation ({first})") from error
-
-
-class _NothingToKeepError(Exception):
-    """A row without the description that `data.keep` asks for."""
-
-
-def _objects(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Return the instructions of a generate run, the file, or the folder, that `reference` names."""
     try:
-        if file.suffix == ".json":
-            yield from enumerate(json.loads(file.read_text(encoding="utf-8-sig")), start=1)
-            return
-        with file.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, json.loads(line)
-    except json.JSONDecodeError as error:
-        raise RecordError(file, f"line {error.lineno}, no JSON ({error.msg})") from error
-    except UnicodeDecodeError as error:
-        raise RecordError(file, f"not UTF-8 text ({error.reason})") from error
+        return runs.locate(argument, reference, outputs, "generate", INSTRUCTIONS)
+    except UserError:
+        given = Path(reference)
+        if given.is_dir():
+            return given
+        if len(given.parts) == 1:
+            raise
+        remedy = "give where it lies, or set paths.data= to where datasets are unpacked"
+        raise UserError(argument, reference, "no such file or folder", remedy) from None
 
 
-def _row(raw: dict[str, Any], number: int, root: Path, keep: Keep) -> Row:
-    turns = tuple(_say(turn) for turn in raw["conversations"])
-    if not any(turn.role == "assistant" and turn.text for turn in turns):
-        raise ValueError("no answer of the assistant in it")
-    if keep != "all":
-        turns = _kept(turns, raw, keep)
-    given = raw.get("image") or []
-    files = tuple(images.resolve(root, image) for image in ([given] if isinstance(given, str) else given))
-    places = sum(turn.images for turn in turns)
-    if places == 0 and files:  # LLaVA's own loader puts the image first when the text does not place it
-        first = next(k for k, turn in enumerate(turns) if turn.role == "user")
-        turns = (*turns[:first], turns[first]._replace(images=len(files)), *turns[first + 1 :])
-    elif places != len(files):
-        raise ValueError(f"{places} image placeholders for {len(files)} images")
-    return Row(str(raw.get("id", number)), turns, files)
-
-
-def _say(turn: dict[str, str]) -> Say:
-    role, text = ROLES[turn["from"]], turn["value"]
-    # As LLaVA-NeXT does, a turn's placeholders move to its front.
-    return Say(role, text.replace(PLACEHOLDER, "").strip(), text.count(PLACEHOLDER) if role == "user" else 0)
-
-
-def _kept(turns: tuple[Say, ...], raw: dict[str, Any], keep: Keep) -> tuple[Say, ...]:
-    if "labels" not in raw:
-        raise ValueError(f"keep={keep} needs labels")
-    labels = Labels.model_validate(raw["labels"])
-    kept = Labels(**{name: getattr(labels, name) for name in KEPT[keep]})
-    if kept.empty:
-        raise _NothingToKeepError(f"no label for {keep}")
-    last = max(k for k, turn in enumerate(turns) if turn.role == "assistant")
-    return (*turns[:last], turns[last]._replace(text=describe(kept)), *turns[last + 1 :])
+def _check(argument: str, keep: Any, limit: Any) -> None:
+    if keep not in ("all", *KEPT):
+        raise UserError(f"{argument}.keep", keep, "no such description", f"use all, {', '.join(KEPT)}")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise UserError(f"{argument}.limit", limit, "not a number of rows", "use 1 or more, or null for all")

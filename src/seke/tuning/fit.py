@@ -5,26 +5,30 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from seke.errors import UserError
-from seke.records import write_jsonl
 from seke.runs import Run, manifest_beside
-from seke.tuning.batches import Batches, Sample, Samples, Vision, collate, prepare
-from seke.tuning.data import Data
+from seke.tuning.batches import Batches, Steps, collate, collate_step, entries
+from seke.tuning.data import Data, Part, stream
 from seke.tuning.export import export
 from seke.tuning.module import Sft
+from seke.tuning.samples import Samples, prepare
 
 LAST = "last.ckpt"
+SCRATCH = "samples-"
+"""Prefix of the folders in which samples lie while a run goes on."""
 
 
 @dataclass
@@ -97,10 +101,10 @@ def fit(
     An interrupted run goes on from its last checkpoint, in the middle of an epoch if need be, exactly as if it had not
     been interrupted (`resume=False`: from the start).
     """
-    with _quiet():
+    # Every process encodes for itself; what a killed run leaves of it goes when the run finishes.
+    with _quiet(), TemporaryDirectory(prefix=SCRATCH, dir=run.path) as scratch:
         pl.seed_everything(seed, verbose=False)
-        sources = data.sources(outputs)
-        rows, rejected = data.read(sources, seed)
+        parts, watched = data.sources(outputs), data.watched(outputs)
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
         loaded = model.load(dtype=None if training.master_weights else "float32")
         groups = model.train(loaded)
@@ -111,11 +115,15 @@ def fit(
             raise UserError("data.cache", "states", "the tower is trained, its states change", "use pixels or none")
         if training.threads:
             torch.set_num_threads(training.threads)
-        samples, unusable = prepare(rows, loaded, data, frozen)
-        rejected += unusable
-        write_jsonl(run.path / "rejected.jsonl", rejected)
-        if not len(samples):
-            raise UserError("data.path", data.path, f"no usable row ({len(rejected)} rejected)", "see rejected.jsonl")
+        arrow = Path(scratch) / "training.arrow"
+        samples = prepare([stream(part, seed) for part in parts], loaded, data, frozen, arrow)
+        if rank_zero_only.rank == 0:
+            arrow.with_suffix(".jsonl").replace(run.path / "rejected.jsonl")
+        chosen = entries(samples.part, [part.weight for part in parts], seed)
+        if not len(chosen):
+            raise UserError(
+                "data.path", data.path, f"no usable row ({samples.rejected} rejected)", "see rejected.jsonl"
+            )
         states = frozen and data.cache in ("auto", "states")
         module = Sft(loaded, groups, training.weight_decay, training.warm_up, states)
         checkpoints = run.path / "checkpoints"
@@ -130,12 +138,12 @@ def fit(
                 Bar(refresh_rate=10),
             ],
         )  # fmt: skip
-        watched = _validation(data, loaded, frozen, outputs, training.batch_size)
         last = checkpoints / LAST
-        batches = loader(samples, loaded, data, training, seed, trainer)
+        batches = loader(samples, chosen, loaded, data, training, seed, trainer)
+        validation = watched and _validation(watched, loaded, data, frozen, Path(scratch), training.batch_size)
         since = str(last) if resume and last.exists() else None
         try:
-            trainer.fit(module, batches, watched, ckpt_path=since, weights_only=False)
+            trainer.fit(module, batches, validation, ckpt_path=since, weights_only=False)
         except SystemExit:
             if trainer.interrupted:  # Lightning turns Ctrl-C into exit code 1; the door has a message for it
                 raise KeyboardInterrupt from None
@@ -144,16 +152,19 @@ def fit(
         export(trainer, loaded, run.path / "model", model.dtype, last)
     facts = {
         "base": str(loaded.name),
-        "rows": len(samples),
-        "rejected": len(rejected),
+        "rows": len(chosen),
+        "rejected": samples.rejected,
+        "parts": {part.name: int((samples.part == k).sum()) for k, part in enumerate(parts)},
         "steps": int(trainer.global_step),
         "epochs": int(trainer.current_epoch),
         "loss": _last(trainer, "loss"),
         "validation_loss": _last(trainer, "validation_loss"),
-        "annotations": [manifest_beside(source.file).get("annotator") for source in sources],
+        "annotations": [manifest_beside(part.files[0]).get("annotator") for part in parts],
     }
     if trainer.is_global_zero:
         shutil.rmtree(checkpoints, ignore_errors=True)
+        for left in run.path.glob(f"{SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
         run.finish(**facts)
     return facts
 
@@ -168,49 +179,34 @@ class Bar(TQDMProgressBar):  # type: ignore[misc]
         return metrics
 
 
-def loader(samples: Samples, loaded: Any, data: Data, training: Training, seed: int, trainer: Any) -> DataLoader[Any]:
-    """Return the training loader; its order follows the trainer's epoch, rank and position."""
-    batches = Batches(samples.samples, training.batch_size, training.accumulate, seed, data.group_by_length)
+def loader(
+    samples: Samples, chosen: Any, loaded: Any, data: Data, training: Training, seed: int, trainer: Any
+) -> DataLoader[Any]:
+    """Return the training loader; its order follows the trainer's epoch, rank and position.
+
+    `chosen`: the indices that make an epoch.
+    """
+    batches = Batches(
+        samples.lengths, samples.tokens, training.batch_size, training.accumulate, seed, data.group_by_length, chosen
+    )
 
     def position() -> tuple[int, int, int, int]:
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        done = done if done < -(-len(samples) // (training.batch_size * trainer.world_size)) else 0
+        done = done if done < batches.count(trainer.world_size) else 0
         return trainer.current_epoch, trainer.global_rank, trainer.world_size, done
 
     batches.position = position
-    pad = loaded.processor.tokenizer.pad_token_id
     return DataLoader(
-        _WithTokens(samples),
+        Steps(samples),
         batch_sampler=batches,
-        collate_fn=partial(_collate, pad=pad),
+        collate_fn=partial(collate_step, pad=loaded.processor.tokenizer.pad_token_id),
         num_workers=data.workers,
         persistent_workers=False,
     )
 
 
-class _WithTokens(Dataset[Any]):
-    """Samples indexed by (index, supervised tokens of the global step), as `Batches` yields them."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, item: tuple[int, int]) -> tuple[tuple[Sample, list[Vision]], int]:
-        return self.samples[item[0]], item[1]
-
-
-def _collate(items: list[tuple[tuple[Sample, list[Vision]], int]], pad: int) -> dict[str, Any]:
-    return collate([item for item, _ in items], pad, items[0][1])
-
-
-def _validation(data: Data, loaded: Any, frozen: bool, outputs: Path, batch: int) -> DataLoader[Any] | None:
-    if data.validation is None:
-        return None
-    watched = replace(data, path=data.validation, mixture=(), validation=None, limit=None)
-    rows, _ = watched.read(watched.sources(outputs))
-    samples, _ = prepare(rows, loaded, watched, frozen)
+def _validation(part: Part, loaded: Any, data: Data, frozen: bool, scratch: Path, batch: int) -> DataLoader[Any]:
+    samples = prepare([stream(part)], loaded, data, frozen, scratch / "validation.arrow")
     pad = loaded.processor.tokenizer.pad_token_id
     return DataLoader(samples, batch_size=batch, collate_fn=partial(collate, pad=pad, step_tokens=1))
 

@@ -1,0 +1,58 @@
+"""EmoVIT: instructions about EmoSet's pictures, as its `all.py` writes them (facts 2.1).
+
+    <path>/emo/train.json      [{"id": "03317", "image": "amusement_03317.jpg", "conversations": [...]}, ...]
+    <root>/image/amusement/amusement_03317.jpg      EmoSet's pictures; image/ and the class's folder may be missing
+
+Rows have no `<image>`: the picture comes first. `id` repeats from class to class, so rows are called by picture and
+place. EmoSet's eight classes (awe, contentment, ...) are not ours: rows carry no labels.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from seke import images
+from seke.records import RecordError, Rejection
+from seke.tuning.rows.find import label_file
+from seke.tuning.rows.llava import conversation
+from seke.tuning.rows.objects import objects
+from seke.tuning.rows.row import Keep, Row, Say, UnusableError, made
+
+RESIDUE: Final = re.compile(r"\s*\bComplex\s*$")
+"""What `all.py` leaves of the heading "Complex Question" that followed an answer."""
+
+
+class Emovit:
+    """Reads EmoVIT's instruction data."""
+
+    def files(self, path: Path) -> list[Path]:
+        """Return the file of instructions."""
+        return [label_file(path, "train.json")]
+
+    def read(self, path: Path, root: Path, keep: Keep = "all") -> Iterator[Row | Rejection]:
+        """Yield one row per question and answer."""
+        [file] = self.files(path)
+        for where, raw in objects(file):
+            if isinstance(raw, list):
+                raise RecordError(file, "EmoSet's list of pictures, not the instructions that EmoVIT's all.py writes")
+            name = f"{Path(str(raw.get('image', ''))).stem}/{where.split()[-1]}"
+            yield made(file, where, name, partial(_row, raw, name, root, keep))
+
+
+def _row(raw: dict[str, Any], name: str, root: Path, keep: Keep) -> Row:
+    if not raw.get("image"):
+        raise UnusableError("image", "no image named")
+    row = conversation(raw, name, partial(_picture, root), keep)
+    return Row(row.id, tuple(_without_residue(turn) for turn in row.turns), row.images)
+
+
+def _without_residue(turn: Say) -> Say:
+    return turn._replace(text=RESIDUE.sub("", turn.text)) if turn.role == "assistant" else turn
+
+
+def _picture(root: Path, image: str) -> Path:
+    emotion = image.rpartition("_")[0]
+    places = (f"image/{emotion}/{image}", f"{emotion}/{image}", image)
+    return images.resolve(root, next((place for place in places if (root / place).is_file()), places[0]))

@@ -1,0 +1,223 @@
+"""Rows become samples: token ids, label mask and images, encoded once and kept on disk.
+
+    rows, block by block -> pictures looked at -> encoded -> an Arrow file, memory-mapped
+
+In memory are one number a sample for its length, its supervised tokens and its part, and the list of images (with
+their states or pixels, where the settings keep these). Lengths are exact, and no sample is ever cut.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from seke import images
+from seke.records import Rejection, write_jsonl
+from seke.tuning.data import Data
+from seke.tuning.rows.row import Row
+
+BLOCK: Final = 256
+"""Rows encoded together."""
+CROWD: Final = 64
+"""Images that the tower sees together."""
+SCHEMA: Final = pa.schema([
+    ("id", pa.string()), ("ids", pa.list_(pa.int32())), ("supervised", pa.list_(pa.bool_())),
+    ("images", pa.list_(pa.int32())),
+])  # fmt: skip
+
+
+class Sample(NamedTuple):
+    """One conversation, encoded; `images` are indices into the images of its set."""
+
+    id: str
+    ids: list[int]
+    supervised: list[bool]
+    images: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many of its tokens carry loss (the first has nothing to be predicted from)."""
+        return sum(self.supervised[1:])
+
+
+class Vision(NamedTuple):
+    """One image: its crops (N, 3, S, S), or, precomputed, the tower's states of them (N, P, D)."""
+
+    values: Tensor
+    size: tuple[int, int]
+
+
+NOTHING: Final = Vision(torch.empty(0), (0, 0))
+"""What is kept of a broken image: its number stays taken."""
+
+
+class Pictures:
+    """The images of a set, each looked at once: its tokens, or why it cannot be used, and what is kept of it."""
+
+    def __init__(self, loaded: Any, cache: str) -> None:
+        self.loaded, self.cache = loaded, cache
+        self.files: list[str] = []
+        self.kept: list[Vision] = []
+        self.tokens: list[int] = []
+        self.broken: dict[int, str] = {}
+        self._index: dict[str, int] = {}
+
+    def index(self, file: Path) -> int:
+        """Return an image's number; the file must have been looked at."""
+        return self._index[str(file)]
+
+    def look(self, files: Iterable[Path]) -> None:
+        """Decode the files that are new here: a broken one is to be found now, not in the training's third hour."""
+        new = [file for file in dict.fromkeys(map(str, files)) if file not in self._index]
+        for start in range(0, len(new), CROWD):
+            crowd = new[start : start + CROWD]
+            with ThreadPoolExecutor() as pool:
+                seen = list(pool.map(self._attempt, crowd))
+            if self.cache == "states":
+                seen = self._states(seen)
+            for file, found in zip(crowd, seen, strict=True):
+                self._add(file, found)
+
+    def open(self, number: int) -> Vision:
+        """Return an image as it was kept, or decode it."""
+        return self.kept[number] if self.kept else self._decode(self.files[number])
+
+    def _add(self, file: str, found: Vision | str) -> None:
+        number = self._index[file] = len(self.files)
+        self.files.append(file)
+        if isinstance(found, str):
+            self.broken[number] = found
+        self.tokens.append(0 if isinstance(found, str) else self.loaded.image_tokens(found.size))
+        if self.cache != "none":
+            self.kept.append(NOTHING if isinstance(found, str) else found)
+
+    def _attempt(self, file: str) -> Vision | str:
+        try:
+            return self._size(file) if self.cache == "none" else self._decode(file)
+        except (images.ImageError, OSError) as error:
+            return str(error)
+
+    def _size(self, file: str) -> Vision:
+        picture = images.decode(Path(file).read_bytes(), Path(file).name)
+        return Vision(NOTHING.values, (picture.height, picture.width))
+
+    def _decode(self, file: str) -> Vision:
+        return Vision(*self.loaded.pixels(images.decode(Path(file).read_bytes(), Path(file).name)))
+
+    @torch.no_grad()
+    def _states(self, seen: Sequence[Vision | str]) -> list[Vision | str]:
+        whole = [found for found in seen if isinstance(found, Vision)]
+        if not whole:
+            return list(seen)
+        crops = torch.cat([vision.values for vision in whole])
+        states = self.loaded.see(crops.to(self.loaded.model.device, self.loaded.model.dtype)).cpu()
+        split = iter(torch.split(states, [len(vision.values) for vision in whole]))
+        return [Vision(next(split).clone(), f.size) if isinstance(f, Vision) else f for f in seen]
+
+
+class Samples(Dataset[Any]):
+    """All samples of a training set: read from disk when asked, their images kept or decoded."""
+
+    def __init__(self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], rejected: int) -> None:
+        self.arrow, self.pictures, self.rejected = arrow, pictures, rejected
+        self.lengths, self.tokens, self.part = measures.T
+        """Of every sample: its tokens, those of them that carry loss, and the part of the mixture it comes from."""
+        self._blocks: list[Any] | None = _opened(arrow)
+        self._first = np.cumsum([0, *(block.num_rows for block in self._blocks)])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> tuple[Sample, list[Vision]]:
+        sample = self.sample(index)
+        return sample, [self.pictures.open(number) for number in sample.images]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker that does not inherit our memory opens the file itself; copying the map would load it.
+        return {**self.__dict__, "_blocks": None}
+
+    def sample(self, index: int) -> Sample:
+        """Return one sample without its images."""
+        if self._blocks is None:
+            self._blocks = _opened(self.arrow)
+        block = int(np.searchsorted(self._first, index, side="right")) - 1
+        name, ids, supervised, numbers = (
+            self._blocks[block].column(k)[index - int(self._first[block])].as_py() for k in range(len(SCHEMA))
+        )
+        return Sample(name, ids, supervised, tuple(numbers))
+
+
+def prepare(
+    parts: Sequence[Iterable[Row | Rejection]], loaded: Any, data: Data, frozen_tower: bool, arrow: Path
+) -> Samples:
+    """Encode the rows of all parts into the file `arrow`; what cannot be used is written to a .jsonl file beside it.
+
+    A broken image or an over-long conversation rejects its rows by name.
+    """
+    cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
+    pictures = Pictures(loaded, cache)
+    measures = [np.zeros((0, 3), np.int32)]
+
+    def stored(writer: Any) -> Iterator[Rejection]:
+        for part, rows in enumerate(parts):
+            progress = tqdm(rows, desc="rows", unit=" rows", leave=False, mininterval=1, disable=None)
+            for block in _blocks(progress, BLOCK):
+                found = list(_encoded(block, loaded, data, pictures))
+                yield from (rejection for rejection in found if isinstance(rejection, Rejection))
+                if samples := [sample for sample in found if isinstance(sample, Sample)]:
+                    columns = zip(zip(*samples, strict=True), SCHEMA.types, strict=True)
+                    writer.write_batch(pa.record_batch([pa.array(*column) for column in columns], schema=SCHEMA))
+                    measures.append(np.array([(len(s.ids), s.tokens, part) for s in samples], np.int32))
+
+    with pa.OSFile(str(arrow), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        rejected = write_jsonl(arrow.with_suffix(".jsonl"), stored(writer))
+    return Samples(arrow, pictures, np.concatenate(measures), rejected)
+
+
+def _encoded(
+    block: Sequence[Row | Rejection], loaded: Any, data: Data, pictures: Pictures
+) -> Iterator[Sample | Rejection]:
+    rows = [found for found in block if isinstance(found, Row)]
+    pictures.look(file for row in rows for file in row.images)
+    numbers = {row: tuple(pictures.index(file) for file in row.images) for row in rows}
+    usable = [row for row in rows if pictures.broken.keys().isdisjoint(numbers[row])]
+    turns = [_turns(row, [pictures.tokens[number] for number in numbers[row]]) for row in usable]
+    encoded = dict(zip(usable, loaded.encode(turns, data.label_mask), strict=True))
+    for found in block:
+        if isinstance(found, Rejection):
+            yield found
+        elif found not in encoded:
+            broken = next(pictures.broken[number] for number in numbers[found] if number in pictures.broken)
+            yield Rejection(id=found.id, reason="image", detail=broken)
+        elif (tokens := len(encoded[found][0])) > data.max_tokens:
+            detail = f"{tokens} tokens, more than data.max_tokens={data.max_tokens}"
+            yield Rejection(id=found.id, reason="length", detail=detail)
+        else:
+            ids, supervised = encoded[found]
+            yield Sample(found.id, ids, supervised, numbers[found])
+
+
+def _turns(row: Row, tokens: Sequence[int]) -> list[tuple[str, str, tuple[int, ...]]]:
+    left = iter(tokens)
+    return [(turn.role, turn.text, tuple(islice(left, turn.images))) for turn in row.turns]
+
+
+def _blocks(rows: Iterable[Row | Rejection], size: int) -> Iterator[list[Row | Rejection]]:
+    stream = iter(rows)
+    while block := list(islice(stream, size)):
+        yield block
+
+
+def _opened(arrow: Path) -> list[Any]:
+    """Return the file's blocks; their values stay on disk until they are asked for."""
+    reader = pa.ipc.open_file(pa.memory_map(str(arrow)))
+    return [reader.get_batch(block) for block in range(reader.num_record_batches)]

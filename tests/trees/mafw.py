@@ -1,0 +1,70 @@
+"""MAFW's labels and clips as they lie on disk.
+
+    MAFW/labels/Labels/descriptive_text.xlsx, single-set.xlsx
+    MAFW/Train & Test Set/single/{no_caption,with_caption}/set_1/{train,test}.txt
+    MAFW/data/frames/00001/000001.jpg ...       extracted frames of the odd clips
+    MAFW/data/clips/00002.mp4                   the even ones
+
+Quirks: the sheet of captions has no header, the sheet of labels has one; with_caption is GB18030; some copies begin
+with a header line; class 0 is none; a clip is missing, a caption too; no neutral clip has a caption.
+"""
+
+from pathlib import Path
+
+from openpyxl import Workbook
+
+from .merr import film
+from .pictures import save
+
+LABELS = (4, 6, 9, 0, 1, 11)
+"""Of clips 1 to 6: happiness, sadness, anxiety, none, anger, disappointment."""
+NAMES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise", "contempt", "anxiety",
+         "helplessness", "disappointment")  # fmt: skip
+
+
+def make(root: Path, layout: str = "xlsx", header: bool = False, first: int = 1) -> None:
+    """Write the tree to `root`: captions as `xlsx` or as `txt`, with or without a header, labels from `first` on."""
+    for k in range(1, 7):
+        if k % 2:
+            for i in range(1, 6):
+                save(root / "data" / "frames" / f"{k:05d}" / f"{i:06d}.jpg", f"{k} {i}")
+        else:
+            film(root / "data" / "clips" / f"{k:05d}.mp4", 5)
+    if layout == "xlsx":
+        _sheets(root / "labels" / "Labels", header)
+    else:
+        _texts(root / "Train & Test Set" / "single", header, first)
+
+
+def caption(k: int) -> tuple[str, str]:
+    """Chinese and English of clip k."""
+    return f"片段{k}，皱眉。", f"Clip {k}: the person frowns."
+
+
+def _sheets(folder: Path, header: bool) -> None:
+    rows = [(f"{k:05d}.mp4", *caption(k)) for k in range(1, 7)]
+    rows += [("09999.mp4", *caption(9999)), ("00007.mp4", "无", None)]
+    _book(folder / "descriptive_text.xlsx", [("clip", "zh", "en"), *rows] if header else rows)
+    labels = [(f"{k:05d}.mp4", *[0] * 11, label) for k, label in enumerate(LABELS, start=1)]
+    _book(folder / "single-set.xlsx", [("clip", *NAMES, "single_label"), *labels])
+
+
+def _book(path: Path, rows: list[tuple]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+
+
+def _texts(folder: Path, header: bool, first: int) -> None:
+    labelled = [(k, label - 1 + first) for k, label in enumerate(LABELS, start=1) if label]
+    lines = [f"{k:05d}.mp4\t{label}\t{caption(k)[0]}\t{caption(k)[1]}" for k, label in labelled]
+    for part, chosen in (("train", lines[:3]), ("test", lines[3:])):
+        shown = ["clip\tlabel\tzh\ten", *chosen] if header else chosen
+        path = folder / "with_caption" / "set_1" / f"{part}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes("".join(line + "\r\n" for line in shown).encode("gb18030"))
+        plain = folder / "no_caption" / "set_1" / f"{part}.txt"
+        plain.parent.mkdir(parents=True, exist_ok=True)
+        plain.write_text("".join(" ".join(line.split("\t")[:2]) + "\n" for line in chosen))

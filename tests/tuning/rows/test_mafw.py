@@ -1,0 +1,133 @@
+"""MAFW's rows: captions from the sheet or from GB18030 text, header or none; the middle frame; labels by number."""
+
+import pytest
+from openpyxl import Workbook
+from PIL import Image
+
+from seke.errors import UserError
+from seke.records import Rejection
+from seke.tuning.rows.clips import fetch
+from seke.tuning.rows.mafw import EMOTIONS, Mafw
+from seke.tuning.rows.row import Row
+
+from ...trees import mafw
+
+MAFW = Mafw(question="What is seen?", naming="The expression is {emotion}.")
+CLIPS = [f"{k:05d}" for k in range(1, 7)]
+
+
+def read(root, reader=MAFW, keep="all", path=None):
+    return {found.id: found for found in reader.read(path or root, root, keep)}
+
+
+def usable(found):
+    return {name: row for name, row in found.items() if isinstance(row, Row)}
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_the_sheet_is_read_with_and_without_a_header(tmp_path, header):
+    mafw.make(tmp_path, header=header)
+    rows = usable(read(tmp_path))
+    assert list(rows) == CLIPS
+    assert rows["00001"].turns[0] == ("user", "What is seen?", 1)
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_text_files_of_another_encoding_say_the_same(tmp_path, header, first):
+    mafw.make(tmp_path / "a")
+    mafw.make(tmp_path / "b", layout="txt", header=header, first=first)
+    for captions in ("english", "chinese"):
+        settings = {"question": "?", "naming": "It is {emotion}.", "captions": captions}
+        sheet = {name: row.turns for name, row in usable(read(tmp_path / "a", Mafw(**settings))).items()}
+        text = usable(read(tmp_path / "b", Mafw(**settings, first_label=first)))
+        assert {name: row.turns for name, row in text.items()} == {k: sheet[k] for k in CLIPS if k != "00004"}
+
+
+def test_a_class_outside_the_eight_keeps_its_word_and_has_no_label(tmp_path):
+    mafw.make(tmp_path)
+    answers = {name: row.turns[1].text for name, row in usable(read(tmp_path)).items()}
+    said = [answer.removeprefix(mafw.caption(k)[1]).strip() for k, answer in enumerate(answers.values(), start=1)]
+    named = [EMOTIONS[label - 1] if label else None for label in mafw.LABELS]
+    assert said == [f"The expression is {name}." if name else "" for name in named]
+    kept = usable(read(tmp_path, keep="expression"))
+    assert [kept[name].turns[1].text for name in kept] == [
+        f"The expression is {name}." for name in ("happiness", "sadness", "anger")
+    ]
+
+
+def test_chinese_captions(tmp_path):
+    mafw.make(tmp_path)
+    found = read(tmp_path, Mafw(question="?", naming="{emotion}", captions="chinese"))
+    assert found["00004"].turns[1].text == mafw.caption(4)[0]
+
+
+def test_the_middle_frame_is_taken(tmp_path):
+    mafw.make(tmp_path)
+    rows = read(tmp_path)
+    assert rows["00003"].images[0].name == "000003.jpg"
+    assert rows["00002"].images[0] == tmp_path / "frames" / "00002_middle.jpg"
+    fetch(rows["00002"].frame)
+    with Image.open(rows["00002"].images[0]) as picture:
+        assert abs(picture.convert("L").getpixel((24, 24)) - 40) < 8
+
+
+def test_clips_and_captions_that_are_missing_are_rejected(tmp_path):
+    mafw.make(tmp_path)
+    found = read(tmp_path)
+    assert {name: row.reason for name, row in found.items() if isinstance(row, Rejection)} == {
+        "09999": "no image", "00007": "answer"
+    }  # fmt: skip
+
+
+def test_labels_that_begin_at_0_are_not_read_as_if_they_began_at_1(tmp_path):
+    mafw.make(tmp_path, layout="txt", first=0)
+    path = tmp_path / "Train & Test Set" / "single" / "with_caption" / "set_1" / "test.txt"
+    with pytest.raises(UserError, match=r"test\.txt: line 1: label 0.*first_label=0"):
+        read(tmp_path, path=path)
+
+
+def test_a_line_without_its_four_fields_is_named(tmp_path):
+    file = tmp_path / "train.txt"
+    file.write_bytes(b"00001.mp4\t1\t\xc3\xe6\ten\n00002.mp4 1\n")
+    with pytest.raises(UserError, match=r"train\.txt: line 2, 1 fields"):
+        read(tmp_path)
+
+
+def test_bytes_of_no_encoding_are_one_line(tmp_path):
+    (tmp_path / "train.txt").write_bytes(b"00001.mp4\t1\t\xff\xff\ten\n")
+    with pytest.raises(UserError, match="neither UTF-8 nor GB18030"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut short", b"<html>"])
+def test_a_workbook_that_is_none_is_one_line(tmp_path, data):
+    (tmp_path / "descriptive_text.xlsx").write_bytes(data)
+    with pytest.raises(UserError, match="no readable workbook"):
+        read(tmp_path)
+
+
+def test_a_shifted_sheet_is_refused(tmp_path):
+    book = Workbook()
+    book.active.append(("index", "clip", "zh", "en"))
+    book.active.append(("0", "00001.mp4", "zh", "en"))
+    book.save(tmp_path / "descriptive_text.xlsx")
+    with pytest.raises(UserError, match="row 2, not clip, Chinese, English"):
+        read(tmp_path)
+
+
+def test_a_folder_without_captions_says_what_it_holds(tmp_path):
+    (tmp_path / "clips").mkdir()
+    with pytest.raises(UserError, match=r"no descriptive_text\.xlsx or .*, found clips/"):
+        MAFW.files(tmp_path)
+
+
+def test_files_identify_captions_and_labels(tmp_path):
+    mafw.make(tmp_path)
+    assert [file.name for file in MAFW.files(tmp_path)] == ["descriptive_text.xlsx", "single-set.xlsx"]
+
+
+@pytest.mark.parametrize("wrong", [{"captions": "french"}, {"naming": "no place"}])
+def test_wrong_settings_are_users_mistakes(wrong):
+    with pytest.raises(UserError, match=r"^data\.reader\."):
+        Mafw(**{"question": "?", "naming": "{emotion}", **wrong})
