@@ -24,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seke import runs
-from seke.errors import UserError
+from seke.errors import Paused, UserError
 
+PAUSED = 3
 INTERRUPTED = 130
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
 
@@ -40,6 +41,9 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             OmegaConf.resolve(cfg)
             OmegaConf.update(cfg, "name", _cell_name(cfg))
             main(cfg)
+        except Paused as pause:
+            print(f"paused: {pause}; the same command goes on from here", file=sys.stderr)
+            raise SystemExit(PAUSED) from None
         except Exception as error:
             mistake = _users_mistake(error)
             if mistake is None or WANTS_TRACEBACK:

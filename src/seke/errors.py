@@ -10,3 +10,10 @@ class UserError(ValueError):
 
     def __init__(self, argument: str, value: object, problem: str, remedy: str) -> None:
         super().__init__(f"{argument}={value}: {problem}; {remedy}")
+
+
+class Paused(Exception):
+    """A run that stops before its end and goes on by the same command: its budget is spent, or others must work first.
+
+    The door prints the message and ends with exit code 3.
+    """

@@ -84,7 +84,7 @@ class Labels(_Frozen):
     @property
     def empty(self) -> bool:
         """Whether nothing at all is known."""
-        return self == Labels()
+        return self.expression is None and self.valence is None and self.arousal is None and not self.action_units
 
     def completed_by(self, other: "Labels") -> "Labels":
         """Fill what is unknown here from `other`, AU by AU; nothing known here ever changes."""

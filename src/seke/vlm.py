@@ -87,6 +87,8 @@ class Usage(NamedTuple):
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Input tokens among `input_tokens` that the server had kept from an earlier prompt, and bills at less."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = None
     """US dollars; None where no price is known."""
+    recalled: bool = False
+    """Whether it was bought earlier: it came from a ledger, and cost nothing now."""
 
 
 @runtime_checkable

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import UserError
-from seke.generation.stopping import acceptance_probability, fixed, uamc
+from seke.generation.stopping import State, acceptance_probability, fixed, random, uamc
+from seke.records import Labels
 
 
 class Dice:
@@ -20,9 +21,13 @@ class Dice:
         return self.p
 
 
+def state(drawn: int, uncertainty: float | None = None) -> State:
+    return State(draws=(Labels(),) * drawn, uncertainty=uncertainty)
+
+
 def samples(rule, uncertainty, rng) -> int:
     drawn = 0
-    while more := rule(drawn, uncertainty, rng):
+    while more := rule(state(drawn, uncertainty), rng):
         drawn += more
     return drawn
 
@@ -55,19 +60,34 @@ def test_full_uncertainty_takes_all(most, seed):
 
 @given(st.floats(0, 1), st.floats(0, 1, exclude_max=True), st.integers(2, 9), st.integers(3, 10))
 def test_one_more_exactly_if_p_is_below_p_acc(uncertainty, p, drawn, most):
-    wanted = uamc(most)(drawn, uncertainty, Dice(p))
+    wanted = uamc(most)(state(drawn, uncertainty), Dice(p))
     assert wanted == (1 if drawn < most and p < acceptance_probability(uncertainty) else 0)
 
 
 @given(st.floats(0, 1))
 def test_two_draws_come_first_and_throw_no_dice(uncertainty):
-    assert uamc(5)(0, None, None) == 2
-    assert uamc(5)(1, uncertainty, None) == 1
+    assert uamc(5)(state(0), None) == 2
+    assert uamc(5)(state(1, uncertainty), None) == 1
 
 
 @given(st.integers(1, 20), st.floats(0, 1))
 def test_fixed_takes_its_number_whatever_the_uncertainty(number, uncertainty):
     assert samples(fixed(number), uncertainty, None) == number
+
+
+def test_random_spends_its_mean_on_whole_stages():
+    rng = Random(1)
+    drawn = [samples(random(3.6, (3, 5)), 0.0, rng) for _ in range(20_000)]
+    assert set(drawn) == {3, 5}
+    assert abs(np.mean(drawn) - 3.6) < 4 * np.std(drawn) / sqrt(len(drawn))
+
+
+@pytest.mark.parametrize(
+    ("mean", "stages", "argument"), [(2.9, (3, 5), "mean_samples=2.9"), (3, (5, 3), "stages"), (3, (3,), "stages")]
+)
+def test_random_without_such_a_mean_is_the_users_mistake(mean, stages, argument):
+    with pytest.raises(UserError, match=argument):
+        random(mean, stages)
 
 
 @pytest.mark.parametrize(

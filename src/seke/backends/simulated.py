@@ -2,8 +2,9 @@
 
 It gets only the request: the image (by its content), the text as sent, the schema, temperature, seed and draw. What it
 sees is the latent truth of a synthetic face through the channels of `simulated_perception`; an image that is in none of
-the truth files it cannot see, and it says so in its model name. It reads known labels in a <human_annotation> block and
-earlier predictions in <prediction> blocks. It knows nothing of the experiment's settings.
+the truth files it cannot see, and it says so in its model name. It reads known labels in a <human_annotation> or, when
+they are settled, an <annotation> block and earlier predictions in <prediction> blocks. It knows nothing of the
+experiment's settings.
 """
 
 import glob
@@ -28,7 +29,7 @@ IMAGE_TOKENS = 255
 """What GPT-4o bills for an image of up to 512 x 512 pixels."""
 CHARACTERS_PER_TOKEN = 4
 
-HUMAN = re.compile(r"<human_annotation>(.*?)</human_annotation>", re.DOTALL)
+HUMAN = re.compile(r"<(?:human_)?annotation>(.*?)</(?:human_)?annotation>", re.DOTALL)
 PREDICTION = re.compile(r'<prediction n="\d+">(.*?)</prediction>', re.DOTALL)
 UNCERTAINTY = re.compile(r"<uncertainty>(.*?)</uncertainty>", re.DOTALL)
 STATED = re.compile(r"^\s*([a-z ]+): ([\d.]+)\s*$", re.MULTILINE)

@@ -26,6 +26,8 @@ class Answer(BaseModel):
     """Where each label came from: only rows of instructions.jsonl have it."""
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "annotator"))
     """The exact model that answered; instructions.jsonl calls it the annotator."""
+    flags: tuple[str, ...] = Field(default=(), strict=False)
+    """`pilot`: its subject's human labels taught the annotator model, so it must not be scored for reliability."""
     detail: str = ""
     """Why there is no answer, where there is none."""
 

@@ -29,13 +29,14 @@ class Reliability:
     ) -> tuple[list[Prediction], int]:
         """Return one prediction per annotated record, in the records' order, and how many records are not annotated.
 
-        The generate run covers the training split only, so records without a row are left out and counted.
+        The generate run covers the training split only, so records without a row are left out and counted, and so are
+        those of pilot subjects, whose human labels the annotator model was fitted to.
         """
         rows = []
         for record in records:
-            if record.id not in answers:
+            answer = answers.get(record.id)
+            if answer is None or "pilot" in answer.flags:
                 continue
-            answer = answers[record.id]
             if answer.origin is None:
                 raise UserError(
                     "predictions", record.id, "this row does not say where its labels come from", "give a generate run"

@@ -1,6 +1,7 @@
 """What goes into a generator and what comes out: the seam between generators and the door's bookkeeping."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -52,6 +53,13 @@ class Generator(Protocol):
     """Anything that turns faces into outcomes."""
 
     prompts: Prompts
+
+    def learn(self, records: Sequence[ImageRecord], opened: Callable[[ImageRecord], Face | None], folder: Path) -> None:
+        """Learn what the settings need before the first record is annotated; `folder` keeps it for a resume.
+
+        `opened` gives a record's face, None where its image cannot be read.
+        """
+        ...
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order."""

@@ -73,6 +73,7 @@ def generate(records: list[ImageRecord], image_root: Path, generator: Generator,
         raise UserError("chunk", chunk, "a chunk holds at least one record", "set 1 or more")
     progress = folder / PROGRESS
     done = _whole_rows(progress)
+    generator.learn(records, lambda record: _face(_open(record, image_root)), folder)
     with (
         progress.open("a", encoding="utf-8") as file,
         tqdm(total=len(records), initial=done, unit=" records", desc="generate", mininterval=0.5) as bar,
@@ -106,6 +107,10 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
         )
         return Outcome(rejection, nothing, 0.0)
     return Face(record, Image(path, images.sha256(data)))
+
+
+def _face(opened: Face | Outcome) -> Face | None:
+    return opened if isinstance(opened, Face) else None
 
 
 def _append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:

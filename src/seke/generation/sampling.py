@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
 from seke.generation.asking import Unusable
-from seke.generation.stopping import StoppingRule
+from seke.generation.stopping import State, StoppingRule
 from seke.generation.uncertainty import PerAU, uncertainty
 from seke.records import Labels, Uncertainty
 from seke.vlm import VLM, Choice, Reply, Request
@@ -91,6 +91,7 @@ def sample(
     bill: Bill,
     max_samples: int,
     per_au: PerAU = "mean",
+    known: Labels = Labels(),  # noqa: B008  (frozen)
 ) -> Dialogue[Sampled]:
     """Draw one image's labels until the stopping rule has enough (Algorithm 1, lines 2-14).
 
@@ -102,7 +103,7 @@ def sample(
     asked = reasks = 0
     while True:
         u = uncertainty(draws, per_au)
-        enough = min(len(draws) + more(len(draws), u.max, rng), max_samples)
+        enough = min(len(draws) + more(State(known, tuple(draws), u.max), rng), max_samples)
         if len(draws) >= enough:
             return Sampled(draws, u, failure)
         while len(draws) < enough:

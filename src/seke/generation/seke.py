@@ -2,29 +2,37 @@
 
     records -> [ prior-knowledge prompt -> draws (Algorithm 1) -> summary prompt ] -> instructions, rejections
 
+The last step is a choice: the annotator sums up its draws (`aggregate=summary`, the paper), or `aggregation` does and
+the annotator only describes the result.
+
 A record's random stream is seeded by (seed, record id) alone, and what it asks depends on nothing but itself: order,
 chunking and a resume change nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from random import Random
+from typing import Any, Protocol, runtime_checkable
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
 from seke.errors import UserError
 from seke.generation import checks
+from seke.generation import pilot as pilot_study
+from seke.generation.aggregation import AGGREGATES, Aggregate, confident, settle
+from seke.generation.annotator import Annotator, Masked
 from seke.generation.asking import Answer, Asked, Unusable, missing, read, schema
+from seke.generation.couplings import Couplings, couplings
+from seke.generation.fitting import fit
 from seke.generation.outcome import Face, Outcome, Trace
 from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
-from seke.generation.stopping import StoppingRule, check_max_samples
+from seke.generation.stopping import StoppingRule, check_max_samples, fixed
 from seke.generation.uncertainty import PerAU
 from seke.prompts import Prompts
-from seke.records import InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
+from seke.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
 from seke.vlm import VLM, Choice, Image, Message, Request
 
-HIDEABLE = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
-"""The names of the three descriptions in `hide`, and the label fields of each."""
 SLOTS = {
     "system": {"expressions", "action_units"},
     "prior": {"labels"},
@@ -32,6 +40,7 @@ SLOTS = {
     "annotate": {"prior", "asked"},
     "summary": {"prior", "predictions", "uncertainty", "asked"},
     "describe": {"prior", "asked"},
+    "settled": {"labels", "asked"},
     "prediction": {"number", "labels"},
     "ask_expression": set[str](),
     "ask_valence": set[str](),
@@ -41,6 +50,14 @@ SLOTS = {
     "again": set[str](),
     "questions": set[str](),
 }
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A stopping rule that is fitted to a pilot before it is used."""
+
+    def learn(self, annotator: Annotator, pilot: Sequence[Masked], couplings: Couplings) -> None:
+        """Take from the pilot what the rule needs."""
 
 
 class Seke:
@@ -57,21 +74,51 @@ class Seke:
         max_samples: int = 5,
         hide: Sequence[str] = (),
         per_au: PerAU = "mean",
+        aggregate: Aggregate = "summary",
+        pilot: int = 400,
         temperature: float = 1.0,
         max_tokens: int = 512,
         seed: int = 0,
     ) -> None:
-        _check_settings(max_samples, hide, per_au, temperature)
+        _check_settings(max_samples, hide, per_au, aggregate, pilot, temperature)
         prompts.require(**SLOTS)
         checks.questions_leak_nothing(prompts)
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
         self.use_prior, self.self_verify = use_prior, self_verify
         self.max_samples, self.per_au = max_samples, per_au
-        self.hidden = tuple(field for name in hide for field in HIDEABLE[name])
+        self.hide, self.hidden = tuple(hide), tuple(field for name in hide for field in pilot_study.FIELDS[name])
+        self.aggregate, self.pilot = aggregate, pilot
+        self.annotator: Annotator | None = None
+        self._pilot_groups: set[str] = set()
         self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
         taught = prompts.render("system", expressions=", ".join(EXPRESSIONS), action_units=_AUS)
         self._system = Message("system", (taught,))
         self._asked_lines = lru_cache(maxsize=1024)(self._list_asked)
+
+    def learn(self, records: Sequence[ImageRecord], opened: Callable[[ImageRecord], Face | None], folder: Path) -> None:
+        """Ask the annotator about a pilot and fit what the settings need; nothing, where they need nothing.
+
+        Raises:
+            UserError: if too few records carry human labels.
+        """
+        learner = self.stopping if isinstance(self.stopping, Learner) else None
+        if not self.self_verify or (learner is None and self.aggregate != "calibrated"):
+            return
+        tasks = pilot_study.pick(records, self.pilot, self.seed, self.hide)
+        if not self.use_prior:
+            tasks = [task._replace(known=Labels()) for task in tasks]
+        masked = pilot_study.asked(tasks, opened, self._ask_pilot, folder)
+        links = couplings(pilot_study.others(records, tasks, self.hide))
+        self.annotator = fit(masked, links)
+        self._pilot_groups = {pilot_study.group(task.record) for task in tasks}
+        if learner is not None:
+            learner.learn(self.annotator, masked, links)
+
+    def _ask_pilot(self, faces: Sequence[tuple[Face, Labels]]) -> list[tuple[Labels, ...]]:
+        """Return all the draws that a record may ever get, of each face, given what the annotator is told of it."""
+        every = fixed(self.max_samples)
+        dialogues = [self._sample(face, known, missing(known), Bill(), every) for face, known in faces]
+        return [tuple(sampled.draws) for sampled in in_rounds(dialogues, self.vlm)]
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order; all their requests share the rounds."""
@@ -83,26 +130,33 @@ class Seke:
         manual = record.labels.model_copy(update=dict.fromkeys(self.hidden))
         asked = missing(manual)
         prior = manual if self.use_prior else Labels()
-        sampled = Sampled()
+        sampled, settled = Sampled(), None
         try:
             if not self.self_verify:
                 summary = yield from self._single_pass(face.image, prior, asked, bill)
             else:
                 if asked.anything:
-                    sampled = yield from self._sample(face, prior, asked, bill)
+                    sampled = yield from self._sample(face, prior, asked, bill, self.stopping)
                     if not sampled.draws and sampled.failure:
                         raise sampled.failure
-                summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
+                    settled = settle(self.aggregate, self.annotator, prior, sampled.draws)
+                if settled is not None:
+                    final = manual.completed_by(settled.labels)
+                    reasoning = yield from self._describe(face.image, final, bill)
+                    summary = Answer(settled.labels, reasoning)
+                else:
+                    summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
         except Unusable as unusable:
             return Outcome(
                 Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail),
                 _trace(record.id, prior, sampled.draws, None, bill),
                 bill.usd,
             )
-        instruction = self._instruction(face, manual, sampled, summary, bill)
+        sure = settled.confidence if settled else confident(self.annotator, prior, sampled.draws, summary.labels)
+        instruction = self._instruction(face, manual, sampled, summary, sure, bill)
         return Outcome(instruction, _trace(record.id, prior, sampled.draws, summary.labels, bill), bill.usd)
 
-    def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Sampled]:
+    def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill, stopping: StoppingRule) -> Dialogue[Sampled]:
         text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False))
 
         def ask(n: int, draw: int, again: bool) -> Request:
@@ -112,7 +166,7 @@ class Seke:
             return read(choice, asked, False).labels
 
         rng = self._rng(face.record.id, "draws")
-        return sample(ask, labels, self.stopping, rng, bill, self.max_samples, self.per_au)
+        return sample(ask, labels, stopping, rng, bill, self.max_samples, self.per_au, prior)
 
     def _single_pass(self, image: Image, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Answer]:
         template = "annotate" if asked.anything else "describe"
@@ -134,6 +188,13 @@ class Seke:
             asked=self._asked_lines(asked, True),
         )
         return self._insist(text, image, asked, bill)
+
+    def _describe(self, image: Image, labels: Labels, bill: Bill) -> Dialogue[str]:
+        """Have complete labels explained: nothing but the reasoning is asked."""
+        nothing = missing(labels)
+        text = self.prompts.render("settled", labels=describe(labels, digits=2), asked=self._asked_lines(nothing, True))
+        answer = yield from self._insist(text, image, nothing, bill)
+        return answer.reasoning
 
     def _insist(self, text: str, image: Image, asked: Asked, bill: Bill) -> Dialogue[Answer]:
         def ask(n: int, draw: int, again: bool) -> Request:
@@ -174,8 +235,9 @@ class Seke:
         return Random(f"{self.seed}/{record_id}/{purpose}")
 
     def _instruction(
-        self, face: Face, manual: Labels, sampled: Sampled, summary: Answer, bill: Bill
-    ) -> InstructionRecord:
+        self, face: Face, manual: Labels, sampled: Sampled, summary: Answer,
+        sure: Mapping[str, Any] | None, bill: Bill,
+    ) -> InstructionRecord:  # fmt: skip
         record = face.record
         final = manual.completed_by(summary.labels)
         assert final.complete
@@ -183,8 +245,10 @@ class Seke:
         flags = checks.coupling_flags(final)
         if sampled.failure:
             flags.append("unusable_draws")
-        if checks.summary_drifts(sampled.draws, summary.labels):
+        if self.aggregate == "summary" and checks.summary_drifts(sampled.draws, summary.labels):
             flags.append("summary_drift")
+        if pilot_study.group(record) in self._pilot_groups:
+            flags.append("pilot")
         if any(model.endswith("-blind") for model in bill.models):
             flags.append("blind")
         statement = describe(final, digits=2)
@@ -206,6 +270,7 @@ class Seke:
             labels=final,
             origin=_origins(manual, final),
             uncertainty=sampled.uncertainty,
+            confidence=dict(sure) if sure is not None else None,
             samples=len(sampled.draws),
             annotator=", ".join(bill.models),
             flags=tuple(flags),
@@ -215,12 +280,20 @@ class Seke:
 _AUS = ", ".join(f"AU{au} {name}" for au, name in ACTION_UNITS.items())
 
 
-def _check_settings(max_samples: int, hide: Sequence[str], per_au: str, temperature: float) -> None:
+def _check_settings(
+    max_samples: int, hide: Sequence[str], per_au: str, aggregate: str, pilot: int, temperature: float
+) -> None:
     check_max_samples(max_samples)
-    if unknown := [name for name in hide if name not in HIDEABLE]:
-        raise UserError("generator.hide", unknown[0], "no such description", f"hide any of {', '.join(HIDEABLE)}")
+    if unknown := [name for name in hide if name not in pilot_study.FIELDS]:
+        raise UserError(
+            "generator.hide", unknown[0], "no such description", f"hide any of {', '.join(pilot_study.FIELDS)}"
+        )
     if per_au not in ("mean", "max"):
         raise UserError("generator.per_au", per_au, "no such way to combine AUs", "set mean or max")
+    if aggregate not in AGGREGATES:
+        raise UserError("generator.aggregate", aggregate, "unknown", f"set {', '.join(AGGREGATES)}")
+    if pilot < 1:
+        raise UserError("generator.pilot", pilot, "not a number of images", "set for example 400")
     if not 0 <= temperature <= 2:
         raise UserError("generator.temperature", temperature, "out of range", "set a number from 0 to 2")
 

@@ -1,22 +1,35 @@
-"""When to stop asking: rules `more(draws, uncertainty, rng) -> how many further draws are wanted`, 0 to stop.
+"""When to stop asking: rules `more(state, rng) -> how many further draws are wanted`, 0 to stop.
 
-`draws` is S_n, `uncertainty` the largest normalised uncertainty over the descriptions (None: nothing to go by), `rng`
-the record's own random stream. `uamc(5)` and `fixed(3)` are rules; their settings come from conf/stopping/.
+`state` is what is known about one image so far, `rng` the record's own random stream. `uamc(5)` and `fixed(3)` are
+rules; their settings come from conf/stopping/. Our own rule is in `empirical_bayes`.
 """
 
+from collections.abc import Sequence
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from seke.errors import UserError
+from seke.records import Labels
 
 INITIAL_DRAWS = 2
 """Algorithm 1, line 2."""
 
 
-class StoppingRule(Protocol):
-    """A rule with its settings bound. It keeps no state: the same arguments always give the same answer."""
+class State(NamedTuple):
+    """One image between two requests."""
 
-    def __call__(self, draws: int, uncertainty: float | None, rng: Random) -> int:
+    known: Labels = Labels()
+    """What humans annotated: the prior."""
+    draws: Sequence[Labels] = ()
+    """The usable draws; their number is S_n."""
+    uncertainty: float | None = None
+    """The largest normalised uncertainty over the descriptions; None: nothing to go by."""
+
+
+class StoppingRule(Protocol):
+    """A rule with its settings bound. The same arguments always give the same answer."""
+
+    def __call__(self, state: State, rng: Random) -> int:
         """Return how many further draws are wanted."""
         ...
 
@@ -55,12 +68,13 @@ def uamc(max_samples: int) -> StoppingRule:
     """
     check_max_samples(max_samples)
 
-    def more(draws: int, uncertainty: float | None, rng: Random) -> int:
+    def more(state: State, rng: Random) -> int:
+        draws = len(state.draws)
         if draws < INITIAL_DRAWS:
             return INITIAL_DRAWS - draws
         if draws >= max_samples:
             return 0
-        p_acc = acceptance_probability(1.0 if uncertainty is None else uncertainty)
+        p_acc = acceptance_probability(1.0 if state.uncertainty is None else state.uncertainty)
         p = rng.random()
         return 1 if p < p_acc else 0
 
@@ -76,7 +90,41 @@ def fixed(samples: int) -> StoppingRule:
     if samples < 1:
         raise UserError("stopping.samples", samples, "there is nothing to verify", "set 1 or more")
 
-    def more(draws: int, uncertainty: float | None, rng: Random) -> int:
-        return max(samples - draws, 0)
+    def more(state: State, rng: Random) -> int:
+        return max(samples - len(state.draws), 0)
 
     return more
+
+
+def random(mean_samples: float, stages: Sequence[int]) -> StoppingRule:
+    """Return the control at an equal budget: `stages` as in `empirical_bayes`, but the dice decide which images go on.
+
+    Of two stages a < b the second is reached with probability (mean - a) / (b - a), so E[S] = `mean_samples`.
+
+    Raises:
+        UserError: if the stages do not grow, or if their mean cannot be had.
+    """
+    first, last = checked_stages(stages)
+    if not first <= mean_samples <= last:
+        raise UserError("stopping.mean_samples", mean_samples, f"not between {first} and {last}", "set a mean of these")
+    p_more = (mean_samples - first) / (last - first)
+
+    def more(state: State, rng: Random) -> int:
+        draws = len(state.draws)
+        if draws < first:
+            return first - draws
+        # Unusable draws are asked for anew within a stage; the dice are thrown once, at its end.
+        return last - draws if draws == first and rng.random() < p_more else 0
+
+    return more
+
+
+def checked_stages(stages: Sequence[int]) -> tuple[int, int]:
+    """Return the two stages of a group-sequential rule.
+
+    Raises:
+        UserError: if they are not two growing numbers of draws.
+    """
+    if len(stages) != 2 or not 1 <= stages[0] < stages[1]:
+        raise UserError("stopping.stages", list(stages), "not two growing numbers of draws", "set for example [3,5]")
+    return stages[0], stages[1]

@@ -1,5 +1,6 @@
 """A source's records, written as one prepared directory: three splits, what was rejected, and the statistics."""
 
+import gc
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -69,6 +70,18 @@ def listed(source: Source, run_path: Path) -> tuple[list[ImageRecord], list[Reje
     """
     records: dict[str, ImageRecord] = {}
     rejected: list[Rejection] = []
+    # Rows hold no cycles, and all of them stay: the collector would walk through millions over and over in vain.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        _sort(source, run_path, records, rejected)
+    finally:
+        if collecting:
+            gc.enable()
+    return list(records.values()), rejected
+
+
+def _sort(source: Source, run_path: Path, records: dict[str, ImageRecord], rejected: list[Rejection]) -> None:
     for row in tqdm(source.read(run_path), desc="reading labels", unit="row", disable=None, miniters=LISTED_EVERY):
         if isinstance(row, Rejection):
             rejected.append(row)
@@ -77,7 +90,6 @@ def listed(source: Source, run_path: Path) -> tuple[list[ImageRecord], list[Reje
             raise UserError("source", row.id, f"two images have this id: {both}", "give each source a name of its own")
         else:
             records[row.id] = row
-    return list(records.values()), rejected
 
 
 def choose(

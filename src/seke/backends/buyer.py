@@ -1,0 +1,184 @@
+"""Turns one Request into one Reply: what the ledger holds is taken from there, the rest is bought, draw by draw.
+
+n choices are one request where the server gives several to one (the prompt and its image are then billed once), else n
+requests with draw numbers of their own. Choices that did not come are asked for one by one; none is made up.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from seke.backends.completions import Completions, Dialect, NoReply, choices, decode
+from seke.backends.transport import Call, Refused, Transport
+from seke.errors import UserError
+from seke.images import ImageError
+from seke.vlm import Choice, Reply, Request, Status, Usage
+
+FILTERED = ("content_filter", "content_policy_violation")
+OF_THE_IMAGE = ("invalid_image", "image_parse_error", "invalid_image_format", "image_too_large", "invalid_image_url")
+"""Codes of a 400 that say nothing about the other requests."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Gathered:
+    """The choices to one request, as they come together."""
+
+    request: Request
+    choices: dict[int, Choice] = field(default_factory=dict)
+    """By number, 0 to n - 1."""
+    models: list[str] = field(default_factory=list)
+    usages: list[tuple[str, Usage]] = field(default_factory=list)
+    """What each sending was billed, and for which model."""
+
+    @property
+    def missing(self) -> list[int]:
+        """Numbers of the choices that are not there."""
+        return [number for number in range(self.request.n) if number not in self.choices]
+
+    def single(self, number: int) -> Request:
+        """Return the request for choice `number` alone."""
+        return self.request if self.request.n == 1 else replace(self.request, n=1, draw=self.request.draw + number)
+
+    def add(self, raw: str, part: Request) -> None:
+        """Add the reply to `part`, which is this request or one of its singles."""
+        received = decode(raw)
+        first = part.draw - self.request.draw
+        self.choices.update(enumerate(choices(received, part), start=first))
+        self.usages.append((received.model, received.usage))
+        if received.model not in self.models:
+            self.models.append(received.model)
+
+    def fail(self, numbers: Sequence[int], status: Status, detail: str) -> None:
+        """Give choices up, with the reason in place of an answer."""
+        self.choices.update((number, Choice(detail, status)) for number in numbers)
+
+    def reply(self, model: str, prices: Mapping[str, Sequence[float | None]]) -> Reply:
+        """Return the reply; `model` was asked."""
+        usage = Usage(*(sum(counts) for counts in zip(*(usage for _, usage in self.usages), strict=True)))
+        costs = [cost(usage, prices.get(answered) or prices.get(model)) for answered, usage in self.usages]
+        known = [amount for amount in costs if amount is not None]
+        return Reply(
+            choices=tuple(self.choices[number] for number in range(self.request.n)),
+            model=", ".join(self.models) or model,
+            usage=usage,
+            cost=sum(known, 0.0) if len(known) == len(costs) else None,
+        )
+
+
+def cost(usage: Usage, price: Sequence[float | None] | None) -> float | None:
+    """Return US dollars for `usage` at `price`: input, output and cached input, USD per million tokens.
+
+    >>> cost(Usage(1_000_000, 100_000, 500_000), [2.5, 10.0, 1.25])
+    2.875
+    """
+    if price is None:
+        return None
+    into, out, cached = [*price, None, None][:3]
+    if into is None or out is None:
+        return None
+    fresh = usage.input_tokens - usage.cached_tokens
+    return (fresh * into + usage.cached_tokens * (into if cached is None else cached) + usage.output_tokens * out) / 1e6
+
+
+class Buyer:
+    """Buys choices from one server; lives in one event loop.
+
+    `several`: whether to ask for several choices in one request; None finds it out, with the first request that could.
+    """
+
+    def __init__(self, written: Completions, transport: Transport, dialect: Dialect, several: bool | None) -> None:
+        self._written, self._transport, self._dialect, self._several = written, transport, dialect, several
+        self._first = asyncio.Lock()
+
+    async def complete(self, gathered: Gathered) -> None:
+        """Buy the choices that are missing.
+
+        Raises:
+            UserError: if the server takes no request at all.
+        """
+        try:
+            urls = {image.sha256: await self._written.pictures.url(image) for image in gathered.request.images}
+        except (ImageError, OSError) as error:
+            gathered.fail(gathered.missing, "invalid", str(error))
+            return
+        if len(gathered.missing) == gathered.request.n > 1 and self.several is not False:
+            await self._buy(gathered, gathered.request, gathered.missing, urls)
+        singles = [(gathered.single(number), [number]) for number in gathered.missing]
+        await asyncio.gather(*(self._buy(gathered, single, numbers, urls) for single, numbers in singles))
+
+    @property
+    def several(self) -> bool | None:
+        """Whether the server gives several choices to one request, as far as is known."""
+        return self._dialect.several if self._several is None else self._several
+
+    async def _buy(self, gathered: Gathered, part: Request, numbers: list[int], urls: Mapping[str, str]) -> None:
+        """Buy the choices `numbers` with the request `part`, unless they turn out to be had only one by one."""
+        async with self._pioneer(part):
+            if part.n > 1 and self.several is False:
+                return
+            try:
+                raw = await self._send(part, urls)
+            except Refused as refused:
+                if part.n > 1 and self._several is None and self._dialect.minds_n(refused.message, refused.param):
+                    self._dialect.several = False
+                else:
+                    self._give_up(gathered, numbers, refused)
+                return
+            gathered.add(raw, part)
+            self._dialect.answered = True
+            if part.n > 1 and self._dialect.several is None:
+                self._dialect.several = not gathered.missing
+
+    async def _send(self, part: Request, urls: Mapping[str, str]) -> str:
+        images = " ".join(image.path.name for image in part.images)
+        about = f"{self._written.model}: {images or part.text[:40]!r}, draw {part.draw}, n={part.n}"
+        while True:
+            body = self._written.body(part, urls, self._dialect)
+            try:
+                return await self._transport.send(Call(self._written.key(part), about, body))
+            except Refused as refused:
+                before = set(self._dialect.dropped)
+                dropped = self._dialect.learn(body, refused.message, refused.param)
+                if dropped is None:
+                    raise
+                if dropped not in before:
+                    instead = "max_completion_tokens takes its place" if dropped == "max_tokens" else "it is left out"
+                    log.warning("%s does not accept %s; %s", self._written.model, dropped, instead)
+
+    def _give_up(self, gathered: Gathered, numbers: list[int], refused: Refused) -> None:
+        if refused.code in FILTERED:
+            gathered.fail(numbers, "filtered", refused.message)
+        elif self._dialect.answered or refused.code in OF_THE_IMAGE:
+            gathered.fail(numbers, "invalid", refused.message)
+        else:
+            # Nothing has worked yet: what is wrong with this request is wrong with all of them.
+            self._transport.doom = UserError(
+                "backend.model", self._written.model, refused.message, "correct the backend's settings"
+            )
+            raise self._transport.doom
+
+    @asynccontextmanager
+    async def _pioneer(self, part: Request) -> AsyncIterator[None]:
+        """Let the first request of all go alone, and the first for several choices: the others learn from it."""
+        if self._unknown(part):
+            async with self._first:
+                if self._unknown(part):
+                    yield
+                    return
+        yield
+
+    def _unknown(self, part: Request) -> bool:
+        return not self._dialect.answered or (part.n > 1 and self.several is None)
+
+
+def recall(gathered: Gathered, part: Request, raw: str | None) -> None:
+    """Add what the ledger holds for `part`, if that is a reply."""
+    if raw is not None:
+        try:
+            gathered.add(raw, part)
+        except NoReply:
+            return

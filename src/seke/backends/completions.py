@@ -1,0 +1,219 @@
+"""chat.completions on paper: a Request as the JSON that is sent, and the JSON that comes back as choices.
+
+Pure functions of what is sent and what came back, so that a bought reply can be read again, and better, at any time.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from seke.backends.pictures import Pictures
+from seke.backends.schema import mismatch, strict
+from seke.vlm import Choice, Image, Message, Request, Status, Usage
+
+REFUSAL = re.compile(
+    r"\W*(?:(?:i['’]?m|i am|we['’]re|we are) (?:very |really |so )?sorry\b|sorry,|i apologi[sz]e|as an ai\b"
+    r"|(?:unfortunately,? |however,? )?i(?:['’]m| am)? ?(?:can['’]?t|cannot|can not|won['’]?t|unable to|not able to) "
+    r"(?:\w+ ){0,2}?(?:(?:help|assist|comply|fulfil+|process)\b"
+    r"|\w+ .{0,40}\b(?:person|people|individuals?|identity|someone|anyone|who|requests?)\b))",
+    re.IGNORECASE,
+)
+"""How a model declines in plain words, at the beginning of an answer or of a sentence inside its JSON."""
+
+
+class NoReply(ValueError):
+    """The body of a 200 that holds no answer: a gateway's page, JSON that was cut off, an error, no choices."""
+
+
+class Received(NamedTuple):
+    """A reply, decoded but not yet judged."""
+
+    choices: Sequence[Any]
+    model: str
+    usage: Usage
+
+
+@dataclass
+class Dialect:
+    """What one server has been found to understand; a 400 that names a parameter teaches it."""
+
+    several: bool | None = None
+    """Whether it gives `n` choices to one request; None: nobody has asked yet."""
+    dropped: set[str] = field(default_factory=set)
+    """Parameters that it refuses."""
+    answered: bool = False
+    """Whether it has answered anything yet."""
+
+    def learn(self, body: Mapping[str, Any], message: str, param: str) -> str | None:
+        """Take note of a 400; return which parameter of `body` will not be sent again, None if it named none."""
+        for name in ("max_tokens", "temperature", "seed", "logprobs"):
+            if name in body and (param == name or (not param and re.search(rf"\b{name}\b", message))):
+                self.dropped.add(name)
+                return name
+        return None
+
+    def minds_n(self, message: str, param: str) -> bool:
+        """Return whether a 400 is about `n`."""
+        return param == "n" or (not param and re.search(r"['\"`]n['\"`]|\bn (?:must|>|=|is)", message) is not None)
+
+
+@dataclass(frozen=True)
+class Completions:
+    """How requests are written for one model."""
+
+    model: str
+    pictures: Pictures
+    logprobs: bool = False
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def key(self, request: Request) -> str:
+        """Return the sha256 of everything that decides the answer: the ledger's key."""
+        pictures = self.pictures.settings if request.images else None
+        sent = [self.model, request.key, pictures, self.logprobs, self.extra_body]
+        return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
+
+    def body(self, request: Request, urls: Mapping[str, str], dialect: Dialect) -> dict[str, Any]:
+        """Return the request's JSON, without `extra_body`; `urls` holds the images' data URLs by sha256."""
+        limit = "max_completion_tokens" if "max_tokens" in dialect.dropped else "max_tokens"
+        body = {
+            "model": self.model,
+            "messages": [self._message(message, urls) for message in request.messages],
+            "temperature": request.temperature,
+            limit: request.max_tokens,
+            "seed": seed(request),
+        }
+        if request.n > 1:
+            body["n"] = request.n
+        if request.schema is not None:
+            answer = {"name": "answer", "strict": True, "schema": _strict(json.dumps(request.schema))}
+            body["response_format"] = {"type": "json_schema", "json_schema": answer}
+        if self.logprobs:
+            body["logprobs"] = True
+        return {name: value for name, value in body.items() if name not in dialect.dropped}
+
+    def _message(self, message: Message, urls: Mapping[str, str]) -> dict[str, Any]:
+        if not message.images:
+            return {"role": message.role, "content": message.text}
+        parts = list(message.parts)
+        if len(message.images) == 1:
+            # The stable text first: servers keep the prefix that prompts share, and each image is another.
+            parts.sort(key=lambda part: isinstance(part, Image))
+        return {"role": message.role, "content": [self._part(part, urls) for part in parts]}
+
+    def _part(self, part: str | Image, urls: Mapping[str, str]) -> dict[str, Any]:
+        if isinstance(part, str):
+            return {"type": "text", "text": part}
+        return {"type": "image_url", "image_url": {"url": urls[part.sha256], "detail": self.pictures.detail}}
+
+
+def seed(request: Request) -> int:
+    """Return the sampling seed: the prompt's own plus the draw's number.
+
+    So no two prompts share their noise, and n draws in one request are (with vLLM, which counts on from the seed) the
+    same as n requests.
+    """
+    said = [request.seed, request.text, *(image.sha256 for image in request.images)]
+    own = int.from_bytes(hashlib.sha256(json.dumps(said).encode()).digest()[:4], "big")
+    return (own + request.draw) % 2**31
+
+
+def decode(raw: str) -> Received:
+    """Return what a reply's body holds.
+
+    Raises:
+        NoReply: if that is no reply.
+    """
+    try:
+        reply = json.loads(raw)
+    except (ValueError, RecursionError):
+        reply = None
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    if not isinstance(choices, list) or not choices:
+        raise NoReply(f"a 200 without an answer: {raw[:100]!a}")
+    return Received(_in_order(choices), str(reply.get("model") or ""), _usage(reply.get("usage")))
+
+
+def choices(received: Received, request: Request) -> list[Choice]:
+    """Return the choices of a reply to `request`, each judged by itself; never more than were asked for."""
+    return [_choice(choice, request.schema) for choice in received.choices[: request.n]]
+
+
+def _choice(said: Any, schema: Mapping[str, Any] | None) -> Choice:
+    message = said.get("message") if isinstance(said, dict) else None
+    if not isinstance(message, dict):
+        return Choice(f"no message: {ascii(said)[:200]}", "invalid")
+    content = message.get("content")
+    text = _writable(content) if isinstance(content, str) else ""
+    if message.get("refusal"):
+        return Choice(_writable(str(message["refusal"])), "refusal")
+    ended: dict[Any, Status] = {"length": "truncated", "content_filter": "filtered"}
+    if status := ended.get(said.get("finish_reason")):
+        return Choice(text, status)
+    if not text.strip():
+        return Choice("an empty answer", "invalid")
+    if REFUSAL.match(text):
+        return Choice(text, "refusal")
+    if schema is not None and (judged := _against(text, schema)):
+        return judged
+    return Choice(text, "ok", _logprobs(said.get("logprobs")))
+
+
+def _against(text: str, schema: Mapping[str, Any]) -> Choice | None:
+    """Return what is wrong with an answer that had to follow `schema`, or None."""
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        return Choice(f"not JSON ({error}): {text}", "invalid")
+    if problem := mismatch(value, _strict(json.dumps(schema))):
+        return Choice(f"{problem}: {text}", "invalid")
+    # Strict mode leaves a model that will not answer only the free text to say so.
+    declined = any(REFUSAL.match(said) for said in _strings(value))
+    return Choice(text, "refusal") if declined else None
+
+
+def _strings(value: Any) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)
+
+
+@lru_cache(maxsize=1024)
+def _strict(schema: str) -> dict[str, Any]:
+    return strict(json.loads(schema))
+
+
+def _logprobs(given: Any) -> tuple[tuple[str, float], ...] | None:
+    try:
+        return tuple((_writable(token["token"]), float(token["logprob"])) for token in given["content"])
+    except (TypeError, KeyError, ValueError, AttributeError):  # not asked for, or not given
+        return None
+
+
+def _in_order(choices: list[Any]) -> list[Any]:
+    """Return the choices by their `index`, where every one has it."""
+    if all(isinstance(choice, dict) and isinstance(choice.get("index"), int) for choice in choices):
+        return sorted(choices, key=lambda choice: int(choice["index"]))
+    return choices
+
+
+def _usage(told: Any) -> Usage:
+    usage = told if isinstance(told, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+    return Usage(*(count if isinstance(count, int) and 0 <= count < 2**53 else 0 for count in counts))
+
+
+def _writable(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON's escapes can hold and a UTF-8 file cannot."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")

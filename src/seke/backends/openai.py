@@ -1,0 +1,249 @@
+"""Any server that speaks OpenAI's chat.completions as a `VLM`: OpenAI itself, vLLM, SGLang, Ollama.
+
+    pull requests, as many as may be in flight -> already in the ledger? -> encode the image, ask -> ledger -> yield
+
+Whatever was paid for is in the ledger before it is read. Asking happens in an event loop of its own (`buyer`,
+`transport`); the caller's thread pulls requests and takes replies.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import date, datetime, timedelta, timezone
+from itertools import islice
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import openai
+
+from seke.backends.background import Background
+from seke.backends.buyer import Buyer, Gathered, recall
+from seke.backends.completions import Completions, Dialect
+from seke.backends.pictures import Pictures
+from seke.backends.transport import Server, Transport
+from seke.errors import UserError
+from seke.ledger import Ledger
+from seke.vlm import Reply, Request
+
+OPENAI = "https://api.openai.com/v1"
+CONNECT_S = 10.0
+SHUTDOWN_WARNING = timedelta(days=90)
+LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal")
+
+Finished = tuple[int, Gathered, "Future[None]"]
+
+log = logging.getLogger(__name__)
+
+# What has been learnt of a server holds for the process: it is asked for one round after the other.
+_dialects: dict[tuple[str, str], Dialect] = {}
+
+
+class OpenAI:
+    """Asks `model` at `base_url`; the key is read from OPENAI_API_KEY when the first request has to be sent.
+
+    Args:
+        model: name of the model.
+        base_url: address of the server; None is OpenAI's.
+        ledger: the ledger that all runs share: its path, or itself if it is open already.
+        concurrency: requests in flight, at most; fewer while the server says that these are too many.
+        timeout: seconds that an answer may take.
+        image: settings of `Pictures`: side, quality, detail.
+        n: whether several choices fit into one request; auto finds out.
+        max_retries: of one request, while others get through.
+        backoff: seconds before the first repetition; doubles each time.
+        patience: seconds without any answer after which the run is given up.
+        prices: model -> USD per million tokens of input, output and cached input; a model without has no known cost.
+        logprobs: ask for the answer's log probabilities, too.
+        extra_body: what this server wants beyond the protocol, sent as it is.
+        seed: of the pauses' jitter.
+
+    Raises:
+        UserError: for a setting out of range. Nothing is opened or asked before the first request.
+    """
+
+    def __init__(
+        self, model: str, base_url: str | None = None, ledger: str | Path | Ledger = "ledger.sqlite",
+        concurrency: int = 32, timeout: float = 120.0, image: Mapping[str, Any] | None = None,
+        n: Literal["auto"] | bool = "auto", max_retries: int = 10, backoff: float = 0.5, patience: float = 600.0,
+        prices: Mapping[str, Sequence[float | None]] | None = None, logprobs: bool = False,
+        extra_body: Mapping[str, Any] | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.address = (base_url or OPENAI).rstrip("/")
+        if urlsplit(self.address).scheme not in ("http", "https"):
+            raise UserError("backend.base_url", base_url, "no web address", "say for example http://localhost:8000/v1")
+        for name, value, least in (
+            ("concurrency", concurrency, 1),
+            ("timeout", timeout, 0.01),
+            ("backoff", backoff, 0),
+        ):
+            if value < least:
+                raise UserError(f"backend.{name}", value, "too small", f"set {least} or more")
+        if max_retries < 0:
+            raise UserError("backend.max_retries", max_retries, "less than none", "set 0 or more")
+        if n not in ("auto", True, False):
+            raise UserError("backend.n", n, "no such choice", "set auto, true or false")
+        self.model, self.ledger, self.n, self.prices = model, ledger, n, dict(prices or {})
+        self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
+        self.backoff, self.patience, self.seed = backoff, patience, seed
+        self.written = Completions(model, Pictures(**(image or {})), logprobs, dict(extra_body or {}))
+        self._ledger: Ledger | None = None
+        self._desk: Desk | None = None
+
+    def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+        """Yield (index, reply) as they finish; `requests` is pulled only as far as they can be in flight.
+
+        Left early, by Ctrl-C or otherwise, it waits for what is in flight, so that it gets into the ledger; a second
+        Ctrl-C does not wait.
+
+        Raises:
+            UserError: if there is no key, or the server takes no request at all.
+        """
+        if self._ledger is None:
+            self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger(self.ledger)
+        numbered = enumerate(requests)
+        finished: SimpleQueue[Finished] = SimpleQueue()
+        asked: set[Future[None]] = set()
+        try:
+            while True:
+                pulled = list(islice(numbered, max(self._window - len(asked), 0)))
+                recalled = self._recalled(pulled)
+                for index, gathered in recalled:
+                    if gathered.missing:
+                        asked.add(self._ask(index, gathered, finished))
+                for index, gathered in recalled:
+                    if not gathered.missing:
+                        yield index, self._reply(gathered)
+                if not pulled and not asked:
+                    return
+                for index, gathered, future in _taken(finished) if asked else ():
+                    asked.discard(future)
+                    future.result()
+                    yield index, self._reply(gathered)
+        finally:
+            if asked and self._desk is not None:
+                self._desk.finish(asked)
+
+    def close(self) -> None:
+        """End what runs in the background and close the ledger; the next request opens them anew."""
+        if self._desk is not None:
+            self._desk.close()
+        if self._ledger is not None and self._ledger is not self.ledger:
+            self._ledger.close()
+        self.written.pictures.clear()
+        self._desk = self._ledger = None
+
+    def _ask(self, index: int, gathered: Gathered, finished: "SimpleQueue[Finished]") -> "Future[None]":
+        """Begin to buy what is missing; `finished` gets the result."""
+        assert self._ledger is not None
+        self._desk = self._desk or Desk(self, self._ledger)
+        future = self._desk.background.start(self._desk.buyer.complete(gathered))
+        future.add_done_callback(lambda done: finished.put((index, gathered, done)))
+        return future
+
+    @property
+    def _window(self) -> int:
+        return self.concurrency if self._desk is None else self._desk.transport.concurrency.limit
+
+    def _recalled(self, pulled: Sequence[tuple[int, Request]]) -> list[tuple[int, Gathered]]:
+        """Return what the ledger holds for these requests, one lookup for all (a second one for single draws)."""
+        assert self._ledger is not None
+        all_gathered = [(index, Gathered(request)) for index, request in pulled]
+        parts = [(gathered, gathered.request) for _, gathered in all_gathered]
+        for _ in range(2):
+            keys = [self.written.key(part) for _, part in parts]
+            found = self._ledger.find(keys) if keys else {}
+            for (gathered, part), key in zip(parts, keys, strict=True):
+                recall(gathered, part, found.get(key))
+            several = [gathered for _, gathered in all_gathered if gathered.request.n > 1]
+            parts = [(gathered, gathered.single(number)) for gathered in several for number in gathered.missing]
+        return all_gathered
+
+    def _reply(self, gathered: Gathered) -> Reply:
+        return gathered.reply(self.model, self.prices)
+
+
+class Desk:
+    """What is opened when the first request has to be sent: event loop, client, transport."""
+
+    def __init__(self, settings: OpenAI, ledger: Ledger) -> None:
+        key = _api_key(settings.address)
+        read = openai.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout), pool=None)
+        self._client = openai.AsyncOpenAI(api_key=key, base_url=settings.address, max_retries=0, timeout=read)
+        self._model, self._extra_body = settings.model, settings.written.extra_body
+        self.background = Background("openai")
+        self.transport = Transport(
+            self._post, ledger, Server(settings.address, settings.model), settings.concurrency, settings.max_retries,
+            settings.backoff, settings.patience, "" if key == KEYLESS else key, settings.seed,
+        )  # fmt: skip
+        dialect = _dialects.setdefault((settings.address, settings.model), Dialect())
+        several = None if settings.n == "auto" else settings.n
+        self.buyer = Buyer(settings.written, self.transport, dialect, several)
+        if (urlsplit(settings.address).hostname or "").endswith(".azure.com"):
+            log.warning("%s: Azure blurs faces before the model sees them; its labels are guesses", settings.address)
+        self.background.start(self._warn_of_shutdown(settings.model))
+
+    def finish(self, asked: set["Future[None]"]) -> None:
+        """Give up what has not been sent, wait for what is in flight; a second Ctrl-C drops that too."""
+        for future in asked:
+            future.cancel()
+        if self.transport.at_sea and isinstance(sys.exc_info()[1], KeyboardInterrupt | GeneratorExit):
+            log.warning("waiting for %d requests in flight; Ctrl-C drops them", len(self.transport.at_sea))
+        self.background.start(self.transport.landed()).result()
+
+    def close(self) -> None:
+        """Drop what still runs and close the connections."""
+        self.background.start(self._client.close()).result()
+        self.background.stop()
+
+    async def _post(self, body: Mapping[str, Any]) -> str:
+        # The raw reply is what the ledger keeps. `extra_body` goes out as it is; every other argument the SDK walks
+        # through part by part, which takes it longer than all that is ours.
+        create = self._client.chat.completions.with_raw_response.create
+        response = await create(model=self._model, messages=(), extra_body={**body, **self._extra_body})
+        return str(response.http_response.text)
+
+    async def _warn_of_shutdown(self, model: str) -> None:
+        """Warn of a model that will soon be gone; a server that does not say so is not asked twice."""
+        try:
+            described = await self._client.models.retrieve(model, timeout=CONNECT_S)
+            ends = _day(getattr(described, "shutdown_date", None))
+        except Exception:  # any server may fail at this in its own way, and nothing depends on it
+            return
+        if ends is not None and ends - datetime.now(timezone.utc).date() <= SHUTDOWN_WARNING:
+            log.warning("%s is shut down on %s; its annotations cannot be repeated after that", model, ends)
+
+
+KEYLESS = "none"
+"""Sent to a server on this machine, which asks for no key."""
+
+
+def _api_key(address: str) -> str:
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not key:
+        if (urlsplit(address).hostname or "") in LOCAL:
+            return KEYLESS
+        raise UserError("OPENAI_API_KEY", "", f"{address} wants a key", "export OPENAI_API_KEY=... in the shell")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise UserError("OPENAI_API_KEY", "***", "holds characters that no key has", "export it again")
+    return key
+
+
+def _day(told: object) -> date | None:
+    """Return the day of an ISO date or of seconds since the epoch."""
+    if isinstance(told, str) and told:
+        return date.fromisoformat(told[:10])
+    return datetime.fromtimestamp(told, timezone.utc).date() if isinstance(told, int | float) and told else None
+
+
+def _taken(finished: "SimpleQueue[Finished]") -> Iterator[Finished]:
+    """Wait for one entry, then take all that are there."""
+    yield finished.get()
+    while True:
+        try:
+            yield finished.get_nowait()
+        except Empty:
+            return

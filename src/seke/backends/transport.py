@@ -1,0 +1,244 @@
+"""Gets one paid call done, however the network and the server behave, and writes down what it may have cost.
+
+    408 409 429 5xx, connection lost, time-out, HTML or cut-off JSON in a 200    asked again, with growing pauses
+    no quota, 401, 402, 403, 404                                                the end of the run: UserError
+    400 and its like                                                            this request's own: Refused
+
+Every sending is in the ledger before it leaves, and every reply before it is read. What certainly was not billed (an
+error status, no connection) is said so there; a connection that broke leaves the call in doubt.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+import httpx2
+import openai
+
+from seke.backends.completions import NoReply, decode
+from seke.backends.limits import Breaker, Concurrency, told_to_wait
+from seke.errors import UserError
+from seke.ledger import Ledger
+
+LONGEST_BACKOFF_S = 30.0
+AGAIN = (408, 409, 429)
+NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+
+log = logging.getLogger(__name__)
+
+Post = Callable[[Mapping[str, Any]], Awaitable[str]]
+"""Sends a request's body and returns the body of the 200 that comes back; raises openai's errors."""
+
+
+class Call(NamedTuple):
+    """One request as it is sent."""
+
+    key: str
+    about: str
+    """For people, in the ledger."""
+    body: Mapping[str, Any]
+
+
+class Refused(Exception):
+    """The server does not accept this request: asking again would not help."""
+
+    def __init__(self, message: str, code: str = "", param: str = "") -> None:
+        super().__init__(message)
+        self.message, self.code, self.param = message, code, param
+
+
+class Trouble(Exception):
+    """A sending that brought no reply, and may next time."""
+
+    def __init__(
+        self, detail: str, *, billed: bool, own: bool, limited: bool = False, wait_s: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.billed, self.own, self.limited, self.wait_s = billed, own, limited, wait_s
+        """May it have been billed; may it be this request's own fault; was it a 429; what the server says to wait."""
+
+
+class Transport:
+    """Sends calls to one server.
+
+    Args:
+        post: see `Post`.
+        ledger: where calls are written down.
+        server: address and model, as messages name them.
+        concurrency: requests at once, at most.
+        max_retries: of one request, while others get through.
+        backoff_s: pause before the first repetition; it doubles each time.
+        patience_s: for how long nothing at all may get through.
+        secret: the API key, which some servers repeat in their messages: it is cut out everywhere.
+        seed: of the pauses' jitter.
+    """
+
+    def __init__(
+        self, post: Post, ledger: Ledger, server: "Server", concurrency: int, max_retries: int, backoff_s: float,
+        patience_s: float, secret: str = "", seed: int = 0,
+    ) -> None:  # fmt: skip
+        self._post, self._ledger, self._server, self._secret = post, ledger, server, secret
+        self._max_retries, self._backoff_s, self._patience_s = max_retries, backoff_s, patience_s
+        self.concurrency = Concurrency(concurrency)
+        self._breaker = Breaker(backoff_s)
+        self._jitter = random.Random(seed)
+        self._trouble_since: float | None = None
+        self.doom: UserError | None = None
+        """Why no request is sent any more."""
+        self.at_sea: set[asyncio.Task[str]] = set()
+        """Requests that are on their way: cancelling `send` leaves them, so that their replies get written down."""
+
+    async def send(self, call: Call) -> str:
+        """Return the body of the reply to `call`, once it is in the ledger.
+
+        Raises:
+            Refused: if the server does not take this request, or failed at it `max_retries` times.
+            UserError: if the server takes none at all.
+        """
+        retries = 0
+        while True:
+            async with self.concurrency.slot(), self._breaker.passage():
+                if self.doom is not None:
+                    raise self.doom
+                try:
+                    raw = await self._launch(call)
+                except Trouble as trouble:
+                    self._note(call, trouble)
+                    again = trouble
+                except UserError as error:
+                    raise self._doomed(error) from None
+                except Refused:
+                    self._got_through()
+                    raise
+                else:
+                    self._got_through()
+                    self.concurrency.succeeded()
+                    return raw
+            if self._breaker.open:
+                continue  # its pauses rule, and a dead server says nothing about this request
+            if not again.limited:
+                retries += 1
+                if retries > self._max_retries:
+                    raise Refused(f"no answer after {retries} tries; the last: {again.detail}")
+            await asyncio.sleep(self._pause(retries, again))
+
+    async def landed(self) -> None:
+        """Wait until nothing is on its way; whoever asks after that may have better luck."""
+        while self.at_sea:
+            await asyncio.wait(self.at_sea)
+        self.doom = self._trouble_since = None
+
+    async def _launch(self, call: Call) -> str:
+        task = asyncio.create_task(self._try(call))
+        self.at_sea.add(task)
+        task.add_done_callback(self._landed)
+        return await asyncio.shield(task)
+
+    def _landed(self, task: "asyncio.Task[str]") -> None:
+        self.at_sea.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting any more, and that is no news for stderr
+
+    async def _try(self, call: Call) -> str:
+        await self._ledger.sent(call.key, call.about)
+        try:
+            raw = self._clean(await self._post(call.body))
+            receipt = decode(raw)
+        except NoReply as error:
+            found: Exception = Trouble(str(error), billed=True, own=True)
+        except openai.APIError as error:
+            found = self._server.diagnose(error, self._clean)
+            if not (isinstance(found, Trouble) and found.billed):
+                self._ledger.failed(call.key, str(found))
+        else:
+            usage = receipt.usage
+            await self._ledger.done(call.key, raw, receipt.model, usage.input_tokens, usage.output_tokens)
+            return raw
+        # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
+        raise found
+
+    def _note(self, call: Call, trouble: Trouble) -> None:
+        """Slow down as `trouble` demands.
+
+        Raises:
+            UserError: if nothing has got through for too long.
+        """
+        now = time.monotonic()
+        self._trouble_since = self._trouble_since or now
+        if trouble.limited:
+            self.concurrency.limited()
+            self._breaker.succeeded()
+        else:
+            was_open = self._breaker.open
+            self._breaker.failed(call.key, trouble.own)
+            if self._breaker.open and not was_open:
+                log.warning("%s fails (%s); trying again until it answers", self._server.address, trouble.detail)
+        if trouble.wait_s is not None:
+            self.concurrency.hold(min(trouble.wait_s, self._patience_s))
+        if now - self._trouble_since > self._patience_s or (trouble.wait_s or 0) > self._patience_s:
+            mistake = self._server.mistake(
+                f"nothing got through for too long; the last: {trouble.detail}",
+                "run the same command again later; what was bought is kept",
+            )
+            raise self._doomed(mistake)
+
+    def _doomed(self, error: UserError) -> UserError:
+        self.doom = error
+        return error
+
+    def _got_through(self) -> None:
+        self._breaker.succeeded()
+        self._trouble_since = None
+
+    def _pause(self, retries: int, trouble: Trouble) -> float:
+        """Return seconds to wait: half to all of a pause that doubles, so that a crowd does not come back as one."""
+        if trouble.wait_s is not None:
+            return trouble.wait_s + self._jitter.random() * min(trouble.wait_s, self._backoff_s)
+        longest = min(self._backoff_s * 2.0 ** max(retries - 1, 0), LONGEST_BACKOFF_S)
+        return longest * (1 + self._jitter.random()) / 2
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._secret, "***") if self._secret else text
+
+
+class Server(NamedTuple):
+    """Whom the requests go to, as messages name it."""
+
+    address: str
+    model: str
+
+    def mistake(self, problem: str, remedy: str) -> UserError:
+        """Return an error about the server."""
+        return UserError("backend.base_url", self.address, problem, remedy)
+
+    def diagnose(self, error: openai.APIError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
+        """Return what an error of the SDK means; `clean` takes secrets out of the server's words."""
+        if isinstance(error, openai.APIStatusError):
+            return self._by_status(error, clean)
+        cause = error.__cause__
+        detail = clean(f"{type(cause or error).__name__}: {cause or error}")
+        if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+            return self.mistake(detail, "correct the address")
+        never_left = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        return Trouble(detail, billed=not never_left, own=isinstance(cause, httpx2.ReadTimeout))
+
+    def _by_status(self, error: openai.APIStatusError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
+        status, told = error.status_code, error.body if isinstance(error.body, dict) else {}
+        code, message = str(told.get("code") or ""), told.get("message") or error.response.text[:200]
+        detail = clean(" ".join(f"{status}: {message}".split())[:500])
+        if status == 402 or code in NO_MONEY or told.get("type") in NO_MONEY:
+            return self.mistake(f"the account is empty ({detail})", "top it up and run the same command again")
+        if status in AGAIN or status >= 500:
+            wait_s = told_to_wait(error.response.headers)
+            return Trouble(detail, billed=False, own=status == 500, limited=status == 429, wait_s=wait_s)
+        if status == 401:
+            return self.mistake(f"does not accept the key ({detail})", "set OPENAI_API_KEY to a valid one")
+        if status in (403, 404):
+            return UserError("backend.model", self.model, detail, "choose a model that this key may use")
+        if status in (400, 413, 422):
+            return Refused(detail, code, clean(str(told.get("param") or "")))
+        return self.mistake(detail, "correct the address, which usually ends in /v1")

@@ -1,0 +1,115 @@
+"""Budgets: a wrapper around any backend that stops feeding it before more is spent than was allowed.
+
+Backends pull requests as they have room, so holding the next one back lets what is in flight come in, be recorded and
+be counted; then the run pauses. What was bought is in the ledger, and the same command goes on.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from seke.errors import Paused, UserError
+from seke.vlm import VLM, Reply, Request
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one command may spend; None is no limit. What the ledger already holds costs nothing.
+
+    Raises:
+        UserError: for a limit that is not positive.
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("usd", self.usd), ("tokens", self.tokens)):
+            if limit is not None and (isinstance(limit, bool) or not limit > 0):
+                raise UserError(f"budget.{name}", limit, "nothing could be bought for it", "set more than 0, or null")
+
+
+@dataclass
+class Spent:
+    """What this command has spent so far."""
+
+    requests: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
+    """None once a reply had no known price."""
+    recalled: int = 0
+    """Replies that came from the ledger."""
+
+
+@dataclass
+class Metered:
+    """A `VLM` with a meter: counts what `vlm` answers, and pauses before the budget is overdrawn.
+
+    A request in flight is taken to cost what the dearest so far did, so a budget is overdrawn at most by how much one
+    request is dearer than all before it.
+    """
+
+    vlm: VLM
+    budget: Budget = field(default_factory=Budget)
+    spent: Spent = field(default_factory=Spent)
+    _dearest: tuple[float, int] = (0.0, 0)
+
+    def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+        """Yield the replies of the backend.
+
+        Raises:
+            Paused: when the budget allows no further request, after all that were under way have come in.
+            UserError: if a budget in dollars is set and the model's price is not known.
+        """
+        flying = [0]
+        held_back = [False]
+
+        def allowed() -> Iterator[Request]:
+            for request in requests:
+                if not self._room(flying[0]):
+                    held_back[0] = True
+                    return
+                flying[0] += 1
+                yield request
+
+        for index, reply in self.vlm.reply(allowed()):
+            flying[0] -= 1
+            self._count(reply)
+            yield index, reply
+        if held_back[0]:
+            raise Paused(self._statement())
+
+    def _room(self, flying: int) -> bool:
+        usd, tokens = self._dearest
+        after_usd = (self.spent.usd or 0.0) + (flying + 1) * usd
+        after_tokens = self.spent.tokens + (flying + 1) * tokens
+        # The first request of all goes out alone: until it is back, nobody knows what one costs.
+        unknown = self._limited and flying > 0 and not self.spent.requests
+        within = (self.budget.usd is None or after_usd <= self.budget.usd) and (
+            self.budget.tokens is None or after_tokens <= self.budget.tokens
+        )
+        return within and not unknown
+
+    @property
+    def _limited(self) -> bool:
+        return self.budget.usd is not None or self.budget.tokens is not None
+
+    def _count(self, reply: Reply) -> None:
+        if reply.recalled:
+            self.spent.recalled += 1
+            return
+        tokens = reply.usage.input_tokens + reply.usage.output_tokens
+        if self.budget.usd is not None and reply.cost is None:
+            raise UserError(
+                "budget.usd", self.budget.usd, f"the price of {reply.model} is not known",
+                "set it in backend.prices, or use budget.tokens",
+            )  # fmt: skip
+        self.spent.requests += 1
+        self.spent.tokens += tokens
+        self.spent.usd = None if self.spent.usd is None or reply.cost is None else self.spent.usd + reply.cost
+        self._dearest = (max(self._dearest[0], reply.cost or 0.0), max(self._dearest[1], tokens))
+
+    def _statement(self) -> str:
+        limits = {"budget.usd": self.budget.usd, "budget.tokens": self.budget.tokens}
+        limit = ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)
+        usd = "" if self.spent.usd is None else f" and ${self.spent.usd:.4f}"
+        return f"{limit} is spent ({self.spent.requests} requests, {self.spent.tokens} tokens{usd})"

@@ -1,0 +1,115 @@
+"""Images are drawn down to the budget, sent upright and without metadata, and encoded once each."""
+
+import asyncio
+import base64
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
+
+from seke.backends import pictures
+from seke.backends.pictures import Pictures
+from seke.errors import UserError
+from seke.images import ImageError, sha256
+from seke.vlm import Image
+
+
+def stored(path: Path, picture: Pillow.Image, **options: object) -> Image:
+    picture.save(path, **options)
+    return Image(path, sha256(path.read_bytes()))
+
+
+def noise(width: int, height: int) -> Pillow.Image:
+    return Pillow.effect_noise((width, height), 80).convert("RGB")
+
+
+def opened(url: str) -> tuple[str, bytes, Pillow.Image]:
+    head, _, data = url.partition(";base64,")
+    decoded = base64.b64decode(data)
+    return head, decoded, Pillow.open(io.BytesIO(decoded))
+
+
+def test_a_large_image_is_drawn_down_to_its_longer_side(tmp_path: Path) -> None:
+    head, _, picture = opened(Pictures(side=64).encode(stored(tmp_path / "a.png", noise(200, 100))))
+    assert (head, picture.format, picture.size) == ("data:image/jpeg", "JPEG", (64, 32))
+
+
+def test_a_small_image_travels_as_it_is(tmp_path: Path) -> None:
+    image = stored(tmp_path / "a.png", noise(40, 30))
+    head, data, _ = opened(Pictures(side=64).encode(image))
+    assert (head, data) == ("data:image/png", image.read())
+
+
+def test_a_fitting_image_of_many_bytes_is_written_anew(tmp_path: Path) -> None:
+    image = stored(tmp_path / "a.png", noise(400, 400))
+    head, data, picture = opened(Pictures(side=512).encode(image))
+    assert (head, picture.size) == ("data:image/jpeg", (400, 400))
+    assert len(data) < len(image.read())
+
+
+def test_a_rotated_image_arrives_upright_and_without_its_camera(tmp_path: Path) -> None:
+    exif = Pillow.Exif()
+    exif[0x0112], exif[0x010F] = 6, "SERIAL-4711"
+    image = stored(tmp_path / "a.jpg", noise(40, 30), exif=exif)
+    _, data, picture = opened(Pictures().encode(image))
+    assert picture.size == (30, 40)
+    assert b"SERIAL-4711" in image.read() and b"SERIAL-4711" not in data
+
+
+def test_xmp_does_not_leave_the_house(tmp_path: Path) -> None:
+    told = PngInfo()
+    told.add_itxt("XML:com.adobe.xmp", "<x>SERIAL-4711</x>")
+    image = stored(tmp_path / "a.png", noise(40, 30), pnginfo=told)
+    assert b"SERIAL-4711" not in opened(Pictures().encode(image))[1]
+
+
+def test_transparency_and_palettes_become_rgb(tmp_path: Path) -> None:
+    image = stored(tmp_path / "a.png", noise(40, 30).quantize(8))
+    assert opened(Pictures().encode(image))[2].mode == "RGB"
+
+
+def test_quality_decides_the_bytes(tmp_path: Path) -> None:
+    image = stored(tmp_path / "a.png", noise(200, 200))
+    small, large = (len(Pictures(side=100, quality=quality).encode(image)) for quality in (30, 90))
+    assert small < large
+
+
+def test_one_image_is_encoded_once_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = stored(tmp_path / "a.png", noise(40, 30))
+    encoder, read = Pictures(), []
+    monkeypatch.setattr(Image, "read", lambda self: read.append(1) or self.path.read_bytes())
+
+    async def ask() -> list[str]:
+        return await asyncio.gather(*(encoder.url(image) for _ in range(9)))
+
+    assert len(set(asyncio.run(ask()))) == 1 and len(read) == 1
+
+
+def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "KEPT", 3)
+    images = [stored(tmp_path / f"{n}.png", noise(16, 16)) for n in range(8)]
+    encoder = Pictures()
+
+    async def ask() -> None:
+        for image in images:
+            await encoder.url(image)
+
+    asyncio.run(ask())
+    assert len(encoder._urls) == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", None])
+def test_what_cannot_be_read_is_an_image_error(tmp_path: Path, data: bytes | None) -> None:
+    path = tmp_path / "a.png"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(ImageError if data is not None else OSError):
+        Pictures().encode(Image(path, "0"))
+
+
+@pytest.mark.parametrize(("setting", "value"), [("side", 2), ("quality", 0), ("quality", 100), ("detail", "fine")])
+def test_a_setting_out_of_range_is_named(setting: str, value: object) -> None:
+    with pytest.raises(UserError, match=f"backend.image.{setting}={value}"):
+        Pictures(**{setting: value})
