@@ -1,57 +1,57 @@
 """Have a vision LLM complete partly annotated records: records -> outputs/generate/<name>/instructions.jsonl.
 
 python generate.py                                          the prepared records "demo", simulated annotator
-python generate.py records=feid generator.max_samples=3
+python generate.py records=feid backend=openai dry_run=true what it would cost
+python generate.py records=feid backend=openai budget.usd=50
 python generate.py -m generator.use_prior=true,false generator.self_verify=true,false
-python generate.py export=parquet                           also as a Hugging Face dataset, in parquet/
 """
 
 import os
 import sys
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from seke import hub, runs
-from seke.doors import build, door, open_run
+from seke.doors import build, door, open_run, plain
 
 
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke.generation import progress
+    from seke.generation import estimate, progress
+    from seke.generation.dashboard import dashboard
+    from seke.generation.money import Budget, Metered
 
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
-    parts = {"vlm": build(cfg.backend), "stopping": build(cfg.stopping), "prompts": build(cfg.prompts)}
-    generator = build(cfg.generator, **parts, seed=cfg.seed)
+    root, prices = runs.image_root(path, cfg.paths.images), plain(cfg.backend.get("prices")) or {}
+    meter = Metered(build(cfg.backend), Budget(**cfg.budget))
+    generator, made = _generator(cfg, meter), partial(_generator, cfg)
+    spare = _generator(cfg, meter.other(build(cfg.fallback)), aggregate="summary") if cfg.fallback else None
     records, exported = progress.select(path, cfg.split, cfg.limit), hub.checked_format(cfg.export)
+    if cfg.dry_run:
+        print(estimate.dry_run(made, records, progress.opener(root), prices))
+        return
     run = open_run(cfg, "generate", {"records": path})
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
-        _complete(cfg, run, path, records, generator)
+        with meter, dashboard(cfg.wandb, str(cfg.name), run.path, run.config) as log:
+            done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, log)
+        image_root = os.path.relpath(root.resolve(), run.path.resolve())
+        run.finish(image_root=image_root, **done.facts, prompts=generator.prompts.hashes())
+        (run.path / progress.PROGRESS).unlink()
+        print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
+        print(f"{run.path}: {done.line}")
     if exported:
         print(hub.export(hub.INSTRUCTIONS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
 
 
-def _complete(cfg: DictConfig, run: runs.Run, path: Path, records: Sequence[Any], generator: Any) -> None:
-    from seke.generation import progress
-
-    root = runs.image_root(path, cfg.paths.images)
-    done = progress.generate(records, root, generator, run.path, cfg.chunk)
-    run.finish(
-        image_root=os.path.relpath(root.resolve(), run.path.resolve()),
-        counts={"records": len(records), "instructions": done.instructions, "rejected": done.rejected},
-        flags=done.flags,
-        prompts=generator.prompts.hashes(),
-    )
-    (run.path / progress.PROGRESS).unlink()
-    if blind := done.flags.get("blind"):
-        print(f"warning: the simulated annotator could not see {blind} images; it guessed", file=sys.stderr)
-    samples = f"{done.cost['mean_samples']:.2f} draws a record"
-    print(f"{run.path}: {done.instructions} instructions, {done.rejected} rejected, {samples}")
+def _generator(cfg: DictConfig, vlm: Any, **other: Any) -> Any:
+    parts = {"vlm": vlm, "stopping": build(cfg.stopping), "prompts": build(cfg.prompts)}
+    return build(cfg.generator, **parts, seed=cfg.seed, **other)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,11 @@ def build(node: Any, **extra: Any) -> Any:
     return hydra.utils.instantiate(node, _convert_="all", **extra)
 
 
+def plain(node: Any) -> Any:
+    """Return a config node as plain Python objects, as it stands."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
 def _check_types(cfg: DictConfig) -> None:
     """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause."""
     hydra_config = HydraConfig.get()

@@ -25,10 +25,14 @@ VOLATILE = (
     "ckpt",
     "dry_run",
     "budget",
-    "backend.concurrency",
+    *(
+        f"backend.{name}"
+        for name in ("concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices")
+    ),
     "source.workers",
     "chunk",
     "logger",
+    "wandb",
     "engine",
     "export",
     "embed_images",

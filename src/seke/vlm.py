@@ -111,7 +111,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     cost: float | None = None
     """US dollars; None where no price is known."""
-    recalled: bool = False
+    recalled: bool = field(default=False, compare=False)
     """Whether it was bought earlier: it came from a ledger, and cost nothing now."""
 
 

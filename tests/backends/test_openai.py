@@ -137,7 +137,17 @@ def test_what_is_settled_needs_neither_server_nor_key(
     with running() as server:
         first = replies(make(server), asked(5))
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert replies(make("https://api.example.com/v1"), asked(5)) == first
+    assert replies(make("http://127.0.0.1:9/v1"), asked(5)) == first
+
+
+def test_what_another_host_answered_is_not_taken_for_this_ones(
+    make: Make, asked: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running() as server:
+        replies(make(server), asked(1))
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UserError, match="wants a key"):
+        replies(make("https://api.example.com/v1"), asked(1))
 
 
 def test_the_same_prompt_is_bought_again_for_another_draw(make: Make, asked: Callable) -> None:

@@ -33,6 +33,8 @@ class Gathered:
     models: list[str] = field(default_factory=list)
     usages: list[tuple[str, Usage]] = field(default_factory=list)
     """What each sending was billed, and for which model."""
+    bought: bool = False
+    """Whether anything of it had to be bought now."""
 
     @property
     def missing(self) -> list[int]:
@@ -66,6 +68,7 @@ class Gathered:
             model=", ".join(self.models) or model,
             usage=usage,
             cost=sum(known, 0.0) if len(known) == len(costs) else None,
+            recalled=bool(self.usages) and not self.bought,
         )
 
 
@@ -129,6 +132,7 @@ class Buyer:
                     self._give_up(gathered, numbers, refused)
                 return
             gathered.add(raw, part)
+            gathered.bought = True
             self._dialect.answered = True
             if part.n > 1 and self._dialect.several is None:
                 self._dialect.several = not gathered.missing

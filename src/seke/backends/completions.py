@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from seke.backends.pictures import Pictures
 from seke.backends.schema import mismatch, strict
@@ -35,6 +36,19 @@ class Received(NamedTuple):
     choices: Sequence[Any]
     model: str
     usage: Usage
+
+
+LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal")
+
+
+def host_of(address: str) -> str:
+    """Return who answers at a web address: its host's name, without port or path; this machine is `local`.
+
+    >>> host_of("https://api.openai.com/v1"), host_of("http://127.0.0.1:8000/v1")
+    ('api.openai.com', 'local')
+    """
+    host = urlsplit(address).hostname or ""
+    return "local" if host in LOCAL else host
 
 
 @dataclass
@@ -69,11 +83,13 @@ class Completions:
     pictures: Pictures
     logprobs: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    host: str = ""
+    """Who serves the model; two servers may call different weights by one name (see `host_of`)."""
 
     def key(self, request: Request) -> str:
         """Return the sha256 of everything that decides the answer: the ledger's key."""
         pictures = self.pictures.settings if request.images else None
-        sent = [self.model, request.key, pictures, self.logprobs, self.extra_body]
+        sent = [self.host, self.model, request.key, pictures, self.logprobs, self.extra_body]
         return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
 
     def body(self, request: Request, urls: Mapping[str, str], dialect: Dialect) -> dict[str, Any]:

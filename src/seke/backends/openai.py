@@ -22,7 +22,7 @@ import openai
 
 from seke.backends.background import Background
 from seke.backends.buyer import Buyer, Gathered, recall
-from seke.backends.completions import Completions, Dialect
+from seke.backends.completions import Completions, Dialect, host_of
 from seke.backends.pictures import Pictures
 from seke.backends.transport import Server, Transport
 from seke.errors import UserError
@@ -32,7 +32,6 @@ from seke.vlm import Reply, Request
 OPENAI = "https://api.openai.com/v1"
 CONNECT_S = 10.0
 SHUTDOWN_WARNING = timedelta(days=90)
-LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal")
 
 Finished = tuple[int, Gathered, "Future[None]"]
 
@@ -89,7 +88,8 @@ class OpenAI:
         self.model, self.ledger, self.n, self.prices = model, ledger, n, dict(prices or {})
         self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
         self.backoff, self.patience, self.seed = backoff, patience, seed
-        self.written = Completions(model, Pictures(**(image or {})), logprobs, dict(extra_body or {}))
+        pictures = Pictures(**(image or {}))
+        self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), host_of(self.address))
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
 
@@ -224,7 +224,7 @@ KEYLESS = "none"
 def _api_key(address: str) -> str:
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not key:
-        if (urlsplit(address).hostname or "") in LOCAL:
+        if host_of(address) == "local":
             return KEYLESS
         raise UserError("OPENAI_API_KEY", "", f"{address} wants a key", "export OPENAI_API_KEY=... in the shell")
     if not (key.isascii() and key.isprintable()) or " " in key:

@@ -1,11 +1,12 @@
 """Budgets: a wrapper around any backend that stops feeding it before more is spent than was allowed.
 
 Backends pull requests as they have room, so holding the next one back lets what is in flight come in, be recorded and
-be counted; then the run pauses. What was bought is in the ledger, and the same command goes on.
+be counted; then the run pauses. What was bought is in the ledger, and the same command goes on. A backend without a
+ledger is stopped at the end of a chunk of records instead, and may overdraw its budget by that much.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from seke.errors import Paused, UserError
 from seke.vlm import VLM, Reply, Request
@@ -39,8 +40,17 @@ class Spent:
     recalled: int = 0
     """Replies that came from the ledger."""
 
+    def row(self) -> dict[str, float | None]:
+        """Return the numbers for a dashboard."""
+        return {"calls": self.requests, "tokens": self.tokens, "usd": self.usd, "recalled": self.recalled}
 
-@dataclass
+    def line(self) -> str:
+        """Return what stands behind the progress bar."""
+        usd = "$?" if self.usd is None else f"${self.usd:,.2f}"
+        recalled = f", {self.recalled:,} recalled" if self.recalled else ""
+        return f"{self.requests:,} calls, {self.tokens / 1e6:,.2f} M tokens, {usd}{recalled}"
+
+
 class Metered:
     """A `VLM` with a meter: counts what `vlm` answers, and pauses before the budget is overdrawn.
 
@@ -48,10 +58,25 @@ class Metered:
     request is dearer than all before it.
     """
 
-    vlm: VLM
-    budget: Budget = field(default_factory=Budget)
-    spent: Spent = field(default_factory=Spent)
-    _dearest: tuple[float, int] = (0.0, 0)
+    # No dataclass: Hydra takes those for settings and turns them into dictionaries.
+    def __init__(self, vlm: VLM, budget: Budget | None = None, spent: Spent | None = None) -> None:
+        self.vlm, self.budget, self.spent = vlm, budget or Budget(), spent or Spent()
+        self._dearest = (0.0, 0)
+        # Without a ledger half a record would have to be asked anew: such a backend pauses between chunks only.
+        self._holds_back = hasattr(vlm, "ledger")
+
+    def other(self, vlm: VLM) -> "Metered":
+        """Return a meter around another backend that counts into the same purse."""
+        return Metered(vlm, self.budget, self.spent)
+
+    def __enter__(self) -> "Metered":
+        """Return itself: leaving the block closes what the backend has opened."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the backend, if there is anything to close."""
+        if callable(close := getattr(self.vlm, "close", None)):
+            close()
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield the replies of the backend.
@@ -65,7 +90,7 @@ class Metered:
 
         def allowed() -> Iterator[Request]:
             for request in requests:
-                if not self._room(flying[0]):
+                if self._holds_back and not self._room(flying[0]):
                     held_back[0] = True
                     return
                 flying[0] += 1
@@ -76,6 +101,16 @@ class Metered:
             self._count(reply)
             yield index, reply
         if held_back[0]:
+            raise Paused(self._statement())
+
+    def pause_if_spent(self) -> None:
+        """Stop here, between two chunks, if the budget is spent.
+
+        Raises:
+            Paused: if it is.
+        """
+        usd, tokens = self.budget.usd, self.budget.tokens
+        if (usd is not None and (self.spent.usd or 0.0) >= usd) or (tokens is not None and self.spent.tokens >= tokens):
             raise Paused(self._statement())
 
     def _room(self, flying: int) -> bool:

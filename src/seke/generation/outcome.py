@@ -48,6 +48,15 @@ class Outcome(NamedTuple):
     usd: float | None
     """None where a price is not known."""
 
+    def after(self, declined: "Outcome") -> "Outcome":
+        """Return this outcome with the bill of an earlier attempt at the same record added to it."""
+        before, now = declined.trace, self.trace
+        bill = {
+            name: getattr(before, name) + getattr(now, name) for name in ("requests", "input_tokens", "output_tokens")
+        }
+        usd = None if self.usd is None or declined.usd is None else self.usd + declined.usd
+        return Outcome(self.row, now.model_copy(update=bill), usd)
+
 
 class Generator(Protocol):
     """Anything that turns faces into outcomes."""

@@ -14,6 +14,8 @@ from seke.generation.outcome import Face
 from seke.records import ImageRecord, Labels, read_jsonl, write_jsonl
 
 FILE: Final = "pilot.jsonl"
+COST: Final = "pilot_cost.json"
+"""What the pilot took, beside pilot.jsonl."""
 FIELDS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
 """The names of the three descriptions, and the label fields of each."""
 FEWEST: Final = 40

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -17,7 +17,10 @@ from tqdm import tqdm
 
 from seke import images
 from seke.errors import UserError
+from seke.generation.money import Metered
 from seke.generation.outcome import Face, Generator, Outcome, Trace
+from seke.generation.pilot import COST as PILOT_COST
+from seke.generation.unanswered import unanswered
 from seke.records import (
     ImageRecord,
     InstructionRecord,
@@ -31,7 +34,10 @@ from seke.records import (
 from seke.runs import write_text
 from seke.vlm import Image
 
+Log = Callable[[Mapping[str, Any]], None]
 PROGRESS = "progress.jsonl"
+DECLINED = ("refusal", "filtered", "truncated", "invalid", "incomplete")
+"""Why the annotator gave no labels; another one may."""
 COUNTED = ("requests", "samples", "input_tokens", "output_tokens")
 
 
@@ -44,6 +50,25 @@ class Summary(NamedTuple):
     """How many instructions carry each flag."""
     cost: dict[str, Any]
     """The content of cost.json."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        counts = {"records": self.cost["records"], "instructions": self.instructions, "rejected": self.rejected}
+        return {"counts": counts, "flags": self.flags}
+
+    @property
+    def line(self) -> str:
+        """The last line that the door prints."""
+        usd = "" if not self.cost["usd"] else f", ${self.cost['usd']:,.2f}"
+        draws = f"{self.cost['mean_samples']:.2f} draws a record"
+        return f"{self.instructions} instructions, {self.rejected} rejected, {draws}{usd}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know about the annotator."""
+        blind = self.flags.get("blind")
+        return [f"warning: the simulated annotator could not see {blind} images; it guessed"] if blind else []
 
 
 def select(path: Path, split: Split | None, limit: int | None) -> list[ImageRecord]:
@@ -67,32 +92,80 @@ def select(path: Path, split: Split | None, limit: int | None) -> list[ImageReco
     return records
 
 
-def generate(records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int) -> Summary:
-    """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files."""
+def generate(
+    records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int,
+    fallback: Generator | None = None, meter: Metered | None = None, log: Log | None = None,
+) -> Summary:  # fmt: skip
+    """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files.
+
+    `fallback` gets the records that `generator` was refused an answer for; `meter` tells what that has cost, which
+    the progress bar shows and `log` gets after each chunk.
+
+    Raises:
+        Paused: when the meter's budget is spent; what is done so far is kept.
+    """
     if chunk < 1:
         raise UserError("chunk", chunk, "a chunk holds at least one record", "set 1 or more")
     progress = folder / PROGRESS
     done = _whole_rows(progress)
-    generator.learn(records, lambda record: _face(_open(record, image_root)), folder)
+    generator.learn(records, opener(image_root), folder)
     with (
         progress.open("a", encoding="utf-8") as file,
         tqdm(total=len(records), initial=done, unit=" records", desc="generate", mininterval=0.5) as bar,
     ):
         for start in range(done, len(records), chunk):
+            if meter is not None:
+                meter.pause_if_spent()
             began = time.perf_counter()
             batch = records[start : start + chunk]
-            outcomes = list(_outcomes(batch, image_root, generator))
+            outcomes = list(_outcomes(batch, image_root, generator, fallback))
             _append(file, outcomes, (time.perf_counter() - began) / len(batch))
+            if meter is not None:
+                bar.set_postfix_str(meter.spent.line(), refresh=False)
             bar.update(len(batch))
-    return _finish(progress, folder)
+            if log is not None:
+                rejected = sum(isinstance(outcome.row, Rejection) for outcome in outcomes)
+                log(
+                    {
+                        "records": start + len(batch),
+                        "rejected_in_chunk": rejected,
+                        **(meter.spent.row() if meter else {}),
+                    }
+                )
+    summary = _finish(progress, folder)
+    reasons = {row.id: row.reason for row in read_jsonl(folder / "rejected.jsonl", Rejection)}
+    write_text(folder / "unanswered.md", unanswered(records, reasons))
+    return summary
 
 
-def _outcomes(batch: list[ImageRecord], image_root: Path, generator: Generator) -> Iterator[Outcome]:
+def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
+    """Return what opens a record's face, and gives None where its image cannot be read."""
+
+    def opened(record: ImageRecord) -> Face | None:
+        face = _open(record, image_root)
+        return face if isinstance(face, Face) else None
+
+    return opened
+
+
+def _outcomes(
+    batch: list[ImageRecord], image_root: Path, generator: Generator, fallback: Generator | None
+) -> Iterator[Outcome]:
     """Yield one outcome per record, in order; a record whose image cannot be read is asked of nobody."""
     opened = [_open(record, image_root) for record in batch]
-    answered = iter(generator.generate([face for face in opened if isinstance(face, Face)]))
+    faces = [face for face in opened if isinstance(face, Face)]
+    answered = list(generator.generate(faces))
+    if fallback is not None:
+        declined = [place for place, outcome in enumerate(answered) if _declined(outcome)]
+        for place, outcome in zip(declined, fallback.generate([faces[place] for place in declined]), strict=True):
+            answered[place] = outcome.after(answered[place])
+    rest = iter(answered)
     for face in opened:
-        yield next(answered) if isinstance(face, Face) else face
+        yield next(rest) if isinstance(face, Face) else face
+
+
+def _declined(outcome: Outcome) -> bool:
+    return isinstance(outcome.row, Rejection) and outcome.row.reason in DECLINED
 
 
 def _open(record: ImageRecord, root: Path) -> Face | Outcome:
@@ -107,10 +180,6 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
         )
         return Outcome(rejection, nothing, 0.0)
     return Face(record, Image(path, images.sha256(data)))
-
-
-def _face(opened: Face | Outcome) -> Face | None:
-    return opened if isinstance(opened, Face) else None
 
 
 def _append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
@@ -177,5 +246,8 @@ def _finish(progress: Path, folder: Path) -> Summary:
         "usd": round(usd, 6) if priced else None,
         "seconds": round(seconds, 3),
     }
+    pilot = folder / PILOT_COST
+    if pilot.is_file():
+        cost["pilot"] = json.loads(pilot.read_text(encoding="utf-8"))
     write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
     return Summary(len(rows["instructions"]), len(rows["rejected"]), dict(sorted(flags.items())), cost)

@@ -51,6 +51,17 @@ class Bill:
             self.models.append(reply.model)
 
 
+def total(bills: Sequence[Bill]) -> dict[str, float | None]:
+    """Return the sum of several bills."""
+    prices = [bill.usd for bill in bills]
+    return {
+        "requests": sum(bill.requests for bill in bills),
+        "input_tokens": sum(bill.input_tokens for bill in bills),
+        "output_tokens": sum(bill.output_tokens for bill in bills),
+        "usd": None if None in prices else round(sum(price for price in prices if price is not None), 6),
+    }
+
+
 class Sampled(NamedTuple):
     """The usable draws, how much they disagree, and why the last unusable one was so (None: all were usable)."""
 

@@ -9,6 +9,7 @@ A record's random stream is seeded by (seed, record id) alone, and what it asks 
 chunking and a resume change nothing.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -26,11 +27,12 @@ from seke.generation.asking import Answer, Asked, Unusable, missing, read, schem
 from seke.generation.couplings import Couplings, couplings
 from seke.generation.fitting import fit
 from seke.generation.outcome import Face, Outcome, Trace
-from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
+from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
 from seke.generation.stopping import StoppingRule, check_max_samples, fixed
 from seke.generation.uncertainty import PerAU
 from seke.prompts import Prompts
 from seke.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
+from seke.runs import write_text
 from seke.vlm import VLM, Choice, Image, Message, Request
 
 SLOTS = {
@@ -107,17 +109,24 @@ class Seke:
         tasks = pilot_study.pick(records, self.pilot, self.seed, self.hide)
         if not self.use_prior:
             tasks = [task._replace(known=Labels()) for task in tasks]
-        masked = pilot_study.asked(tasks, opened, self._ask_pilot, folder)
+        bills: list[Bill] = []
+        masked = pilot_study.asked(tasks, opened, lambda faces: self._ask_pilot(faces, bills), folder)
+        if bills:
+            write_text(folder / pilot_study.COST, json.dumps(total(bills), indent=2) + "\n")
         links = couplings(pilot_study.others(records, tasks, self.hide))
         self.annotator = fit(masked, links)
         self._pilot_groups = {pilot_study.group(task.record) for task in tasks}
         if learner is not None:
             learner.learn(self.annotator, masked, links)
 
-    def _ask_pilot(self, faces: Sequence[tuple[Face, Labels]]) -> list[tuple[Labels, ...]]:
+    def _ask_pilot(self, faces: Sequence[tuple[Face, Labels]], bills: list[Bill]) -> list[tuple[Labels, ...]]:
         """Return all the draws that a record may ever get, of each face, given what the annotator is told of it."""
         every = fixed(self.max_samples)
-        dialogues = [self._sample(face, known, missing(known), Bill(), every) for face, known in faces]
+        bills += [Bill() for _ in faces]
+        dialogues = [
+            self._sample(face, known, missing(known), bill, every)
+            for (face, known), bill in zip(faces, bills, strict=True)
+        ]
         return [tuple(sampled.draws) for sampled in in_rounds(dialogues, self.vlm)]
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
