@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+PROCESS_GROUP = {"MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"}
 
 # Examples are drawn from a fixed seed and without a deadline: machines stall, and a test must not depend on that.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
@@ -32,8 +33,10 @@ def door() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / f"{name}.py"), *map(str, arguments)]
+        # A test that trained in this very process has left the port of its own process group behind.
+        inherited = {key: value for key, value in os.environ.items() if key not in PROCESS_GROUP}
         return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+            command, cwd=ROOT, capture_output=True, text=True, check=False, env={**inherited, **environment}
         )
 
     return run
