@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,47 @@ def test_two_files_of_one_number_stand_for_neither(tmp_path):
 def test_ranges_name_every_number_once(numbers):
     spelt = [part.split("-") for part in tree.ranges(numbers).split(", ") if part]
     assert sorted(n for part in spelt for n in range(int(part[0]), int(part[-1]) + 1)) == sorted(numbers)
+
+
+def test_folders_that_are_skipped_are_not_searched(tmp_path):
+    touched(tmp_path / "Pictures" / "lists" / "a.csv")
+    assert tree.find(tmp_path, "lists") == tmp_path / "Pictures" / "lists"
+    assert tree.find(tmp_path, "lists", skip=("pictures",)) is None
+
+
+def test_folders_below_come_level_by_level_and_none_out_of_those_to_leave(tmp_path):
+    for name in ("b/S1/x/y", "a/z", "S2/w"):
+        (tmp_path / name).mkdir(parents=True)
+    found = [path.relative_to(tmp_path).as_posix() for path in tree.below(tmp_path, re.compile(r"^S\d"))]
+    assert found == [".", "S2", "a", "b", "a/z", "b/S1"]
+
+
+def test_two_paths_of_one_name_are_both_named(tmp_path):
+    assert tree.only([("b", tmp_path / "1"), ("a", tmp_path / "2")], "x") == {"a": tmp_path / "2", "b": tmp_path / "1"}
+    with pytest.raises(UserError, match=r"/1: .*/2 is a as well"):
+        tree.only([("a", tmp_path / "1"), ("a", tmp_path / "2")], "x")
+
+
+def test_a_setting_that_names_a_folder_cannot_lead_out_of_the_root(tmp_path):
+    (tmp_path / "root" / "in").mkdir(parents=True)
+    (tmp_path / "root" / "link").symlink_to(tmp_path)
+    assert tree.inside(tmp_path / "root", "source.images", "in") == (tmp_path / "root" / "in").resolve()
+    for name in ("..", "link", "/etc"):
+        with pytest.raises(UserError, match="leads out of"):
+            tree.inside(tmp_path / "root", "source.images", name)
+    with pytest.raises(UserError, match="no such folder"):
+        tree.inside(tmp_path / "root", "source.images", "gone")
+
+
+def test_intensities_by_frame(tmp_path):
+    file = tmp_path / "au4.txt"
+    file.write_bytes(b"1,0\r\n2,5\r\n3,9\r\n4,-1\r\n\r\n")
+    assert tree.intensities(file) == {1: 0, 2: 5, 3: None, 4: None}
+
+
+@pytest.mark.parametrize("text", ["", "1;0", "x,0", "1,0,0", "1,0\n1,2"])
+def test_a_file_of_intensities_that_is_none_is_refused(tmp_path, text):
+    file = tmp_path / "au4.txt"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"au4\.txt"):
+        tree.intensities(file)
