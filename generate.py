@@ -39,7 +39,8 @@ def generate(cfg: DictConfig) -> None:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
         with meter, dashboard(cfg.wandb, str(cfg.name), run.path, run.config) as log:
-            done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, log)
+            how = {"engine": cfg.engine, "workers": cfg.workers}
+            done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, log, **how)
         image_root = os.path.relpath(root.resolve(), run.path.resolve())
         run.finish(image_root=image_root, **done.facts, prompts=generator.prompts.hashes())
         (run.path / progress.PROGRESS).unlink()

@@ -6,6 +6,7 @@ Licensed face sets come with hostile paths, half-copied files and EXIF rotations
 
 import hashlib
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,9 @@ def decode(data: bytes, name: str = "image") -> "Image":
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on hostile input
-        raise ImageError(f"{name}: not a whole, readable image ({type(error).__name__}: {error})") from error
+        # Pillow names the buffer by its address, which would make two equal runs differ.
+        problem = re.sub(r"<_io\.BytesIO [^>]*>", "it", str(error))
+        raise ImageError(f"{name}: not a whole, readable image ({type(error).__name__}: {problem})") from error
 
 
 def sha256(data: bytes) -> str:

@@ -34,6 +34,7 @@ VOLATILE = (
     "logger",
     "wandb",
     "engine",
+    "workers",
     "export",
     "embed_images",
 )

@@ -85,6 +85,10 @@ class Local:
             for batch in _batches(prepared, self.batch_size):
                 yield from self._answers(loaded, batch)
 
+    def close(self) -> None:
+        """Let go of the model; the next request loads it anew."""
+        self._loaded = None
+
     def _answers(self, loaded: Any, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
         seen = [pixels for item in batch for pixels in item.pixels]
         with torch.no_grad():

@@ -62,6 +62,7 @@ class Metered:
     def __init__(self, vlm: VLM, budget: Budget | None = None, spent: Spent | None = None) -> None:
         self.vlm, self.budget, self.spent = vlm, budget or Budget(), spent or Spent()
         self._dearest = (0.0, 0)
+        self._landed = 0
         # Without a ledger half a record would have to be asked anew: such a backend pauses between chunks only.
         self._holds_back = hasattr(vlm, "ledger")
 
@@ -85,23 +86,33 @@ class Metered:
             Paused: when the budget allows no further request, after all that were under way have come in.
             UserError: if a budget in dollars is set and the model's price is not known.
         """
-        flying = [0]
-        held_back = [False]
+        numbered = enumerate(requests)
+        held_back: list[tuple[int, Request]] = []
+        while True:
+            flying: list[int] = []
+            for place, reply in self.vlm.reply(self._allowed(numbered, held_back, flying)):
+                self._landed += 1
+                self._count(reply)
+                yield flying[place], reply
+            if not held_back:
+                return
+            if not self._room(0):
+                raise Paused(self._statement())
 
-        def allowed() -> Iterator[Request]:
-            for request in requests:
-                if self._holds_back and not self._room(flying[0]):
-                    held_back[0] = True
-                    return
-                flying[0] += 1
-                yield request
-
-        for index, reply in self.vlm.reply(allowed()):
-            flying[0] -= 1
-            self._count(reply)
-            yield index, reply
-        if held_back[0]:
-            raise Paused(self._statement())
+    def _allowed(
+        self, numbered: Iterator[tuple[int, Request]], held_back: list[tuple[int, Request]], flying: list[int]
+    ) -> Iterator[Request]:
+        """Yield requests as long as the budget has room for them, next to those that are in flight."""
+        self._landed = 0
+        while True:
+            entry = held_back.pop() if held_back else next(numbered, None)
+            if entry is None:
+                return
+            if self._holds_back and not self._room(len(flying) - self._landed):
+                held_back.append(entry)
+                return
+            flying.append(entry[0])
+            yield entry[1]
 
     def pause_if_spent(self) -> None:
         """Stop here, between two chunks, if the budget is spent.

@@ -35,6 +35,7 @@ from seke.runs import write_text
 from seke.vlm import Image
 
 Log = Callable[[Mapping[str, Any]], None]
+ENGINES = ("local", "ray")
 PROGRESS = "progress.jsonl"
 DECLINED = ("refusal", "filtered", "truncated", "invalid", "incomplete")
 """Why the annotator gave no labels; another one may."""
@@ -95,36 +96,63 @@ def select(path: Path, split: Split | None, limit: int | None) -> list[ImageReco
 def generate(
     records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int,
     fallback: Generator | None = None, meter: Metered | None = None, log: Log | None = None,
+    engine: str = "local", workers: int | None = None,
 ) -> Summary:  # fmt: skip
     """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files.
 
     `fallback` gets the records that `generator` was refused an answer for; `meter` tells what that has cost, which
-    the progress bar shows and `log` gets after each chunk.
+    the progress bar shows and `log` gets after each chunk. `engine` says who works: this process, or the `workers` of
+    a Ray on this machine (None: as many as there are cores).
 
     Raises:
         Paused: when the meter's budget is spent; what is done so far is kept.
     """
+    from seke.generation import ray_engine  # it needs this module
+
     if chunk < 1:
         raise UserError("chunk", chunk, "a chunk holds at least one record", "set 1 or more")
-    progress = folder / PROGRESS
-    done = _whole_rows(progress)
+    if engine not in ENGINES:
+        raise UserError("engine", engine, "no such engine", f"set {' or '.join(ENGINES)}")
+    if engine == "ray":
+        ray_engine.require()
+    else:
+        ray_engine.recover(folder, generator, fallback)
     generator.learn(records, opener(image_root), folder)
+    if engine == "ray":
+        crew = workers or os.cpu_count() or 1
+        ray_engine.annotate(records, image_root, generator, folder, chunk, crew, fallback, meter, log)
+    else:
+        annotate(records, image_root, generator, folder, chunk, fallback, meter, log)
+    summary = finish(folder / PROGRESS, folder)
+    reasons = {row.id: row.reason for row in read_jsonl(folder / "rejected.jsonl", Rejection)}
+    write_text(folder / "unanswered.md", unanswered(records, reasons))
+    return summary
+
+
+def annotate(
+    records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int,
+    fallback: Generator | None = None, meter: Metered | None = None, log: Log | None = None,
+) -> None:  # fmt: skip
+    """Append to progress.jsonl what is missing there, chunk by chunk, in this process."""
+    progress = folder / PROGRESS
+    done = whole_rows(progress)
     with (
         progress.open("a", encoding="utf-8") as file,
-        tqdm(total=len(records), initial=done, unit=" records", desc="generate", mininterval=0.5) as bar,
+        # Drawn late, so that what a run says or fails of in its first moment has its own line.
+        tqdm(total=len(records), initial=done, unit=" records", desc="generate", mininterval=0.5, delay=0.5) as bar,
     ):
         for start in range(done, len(records), chunk):
             if meter is not None:
                 meter.pause_if_spent()
             began = time.perf_counter()
             batch = records[start : start + chunk]
-            outcomes = list(_outcomes(batch, image_root, generator, fallback))
-            _append(file, outcomes, (time.perf_counter() - began) / len(batch))
+            found = list(outcomes(batch, image_root, generator, fallback))
+            append(file, found, (time.perf_counter() - began) / len(batch))
             if meter is not None:
                 bar.set_postfix_str(meter.spent.line(), refresh=False)
             bar.update(len(batch))
             if log is not None:
-                rejected = sum(isinstance(outcome.row, Rejection) for outcome in outcomes)
+                rejected = sum(isinstance(outcome.row, Rejection) for outcome in found)
                 log(
                     {
                         "records": start + len(batch),
@@ -132,10 +160,6 @@ def generate(
                         **(meter.spent.row() if meter else {}),
                     }
                 )
-    summary = _finish(progress, folder)
-    reasons = {row.id: row.reason for row in read_jsonl(folder / "rejected.jsonl", Rejection)}
-    write_text(folder / "unanswered.md", unanswered(records, reasons))
-    return summary
 
 
 def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
@@ -148,7 +172,7 @@ def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
     return opened
 
 
-def _outcomes(
+def outcomes(
     batch: list[ImageRecord], image_root: Path, generator: Generator, fallback: Generator | None
 ) -> Iterator[Outcome]:
     """Yield one outcome per record, in order; a record whose image cannot be read is asked of nobody."""
@@ -182,7 +206,7 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
     return Face(record, Image(path, images.sha256(data)))
 
 
-def _append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
+def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
     """Write one line per outcome, its rows as text so that they reach the result files unchanged; sync the disk."""
     for outcome in outcomes:
         line = {
@@ -202,7 +226,7 @@ def _append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
     os.fsync(file.fileno())
 
 
-def _whole_rows(progress: Path) -> int:
+def whole_rows(progress: Path) -> int:
     """Return how many rows a former run completed, after cutting off what a crash left half written."""
     if not progress.is_file():
         return 0
@@ -220,7 +244,7 @@ def _whole_rows(progress: Path) -> int:
     return count
 
 
-def _finish(progress: Path, folder: Path) -> Summary:
+def finish(progress: Path, folder: Path) -> Summary:
     """Write the result files from the progress file; each appears whole or not at all."""
     rows: dict[str, list[str]] = {"instructions": [], "rejected": [], "draws": []}
     flags: Counter[str] = Counter()
