@@ -1,12 +1,12 @@
 """What a model answered, before anybody read labels from it: a row of answers.jsonl, or of a file made elsewhere."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from seke.errors import UserError
-from seke.records import Labels, Origins, read_jsonl
+from seke.records import Labels, Origins, Uncertainty, read_jsonl
 
 Status = Literal["ok", "refusal", "filtered", "truncated", "invalid", "unanswered"]
 
@@ -24,6 +24,10 @@ class Answer(BaseModel):
     """Taken as they stand where there is no text to read."""
     origin: Origins | None = None
     """Where each label came from: only rows of instructions.jsonl have it."""
+    confidence: dict[str, Any] | None = None
+    """How sure each generated label is, as instructions.jsonl states it; None where nobody knows."""
+    uncertainty: Uncertainty = Uncertainty()
+    """How much the draws disagreed; only rows of instructions.jsonl have it."""
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "annotator"))
     """The exact model that answered; instructions.jsonl calls it the annotator."""
     flags: tuple[str, ...] = Field(default=(), strict=False)

@@ -48,6 +48,14 @@ def intervals(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
     return {**found, "action_units": {"f1": f1, **found["action_units"]}}
 
 
+def drawn(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
+    """Return every metric of `draws` resamples, (draws,) each and NaN where undefined.
+
+    Columns of the same records in the same order are resampled alike under the same seed: their metrics are paired.
+    """
+    return estimates(_resampled(statistics(columns), draws, seed))
+
+
 def statistics(columns: Columns) -> Statistics:
     """Return the sums per subject that the metrics are made of.
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from seke.benchmark import tables
 from seke.benchmark.answer import Answer
@@ -26,6 +26,16 @@ class Benchmark(Protocol):
         """Return table.md; `notes` say why the numbers may not be held against the paper's."""
 
 
+@runtime_checkable
+class Trusted(Protocol):
+    """A benchmark whose answers say how sure they are."""
+
+    def trust(
+        self, predictions: Sequence[Prediction], answers: Mapping[str, Answer], seed: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return metrics.json's "calibration", and the same keys' intervals."""
+
+
 def score(
     path: Path,
     benchmark: Benchmark,
@@ -39,6 +49,8 @@ def score(
     predictions, missing = benchmark.predictions(records, answers, judge)
     write_jsonl(path / "predictions.jsonl", predictions)
     metrics = {**evaluate(predictions, seed=seed), "missing": missing}
+    if isinstance(benchmark, Trusted):
+        metrics["calibration"], metrics["ci95"]["calibration"] = benchmark.trust(predictions, answers, seed)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     models = sorted({answer.model for answer in answers.values() if answer.model is not None})
     notes = tables.what_differs(records_file, records, models)

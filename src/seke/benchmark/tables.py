@@ -125,6 +125,28 @@ def summary_table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def trust_table(metrics: Mapping[str, Any]) -> str:
+    """Return the calibration of the labels' confidences in Markdown; empty where metrics.json has none."""
+    found = {task: values for task, values in (metrics.get("calibration") or {}).items() if values is not None}
+    if not found:
+        return ""
+    names = {"ece": "ECE", "brier": "Brier", "aurc": "AURC", "excess_aurc": "Excess AURC"}
+    lines = ["| Confidence of | " + " | ".join(names.values()) + " | n |", "|---|" + "---:|" * (len(names) + 1)]
+    for task, values in found.items():
+        bounds = metrics["ci95"]["calibration"][task]
+        cells = [with_interval(values[name], bounds[name]) for name in names]
+        lines.append("| " + " | ".join([task, *cells, str(values["n"])]) + " |")
+    lines += ["", "ECE: bins of equal mass. A dash: labels are ranked by how far the draws agree, no probability."]
+    return "\n".join(lines) + "\n"
+
+
+def with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
+    """Return a number with its interval, as "0.123 (0.101 to 0.140)", or a dash."""
+    if value is None:
+        return ABSENT
+    return f"{value:.3f}" + (f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else "")
+
+
 def show(metrics: Mapping[str, Any], title: str) -> None:
     """Print `summary` to the terminal."""
     from rich.console import Console

@@ -1,0 +1,182 @@
+"""What annotating 1,000 images costs, and how good the labels are, for every way of deciding when to stop asking.
+
+    python prepare.py name=bench && python scripts/bench_annotate.py outputs/prepare/bench
+    python scripts/bench_annotate.py outputs/prepare/bench --images 1000 --seed 1
+
+The annotator is simulated: the numbers say how the rules compare on it, not how good GPT-4o is. Each way annotates the
+same partly labelled records; only generated labels of subjects outside the pilot are scored, against the latent truth.
+Dollars are OpenAI's list prices for gpt-4o; a token is four characters, an image 255 tokens. "Sequential" bills the
+prompt with every draw, as Algorithm 1 asks; its labels are those of the same rule asking with `n`.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from seke.backends.simulated import Simulated
+from seke.benchmark.comparison import Bill, Price, differences, quality
+from seke.benchmark.reliability import generated
+from seke.generation import stopping
+from seke.generation.empirical_bayes import EmpiricalBayes
+from seke.generation.outcome import Face
+from seke.generation.seke import Seke
+from seke.prompts import Prompts
+from seke.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
+from seke.vlm import VLM, Image, Reply, Request
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+GPT4O = Price(2.5, 10.0)
+CHUNK = 256
+DRAWS = 5
+"""N of Algorithm 1."""
+STAGES = (3, DRAWS)
+
+
+class Metered:
+    """A `VLM` that counts what passes, as it is asked (`together`) and as if each answer were a request (`apart`)."""
+
+    def __init__(self, vlm: VLM) -> None:
+        self.vlm, self.together, self.apart = vlm, Bill(), Bill()
+
+    def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
+        """Yield the replies unchanged."""
+        asked = list(requests)
+        for index, reply in self.vlm.reply(asked):
+            into, out, n = reply.usage.input_tokens, reply.usage.output_tokens, asked[index].n
+            self.together = Bill.sum([self.together, Bill(1, into, out)])
+            self.apart = Bill.sum([self.apart, Bill(n, n * into, out)])
+            yield index, reply
+
+
+class Way(NamedTuple):
+    """One way of annotating and what it came to."""
+
+    name: str
+    samples: float
+    """Draws per image."""
+    bill: Bill
+    apart: Bill
+    pilot: Bill
+    rows: dict[str, Prediction]
+    """Scorable predictions by record id."""
+
+
+class Study:
+    """The records, the annotator, and the pilot, which is asked once for all ways that learn."""
+
+    def __init__(self, prepared: Path, images: int | None, seed: int, folder: Path) -> None:
+        every = list(read_jsonl(prepared / "train.jsonl", ImageRecord))
+        # Evenly over the file: it is ordered by source.
+        self.records = every[:: max(1, len(every) // images)] if images else every
+        self.truth = {row.id: row for row in read_jsonl(prepared / "truth.jsonl", ImageRecord)}
+        settings = _settings("backend/simulated.yaml")
+        self.annotator = Simulated(**{**settings, "truth": str(prepared / "truth.jsonl"), "seed": seed})
+        self.prompts = Prompts(_settings("prompts/seke.yaml")["templates"])
+        self.seed, self.folder = seed, folder
+
+    def annotate(self, name: str, rule: stopping.StoppingRule, **settings: Any) -> Way:
+        """Annotate all records."""
+        meter = Metered(self.annotator)
+        generator = Seke(meter, rule, self.prompts, max_samples=DRAWS, seed=self.seed, **settings)
+        generator.learn(self.records, face, self.folder)
+        pilot, meter.together, meter.apart = meter.together, Bill(), Bill()
+        outcomes = [
+            outcome
+            for start in range(0, len(self.records), CHUNK)
+            for outcome in generator.generate([face(record) for record in self.records[start : start + CHUNK]])
+        ]
+        samples = sum(len(outcome.trace.draws) for outcome in outcomes) / len(outcomes)
+        rows = [outcome.row for outcome in outcomes if isinstance(outcome.row, InstructionRecord)]
+        scorable = {row.id: self._scored(row) for row in rows if "pilot" not in row.flags}
+        bills = [bill.per_thousand(len(self.records)) for bill in (meter.together, meter.apart)]
+        return Way(name, samples, *bills, pilot, scorable)
+
+    def _scored(self, row: InstructionRecord) -> Prediction:
+        return Prediction(
+            id=row.id, source=row.source, subject=row.subject, text="", judged=None, status="ok",
+            labels=generated(row.labels, row.origin), truth=generated(self.truth[row.id].labels, row.origin),
+        )  # fmt: skip
+
+
+def face(record: ImageRecord) -> Face:
+    """Return a face without opening its picture: the simulated annotator only knows the hash."""
+    assert record.sha256 is not None
+    return Face(record, Image(Path(record.image), record.sha256))
+
+
+def ways(study: Study, excess: float) -> list[Way]:
+    """Annotate in every way; the first is the paper's, the last ours."""
+    summed: Callable[..., Way] = partial(study.annotate, aggregate="summary")
+    calibrated: Callable[..., Way] = partial(study.annotate, aggregate="calibrated")
+    uamc = summed("UAMC with n, summary", stopping.uamc(DRAWS))
+    ours = calibrated("empirical_bayes with n, calibrated", EmpiricalBayes(STAGES, excess))
+    budget = stopping.random(ours.samples, STAGES)
+    return [
+        uamc._replace(name="UAMC sequential, summary (the paper)", bill=uamc.apart),
+        uamc,
+        study.annotate("UAMC with n, majority", stopping.uamc(DRAWS), aggregate="majority"),
+        calibrated("UAMC with n, calibrated", stopping.uamc(DRAWS)),
+        summed("single pass, no prior", stopping.fixed(1), use_prior=False, self_verify=False),
+        summed(f"fixed {DRAWS} with n, summary", stopping.fixed(DRAWS)),
+        calibrated(f"fixed {STAGES[0]} with n, calibrated", stopping.fixed(STAGES[0])),
+        calibrated(f"fixed {DRAWS} with n, calibrated", stopping.fixed(DRAWS)),
+        summed("random at our budget, summary", budget),
+        calibrated("random at our budget, calibrated", budget),
+        ours,
+    ]
+
+
+def show(found: Sequence[Way], images: int, seed: int) -> None:
+    """Print cost and quality in Markdown, then the paired differences that the targets are about."""
+    learnt = set.intersection(*(set(way.rows) for way in found))
+    rows = {way.name: [row for id_, row in way.rows.items() if id_ in learnt] for way in found}
+    paper, control, ours = found[0], found[-2], found[-1]
+    scores = {way.name: quality(rows[way.name], seed) for way in found}
+    print(f"simulated annotator; {len(learnt)} records outside the pilot; 95 % intervals by subject\n")
+    head = ["way", "draws", "requests", "USD per 1,000", "of the paper's", *scores[ours.name]]
+    print("| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1), sep="\n")
+    for way in found:
+        usd = way.bill.usd(GPT4O)
+        cells = [
+            way.name, f"{way.samples:.2f}", f"{way.bill.requests:,.0f}", f"{usd:.2f}",
+            f"{usd / paper.bill.usd(GPT4O):.1%}",
+            *(f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in scores[way.name].values()),
+        ]  # fmt: skip
+        print("| " + " | ".join(cells) + " |")
+    pilot = max((way.pilot for way in found), key=lambda bill: bill.requests)
+    print(f"\nThe pilot that calibrated ways and ours learn from costs ${pilot.usd(GPT4O):.2f}, once for a data set.")
+    share = 1000 * pilot.usd(GPT4O) / images
+    print(f"It is not in the column; spread over these {images} images it adds ${share:.2f} per 1,000.")
+    for other in (paper, control):
+        print(f"\nOurs minus {other.name}:")
+        for name, e in differences(rows[ours.name], rows[other.name], seed).items():
+            word = "better" if e.low > 0 else "worse" if e.high < 0 else "no different"
+            print(f"  {name:20} {e.value:+.4f} ({e.low:+.4f} to {e.high:+.4f})  {word}")
+
+
+def _settings(file: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((CONF / file).read_text(encoding="utf-8"))
+    content.pop("_target_")
+    return content
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("prepared", type=Path, help="folder of synthetic faces: outputs/prepare/<name>")
+    parser.add_argument("--images", type=int, help="about so many of them, spread evenly (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--excess", type=float, default=_settings("stopping/empirical_bayes.yaml")["excess"])
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        study = Study(asked.prepared, asked.images, asked.seed, Path(folder))
+        show(ways(study, asked.excess), len(study.records), asked.seed)
+
+
+if __name__ == "__main__":
+    main()
