@@ -158,6 +158,17 @@ def test_a_second_ledger_in_the_same_process_is_refused(tmp_path: Path):
         assert "in use by process" in other.stderr
 
 
+def test_a_shared_ledger_is_one_and_stays_open_until_its_last_user_closes_it(tmp_path: Path):
+    path = tmp_path / "ledger.sqlite"
+    first, second = Ledger.shared(path), Ledger.shared(path)
+    assert first is second
+    first.close()
+    settle(second, "still open")
+    second.close()
+    with Ledger(path) as ledger:
+        assert ledger.find(["still open"])
+
+
 def test_of_several_that_open_a_new_ledger_at_once_one_gets_it(tmp_path: Path):
     opened: list[Ledger] = []
     barrier = threading.Barrier(4)

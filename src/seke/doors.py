@@ -93,8 +93,11 @@ def plain(node: Any) -> Any:
 def _check_types(cfg: DictConfig) -> None:
     """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause."""
     hydra_config = HydraConfig.get()
+    added = {override.lstrip("+").partition("=")[0] for override in hydra_config.overrides.task if override[0] == "+"}
     chosen = [
-        f"{group}={name}" for group, name in hydra_config.runtime.choices.items() if not group.startswith("hydra/")
+        f"{'+' if group in added else ''}{group}={name}"
+        for group, name in hydra_config.runtime.choices.items()
+        if not group.startswith("hydra/")
     ]
     loader = GlobalHydra.instance().config_loader()
     defaults = loader.load_configuration(hydra_config.job.config_name, [*chosen], RunMode.RUN)

@@ -16,8 +16,10 @@ price of the disk's flush, and each is told only after it. Stored is what caller
 
 import asyncio
 import os
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -38,6 +40,10 @@ VERSION = 1
 """Of the tables, in the header's user_version; a ledger of a later version is refused."""
 BATCH = 1000
 """Calls in one commit, at most."""
+TRIES = 5
+"""Before a file counts as in use: of several that open a new one at once, each is in the others' way for a moment."""
+NAMED = 3
+"""Calls that a warning names, at most."""
 KEYS_A_QUERY = 900  # SQLite before 3.32 takes no more than 999 parameters
 ROWS_A_MERGE = 200
 
@@ -116,6 +122,7 @@ class Ledger:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
+        self._users = 1
         self._owner = self.path.with_name(self.path.name + ".pid")
         self._connection = self._open()
         self._queue: SimpleQueue[tuple[Callable[[sqlite3.Connection], Any], Receipt[Any]] | None] = SimpleQueue()
@@ -124,6 +131,21 @@ class Ledger:
         # A daemon, so that a program which dies of an exception is not kept alive; whoever waits for a receipt has it.
         self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
         self._writer.start()
+
+    @classmethod
+    def shared(cls, path: str | Path) -> "Ledger":
+        """Return the ledger at `path`, the same one to all of this process that ask; the last to close it closes it.
+
+        Two annotators of one run, say the second for what the first declines, so write into one book.
+        """
+        path = Path(path).absolute()
+        with _sharing:
+            ledger = _shared.get(path)
+            if ledger is None or ledger._closed:
+                ledger = _shared[path] = cls(path)
+            else:
+                ledger._users += 1
+            return ledger
 
     def __enter__(self) -> "Ledger":
         return self
@@ -176,6 +198,18 @@ class Ledger:
         select = "SELECT key, about, sent_at FROM pending ORDER BY sent_at, key"
         return self._submit(lambda db: [Unsettled(*row) for row in db.execute(select)]).result()
 
+    def in_doubt(self) -> str | None:
+        """Return a line on the unsettled calls, the oldest by name, for whoever runs next; None if there are none."""
+        if not (calls := self.unsettled()):
+            return None
+        count = "1 call was" if len(calls) == 1 else f"{len(calls)} calls were"
+        named = "; ".join(f"{call.about} (sent {call.sent_at})" for call in calls[:NAMED])
+        rest = f"; and {len(calls) - NAMED} more in the table `pending`" if len(calls) > NAMED else ""
+        return (
+            f"{self.path}: {count} in flight when an earlier run broke off, "
+            f"and may be paid twice if asked again: {named}{rest}"
+        )
+
     def totals(self) -> dict[str, Total]:
         """Return calls and billed tokens by model, over all runs."""
         return self._submit(lambda db: {model: Total(*sums) for model, *sums in db.execute(TOTALS)}).result()
@@ -196,9 +230,10 @@ class Ledger:
         return new
 
     def close(self) -> None:
-        """Write what has queued up and give the file free. Closing twice is once."""
-        with self._gate:
-            if self._closed:
+        """Write what has queued up and give the file free, once all who share it have closed it."""
+        with _sharing, self._gate:
+            self._users -= 1
+            if self._closed or self._users > 0:
                 return
             self._closed = True
             self._queue.put(None)
@@ -258,7 +293,7 @@ class Ledger:
             # SQLite's own lock is the ledger's: the system drops it with the process, however that ends. Held for good
             # it also spares the shared memory that WAL else needs, and that a network drive cannot give.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            db.execute("BEGIN EXCLUSIVE")
+            _lock(db)
             self._claim(db)
             db.execute("COMMIT")
             db.execute("PRAGMA journal_mode = WAL")
@@ -317,6 +352,21 @@ class Ledger:
             return f"process {int(self._owner.read_text(encoding='ascii'))}"
         except (OSError, ValueError):
             return "another process"
+
+
+_shared: dict[Path, Ledger] = {}
+_sharing = threading.Lock()
+
+
+def _lock(db: sqlite3.Connection) -> None:
+    for attempt in range(TRIES):
+        try:
+            db.execute("BEGIN EXCLUSIVE")
+            return
+        except sqlite3.OperationalError:
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(random.uniform(0.002, 0.03))  # not in step with the others
 
 
 def _run(db: sqlite3.Connection, *statements: tuple[str, tuple[Any, ...]]) -> None:

@@ -60,6 +60,8 @@ class Request:
     """Sampling seed of the run; servers honour it as best they can."""
     draw: int = 0
     """Number of the first answer among all draws of this prompt: the same prompt is asked again on purpose."""
+    logprobs: bool = False
+    """Whether the answers' log probabilities are wanted, too; a server may not give them."""
 
     @property
     def text(self) -> str:
@@ -78,7 +80,9 @@ class Request:
             [message.role, [part if isinstance(part, str) else {"image": part.sha256} for part in message.parts]]
             for message in self.messages
         ]
-        sent = [parts, self.schema, self.temperature, self.n, self.max_tokens, self.seed, self.draw]
+        sent: list[Any] = [parts, self.schema, self.temperature, self.n, self.max_tokens, self.seed, self.draw]
+        if self.logprobs:
+            sent.append("logprobs")  # not there otherwise: keys of what was bought before this could be asked stay
         return hashlib.sha256(json.dumps(sent, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -19,6 +19,7 @@ from seke.generation.annotator import (
     fit_beta_binomial,
     fit_channel,
     fit_votes,
+    votes,
 )
 from seke.generation.couplings import couplings
 from seke.generation.fitting import conformal_threshold, error, fit, half
@@ -89,8 +90,9 @@ def test_an_action_unit_with_few_images_behaves_like_the_others():
 
 
 def test_confusions_are_learnt_per_true_expression():
-    votes = fit_votes(["fear"] * 50 + ["anger"] * 50, [["surprise"] * 5] * 50 + [["anger"] * 5] * 50)
-    fear, anger = votes[EXPRESSIONS.index("fear")], votes[EXPRESSIONS.index("anger")]
+    said = [votes([Labels(expression=name)] * 5) for name in ["surprise"] * 50 + ["anger"] * 50]
+    found = fit_votes(["fear"] * 50 + ["anger"] * 50, said)
+    fear, anger = found[EXPRESSIONS.index("fear")], found[EXPRESSIONS.index("anger")]
     assert EXPRESSIONS[int(fear.argmax())] == "surprise"
     assert EXPRESSIONS[int(anger.argmax())] == "anger"
 

@@ -2,13 +2,15 @@ from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seke.affect import ACTION_UNITS
 from seke.errors import UserError
 from seke.generation.aggregation import majority
 from seke.generation.annotator import Masked
 from seke.generation.couplings import couplings
-from seke.generation.empirical_bayes import EmpiricalBayes
+from seke.generation.empirical_bayes import EmpiricalBayes, second_stage_pays
 from seke.generation.fitting import fit
 from seke.generation.stopping import State
 from seke.records import Labels, read_jsonl
@@ -30,9 +32,9 @@ def pilot(size=160, seed=0):
     return rows
 
 
-def taught(excess):
+def taught(excess, prompt_cost=0.0):
     rows = pilot()
-    rule = EmpiricalBayes((3, 5), excess)
+    rule = EmpiricalBayes((3, 5), excess, prompt_cost)
     rule.learn(fit(rows, couplings([])), rows, couplings([]))
     return rule
 
@@ -71,6 +73,22 @@ def test_what_may_be_lost_decides_what_is_spent():
 def test_mistakes(settings, argument):
     with pytest.raises(UserError, match=argument):
         EmpiricalBayes(*settings)
+
+
+def test_where_too_many_would_go_on_all_draws_are_taken_at_once():
+    rule = taught(0.01, prompt_cost=12.0)
+    assert rule.at_once
+    assert rule(State(), Random(0)) == 5
+    assert {stops(rule, masked) for masked in pilot(20, seed=1)} == {5}
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.floats(0, 50), st.floats(0, 1))
+def test_two_stages_are_chosen_exactly_where_they_cost_less(first, further, prompt, share):
+    last = first + further
+    staged = prompt + first + share * (prompt + further)
+    at_once = prompt + last
+    pays = share < second_stage_pays((first, last), prompt)
+    assert pays == (staged < at_once) or staged == pytest.approx(at_once)
 
 
 def test_majority_counts():

@@ -74,6 +74,8 @@ class Server:
     shutdown_date: str | None = None
     odd: float = 0.0
     """Share of answers, fixed by their content, with characters that break careless programs."""
+    flaws: Mapping[str, float] = field(default_factory=dict)
+    """Share of answers, fixed by their content, with each fault of `ANSWERS`: the same at every asking."""
     echo_key: bool = False
     """Whether error messages repeat the key, as some servers do."""
     cached_tokens: int = 0
@@ -200,12 +202,7 @@ class Server:
         return True
 
     def _draw(self) -> str:
-        dice = self._rng.random()
-        for fault, rate in self.faults.items():
-            dice -= rate
-            if dice < 0:
-                return fault
-        return "ok"
+        return _drawn(self.faults, self._rng.random()) or "ok"
 
     def _mistake(self, request: Mapping[str, Any]) -> str | None:
         for name in self.refuses:
@@ -226,7 +223,9 @@ class Server:
         wanted = 1 if self.n == "ignored" else request.get("n") or 1
         given = {"empty": 0, "fewer": wanted - 1}.get(fault, wanted)
         texts = [self._answer(request, number) for number in range(given)]
-        choices = [_choice(index, text, fault, bool(request.get("logprobs"))) for index, text in enumerate(texts)]
+        logprobs = bool(request.get("logprobs"))
+        flawed = [self._flaw(request, number) or fault for number in range(given)]
+        choices = [_choice(number, text, flawed[number], logprobs) for number, text in enumerate(texts)]
         parts = [part for message in request["messages"] for part in _parts(message)]
         prompt = sum(len(part.get("text", "")) for part in parts) // 4
         prompt += 255 * sum(part["type"] == "image_url" for part in parts)
@@ -246,11 +245,14 @@ class Server:
         }
 
     def _answer(self, request: Mapping[str, Any], choice: int) -> str:
-        number = (request.get("seed") or 0) + choice
-        rng = Random(hashlib.sha256(json.dumps([request["messages"], number]).encode()).digest())
+        rng = _dice(request, choice)
         words = f"Answer {rng.randrange(10**6)}" + (f" {ODD}" if rng.random() < self.odd else "")
         schema = (request.get("response_format") or {}).get("json_schema", {}).get("schema")
         return words if schema is None else json.dumps(_conform(schema, rng, words), ensure_ascii=rng.random() < 0.5)
+
+    def _flaw(self, request: Mapping[str, Any], choice: int) -> str | None:
+        """Return the fault of an answer, the same at every asking."""
+        return _drawn(self.flaws, _dice(request, choice, self.seed).random()) if self.flaws else None
 
     async def _break(self, fault: str, whole: bytes, writer: asyncio.StreamWriter) -> bool:
         if fault == "die":
@@ -270,6 +272,20 @@ class Server:
             )
             return True
         return False
+
+
+def _dice(request: Mapping[str, Any], choice: int, *more: object) -> Random:
+    """Return the dice of one answer, the same at every asking."""
+    said = [request["messages"], (request.get("seed") or 0) + choice, *more]
+    return Random(hashlib.sha256(json.dumps(said).encode()).digest())
+
+
+def _drawn(rates: Mapping[str, float], dice: float) -> str | None:
+    for fault, rate in rates.items():
+        dice -= rate
+        if dice < 0:
+            return fault
+    return None
 
 
 STATUSES = {
@@ -336,7 +352,7 @@ def _choice(index: int, text: str, fault: str, logprobs: bool) -> dict[str, Any]
     elif fault == "refusal":
         message.update(content=None, refusal="I can't identify people.")
     elif fault == "refusal_text":
-        message["content"] = CONVERSATIONAL[index % 2]
+        message["content"] = CONVERSATIONAL[len(text) % 2]
     elif fault == "filter":
         message["content"], finish = "", "content_filter"
     elif fault == "length":
@@ -396,6 +412,7 @@ def main() -> None:
     parser.add_argument("--after-s", type=float, default=0.05)
     parser.add_argument("--n", choices=["yes", "no", "ignored"], default="yes")
     parser.add_argument("--odd", type=float, default=0.0)
+    parser.add_argument("--flaws", type=rates, default={}, help="refusal=0.1,schema=0.05 or answers=0.2")
     parser.add_argument("--refuses", type=lambda text: text.split(","), default=[])
     parser.add_argument("--shutdown-date")
     server = Server(**vars(parser.parse_args()))

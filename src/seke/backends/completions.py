@@ -107,7 +107,7 @@ class Completions:
         if request.schema is not None:
             answer = {"name": "answer", "strict": True, "schema": _strict(json.dumps(request.schema))}
             body["response_format"] = {"type": "json_schema", "json_schema": answer}
-        if self.logprobs:
+        if self.logprobs or request.logprobs:
             body["logprobs"] = True
         return {name: value for name, value in body.items() if name not in dialect.dropped}
 

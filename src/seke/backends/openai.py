@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import httpx2
 import openai
 
 from seke.backends.background import Background
@@ -103,7 +104,9 @@ class OpenAI:
             UserError: if there is no key, or the server takes no request at all.
         """
         if self._ledger is None:
-            self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger(self.ledger)
+            self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
+            if doubt := self._ledger.in_doubt():
+                log.warning("%s", doubt)
         numbered = enumerate(requests)
         finished: SimpleQueue[Finished] = SimpleQueue()
         asked: set[Future[None]] = set()
@@ -172,7 +175,11 @@ class Desk:
     def __init__(self, settings: OpenAI, ledger: Ledger) -> None:
         key = _api_key(settings.address)
         read = openai.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout), pool=None)
-        self._client = openai.AsyncOpenAI(api_key=key, base_url=settings.address, max_retries=0, timeout=read)
+        # On aiohttp: the SDK's own transport looks at every idle connection at each request, and parses in Python.
+        client = openai.DefaultAioHttpClient()
+        self._client = openai.AsyncOpenAI(
+            api_key=key, base_url=settings.address, max_retries=0, timeout=read, http_client=client
+        )
         self._model, self._extra_body = settings.model, settings.written.extra_body
         self.background = Background("openai")
         self.transport = Transport(
@@ -200,11 +207,10 @@ class Desk:
         self.background.stop()
 
     async def _post(self, body: Mapping[str, Any]) -> str:
-        # The raw reply is what the ledger keeps. `extra_body` goes out as it is; every other argument the SDK walks
-        # through part by part, which takes it longer than all that is ours.
-        create = self._client.chat.completions.with_raw_response.create
-        response = await create(model=self._model, messages=(), extra_body={**body, **self._extra_body})
-        return str(response.http_response.text)
+        # The raw reply is what the ledger keeps, so the SDK need not make objects of it, nor walk through the request.
+        sent = {"model": self._model, **body, **self._extra_body}
+        response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=sent)
+        return response.text
 
     async def _warn_of_shutdown(self, model: str) -> None:
         """Warn of a model that will soon be gone; a server that does not say so is not asked twice."""

@@ -18,7 +18,18 @@ from typing import Any
 
 from seke.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION
 from seke.answers import describe, extract
-from seke.backends.simulated_perception import Channel, Habits, Impression, Knowledge, conclude, glance, infer, look
+from seke.backends.simulated_perception import (
+    Channel,
+    Habits,
+    Impression,
+    Knowledge,
+    beliefs,
+    conclude,
+    glance,
+    infer,
+    look,
+    weigh,
+)
 from seke.records import ImageRecord, Labels, read_jsonl
 from seke.vlm import Choice, Reply, Request, Usage
 
@@ -90,8 +101,11 @@ class Simulated:
         for number in range(request.n):
             rng = Random(f"{self.seed}/{request.key}/{number}")
             view = look(first, self.habits, request.temperature, rng)
-            concluded = conclude(view, knowledge, predictions, doubt, self.habits)
-            choices.append(Choice(_written(concluded, known, request.schema)))
+            opinion = weigh(view, knowledge, predictions, doubt, self.habits)
+            log_p = beliefs(opinion) if request.logprobs else {}
+            tokens = tuple(_written(conclude(opinion), known, request.schema, log_p))
+            answer = "".join(token for token, _ in tokens)
+            choices.append(Choice(answer, logprobs=tokens if request.logprobs else None))
         usage = Usage(
             len(text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images),
             sum(len(choice.text) for choice in choices) // CHARACTERS_PER_TOKEN,
@@ -174,13 +188,20 @@ def _intensities(record: ImageRecord | None) -> Mapping[str, Any]:
     return found
 
 
-def _written(concluded: Labels, known: Labels, schema: Mapping[str, Any] | None) -> str:
-    """Write an answer: JSON with the schema's fields, or without a schema the universal template and a sentence."""
+def _written(
+    concluded: Labels, known: Labels, schema: Mapping[str, Any] | None, log_p: Mapping[str, float]
+) -> Iterator[tuple[str, float]]:
+    """Write an answer in tokens: JSON with the schema's fields, or without one the universal template and a sentence.
+
+    Action units are written as the schema wants them, a list of the active ones or {"AU1": 0, ...}.
+    """
     if schema is None:
         everything = known.completed_by(concluded)
-        return f"{describe(everything, digits=2)} {reasoning(everything)}"
+        yield f"{describe(everything, digits=2)} {reasoning(everything)}", 0.0
+        return
     properties = schema["properties"]
-    offered = properties.get("action_units", {}).get("items", {}).get("enum", ())
+    form = properties.get("action_units", {})
+    offered = form.get("items", {}).get("enum") or [int(name[2:]) for name in form.get("properties", ())]
     believed = concluded.action_units or {}
     said = Labels(
         expression=concluded.expression if "expression" in properties else None,
@@ -192,7 +213,20 @@ def _written(concluded: Labels, known: Labels, schema: Mapping[str, Any] | None)
         "expression": said.expression,
         "valence": said.valence,
         "arousal": said.arousal,
-        "action_units": list(said.active),
+        "action_units": {f"AU{au}": int(believed[au]) for au in offered} if "properties" in form else list(said.active),
         "reasoning": reasoning(known.completed_by(said)) if "reasoning" in properties else "",
     }
-    return json.dumps({name: fields[name] for name in properties})
+    yield from _tokens({name: fields[name] for name in properties}, log_p)
+
+
+def _tokens(fields: Mapping[str, Any], log_p: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield JSON in tokens, a value each; what is not a matter of opinion, and every number, has log probability 0."""
+    before = "{"
+    for name, value in fields.items():
+        yield f"{before}{json.dumps(name)}: ", 0.0
+        if isinstance(value, Mapping):
+            yield from _tokens(value, log_p)
+        else:
+            yield json.dumps(value), log_p.get(name, 0.0)
+        before = ", "
+    yield "}", 0.0

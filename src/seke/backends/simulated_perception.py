@@ -149,14 +149,14 @@ def infer(known: Labels, weight: float) -> Knowledge:
     return Knowledge(likelihood, shifts, _pull(posterior, 0), _pull(posterior, 1))
 
 
-def conclude(
+def weigh(
     view: Impression,
     knowledge: Knowledge | None,
     predictions: Sequence[Labels],
     doubt: Mapping[str, float],
     habits: Habits,
-) -> Labels:
-    """Return complete labels from a view, from what is known, and from earlier predictions.
+) -> Impression:
+    """Return an opinion: a view, moved by what is known and by earlier predictions.
 
     Args:
         view: one draw's view.
@@ -183,13 +183,27 @@ def conclude(
                     units[index] += (habits.seen if said else -habits.unseen) * trust["action_units"]
         valence = _averaged(valence, [draw.valence for draw in predictions], trust["valence"])
         arousal = _averaged(arousal, [draw.arousal for draw in predictions], trust["arousal"])
-    best = max(range(len(EXPRESSIONS)), key=scores.__getitem__)
+    return Impression(scores, units, valence, arousal)
+
+
+def conclude(opinion: Impression) -> Labels:
+    """Return the complete labels that an opinion comes to."""
+    best = max(range(len(EXPRESSIONS)), key=opinion.expression.__getitem__)
     return Labels(
         expression=EXPRESSIONS[best],
-        valence=round(min(max(valence, -1.0), 1.0), 2),
-        arousal=round(min(max(arousal, -1.0), 1.0), 2),
-        action_units={au: score > 0 for au, score in zip(AUS, units, strict=True)},
+        valence=round(min(max(opinion.valence, -1.0), 1.0), 2),
+        arousal=round(min(max(opinion.arousal, -1.0), 1.0), 2),
+        action_units={au: score > 0 for au, score in zip(AUS, opinion.action_units, strict=True)},
     )
+
+
+def beliefs(opinion: Impression) -> dict[str, float]:
+    """Return the log probability of what `conclude` says of the `expression` and of each AU (`AU1`, ...).
+
+    The scores are taken by their word: a softmax over the expressions, a logistic function of an AU's log-odds.
+    """
+    units = {f"AU{au}": -math.log1p(math.exp(-abs(score))) for au, score in zip(AUS, opinion.action_units, strict=True)}
+    return {"expression": math.log(max(_softmax(opinion.expression))), **units}
 
 
 def _log_likelihood(known: Labels, expression: str) -> float:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
+import aiohttp
 import httpx2
 import openai
 
@@ -25,6 +26,7 @@ from seke.ledger import Ledger
 
 LONGEST_BACKOFF_S = 30.0
 AGAIN = (408, 409, 429)
+NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx2.ConnectError)
 NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 
 log = logging.getLogger(__name__)
@@ -220,10 +222,12 @@ class Server(NamedTuple):
         if isinstance(error, openai.APIStatusError):
             return self._by_status(error, clean)
         cause = error.__cause__
-        detail = clean(f"{type(cause or error).__name__}: {cause or error}")
+        # The SDK's translation of aiohttp calls a connection that was lost halfway a ConnectTimeout, too.
+        broken = (cause and cause.__cause__) or cause or error
+        detail = clean(f"{type(broken).__name__}: {broken}")
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
-        never_left = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        never_left = isinstance(broken, NEVER_LEFT)
         return Trouble(detail, billed=not never_left, own=isinstance(cause, httpx2.ReadTimeout))
 
     def _by_status(self, error: openai.APIStatusError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:

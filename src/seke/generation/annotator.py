@@ -7,12 +7,17 @@ answers are modelled per image, with a distribution over images of how it answer
     expression    votes among S draws             Dirichlet-multinomial, one row of confusions per true expression
     valence, arousal   mean of S draws            b + a v + image error + draw error / sqrt(S), all normal
 
+Soft draws (`soft`) count as fractions: k is the sum of their probabilities, a vote their distribution. Or, where that
+foretells held-out labels better (`fitting.fit` finds out), an AU's log-odds are read like valence, truth being 0 or 1:
+
+    AU            mean log-odds of S soft draws   b + a active + image error + draw error / sqrt(S), all normal
+
 A majority vote takes an annotator at its word; one that reports 5 of 100 active AU14 (as GPT-4o, Table 2) can only be
 read by someone who knows that it does. Dawid & Skene (1979) do this with independent draws; the rest is ours.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +27,13 @@ from scipy.special import betaln, expit, gammaln, logit, logsumexp, ndtr
 
 from seke.affect import EXPRESSIONS
 from seke.generation.couplings import AUS, INDEX, Array, Couplings, log_normal
+from seke.generation.soft import SoftDraw, p_active, p_expressions
 from seke.records import Labels
 
 NEAR = 0.2
 """A valence or arousal this close to the truth counts as right in `confidence`."""
+SUREST = 10.0
+"""Largest log-odds that a soft draw is believed."""
 FEW = 20.0
 """How many images an AU's pooled behaviour (that of all AUs) counts for: rare AUs have few positives to learn from."""
 
@@ -42,7 +50,7 @@ class Masked(BaseModel):
     """The masked labels."""
     known: Labels
     """What the prompt showed."""
-    draws: tuple[Labels, ...]
+    draws: tuple[SoftDraw | Labels, ...]
 
     @field_validator("draws", mode="before")
     @classmethod
@@ -101,16 +109,20 @@ class Annotator:
     arousal: Channel
     thresholds: Mapping[int, float]
     """An AU whose posterior exceeds this is called active (`f1_threshold`)."""
+    log_odds: Mapping[int, Channel] = field(default_factory=dict)
+    """How soft draws' log-odds of an AU depend on whether it is active; empty: their probabilities are counted."""
 
     def posterior(self, known: Labels, draws: Sequence[Labels]) -> Posterior:
         """Return what `draws` and `known` labels say about every label that the draws give."""
         log_E = np.log(self.couplings.expression_E) + self.weight * _finite(self.couplings.evidence(known))
         asked = draws[0] if draws else Labels()
         if asked.expression is not None:
-            log_E = log_E + _log_votes(self.votes_EE, [draw.expression for draw in draws])
-        units = {}
+            log_E = log_E + _dirichlet_multinomial(self.votes_EE, votes(draws)[None])
+        units, p_said = {}, [p_active(draw) for draw in draws]
+        counted = not self.log_odds or not all(isinstance(draw, SoftDraw) for draw in draws)
         for au in asked.action_units or {}:
-            odds_E, log_EO = self._unit(au, [(draw.action_units or {}).get(au) for draw in draws])
+            said = [p[au] for p in p_said if au in p]
+            odds_E, log_EO = self._unit(au, *(self._counted(au, said) if counted else self._weighed(au, said)))
             units[au] = odds_E
             log_E = log_E + self.weight * log_EO
         dims: dict[str, tuple[Array, Array]] = {}
@@ -130,18 +142,26 @@ class Annotator:
             arousal=_mixed(p_E, *dims["arousal"]) if "arousal" in dims else None,
         )
 
-    def _unit(self, au: int, said: Sequence[bool | None]) -> tuple[Array, Array]:
+    def _counted(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive) from the number of active ones."""
+        k, n = np.float64(sum(said)), np.float64(len(said))
+        return self.active[au].log_pmf(k, n), self.inactive[au].log_pmf(k, n)
+
+    def _weighed(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive) from their log-odds."""
+        channel, seen = self.log_odds[au], float(np.mean(log_odds(said)))
+        sd = channel.sd(len(said))
+        return log_normal(seen, channel.bias + channel.slope, sd), log_normal(seen, channel.bias, sd)
+
+    def _unit(self, au: int, log_active: Array, log_inactive: Array) -> tuple[Array, Array]:
         """Return P(AU active | answers, expression) and log P(answers | expression), both (E,)."""
-        answers = [bool(answer) for answer in said if answer is not None]
-        k, n = np.float64(sum(answers)), np.float64(len(answers))
         column = AUS.index(au)
         # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
         prior_E = expit(
             (1 - self.weight) * logit(self.couplings.base_A[column])
             + self.weight * logit(self.couplings.au_EA[:, column])
         )
-        yes_E = np.log(prior_E) + self.active[au].log_pmf(k, n)
-        no_E = np.log1p(-prior_E) + self.inactive[au].log_pmf(k, n)
+        yes_E, no_E = np.log(prior_E) + log_active, np.log1p(-prior_E) + log_inactive
         return expit(yes_E - no_E), np.logaddexp(yes_E, no_E)
 
     def _dimension(self, place: int, channel: Channel, values: Sequence[float]) -> tuple[Array, Array, Array]:
@@ -232,9 +252,12 @@ def fit_beta_binomial(k: Array, n: Array, towards: BetaBinomial | None = None) -
     return BetaBinomial(mean * size, (1 - mean) * size)
 
 
-def fit_votes(truth: Sequence[str], draws: Sequence[Sequence[str]]) -> Array:
-    """Return Dirichlet parameters per true expression, (8, 8): smoothed confusions times one concentration for all."""
-    counts_NE = np.array([[votes.count(e) for e in EXPRESSIONS] for votes in draws], dtype=float).reshape(-1, 8)
+def fit_votes(truth: Sequence[str], counts: Sequence[Array]) -> Array:
+    """Return Dirichlet parameters per true expression, (8, 8): smoothed confusions times one concentration for all.
+
+    `counts` are the `votes` of the images' draws.
+    """
+    counts_NE = np.array(counts, dtype=float).reshape(-1, 8)
     rows_N = np.array([INDEX[e] for e in truth], dtype=int)
     # A prior worth three images: the annotator is right more often than not.
     confusion_EE = 3 * (0.5 * np.eye(8) + 0.5 / 8)
@@ -251,9 +274,17 @@ def fit_votes(truth: Sequence[str], draws: Sequence[Sequence[str]]) -> Array:
     return result
 
 
-def _log_votes(votes_EE: Array, said: Sequence[str | None]) -> Array:
-    counts_E = np.array([said.count(e) for e in EXPRESSIONS], dtype=float)
-    return _dirichlet_multinomial(votes_EE, counts_E[None])
+def log_odds(p: Sequence[float]) -> Array:
+    """Return logit p, cut off at `SUREST`: what is beyond says more about a server's rounding than about a face."""
+    cut: Array = np.clip(logit(np.asarray(p, dtype=float)), -SUREST, SUREST)
+    return cut
+
+
+def votes(draws: Sequence[Labels]) -> Array:
+    """Return how many votes each expression has among the draws, (E,); soft draws spread theirs."""
+    said = [p for draw in draws if (p := p_expressions(draw)) is not None]
+    votes_E: Array = np.array(said, dtype=float).reshape(-1, len(EXPRESSIONS)).sum(axis=0)
+    return votes_E
 
 
 def _dirichlet_multinomial(alpha: Array, counts: Array) -> Array:

@@ -5,10 +5,12 @@ reason that ends up in rejected.jsonl if asking again does not help.
 """
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.generation.soft import soften
 from seke.records import Labels
 from seke.vlm import Choice
 
@@ -31,6 +33,7 @@ class Answer(NamedTuple):
     """A usable answer."""
 
     labels: Labels
+    """A `SoftDraw` where soft labels were asked and the server gave log probabilities."""
     reasoning: str
 
 
@@ -54,18 +57,30 @@ def missing(labels: Labels) -> Asked:
 
 
 @lru_cache(maxsize=1024)
-def schema(asked: Asked, reasoning: bool) -> dict[str, Any]:
-    """Return the JSON Schema of an answer to `asked`; `action_units` lists the numbers of the active ones."""
+def schema(asked: Asked, reasoning: bool, soft: bool = False) -> dict[str, Any]:
+    """Return the JSON Schema of an answer to `asked`; `action_units` lists the numbers of the active ones.
+
+    In the `soft` form it is an object that gives 0 or 1 for each, {"AU1": 0, "AU2": 1, ...}: in a list, the probability
+    of an AU that is not named would be nowhere to be seen.
+    """
     properties: dict[str, Any] = {}
     if asked.expression:
         properties["expression"] = {"type": "string", "enum": list(EXPRESSIONS)}
     for dimension in ("valence", "arousal"):
         if getattr(asked, dimension):
             properties[dimension] = {"type": "number", "minimum": -1, "maximum": 1}
-    if asked.action_units:
+    if asked.action_units and soft:
+        properties["action_units"] = _object(
+            {f"AU{au}": {"type": "integer", "enum": [0, 1]} for au in asked.action_units}
+        )
+    elif asked.action_units:
         properties["action_units"] = {"type": "array", "items": {"type": "integer", "enum": list(asked.action_units)}}
     if reasoning:
         properties["reasoning"] = {"type": "string"}
+    return _object(properties)
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
@@ -74,8 +89,8 @@ def schema(asked: Asked, reasoning: bool) -> dict[str, Any]:
     }
 
 
-def read(choice: Choice, asked: Asked, reasoning: bool) -> Answer:
-    """Return what an answer says.
+def read(choice: Choice, asked: Asked, reasoning: bool, soft: bool = False) -> Answer:
+    """Return what an answer says; `soft`: it was asked in the soft form, and its log probabilities are read if given.
 
     Raises:
         Unusable: with reason refusal, filtered, truncated, invalid (not JSON, a value out of range, an AU that was not
@@ -89,21 +104,41 @@ def read(choice: Choice, asked: Asked, reasoning: bool) -> Answer:
         raise Unusable("invalid", f"not JSON ({error}): {choice.text[:200]}") from None
     if not isinstance(said, dict):
         raise Unusable("invalid", f"not a JSON object: {choice.text[:200]}")
-    wanted = schema(asked, reasoning)["properties"]
+    wanted = schema(asked, reasoning, soft)["properties"]
     if absent := [name for name in wanted if said.get(name) is None]:
         raise Unusable("incomplete", f"no {', '.join(absent)}: {choice.text[:200]}")
     if surplus := [name for name in said if name not in wanted]:
         raise Unusable("invalid", f"not asked for {', '.join(surplus)}: {choice.text[:200]}")
-    return Answer(_labels(said, asked), _sentence(said["reasoning"]) if reasoning else "")
+    sentence = _sentence(said["reasoning"]) if reasoning else ""
+    if not soft:
+        return Answer(_labels(said, asked, _listed), sentence)
+    return Answer(soften(_labels(said, asked, _one_by_one), choice.text, choice.logprobs), sentence)
 
 
-def _labels(said: dict[str, Any], asked: Asked) -> Labels:
+def _listed(said: Any, asked: tuple[int, ...]) -> dict[int, bool] | None:
+    """Return what a list of the active AUs says of those asked; None if it is none."""
+    if not isinstance(said, list) or not all(type(au) is int and au in asked for au in said):
+        return None
+    return {au: au in said for au in asked}
+
+
+def _one_by_one(said: Any, asked: tuple[int, ...]) -> dict[int, bool] | None:
+    """Return what the soft form says of the AUs asked; None if it is not in that form."""
+    if not isinstance(said, dict) or set(said) != {f"AU{au}" for au in asked}:
+        return None
+    if not all(type(active) is int and active in (0, 1) for active in said.values()):
+        return None
+    return {au: bool(said[f"AU{au}"]) for au in asked}
+
+
+def _labels(
+    said: dict[str, Any], asked: Asked, units_of: Callable[[Any, tuple[int, ...]], dict[int, bool] | None]
+) -> Labels:
     units = None
     if asked.action_units:
-        active = said["action_units"]
-        if not isinstance(active, list) or not all(type(au) is int and au in asked.action_units for au in active):
-            raise Unusable("invalid", f"action_units={active!r} are not among those asked")
-        units = {au: au in active for au in asked.action_units}
+        units = units_of(said["action_units"], asked.action_units)
+        if units is None:
+            raise Unusable("invalid", f"action_units={said['action_units']!r} are not among those asked")
     numbers = {name: said[name] for name in ("valence", "arousal") if getattr(asked, name)}
     for name, value in numbers.items():
         if type(value) not in (int, float):

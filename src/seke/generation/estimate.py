@@ -63,6 +63,8 @@ class MadeUp:
             if self.worst:
                 return kind["enum"][draw % len(kind["enum"])]
             return usual if of_draw.random() < 0.85 else of_draw.choice(kind["enum"])
+        if kind["type"] == "object":  # uncertainty=logprobs: each AU by name
+            return {au: draw % 2 if self.worst else int(of_image.random() < 0.15) for au in kind["properties"]}
         units = kind["items"]["enum"]
         if self.worst:
             return units if draw % 2 else []

@@ -5,12 +5,15 @@ Everything is split by subject: what is learnt on one half of the pilot's subjec
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Final
 
 import numpy as np
 
 from seke.affect import ACTION_UNITS
 from seke.generation.annotator import (
+    FEW,
     NEAR,
     Annotator,
     BetaBinomial,
@@ -21,8 +24,11 @@ from seke.generation.annotator import (
     fit_beta_binomial,
     fit_channel,
     fit_votes,
+    log_odds,
+    votes,
 )
 from seke.generation.couplings import Couplings
+from seke.generation.soft import SoftDraw, p_active
 from seke.records import Labels
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -32,15 +38,26 @@ SMALLEST: Final = 1e-6
 
 
 def fit(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
-    """Fit every channel on the whole pilot, and the weight of the couplings by two-fold cross-validation."""
+    """Fit every channel on the whole pilot, by two-fold cross-validation the weight of the couplings.
+
+    And whether soft draws are read by their log-odds or counted: which of the two foretells a server's labels better
+    depends on how much its log probabilities know beyond its answers.
+    """
     folds = [[m for m in pilot if half(m.subject) == side] for side in (0, 1)]
-    losses = dict.fromkeys(WEIGHTS, 0.0)
+    soft = any(isinstance(draw, SoftDraw) for m in pilot for draw in m.draws)
+    options = list(product(WEIGHTS, (False, True) if soft else (False,)))
+    losses = dict.fromkeys(options, 0.0)
     for train, held_out in (folds, folds[::-1]):
-        for weight in WEIGHTS:
-            candidate = _channels(train, couplings, weight)
-            losses[weight] += sum(log_loss(candidate.posterior(m.known, m.draws), m.truth) for m in held_out)
-    best = min(WEIGHTS, key=lambda weight: (losses[weight], weight))
-    return with_thresholds(_channels(pilot, couplings, best), pilot)
+        fitted = _channels(train, couplings)
+        for option in options:
+            candidate = _with(fitted, *option)
+            losses[option] += sum(log_loss(candidate.posterior(m.known, m.draws), m.truth) for m in held_out)
+    best = min(options, key=lambda option: (losses[option], option))
+    return with_thresholds(_with(_channels(pilot, couplings), *best), pilot)
+
+
+def _with(fitted: Annotator, weight: float, by_log_odds: bool) -> Annotator:
+    return replace(fitted, weight=weight, log_odds=fitted.log_odds if by_log_odds else {})
 
 
 def half(subject: str) -> int:
@@ -55,7 +72,7 @@ def with_thresholds(annotator: Annotator, pilot: Sequence[Masked]) -> Annotator:
         for au, p in annotator.posterior(masked.known, masked.draws).action_units.items():
             beliefs[au].append(p)
     thresholds = {au: f1_threshold(values) for au, values in beliefs.items()}
-    return Annotator(**{**vars(annotator), "thresholds": thresholds})
+    return replace(annotator, thresholds=thresholds)
 
 
 def log_loss(belief: Posterior, truth: Labels) -> float:
@@ -118,27 +135,29 @@ def conformal_threshold(
     return allowed
 
 
-def _channels(pilot: Sequence[Masked], couplings: Couplings, weight: float) -> Annotator:
+def _channels(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
     answered = [m for m in pilot if m.draws]
-    named = [(m.truth.expression, [d.expression for d in m.draws]) for m in answered if m.truth.expression is not None]
+    named = [(m.truth.expression, votes(m.draws)) for m in answered if m.truth.expression is not None]
     active, inactive = (_units(answered, side) for side in (True, False))
     return Annotator(
         couplings=couplings,
-        weight=weight,
+        weight=1.0,
         active=active,
         inactive=inactive,
-        votes_EE=fit_votes([t for t, _ in named], [[e for e in said if e is not None] for _, said in named]),
+        votes_EE=fit_votes([truth for truth, _ in named], [counts for _, counts in named]),
         valence=_channel(answered, "valence"),
         arousal=_channel(answered, "arousal"),
         thresholds=dict.fromkeys(ACTION_UNITS, 0.5),
+        log_odds=_log_odds(answered),
     )
 
 
 def _units(pilot: Sequence[Masked], truly: bool) -> Mapping[int, BetaBinomial]:
-    counts: dict[int, list[tuple[int, int]]] = {au: [] for au in ACTION_UNITS}
+    counts: dict[int, list[tuple[float, int]]] = {au: [] for au in ACTION_UNITS}
     for masked in pilot:
+        p_said = [p_active(draw) for draw in masked.draws]
         for au, active in (masked.truth.action_units or {}).items():
-            said = [answer for d in masked.draws if (answer := (d.action_units or {}).get(au)) is not None]
+            said = [p[au] for p in p_said if au in p]
             if active is truly and said:
                 counts[au].append((sum(said), len(said)))
     everything = [pair for pairs in counts.values() for pair in pairs]
@@ -146,7 +165,29 @@ def _units(pilot: Sequence[Masked], truly: bool) -> Mapping[int, BetaBinomial]:
     return {au: fit_beta_binomial(*_columns(pairs), towards=pooled) for au, pairs in counts.items()}
 
 
-def _columns(pairs: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+def _log_odds(pilot: Sequence[Masked]) -> Mapping[int, Channel]:
+    """Fit each AU's channel, pulled towards that of all AUs as if by `FEW` images; soft draws only."""
+    said: dict[int, list[tuple[float, list[float]]]] = {au: [] for au in ACTION_UNITS}
+    for masked in pilot:
+        p_said = [p_active(draw) for draw in masked.draws if isinstance(draw, SoftDraw)]
+        for au, active in (masked.truth.action_units or {}).items():
+            if p := [p[au] for p in p_said if au in p]:
+                said[au].append((float(active), log_odds(p).tolist()))
+    pooled = _of([pair for pairs in said.values() for pair in pairs])
+    fitted = {}
+    for au, pairs in said.items():
+        positive = sum(truth for truth, _ in pairs)
+        own = min(positive, len(pairs) - positive)
+        share = own / (own + FEW)
+        fitted[au] = Channel(*(share * a + (1 - share) * b for a, b in zip(_of(pairs), pooled, strict=True)))
+    return fitted
+
+
+def _of(pairs: Sequence[tuple[float, Sequence[float]]]) -> Channel:
+    return fit_channel([truth for truth, _ in pairs], [values for _, values in pairs])
+
+
+def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
     table = np.array(pairs, dtype=float).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 
@@ -156,8 +197,7 @@ def _channel(pilot: Sequence[Masked], name: str) -> Channel:
         return [value for draw in draws if (value := getattr(draw, name)) is not None]
 
     pairs = [(getattr(m.truth, name), given(m.draws)) for m in pilot]
-    known = [(truth, said) for truth, said in pairs if truth is not None and said]
-    return fit_channel([truth for truth, _ in known], [said for _, said in known])
+    return _of([(truth, said) for truth, said in pairs if truth is not None and said])
 
 
 def _judged(belief: Posterior, truth: Labels) -> list[tuple[int, float, bool]]:

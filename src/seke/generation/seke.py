@@ -10,11 +10,12 @@ chunking and a resume change nothing.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
@@ -28,12 +29,15 @@ from seke.generation.couplings import Couplings, couplings
 from seke.generation.fitting import fit
 from seke.generation.outcome import Face, Outcome, Trace
 from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
+from seke.generation.soft import SoftDraw
 from seke.generation.stopping import StoppingRule, check_max_samples, fixed
 from seke.generation.uncertainty import PerAU
 from seke.prompts import Prompts
 from seke.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
 from seke.runs import write_text
 from seke.vlm import VLM, Choice, Image, Message, Request
+
+log = logging.getLogger(__name__)
 
 SLOTS = {
     "system": {"expressions", "action_units"},
@@ -52,6 +56,8 @@ SLOTS = {
     "again": set[str](),
     "questions": set[str](),
 }
+SOFT_SLOTS = {"ask_each_action_unit": {"numbers"}}
+"""Of the template that only `uncertainty=logprobs` needs."""
 
 
 @runtime_checkable
@@ -76,14 +82,16 @@ class Seke:
         max_samples: int = 5,
         hide: Sequence[str] = (),
         per_au: PerAU = "mean",
+        uncertainty: Literal["draws", "logprobs"] = "draws",
         aggregate: Aggregate = "summary",
         pilot: int = 400,
         temperature: float = 1.0,
         max_tokens: int = 512,
         seed: int = 0,
     ) -> None:
-        _check_settings(max_samples, hide, per_au, aggregate, pilot, temperature)
-        prompts.require(**SLOTS)
+        _check_settings(max_samples, hide, per_au, uncertainty, aggregate, pilot, temperature)
+        self.soft = uncertainty == "logprobs"
+        prompts.require(**SLOTS, **(SOFT_SLOTS if self.soft else {}))
         checks.questions_leak_nothing(prompts)
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
         self.use_prior, self.self_verify = use_prior, self_verify
@@ -91,6 +99,7 @@ class Seke:
         self.hide, self.hidden = tuple(hide), tuple(field for name in hide for field in pilot_study.FIELDS[name])
         self.aggregate, self.pilot = aggregate, pilot
         self.annotator: Annotator | None = None
+        self._warned = False
         self._pilot_groups: set[str] = set()
         self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
         taught = prompts.render("system", expressions=", ".join(EXPRESSIONS), action_units=_AUS)
@@ -113,7 +122,9 @@ class Seke:
         masked = pilot_study.asked(tasks, opened, lambda faces: self._ask_pilot(faces, bills), folder)
         if bills:
             write_text(folder / pilot_study.COST, json.dumps(total(bills), indent=2) + "\n")
-        links = couplings(pilot_study.others(records, tasks, self.hide))
+        # The pilot's own labels teach, too: its subjects are never scored, and with `hide` nobody else shows them.
+        pilots = (task.record.labels for task in tasks)
+        links = couplings([*pilots, *pilot_study.others(records, tasks, self.hide)])
         self.annotator = fit(masked, links)
         self._pilot_groups = {pilot_study.group(task.record) for task in tasks}
         if learner is not None:
@@ -166,13 +177,15 @@ class Seke:
         return Outcome(instruction, _trace(record.id, prior, sampled.draws, summary.labels, bill), bill.usd)
 
     def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill, stopping: StoppingRule) -> Dialogue[Sampled]:
-        text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False))
+        text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False, self.soft))
 
         def ask(n: int, draw: int, again: bool) -> Request:
-            return self._request(text, face.image, asked, False, n, draw, again)
+            return self._request(text, face.image, schema(asked, False, self.soft), n, draw, again, self.soft)
 
         def labels(choice: Choice) -> Labels:
-            return read(choice, asked, False).labels
+            drawn = read(choice, asked, False, self.soft).labels
+            self._warn_of(drawn)
+            return drawn
 
         rng = self._rng(face.record.id, "draws")
         return sample(ask, labels, stopping, rng, bill, self.max_samples, self.per_au, prior)
@@ -207,7 +220,7 @@ class Seke:
 
     def _insist(self, text: str, image: Image, asked: Asked, bill: Bill) -> Dialogue[Answer]:
         def ask(n: int, draw: int, again: bool) -> Request:
-            return self._request(text, image, asked, True, n, draw, again)
+            return self._request(text, image, schema(asked, True), n, draw, again)
 
         def answer(choice: Choice) -> Answer:
             return read(choice, asked, True)
@@ -215,27 +228,35 @@ class Seke:
         return insist(ask, answer, bill)
 
     def _request(
-        self, text: str, image: Image, asked: Asked, reasoning: bool, n: int, draw: int, again: bool
+        self, text: str, image: Image, form: Mapping[str, Any], n: int, draw: int, again: bool, logprobs: bool = False
     ) -> Request:
         parts = (text, self.prompts.render("again"), image) if again else (text, image)
         return Request(
             messages=(self._system, Message("user", parts)),
-            schema=schema(asked, reasoning),
+            schema=form,
             temperature=self.temperature,
             n=n,
             max_tokens=self.max_tokens,
             seed=self.seed,
             draw=draw,
+            logprobs=logprobs,
         )
+
+    def _warn_of(self, drawn: Labels) -> None:
+        """Say once that soft labels were asked and plain ones came."""
+        if self.soft and not self._warned and not isinstance(drawn, SoftDraw):
+            self._warned = True
+            log.warning("no log probabilities came with the answers; without them these are plain draws (no_logprobs)")
 
     def _prior(self, prior: Labels) -> str:
         return "" if prior.empty else self.prompts.render("prior", labels=describe(prior, digits=2))
 
-    def _list_asked(self, asked: Asked, reasoning: bool) -> str:
+    def _list_asked(self, asked: Asked, reasoning: bool, soft: bool = False) -> str:
         render = self.prompts.render
         lines = [render(f"ask_{name}") for name in ("expression", "valence", "arousal") if getattr(asked, name)]
         if asked.action_units:
-            lines.append(render("ask_action_units", numbers=", ".join(map(str, asked.action_units))))
+            template = "ask_each_action_unit" if soft else "ask_action_units"
+            lines.append(render(template, numbers=", ".join(map(str, asked.action_units))))
         if reasoning:
             lines.append(render("ask_reasoning"))
         return "\n".join(lines)
@@ -254,6 +275,8 @@ class Seke:
         flags = checks.coupling_flags(final)
         if sampled.failure:
             flags.append("unusable_draws")
+        if self.soft and not all(isinstance(draw, SoftDraw) for draw in sampled.draws):
+            flags.append("no_logprobs")
         if self.aggregate == "summary" and checks.summary_drifts(sampled.draws, summary.labels):
             flags.append("summary_drift")
         if pilot_study.group(record) in self._pilot_groups:
@@ -290,7 +313,7 @@ _AUS = ", ".join(f"AU{au} {name}" for au, name in ACTION_UNITS.items())
 
 
 def _check_settings(
-    max_samples: int, hide: Sequence[str], per_au: str, aggregate: str, pilot: int, temperature: float
+    max_samples: int, hide: Sequence[str], per_au: str, uncertainty: str, aggregate: str, pilot: int, temperature: float
 ) -> None:
     check_max_samples(max_samples)
     if unknown := [name for name in hide if name not in pilot_study.FIELDS]:
@@ -299,6 +322,8 @@ def _check_settings(
         )
     if per_au not in ("mean", "max"):
         raise UserError("generator.per_au", per_au, "no such way to combine AUs", "set mean or max")
+    if uncertainty not in ("draws", "logprobs"):
+        raise UserError("generator.uncertainty", uncertainty, "no such source of it", "set draws or logprobs")
     if aggregate not in AGGREGATES:
         raise UserError("generator.aggregate", aggregate, "unknown", f"set {', '.join(AGGREGATES)}")
     if pilot < 1:
