@@ -27,7 +27,22 @@ VOLATILE = (
     "budget",
     *(
         f"backend.{name}"
-        for name in ("concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices")
+        for name in (
+            "concurrency",
+            "timeout",
+            "max_retries",
+            "backoff",
+            "patience",
+            "ledger",
+            "prices",
+            "mode",
+            "folder",
+            "poll",
+            "window",
+            "rows",
+            "megabytes",
+            "retries",
+        )
     ),
     "source.workers",
     "chunk",

@@ -173,7 +173,7 @@ class Desk:
     """What is opened when the first request has to be sent: event loop, client, transport."""
 
     def __init__(self, settings: OpenAI, ledger: Ledger) -> None:
-        key = _api_key(settings.address)
+        key = api_key(settings.address)
         read = openai.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout), pool=None)
         # On aiohttp: the SDK's own transport looks at every idle connection at each request, and parses in Python.
         client = openai.DefaultAioHttpClient()
@@ -227,7 +227,7 @@ KEYLESS = "none"
 """Sent to a server on this machine, which asks for no key."""
 
 
-def _api_key(address: str) -> str:
+def api_key(address: str) -> str:
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not key:
         if host_of(address) == "local":

@@ -1,0 +1,181 @@
+"""What came of a batch: replies go into the ledger, failures into the notes.
+
+Rows come in any order, in one file or two; each is found by its custom_id. A row that failed as a request of its own
+would have (`transport`) is judged by the same rules, from the status and the error that stand in it.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import httpx2
+import openai
+
+from seke.backends.batch_jobs import Job, Notes
+from seke.backends.buyer import FILTERED, OF_THE_IMAGE
+from seke.backends.completions import Dialect, NoReply, decode
+from seke.backends.transport import Refused, Server, Trouble
+from seke.errors import UserError
+from seke.ledger import Ledger, Receipt
+
+T = TypeVar("T")
+
+TOGETHER = 1000
+"""Rows that are read or recorded at a time."""
+
+log = logging.getLogger(__name__)
+
+
+class Result(NamedTuple):
+    """What came of one row: the body of a 200, or why there is none."""
+
+    key: str
+    raw: str | None
+    status: int | None = None
+    """Of HTTP; None if the row was never asked, for example because the batch expired."""
+    told: Mapping[str, Any] = {}
+    """The error: message, code, param."""
+
+
+class Ended(NamedTuple):
+    """A job that is over."""
+
+    job: Job
+    files: tuple[Path, ...]
+    """Where its results lie."""
+    cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class Bookkeeper:
+    """Settles jobs of one model."""
+
+    ledger: Ledger
+    notes: Notes
+    dialect: Dialect
+    server: Server
+    finds_out: bool
+    """Whether it may be found that the server does not give several choices to one request."""
+    clean: Callable[[str], str]
+    """Takes secrets out of the server's words."""
+
+    def settle(self, ended: Ended) -> None:
+        """Record what a job brought, durably; then it is closed.
+
+        Raises:
+            UserError: if the server takes no request at all. What the job brought is kept.
+        """
+        job, left, failed = ended.job, set(ended.job.keys), []
+        for some in chunks((result for path in ended.files for result in results(path)), TOGETHER):
+            mine = [result for result in some if result.key in left]
+            receipts = []
+            for result in mine:
+                try:
+                    receipts.append(self._record(result, job))
+                    left.discard(result.key)
+                except NoReply:
+                    failed.append(result)
+            for receipt in receipts:
+                receipt.result()
+        # A row that was called back has not failed.
+        failed = [row for row in failed if row.key in left and not (ended.cancelled and row.status is None)]
+        mistakes = [mistake for result in failed if (mistake := self._judge(result, job))]
+        if not ended.cancelled:
+            for key in left - {result.key for result in failed}:
+                self.notes.failed(key, "it did not come back")
+        self.notes.save()
+        job.close()
+        if mistakes:
+            raise mistakes[0]
+
+    def _record(self, result: Result, job: Job) -> Receipt[None]:
+        raw = self.clean(result.raw or "")
+        received = decode(raw)
+        self.dialect.answered = True
+        if "n" in job.parameters and (self.dialect.several is None or len(received.choices) > 1):
+            self.dialect.several = len(received.choices) > 1
+        self.notes.failures.pop(result.key, None)
+        usage = received.usage
+        return self.ledger.done(result.key, raw, received.model, usage.input_tokens, usage.output_tokens)
+
+    def _judge(self, result: Result, job: Job) -> UserError | None:
+        """Note why a row failed; return what is wrong with all of them, if that is it."""
+        found = self._diagnosed(result)
+        if isinstance(found, UserError):
+            return found
+        if isinstance(found, Trouble):
+            self.notes.failed(result.key, found.detail)
+        elif self._learnt(found, job):
+            pass
+        elif found.code in FILTERED:
+            self.notes.refused(result.key, "filtered", found.message)
+        elif self.dialect.answered or found.code in OF_THE_IMAGE:
+            self.notes.refused(result.key, "invalid", found.message)
+        else:
+            return UserError("backend.model", job.model, found.message, "correct the backend's settings")
+        return None
+
+    def _learnt(self, refused: Refused, job: Job) -> bool:
+        """Return whether a refusal is about what will not be sent again."""
+        sent, before = dict.fromkeys(job.parameters), set(self.dialect.dropped)
+        if self.finds_out and "n" in sent and self.dialect.minds_n(refused.message, refused.param):
+            self.dialect.several = False
+            return True
+        dropped = self.dialect.learn(sent, refused.message, refused.param)
+        if dropped is not None and dropped not in before:
+            log.warning("%s does not accept %s; those requests are sent again without it", job.model, dropped)
+        return dropped is not None
+
+    def _diagnosed(self, result: Result) -> Trouble | Refused | UserError:
+        if result.status is None or result.raw is not None:
+            said = result.told.get("message") or result.told.get("code") or (result.raw or "no reason")[:100]
+            return Trouble(self.clean(" ".join(str(said).split())[:500]), billed=result.raw is not None, own=True)
+        response = httpx2.Response(
+            result.status, request=httpx2.Request("POST", self.server.address), text=json.dumps(result.told)
+        )
+        error = openai.APIStatusError("", response=response, body=dict(result.told))
+        return self.server.diagnose(error, self.clean)
+
+
+def results(path: Path) -> Iterator[Result]:
+    """Yield what a file of results holds; a line that is none, for example a last one cut short, is passed over."""
+    with path.open("rb") as lines:
+        yield from filter(None, map(_result, lines))
+
+
+def opens_with_result(path: Path) -> bool:
+    """Return whether the first line is a result."""
+    with path.open("rb") as lines:
+        return _result(lines.readline()) is not None
+
+
+def _result(line: bytes) -> Result | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not isinstance(row.get("custom_id"), str):
+        return None
+    response = _mapping(row.get("response"))
+    status, body = response.get("status_code"), response.get("body")
+    error = row.get("error") or _mapping(body).get("error")
+    if status == 200 and not error:
+        return Result(row["custom_id"], json.dumps(body), status)
+    # vLLM says it in words, or wraps the error once more, as the body of a failed request does.
+    told = {"message": error} if isinstance(error, str) else _mapping(_mapping(error).get("error") or error)
+    return Result(row["custom_id"], None, status if isinstance(status, int) and status >= 400 else None, told)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield `items` in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
