@@ -228,6 +228,11 @@ KEYLESS = "none"
 
 
 def api_key(address: str) -> str:
+    """Return the key for a server, from OPENAI_API_KEY and nowhere else; a server on this machine may go without.
+
+    Raises:
+        UserError: if there is none, or if it cannot be one. The key itself is in no message.
+    """
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not key:
         if host_of(address) == "local":
