@@ -68,7 +68,7 @@ def test_base_view_against_transformers_multi_image_path(loaded):
 def test_loss_against_plain_transformers(loaded):
     model = Loaded(loaded.model, loaded.processor, "x", base_only_when_small=False)
     pixels = model.pixels(picture((40, 90)))
-    [(ids, supervised)] = model.encode(
+    [(ids, supervised, _)] = model.encode(
         [[("user", "What is this?", (model.image_tokens((40, 90)),)), ("assistant", "A face with AU12.", ())]]
     )
     labels = torch.where(torch.tensor(supervised), torch.tensor(ids), -100)[None]

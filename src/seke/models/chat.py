@@ -41,6 +41,8 @@ class Encoded(NamedTuple):
 
     ids: list[int]
     supervised: list[bool]
+    context: Sequence[int] = ()
+    """What the image encoder reads beside the image: an instruction-aware Q-Former the instruction, others nothing."""
 
 
 class Chat:

@@ -119,11 +119,17 @@ class Loaded:
         states: Tensor = hidden[config.vision_feature_layer]
         return states
 
-    def features(self, states_NPD: Tensor, counts: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    def features(
+        self,
+        states_NPD: Tensor,
+        counts: Sequence[int],
+        sizes: Sequence[tuple[int, int]],
+        contexts: Sequence[Sequence[int]] = (),
+    ) -> list[Tensor]:
         """Project states and lay them out as LLaVA-OneVision does: one (tokens, H) tensor per image.
 
         `counts`: crops per image. A single crop is the base view and one newline; several are the base view, then
-        the tiles' rows, unpadded, with a newline after each row.
+        the tiles' rows, unpadded, with a newline after each row. This projector reads no `contexts`.
         """
         inner = self.model.model
         projected = torch.split(inner.multi_modal_projector(states_NPD), list(counts))

@@ -142,6 +142,8 @@ def collate(items: Sequence[tuple[Sample, list[Vision]]], pad: int, step_tokens:
         "vision": torch.cat([vision.values for vision in seen]) if seen else None,
         "counts": [len(vision.values) for vision in seen],
         "sizes": [vision.size for vision in seen],
+        "contexts": [sample.context for sample, visions in items for _ in visions],
+        "names": [sample.id for sample, _ in items],
         "step_tokens": step_tokens,
         "samples": sum(sample is not EMPTY for sample, _ in items),
     }

@@ -43,12 +43,13 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         The head runs on those positions alone. A batch without images still touches the tower and the projector, at
         weight zero: ranks whose gradients differ in shape would wait for each other for ever.
         """
-        vision, counts, sizes = batch["vision"], batch["counts"], batch["sizes"]
+        vision, counts, sizes, contexts = batch["vision"], batch["counts"], batch["sizes"], batch["contexts"]
         blind = vision is None
         if blind:
-            vision, counts, sizes = self._nothing_to_see(), [1], [(self.loaded.tile, self.loaded.tile)]
+            vision, counts, contexts = self._nothing_to_see(), [1], [()]
+            sizes = [(self.loaded.tile, self.loaded.tile)]
         states = vision if self.states else self.loaded.see(vision.to(self.model.dtype))
-        features = self.loaded.features(states, counts, sizes)
+        features = self.loaded.features(states, counts, sizes, contexts)
         logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"])
         loss = F.cross_entropy(logits.float(), batch["targets"], reduction="sum")
         return loss + 0.0 * torch.cat(features).sum().float() if blind else loss

@@ -31,7 +31,7 @@ CROWD: Final = 64
 """Images that the tower sees together."""
 SCHEMA: Final = pa.schema([
     ("id", pa.string()), ("ids", pa.list_(pa.int32())), ("supervised", pa.list_(pa.bool_())),
-    ("images", pa.list_(pa.int32())),
+    ("images", pa.list_(pa.int32())), ("context", pa.list_(pa.int32())),
 ])  # fmt: skip
 
 
@@ -42,6 +42,8 @@ class Sample(NamedTuple):
     ids: list[int]
     supervised: list[bool]
     images: tuple[int, ...]
+    context: Sequence[int] = ()
+    """Token ids that the image encoder reads beside the image; most read none."""
 
     @property
     def tokens(self) -> int:
@@ -150,10 +152,10 @@ class Samples(Dataset[Any]):
         if self._blocks is None:
             self._blocks = _opened(self.arrow)
         block = int(np.searchsorted(self._first, index, side="right")) - 1
-        name, ids, supervised, numbers = (
+        name, ids, supervised, numbers, context = (
             self._blocks[block].column(k)[index - int(self._first[block])].as_py() for k in range(len(SCHEMA))
         )
-        return Sample(name, ids, supervised, tuple(numbers))
+        return Sample(name, ids, supervised, tuple(numbers), context)
 
 
 def prepare(
@@ -202,8 +204,8 @@ def _encoded(
             detail = f"{tokens} tokens, more than data.max_tokens={data.max_tokens}"
             yield Rejection(id=found.id, reason="length", detail=detail)
         else:
-            ids, supervised = encoded[found]
-            yield Sample(found.id, ids, supervised, numbers[found])
+            ids, supervised, context = encoded[found]
+            yield Sample(found.id, ids, supervised, numbers[found], context)
 
 
 def _turns(row: Row, tokens: Sequence[int]) -> list[tuple[str, str, tuple[int, ...]]]:
