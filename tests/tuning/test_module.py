@@ -121,8 +121,8 @@ def test_a_batch_without_images_touches_every_part(base):
     loaded = model.load()
     module = Sft(loaded, model.train(loaded))
     ids = torch.tensor([[1, 2, 3]])
-    batch = {"ids": ids, "keep": torch.tensor([[True, False, False]]), "targets": torch.tensor([2]), "vision": None, "contexts": [],
-             "counts": [], "sizes": []}  # fmt: skip
+    batch = {"ids": ids, "keep": torch.tensor([[True, False, False]]), "targets": torch.tensor([2]), "vision": None,
+             "counts": [], "contexts": [], "sizes": []}  # fmt: skip
     module.loss_sum(batch).backward()
     free = {name: p for name, p in loaded.model.named_parameters() if p.requires_grad}
     assert all(parameter.grad is not None for parameter in free.values())
