@@ -30,7 +30,7 @@ def generate(cfg: DictConfig) -> None:
     meter = Metered(build(cfg.backend), Budget(**cfg.budget))
     generator, made = _generator(cfg, meter), partial(_generator, cfg)
     spare = _generator(cfg, meter.other(build(cfg.fallback)), aggregate="summary") if cfg.fallback else None
-    records, exported = progress.select(path, cfg.split, cfg.limit), hub.checked_format(cfg.export)
+    records, exported = progress.select(path, cfg.split, cfg.limit, cfg.complete), hub.checked_format(cfg.export)
     if cfg.dry_run:
         print(estimate.dry_run(made, records, progress.opener(root), prices))
         return

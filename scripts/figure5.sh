@@ -21,31 +21,24 @@ if [[ -z "$records" ]]; then
   records=$name
   python prepare.py paths.outputs="$outputs" seed="$seed" source=synthetic name="$records"
 fi
-complete="$outputs/prepare/$records/complete.jsonl"
-python scripts/figure5.py complete "$outputs/prepare/$records/train.jsonl" "$complete"
 
-annotate() { # annotate <method> <settings...>: generate, once for each masked description
-  for mask in expression va au; do
-    python generate.py paths.outputs="$outputs" seed="$seed" records="$complete" name="$name-$1-$mask" \
-      "generator.hide=[$mask]" "${@:2}" ${settings[@]+"${settings[@]}"}
-  done
+annotate() { # annotate <settings...>: generate, once for each masked description
+  python generate.py -m experiment=figure5 name="$name" paths.outputs="$outputs" seed="$seed" records="$records" "$@" \
+    ${settings[@]+"${settings[@]}"}
 }
 
-# 2. The paper's two; what each part of ours adds; ours; and its control, which spends as much where the dice say.
-annotate single generator.use_prior=false generator.self_verify=false
-annotate seke stopping=uamc
-annotate fixed stopping=fixed
-annotate seke-calibrated stopping=uamc generator.aggregate=calibrated
-annotate fixed-calibrated stopping=fixed generator.aggregate=calibrated
-annotate ours stopping=empirical_bayes generator.aggregate=calibrated
+# 2. Rules and aggregations; the paper's simple annotation; ours' control, which spends as much where the dice say.
+annotate
+annotate cell='single-${mask}' stopping=uamc generator.aggregate=summary generator.use_prior=false generator.self_verify=false
 for mask in expression va au; do
-  mean=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["mean_samples"])' "$outputs/generate/$name-ours-$mask/cost.json")
-  python generate.py paths.outputs="$outputs" seed="$seed" records="$complete" name="$name-random-$mask" \
-    "generator.hide=[$mask]" stopping=random stopping.mean_samples="$mean" generator.aggregate=calibrated ${settings[@]+"${settings[@]}"}
+  mean=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["mean_samples"])' \
+    "$outputs/generate/$name-empirical_bayes-calibrated-$mask/cost.json")
+  annotate mask="$mask" stopping=random stopping.mean_samples="$mean" generator.aggregate=calibrated
 done
 
 # 3. All of them on the same faces.
-python scripts/figure5.py table "$outputs" "$complete" "$name" seke \
-  "single=Simple annotation (single pass)" "seke=SEKE (UAMC, summary)" "fixed=Fixed 5, summary" \
-  "seke-calibrated=UAMC, calibrated" "fixed-calibrated=Fixed 5, calibrated" \
-  "random=Random at our budget, calibrated" "ours=Ours (empirical Bayes, calibrated)"
+python scripts/figure5.py "$outputs" "$outputs/prepare/$records/train.jsonl" "$name" uamc-summary \
+  "single=Simple annotation (single pass)" "uamc-summary=SEKE (UAMC, summary)" "fixed-summary=Fixed 5, summary" \
+  "empirical_bayes-summary=Empirical Bayes, summary" \
+  "uamc-calibrated=UAMC, calibrated" "fixed-calibrated=Fixed 5, calibrated" \
+  "random-calibrated=Random at our budget, calibrated" "empirical_bayes-calibrated=Ours (empirical Bayes, calibrated)"

@@ -14,7 +14,12 @@ from .trees import emoset, six
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 DOORS = ("prepare", "generate", "train", "evaluate", "report")
-GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
+EXPERIMENTS = sorted((path.stem, path.parent.name) for path in CONF.glob("experiment/*/*.yaml"))
+GROUPS = {
+    path.name: sorted(file.stem for file in path.glob("*.yaml"))
+    for path in CONF.iterdir()
+    if path.is_dir() and path.name != "experiment"
+}
 REQUIRED = {  # what a user must say before this option can be built
     ("source", "folder"): ["source.root={pictures}"],
     **{("source", name): ["paths.data={datasets}"] for name in (*TABLE1, "feid_raw", "emoset")},
@@ -74,6 +79,16 @@ def test_every_option_composes_and_instantiates(
     assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None
     built = instantiate(cfg[group], _convert_="all", **from_the_door(group, cfg, tmp_path))
     assert not isinstance(built, DictConfig)
+
+
+@pytest.mark.parametrize(("door", "name"), EXPERIMENTS, ids=["-".join(pair) for pair in EXPERIMENTS])
+def test_every_experiment_composes_at_its_doors_and_changes_only_what_they_have(door: str, name: str) -> None:
+    cfg, plain = composed(door, f"+experiment/{name}={door}"), composed(door)
+    own = set(cfg) - set(plain) - {"hydra"}
+    texts = str(OmegaConf.to_container(cfg, resolve=False))
+    assert all(f"${{{key}}}" in texts for key in own - {"cell"}), f"settings that nothing reads: {own}"
+    for parameter in cfg.hydra.sweeper.params if "hydra" in cfg else ():
+        assert OmegaConf.select(cfg, parameter) is not None or parameter in GROUPS
 
 
 def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() -> None:

@@ -103,3 +103,47 @@ def test_cells_of_a_sweep_have_directories_of_their_own(knock, tmp_path: Path) -
     assert sorted(path.name for path in (tmp_path / "outputs" / "knock").iterdir()) == [
         "grid-size=1", "grid-size=2", "grid-size=3",
     ]  # fmt: skip
+
+
+def test_a_cell_that_fails_does_not_stop_the_others(knock) -> None:
+    done = knock("-m", "size=1,0,2")
+    assert done.returncode == 2
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["demo-size=1", "demo-size=2"]
+    assert done.stderr == "error: size=0: too small; set 1 or more\nfailed cells, 1: size=0\n"
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, knock) -> None:
+    folder = tmp_path / "conf" / "experiment" / "sizes"
+    folder.mkdir(parents=True)
+    text = "# @package _global_\nname: sizes\ncell: of-${size}\nhydra: {sweeper: {params: {size: '2,3'}}}\n"
+    (folder / "knock.yaml").write_text(text)
+
+
+@pytest.mark.usefixtures("experiment")
+def test_an_experiment_sweeps_at_its_door_and_names_its_cells(knock) -> None:
+    done = knock("-m", "experiment=sizes")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "sizes-of-2 new hello\nsizes-of-3 new hello\n"
+    assert knock("-m", "experiment=sizes", "size=4", "name=other").stdout == "other-of-4 new hello\n"
+
+
+@pytest.mark.usefixtures("experiment")
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("colours", "error: experiment=colours: no such experiment; use sizes"),
+        ("", "error: experiment=: no such experiment; use sizes"),
+    ],
+)
+def test_an_experiment_that_is_not_there_is_one_line(knock, name: str, line: str) -> None:
+    done = knock(f"experiment={name}")
+    assert done.returncode == 2 and done.stderr == line + "\n"
+
+
+@pytest.mark.usefixtures("experiment")
+def test_an_experiment_says_at_which_doors_it_runs(knock, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment" / "sizes" / "knock.yaml").rename(tmp_path / "conf/experiment/sizes/train.yaml")
+    done = knock("-m", "experiment=sizes")
+    assert done.returncode == 2
+    assert done.stderr == "error: experiment=sizes: it has nothing for knock.py; it runs at train.py\n"

@@ -4,6 +4,7 @@
     def prepare(cfg: DictConfig) -> None: ...
 
 A user's mistake ends with exit code 2 and one line on stderr; `HYDRA_FULL_ERROR=1` shows the traceback instead.
+In a sweep such a line does not stop the other cells. `experiment=figure5` is conf/experiment/figure5/<door>.yaml.
 """
 
 import functools
@@ -48,8 +49,13 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             mistake = _users_mistake(error)
             if mistake is None or WANTS_TRACEBACK:
                 raise
+            if _sweeping():
+                failed.append(HydraConfig.get().job.override_dirname)
+                _say(mistake)
+                return
             _give_up(mistake)
 
+    failed: list[str] = []
     conf = Path(inspect.getfile(main)).resolve().parent / "conf"
     app = hydra.main(version_base="1.3", config_path=str(conf), config_name=main.__name__)(job)
 
@@ -57,6 +63,10 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     def program() -> None:
         # Hydra would print several lines and exit with 1; asked for full errors, it lets them through to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            sys.argv[1:] = [_experiment(word, conf, main.__name__) for word in sys.argv[1:]]
+        except UserError as mistake:
+            _give_up(str(mistake))
         try:
             app()
         except KeyboardInterrupt:
@@ -68,6 +78,9 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             if WANTS_TRACEBACK:
                 raise
             _give_up(_command_line_mistake(error))
+        if failed:
+            print(f"failed cells, {len(failed)}: {'; '.join(failed)}", file=sys.stderr)
+            raise SystemExit(2)
 
     return program
 
@@ -88,6 +101,25 @@ def build(node: Any, **extra: Any) -> Any:
 def plain(node: Any) -> Any:
     """Return a config node as plain Python objects, as it stands."""
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def _experiment(word: str, conf: Path, door_name: str) -> str:
+    """Return `experiment=figure5` as this door's part of it: what an experiment sets and sweeps differs by door.
+
+    Raises:
+        UserError: if there is no such experiment, or nothing in it for this door.
+    """
+    key, _, value = word.partition("=")
+    if key != "experiment":
+        return word
+    folder = conf / "experiment" / value
+    if not value or not folder.is_dir():
+        names = ", ".join(sorted(path.name for path in (conf / "experiment").glob("*/")))
+        raise UserError("experiment", value, "no such experiment", f"use {names}")
+    doors = sorted(path.stem for path in folder.glob("*.yaml"))
+    if door_name not in doors:
+        raise UserError("experiment", value, f"it has nothing for {door_name}.py", f"it runs at {', '.join(doors)}.py")
+    return f"+experiment/{value}={door_name}"
 
 
 def _check_types(cfg: DictConfig) -> None:
@@ -139,15 +171,23 @@ def _is_about(word: str, text: str) -> bool:
     return bool(value) and (f"'{key}'" in text or f"{key}/{value}" in text or word in text)
 
 
-def _give_up(line: str) -> None:
+def _say(line: str) -> None:
     print("error: " + " ".join(line.split()), file=sys.stderr)
+
+
+def _give_up(line: str) -> None:
+    _say(line)
     raise SystemExit(2)
 
 
+def _sweeping() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def _cell_name(cfg: DictConfig) -> str:
-    """Return `name`, in a multirun extended by the cell's own overrides, so that cells never share a directory."""
+    """Return `name`, in a sweep extended by `cell`, or else by its overrides, so that cells never share a directory."""
     name = str(cfg.name)
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+    if not _sweeping():
         return name
-    own = HydraConfig.get().job.override_dirname
+    own = str(cfg.cell) if "cell" in cfg else HydraConfig.get().job.override_dirname
     return name + re.sub(r"[^A-Za-z0-9_.=,+-]", "_", f"-{own}") if own else name

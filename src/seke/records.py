@@ -78,8 +78,13 @@ class Labels(_Frozen):
     @property
     def complete(self) -> bool:
         """Whether all three descriptions are known, with all 17 AUs."""
+        return self.described and len(self.action_units or {}) == len(ACTION_UNITS)
+
+    @property
+    def described(self) -> bool:
+        """Whether all three descriptions are there; of the action units those that the source annotates."""
         known = self.expression is not None and self.valence is not None and self.arousal is not None
-        return known and len(self.action_units or {}) == len(ACTION_UNITS)
+        return known and bool(self.action_units)
 
     @property
     def empty(self) -> bool:

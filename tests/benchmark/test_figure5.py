@@ -13,7 +13,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.figure5 import MASKS, Method, figure5, joined, shared, table
 from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Origins, Uncertainty, read_jsonl, write_jsonl
+from seke.records import ImageRecord, Labels, Origins, Uncertainty, write_jsonl
 
 from .faces import prediction, predictions
 
@@ -129,14 +129,6 @@ def script(*arguments: object) -> str:
     return done.stdout
 
 
-def test_only_records_with_all_three_descriptions_are_complete(tmp_path: Path) -> None:
-    incomplete = [TRUTH.model_copy(update={name: None}) for name in Labels.model_fields]
-    rows = [record(0), *(record(n).model_copy(update={"labels": some}) for n, some in enumerate(incomplete, start=1))]
-    write_jsonl(tmp_path / "train.jsonl", rows)
-    script("complete", tmp_path / "train.jsonl", tmp_path / "complete.jsonl")
-    assert [row.id for row in read_jsonl(tmp_path / "complete.jsonl", ImageRecord)] == ["r0"]
-
-
 def test_the_table_is_made_of_finished_generate_runs(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "complete.jsonl", RECORDS)
     cost = {"records": 6, "requests": 12, "input_tokens": 6_000_000, "output_tokens": 0}
@@ -147,7 +139,7 @@ def test_the_table_is_made_of_finished_generate_runs(tmp_path: Path) -> None:
             write_jsonl(folder / "instructions.jsonl", run(mask, said).values())
             pilot = {"pilot": {**cost, "usd": None}} if name == "ours" else {}
             (folder / "cost.json").write_text(json.dumps({**cost, **pilot}))
-    printed = script("table", tmp_path, tmp_path / "complete.jsonl", "f5", "seke", "seke=SEKE", "ours=Ours, fitted")
+    printed = script(tmp_path, tmp_path / "complete.jsonl", "f5", "seke", "seke=SEKE", "ours=Ours, fitted")
     assert printed.strip() == (tmp_path / "figure5" / "f5" / "table.md").read_text().strip()
     assert "| Ours, fitted | 1.000 (1.000 to 1.000) |" in printed
     # 1 M input tokens an image; the pilots of three masks, 6 M tokens each.

@@ -112,6 +112,17 @@ def test_select_takes_a_split_and_a_limit(data, tmp_path):
     assert select(tmp_path / "rows.jsonl", "test", 3) == rows[1:7:2]
 
 
+def test_select_takes_the_completely_described(data, tmp_path):
+    whole = Labels(expression="fear", valence=-0.5, arousal=0.5, action_units={1: True})
+    parts = [whole.model_copy(update={name: None}) for name in Labels.model_fields]
+    rows = [row.model_copy(update={"labels": has}) for row, has in zip(data.records, [whole, *parts], strict=False)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    assert select(tmp_path / "rows.jsonl", None, None, complete=True) == rows[:1]
+    write_jsonl(tmp_path / "rows.jsonl", rows[1:])
+    with pytest.raises(UserError, match="holds no records with all three descriptions"):
+        select(tmp_path / "rows.jsonl", None, None, complete=True)
+
+
 @pytest.mark.parametrize(
     ("split", "limit", "message"),
     [("dev", None, "split=dev"), (None, 0, "limit=0"), ("validation", None, "holds no records of split validation")],

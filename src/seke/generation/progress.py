@@ -72,8 +72,8 @@ class Summary(NamedTuple):
         return [f"warning: the simulated annotator could not see {blind} images; it guessed"] if blind else []
 
 
-def select(path: Path, split: Split | None, limit: int | None) -> list[ImageRecord]:
-    """Read the records to work on, in the file's order.
+def select(path: Path, split: Split | None, limit: int | None, complete: bool = False) -> list[ImageRecord]:
+    """Read the records to work on, in the file's order; `complete`: those alone with all three descriptions.
 
     Raises:
         UserError: for a setting out of range, no records at all, or an id that occurs twice.
@@ -83,9 +83,11 @@ def select(path: Path, split: Split | None, limit: int | None) -> list[ImageReco
     if limit is not None and limit < 1:
         raise UserError("limit", limit, "there is nothing to do", "set 1 or more, or null for all records")
     rows = (record for record in read_jsonl(path, ImageRecord) if split in (None, record.split))
+    if complete:
+        rows = (record for record in rows if record.labels.described)
     records = list(islice(rows, limit))
     if not records:
-        wanted = f" of split {split}" if split else ""
+        wanted = (f" of split {split}" if split else "") + (" with all three descriptions" if complete else "")
         raise UserError("records", path, f"holds no records{wanted}", "choose other records")
     twice, count = Counter(record.id for record in records).most_common(1)[0]
     if count > 1:
