@@ -7,7 +7,7 @@ import pytest
 
 from seke.errors import UserError
 from seke.generation.progress import PROGRESS, generate, select
-from seke.records import InstructionRecord, Rejection, read_jsonl, write_jsonl
+from seke.records import InstructionRecord, Labels, Rejection, read_jsonl, write_jsonl
 
 FILES = ("instructions.jsonl", "rejected.jsonl", "draws.jsonl")
 
