@@ -66,6 +66,24 @@ def decode(data: bytes, name: str = "image") -> "Image":
         raise ImageError(f"{name}: not a whole, readable image ({type(error).__name__}: {problem})") from error
 
 
+def cropped(picture: "Image", face: tuple[int, int, int, int], margin: float) -> "Image":
+    """Return the square around a face: left, top, width, height, widened on each side by `margin` of its longer side.
+
+    What of the square lies outside the picture is left away; a face that lies outside altogether crops nothing.
+    """
+    left, top, width, height = face
+    half = max(width, height) * (1 + 2 * margin) / 2
+    middle = (left + width / 2, top + height / 2)
+    box = (
+        max(0, round(middle[0] - half)),
+        max(0, round(middle[1] - half)),
+        min(picture.width, round(middle[0] + half)),
+        min(picture.height, round(middle[1] + half)),
+    )
+    sane = box[2] - box[0] >= MIN_SIDE and box[3] - box[1] >= MIN_SIDE
+    return picture.crop(box) if sane else picture
+
+
 def sha256(data: bytes) -> str:
     """Return the hex digest that identifies an image by its content."""
     return hashlib.sha256(data).hexdigest()

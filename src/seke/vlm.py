@@ -21,6 +21,13 @@ class Image:
 
     path: Path
     sha256: str
+    face: tuple[int, int, int, int] | None = None
+    """Where in the upright picture the face is: left, top, width and height in pixels; None where nobody said."""
+
+    @property
+    def key(self) -> str:
+        """What stands for this image in a request's key."""
+        return self.sha256 if self.face is None else f"{self.sha256} {self.face}"
 
     def read(self) -> bytes:
         """Return the file's bytes."""
@@ -77,7 +84,7 @@ class Request:
     def key(self) -> str:
         """sha256 of everything that is sent, images by their content; the backend adds its model's name."""
         parts = [
-            [message.role, [part if isinstance(part, str) else {"image": part.sha256} for part in message.parts]]
+            [message.role, [part if isinstance(part, str) else {"image": part.key} for part in message.parts]]
             for message in self.messages
         ]
         sent: list[Any] = [parts, self.schema, self.temperature, self.n, self.max_tokens, self.seed, self.draw]

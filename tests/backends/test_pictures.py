@@ -109,7 +109,37 @@ def test_what_cannot_be_read_is_an_image_error(tmp_path: Path, data: bytes | Non
         Pictures().encode(Image(path, "0"))
 
 
-@pytest.mark.parametrize(("setting", "value"), [("side", 2), ("quality", 0), ("quality", 100), ("detail", "fine")])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("side", 2), ("quality", 0), ("quality", 100), ("detail", "fine"), ("margin", -1)]
+)
 def test_a_setting_out_of_range_is_named(setting: str, value: object) -> None:
     with pytest.raises(UserError, match=f"backend.image.{setting}={value}"):
         Pictures(**{setting: value})
+
+
+def test_the_face_is_cropped_with_its_margin_where_a_record_says_where_it_is(tmp_path: Path) -> None:
+    photograph = Pillow.new("RGB", (400, 300), "white")
+    photograph.paste("red", (100, 80, 180, 160))  # the face
+    image = stored(tmp_path / "a.png", photograph)
+    face = Image(image.path, image.sha256, (100, 80, 80, 80))
+    _, _, tight = opened(Pictures(margin=0.0).encode(face))
+    assert tight.size == (80, 80) and tight.getpixel((40, 40))[1] < 20
+    assert opened(Pictures(margin=0.5).encode(face))[2].size == (160, 160)
+    assert opened(Pictures(margin=None).encode(face))[2].size == (400, 300)
+    # The square of a high face at the border loses what lies outside; one outside altogether crops nothing.
+    assert opened(Pictures(margin=0.0).encode(Image(image.path, image.sha256, (0, 0, 20, 60))))[2].size == (40, 60)
+    assert opened(Pictures(margin=0.0).encode(Image(image.path, image.sha256, (900, 0, 20, 60))))[2].size == (400, 300)
+
+
+def test_two_faces_of_one_picture_are_two_images_and_a_margin_matters_to_cropped_ones_only(tmp_path: Path) -> None:
+    whole = stored(tmp_path / "a.png", noise(64, 64))
+    left, right = (Image(whole.path, whole.sha256, (place, 8, 20, 20)) for place in (4, 40))
+    assert len({whole.key, left.key, right.key}) == 3
+    assert Pictures(margin=0.1).settings([whole]) == Pictures(margin=0.4).settings([whole])
+    assert Pictures(margin=0.1).settings([left]) != Pictures(margin=0.4).settings([left])
+    urls = Pictures()
+
+    async def ask() -> list[str]:
+        return [await urls.url(image) for image in (whole, left, right)]
+
+    assert len(set(asyncio.run(ask()))) == 3

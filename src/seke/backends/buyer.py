@@ -104,7 +104,7 @@ class Buyer:
             UserError: if the server takes no request at all.
         """
         try:
-            urls = {image.sha256: await self._written.pictures.url(image) for image in gathered.request.images}
+            urls = {image.key: await self._written.pictures.url(image) for image in gathered.request.images}
         except (ImageError, OSError) as error:
             gathered.fail(gathered.missing, "invalid", str(error))
             return

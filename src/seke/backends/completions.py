@@ -88,12 +88,12 @@ class Completions:
 
     def key(self, request: Request) -> str:
         """Return the sha256 of everything that decides the answer: the ledger's key."""
-        pictures = self.pictures.settings if request.images else None
+        pictures = self.pictures.settings(request.images)
         sent = [self.host, self.model, request.key, pictures, self.logprobs, self.extra_body]
         return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
 
     def body(self, request: Request, urls: Mapping[str, str], dialect: Dialect) -> dict[str, Any]:
-        """Return the request's JSON, without `extra_body`; `urls` holds the images' data URLs by sha256."""
+        """Return the request's JSON, without `extra_body`; `urls` holds the images' data URLs by their keys."""
         limit = "max_completion_tokens" if "max_tokens" in dialect.dropped else "max_tokens"
         body = {
             "model": self.model,
@@ -123,7 +123,7 @@ class Completions:
     def _part(self, part: str | Image, urls: Mapping[str, str]) -> dict[str, Any]:
         if isinstance(part, str):
             return {"type": "text", "text": part}
-        return {"type": "image_url", "image_url": {"url": urls[part.sha256], "detail": self.pictures.detail}}
+        return {"type": "image_url", "image_url": {"url": urls[part.key], "detail": self.pictures.detail}}
 
 
 def seed(request: Request) -> int:
@@ -132,7 +132,7 @@ def seed(request: Request) -> int:
     So no two prompts share their noise, and n draws in one request are (with vLLM, which counts on from the seed) the
     same as n requests.
     """
-    said = [request.seed, request.text, *(image.sha256 for image in request.images)]
+    said = [request.seed, request.text, *(image.key for image in request.images)]
     own = int.from_bytes(hashlib.sha256(json.dumps(said).encode()).digest()[:4], "big")
     return (own + request.draw) % 2**31
 

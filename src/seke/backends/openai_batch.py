@@ -187,7 +187,7 @@ class OpenAIBatch(OpenAI):
 
     def _row(self, key: str, part: Request) -> Row | None:
         try:
-            urls = {image.sha256: self.written.pictures.encode(image) for image in part.images}
+            urls = {image.key: self.written.pictures.encode(image) for image in part.images}
         except (ImageError, OSError) as error:
             self._unreadable[key] = Failure(1, "invalid", str(error), final=True)
             return None

@@ -48,7 +48,7 @@ class MadeUp:
 
     def _answer(self, request: Request, draw: int) -> str:
         properties: Mapping[str, Any] = (request.schema or {}).get("properties", {})
-        pictures = "/".join(image.sha256 for image in request.images)
+        pictures = "/".join(image.key for image in request.images)
         of_image, of_draw = Random(pictures), Random(f"{pictures}/{draw}")
         return json.dumps({name: self._value(name, kind, of_image, of_draw, draw) for name, kind in properties.items()})
 

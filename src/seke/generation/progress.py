@@ -205,7 +205,8 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
             id=record.id, prior=Labels(), draws=(), summary=None, requests=0, input_tokens=0, output_tokens=0
         )
         return Outcome(rejection, nothing, 0.0)
-    return Face(record, Image(path, images.sha256(data)))
+    face = record.attributes.get("face")
+    return Face(record, Image(path, images.sha256(data), tuple(face) if isinstance(face, list | tuple) else None))
 
 
 def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
