@@ -19,40 +19,16 @@ import yaml
 from seke.errors import UserError
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
+HOW_TO_ASK = (
+    "concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices",
+    "mode", "folder", "poll", "window", "rows", "megabytes", "retries",
+)  # fmt: skip
+"""Settings of a backend that its answers do not depend on."""
 VOLATILE = (
-    "overwrite",
-    "paths",
-    "ckpt",
-    "dry_run",
-    "budget",
-    *(
-        f"backend.{name}"
-        for name in (
-            "concurrency",
-            "timeout",
-            "max_retries",
-            "backoff",
-            "patience",
-            "ledger",
-            "prices",
-            "mode",
-            "folder",
-            "poll",
-            "window",
-            "rows",
-            "megabytes",
-            "retries",
-        )
-    ),
-    "source.workers",
-    "chunk",
-    "logger",
-    "wandb",
-    "engine",
-    "workers",
-    "export",
-    "embed_images",
-)
+    "overwrite", "paths", "ckpt", "dry_run", "budget", "chunk", "logger", "wandb", "engine", "workers", "export",
+    "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
+    *(f"{backend}.{name}" for backend in ("backend", "fallback", "judge_backend", "judge.vlm") for name in HOW_TO_ASK),
+)  # fmt: skip
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 
 

@@ -1,6 +1,9 @@
 """`python evaluate.py` as a user runs it: asking, scoring files, reliability, and what it says to a mistake."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,10 @@ from seke.records import (
     write_jsonl,
 )
 
+from ..servers import openai_server
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATED = "The expression is happiness. Valence is 0.5. Active action units: AU12."
 UNITS = {1: True, 2: False, 4: False, 6: False, 12: True}
 TRUTH = Labels(expression="happiness", valence=0.5, arousal=0.25, action_units=UNITS)
 
@@ -50,6 +57,14 @@ def outputs(tmp_path: Path) -> Path:
     write_jsonl(prepared / "truth.jsonl", records)
     (prepared / "manifest.json").write_text('{"image_root": "images"}')
     return tmp_path
+
+
+@pytest.fixture
+def templated(monkeypatch: pytest.MonkeyPatch):
+    """A server that answers everything with the same template: any face, and any answer to rewrite."""
+    monkeypatch.setattr(openai_server.Server, "_answer", lambda self, request, choice: TEMPLATED)
+    with openai_server.running() as server:
+        yield server
 
 
 def metrics(outputs: Path, name: str) -> dict:
@@ -114,7 +129,9 @@ def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     assert done.returncode == 0, done.stderr
     found = metrics(outputs, "reliability")
     assert found["expression"] is found["arousal"] is None
-    assert found["valence"] == {"mae": 0.25, "rmse": 0.25, "ccc": None, "n": 1}
+    assert {key: found["valence"][key] for key in ("mae", "rmse", "ccc", "n")} == {
+        "mae": 0.25, "rmse": 0.25, "ccc": None, "n": 1,
+    }  # fmt: skip
     assert {au: f1 for au, f1 in found["action_units"]["f1"].items() if f1 is not None} == {"1": 1.0, "12": 0.0}
     assert found["missing"] == 3
     asked = door(*command, "overwrite=true")
@@ -125,7 +142,9 @@ def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["judge=llm"], "error: judge=llm: no such judge yet; use judge=parse"),
+        (["judge=oracle"], "error: judge=oracle: "),
+        (["system=emotion_llama"], "error: predictions=emotion_llama.jsonl: "),
+        (["image=nowhere.png", "backend=simulated"], "error: image=nowhere.png: cannot be read"),
         (["limit=0", "backend=simulated"], "error: limit=0: "),
         (["predictions=nobody"], "error: predictions=nobody: "),
         (["model.path=/no/such/model"], "error: model.path=/no/such/model: "),
@@ -138,3 +157,69 @@ def test_a_mistake_is_told_before_the_run_is_claimed(outputs: Path, door, argume
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
     assert not (outputs / "evaluate").exists()
+
+
+def test_a_csv_is_scored_by_a_mapping_and_says_what_it_could_not_take(outputs: Path, door) -> None:
+    (outputs / "theirs.csv").write_text("file,v,emotion\nr0,0.5,happy\nr1,7,bored\n")
+    fields = "predictions_fields={id: file, valence: v, expression: emotion}"
+    done = door("evaluate", f"paths.outputs={outputs}", f"predictions={outputs / 'theirs.csv'}", fields, "name=theirs")
+    assert done.returncode == 0, done.stderr
+    found = metrics(outputs, "theirs")
+    assert (found["expression"]["accuracy"], found["valence"]["mae"], found["missing"]) == (0.25, 0.0, 2)
+    assert found["unanswered"]["valence"] == 3
+    said = "1 x valence out of [-1, 1]: unanswered"
+    assert said in done.stderr and said in (outputs / "evaluate" / "theirs" / "table.md").read_text()
+
+
+def test_a_checkpoint_trained_on_test_subjects_is_refused_before_it_is_loaded(outputs: Path, door) -> None:
+    run = outputs / "train" / "leaky"
+    (run / "model").mkdir(parents=True)
+    rows = outputs / "rows.jsonl"
+    rows.write_text('{"id": "x", "image": "x.png", "source": "aff_wild2", "subject": "s1", "conversations": []}\n')
+    (run / "manifest.json").write_text(json.dumps({"base": "b/b", "config": {"data": {"path": str(rows)}}}))
+    done = door("evaluate", f"paths.outputs={outputs}", "model.path=leaky", "name=leaky")
+    assert done.returncode == 2
+    assert "trained on what it is tested on: 1 subjects (aff_wild2/s1)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_picture_is_asked_about_without_any_run(tmp_path: Path, door, templated) -> None:
+    Picture.new("RGB", (32, 32)).save(tmp_path / "face.png")
+    server = f"backend.base_url={templated.url}"
+    done = door("evaluate", f"image={tmp_path / 'face.png'}", "backend=openai", server, f"paths.outputs={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert TEMPLATED in done.stdout and "Unclosed" not in done.stderr
+    assert "expression: happiness" in done.stdout
+    assert "action units: AU12 Lip Corner Puller" in done.stdout
+    assert "arousal: not stated" in done.stdout
+    assert not (tmp_path / "evaluate").exists()
+
+
+@pytest.mark.slow
+def test_a_run_killed_and_resumed_leaves_the_same_files_and_buys_nothing_twice(outputs: Path, door, templated) -> None:
+    files = ("predictions.jsonl", "metrics.json", "table.md")
+    asked = ("backend=openai", f"backend.base_url={templated.url}", "backend.concurrency=1")
+    judged = ("judge=llm", f"judge_backend.base_url={templated.url}", f"paths.outputs={outputs}")
+    command = [sys.executable, str(ROOT / "evaluate.py"), *asked, *judged, "name=killed"]
+    templated.latency = 0.4
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    answers = outputs / "evaluate" / "killed" / "answers.jsonl"
+    while not (answers.is_file() and answers.read_bytes().count(b"\n")):
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.kill()
+    child.wait()
+    assert answers.read_bytes().count(b"\n") < 4 and not (answers.parent / "manifest.json").exists()
+    templated.latency = 0.0
+    assert door("evaluate", *asked, *judged, "name=killed").returncode == 0
+    # What was in flight when the process died may have been bought twice, and nothing else.
+    assert sum(templated.bought.values()) <= len(templated.bought) + 1
+    before = sum(templated.seen.values())
+    whole = door("evaluate", *asked, *judged, "name=whole")
+    assert whole.returncode == 0, whole.stderr
+    assert sum(templated.seen.values()) == before
+    for file in files:
+        one, other = (outputs / "evaluate" / name / file for name in ("killed", "whole"))
+        assert one.read_text().replace("killed", "whole") == other.read_text()
+    rows = list(read_jsonl(outputs / "evaluate" / "whole" / "predictions.jsonl", Prediction))
+    assert [row.judged for row in rows] == [TEMPLATED, TEMPLATED, TEMPLATED, None]

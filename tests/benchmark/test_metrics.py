@@ -1,13 +1,13 @@
 """The metrics against scikit-learn, NumPy's formulae and loops that only know the rows."""
 
-import math
 import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+from scipy.stats import pearsonr
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, mean_absolute_error, root_mean_squared_error
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
 from seke.benchmark.columns import columns
@@ -34,7 +34,10 @@ def test_expression_against_sklearn(rows) -> None:
     f1 = f1_score(truth, said, labels=sorted(set(truth)), average="macro", zero_division=0)
     assert found == {"accuracy": approx(accuracy_score(truth, said)), "f1_macro": approx(f1), "n": len(known)}
     names = [*EXPRESSIONS, "unanswered"]
-    counts = evaluate(rows, draws=2)["confusion"]
+    every = evaluate(rows, draws=2)
+    counts = every["confusion"]
+    of_sources = [part["confusion"]["counts"] for part in every["by_source"].values() if part["confusion"]]
+    assert np.sum(of_sources, axis=0).tolist() == counts["counts"]
     assert counts["predicted"] == names
     assert counts["counts"] == confusion_matrix(truth, said, labels=names)[:8].tolist()
 
@@ -57,6 +60,9 @@ def test_action_units_against_sklearn(rows) -> None:
         assert found["f1_n_aus"][name] == len(values)
         assert found[name] == (approx(np.mean(values)) if values else None)
     assert found["n"] == sum(row.truth.action_units is not None for row in rows)
+    assert found["annotated"] == {
+        str(au): sum(au in (row.truth.action_units or {}) for row in rows) for au in ACTION_UNITS
+    }
 
 
 @given(sets)
@@ -73,7 +79,7 @@ def test_action_units_against_a_loop_over_images(rows) -> None:
 
 
 @given(sets, st.sampled_from(["valence", "arousal"]))
-def test_valence_and_arousal_against_numpy(rows, name: str) -> None:
+def test_valence_and_arousal_against_sklearn_scipy_and_numpy(rows, name: str) -> None:
     found = scores(columns(rows))
     pairs = [(getattr(row.labels, name), getattr(row.truth, name)) for row in rows]
     known = [pair for pair in pairs if pair[1] is not None]
@@ -84,15 +90,17 @@ def test_valence_and_arousal_against_numpy(rows, name: str) -> None:
         return
     x, y = answered.T
     assert found[name]["n"] == len(known)
-    assert found[name]["mae"] == (approx(np.abs(x - y).mean()) if len(x) else None)
-    assert found[name]["rmse"] == (approx(math.sqrt(((x - y) ** 2).mean())) if len(x) else None)
+    assert found[name]["mae"] == (approx(mean_absolute_error(y, x)) if len(x) else None)
+    assert found[name]["rmse"] == (approx(root_mean_squared_error(y, x)) if len(x) else None)
     if len(x) < 2:
-        assert found[name]["ccc"] is None
+        assert found[name]["ccc"] is found[name]["pearson"] is None
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         spread = x.var(ddof=1) + y.var(ddof=1) + (x.mean() - y.mean()) ** 2
         assert found[name]["ccc"] == approx(2 * np.cov(x, y)[0, 1] / spread if spread > 1e-12 else 0)
+    varies = len(set(x)) > 1 and len(set(y)) > 1
+    assert found[name]["pearson"] == (approx(pearsonr(x, y).statistic) if varies else None)
 
 
 def test_a_task_without_truth_is_absent_not_zero() -> None:
@@ -132,6 +140,7 @@ def test_constant_answers_are_scored_and_warned_about() -> None:
         rows.append(prediction(truth, same, number, subject=f"s{number % 5}"))
     found = evaluate(rows, draws=50)
     assert found["valence"]["ccc"] == 0.0
+    assert found["valence"]["pearson"] is None
     assert found["valence"]["mae"] > 0
     assert [warning.split(" ")[0] for warning in found["warnings"]] == ["expression", "the", "valence", "arousal"]
     assert "AU12" in found["warnings"][1]
@@ -154,4 +163,4 @@ def test_records_without_any_label_and_answers_without_any_content_are_told_of()
     assert all(unlabelled[task] is None for task in ("expression", "action_units", "valence", "arousal"))
     silent = evaluate([prediction(truth, Labels(), number) for number in range(3)], draws=5)
     assert silent["warnings"] == ["none of 3 answers states expression", "none of 3 answers states valence"]
-    assert silent["valence"] == {"mae": None, "rmse": None, "ccc": None, "n": 3}
+    assert silent["valence"] == {"mae": None, "rmse": None, "ccc": None, "pearson": None, "n": 3}

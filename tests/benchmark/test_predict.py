@@ -1,6 +1,7 @@
 """Asking: every record once, unreadable images counted, an interrupted run goes on to the same result."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image as Picture
 
 from seke.answers import describe
 from seke.benchmark.feab import Feab
-from seke.benchmark.predict import ask, checkpoint, evenly, read_records, weights
+from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, evenly, read_records, weights
 from seke.errors import UserError
 from seke.images import sha256
 from seke.records import ImageRecord, Labels, write_jsonl
@@ -67,17 +68,74 @@ def test_every_record_is_asked_once_with_its_image_and_the_question(faces, tmp_p
 
 def test_a_killed_run_goes_on_and_asks_nothing_twice(faces, tmp_path: Path) -> None:
     records, answers = faces
-    out = tmp_path / "answers.jsonl"
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    run.mkdir()
+    whole.mkdir()
     killed = Scripted(answers, die_after=2)
     with pytest.raises(KeyboardInterrupt):
-        ask(records, killed, FEAB.request, tmp_path, out)
+        ask_all(records, killed, FEAB.request, tmp_path, run)
+    out = run / "answers.jsonl"
     with out.open("a") as file:
         file.write('{"id":"r0","te')  # a line that the kill tore
     second = Scripted(answers)
-    resumed = ask(records, second, FEAB.request, tmp_path, out)
+    resumed = ask_all(records, second, FEAB.request, tmp_path, run)
     assert len(killed.asked) + len(second.asked) == len(records)
-    assert resumed == ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "whole.jsonl")
+    assert resumed == ask_all(records, Scripted(answers), FEAB.request, tmp_path, whole)
     assert len(out.read_text().splitlines()) == len(records)
+
+
+def test_several_ranks_share_the_records_and_the_first_gets_all_answers(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    alone, run = tmp_path / "alone", tmp_path / "run"
+    alone.mkdir()
+    run.mkdir()
+    vlms = [Scripted(answers) for _ in range(3)]
+    for rank in (2, 1):
+        assert ask_all(records, vlms[rank], FEAB.request, tmp_path, run, Place(rank, 3)) is None
+    found = ask_all(records, vlms[0], FEAB.request, tmp_path, run, Place(0, 3))
+    assert found == ask_all(records, Scripted(answers), FEAB.request, tmp_path, alone)
+    assert [len(vlm.asked) for vlm in vlms] == [2, 2, 2]
+    assert sorted(path.name for path in run.iterdir()) == [f"answers.{rank}.jsonl" for rank in range(3)]
+
+
+def test_the_first_rank_waits_for_what_another_is_still_writing(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    run = tmp_path / "run"
+    run.mkdir()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(ask_all, records, Scripted(answers), FEAB.request, tmp_path, run, Place(0, 2))
+        with pytest.raises(TimeoutError):
+            first.result(timeout=0.3)
+        ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Place(1, 2))
+        assert set(first.result(timeout=60)) == {record.id for record in records}
+
+
+def test_a_resume_may_have_another_number_of_ranks(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    run = tmp_path / "run"
+    run.mkdir()
+    ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Place(1, 3))
+    rest = Scripted(answers)
+    assert len(ask_all(records, rest, FEAB.request, tmp_path, run)) == len(records)
+    assert len(rest.asked) == 4
+
+
+def test_the_place_is_torchruns_and_several_cannot_overwrite(tmp_path: Path) -> None:
+    assert Place.of({}) == (0, 1)
+    assert Place.of({"RANK": "2", "WORLD_SIZE": "4"}) == (2, 4)
+    Place().enter(tmp_path, overwrite=True)
+    with pytest.raises(UserError, match="overwrite=True: ranks would clear"):
+        Place(0, 2).enter(tmp_path, overwrite=True)
+
+
+def test_one_picture_needs_no_record(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    vlm = Scripted(answers)
+    assert ask_once(tmp_path / "3.png", vlm, FEAB.request).text == answers[records[3].sha256].text
+    (tmp_path / "text.png").write_text("no picture")
+    for wrong in ("text.png", "none.png"):
+        with pytest.raises(UserError, match=f"image=.*{wrong}: cannot be read"):
+            ask_once(tmp_path / wrong, vlm, FEAB.request)
 
 
 def test_an_unreadable_image_is_unanswered_and_says_why(faces, tmp_path: Path) -> None:

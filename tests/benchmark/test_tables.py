@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-from seke.affect import TABLE2_AUS
+import pytest
+
+from seke.affect import ACTION_UNITS, TABLE2_AUS
 from seke.benchmark.feab import Feab
 from seke.benchmark.metrics import evaluate
 from seke.benchmark.reliability import Reliability
-from seke.benchmark.tables import paper, summary, table2, table2_row, what_differs
+from seke.benchmark.tables import paper, summary, summary_table, table2, table2_row, what_differs, with_interval
 from seke.records import ImageRecord, Labels
 
 from .faces import predictions
@@ -24,15 +26,19 @@ def test_the_papers_rows_are_verbatim_and_ours_is_last() -> None:
     assert [[cell.strip("*") for cell in line] for line in lines[2:-1]] == [
         [cell.strip("*") for cell in row] for row in printed
     ]
-    assert lines[-1] == ["ours", *table2_row(METRICS).values()]
+    assert [cell.strip("*") for cell in lines[-1]] == ["ours", *table2_row(METRICS).values()]
 
 
-def test_the_best_of_the_papers_block_is_bold_in_every_column() -> None:
-    lines = [cells(line) for line in table2("ours", METRICS, []).splitlines() if line.startswith("|")]
+@pytest.mark.parametrize(("notes", "last"), [([], None), (["synthetic"], -1)], ids=["comparable", "not comparable"])
+def test_the_best_of_what_is_comparable_is_bold_in_every_column(notes: list[str], last: int | None) -> None:
+    perfect = {**METRICS, "expression": {**METRICS["expression"], "accuracy": 1.0}}
+    lines = [cells(line) for line in table2("ours", perfect, notes).splitlines() if line.startswith("|")][2:]
+    compete = lines[:last]
     for column in range(1, 19):
-        numbers = [float(line[column].strip("*")) for line in lines[2:-1]]
+        numbers = [float(line[column].strip("*")) for line in compete]
         best = min(numbers) if column > 16 else max(numbers)
-        assert {float(line[column].strip("*")) for line in lines[2:-1] if line[column].startswith("**")} == {best}
+        assert {float(line[column].strip("*")) for line in lines if line[column].startswith("**")} == {best}
+    assert (lines[-1][1] == "**100.0**") == (not notes)
 
 
 def test_our_row_is_in_the_papers_units() -> None:
@@ -72,6 +78,34 @@ def test_what_differs_from_the_paper(tmp_path: Path) -> None:
     assert "simulated annotator" in what_differs(file, feab, ["simulated-annotator"])[0]
     (tmp_path / "truth.jsonl").touch()
     assert "synthetic faces" in what_differs(file, feab, [])[0]
+
+
+def test_a_task_without_truth_is_said_to_be_absent() -> None:
+    nothing = {**METRICS, "expression": None, "action_units": None}
+    lines = [cells(line) for line in summary_table(nothing).splitlines()]
+    assert ["expression", "absent: no image has its truth", "–", "–", "0", "–"] in lines
+    assert [line[0] for line in lines if line[1:2] == ["absent: no image has its truth"]] == [
+        "expression",
+        "action_units",
+    ]
+    assert "absent" not in summary_table(METRICS)
+
+
+def test_every_action_units_f1_has_its_interval_and_its_number_of_images() -> None:
+    lines = [cells(line) for line in summary_table(METRICS).splitlines()]
+    table = {
+        int(line[0]): line[1:] for line in lines[lines.index(["AU", "F1 (95 % interval)", "Images annotated"]) + 2 :]
+    }
+    units, bounds = METRICS["action_units"], METRICS["ci95"]["action_units"]["f1"]
+    assert table == {
+        au: [with_interval(units["f1"][str(au)], bounds[str(au)]), str(units["annotated"][str(au)])]
+        for au in ACTION_UNITS
+    }
+
+
+def test_a_suspicion_is_one_line_above_the_numbers() -> None:
+    suspected = {**METRICS, "warnings": ["valence is 0.10 in all 20 answers"]}
+    assert summary_table(suspected).startswith("**Warning:** valence is 0.10 in all 20 answers.\n\n| Task |")
 
 
 def test_both_benchmarks_write_a_table() -> None:

@@ -8,7 +8,7 @@ mention is predicted absent; an unanswered valence or arousal has no error, so i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -55,6 +55,27 @@ class Columns:
         """Return the predictions that `kept_N` marks, their subjects numbered anew from 0."""
         kept = {field.name: getattr(self, field.name)[kept_N] for field in fields(self)}
         return Columns(**{**kept, "group_N": np.unique(kept["group_N"], return_inverse=True)[1]})
+
+    def unknown_outside(self, kept_N: NDArray[np.bool_]) -> "Columns":
+        """Return the same rows and subjects, the truth unknown but where `kept_N` marks.
+
+        What is drawn of several such parts under one seed is drawn of the same subjects.
+        """
+        return replace(
+            self,
+            expression_true_N=np.where(kept_N, self.expression_true_N, UNKNOWN),
+            au_true_NA=np.where(kept_N[:, None], self.au_true_NA, UNKNOWN),
+            va_true_N2=np.where(kept_N[:, None], self.va_true_N2, np.nan),
+        )
+
+    def known(self) -> dict[str, NDArray[np.bool_]]:
+        """Return per task which of the N images have truth; for AUs, of any AU."""
+        return {
+            "expression": self.expression_true_N != UNKNOWN,
+            "action_units": (self.au_true_NA != UNKNOWN).any(1),
+            "valence": ~np.isnan(self.va_true_N2[:, 0]),
+            "arousal": ~np.isnan(self.va_true_N2[:, 1]),
+        }
 
 
 def columns(predictions: Sequence[Prediction]) -> Columns:

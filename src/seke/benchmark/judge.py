@@ -1,14 +1,15 @@
-"""From an answer to its labels. `parse` is deterministic and ours; another judge is one more function here.
+"""From an answer to its labels: what a judge is, and the one of ours that reads by rules alone (conf/judge/).
 
-Unanswered is a status, never a default class: what an answer does not say stays unknown.
+A judge is made ready once for all answers of a run, so that one which has to ask a model (`llm_judge`) asks about all
+of them together; what it then is reads one answer at a time. Unanswered is a status, never a default class: what an
+answer does not say stays unknown.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 from seke import answers
 from seke.benchmark.answer import Answer, Status
-from seke.errors import UserError
 from seke.records import Labels
 
 SILENT = ("refusal", "filtered", "unanswered")
@@ -20,22 +21,34 @@ class Verdict(NamedTuple):
 
     labels: Labels
     judged: str | None
-    """The answer rewritten into the universal template; None where it was read as it stands."""
+    """The answer rewritten into the universal template; None where it was read as it stands, "" where that failed."""
     status: Status
 
 
 Judge = Callable[[Answer], Verdict]
 
 
-def named(judge: str) -> Judge:
-    """Return the judge of that name.
+class Ready(NamedTuple):
+    """A judge that knows all it needs."""
 
-    Raises:
-        UserError: if there is none.
-    """
-    if judge != "parse":
-        raise UserError("judge", judge, "no such judge yet", "use judge=parse")
-    return parse
+    read: Judge
+    remarks: tuple[str, ...] = ()
+    """What a reader of the scores has to know about the judging."""
+
+
+class Judging(Protocol):
+    """What conf/judge/ offers."""
+
+    def ready(self, answers: Mapping[str, Answer]) -> Ready:
+        """Return the judge of these answers, by id."""
+
+
+class Parse:
+    """Reads the labels from the answer's own words (`seke.answers`): the same text always gives the same labels."""
+
+    def ready(self, answers: Mapping[str, Answer]) -> Ready:
+        """Return `parse`, which needs nothing."""
+        return Ready(parse)
 
 
 def parse(answer: Answer) -> Verdict:
@@ -43,6 +56,11 @@ def parse(answer: Answer) -> Verdict:
     if answer.status in SILENT:
         return Verdict(Labels(), None, answer.status)
     labels = answers.extract(answer.text) if answer.text.strip() else answer.labels
+    return Verdict(labels, None, status(answer, labels))
+
+
+def status(answer: Answer, labels: Labels) -> Status:
+    """Return the status of an answer from which `labels` were read: an answer that states none of them is none."""
     if answer.status == "ok" and labels.empty:
-        return Verdict(labels, None, "refusal" if answers.is_refusal(answer.text) else "unanswered")
-    return Verdict(labels, None, answer.status)
+        return "refusal" if answers.is_refusal(answer.text) else "unanswered"
+    return answer.status

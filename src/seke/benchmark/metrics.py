@@ -18,10 +18,15 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
     multilabel_f1_score,
 )
-from torchmetrics.functional.regression import concordance_corrcoef, mean_absolute_error, mean_squared_error
+from torchmetrics.functional.regression import (
+    concordance_corrcoef,
+    mean_absolute_error,
+    mean_squared_error,
+    pearson_corrcoef,
+)
 
 from seke.affect import EXPRESSIONS, TABLE2_AUS
-from seke.benchmark.bootstrap import intervals
+from seke.benchmark.bootstrap import CONSTANT, intervals
 from seke.benchmark.columns import AUS, UNANSWERED, UNKNOWN, Columns, columns
 from seke.records import Prediction
 
@@ -39,14 +44,13 @@ def evaluate(predictions: Sequence[Prediction], draws: int = 1000, seed: int = 0
         "n", "unanswered" (per task, among the images with truth), "expression", "action_units", "valence", "arousal",
         "ci95" (the metrics' keys, [low, high] or None), and besides them "status" (how many answers of each status),
         "confusion" (rows: true expression; columns: predicted, the last one unanswered), "by_source" (the same
-        metrics for each source) and "warnings".
+        metrics, confusion and intervals for each source) and "warnings".
     """
     every = columns(predictions)
     source_N = np.array([prediction.source for prediction in predictions])
     return {
         **_with_intervals(every, draws, seed),
         "status": dict(sorted(Counter(prediction.status for prediction in predictions).items())),
-        "confusion": confusion(every),
         "by_source": {
             str(name): _with_intervals(every.where(source_N == name), draws, seed) for name in np.unique(source_N)
         },
@@ -88,8 +92,8 @@ def action_units(data: Columns) -> dict[str, Any] | None:
     """Return the positive-class F1 of each AU in [0, 1], over the images whose source annotates it, and their means.
 
     `f1_mean_14` is Table 2's "All": the plain mean over its 14 AUs, of those that any image annotates; `f1_n_aus`
-    says how many these are. An AU that is never active and never predicted has F1 = 0 (torchmetrics' and
-    scikit-learn's zero_division=0). None if no image annotates any AU.
+    says how many these are, and `annotated` how many images annotate each AU. An AU that is never active and never
+    predicted has F1 = 0 (torchmetrics' and scikit-learn's zero_division=0). None if no image annotates any AU.
     """
     annotated = data.au_true_NA != UNKNOWN
     if not annotated.any():
@@ -103,16 +107,17 @@ def action_units(data: Columns) -> dict[str, Any] | None:
         "f1_mean_14": _mean(in_14),
         "f1_mean_17": _mean(in_17),
         "f1_n_aus": {"f1_mean_14": len(in_14), "f1_mean_17": len(in_17)},
+        "annotated": {str(au): int(annotated[:, place].sum()) for place, au in enumerate(AUS)},
         "n": int(annotated.any(1).sum()),
     }
 
 
 def dimension(data: Columns, place: int) -> dict[str, Any] | None:
-    """Return MAE, RMSE and CCC of valence (`place` 0) or arousal (1) over the answered images whose truth is known.
+    """Return the errors of valence (`place` 0) or arousal (1) over the answered images whose truth is known.
 
     The paper names MAE and describes RMSE, so both are here. CCC (Lin 1989) is taken with sample variances, is 0 for
-    constant predictions or truth and None for fewer than two answers. `n` counts the images with truth, answered or
-    not. None if there is no truth.
+    constant predictions or truth and None for fewer than two answers; Pearson's correlation of what does not vary is
+    undefined: None. `n` counts the images with truth, answered or not. None if there is no truth.
     """
     known = ~np.isnan(data.va_true_N2[:, place])
     answered = known & ~np.isnan(data.va_N2[:, place])
@@ -124,6 +129,7 @@ def dimension(data: Columns, place: int) -> dict[str, Any] | None:
         "mae": _number(mean_absolute_error(predicted, truth)) if pairs else None,
         "rmse": _number(mean_squared_error(predicted, truth, squared=False)) if pairs else None,
         "ccc": _ccc(predicted, truth) if pairs > 1 else None,
+        "pearson": _pearson(predicted, truth) if pairs > 1 else None,
         "n": int(known.sum()),
     }
 
@@ -150,11 +156,7 @@ def confusion(data: Columns) -> dict[str, Any] | None:
 
 def suspicions(data: Columns) -> list[str]:
     """Return a sentence for each task to which every answer is the same, or none at all; the scores stand."""
-    known = {
-        "expression": int((data.expression_true_N != UNKNOWN).sum()),
-        "action_units": int((data.au_true_NA != UNKNOWN).any(1).sum()),
-        **{name: int((~np.isnan(data.va_true_N2[:, place])).sum()) for place, name in enumerate(VA)},
-    }
+    known = {task: int(known_N.sum()) for task, known_N in data.known().items()}
     if not any(known.values()):
         return ["no record has a label: there is nothing to score"]
     missing = unanswered(data)
@@ -176,7 +178,8 @@ def suspicions(data: Columns) -> list[str]:
 def _with_intervals(data: Columns, draws: int, seed: int) -> dict[str, Any]:
     found = scores(data)
     bounds = intervals(data, draws, seed)
-    return {**found, "ci95": {task: value for task, value in bounds.items() if found[task] is not None}}
+    ci95 = {task: value for task, value in bounds.items() if found[task] is not None}
+    return {**found, "confusion": confusion(data), "ci95": ci95}
 
 
 def _ccc(predicted: Tensor, truth: Tensor) -> float:
@@ -184,6 +187,12 @@ def _ccc(predicted: Tensor, truth: Tensor) -> float:
         warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns of what we define: constant means 0
         value = _number(concordance_corrcoef(predicted, truth))
     return 0.0 if value != value else value
+
+
+def _pearson(predicted: Tensor, truth: Tensor) -> float | None:
+    if min(predicted.var().item(), truth.var().item()) <= CONSTANT:
+        return None
+    return _number(pearson_corrcoef(predicted, truth))
 
 
 def _number(value: Tensor) -> float:

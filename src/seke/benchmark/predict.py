@@ -1,18 +1,75 @@
-"""Ask a vision LLM about every record. What has been answered is on disk at once, and an interrupted run goes on."""
+"""Ask a vision LLM about every record. What has been answered is on disk at once, and an interrupted run goes on.
+
+Under `torchrun --nproc-per-node=4 evaluate.py ...` every rank asks about every fourth record and writes a file of its
+own, answers.<rank>.jsonl; the first waits for the others and scores. A resume may have another number of ranks.
+"""
 
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 from tqdm import tqdm
 
-from seke import images
-from seke.benchmark.answer import Answer, read_answers
+from seke import images, runs
+from seke.benchmark.answer import Answer
 from seke.errors import UserError
 from seke.records import ImageRecord, read_jsonl, to_line
-from seke.vlm import VLM, Image, Request
+from seke.vlm import VLM, Image, Reply, Request
+
+FILE: Final = "answers.jsonl"
+WAIT_S: Final = 0.5
+"""Between two looks at what the other ranks have answered."""
+
+
+class Place(NamedTuple):
+    """Which of how many processes this one is."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Place":
+        """Return the place that torchrun gave this process; alone where it did not."""
+        return cls(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
+
+    def enter(self, run: Path, overwrite: bool) -> None:
+        """Let the first process claim the run's directory, and wait until it has.
+
+        Raises:
+            UserError: for overwrite=true among several: one would clear away what another has answered already.
+        """
+        if overwrite and self.ranks > 1:
+            raise UserError("overwrite", overwrite, "ranks would clear each other's answers", "choose another name=")
+        while self.rank > 0 and not (run / "config.yaml").is_file():
+            time.sleep(WAIT_S)
+
+
+def inputs(
+    benchmark: Any, outputs: Path, records: str, predictions: str | None, compare: str | None
+) -> dict[str, Path]:
+    """Return the files of a run by name: its records, and the predictions to score or to compare with if given.
+
+    Raises:
+        UserError: if one is not there, or predictions are wanted and not given.
+    """
+    if predictions is None and benchmark.request is None:
+        raise UserError("predictions", None, "this benchmark asks no model", "name the generate run to score")
+    if compare is not None and hasattr(benchmark, "metrics"):
+        raise UserError("compare", compare, "this benchmark has no labels of faces to compare", "leave compare= out")
+    given = {
+        "records": (records, "prepare", benchmark.records_file),
+        "predictions": (predictions, *benchmark.predictions_from),
+        "compare": (compare, "evaluate", "predictions.jsonl"),
+    }
+    return {
+        name: runs.locate(name, str(reference), outputs, *where)
+        for name, (reference, *where) in given.items()
+        if reference is not None
+    }
 
 
 def read_records(path: Path) -> list[ImageRecord]:
@@ -66,22 +123,56 @@ def weights(path: str) -> dict[str, Path]:
     return {f"model/{file.name}": file for file in sorted(Path(path).glob("*.safetensors"))}
 
 
+def ask_all(
+    records: Sequence[ImageRecord],
+    vlm: VLM,
+    request: Callable[[Image], Request],
+    root: Path,
+    run: Path,
+    place: Place | None = None,
+) -> dict[str, Answer] | None:
+    """Ask about this rank's share of the records; return all answers by id to the first rank, None to the others.
+
+    What `run` holds already, whoever wrote it, is not asked again.
+    """
+    place = place or Place()
+    done = _answered(run, records)
+    share = [record for record in records[place.rank :: place.ranks] if record.id not in done]
+    ask(share, vlm, request, root, run / (FILE if place.ranks == 1 else f"answers.{place.rank}.jsonl"))
+    if place.rank > 0:
+        return None
+    while len(done := _answered(run, records)) < len(records):
+        time.sleep(WAIT_S)  # torchrun ends this process, too, if one of the others fails
+    return done
+
+
+def _answered(run: Path, records: Sequence[ImageRecord]) -> dict[str, Answer]:
+    """Return what all ranks have answered by now; a line that is just being written is left for the next look."""
+    known, found = {record.id for record in records}, dict[str, Answer]()
+    for file in sorted(run.glob("answers*.jsonl")):
+        whole = file.read_bytes()
+        for line in whole[: whole.rfind(b"\n") + 1].splitlines():
+            answer = Answer.model_validate_json(line)
+            if answer.id in known:
+                found.setdefault(answer.id, answer)
+    return found
+
+
 def ask(
     records: Sequence[ImageRecord], vlm: VLM, request: Callable[[Image], Request], root: Path, out: Path
 ) -> dict[str, Answer]:
-    """Append the answer about every record that `out` does not hold yet, and return all answers by id.
+    """Append the answer about each record to `out`, and return these answers by id.
 
     An image that cannot be read is not sent: its answer has the status "unanswered" and says why. `out` has the
     answers in the order in which they came; the caller orders them.
     """
     _drop_torn_line(out)
-    done = read_answers(out, {record.id for record in records}) if out.is_file() else {}
-    pending = [record for record in records if record.id not in done]
+    done: dict[str, Answer] = {}
     sent: list[ImageRecord] = []
     unreadable: list[Answer] = []
 
     def requests() -> Iterator[Request]:
-        for record in pending:
+        for record in records:
             try:
                 path = images.resolve(root, record.image)
                 data = path.read_bytes()
@@ -92,12 +183,10 @@ def ask(
             sent.append(record)
             yield request(Image(path, images.sha256(data)))
 
-    with out.open("a", encoding="utf-8") as file, tqdm(total=len(pending), desc="answers", unit="image") as bar:
+    progress = tqdm(total=len(records), desc="answers", unit="image")
+    with using(vlm), out.open("a", encoding="utf-8") as file, progress as bar:
         for index, reply in vlm.reply(requests()):
-            choice = reply.choices[0] if reply.choices else None
-            status = choice.status if choice else "unanswered"
-            text = choice.text if choice else ""
-            done[sent[index].id] = answer = Answer(id=sent[index].id, text=text, status=status, model=reply.model)
+            done[sent[index].id] = answer = _answer(sent[index].id, reply)
             _append(file, answer)
             bar.update()
         for answer in unreadable:
@@ -105,6 +194,38 @@ def ask(
             _append(file, answer)
             bar.update()
     return done
+
+
+@contextmanager
+def using(vlm: VLM) -> Iterator[VLM]:
+    """Close what a backend has opened, if there is anything to close; its next request would open it anew."""
+    try:
+        yield vlm
+    finally:
+        if callable(close := getattr(vlm, "close", None)):
+            close()
+
+
+def _answer(id_: str, reply: Reply) -> Answer:
+    if not reply.choices:
+        return Answer(id=id_, status="unanswered", model=reply.model)
+    return Answer(id=id_, text=reply.choices[0].text, status=reply.choices[0].status, model=reply.model)
+
+
+def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answer:
+    """Ask about one picture, which need not belong to any record.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        images.decode(data, path.name)
+    except (images.ImageError, OSError) as error:
+        raise UserError("image", path, f"cannot be read ({error})", "give the path of a picture") from error
+    with using(vlm):
+        [(_, reply)] = vlm.reply([request(Image(path, images.sha256(data)))])
+    return _answer(path.name, reply)
 
 
 def _append(file: TextIO, answer: Answer) -> None:

@@ -1,4 +1,7 @@
-"""Answers -> predictions.jsonl, metrics.json and table.md, and the same on the terminal."""
+"""Answers -> predictions.jsonl, metrics.json and table.md, and the same on the terminal.
+
+With another run to compare with, also comparison.json and comparison.md; what they say is in table.md, too.
+"""
 
 import json
 import sys
@@ -6,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from seke.benchmark import tables
+from seke.benchmark import groups as grouping
+from seke.benchmark import significance, tables
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.metrics import evaluate
@@ -27,6 +31,36 @@ class Benchmark(Protocol):
 
 
 @runtime_checkable
+class Measured(Protocol):
+    """A benchmark that counts something else than the labels of faces."""
+
+    def metrics(self, predictions: Sequence[Any], seed: int) -> dict[str, Any]:
+        """Return the content of metrics.json."""
+
+    def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
+        """Return why a run's numbers cannot be held against the paper's."""
+
+    def show(self, metrics: Mapping[str, Any], title: str) -> None:
+        """Print the metrics that a reader compares."""
+
+
+class Faces:
+    """How the labels of faces are measured: what a benchmark does that is not `Measured` itself."""
+
+    def metrics(self, predictions: Sequence[Prediction], seed: int) -> dict[str, Any]:
+        """Return the content of metrics.json."""
+        return evaluate(predictions, seed=seed)
+
+    def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
+        """Return why a run's numbers cannot be held against the paper's."""
+        return tables.what_differs(records_file, records, models)
+
+    def show(self, metrics: Mapping[str, Any], title: str) -> None:
+        """Print the metrics that a reader compares."""
+        tables.show(metrics, title)
+
+
+@runtime_checkable
 class Trusted(Protocol):
     """A benchmark whose answers say how sure they are."""
 
@@ -44,20 +78,55 @@ def score(
     judge: Judge,
     records_file: Path,
     seed: int,
+    against: tuple[str, Sequence[Prediction]] | None = None,
+    groups: Sequence[str] = (),
+    marks: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write the three files into the run's directory `path`, print the result, and return facts for the manifest."""
+    """Write the files into the run's directory `path`, print the result, and return facts for the manifest.
+
+    Args:
+        path: the run's directory; its name is the row's.
+        benchmark: makes predictions of answers, and the table.
+        records: what was asked about.
+        answers: by record id.
+        judge: reads labels from an answer.
+        records_file: where the records came from.
+        seed: of the bootstrap.
+        against: the name and predictions of a run to compare with.
+        groups: keys of the per-group tables: "source" or "attributes.<name>".
+        marks: why the numbers may not be comparable, beside what the records and the models tell.
+        remarks: what else a reader of the table should know, such as what could not be checked.
+    """
+    measured = benchmark if isinstance(benchmark, Measured) else Faces()
     predictions, missing = benchmark.predictions(records, answers, judge)
     write_jsonl(path / "predictions.jsonl", predictions)
-    metrics = {**evaluate(predictions, seed=seed), "missing": missing}
+    metrics = {**measured.metrics(predictions, seed), "missing": missing}
     if isinstance(benchmark, Trusted):
         metrics["calibration"], metrics["ci95"]["calibration"] = benchmark.trust(predictions, answers, seed)
+    if groups:
+        metrics["groups"] = grouping.by_group(predictions, records, groups, seed)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     models = sorted({answer.model for answer in answers.values() if answer.model is not None})
-    notes = tables.what_differs(records_file, records, models)
-    write_text(path / "table.md", benchmark.table(path.name, metrics, notes))
-    tables.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
+    notes = [*measured.what_differs(records_file, records, models), *marks]
+    parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
+    if against is not None:
+        parts.append(_compared(path, predictions, *against, seed))
+    parts.append("".join(f"- {remark}\n" for remark in remarks))
+    write_text(path / "table.md", "\n".join(part for part in parts if part))
+    measured.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
     for line in metrics["warnings"]:
         print(f"warning: {line}", file=sys.stderr)
-    for line in notes:
+    for line in (*notes, *remarks):
         print(f"note: {line}", file=sys.stderr)
-    return {"counts": {"predictions": len(predictions), "missing": missing}, "models": models, "notes": notes}
+    counts = {"predictions": len(predictions), "missing": missing}
+    return {"counts": counts, "models": models, "notes": notes, "remarks": list(remarks)}
+
+
+def _compared(path: Path, predictions: Sequence[Prediction], name: str, theirs: Sequence[Prediction], seed: int) -> str:
+    """Write comparison.json and comparison.md, and return the section for table.md."""
+    found = significance.compare(predictions, theirs, name, seed)
+    table = significance.comparison_table(found, path.name)
+    write_text(path / "comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    write_text(path / "comparison.md", f"# {path.name} against {name}\n\n{table}")
+    return f"## Against {name}\n\n{table}"

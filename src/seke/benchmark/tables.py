@@ -12,6 +12,13 @@ from seke.records import ImageRecord
 PAPER: Final = Path(__file__).parent / "paper"
 """The paper's Tables 1 to 4, numbers verbatim."""
 LOWER_IS_BETTER: Final = ("Valence", "Arousal")
+HEADLINE: Final = {
+    "expression": ("accuracy", "f1_macro"),
+    "action_units": ("f1_mean_14", "f1_mean_17"),
+    "valence": ("mae", "rmse", "ccc", "pearson"),
+    "arousal": ("mae", "rmse", "ccc", "pearson"),
+}
+"""The metrics that a reader compares, in the paper's order."""
 ABSENT: Final = "–"
 
 TABLE2_COLUMNS: Final = ("EXP", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence", "Arousal")
@@ -51,18 +58,20 @@ def table2_row(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
-    """Return Table 2 in Markdown with this run's row last, and below it why that row may not be comparable."""
+    """Return Table 2 in Markdown with this run's row last, and below it why that row may not be comparable.
+
+    A row that is comparable competes for the bold numbers; one that is not (`notes` say why) stands outside.
+    """
     theirs = [(row["method"], row) for row in paper("table2.csv")]
     ours = [(f"{name} †" if notes else name, table2_row(metrics))]
     head = ["Method", "EXP Acc (%)", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence MAE", "Arousal MAE"]
     lines = [
         "| " + " | ".join(head) + " |",
         "|---|" + "---:|" * (len(head) - 1),
-        *_block(theirs),
-        *_block(ours),
+        *(_block(theirs) + _block(ours) if notes else _block([*theirs, *ours])),
         "",
         "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
-        "its best in bold, * closed-source.",
+        f"best {'of them ' if notes else ''}in bold, * closed-source.",
         *([f"\n† Not comparable with the paper's rows: {'; '.join(notes)}."] if notes else []),
     ]
     return "\n".join(lines) + "\n"
@@ -88,13 +97,7 @@ def _folder(dataset: str) -> str:
 
 
 def summary(metrics: Mapping[str, Any]) -> list[Line]:
-    """Return the metrics that a reader compares, in the paper's order; a task without truth gives no line."""
-    wanted = {
-        "expression": ("accuracy", "f1_macro"),
-        "action_units": ("f1_mean_14", "f1_mean_17"),
-        "valence": ("mae", "rmse", "ccc"),
-        "arousal": ("mae", "rmse", "ccc"),
-    }
+    """Return the headline metrics; a task without truth gives no line."""
     return [
         Line(
             task,
@@ -104,25 +107,34 @@ def summary(metrics: Mapping[str, Any]) -> list[Line]:
             metrics[task]["n"],
             metrics["unanswered"][task],
         )
-        for task, names in wanted.items()
+        for task, names in HEADLINE.items()
         if metrics[task] is not None
         for metric in names
     ]
 
 
 def summary_table(metrics: Mapping[str, Any]) -> str:
-    """Return `summary` in Markdown, then the same numbers source by source."""
-    lines = ["| Task | Metric | Value | 95 % interval | n | Unanswered |", "|---|---|---:|---|---:|---:|"]
+    """Return what is suspicious and `summary` in Markdown, then the same numbers source by source and AU by AU."""
+    lines = [f"**Warning:** {warning}.\n" for warning in metrics["warnings"]]
+    lines += ["| Task | Metric | Value | 95 % interval | n | Unanswered |", "|---|---|---:|---|---:|---:|"]
     for line in summary(metrics):
         cells = [line.task, line.metric, *cells_of(line)]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Intervals: bootstrap over subjects. A task that is not listed has no truth here.", ""]
+    lines += [
+        f"| {task} | absent: no image has its truth | {ABSENT} | {ABSENT} | 0 | {ABSENT} |" for task in absent(metrics)
+    ]
+    lines += ["", "Intervals: bootstrap over subjects.", ""]
     lines += ["| Source | n | " + " | ".join(TABLE2_COLUMNS) + " |", "|---|---:|" + "---:|" * len(TABLE2_COLUMNS)]
     for source, found in metrics["by_source"].items():
         row = table2_row(found)
         cells = [source, str(found["n"]), *(row[column] for column in TABLE2_COLUMNS)]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_au_lines(metrics)]) + "\n"
+
+
+def absent(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the tasks whose truth no image has."""
+    return [task for task in HEADLINE if metrics[task] is None]
 
 
 def trust_table(metrics: Mapping[str, Any]) -> str:
@@ -157,6 +169,8 @@ def show(metrics: Mapping[str, Any], title: str) -> None:
         table.add_column(column, justify="right")
     for line in summary(metrics):
         table.add_row(line.task, line.metric, *cells_of(line))
+    for task in absent(metrics):
+        table.add_row(task, "absent", ABSENT, ABSENT, "0", ABSENT)
     Console().print(table)
 
 
@@ -181,6 +195,17 @@ def _block(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
             for column in TABLE2_COLUMNS
         ]
         lines.append("| " + " | ".join([method, *cells]) + " |")
+    return lines
+
+
+def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
+    units = metrics["action_units"]
+    if units is None:
+        return []
+    lines = ["", "| AU | F1 (95 % interval) | Images annotated |", "|---|---:|---:|"]
+    for au, f1 in units["f1"].items():
+        value = with_interval(f1, metrics["ci95"]["action_units"]["f1"][au])
+        lines.append(f"| {au} | {value} | {units['annotated'][au]} |")
     return lines
 
 

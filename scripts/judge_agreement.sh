@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Do the two judges read the same? The answers of one finished evaluate run, read by rules and by an LLM.
+#   bash scripts/judge_agreement.sh run=demo-base [records=demo] [outputs=outputs] [<evaluate setting>...]
+#   bash scripts/judge_agreement.sh run=gpt-4o records=feid backend@judge_backend=vllm judge_backend.model=Qwen/Qwen3-VL-4B-Instruct
+# -> outputs/evaluate/<run>-judged-llm/agreement.md. Bought rewritings are in the ledger: nothing is paid for twice.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+run= records=demo outputs=outputs settings=()
+for argument in "$@"; do
+  case "$argument" in
+    run=*) run=${argument#*=} ;;
+    records=*) records=${argument#*=} ;;
+    outputs=*) outputs=${argument#*=} ;;
+    *) settings+=("$argument") ;;
+  esac
+done
+[[ -n "$run" ]] || { echo "error: run=: whose answers are to be read; name a finished evaluate run" >&2; exit 2; }
+
+judged() { # judged <judge> <settings...>: score the run's answers again
+  python evaluate.py paths.outputs="$outputs" records="$records" predictions="$run" name="$run-judged-$1" judge="$1" "${@:2}"
+}
+
+judged parse
+judged llm ${settings[@]+"${settings[@]}"}
+python -m seke.benchmark.agreement "$outputs/evaluate/$run-judged-parse" "$outputs/evaluate/$run-judged-llm"

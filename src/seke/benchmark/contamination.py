@@ -1,0 +1,183 @@
+"""Whether a checkpoint was trained on what it is tested on: ids, subjects and image bytes of its training set.
+
+    <run>/model <- <run>/manifest.json: config.data -> each part's rows -> the generate run's records, or the pictures
+                                        base        -> the run that this one went on from
+
+A training set that cannot be found or read any more is said to be unchecked, and so is a model without a manifest: no
+verdict is ever made up. Only LLaVA conversations (.json, .jsonl) and instructions.jsonl name what they are about.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from seke import images, runs
+from seke.errors import UserError
+from seke.records import ImageRecord, read_jsonl
+
+NAMED: Final = 3
+"""Examples that an error names of each kind."""
+
+
+class Seen(NamedTuple):
+    """What a training set is made of."""
+
+    ids: frozenset[str] = frozenset()
+    subjects: frozenset[str] = frozenset()
+    """As source/subject."""
+    hashes: frozenset[str] = frozenset()
+    """sha256 of the image files."""
+
+    def __or__(self, other: "Seen") -> "Seen":
+        return Seen(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+class Finding(NamedTuple):
+    """The verdict on one model."""
+
+    notes: tuple[str, ...] = ()
+    """Why its scores may not be held against the paper's."""
+    remarks: tuple[str, ...] = ()
+    """What was not, or not wholly, checked."""
+
+
+def check(records: Sequence[ImageRecord], model: str | None, outputs: Path, allow_overlap: bool = False) -> Finding:
+    """Compare the test records with what the checkpoint in `model` was trained on.
+
+    Args:
+        records: what is asked about.
+        model: a checkpoint's directory; a Hub id, or None for a model behind an API, cannot be checked.
+        outputs: where names of runs are looked up, beside the training run's own.
+        allow_overlap: make an overlap a note.
+
+    Raises:
+        UserError: if training and test set overlap.
+    """
+    if model is None or not Path(model).is_dir():
+        return Finding(remarks=(f"training data not checked: {model or 'the model'} is not a checkpoint of train.py",))
+    seen, remarks = trained_on(Path(model), outputs)
+    tested = of_records(records)
+    shared = {
+        kind: sorted(ours & theirs)
+        for kind, ours, theirs in zip(("ids", "subjects", "images"), tested, seen, strict=True)
+        if ours & theirs
+    }
+    if not shared:
+        return Finding(remarks=remarks)
+    told = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
+    if not allow_overlap:
+        raise UserError(
+            "model.path", model, f"it was trained on what it is tested on: {told}",
+            "test another model, or say allow_overlap=true, which the table will tell",
+        )  # fmt: skip
+    return Finding((f"trained on what it is tested on: {told}",), remarks)
+
+
+def of_records(records: Sequence[ImageRecord]) -> Seen:
+    """Return ids, subjects and hashes of records."""
+    return Seen(
+        frozenset(record.id for record in records),
+        frozenset(f"{record.source}/{record.subject}" for record in records if record.subject is not None),
+        frozenset(record.sha256 for record in records if record.sha256 is not None),
+    )
+
+
+def trained_on(model: Path, outputs: Path) -> tuple[Seen, tuple[str, ...]]:
+    """Return what a checkpoint, and every one that it went on from, was trained on, and what could not be found out."""
+    seen, remarks, done = Seen(), list[str](), set[Path]()
+    while model.resolve() not in done:
+        done.add(model.resolve())
+        manifest = runs.manifest_beside(model)
+        if "data" not in manifest.get("config", {}):
+            remarks.append(f"training data of {model} not checked: no manifest of train.py beside it")
+            break
+        for name, rows, unread in _parts(manifest, outputs):
+            seen |= rows
+            if unread is None:
+                remarks.append(f"training data {name} not checked: it is not there any more, or no conversations")
+            elif unread:
+                remarks.append(f"training data {name}: {unread} images are not there any more, and were not compared")
+        base = Path(str(manifest.get("base", "")))
+        if not base.is_dir():
+            remarks.append(f"training data of {base} not checked: it is not a checkpoint of train.py")
+            break
+        model = base
+    return seen, tuple(remarks)
+
+
+def _parts(manifest: Mapping[str, Any], outputs: Path) -> Iterator[tuple[str, Seen, int | None]]:
+    """Yield each training set of a manifest, what is in it, and how many images are unread; None if all is."""
+    config = manifest["config"]
+    data, places = config["data"], (outputs, Path(config.get("paths", {}).get("outputs", outputs)))
+    mixture = data.get("mixture") or {}
+    entries = list(mixture.values() if isinstance(mixture, Mapping) else mixture)
+    for entry in [{"path": data["path"]}] if data.get("path") else [entry for entry in entries if entry]:
+        name, root = str(entry["path"]), entry.get("image_root") or data.get("image_root")
+        files = {file: _conversations(file) for file in _files(name, places)}
+        if not files or None in files.values():
+            yield name, Seen(), None
+            continue
+        folder = Path(root) if root else Path(name) if Path(name).is_dir() else None
+        seen, unread = Seen(), 0
+        for file, rows in files.items():
+            more, gone = _in(rows or [], file, folder, places)
+            seen, unread = seen | more, unread + gone
+        yield name, seen, unread
+
+
+def _files(name: str, places: Sequence[Path]) -> list[Path]:
+    for outputs in places:
+        try:
+            return [runs.locate("data.path", name, outputs, "generate", "instructions.jsonl")]
+        except UserError:
+            continue
+    return sorted(path for path in Path(name).glob("*.json*") if path.name != "manifest.json")
+
+
+def _conversations(file: Path) -> list[dict[str, Any]] | None:
+    """Return the rows of a file of conversations, each with an id; None if it is no such file."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        rows = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows)
+    return rows if whole else None
+
+
+def _in(rows: Sequence[Mapping[str, Any]], file: Path, root: Path | None, places: Sequence[Path]) -> tuple[Seen, int]:
+    """Return what rows are about, images by the records' hashes or by their own bytes, and how many images are gone."""
+    known, folder = _hashes(file, places), root or runs.image_root(file)
+    pictures = {str(row.get("image")) for row in rows if row["id"] not in known}
+    hashes = {image: _hash(folder, image) for image in pictures}
+    seen = Seen(
+        frozenset(row["id"] for row in rows),
+        frozenset(f"{row.get('source')}/{row['subject']}" for row in rows if row.get("subject") is not None),
+        frozenset(digest for digest in hashes.values() if digest)
+        | frozenset(known[row["id"]] for row in rows if row["id"] in known),
+    )
+    return seen, sum(digest is None for digest in hashes.values())
+
+
+def _hashes(file: Path, places: Sequence[Path]) -> dict[str, str]:
+    """Return sha256 by id from the prepared records that a generate run says it annotated; empty if they are gone."""
+    records = runs.manifest_beside(file).get("config", {}).get("records")
+    for outputs in places if records else ():
+        try:
+            path = runs.locate("records", str(records), outputs, "prepare", "train.jsonl")
+            return {row.id: row.sha256 for row in read_jsonl(path, ImageRecord) if row.sha256}
+        except UserError:
+            continue
+    return {}
+
+
+def _hash(folder: Path, image: str) -> str | None:
+    try:
+        return runs.file_sha256(images.resolve(folder, image))
+    except (images.ImageError, OSError):
+        return None
+
+
+def _examples(found: Sequence[str]) -> str:
+    return ", ".join(name[:40] for name in found[:NAMED]) + (", ..." if len(found) > NAMED else "")

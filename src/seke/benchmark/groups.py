@@ -1,0 +1,226 @@
+"""Is a model as good for everybody? Table 2's four measures, group by group, and the largest gap between groups.
+
+Groups come from a record's source or from one of its attributes. Numbers of many values (an age, a shade of skin) are
+cut into four parts of equal size. All groups are drawn from the same resampled subjects, so a gap has an interval even
+where a subject's images lie in several groups. That interval does not know that the two groups were chosen for lying
+farthest apart: among many groups some gap is always seen.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seke.affect import TABLE2_AUS
+from seke.benchmark.bootstrap import bounds, drawn, point
+from seke.benchmark.columns import Columns, columns
+from seke.benchmark.tables import with_interval
+from seke.errors import UserError
+from seke.records import ImageRecord, Prediction
+
+UNSTATED: Final = "unknown"
+"""The line of the images whose group nobody stated."""
+MEASURES: Final = {
+    "Expression accuracy": ("expression", "accuracy"),
+    "AU F1": ("action_units", "f1"),
+    "Valence MAE": ("valence", "mae"),
+    "Arousal MAE": ("arousal", "mae"),
+}
+TASKS: Final = tuple(task for task, _ in MEASURES.values())
+FEWEST: Final = 30
+"""Images with truth below which a group's number is told, but is no end of a gap."""
+PARTS: Final = 4
+MANY_NUMBERS: Final = 12
+"""More distinct numbers than these are cut into `PARTS`."""
+MOST_GROUPS: Final = 40
+"""More groups than these are names, not groups."""
+DRAWS: Final = 1000
+
+
+def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Any = None) -> None:
+    """Refuse, before anything is paid for, a key that makes no groups of the records.
+
+    Raises:
+        UserError: if no record has it, or if it has too many values, or if the benchmark does not measure faces.
+    """
+    if keys and hasattr(benchmark, "metrics"):
+        raise UserError("groups", list(keys), "this benchmark has no labels of faces to group", "leave groups= out")
+    for key in keys:
+        values = [_value(record, key) for record in records]
+        if all(value is None for value in values):
+            known = sorted({f"attributes.{name}" for record in records for name in record.attributes})
+            raise UserError("groups", key, "no record has it", f"choose from {', '.join(['source', *known])}")
+        if (count := len(set(named(values)))) > MOST_GROUPS:
+            raise UserError("groups", key, f"{count} different values are no groups", "choose a key of fewer values")
+
+
+def by_group(
+    predictions: Sequence[Prediction],
+    records: Iterable[ImageRecord],
+    keys: Sequence[str],
+    seed: int = 0,
+    draws: int = DRAWS,
+    fewest: int = FEWEST,
+) -> dict[str, Any]:
+    """Return metrics.json's "groups": for each key its groups and, per measure, the largest gap.
+
+    An AU's F1 counts only if every group of at least `fewest` annotated images annotates it ("aus" says which), so that
+    a gap is not one between action units.
+
+    Args:
+        predictions: what was scored.
+        records: where the keys are looked up; they may be more than the predictions.
+        keys: "source" or "attributes.<name>".
+        seed: of the resampling.
+        draws: resamples of the subjects.
+        fewest: images with truth that a group needs to be an end of a gap.
+
+    Returns:
+        {key: {"fewest", "aus", "groups": {group: {"n", measure: {"value", "ci95", "n"} or None}}, "gaps": {measure:
+        {"highest", "lowest", "gap", "ci95"} or None}}}.
+    """
+    of_id = {record.id: record for record in records}
+    data = columns(predictions)
+    found = {}
+    for key in keys:
+        groups_N = np.array(named([_value(of_id[row.id], key) for row in predictions]))
+        found[key] = _one_key(data, groups_N, seed, draws, fewest)
+    return found
+
+
+def named(values: Sequence[Any]) -> list[str]:
+    """Return the name of each value's group, in a form that sorts as it should; None is `UNSTATED`.
+
+    >>> named(["f", None, True])
+    ['f', 'unknown', 'True']
+    """
+    numbers = [_number(value) for value in values]
+    if any(number is None and value is not None for number, value in zip(numbers, values, strict=True)):
+        return [UNSTATED if value is None else str(value) for value in values]
+    distinct = np.unique([number for number in numbers if number is not None])
+    if len(distinct) <= MANY_NUMBERS:
+        return [UNSTATED if value is None else str(value) for value in values]
+    edges = np.quantile([number for number in numbers if number is not None], np.arange(1, PARTS) / PARTS)
+    parts = np.searchsorted(edges, distinct)
+    names = {
+        part: f"{part + 1}: {distinct[parts == part][0]:g} to {distinct[parts == part][-1]:g}" for part in set(parts)
+    }
+    return [UNSTATED if number is None else names[np.searchsorted(edges, number)] for number in numbers]
+
+
+def groups_table(found: Mapping[str, Any]) -> str:
+    """Return metrics.json's "groups" in Markdown; empty without groups."""
+    parts = []
+    for key, of_key in found.items():
+        lines = [f"## By {key}", "", f"| {key} | n | " + " | ".join(MEASURES) + " |"]
+        lines.append("|---|" + "---:|" * (len(MEASURES) + 1))
+        for group, cells in of_key["groups"].items():
+            texts = [_cell(cells[measure], of_key["fewest"]) for measure in MEASURES]
+            lines.append("| " + " | ".join([group, str(cells["n"]), *texts]) + " |")
+        gaps = [_gap_cell(of_key["gaps"][measure]) for measure in MEASURES]
+        lines += ["| " + " | ".join(["**largest gap**", "", *gaps]) + " |", ""]
+        lines.append(
+            f"° fewer than {of_key['fewest']} images with truth, no end of a gap; nor is {UNSTATED!r}. AU F1: mean of "
+            f"{', '.join(f'AU{au}' for au in of_key['aus']) or 'no AU that all groups annotate'}."
+        )
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _one_key(data: Columns, groups_N: NDArray[Any], seed: int, draws: int, fewest: int) -> dict[str, Any]:
+    names = sorted(set(groups_N.tolist()), key=lambda name: (name == UNSTATED, name))
+    parts = {name: data.unknown_outside(groups_N == name) for name in names}
+    counted = {task: [n for n in names if n != UNSTATED and parts[n].known()[task].sum() >= fewest] for task in TASKS}
+    aus = _shared_aus([parts[name] for name in counted["action_units"]] or [data])
+    values, resampled = {}, {}
+    for name, part in parts.items():
+        values[name] = _measured(point(part), aus)
+        resampled[name] = _measured(drawn(part, draws, seed), aus)
+    cells = {
+        name: {
+            measure: _estimate(part, task, float(values[name][measure]), resampled[name][measure])
+            for measure, (task, _) in MEASURES.items()
+        }
+        for name, part in parts.items()
+    }
+    gaps = {
+        measure: _gap({name: cells[name][measure] for name in counted[task]}, measure, resampled)
+        for measure, (task, _) in MEASURES.items()
+    }
+    groups = {name: {"n": int((groups_N == name).sum()), **cells[name]} for name in names}
+    return {"fewest": fewest, "aus": aus, "groups": groups, "gaps": gaps}
+
+
+def _shared_aus(parts: Sequence[Columns]) -> list[int]:
+    f1 = [point(part)["action_units"]["f1"] for part in parts]
+    return [au for au in TABLE2_AUS if not any(math.isnan(values[str(au)]) for values in f1)]
+
+
+def _measured(metrics: Mapping[str, Any], aus: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """Return the measures of point estimates or of draws; the AUs' mean is over those of `aus` that are defined."""
+    found = {measure: metrics[task][metric] for measure, (task, metric) in MEASURES.items()}
+    f1_KB = np.ma.masked_invalid([found["AU F1"][str(au)] for au in aus])
+    return {measure: np.asarray(values) for measure, values in {**found, "AU F1": _mean(f1_KB)}.items()}
+
+
+def _mean(values_KB: "np.ma.MaskedArray[Any, Any]") -> NDArray[np.float64]:
+    mean: NDArray[np.float64] = np.ma.filled(values_KB.mean(axis=0), np.nan)
+    return mean
+
+
+def _estimate(part: Columns, task: str, value: float, draws_B: NDArray[np.float64]) -> dict[str, Any] | None:
+    known = part.known()[task]
+    if math.isnan(value):
+        return None
+    return {"value": value, "ci95": bounds(draws_B, len(np.unique(part.group_N[known]))), "n": int(known.sum())}
+
+
+def _gap(
+    groups: Mapping[str, Mapping[str, Any] | None], measure: str, resampled: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    values = {name: found["value"] for name, found in groups.items() if found is not None}
+    if len(values) < 2:
+        return None
+    highest, lowest = max(values, key=lambda name: values[name]), min(values, key=lambda name: values[name])
+    both = all(found["ci95"] is not None for name in (highest, lowest) if (found := groups[name]) is not None)
+    gap_B = resampled[highest][measure] - resampled[lowest][measure]
+    return {
+        "highest": highest,
+        "lowest": lowest,
+        "gap": values[highest] - values[lowest],
+        "ci95": bounds(gap_B, 2) if both else None,
+    }
+
+
+def _value(record: ImageRecord, key: str) -> Any:
+    place, _, name = key.partition(".")
+    if key == "source":
+        return record.source
+    return record.attributes.get(name) if place == "attributes" else None
+
+
+def _number(value: Any) -> float | None:
+    """Return what reads as a finite number, a CSV cell's text included; truth values are words."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _cell(found: Mapping[str, Any] | None, fewest: int) -> str:
+    if found is None:
+        return with_interval(None, None)
+    return f"{with_interval(found['value'], found['ci95'])}, n={found['n']}{'' if found['n'] >= fewest else ' °'}"
+
+
+def _gap_cell(gap: Mapping[str, Any] | None) -> str:
+    return (
+        with_interval(None, None)
+        if gap is None
+        else (f"{with_interval(gap['gap'], gap['ci95'])}, {gap['lowest']} < {gap['highest']}")
+    )

@@ -1,0 +1,45 @@
+"""One picture, one answer, and the labels read from it: `python evaluate.py image=face.jpg`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from seke.affect import ACTION_UNITS
+from seke.benchmark.judge import Judging
+from seke.benchmark.predict import ask_once
+from seke.errors import UserError
+from seke.records import ImageRecord, Labels
+from seke.vlm import VLM
+
+ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status")
+"""Fields of a prediction that are no reading of the answer."""
+
+
+def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging) -> str:
+    """Return what `vlm` says about a picture, and what is read from it, as lines for people.
+
+    Raises:
+        UserError: if the picture cannot be read, or the benchmark asks no question.
+    """
+    if benchmark.request is None:
+        raise UserError("image", path, "this benchmark asks no model", "use benchmark=feab")
+    answer = ask_once(path, vlm, benchmark.request)
+    read = judging.ready({answer.id: answer}).read
+    record = ImageRecord(
+        id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
+    )
+    [row], _ = benchmark.predictions([record], {answer.id: answer}, read)
+    found = row.model_dump()
+    labels = {key: value for key, value in found.items() if key not in ENVELOPE}
+    lines = [answer.text, "", f"status: {row.status}"]
+    lines += [f"judged: {row.judged}"] if row.judged else []
+    return "\n".join([*lines, *_lines(labels.pop("labels", {}) | labels)])
+
+
+def _lines(labels: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in labels.items():
+        if name == "action_units" and value is not None:
+            active = ", ".join(f"AU{au} {ACTION_UNITS[au]}" for au, on in value.items() if on)
+            yield f"action units: {active or 'none'}"
+        else:
+            yield f"{name.replace('_', ' ')}: {'not stated' if value is None else value}"

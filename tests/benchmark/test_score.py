@@ -1,0 +1,76 @@
+"""The files that a scored run leaves: what is compared, grouped and marked is in all of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seke.answers import describe
+from seke.benchmark import judge
+from seke.benchmark.answer import Answer
+from seke.benchmark.feab import Feab
+from seke.benchmark.score import score
+from seke.errors import UserError
+from seke.records import ImageRecord, Labels
+
+from .faces import predictions
+
+ROWS = predictions(6, 80, 0.9)
+RECORDS = [
+    ImageRecord(
+        id=row.id, image="x.png", sha256=None, source=row.source, subject=row.subject, split="test", labels=row.truth,
+        attributes={"gender": "f" if number % 2 else "m"},
+    )
+    for number, row in enumerate(ROWS)
+]  # fmt: skip
+ANSWERS = {row.id: Answer(id=row.id, text=describe(row.labels), model="some-model") for row in ROWS}
+
+
+def scored(path: Path, answers=ANSWERS, **more):
+    path.mkdir()
+    return score(path, Feab("What?"), RECORDS, answers, judge.parse, path / "test.jsonl", 0, **more)
+
+
+def test_a_comparison_is_written_and_shown_in_the_table(tmp_path: Path) -> None:
+    theirs = [row.model_copy(update={"labels": row.truth}) for row in ROWS]
+    scored(tmp_path / "ours", against=("perfect", theirs))
+    found = json.loads((tmp_path / "ours" / "comparison.json").read_text())
+    assert found["against"] == "perfect"
+    perfect = [row["theirs"] for row in found["metrics"] if row["metric"] in ("accuracy", "f1_macro", "ccc", "pearson")]
+    assert perfect == pytest.approx([1.0] * 6)
+    comparison, table = ((tmp_path / "ours" / name).read_text() for name in ("comparison.md", "table.md"))
+    assert comparison.startswith("# ours against perfect\n")
+    assert comparison.split("\n\n", 1)[1] in table
+
+
+def test_a_comparison_with_other_records_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="compare=other: "):
+        scored(tmp_path / "ours", against=("other", ROWS[1:]))
+
+
+def test_groups_are_in_the_metrics_and_in_the_table(tmp_path: Path) -> None:
+    scored(tmp_path / "ours", groups=["attributes.gender", "source"])
+    metrics = json.loads((tmp_path / "ours" / "metrics.json").read_text())
+    assert {key: list(found["groups"]) for key, found in metrics["groups"].items()}["attributes.gender"] == ["f", "m"]
+    table = (tmp_path / "ours" / "table.md").read_text()
+    assert "## By attributes.gender" in table
+    assert "## By source" in table
+
+
+def test_marks_of_the_door_stand_beside_those_of_the_records(tmp_path: Path) -> None:
+    facts = scored(tmp_path / "ours", marks=["trained on 3 of the test images"], remarks=["subjects not checked"])
+    assert facts["remarks"] == ["subjects not checked"]
+    assert (tmp_path / "ours" / "table.md").read_text().endswith("\n\n- subjects not checked\n")
+    assert facts["notes"] == ["other images than the paper's 3035 (80 here)", "trained on 3 of the test images"]
+    assert "trained on 3 of the test images" in (tmp_path / "ours" / "table.md").read_text()
+
+
+def test_a_model_that_always_says_the_same_is_scored_and_warned_of(tmp_path: Path, capsys) -> None:
+    same = describe(Labels(expression="neutral"))
+    scored(tmp_path / "ours", {id_: Answer(id=id_, text=same) for id_ in ANSWERS})
+    known = [row.truth.expression for row in ROWS if row.truth.expression]
+    metrics = json.loads((tmp_path / "ours" / "metrics.json").read_text())
+    assert metrics["expression"]["accuracy"] == pytest.approx(known.count("neutral") / len(known))
+    warning = f"expression is neutral in all {len(known)} answers"
+    assert f"warning: {warning}\n" in capsys.readouterr().err
+    assert f"**Warning:** {warning}.\n" in (tmp_path / "ours" / "table.md").read_text()
