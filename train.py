@@ -3,7 +3,8 @@
     python train.py                                            the tiny model on the demo's instructions, on the CPU
     python train.py model=llava_ov trainer=deepspeed_zero2 data.path=feid name=seke
 
-Settings: conf/train.yaml. An interrupted run is resumed by the same command; `ckpt=null` starts it again.
+Settings: conf/train.yaml. An interrupted run is resumed by the same command; `ckpt=null` starts it again. On SIGTERM
+it saves at the next step and ends with exit code 3.
 """
 
 import os
@@ -30,9 +31,9 @@ def train(cfg: DictConfig) -> None:
         return
     from seke.tuning.fit import fit
 
-    model, training = build(cfg.model), build(cfg.trainer)
+    model, training, optimizer = build(cfg.model), build(cfg.trainer), build(cfg.optimizer)
     logger = build(cfg.logger, save_dir=str(run.path))
-    facts = fit(run, model, data, training, logger, outputs, cfg.seed, resume=cfg.ckpt == "last")
+    facts = fit(run, model, data, training, logger, outputs, cfg.seed, cfg.ckpt == "last", optimizer)
     loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
     print(f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}: {run.path / 'model'}")
 

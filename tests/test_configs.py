@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from seke.doors import BY_DOOR
 from seke.sources.statistics import TABLE1
 
 from .trees import emoset, six
@@ -14,11 +15,13 @@ from .trees import emoset, six
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 DOORS = ("prepare", "generate", "train", "evaluate", "report")
-EXPERIMENTS = sorted((path.stem, path.parent.name) for path in CONF.glob("experiment/*/*.yaml"))
+OF_DOORS = sorted(
+    path.relative_to(CONF).with_suffix("").parts for group in BY_DOOR for path in CONF.glob(f"{group}/*/*.yaml")
+)
 GROUPS = {
     path.name: sorted(file.stem for file in path.glob("*.yaml"))
     for path in CONF.iterdir()
-    if path.is_dir() and path.name != "experiment"
+    if path.is_dir() and path.name not in BY_DOOR
 }
 REQUIRED = {  # what a user must say before this option can be built
     ("source", "folder"): ["source.root={pictures}"],
@@ -81,9 +84,11 @@ def test_every_option_composes_and_instantiates(
     assert not isinstance(built, DictConfig)
 
 
-@pytest.mark.parametrize(("door", "name"), EXPERIMENTS, ids=["-".join(pair) for pair in EXPERIMENTS])
-def test_every_experiment_composes_at_its_doors_and_changes_only_what_they_have(door: str, name: str) -> None:
-    cfg, plain = composed(door, f"+experiment/{name}={door}"), composed(door)
+@pytest.mark.parametrize(("group", "name", "door"), OF_DOORS, ids=["-".join(parts) for parts in OF_DOORS])
+def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_they_read(
+    group: str, name: str, door: str
+) -> None:
+    cfg, plain = composed(door, f"+{group}/{name}={door}"), composed(door)
     own = set(cfg) - set(plain) - {"hydra"}
     texts = str(OmegaConf.to_container(cfg, resolve=False))
     assert all(f"${{{key}}}" in texts for key in own - {"cell"}), f"settings that nothing reads: {own}"

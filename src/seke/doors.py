@@ -4,7 +4,8 @@
     def prepare(cfg: DictConfig) -> None: ...
 
 A user's mistake ends with exit code 2 and one line on stderr; `HYDRA_FULL_ERROR=1` shows the traceback instead.
-In a sweep such a line does not stop the other cells. `experiment=figure5` is conf/experiment/figure5/<door>.yaml.
+In a sweep such a line does not stop the other cells. What `experiment=figure5` and `scale=demo` mean differs by door:
+they are conf/experiment/figure5/<door>.yaml and conf/scale/demo/<door>.yaml.
 """
 
 import functools
@@ -29,6 +30,8 @@ from seke.errors import Paused, UserError
 
 PAUSED = 3
 INTERRUPTED = 130
+BY_DOOR = ("experiment", "scale")
+"""Groups of which an option is a folder with a file for each door that has part in it."""
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
 
 
@@ -64,7 +67,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         # Hydra would print several lines and exit with 1; asked for full errors, it lets them through to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
-            sys.argv[1:] = [_experiment(word, conf, main.__name__) for word in sys.argv[1:]]
+            sys.argv[1:] = [_of_door(word, conf, main.__name__) for word in sys.argv[1:]]
         except UserError as mistake:
             _give_up(str(mistake))
         try:
@@ -103,23 +106,23 @@ def plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _experiment(word: str, conf: Path, door_name: str) -> str:
-    """Return `experiment=figure5` as this door's part of it: what an experiment sets and sweeps differs by door.
+def _of_door(word: str, conf: Path, door_name: str) -> str:
+    """Return `experiment=figure5`, or `scale=demo`, as this door's part of it, which Hydra knows as a file of a group.
 
     Raises:
-        UserError: if there is no such experiment, or nothing in it for this door.
+        UserError: if there is no such experiment or scale, or nothing in it for this door.
     """
-    key, _, value = word.partition("=")
-    if key != "experiment":
+    group, _, value = word.partition("=")
+    if group not in BY_DOOR:
         return word
-    folder = conf / "experiment" / value
+    folder = conf / group / value
     if not value or not folder.is_dir():
-        names = ", ".join(sorted(path.name for path in (conf / "experiment").glob("*/")))
-        raise UserError("experiment", value, "no such experiment", f"use {names}")
+        names = ", ".join(sorted(path.name for path in (conf / group).glob("*/")))
+        raise UserError(group, value, f"no such {group}", f"use {names}")
     doors = sorted(path.stem for path in folder.glob("*.yaml"))
     if door_name not in doors:
-        raise UserError("experiment", value, f"it has nothing for {door_name}.py", f"it runs at {', '.join(doors)}.py")
-    return f"+experiment/{value}={door_name}"
+        raise UserError(group, value, f"it has nothing for {door_name}.py", f"it runs at {', '.join(doors)}.py")
+    return f"+{group}/{value}={door_name}"
 
 
 def _check_types(cfg: DictConfig) -> None:

@@ -8,6 +8,8 @@ from PIL import Image as Pictures
 
 from seke.backends.local import Local
 from seke.errors import UserError
+from seke.models import instructblip_tiny
+from seke.models.instructblip import InstructBlip
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.vlm import VLM, Image, Message, Request
@@ -97,3 +99,36 @@ def test_is_a_vlm_and_loads_only_when_asked():
 def test_batches_of_no_request_are_refused(path):
     with pytest.raises(UserError, match=r"^backend\.batch_size=0"):
         local(path, batch_size=0)
+
+
+@pytest.fixture(scope="module")
+def instructed(tmp_path_factory):
+    """Where a tiny InstructBLIP lies: its image features change with the question."""
+    path = tmp_path_factory.mktemp("instructblip")
+    words = ["What is this? A face. Why?"] * 4
+    instructblip_tiny.build_tiny(
+        instructblip_tiny.train_tokenizer(words, 400), instructblip_tiny.train_reader(words, 100), image=32, patch=8,
+        vision_width=32, vision_layers=1, queries=4, reader_width=24, reader_layers=1, width=32, layers=2, heads=2,
+    ).save(path)  # fmt: skip
+    return path
+
+
+def test_an_instruction_aware_model_reads_each_question_with_its_image(instructed, requests):
+    model = InstructBlip(str(instructed))
+    together = answers(Local(model, batch_size=4), requests)
+    assert together == [answers(Local(model, batch_size=1), [request])[0] for request in requests]
+    loaded = model.load()
+    for request, reply in zip(requests, together, strict=True):
+        turns = [[("user", request.text, (4,))]]
+        pixels = loaded.pixels(Pictures.open(request.images[0].path).convert("RGB"))
+        seen = loaded.features(loaded.see(pixels.crops), [1], [pixels.size], loaded.contexts(turns))
+        new = loaded.generate(loaded.prompts(turns), seen, max_new_tokens=10)[0].tolist()
+        assert reply.choices[0].text == loaded.decode(new)
+
+
+def test_an_instruction_aware_model_answers_without_an_image(instructed):
+    [reply] = answers(
+        Local(InstructBlip(str(instructed))),
+        [Request((Message("user", ("Why?",)),), temperature=0, max_tokens=4)],
+    )
+    assert 0 < reply.usage.output_tokens <= 4

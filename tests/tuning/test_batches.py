@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from seke.tuning.batches import EMPTY, FILLER, Batches, Steps, collate, collate_step, entries
+from seke.tuning.batches import EMPTY, FILLER, Batches, Packs, Steps, collate, collate_pack, collate_step, entries
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row, Say
 from seke.tuning.samples import Sample, prepare
@@ -92,6 +92,29 @@ def test_a_filler_carries_no_loss_and_is_not_counted():
     assert batch["samples"] == 0 and batch["step_tokens"] == 7
 
 
+def test_a_pack_lays_samples_one_after_another_and_predicts_nothing_across_them():
+    one = Sample("a", [5, 6, 7, 8], [False, False, True, True], ())
+    two = Sample("b", [5, 9, 4], [True, True, False], ())
+    batch = collate_pack([(one, []), (two, [])], step_tokens=3)
+    assert batch["ids"].tolist() == [[5, 6, 7, 8, 5, 9, 4]]
+    assert batch["lengths"] == [4, 3]
+    # The second's first token is supervised, but what stands before it is the first's end.
+    assert batch["keep"].tolist() == [[False, True, True, False, True, False, False]]
+    assert batch["targets"].tolist() == [7, 8, 9]
+    assert batch["names"] == ["a", "b"] and batch["samples"] == 2
+
+
+def test_a_pack_supervises_what_padded_batches_supervise():
+    items = [(Sample(str(k), list(range(1, k + 2)), [k % 2 == 0] * (k + 1), ()), []) for k in range(1, 6)]
+    assert collate_pack(items, 1)["targets"].tolist() == collate(items, pad=0, step_tokens=1)["targets"].tolist()
+
+
+def test_a_filler_pack_carries_no_loss():
+    batch = collate_step([((EMPTY, []), 7)], pad=0, pack=True)
+    assert batch["lengths"] == [1] and not batch["keep"].any()
+    assert batch["samples"] == 0 and batch["step_tokens"] == 7
+
+
 @pytest.fixture
 def samples(tmp_path):
     """Seven text-only samples; sample k has k + 2 tokens."""
@@ -116,3 +139,19 @@ def test_a_loader_gives_every_sample_once_over_ranks_and_workers(samples, worker
             fillers += batch["samples"] == 0
     assert sorted(seen) == list(range(2, 9))
     assert fillers == {1: 0, 3: 2}[world]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_packs_every_sample_once_over_ranks_and_workers(samples, workers):
+    seen = []
+    for rank in range(2):
+        order = Packs(samples.lengths, samples.tokens, capacity=12, accumulate=2)
+        order.position = lambda rank=rank: (0, rank, 2, 0)
+        loader = DataLoader(
+            Steps(samples), batch_sampler=order, num_workers=workers,
+            collate_fn=lambda items: collate_step(items, 0, pack=True),
+        )  # fmt: skip
+        for batch in loader:
+            assert batch["ids"].shape == (1, sum(batch["lengths"])) and sum(batch["lengths"]) <= 12
+            seen += batch["names"]
+    assert sorted(filter(None, seen)) == [str(k) for k in range(7)]

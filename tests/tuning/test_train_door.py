@@ -1,11 +1,14 @@
 """train.py as a user runs it: three steps of the shipped tiny base, the same command again, and mistakes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from ..conftest import ROOT
 from ..trees import emovit, faba, fea_20k, mafw, merr
 
 LIGHT = ["trainer.max_steps=3", "trainer.batch_size=2", "trainer.threads=1", "trainer.log_every=1"]
@@ -46,11 +49,47 @@ def test_trains_saves_and_says_when_it_is_finished(door, rows, tmp_path):
     assert other.returncode == 2 and other.stderr.startswith("error: name=x: ") and "model.lr" in other.stderr
 
 
+def test_a_signal_pauses_with_exit_code_3_and_the_same_command_goes_on(door, rows, tmp_path):
+    settings = [f"data.path={rows}", f"paths.outputs={tmp_path}", "name=p", *LIGHT, "trainer.max_epochs=2"]
+    settings.remove("trainer.max_steps=3")
+    # The signal comes from within, before the fifth batch: no machine is too fast or too slow for that.
+    told = (
+        "import os, runpy, signal, sys\n"
+        "from seke.tuning.module import Sft\n"
+        "step = Sft.training_step\n"
+        "def training_step(module, batch, number):\n"
+        "    if module.trainer.global_step == 4:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return step(module, batch, number)\n"
+        "Sft.training_step = training_step\n"
+        "sys.argv[0] = 'train.py'\n"
+        "runpy.run_path('train.py', run_name='__main__')\n"
+    )
+    paused = subprocess.run(
+        [sys.executable, "-c", told, *settings], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert paused.returncode == 3
+    assert paused.stderr.splitlines()[-1] == "paused: saved at step 5; the same command goes on from here"
+    assert "Traceback" not in paused.stderr and not (tmp_path / "train" / "p" / "manifest.json").exists()
+    done = door("train", *settings)
+    assert done.returncode == 0 and "8 steps" in done.stdout, done.stderr
+
+
+def test_a_loss_that_is_no_number_is_one_line_with_the_records(door, rows, tmp_path):
+    done = door("train", f"data.path={rows}", f"paths.outputs={tmp_path}", "name=n", *LIGHT, "model.lr=1e30",
+                "trainer.warm_up=0.0")  # fmt: skip
+    assert done.returncode == 2
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: loss=") and "at step " in line and "on the records " in line
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("mistake", "said"),
     [
         ("data.path=nowhere", "error: data.path=nowhere: "),
         ("data.keep=aus", "error: data.keep=aus: "),
+        ("trainer.patience=0", "error: trainer.patience=0: "),
         ("ckpt=first", "error: ckpt=first: "),
         ("trainer=abacus", "abacus"),
     ],

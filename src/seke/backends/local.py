@@ -6,6 +6,7 @@ it every choice has a random stream of its own, seeded by the request's key.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,8 +18,10 @@ from transformers import LogitsProcessor
 
 from seke import images
 from seke.errors import UserError
-from seke.vlm import Choice, Reply, Request, Usage
+from seke.vlm import Choice, Image, Reply, Request, Usage
 
+MARGIN = 0.3
+"""What of a photograph is shown around the face that a record marks, in sides of the face."""
 CHUNK = 16
 """Batches read ahead, so that answers of one length share a batch."""
 
@@ -30,6 +33,8 @@ class Prepared(NamedTuple):
     request: Request
     ids: list[int]
     pixels: list[Any]
+    context: Sequence[int] = ()
+    """What the image encoder reads beside its images."""
 
 
 class Gumbel(LogitsProcessor):  # type: ignore[misc]
@@ -92,7 +97,7 @@ class Local:
     def _answers(self, loaded: Any, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
         seen = [pixels for item in batch for pixels in item.pixels]
         with torch.no_grad():
-            features = _features(loaded, seen)
+            features = _features(loaded, seen, [item.context for item in batch for _ in item.pixels])
         counts = iter(features)
         features_of = [[next(counts) for _ in item.pixels] for item in batch]
         rows = [(k, choice) for k, item in enumerate(batch) for choice in range(item.request.n)]
@@ -120,8 +125,14 @@ class Local:
                 torch.set_num_threads(self.threads)
             self._loaded = self.model.load(self.path)
             cuda = self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
-            self._loaded.model.to("cuda" if cuda else "cpu")
+            # Of several processes each has a GPU of its own.
+            self._loaded.model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
         return self._loaded
+
+
+def _picture(image: Image) -> Any:
+    picture = images.decode(image.read(), image.path.name)
+    return picture if image.face is None else images.cropped(picture, image.face, MARGIN)
 
 
 def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Prepared], list[tuple[int, str]]]:
@@ -129,7 +140,7 @@ def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Pr
 
     def pictures(request: Request) -> list[Any] | str:
         try:
-            return [loaded.pixels(images.decode(image.read(), image.path.name)) for image in request.images]
+            return [loaded.pixels(_picture(image)) for image in request.images]
         except (images.ImageError, OSError) as error:
             return str(error)
 
@@ -141,16 +152,16 @@ def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Pr
     for _, request, seen in good:
         tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
         turns.append([(m.role, m.text, tuple(next(tokens) for _ in m.images)) for m in request.messages])
-    ids = loaded.prompts(turns)
-    return [Prepared(i, r, p, seen) for (i, r, seen), p in zip(good, ids, strict=True)], broken
+    encoded = zip(loaded.prompts(turns), loaded.contexts(turns), strict=True)
+    return [Prepared(i, r, ids, seen, read) for (i, r, seen), (ids, read) in zip(good, encoded, strict=True)], broken
 
 
-def _features(loaded: Any, seen: Sequence[Any]) -> list[Tensor]:
+def _features(loaded: Any, seen: Sequence[Any], contexts: Sequence[Sequence[int]]) -> list[Tensor]:
     if not seen:
         return []
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
     features: list[Tensor] = loaded.features(
-        loaded.see(crops), [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen]
+        loaded.see(crops), [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen], contexts
     )
     return features
 
@@ -170,8 +181,8 @@ def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[Sequence[Prepa
 
 
 def _choice(loaded: Any, ids: list[int]) -> tuple[Choice, int]:
-    if loaded.chat.end in ids:
-        length = ids.index(loaded.chat.end)
+    if loaded.end in ids:
+        length = ids.index(loaded.end)
         return Choice(loaded.decode(ids[:length])), length + 1
     return Choice(loaded.decode(ids), "truncated"), len(ids)
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import GenerationConfig, LlavaOnevisionForConditionalGeneration, LogitsProcessorList
+from transformers import LlavaOnevisionForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
@@ -26,7 +26,13 @@ from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
 from seke.errors import UserError
+from seke.models.answering import answer
 from seke.models.chat import TEMPLATE, Chat, Encoded, LabelMask, Role, Turn
+from seke.models.fingerprint import fingerprint
+from seke.models.hub_layout import hub_state
+from seke.models.lora import Lora, is_adapter, merge
+from seke.models.mistakes import check_architecture, check_images
+from seke.models.packed_attention import install, segments
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 TurnLike = tuple[Role, str, tuple[int, ...]]
 PARTS = {"vision_tower": "model.vision_tower.", "projector": "model.multi_modal_projector."}
 """Parameter prefixes of the parts that can be frozen or given a learning rate of their own; the rest is the LLM."""
+ALL_PARTS = (*PARTS, "language_model")
+SHORT = {"full": ALL_PARTS, "llm": ("language_model",)}
 
 
 class ImageOnlyProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
@@ -82,6 +90,8 @@ class Loaded:
 
     def __post_init__(self) -> None:
         self.chat = Chat(self.processor.tokenizer)
+        self.packs = install(self.model)
+        """Whether several conversations may share a sequence; some attentions cannot keep them apart."""
 
     # -- images -------------------------------------------------------------------------------------------------------
 
@@ -132,7 +142,8 @@ class Loaded:
         the tiles' rows, unpadded, with a newline after each row. This projector reads no `contexts`.
         """
         inner = self.model.model
-        projected = torch.split(inner.multi_modal_projector(states_NPD), list(counts))
+        projector = inner.multi_modal_projector
+        projected = torch.split(projector(states_NPD.to(projector.linear_1.weight.dtype)), list(counts))
         packed, _ = inner.pack_image_features(
             projected,
             torch.tensor(sizes),
@@ -141,7 +152,25 @@ class Loaded:
         )
         return list(packed)
 
+    def nothing(self, states: bool) -> Tensor:
+        """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
+        config = self.model.config.vision_config
+        patches = (self.tile // config.patch_size) ** 2
+        shape = (1, patches, config.hidden_size) if states else (1, 3, self.tile, self.tile)
+        return torch.zeros(shape, device=self.model.device, dtype=self.model.dtype)
+
+    def fingerprint(self) -> str:
+        """Return what names the states of an image: the tower's weights, the layer read, the preprocessing."""
+        tower, settings = self.model.model.vision_tower, self.processor.image_processor.to_dict()
+        seeing = {"layer": self.model.config.vision_feature_layer, "base_only": self.base_only_when_small}
+        return fingerprint(tower.named_parameters(), settings | seeing)
+
     # -- sequences ----------------------------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """Id of the token that ends an answer."""
+        return int(self.chat.end)
 
     def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
         """Return ids and label masks of conversations: turns of (role, text, image tokens of each image)."""
@@ -151,18 +180,27 @@ class Loaded:
         """Return ids of conversations that the model is to go on with."""
         return self.chat.prompts([[Turn(*turn) for turn in turns] for turns in conversations])
 
+    def contexts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[Sequence[int]]:
+        """Return what is read beside each conversation's images: nothing, for this projector."""
+        return [()] * len(list(conversations))
+
     def logits(
         self,
         ids_BT: Tensor,
         attention_BT: Tensor | None,
         features: list[Tensor],
         keep_BT: Tensor | None = None,
+        lengths: Sequence[int] = (),
     ) -> Tensor:
-        """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
+        """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone.
+
+        `lengths`: those of the conversations that share the one sequence of a pack, which then needs no attention mask.
+        """
         seen = {"image": BaseModelOutputWithPooling(pooler_output=features)} if features else None
+        masked = segments(lengths, ids_BT.device) if lengths else {"attention_mask": attention_BT}
         output = self.model(
             input_ids=ids_BT,
-            attention_mask=attention_BT,
+            **masked,
             mm_encoder_outputs=seen,
             use_cache=False,
             logits_to_keep=keep_BT if keep_BT is not None else 0,
@@ -170,7 +208,6 @@ class Loaded:
         logits: Tensor = output.logits
         return logits.view(-1, logits.shape[-1]) if keep_BT is not None else logits
 
-    @torch.no_grad()
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -178,30 +215,9 @@ class Loaded:
         max_new_tokens: int,
         processors: Sequence[Any] = (),
     ) -> Tensor:
-        """Answer prompts (token ids, image tokens in place) greedily in one left-padded batch.
-
-        `processors` change the scores before the choice. Returns the new ids (B, new), padded after `<|im_end|>`.
-        """
-        width, pad = max(map(len, prompts)), self.processor.tokenizer.pad_token_id
-        device = self.model.device
-        ids_BT = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in prompts], device=device)
-        attention_BT = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
-        seen_BTH = self.model.get_input_embeddings()(ids_BT)
-        if features:
-            image_BT1 = (ids_BT == self.model.config.image_token_id).unsqueeze(-1)
-            flat = torch.cat(features).to(seen_BTH)
-            assert int(image_BT1.sum()) == len(flat), "as many image tokens as image features"
-            seen_BTH = seen_BTH.masked_scatter(image_BT1, flat)
-        config = GenerationConfig(
-            eos_token_id=self.chat.end, pad_token_id=pad, use_cache=True, do_sample=False, max_new_tokens=max_new_tokens
-        )
-        new: Tensor = self.model.generate(
-            inputs_embeds=seen_BTH,
-            attention_mask=attention_BT,
-            generation_config=config,
-            logits_processor=LogitsProcessorList(processors),
-        )
-        return new
+        """Answer prompts greedily in one left-padded batch; see `seke.models.answering.answer`."""
+        pad, image = self.processor.tokenizer.pad_token_id, self.model.config.image_token_id
+        return answer(self.model, prompts, features, image, self.end, pad, max_new_tokens, processors)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return ids as text, special tokens left out."""
@@ -213,12 +229,19 @@ class Loaded:
         """Return the part a named parameter belongs to: vision_tower, projector or language_model."""
         return next((part for part, prefix in PARTS.items() if parameter.startswith(prefix)), "language_model")
 
+    def train_mode(self) -> None:
+        """Set the model to training, without which neither adapters drop out nor activations are checkpointed."""
+        self.model.train()
+
     def save(self, path: Path) -> None:
-        """Write weights (safetensors), configuration, processor and chat template in Hugging Face layout."""
-        self.model.config.dtype = next(self.model.parameters()).dtype
+        """Write weights (safetensors), configuration, processor and chat template as the Hub has them.
+
+        Adapters are merged, in place.
+        """
+        merge(self.model)
         self.processor.chat_template = TEMPLATE
         with _quiet():
-            self.model.save_pretrained(path)
+            self.model.save_pretrained(path, state_dict=hub_state(self.model), save_original_format=False)
             self.processor.save_pretrained(path)
 
 
@@ -230,17 +253,38 @@ class LlavaOv:
     """Directory in Hugging Face layout, or Hub id."""
     dtype: str = "float32"
     base_only_when_small: bool = False
-    freeze: Sequence[str] = ()
-    """Parts that SFT leaves as they are: vision_tower, projector, language_model."""
+    trainable: str | Sequence[str] = "full"
+    """What SFT changes: full, or one part or several of vision_tower, projector, language_model (llm for short)."""
+    lora: Any = None
+    """Settings of `seke.models.lora.Lora`: adapters train in place of the language model's own weights; null: none."""
     lr: float = 1e-5
     lr_of: dict[str, float] | None = None
     """Learning rates of parts that differ from `lr`."""
     attention: str = "sdpa"
+    freeze: Sequence[str] | None = None  # TRANSITION: goes when its last reader reads `trained`
 
     def __post_init__(self) -> None:
-        for part in [*self.freeze, *(self.lr_of or {})]:
-            if part not in (*PARTS, "language_model"):
-                raise UserError("model.freeze", part, "no such part", f"use {', '.join(PARTS)} or language_model")
+        if self.freeze is not None:  # TRANSITION
+            self.trainable = [part for part in ALL_PARTS if part not in self.freeze]
+        self.freeze = [part for part in ALL_PARTS if part not in self.trained]  # TRANSITION
+        for part in self.trained:
+            if part not in ALL_PARTS:
+                raise UserError("model.trainable", part, "no such part", f"use full, llm, {', '.join(ALL_PARTS)}")
+        for part in self.lr_of or {}:
+            if part not in ALL_PARTS:
+                raise UserError("model.lr_of", part, "no such part", f"use {', '.join(ALL_PARTS)}")
+        if self.lora is not None:
+            unknown = sorted(set(self.lora) - {field.name for field in fields(Lora)})
+            if unknown:
+                raise UserError("model.lora", unknown[0], "no such setting", "use r, alpha, dropout, targets")
+            self.lora = Lora(**self.lora)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The parts that SFT changes, the language model through its adapters if there are any."""
+        named = [self.trainable] if isinstance(self.trainable, str) else list(self.trainable)
+        parts = tuple(part for name in named for part in SHORT.get(name, (name,)))
+        return parts if self.lora is None or "language_model" in parts else (*parts, "language_model")
 
     def load(self, path: str | Path | None = None, dtype: str | None = None) -> Loaded:
         """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
@@ -255,12 +299,16 @@ class LlavaOv:
         options = {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}
         try:
             with _quiet():
+                config = check_architecture(source, "llava_onevision", options)
                 image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(source, **options)
                 processor = _processor(source, image_processor, options)
+                check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), options)
                 model = LlavaOnevisionForConditionalGeneration.from_pretrained(
                     source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
                     trust_remote_code=False, use_safetensors=True, **options,
                 )  # fmt: skip
+        except UserError:
+            raise
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             first = " ".join(str(error).split())[:160]
             remedy = "check the directory" if local else "check the id and the network, or give a local directory"
@@ -272,16 +320,24 @@ class LlavaOv:
 
     def train(self, loaded: Loaded) -> list[dict[str, Any]]:
         """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
+        if self.lora is not None:
+            self.lora.attach(loaded.model)
         groups: dict[str, list[Tensor]] = {}
         for name, parameter in loaded.model.named_parameters():
             part = loaded.part(name)
             # `hidden_states[-1]` lies before post_layernorm: it never gets a gradient, and DDP insists on one.
             dead = "post_layernorm" in name and part == "vision_tower"
-            parameter.requires_grad_(part not in self.freeze and not dead)
+            # Adapters stand for the whole language model, `image_newline` with it.
+            stood_for = self.lora is not None and part == "language_model" and not is_adapter(name)
+            parameter.requires_grad_(part in self.trained and not dead and not stood_for)
+            if part not in self.trained or stood_for:
+                # Frozen weights need no float32; what passes between the parts is cast there.
+                parameter.data = parameter.data.to(getattr(torch, self.dtype))
             if parameter.requires_grad:
                 groups.setdefault(part, []).append(parameter)
         if not groups:
-            raise UserError("model.freeze", list(self.freeze), "nothing is left to train", "free one part")
+            raise UserError("model.trainable", list(self.trained), "nothing is left to train", "name one part")
+        loaded.train_mode()
         lr_of = self.lr_of or {}
         return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
 

@@ -1,8 +1,8 @@
-"""Which samples make which batch, and what a batch is made of.
+"""Which samples make which batch, padded beside each other or packed after each other, and what a batch is made of.
 
 An epoch is exact: every entry of it comes once, over all ranks, workers and batches. Where samples run out before a
 global step is full, ranks get a filler, a batch without any loss, since a rank without a batch would hang the others.
-Shapes: B sequences, T tokens (right-padded), N crops of all images of a batch.
+Shapes: B sequences, T tokens (right-padded), L tokens of a pack, N crops of all images of a batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +11,10 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from seke.tuning.packing import best_fit, rounded, rounds, split
 from seke.tuning.samples import Sample, Samples, Vision
 
 MEGABATCH: Final = 50
@@ -38,11 +40,41 @@ def entries(part: NDArray[Any], weights: Sequence[float], seed: int = 0) -> NDAr
     return np.concatenate(chosen).astype(np.int64)
 
 
-class Batches(Sampler[list[tuple[int, int]]]):
+class Epochs(Sampler[list[tuple[int, int]]]):
     """Which samples make which batch: seeded by epoch, the same on every rank, sharded by rank, resumable.
 
     Yields (index, supervised tokens of the global step) pairs. `position` tells epoch, rank, world size and how many
     batches of the epoch are done; it is asked whenever an epoch begins.
+    """
+
+    def __init__(self, tokens: NDArray[Any], accumulate: int, seed: int, chosen: NDArray[np.int64] | None) -> None:
+        self.tokens, self.accumulate, self.seed = tokens, accumulate, seed
+        self.chosen = np.arange(len(tokens)) if chosen is None else chosen
+        self.position: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 1, 0)
+
+    def __len__(self) -> int:
+        return self.count(self.position()[2])
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, rank, world, done = self.position()
+        dealt = self.dealt(epoch, world)
+        tokens = [sum(int(self.tokens[share].sum()) for share in shares) for shares in dealt]
+        for number in range(done, len(dealt)):
+            first = number - number % self.accumulate
+            total = sum(tokens[first : first + self.accumulate])
+            yield [(int(index), total) for index in dealt[number][rank]] or [(FILLER, total)]
+
+    def count(self, world: int) -> int:
+        """Return how many batches every rank gets, in any epoch: whole global steps."""
+        raise NotImplementedError
+
+    def dealt(self, epoch: int, world: int) -> list[list[NDArray[np.int64]]]:
+        """Return the epoch's rounds: what each rank takes, all at once."""
+        raise NotImplementedError
+
+
+class Batches(Epochs):
+    """Batches of so many samples, padded.
 
     Args:
         lengths: tokens of every sample.
@@ -64,27 +96,16 @@ class Batches(Sampler[list[tuple[int, int]]]):
         group: bool = True,
         chosen: NDArray[np.int64] | None = None,
     ) -> None:
-        self.lengths, self.tokens = lengths, tokens
-        self.batch_size, self.accumulate = batch_size, accumulate
-        self.seed, self.group = seed, group
-        self.chosen = np.arange(len(lengths)) if chosen is None else chosen
-        self.position: Callable[[], tuple[int, int, int, int]] = lambda: (0, 0, 1, 0)
-
-    def __len__(self) -> int:
-        return self.count(self.position()[2])
+        super().__init__(tokens, accumulate, seed, chosen)
+        self.lengths, self.batch_size, self.group = lengths, batch_size, group
 
     def count(self, world: int) -> int:
-        """Return how many batches every rank gets: whole global steps."""
+        """Return how many batches every rank gets, in any epoch: whole global steps."""
         return -(-len(self.chosen) // (self.batch_size * world * self.accumulate)) * self.accumulate
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, rank, world, done = self.position()
-        rounds = self.order(epoch, world)
-        tokens = [int(self.tokens[drawn].sum()) for drawn in rounds]
-        for number in range(done, len(rounds)):
-            first = number - number % self.accumulate
-            total = sum(tokens[first : first + self.accumulate])
-            yield [(int(index), total) for index in rounds[number][rank::world]] or [(FILLER, total)]
+    def dealt(self, epoch: int, world: int) -> list[list[NDArray[np.int64]]]:
+        """Return the epoch's rounds: what each rank takes, all at once."""
+        return [[drawn[rank::world] for rank in range(world)] for drawn in self.order(epoch, world)]
 
     def order(self, epoch: int, world: int = 1) -> list[NDArray[np.int64]]:
         """Return the epoch's rounds: what all ranks take in together, dealt out one by one; the last may be short."""
@@ -103,6 +124,51 @@ class Batches(Sampler[list[tuple[int, int]]]):
         return part[np.argsort(-self.lengths[part], kind="stable")]
 
 
+class Packs(Epochs):
+    """Packs of so many tokens, for models that keep the conversations of a sequence apart (`loaded.packs`).
+
+    Args:
+        lengths: tokens of every sample.
+        tokens: supervised tokens of every sample.
+        capacity: tokens of a pack; a longer sample has one to itself.
+        accumulate: packs a rank and global step.
+        seed: of the order, with the epoch's number.
+        chosen: indices that make the epoch; None: every sample once.
+        costs: of every sample, in any unit: ranks get packs of nearly equal cost at a time; None: the lengths.
+    """
+
+    def __init__(
+        self,
+        lengths: NDArray[Any],
+        tokens: NDArray[Any],
+        capacity: int,
+        accumulate: int = 1,
+        seed: int = 0,
+        chosen: NDArray[np.int64] | None = None,
+        costs: NDArray[Any] | None = None,
+    ) -> None:
+        super().__init__(tokens, accumulate, seed, chosen)
+        self.lengths, self.costs = lengths, lengths if costs is None else costs
+        self.sizes = rounded(lengths[self.chosen])
+        self.slots = np.sort(self.sizes)[::-1].tolist()
+        self.packs = best_fit(self.slots, capacity)
+
+    def count(self, world: int) -> int:
+        """Return how many packs every rank gets, in any epoch: whole global steps."""
+        return -(-len(self.packs) // (world * self.accumulate)) * self.accumulate
+
+    def dealt(self, epoch: int, world: int) -> list[list[NDArray[np.int64]]]:
+        """Return the epoch's rounds: what each rank takes, all at once, the longest sample first."""
+        generator = np.random.default_rng([self.seed, epoch])
+        mixed = generator.permutation(len(self.chosen))
+        order = self.chosen[mixed[np.argsort(-self.sizes[mixed], kind="stable")]]
+        packs = [order[np.array(pack, int)] for pack in split(self.packs, self.slots, self.count(world) * world)]
+        # Equal lengths lie together: attention takes them at once.
+        packs = [pack[np.argsort(-self.lengths[pack], kind="stable")] for pack in packs]
+        costs = np.array([self.costs[pack].sum() for pack in packs])
+        return [[packs[k] for k in together] for together in rounds(costs, world, generator)]
+
+
 class Steps(Dataset[Any]):
     """Samples indexed by (index, supervised tokens of the global step), as `Batches` yields them."""
 
@@ -117,9 +183,12 @@ class Steps(Dataset[Any]):
         return (EMPTY, []) if index == FILLER else self.samples[index], step_tokens
 
 
-def collate_step(items: Sequence[tuple[tuple[Sample, list[Vision]], int]], pad: int) -> dict[str, Any]:
+def collate_step(
+    items: Sequence[tuple[tuple[Sample, list[Vision]], int]], pad: int, pack: bool = False
+) -> dict[str, Any]:
     """Return the batch of what `Steps` gave."""
-    return collate([item for item, _ in items], pad, items[0][1])
+    samples, step_tokens = [item for item, _ in items], items[0][1]
+    return collate_pack(samples, step_tokens) if pack else collate(samples, pad, step_tokens)
 
 
 def collate(items: Sequence[tuple[Sample, list[Vision]]], pad: int, step_tokens: int) -> dict[str, Any]:
@@ -133,12 +202,27 @@ def collate(items: Sequence[tuple[Sample, list[Vision]]], pad: int, step_tokens:
     for row, (sample, _) in enumerate(items):
         ids_BT[row, : len(sample.ids)] = torch.tensor(sample.ids)
         keep_BT[row, : len(sample.ids) - 1] = torch.tensor(sample.supervised[1:], dtype=torch.bool)
-    next_BT = ids_BT.roll(-1, dims=1)
+    return _batch(items, ids_BT, keep_BT, step_tokens)
+
+
+def collate_pack(items: Sequence[tuple[Sample, list[Vision]]], step_tokens: int) -> dict[str, Any]:
+    """Lay samples one after another in one sequence, with `lengths`; otherwise like `collate`.
+
+    A sample's last position predicts nothing: what follows is the next sample's first token.
+    """
+    ids_1L = torch.tensor([[token for sample, _ in items for token in sample.ids]])
+    keep_1L = torch.tensor([[kept for sample, _ in items for kept in (*sample.supervised[1:], False)]])
+    return _batch(items, ids_1L, keep_1L, step_tokens) | {"lengths": [len(sample.ids) for sample, _ in items]}
+
+
+def _batch(
+    items: Sequence[tuple[Sample, list[Vision]]], ids_BT: Tensor, keep_BT: Tensor, step_tokens: int
+) -> dict[str, Any]:
     seen = [vision for _, visions in items for vision in visions]
     return {
         "ids": ids_BT,
         "keep": keep_BT,
-        "targets": next_BT[keep_BT],
+        "targets": ids_BT.roll(-1, dims=1)[keep_BT],
         "vision": torch.cat([vision.values for vision in seen]) if seen else None,
         "counts": [len(vision.values) for vision in seen],
         "sizes": [vision.size for vision in seen],

@@ -61,8 +61,16 @@ class Data:
     max_tokens: int = 32768
     """A longer conversation is rejected by name, never cut."""
     group_by_length: bool = True
-    cache: Literal["auto", "states", "pixels", "none"] = "auto"
-    """What is computed once per image and kept: a frozen tower's states, pixels, or nothing. `auto` decides."""
+    """Whether samples of like length are padded together; packs need no padding."""
+    pack: bool | Literal["auto"] = "auto"
+    """Whether samples share sequences of up to `pack_tokens`, in place of trainer.batch_size padded ones."""
+    pack_tokens: int = 16384
+    """A longer conversation has a pack to itself."""
+    cache: Literal["auto", "states", "disk", "pixels", "none"] = "auto"
+    """What is computed once per image and kept: a frozen tower's states (in memory, or on disk for later runs too),
+    pixels, or nothing. `auto` decides."""
+    cache_dir: str | None = None
+    """Where `cache=disk` keeps states; see state_store.py."""
     workers: int = 0
     limit: int | None = None
     """So many rows of each part, drawn at random; an entry's own `limit` comes first, as do `keep` and `image_root`."""
@@ -71,8 +79,14 @@ class Data:
     def __post_init__(self) -> None:
         if self.label_mask not in ("answer", "llava_next"):
             raise UserError("data.label_mask", self.label_mask, "no such label mask", "use answer or llava_next")
-        if self.cache not in ("auto", "states", "pixels", "none"):
-            raise UserError("data.cache", self.cache, "unknown", "use auto, states, pixels or none")
+        if self.cache not in ("auto", "states", "disk", "pixels", "none"):
+            raise UserError("data.cache", self.cache, "unknown", "use auto, states, disk, pixels or none")
+        if self.cache == "disk" and not self.cache_dir:
+            raise UserError("data.cache_dir", self.cache_dir, "data.cache=disk needs a folder", "name one")
+        if self.pack not in (True, False, "auto"):
+            raise UserError("data.pack", self.pack, "unknown", "use auto, true or false")
+        if self.pack_tokens < 1:
+            raise UserError("data.pack_tokens", self.pack_tokens, "less than 1", "use what a batch may hold of tokens")
         if bool(self.path) == bool(self._entries()):
             raise UserError("data.path", self.path, "not exactly one of path and mixture", "give one of them")
         _check("data", self.keep, self.limit)
@@ -83,6 +97,17 @@ class Data:
             if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
                 raise UserError(f"data.mixture.{name}.weight", weight, "not above 0", "null instead of a part drops it")
             _check(f"data.mixture.{name}", entry.get("keep") or self.keep, entry.get("limit"))
+
+    def packed(self, model_packs: bool, on_gpu: bool) -> bool:
+        """Return whether batches are packs; `auto`: where the model can keep conversations apart and a GPU trains it.
+
+        Raises:
+            UserError: if packs are asked for and the model would mix their conversations up.
+        """
+        if self.pack is True and not model_packs:
+            remedy = "use data.pack=false, or model.attention=sdpa with a LLaVA-OneVision"
+            raise UserError("data.pack", True, "this model cannot keep a pack's conversations apart", remedy)
+        return model_packs and (on_gpu if self.pack == "auto" else self.pack)
 
     def sources(self, outputs: Path) -> list[Part]:
         """Find every part's files: names of generate runs, files or folders. Nothing of them is read yet.

@@ -5,7 +5,6 @@ import logging
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,106 +12,64 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from seke.errors import UserError
 from seke.runs import Run, manifest_beside
-from seke.tuning.batches import Batches, Steps, collate, collate_step, entries
+from seke.tuning.batches import Batches, Epochs, Packs, Steps, collate, collate_step, entries
+from seke.tuning.checkpoints import STATE, Checkpoints, resumable
 from seke.tuning.data import Data, Part, stream
 from seke.tuning.export import export
+from seke.tuning.flops import products
+from seke.tuning.guards import Bound, Guard, explained
 from seke.tuning.module import Sft
+from seke.tuning.packing import cost
 from seke.tuning.samples import Samples, prepare
+from seke.tuning.training import Training as Training
+from seke.tuning.watching import Best
 
-LAST = "last.ckpt"
 SCRATCH = "samples-"
 """Prefix of the folders in which samples lie while a run goes on."""
 
 
-@dataclass
-class Training:
-    """How to train (conf/trainer/*.yaml)."""
-
-    accelerator: str = "cpu"
-    devices: int | str = 1
-    strategy: Any = "auto"
-    precision: str = "32-true"
-    max_epochs: int = 1
-    max_steps: int = -1
-    """Optimiser steps; -1: as many as the epochs have."""
-    batch_size: int = 1
-    """Samples a device and batch."""
-    accumulate: int = 1
-    """Batches a global step; the loss is the same mean over tokens however a step is cut up."""
-    clip: float = 1.0
-    """Largest gradient norm."""
-    warm_up: float = 0.03
-    weight_decay: float = 0.0
-    log_every: int = 10
-    """Steps between logged numbers."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints that an interrupted run resumes from."""
-    activation_checkpointing: bool = False
-    threads: int | None = None
-    """CPU threads; None leaves PyTorch's choice."""
-
-    def __post_init__(self) -> None:
-        if self.precision in ("bf16-true", "16-true"):
-            raise UserError(
-                "trainer.precision", self.precision, "it would round RoPE's frequencies and so displace tokens",
-                "use bf16-mixed with model.dtype=bfloat16",
-            )  # fmt: skip
-        for name in ("batch_size", "accumulate", "max_epochs"):
-            if getattr(self, name) < 1:
-                raise UserError(f"trainer.{name}", getattr(self, name), "less than 1", "use 1 or more")
-
-    @property
-    def master_weights(self) -> bool:
-        """Whether the strategy keeps float32 master copies of bfloat16 weights by itself."""
-        return "DeepSpeed" in type(self.strategy).__name__
-
-    def lightning(self, **more: Any) -> pl.Trainer:
-        """Build Lightning's Trainer.
-
-        Raises:
-            UserError: if this machine lacks what the settings ask for.
-        """
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        try:
-            return pl.Trainer(
-                accelerator=self.accelerator, devices=self.devices, strategy=self.strategy, precision=self.precision,
-                max_epochs=self.max_epochs, max_steps=self.max_steps, accumulate_grad_batches=self.accumulate,
-                gradient_clip_val=self.clip, use_distributed_sampler=False, enable_model_summary=False,
-                num_sanity_val_steps=0, log_every_n_steps=self.log_every, **more,
-            )  # fmt: skip
-        except MisconfigurationException as error:
-            problem = " ".join(str(error).split())[:160]
-            raise UserError("trainer.accelerator", self.accelerator, problem, "use trainer=cpu here") from error
-
-
 def fit(
-    run: Run, model: Any, data: Data, training: Training, logger: Any, outputs: Path, seed: int = 0, resume: bool = True
-) -> dict[str, Any]:
+    run: Run, model: Any, data: Data, training: Training, logger: Any, outputs: Path, seed: int = 0,
+    resume: bool = True, optimizer: Any = None,
+) -> dict[str, Any]:  # fmt: skip
     """Train `model` on `data`, save it below the run's directory, and write the manifest.
 
     An interrupted run goes on from its last checkpoint, in the middle of an epoch if need be, exactly as if it had not
-    been interrupted (`resume=False`: from the start).
+    been interrupted (`resume=False`: from the start). `optimizer` makes an optimiser of parameter groups; None: AdamW.
+
+    Raises:
+        Paused: if a scheduler asked this run to stop; it is saved.
+        UserError: if it cannot go on.
     """
+    folder = run.path / "checkpoints"
+    checkpoints = Checkpoints(folder, training.checkpoint_every)
+    guard = Guard(checkpoints, Bound("model.path", model.path, "use a smaller model"))
     # Every process encodes for itself; what a killed run leaves of it goes when the run finishes.
-    with _quiet(), TemporaryDirectory(prefix=SCRATCH, dir=run.path) as scratch:
+    with (
+        _quiet(),
+        TemporaryDirectory(prefix=SCRATCH, dir=run.path) as scratch,
+        guard.listening(),
+        explained(guard, str(model.path)),
+    ):
         pl.seed_everything(seed, verbose=False)
         parts, watched = data.sources(outputs), data.watched(outputs)
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
-        loaded = model.load(dtype=None if training.master_weights else "float32")
+        bfloat16 = training.master_weights or getattr(optimizer, "keeps_bfloat16", False)
+        loaded = model.load(dtype=None if bfloat16 else "float32")
+        packed = data.packed(loaded.packs, training.on_gpu)
+        guard.bound = training.bound(packed, data)
         groups = model.train(loaded)
         if training.activation_checkpointing:
             loaded.model.activation_checkpointing_enable()
-        frozen = "vision_tower" in model.freeze
-        if data.cache == "states" and not frozen:
-            raise UserError("data.cache", "states", "the tower is trained, its states change", "use pixels or none")
+        frozen = "vision_tower" not in model.trained
+        if data.cache in ("states", "disk") and not frozen:
+            raise UserError("data.cache", data.cache, "the tower is trained, its states change", "use pixels or none")
         if training.threads:
             torch.set_num_threads(training.threads)
         arrow = Path(scratch) / "training.arrow"
@@ -124,32 +81,20 @@ def fit(
             raise UserError(
                 "data.path", data.path, f"no usable row ({samples.rejected} rejected)", "see rejected.jsonl"
             )
-        states = frozen and data.cache in ("auto", "states")
-        module = Sft(loaded, groups, training.weight_decay, training.warm_up, states)
-        checkpoints = run.path / "checkpoints"
-        trainer = training.lightning(
-            logger=logger,
-            default_root_dir=str(run.path),
-            callbacks=[
-                ModelCheckpoint(
-                    dirpath=checkpoints, filename=LAST.removesuffix(".ckpt"), save_top_k=1, monitor=None,
-                    every_n_train_steps=training.checkpoint_every, enable_version_counter=False,
-                ),
-                Bar(refresh_rate=10),
-            ],
-        )  # fmt: skip
-        last = checkpoints / LAST
-        batches = loader(samples, chosen, loaded, data, training, seed, trainer)
         validation = watched and _validation(watched, loaded, data, frozen, Path(scratch), training.batch_size)
-        since = str(last) if resume and last.exists() else None
-        try:
-            trainer.fit(module, batches, validation, ckpt_path=since, weights_only=False)
-        except SystemExit:
-            if trainer.interrupted:  # Lightning turns Ctrl-C into exit code 1; the door has a message for it
-                raise KeyboardInterrupt from None
-            raise
-        module.cpu()
-        export(trainer, loaded, run.path / "model", model.dtype, last)
+        states = frozen and data.cache in ("auto", "states", "disk")
+        module = Sft(loaded, groups, warm_up=training.warm_up, states=states, optimizer=optimizer)
+
+        best = Best(folder / "best.safetensors" if training.keep_best else None, training.patience)
+        callbacks = [guard, *([best] if watched else []), Bar(refresh_rate=10), checkpoints]
+        trainer = training.lightning(logger=logger, default_root_dir=str(run.path), callbacks=callbacks)
+        batches = loader(samples, chosen, loaded, data, training, seed, trainer, packed)
+        if resume:
+            checkpoints.since = resumable(folder, trainer.num_devices * trainer.num_nodes, rank_zero_only.rank == 0)
+        elif rank_zero_only.rank == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+        _train(trainer, module, batches, validation, checkpoints)
+        export(trainer, loaded, run.path / "model", model.dtype)
     facts = {
         "base": str(loaded.name),
         "rows": len(chosen),
@@ -159,13 +104,15 @@ def fit(
         "epochs": int(trainer.current_epoch),
         "loss": _last(trainer, "loss"),
         "validation_loss": _last(trainer, "validation_loss"),
+        "best": {"step": best.step, "validation_loss": best.loss} if watched else None,
         "annotations": [manifest_beside(part.files[0]).get("annotator") for part in parts],
     }
     if trainer.is_global_zero:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        # The manifest first: killed in between, the run is finished rather than lost.
+        run.finish(**facts)
+        shutil.rmtree(folder, ignore_errors=True)
         for left in run.path.glob(f"{SCRATCH}*"):
             shutil.rmtree(left, ignore_errors=True)
-        run.finish(**facts)
     return facts
 
 
@@ -180,35 +127,55 @@ class Bar(TQDMProgressBar):  # type: ignore[misc]
 
 
 def loader(
-    samples: Samples, chosen: Any, loaded: Any, data: Data, training: Training, seed: int, trainer: Any
+    samples: Samples, chosen: Any, loaded: Any, data: Data, training: Training, seed: int, trainer: Any, packed: bool
 ) -> DataLoader[Any]:
     """Return the training loader; its order follows the trainer's epoch, rank and position.
 
     `chosen`: the indices that make an epoch.
     """
-    batches = Batches(
-        samples.lengths, samples.tokens, training.batch_size, training.accumulate, seed, data.group_by_length, chosen
-    )
+    lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate
+    batches: Epochs = Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
+    if packed:
+        costs = cost(products(loaded.model.config), lengths)
+        batches = Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)
 
     def position() -> tuple[int, int, int, int]:
-        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        done = done if done < batches.count(trainer.world_size) else 0
-        return trainer.current_epoch, trainer.global_rank, trainer.world_size, done
+        epoch, done = divmod(trainer.fit_loop.epoch_loop.batch_progress.total.ready, batches.count(trainer.world_size))
+        return epoch, trainer.global_rank, trainer.world_size, done
 
     batches.position = position
     return DataLoader(
         Steps(samples),
         batch_sampler=batches,
-        collate_fn=partial(collate_step, pad=loaded.processor.tokenizer.pad_token_id),
+        collate_fn=partial(collate_step, pad=loaded.processor.tokenizer.pad_token_id, pack=packed),
         num_workers=data.workers,
         persistent_workers=False,
+        generator=torch.Generator(),  # of its own: a resumed loader draws once more, which dropout must not see
     )
+
+
+def _train(trainer: Any, module: Any, batches: Any, validation: Any, checkpoints: Checkpoints) -> None:
+    since = checkpoints.since and str(checkpoints.since / STATE)
+    try:
+        trainer.fit(module, batches, validation, ckpt_path=since)
+    except SystemExit as stop:
+        if trainer.interrupted and stop.code == 1:  # what Lightning makes of Ctrl-C; the door has a message for it
+            raise KeyboardInterrupt from None
+        raise
+    except Exception:
+        if trainer.is_global_zero and (started := getattr(trainer.strategy.launcher, "procs", None)):
+            # Ranks that this process has started would wait for it for ever.
+            for process in started:
+                process.kill()
+        raise
 
 
 def _validation(part: Part, loaded: Any, data: Data, frozen: bool, scratch: Path, batch: int) -> DataLoader[Any]:
     samples = prepare([stream(part)], loaded, data, frozen, scratch / "validation.arrow")
     pad = loaded.processor.tokenizer.pad_token_id
-    return DataLoader(samples, batch_size=batch, collate_fn=partial(collate, pad=pad, step_tokens=1))
+    return DataLoader(
+        samples, batch_size=batch, collate_fn=partial(collate, pad=pad, step_tokens=1), generator=torch.Generator()
+    )
 
 
 def _last(trainer: Any, name: str) -> float | None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
@@ -27,7 +28,7 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
 
     def __init__(
         self, loaded: Any, groups: list[dict[str, Any]], weight_decay: float = 0.0, warm_up: float = 0.03,
-        states: bool = False,
+        states: bool = False, optimizer: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.loaded, self.groups = loaded, groups
@@ -35,6 +36,8 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         self.weight_decay, self.warm_up = weight_decay, warm_up
         self.states = states
         """Whether batches bring the frozen tower's states instead of pixels."""
+        self.optimizer = optimizer
+        """Makes an optimiser of parameter groups; None: AdamW."""
         self._since, self._tokens, self._samples = 0.0, 0, 0
 
     def loss_sum(self, batch: dict[str, Any]) -> Tensor:
@@ -46,11 +49,12 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         vision, counts, sizes, contexts = batch["vision"], batch["counts"], batch["sizes"], batch["contexts"]
         blind = vision is None
         if blind:
-            vision, counts, contexts = self._nothing_to_see(), [1], [()]
+            vision, counts, contexts = self.loaded.nothing(self.states), [1], [()]
             sizes = [(self.loaded.tile, self.loaded.tile)]
         states = vision if self.states else self.loaded.see(vision.to(self.model.dtype))
         features = self.loaded.features(states, counts, sizes, contexts)
-        logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"])
+        pack = {"lengths": batch["lengths"]} if "lengths" in batch else {}
+        logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"], **pack)
         loss = F.cross_entropy(logits.float(), batch["targets"], reduction="sum")
         return loss + 0.0 * torch.cat(features).sum().float() if blind else loss
 
@@ -78,9 +82,10 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         self.log("validation_loss", mean, prog_bar=True, batch_size=tokens, sync_dist=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with a learning rate per part, warm-up and cosine over the run's steps."""
+        """Set a learning rate per part, warm-up and cosine over the run's steps."""
         fused = "DeepSpeed" not in type(self.trainer.strategy).__name__
-        optimiser = torch.optim.AdamW(self.groups, weight_decay=self.weight_decay, fused=fused)
+        plain = partial(torch.optim.AdamW, weight_decay=self.weight_decay, fused=fused)
+        optimiser = (self.optimizer or plain)(self.groups)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: cosine_with_warm_up(step, total, self.warm_up)
@@ -93,11 +98,6 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
             # In bfloat16 the rotary frequencies place tokens wrongly beyond position 100 (no error, only bad answers).
             assert "inv_freq" not in name or buffer.dtype == torch.float32, f"{name} is {buffer.dtype}"
         self._since = time.monotonic()
-
-    def _nothing_to_see(self) -> Tensor:
-        tile, config = self.loaded.tile, self.model.config.vision_config
-        shape = (1, (tile // config.patch_size) ** 2, config.hidden_size) if self.states else (1, 3, tile, tile)
-        return torch.zeros(shape, device=self.device, dtype=self.model.dtype)
 
     def _log_pace(self) -> None:
         now = time.monotonic()

@@ -3,9 +3,10 @@
     rows, block by block -> pictures looked at -> encoded -> an Arrow file, memory-mapped
 
 In memory are one number a sample for its length, its supervised tokens and its part, and the list of images (with
-their states or pixels, where the settings keep these). Lengths are exact, and no sample is ever cut.
+their states or pixels, where the settings keep these there). Lengths are exact, and no sample is ever cut.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -24,6 +25,7 @@ from seke import images
 from seke.records import Rejection, write_jsonl
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row
+from seke.tuning.state_store import Entry, StateStore
 
 BLOCK: Final = 256
 """Rows encoded together."""
@@ -84,9 +86,7 @@ class Pictures:
             crowd = new[start : start + CROWD]
             with ThreadPoolExecutor() as pool:
                 seen = list(pool.map(self._attempt, crowd))
-            if self.cache == "states":
-                seen = self._states(seen)
-            for file, found in zip(crowd, seen, strict=True):
+            for file, found in zip(crowd, self._finished(crowd, seen), strict=True):
                 self._add(file, found)
 
     def open(self, number: int) -> Vision:
@@ -99,8 +99,11 @@ class Pictures:
         if isinstance(found, str):
             self.broken[number] = found
         self.tokens.append(0 if isinstance(found, str) else self.loaded.image_tokens(found.size))
-        if self.cache != "none":
+        if self.cache in ("states", "pixels"):
             self.kept.append(NOTHING if isinstance(found, str) else found)
+
+    def _finished(self, crowd: Sequence[str], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
+        return self._states(seen) if self.cache == "states" else seen
 
     def _attempt(self, file: str) -> Vision | str:
         try:
@@ -124,6 +127,36 @@ class Pictures:
         states = self.loaded.see(crops.to(self.loaded.model.device, self.loaded.model.dtype)).cpu()
         split = iter(torch.split(states, [len(vision.values) for vision in whole]))
         return [Vision(next(split).clone(), f.size) if isinstance(f, Vision) else f for f in seen]
+
+
+class StoredPictures(Pictures):
+    """The same with a frozen tower's states on disk, where an earlier run may have left them; in memory are none."""
+
+    def __init__(self, loaded: Any, store: StateStore) -> None:
+        super().__init__(loaded, "disk")
+        self.store = store
+        self._digests: dict[str, str] = {}
+
+    def open(self, number: int) -> Vision:
+        """Read an image's states."""
+        return Vision(*self.store.read(self._digests[self.files[number]]))
+
+    def _attempt(self, file: str) -> Vision | str:
+        try:
+            data = Path(file).read_bytes()
+            digest = self._digests[file] = hashlib.sha256(data).hexdigest()
+            if (size := self.store.size(digest)) is not None:
+                return Vision(NOTHING.values, size)
+            return Vision(*self.loaded.pixels(images.decode(data, Path(file).name)))
+        except (images.ImageError, OSError) as error:
+            return str(error)
+
+    def _finished(self, crowd: Sequence[str], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
+        new = [found if isinstance(found, Vision) and len(found.values) else "" for found in seen]
+        for file, made in zip(crowd, self._states(new), strict=True):
+            if isinstance(made, Vision):
+                self.store.write(self._digests[file], Entry(*made))
+        return [Vision(NOTHING.values, found.size) if isinstance(found, Vision) else found for found in seen]
 
 
 class Samples(Dataset[Any]):
@@ -166,7 +199,7 @@ def prepare(
     A broken image or an over-long conversation rejects its rows by name.
     """
     cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
-    pictures = Pictures(loaded, cache)
+    pictures = _pictures(loaded, cache, data)
     measures = [np.zeros((0, 3), np.int32)]
 
     def stored(writer: Any) -> Iterator[Rejection]:
@@ -183,6 +216,12 @@ def prepare(
     with pa.OSFile(str(arrow), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         rejected = write_jsonl(arrow.with_suffix(".jsonl"), stored(writer))
     return Samples(arrow, pictures, np.concatenate(measures), rejected)
+
+
+def _pictures(loaded: Any, cache: str, data: Data) -> Pictures:
+    if cache == "disk":
+        return StoredPictures(loaded, StateStore(Path(str(data.cache_dir)), loaded.fingerprint()))
+    return Pictures(loaded, cache)
 
 
 def _encoded(

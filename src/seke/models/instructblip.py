@@ -1,0 +1,289 @@
+"""InstructBLIP made ready for SFT and for answering: transformers' own model, its Q-Former tuned, all else frozen.
+
+    image -> ViT -> post_layernorm -> Q-Former(queries, instruction) -> language_projection -> LLaMA
+                                                         (InstructBLIP, Dai et al. 2023, Figure 3; EmoVIT, Figure 2)
+
+The ViT's output before `post_layernorm` ("states") is a value of its own: it is computed once per image and kept,
+whether or not that normalisation (LAVIS's `ln_vision`) is trained.
+Shapes: N images, P patches and the class token, D width of the ViT, Q queries, B sequences, T tokens, H width of the
+language model.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration, InstructBlipProcessor
+from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+from seke.errors import UserError
+from seke.models.answering import answer, place
+from seke.models.chat import Encoded, LabelMask, Turn
+from seke.models.fingerprint import fingerprint
+from seke.models.instruct_text import Instructions
+from seke.models.llava_ov import Pixels, TurnLike, _quiet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+PARTS = {
+    "vision_model.post_layernorm.": "ln_vision",
+    "vision_model.": "vision_tower",
+    "query_tokens": "qformer",
+    "qformer.": "qformer",
+    "language_projection.": "projector",
+    "language_model.": "language_model",
+}
+"""The part that a parameter's prefix says it belongs to; the first prefix that fits counts."""
+TRAINED = ("qformer", "projector")
+"""What InstructBLIP's authors tune: Q-Former with its queries, and the projection into the language model."""
+
+
+@dataclass
+class Loaded:
+    """A model with its processor, and everything that training and answering ask of them."""
+
+    model: Any
+    processor: Any
+    name: str
+    """Directory or Hub id it came from."""
+    packs: ClassVar[bool] = False
+    """Whether several conversations may share a sequence."""
+
+    def __post_init__(self) -> None:
+        config = self.model.config
+        self.text = Instructions(
+            self.processor.tokenizer, self.processor.qformer_tokenizer, config.image_token_id,
+            config.qformer_config.max_position_embeddings,
+        )  # fmt: skip
+
+    # -- images -------------------------------------------------------------------------------------------------------
+
+    @property
+    def tile(self) -> int:
+        """Side in pixels of what the ViT sees."""
+        return int(self.model.config.vision_config.image_size)
+
+    def pixels(self, picture: "Picture") -> Pixels:
+        """Preprocess one RGB picture: squeezed into the ViT's square, as the processor does."""
+        crops = self.processor.image_processor([picture], return_tensors="pt")["pixel_values"]
+        return Pixels(crops, (picture.height, picture.width))
+
+    def image_tokens(self, size: tuple[int, int]) -> int:
+        """Return how many tokens an image takes: one a query, whatever its (height, width)."""
+        return int(self.model.config.num_query_tokens)
+
+    def nothing(self, states: bool) -> Tensor:
+        """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
+        config = self.model.config.vision_config
+        patches = (self.tile // config.patch_size) ** 2 + 1
+        shape = (1, patches, config.hidden_size) if states else (1, 3, self.tile, self.tile)
+        return torch.zeros(shape, device=self.model.device)
+
+    def see(self, crops_NCHW: Tensor) -> Tensor:
+        """Run the ViT: states (N, P, D) of its last layer, not yet normalised."""
+        vision = self.model.vision_model
+        states: Tensor = vision.encoder(inputs_embeds=vision.embeddings(crops_NCHW)).last_hidden_state
+        return states
+
+    def features(
+        self,
+        states_NPD: Tensor,
+        counts: Sequence[int],
+        sizes: Sequence[tuple[int, int]],
+        contexts: Sequence[Sequence[int]] = (),
+    ) -> list[Tensor]:
+        """Return one (Q, H) tensor per image: what its queries found, led by the instruction in `contexts`.
+
+        Every image has one crop, so `counts` and `sizes` say nothing. An image without a context is read under the
+        empty instruction, [CLS] [SEP], so that the Q-Former's text weights always take part.
+        """
+        inner = self.model
+        norm = inner.vision_model.post_layernorm
+        seen_NPD = norm(states_NPD.to(norm.weight.dtype)).to(inner.language_projection.weight.dtype)
+        ids_NT, mask_NT = self._read(contexts or [()] * len(states_NPD))
+        queries_NQD = inner.query_tokens.expand(len(states_NPD), -1, -1)
+        hidden = inner.qformer(
+            input_ids=ids_NT,
+            attention_mask=torch.cat([mask_NT.new_ones(queries_NQD.shape[:2]), mask_NT], dim=1),
+            query_embeds=queries_NQD,
+            encoder_hidden_states=seen_NPD,
+        ).last_hidden_state
+        return list(inner.language_projection(hidden[:, : queries_NQD.shape[1]]))
+
+    def _read(self, contexts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Return the Q-Former's ids and attention mask, right-padded."""
+        reader, device = self.processor.qformer_tokenizer, self.model.device
+        texts = [list(context) or reader("")["input_ids"] for context in contexts]
+        width = max(map(len, texts))
+        ids = [text + [reader.pad_token_id] * (width - len(text)) for text in texts]
+        mask = [[1] * len(text) + [0] * (width - len(text)) for text in texts]
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+    def fingerprint(self) -> str:
+        """Return what names the states of an image: the ViT's weights and the preprocessing."""
+        vision = self.model.vision_model
+        weights = [(name, weight) for name, weight in vision.named_parameters() if "post_layernorm" not in name]
+        return fingerprint(weights, self.processor.image_processor.to_dict())
+
+    # -- sequences ----------------------------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """Id of the token that ends an answer."""
+        return self.text.end
+
+    def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
+        """Return ids, label masks and contexts of conversations: turns of (role, text, image tokens of each image)."""
+        return self.text.encode([[Turn(*turn) for turn in turns] for turns in conversations], mask)
+
+    def prompts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
+        """Return ids of conversations that the model is to go on with."""
+        return [encoded.ids for encoded in self.encode(conversations)]
+
+    def contexts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
+        """Return what the Q-Former reads beside each conversation's images."""
+        return self.text.contexts([[Turn(*turn) for turn in turns] for turns in conversations])
+
+    def logits(
+        self,
+        ids_BT: Tensor,
+        attention_BT: Tensor | None,
+        features: list[Tensor],
+        keep_BT: Tensor | None = None,
+    ) -> Tensor:
+        """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
+        decoder = self.model.language_model
+        seen_BTH = place(decoder.get_input_embeddings()(ids_BT), ids_BT == self.text.image, features)
+        hidden = decoder.base_model(inputs_embeds=seen_BTH, attention_mask=attention_BT, use_cache=False)[0]
+        logits: Tensor = decoder.get_output_embeddings()(hidden if keep_BT is None else hidden[keep_BT])
+        return logits
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        features: list[Tensor],
+        max_new_tokens: int,
+        processors: Sequence[Any] = (),
+    ) -> Tensor:
+        """Answer prompts greedily in one left-padded batch; see `seke.models.answering.answer`."""
+        pad = self.processor.tokenizer.pad_token_id
+        decoder = self.model.language_model
+        return answer(decoder, prompts, features, self.text.image, self.end, pad, max_new_tokens, processors)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return ids as text, special tokens left out."""
+        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    # -- weights ------------------------------------------------------------------------------------------------------
+
+    def part(self, parameter: str) -> str:
+        """Return the part a named parameter belongs to, one of `PARTS`."""
+        return next(part for prefix, part in PARTS.items() if parameter.startswith(prefix))
+
+    def train_mode(self) -> None:
+        """Set the Q-Former to training (its dropout acts) and everything else to evaluation."""
+        self.model.eval()
+        self.model.qformer.train()
+
+    def save(self, path: Path) -> None:
+        """Write weights (safetensors), configuration, processor and both tokenizers in Hugging Face layout."""
+        config = self.model.config
+        config.dtype = next(self.model.parameters()).dtype
+        # The Hub's configuration names LLaMA's eos as it was before the tokenizer got its own: answers would not end.
+        for holder in (config.text_config, self.model.generation_config, self.model.language_model.generation_config):
+            holder.eos_token_id, holder.pad_token_id = self.end, self.processor.tokenizer.pad_token_id
+        with _quiet():
+            self.model.save_pretrained(path)
+            self.processor.save_pretrained(path)
+
+
+@dataclass
+class InstructBlip:
+    """Which InstructBLIP, and how it is tuned (conf/model/*.yaml)."""
+
+    path: str
+    """Directory in Hugging Face layout, or Hub id; its language model is a decoder (Vicuna, not Flan-T5)."""
+    dtype: str = "float32"
+    """Type of the frozen weights, and of all when only answering."""
+    ln_vision: bool = False
+    """Whether the normalisation of the ViT's output is trained too, as LAVIS does."""
+    lr: float = 1e-5
+    lr_of: dict[str, float] | None = None
+    """Learning rates of parts (qformer, projector, ln_vision) that differ from `lr`."""
+    attention: str = "sdpa"
+
+    def __post_init__(self) -> None:
+        for part in self.lr_of or {}:
+            if part not in self.trained:
+                raise UserError("model.lr_of", part, "is not trained", f"use {', '.join(self.trained)}")
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The parts that SFT changes."""
+        return (*TRAINED, "ln_vision") if self.ln_vision else TRAINED
+
+    def load(self, path: str | Path | None = None, dtype: str | None = None) -> Loaded:
+        """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
+
+        Raises:
+            UserError: if there is no such model here and the Hub cannot be reached, its files are not whole, or it is
+                of another architecture.
+        """
+        source = str(path if path is not None else self.path)
+        local = Path(source).is_dir()
+        if not local and (source.count("/") != 1 or source.startswith((".", "/"))):
+            raise UserError("model.path", source, "no such directory", "give a directory, a run's name or a Hub id")
+        options = {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}
+        try:
+            with _quiet():
+                _check(source, InstructBlipConfig.get_config_dict(source, **options)[0])
+                processor = InstructBlipProcessor.from_pretrained(source, **options)
+                # Never another backend: without torchvision this is what loads, and its pixels differ a little.
+                processor.image_processor = BlipImageProcessorPil.from_pretrained(source, **options)
+                model = InstructBlipForConditionalGeneration.from_pretrained(
+                    source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
+                    trust_remote_code=False, use_safetensors=True, **options,
+                )  # fmt: skip
+        except UserError:
+            raise
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            first = " ".join(str(error).split())[:160]
+            remedy = "check the directory" if local else "check the id and the network, or give a local directory"
+            raise UserError("model.path", source, f"cannot be loaded ({first})", remedy) from error
+        image = processor.tokenizer.convert_tokens_to_ids("<image>")
+        if model.config.image_token_id != image:
+            problem = f"image token {model.config.image_token_id} in config.json, {image} in its tokenizer"
+            raise UserError("model.path", source, problem, "take a newer revision of the checkpoint")
+        return Loaded(model.eval(), processor, source)
+
+    def train(self, loaded: Loaded) -> list[dict[str, Any]]:
+        """Freeze all but what is tuned, and return AdamW's parameter groups, each with its `name` and `lr`."""
+        groups: dict[str, list[Tensor]] = {}
+        for name, parameter in loaded.model.named_parameters():
+            part = loaded.part(name)
+            parameter.requires_grad_(part in self.trained)
+            if parameter.requires_grad:
+                groups.setdefault(part, []).append(parameter)
+            else:
+                # Frozen weights need no float32; what passes between the parts is cast there.
+                parameter.data = parameter.data.to(getattr(torch, self.dtype))
+        loaded.train_mode()
+        lr_of = self.lr_of or {}
+        return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
+
+
+def _check(source: str, config: dict[str, Any]) -> None:
+    """Refuse what is no InstructBLIP with a decoder."""
+    kind = config.get("model_type", "unknown")
+    if kind != "instructblip":
+        raise UserError("model.path", source, f"a checkpoint of {kind}, not of instructblip", "set model= to its kind")
+    inner = (config.get("text_config") or {}).get("model_type", "opt")
+    if inner == "t5":
+        problem = "its language model, t5, is an encoder-decoder"
+        raise UserError("model.path", source, problem, "use Salesforce/instructblip-vicuna-7b")

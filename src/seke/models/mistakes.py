@@ -1,0 +1,56 @@
+"""What can be wrong with a checkpoint before its weights are read: its architecture, its image token, its template."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from transformers import PreTrainedConfig
+from transformers.utils import cached_file
+
+from seke.errors import UserError
+
+TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")
+"""Where a processor keeps its chat template, the newer place first."""
+
+
+def check_architecture(source: str, kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint's config.json, which must be of `kind`.
+
+    Raises:
+        UserError: naming what it is instead.
+        OSError: if there is none.
+    """
+    config, _ = PreTrainedConfig.get_config_dict(source, **options)
+    if config.get("model_type") != kind:
+        found = ", ".join(config.get("architectures") or []) or config.get("model_type") or "an unknown kind"
+        raise UserError(
+            "model.path", source, f"a checkpoint of {found}, not of {kind}", "set model= to its kind or path to another"
+        )
+    return dict(config)
+
+
+def check_images(source: str, tokenizer: Any, token: str, number: int | None, options: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose conversations could hold no image.
+
+    Args:
+        source: directory or Hub id.
+        tokenizer: must know `token` as one token of its own.
+        token: the image token, e.g. <image>.
+        number: the id that the model expects for it; None: any.
+        options: for reading files of `source`.
+
+    Raises:
+        UserError: if the tokenizer, the model and the template do not agree on the image token.
+    """
+    known = tokenizer.convert_tokens_to_ids(token)
+    if known is None or known == tokenizer.unk_token_id or (number is not None and known != number):
+        problem = f"its tokenizer has id {known} for {token}, its model {number}"
+        raise UserError("model.path", source, problem, "use the tokenizer that belongs to this checkpoint")
+    for name in TEMPLATES:
+        if file := cached_file(source, name, _raise_exceptions_for_missing_entries=False, **options):
+            text = Path(file).read_text(encoding="utf-8")
+            template = json.loads(text)["chat_template"] if name.endswith("json") else text
+            if token not in template:
+                problem = f"its {name} has no {token}, so no image would reach the model"
+                raise UserError("model.path", source, problem, "use the processor that belongs to this checkpoint")
+            return

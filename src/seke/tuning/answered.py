@@ -1,0 +1,144 @@
+"""What the model answers while it learns: the same few images after every epoch, beside what they should say.
+
+Lines of answered.jsonl in the run's directory, and a table with the pictures where Weights & Biases is the logger.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.loggers import WandbLogger
+
+from seke import images
+from seke.records import Rejection
+from seke.tuning.rows.row import Row, Say
+
+FILE: Final = "answered.jsonl"
+COLUMNS: Final = ("step", "id", "image", "question", "answer", "reference")
+
+
+class Question(NamedTuple):
+    """A conversation up to its first answer, which is the reference."""
+
+    id: str
+    files: tuple[Path, ...]
+    turns: tuple[Say, ...]
+    reference: str
+
+
+def questions(rows: Iterable[Row | Rejection], count: int) -> list[Question]:
+    """Return the first `count` rows whose pictures can be read, as questions; a row without a picture is none.
+
+    A row is read no further than it takes, so that `rows` may be a long stream.
+    """
+    found: list[Question] = []
+    if count < 1:
+        return found
+    for row in rows:
+        if isinstance(row, Row) and row.images and all(map(_readable, row.images)):
+            first = next(k for k, turn in enumerate(row.turns) if turn.role == "assistant")
+            before = sum(turn.images for turn in row.turns[:first])
+            found.append(Question(row.id, row.images[:before], row.turns[:first], row.turns[first].text))
+        if len(found) == count:
+            break
+    return found
+
+
+def answer(loaded: Any, question: Question, max_new_tokens: int) -> str:
+    """Return the model's greedy answer to one question."""
+    seen = [loaded.pixels(_decoded(file)) for file in question.files]
+    tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
+    turns = [(turn.role, turn.text, tuple(next(tokens) for _ in range(turn.images))) for turn in question.turns]
+    crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
+    counts, sizes = [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen]
+    with torch.no_grad():
+        features = loaded.features(loaded.see(crops), counts, sizes, loaded.contexts([turns]) * len(seen))
+    (new,) = loaded.generate(loaded.prompts([turns]), features, max_new_tokens).tolist()
+    return str(loaded.decode(new[: new.index(loaded.end)] if loaded.end in new else new))
+
+
+class Answered(pl.Callback):  # type: ignore[misc]
+    """Has rank zero answer the `asked` after every epoch, or after every `every` optimiser steps.
+
+    Under ZeRO-3 no rank holds the weights, so nothing is asked there: one warning says so.
+    """
+
+    def __init__(
+        self, asked: Sequence[Question], folder: Path, every: int | None = None, max_new_tokens: int = 256
+    ) -> None:
+        self.asked, self.file = asked, folder / FILE
+        self.every, self.max_new_tokens = every, max_new_tokens
+        self._step = 0
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Give up where the weights are split up."""
+        if self.asked and getattr(trainer.strategy, "zero_stage_3", False):
+            rank_zero_warn("no answers are logged under ZeRO-3: no rank holds the whole model")
+            self.asked = ()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Ask, if steps are counted and it is time."""
+        stepped, self._step = trainer.global_step != self._step, trainer.global_step
+        if self.every and stepped and self._step % self.every == 0:
+            self._ask(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Ask, if epochs are counted."""
+        if not self.every:
+            self._ask(trainer, pl_module)
+
+    def _ask(self, trainer: Any, module: Any) -> None:
+        if not self.asked or not trainer.is_global_zero:
+            return
+        loaded = module.loaded
+        with evaluating(loaded.model), trainer.precision_plugin.val_step_context():
+            said = [answer(loaded, question, self.max_new_tokens) for question in self.asked]
+        step = int(trainer.global_step)
+        with self.file.open("a", encoding="utf-8") as file:
+            for question, text in zip(self.asked, said, strict=True):
+                file.write(json.dumps(_row(step, question, text), ensure_ascii=False) + "\n")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_table("answered", list(COLUMNS), data=_table(step, self.asked, said), step=step)
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Put a model into evaluation; afterwards each of its modules is in the mode that it was in."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+def _row(step: int, question: Question, text: str) -> dict[str, Any]:
+    asked = question.turns[-1].text
+    files = [str(file) for file in question.files]
+    return dict(zip(COLUMNS, (step, question.id, files, asked, text, question.reference), strict=True))
+
+
+def _table(step: int, asked: Sequence[Question], said: Sequence[str]) -> list[list[Any]]:
+    import wandb
+
+    rows = [_row(step, question, text) for question, text in zip(asked, said, strict=True)]
+    return [[wandb.Image(row[name][0]) if name == "image" else row[name] for name in COLUMNS] for row in rows]
+
+
+def _decoded(file: Path) -> Any:
+    return images.decode(file.read_bytes(), file.name)
+
+
+def _readable(file: Path) -> bool:
+    try:
+        _decoded(file)
+    except (images.ImageError, OSError):
+        return False
+    return True

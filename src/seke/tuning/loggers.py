@@ -1,0 +1,36 @@
+"""Where the numbers of a training go: Weights & Biases with a key or without one, and CSV (conf/logger/)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch.loggers import WandbLogger
+
+OFFLINE = ("offline", "dryrun")
+"""What WANDB_MODE calls it, now and formerly."""
+CONFIG = "config.yaml"
+"""The run's resolved settings, which its directory holds from its beginning."""
+
+
+def wandb(save_dir: str, project: str, group: str | None = None) -> Any:
+    """Return a logger to Weights & Biases: online if WANDB_API_KEY is set, else offline (`wandb sync` uploads later).
+
+    WANDB_MODE, if set, decides instead.
+
+    Args:
+        save_dir: the run's directory; its name is the W&B run's, its config.yaml the W&B run's config.
+        project: the project there.
+        group: what the cells of one sweep have in common.
+    """
+    mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+    settings = Path(save_dir) / CONFIG
+    resolved = yaml.safe_load(settings.read_text(encoding="utf-8"))["config"] if settings.is_file() else None
+    return WandbLogger(
+        name=Path(save_dir).name,
+        save_dir=save_dir,
+        project=project,
+        group=group,
+        offline=mode in OFFLINE,
+        config=resolved,
+    )

@@ -1,0 +1,99 @@
+"""How to train: the settings of conf/trainer/*.yaml, and Lightning's Trainer made of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from seke.errors import UserError
+from seke.tuning.data import Data
+from seke.tuning.guards import Bound
+
+
+@dataclass
+class Training:
+    """How to train (conf/trainer/*.yaml)."""
+
+    accelerator: str = "cpu"
+    devices: int | str = 1
+    """Ranks of a machine."""
+    num_nodes: int = 1
+    """Machines; torchrun or Slurm starts a process for every rank of them."""
+    strategy: Any = "auto"
+    precision: str = "32-true"
+    max_epochs: int = 1
+    max_steps: int = -1
+    """Optimiser steps; -1: as many as the epochs have."""
+    batch_size: int = 1
+    """Samples a device and batch."""
+    accumulate: int = 1
+    """Batches a global step; the loss is the same mean over tokens however a step is cut up."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    warm_up: float = 0.03
+    log_every: int = 10
+    """Steps between logged numbers."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints that an interrupted run resumes from."""
+    validate_every: int | None = None
+    """Steps between evaluations of the validation loss; None: at the end of every epoch."""
+    patience: int | None = None
+    """Evaluations without a lower validation loss after which training stops; None: it never stops early."""
+    keep_best: bool = True
+    """Whether a watched run exports the weights with the lowest validation loss rather than the last ones."""
+    activation_checkpointing: bool = False
+    threads: int | None = None
+    """CPU threads; None leaves PyTorch's choice."""
+
+    def __post_init__(self) -> None:
+        if self.precision in ("bf16-true", "16-true"):
+            raise UserError(
+                "trainer.precision", self.precision, "it would round RoPE's frequencies and so displace tokens",
+                "use bf16-mixed with model.dtype=bfloat16",
+            )  # fmt: skip
+        for name in ("batch_size", "accumulate", "max_epochs", "num_nodes", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer.{name}", getattr(self, name), "less than 1", "use 1 or more")
+        for name in ("validate_every", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UserError(f"trainer.{name}", getattr(self, name), "less than 1", "use 1 or more, or null")
+
+    @property
+    def master_weights(self) -> bool:
+        """Whether the strategy keeps float32 master copies of bfloat16 weights by itself."""
+        return "DeepSpeed" in type(self.strategy).__name__
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether GPUs train."""
+        return self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and torch.cuda.is_available())
+
+    def bound(self, packed: bool, data: Data) -> Bound:
+        """Return the setting that bounds a batch, and what else would need less memory."""
+        size = ("trainer.batch_size", self.batch_size) if self.batch_size > 1 else ("data.max_tokens", data.max_tokens)
+        argument, value = ("data.pack_tokens", data.pack_tokens) if packed else size
+        recompute = "" if self.activation_checkpointing else "set trainer.activation_checkpointing=true or "
+        return Bound(argument, value, f"lower it, or {recompute}optimizer=adamw_8bit")
+
+    def lightning(self, **more: Any) -> pl.Trainer:
+        """Build Lightning's Trainer.
+
+        Raises:
+            UserError: if this machine lacks what the settings ask for.
+        """
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        if self.validate_every:  # Lightning counts batches
+            more |= {"val_check_interval": self.validate_every * self.accumulate, "check_val_every_n_epoch": None}
+        try:
+            return pl.Trainer(
+                accelerator=self.accelerator, devices=self.devices, num_nodes=self.num_nodes, strategy=self.strategy,
+                precision=self.precision, max_epochs=self.max_epochs, max_steps=self.max_steps,
+                accumulate_grad_batches=self.accumulate, gradient_clip_val=self.clip, use_distributed_sampler=False,
+                enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=self.log_every, **more,
+            )  # fmt: skip
+        except MisconfigurationException as error:
+            problem = " ".join(str(error).split())[:160]
+            raise UserError("trainer.accelerator", self.accelerator, problem, "use trainer=cpu here") from error

@@ -1,0 +1,73 @@
+"""The training benchmark: what it trains on, how its table and its verdicts follow from what was measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import bench_train
+
+    return bench_train
+
+
+def took(bench, seconds, waited=0.0, peak=None):
+    return bench.Took(seconds, waited, computed=2000, tokens=1500, memory=2**30, flops=6e12, peak=peak)
+
+
+def test_images_are_drawn_at_their_sources_sizes_and_answers_are_of_80_to_400_words(bench, tmp_path):
+    bench.write(tmp_path, bench.CASES["tiny"]._replace(samples=40))
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    answers = [len(row["conversations"][1]["value"].split()) for row in rows]
+    sizes = {Image.open(tmp_path / row["image"]).size for row in rows}
+    assert len(rows) == 40 and min(answers) >= 80 and max(answers) <= 400 and len(set(answers)) > 20
+    assert sizes <= {(160, 122), (25, 25), (56, 56), (256, 192), (260, 348), (28, 28)} and len(sizes) >= 4
+
+
+def test_an_epoch_of_feid_has_the_papers_number_of_images(bench):
+    assert bench.FEID == 26238
+
+
+def test_the_table_has_a_row_a_way_and_a_failure_says_why(bench):
+    rounds = {"packed": [took(bench, 2.0, 0.1)], "grouped": [took(bench, 3.0)], "Trainer": [took(bench, 4.0)]}
+    rows = list(bench.lines(rounds, {"SFTTrainer": "ImportError: no trl"}, samples=10))[2:]
+    assert rows[0] == "| packed | 5.00 | 750 | 1.00 | 25.0% | – | 5.0% | 2.00 |"
+    assert rows[2].endswith("| 1.00 |") and rows[3].startswith("| SFTTrainer | failed: ImportError: no trl |")
+
+
+def test_ratios_pair_the_rounds_since_the_machine_may_slow_down_for_all(bench):
+    base = [took(bench, seconds) for seconds in (2.0, 20.0, 4.0)]
+    fast = [took(bench, seconds) for seconds in (1.0, 10.0, 2.0)]
+    assert bench.ratio(base, fast) == 2.0
+
+
+@pytest.mark.parametrize(("slower", "waited", "met"), [(3.0, 0.0, True), (1.4, 0.0, False), (3.0, 0.1, False)])
+def test_the_targets_of_the_cpu_are_one_and_a_half_times_trainer_and_hardly_any_waiting(bench, slower, waited, met):
+    rounds = {"packed": [took(bench, 1.0, waited)], "Trainer": [took(bench, slower)]}
+    assert all(fine for _, fine in bench.verdicts(bench.CASES["tiny"], rounds, 10)) is met
+
+
+def test_on_a_gpu_mfu_and_the_epoch_of_feid_are_targets_too(bench):
+    rounds = {"packed": [took(bench, 1.0, peak=10e12)], "Trainer": [took(bench, 2.0)]}
+    told = dict(bench.verdicts(bench.CASES["7b"], rounds, samples=10))
+    assert told["MFU: 60.0% (target 50%)"] is True
+    assert told["an epoch of FEID, 26,238 images: 0.73 h (target 2.0 h)"] is True
+
+
+@pytest.mark.slow
+def test_it_runs_from_rows_to_its_verdict():
+    command = [sys.executable, str(SCRIPTS / "bench_train.py"), "--samples", "16", "--rounds", "1", "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    rows = {line.split("|")[1].strip(): line for line in done.stdout.splitlines() if line.startswith("| ")}
+    assert set(rows) == {"way", "packed", "grouped", "Trainer", "SFTTrainer"}
+    assert "failed" not in rows["packed"] + rows["grouped"]
+    assert done.stdout.splitlines()[-1] == ("targets met" if done.returncode == 0 else "TARGET MISSED")
