@@ -1,5 +1,6 @@
 """The answers parser: round trips by Hypothesis, a hand-labelled corpus, and other parsers' published mistakes."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -10,13 +11,13 @@ from hypothesis import strategies as st
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import EXPRESSION_WORDS, describe, extract, is_refusal
+from seke.lexicon import NAMED
 from seke.records import Labels
 
-CORPUS = [json.loads(line) for line in (Path(__file__).parent / "data" / "answers.jsonl").read_text().splitlines()]
-KNOWN_FAILURES = {
-    "prose-056",  # "signals concentration or worry": worry is read as fear, its rival is none of the eight
-    "hedge-026",  # "neutral or slightly sad": the unhedged half is taken
-}
+DATA = Path(__file__).parent / "data"
+CORPUS = [json.loads(line) for line in (DATA / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
+BLIND = [json.loads(line) for line in (DATA / "answers_blind.jsonl").read_text(encoding="utf-8").splitlines()]
+"""Written and labelled by a reader who had not seen the parser, by the rules in tests/data/README.md."""
 ALL_INACTIVE = dict.fromkeys(ACTION_UNITS, False)
 
 unit = st.none() | st.floats(-1, 1)
@@ -41,6 +42,13 @@ soup = st.lists(st.sampled_from([*SOUP.split(), "\n", "\t"]), max_size=40).map("
 
 def labels_of(row: dict) -> Labels:
     return Labels.model_validate_json(json.dumps(row["labels"]))
+
+
+def statements(labels: Labels) -> set[tuple[str | int, object]]:
+    """What `labels` say, one by one."""
+    units = (labels.action_units or {}).items()
+    rest = labels.model_dump(exclude={"action_units"}).items()
+    return {*units, *((name, value) for name, value in rest if value is not None)}
 
 
 # the template ------------------------------------------------------------------------------------------------------
@@ -106,7 +114,8 @@ def test_no_text_raises_and_the_same_text_gives_the_same_labels(text: str) -> No
 @pytest.mark.parametrize(
     "unit",
     ["a", "9", "0,", "AU1,", "no ", "(", '{"a":', "i ", "i'm sorry ", "i can not ", "</think>x", "<answer>", "<aaaa",
-     "lip corner not ", "valence, 1 ", "[ ", "happy, sad; ", "assistant: ", "the expression is ", "except AU1 "],
+     "lip corner not ", "valence, 1 ", "[ ", "happy, sad; ", "assistant: ", "the expression is ", "except AU1 ",
+     'says "', ' "a b', "v0", "v 1 ", "boxed{", "person 2 ", "=1|", "sad or ", "which would, ", "once i "],
 )  # fmt: skip
 def test_reading_takes_time_linear_in_hostile_text(unit: str) -> None:
     """Eight times the text may take about eight times as long; quadratic behaviour would take 64 times."""
@@ -126,19 +135,75 @@ def test_reading_takes_time_linear_in_hostile_text(unit: str) -> None:
 # the corpus --------------------------------------------------------------------------------------------------------
 
 
-def test_the_corpus_is_large_varied_and_nearly_free_of_known_failures() -> None:
-    assert len(CORPUS) >= 100
-    assert len({row["id"] for row in CORPUS}) == len({row["text"] for row in CORPUS}) == len(CORPUS)
+def test_the_corpora_are_large_and_varied() -> None:
+    rows = CORPUS + BLIND
+    assert len(CORPUS) >= 300
+    assert len(BLIND) >= 200
+    assert len({row["id"] for row in rows}) == len(rows)
     styles = ["terse", "verbose", "json", "table", "refusal", "negation", "hedge", "markdown", "prose"]
     assert {row["style"] for row in CORPUS} == set(styles)
-    assert {row["id"] for row in CORPUS} >= KNOWN_FAILURES
-    assert len(KNOWN_FAILURES) <= 0.02 * len(CORPUS)
+    assert len({row["style"] for row in BLIND}) == 10
+
+
+def test_the_blind_corpus_is_split_by_its_ids() -> None:
+    for row in BLIND:
+        digest = int(hashlib.sha256(row["id"].encode()).hexdigest(), 16)
+        assert row["split"] == ("test" if digest % 2 else "dev"), row["id"]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [CORPUS, BLIND, *([row for row in BLIND if row["split"] == split] for split in ("dev", "test"))],
+    ids=["old", "blind", "blind-dev", "blind-test"],
+)
+def test_nearly_every_answer_is_read_as_a_careful_reader_does(rows: list[dict]) -> None:
+    wrong = [row["id"] for row in rows if extract(row["text"]) != labels_of(row)]
+    assert len(wrong) <= 0.02 * len(rows), wrong
+
+
+@pytest.mark.parametrize("row", CORPUS + BLIND, ids=lambda row: row["id"])
+def test_no_answer_is_given_a_label_that_it_does_not_state(row: dict) -> None:
+    assert statements(extract(row["text"])) <= statements(labels_of(row))
 
 
 @pytest.mark.parametrize("row", CORPUS, ids=lambda row: row["id"])
-def test_against_a_careful_reader(row: dict) -> None:
-    assert (extract(row["text"]) == labels_of(row)) is (row["id"] not in KNOWN_FAILURES), extract(row["text"])
+def test_a_refusal_is_told_from_an_answer(row: dict) -> None:
     assert is_refusal(row["text"]) is (row["style"] == "refusal")
+
+
+@pytest.mark.parametrize("row", [row for row in BLIND if row["why"].startswith("refusal")], ids=lambda row: row["id"])
+def test_a_blind_refusal_is_told_from_an_answer(row: dict) -> None:
+    assert is_refusal(row["text"])
+
+
+@pytest.mark.parametrize("row", [row for row in BLIND if any(row["labels"].values())], ids=lambda row: row["id"])
+def test_an_answer_with_labels_is_no_refusal(row: dict) -> None:
+    assert not is_refusal(row["text"])
+
+
+def test_a_doubt_holds_for_one_unit_of_a_list() -> None:
+    assert extract("AU1, possibly AU4, AU15.").action_units == {1: True, 15: True}
+
+
+def test_a_but_within_brackets_denies_the_unit_behind_it() -> None:
+    assert extract("Happy, AU12 (but no AU6)").action_units == {6: False, 12: True}
+
+
+# what closes a list of action units --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["AUs: none.", '{"action_units": []}', "No action units are visible.", "The face does not show any AUs."]
+)
+def test_a_list_without_units_denies_none_of_them(text: str) -> None:
+    assert extract(text).action_units is None
+
+
+@pytest.mark.parametrize(
+    "text", ["No action unit is active.", "All action units are inactive.", "AU4 is absent. No other AU is visible."]
+)
+def test_what_is_said_of_all_or_of_all_others_holds_for_each(text: str) -> None:
+    assert extract(text).action_units == ALL_INACTIVE
 
 
 # other parsers' published mistakes (facts/datasets.md, section 3) -----------------------------------------------------
@@ -201,6 +266,11 @@ def test_every_expression_word_is_one_lower_case_word() -> None:
     assert all(word.isalpha() and word == word.lower() for word in EXPRESSION_WORDS)
 
 
-@pytest.mark.parametrize("word", sorted(EXPRESSION_WORDS))
-def test_every_expression_word_is_read(word: str) -> None:
+@pytest.mark.parametrize("word", sorted(word for line in NAMED.values() for word in line.split()))
+def test_every_word_that_names_an_expression_is_read(word: str) -> None:
     assert extract(f"The person looks {word}.").expression in EXPRESSIONS
+
+
+@pytest.mark.parametrize("word", ["smiling", "crying", "smirking", "worried", "frustrated", "excited"])
+def test_a_behaviour_or_a_feeling_outside_the_eight_states_no_expression(word: str) -> None:
+    assert extract(f"The person is {word}.").expression is None

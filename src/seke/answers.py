@@ -8,13 +8,18 @@ stays unknown. `extract(describe(x)) == x` for every `Labels` x.
 
 import re
 from collections.abc import Mapping
+from functools import reduce
 from typing import Final
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.lexicon import EXPRESSION_WORDS, normalise, tokens
-from seke.readings import read_expression, read_valence_arousal
+from seke.assertions import read_action_units
+from seke.dimensions import read_valence_arousal
+from seke.lexicon import EXPRESSION_WORDS
+from seke.readings import read_expression
 from seke.records import Labels
-from seke.units import join_units, read_action_units
+from seke.scope import faces, refuses, without_quotations, without_refusals
+from seke.spelling import normalise, sentences, tokens
+from seke.units import join_units
 
 __all__ = ["EXPRESSION_WORDS", "describe", "extract", "is_refusal"]
 
@@ -27,23 +32,10 @@ _TEMPLATE: Final = re.compile(
     rf"(?:; (?:(all others are inactive)|inactive: ({_UNITS})))?|Inactive action units: ({_UNITS}))\.)?"
 )
 _THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>")
-_ANSWER_TAG: Final = re.compile(r"<answer>|\bassistant ?: ?(?=\S)", re.IGNORECASE)
-_REST: Final = r"(?:[^.!?\n]|\.(?=\S))"
-_REFUSED: Final = (
-    r"help|assist|identify\w*|determine|provide|analy[sz]e|recogni[sz]e|infer|describe|comment|fulfill|comply|make|answer"
-    r"|process|view|access|give|offer|discuss|interpret|assess|evaluate|label|classify|tell|guess|speculate"
-)
-_REFUSAL: Final = re.compile(
-    rf"\b(?:i|we|i'm|me)\b{_REST}{{0,60}}?\b(?:"
-    rf"(?:can not|could not|unable|not able|not possible|will not){_REST}{{0,40}}?\b(?:{_REFUSED})\b"
-    r"|not (?:feel )?comfortable|must decline|not have the (?:ability|capability)|not (?:help|assist|provide|comply)\b"
-    rf"){_REST}*"
-    rf"|\bunable to (?:{_REFUSED})\b{_REST}*"
-    rf"|\b(?:not something i can|something i can not|beyond what i can)\b{_REST}*"
-)
-"""A clause in which the writer declines, to the end of the sentence."""
-_BEYOND: Final = ("not something", "something", "beyond")
-_TURN: Final = re.compile(r"\b(?:but|however|though)\b")
+_DIMENSIONS: Final = {"valence", "arousal"}
+_EXPRESSIONS: Final = {"named", "shown", "cue"}
+_UNITS_SPELT: Final = {"au", "head", "others", "complete"}
+_ANSWER_TAG: Final = re.compile(r"<answer>|(?:assistant|Assistant|ASSISTANT) ?: ?(?=\S)")
 
 
 def describe(labels: Labels, digits: int | None = None) -> str:
@@ -102,7 +94,7 @@ def extract(text: str) -> Labels:
 def is_refusal(text: str) -> bool:
     """Return whether `text` declines to answer and states no label all the same."""
     normal = normalise(text)
-    return _REFUSAL.search(normal) is not None and extract(text).empty
+    return refuses(normal) and extract(text).empty
 
 
 def _from_template(text: str) -> Labels | None:
@@ -133,34 +125,41 @@ def _numbers(names: str | None) -> list[int]:
 
 def _from_prose(text: str) -> Labels:
     """Read any text; an answer behind the model's thoughts counts before what was thought."""
-    thoughts = list(_THOUGHT.finditer(text))
+    thoughts = list(_THOUGHT.finditer(text)) if "</" in text else []
     if not thoughts:
-        return _from_answer(text)
+        return _from_answer(text) if "<think" not in text else Labels()  # it breaks off before any verdict
     thought = _from_answer(_THOUGHT.sub("\n", text[: thoughts[-1].start()]))
     return _from_answer(text[thoughts[-1].end() :]).completed_by(thought)
 
 
 def _from_answer(text: str) -> Labels:
-    normal = normalise(_ANSWER_TAG.sub("\n final answer: ", text))
-    words = join_units(tokens(_without_refusals(normal)))
-    valence, arousal = read_valence_arousal(words)
+    """Read an answer; of several faces it tells what all of them share."""
+    said = _ANSWER_TAG.sub("\n final answer: ", without_quotations(text))
+    normal = without_refusals(normalise(said))
+    parts = faces(normal)
+    if not parts:
+        return _from_part(normal)
+    first, *others = [_from_part(part) for part in parts]
+    return reduce(_shared, others, first)
+
+
+def _shared(one: Labels, other: Labels) -> Labels:
+    units = (one.action_units or {}).items() & (other.action_units or {}).items()
     return Labels(
-        expression=read_expression(words),
-        valence=valence,
-        arousal=arousal,
-        action_units=read_action_units(words) or None,
+        expression=one.expression if one.expression == other.expression else None,
+        valence=one.valence if one.valence == other.valence else None,
+        arousal=one.arousal if one.arousal == other.arousal else None,
+        action_units=dict(units) or None,
     )
 
 
-def _without_refusals(normal: str) -> str:
-    """Blank refusing clauses, up to a "but": "I can't identify people, but she looks happy"."""
-    kept: list[str] = []
-    position = 0
-    for refusal in _REFUSAL.finditer(normal):
-        before = normal[position : refusal.start()]
-        if refusal[0].startswith(_BEYOND):  # "naming emotions such as anger is something I can not do"
-            before = before[: max(before.rfind(end) for end in ".!?\n") + 1]
-        turns = list(_TURN.finditer(refusal[0]))
-        kept += [before, " . ", refusal[0][turns[-1].start() :] if turns else ""]
-        position = refusal.end()
-    return "".join([*kept, normal[position:]])
+def _from_part(normal: str) -> Labels:
+    parts = join_units(sentences(tokens(normal)))
+    roles = set().union(*(part.roles for part in parts))
+    valence, arousal = read_valence_arousal(parts) if "number" in roles and roles & _DIMENSIONS else (None, None)
+    return Labels(
+        expression=read_expression(parts) if roles & _EXPRESSIONS else None,
+        valence=valence,
+        arousal=arousal,
+        action_units=(read_action_units(parts) or None) if roles & _UNITS_SPELT else None,
+    )

@@ -1,13 +1,10 @@
-"""The words that answers about faces are made of: text -> tokens, each with the role its word plays.
+"""The words that answers about faces are made of, each with the role it plays. Vocabulary only.
 
-Only vocabulary and splitting live here; `seke.readings` and `seke.units` decide what a sequence of roles means.
-Words are whole words: "nose", "noticeable" and "another" hold no "no", and "depressor" is not "depressed".
-Splitting takes time linear in the text: no pattern can match one character in two ways.
+`seke.spelling` splits a text into these words; `seke.readings`, `seke.dimensions` and `seke.assertions` decide what a
+sequence of roles means. Words are whole words: "nose", "noticeable" and "another" hold no "no", and "depressor" is not
+"depressed".
 """
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 NAMED: Final = {
@@ -50,34 +47,36 @@ SHOWN: Final = {
     "anger": "scowl scowling glaring angrily frustrated frustration aggressive aggression",
     "contempt": "sneer sneering smirk smirking smug smugness mocking condescending contemptuously scornfully",
 }
-"""Behaviour, manner and neighbouring feelings: evidence of an expression, overruled by any word that names one."""
+"""Behaviour, manner and neighbouring feelings. They betray an expression but state none ("a smile"), except for the
+manner of a neutral face, which counts where no word names another."""
 
 EXPRESSION_WORDS: Final = frozenset(
     word for words in (NAMED, SHOWN) for line in words.values() for word in line.split()
 )
 """Every word that names or betrays an expression; a text without them leaks no expression."""
 
-_RAISED, _TIGHT = "raiser raise raised raises raising", "tightener tighten tightened tightens tightening"
+_RAISED = "raiser raisers raise raised raises raising"
+_TIGHT = "tightener tighteners tighten tightened tightens tightening"
 _MOVEMENTS: Final = {
     1: ("inner brow; inner brows; inner eyebrow; inner eyebrows", _RAISED),
     2: ("outer brow; outer brows; outer eyebrow; outer eyebrows", _RAISED),
-    4: ("brow; brows; eyebrow; eyebrows", "lowerer lowered lowering lowers furrowed furrowing"),
+    4: ("brow; brows; eyebrow; eyebrows", "lowerer lowerers lower lowered lowering lowers furrowed furrowing"),
     5: ("upper lid; upper lids; upper eyelid; upper eyelids", _RAISED),
     6: ("cheek; cheeks", _RAISED),
     7: ("lid; lids; eyelid; eyelids", _TIGHT),
-    9: ("nose", "wrinkler wrinkle wrinkled wrinkles wrinkling"),
+    9: ("nose", "wrinkler wrinklers wrinkle wrinkled wrinkles wrinkling"),
     10: ("upper lip; upper lips", _RAISED),
-    12: ("lip corner; lip corners", "puller pull pulled pulls pulling"),
-    15: ("lip corner; lip corners", "depressor depress depressed depressing depression"),
-    17: ("chin", "raiser raise raising"),
-    20: ("lip; lips", "stretcher stretch"),
+    12: ("lip corner; lip corners", "puller pullers pull pulled pulls pulling"),
+    15: ("lip corner; lip corners", "depressor depressors depress depressed depressing depression"),
+    17: ("chin; chins", "raiser raisers raise raising"),
+    20: ("lip; lips", "stretcher stretchers stretch stretched stretches stretching"),
     23: ("lip; lips", _TIGHT),
-    24: ("lip; lips", "pressor presser press pressed pressing"),
+    24: ("lip; lips", "pressor pressors presser press pressed pressing"),
     25: ("lip; lips", "part parted parts parting"),
     26: ("jaw", "drop dropped drops dropping"),
 }
-"""FACS names as a part of the face and what it does; the Dimpler (AU14) is one word. "Chin raised" and "lips stretched"
-are left out: they describe a pose and a smile as often as AU17 and AU20."""
+"""FACS names as a part of the face and what it does; the Dimpler (AU14) is one word. "Chin raised" is left out: it
+describes a pose as often as AU17."""
 
 _ROLES: Final = {
     "not": """
@@ -93,22 +92,24 @@ _ROLES: Final = {
     """,
     "active": """
         active activated activates activation activations present presence visible visibly observed observable
-        detected engaged engagement evident apparent yes true triggered seen noticeable identified noted exhibited
-        involved contracted occurring occurs recruited
+        detected engaged engagement activity evident apparent yes true triggered seen noticeable identified noted
+        exhibited involved contracted occurring occurs recruited
     """,
     "inactive": """
         inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged
         invisible
     """,
     "unknown": """
-        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null; hard to; difficult
-        to; may or may not; might or might not; can not be determined; could not be determined; could not be assessed;
-        could not be judged; can not be assessed; can not be judged; can not be reliably; can not tell; not clear; not
-        sure; not certain; not applicable
+        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null undecidable
+        ambiguous; hard to; difficult to; may or may not; might or might not; can not be determined; could not be
+        determined; could not be assessed; could not be judged; can not be assessed; can not be judged; can not be
+        reliably; can not tell; not clear; not sure; not certain; not applicable; not visible enough; can not say; can
+        not judge; can not decide; could not tell; could not say; not assessed; not determinable; not available; not
+        given; not stated
     """,
     "head": "au aus actionunits actionunit units; action unit; action units",
     "others": "others other remaining rest remainder",
-    "complete": "; nothing else",
+    "complete": "; nothing else; no action unit is active",
     "all": "all every each",
     "only": "only solely exclusively",
     "except": "except besides excluding beyond; other than; except for; apart from; aside from; with the exception of",
@@ -118,20 +119,30 @@ _ROLES: Final = {
     "cue": "expression expressions emotion emotions emotional affect answer label prediction category class verdict",
     "final": """
         overall primary primarily dominant dominantly main mainly predominant predominantly principal conclusion
-        summary summarize conclude therefore thus hence final predict predicted classified categorized labeled
+        summary summarize conclude therefore thus hence final predict predicted mostly classified categorized labeled
         labelled strongest; most likely; most prominent; most consistent; best described; best matches; best match;
         most closely; best fits
     """,
     "prevails": "dominates dominating prevails prevailing predominates",
     "hedge": """
-        possibly possible might may maybe perhaps could potentially potential slight slightly subtle somewhat mild
-        mildly either
+        might may could slight slightly subtle somewhat mild mildly either
+    """,
+    "doubt": "possibly possible maybe perhaps potentially potential conceivably arguably",
+    "past": "; first impression; had been; had looked; had seemed; used to; was previously; were previously",
+    "correction": """
+        correction; actually no; no wait; wait no; scratch that; on second thought; on second thoughts; on reflection;
+        on closer inspection; on a closer look; i take that back; let me correct; or rather; looking again; i mean;
+        a closer look; change my answer; change my mind; revise my answer
+    """,
+    "bound": """
+        above below over under beneath exceeds exceeding > < ≥ ≤; more than; less than; greater than; lower than;
+        higher than; larger than; smaller than; at least; at most; up to; no more than; no less than
     """,
     "minor": """
         hint hints tinge tinged touch trace traces undertone undertones secondary secondarily also alongside
         accompanied element elements underlying like resemble resembles resembling; mixed with; combined with;
-        followed by; a bit of; hinting at; bordering on; blended with; with some; and some; such as; similar to;
-        reminiscent of
+        followed by; a bit of; a bit; a little; hinting at; bordering on; blended with; with some; and some;
+        such as; similar to; reminiscent of
     """,
     "typical": """
         ; associated with; associate with; linked to; typical of; characteristic of; common in; commonly seen in; seen
@@ -140,6 +151,8 @@ _ROLES: Final = {
     "generic": "typically usually commonly generally often normally",
     "hypothetical": "would",
     "if": "if unless",
+    "whether": "whether",
+    "side": "l r",
     "than": "than",
     "be": "is are was were be being been remains remain : = | includes include including",
     "verb": """
@@ -149,19 +162,24 @@ _ROLES: Final = {
         reveals reflect reflects reflecting portray portrays depict depicts feel feels feeling has have having had do
         does did perceive read reads communicate communicates; would say; would describe; would estimate; would rate;
         would classify; would identify; would suggest; would think; would assess; would place; would assign; would
+        call; would go; would put; would label; would give; would choose; would pick; would conclude; would
         characterize; would be around; would be approximately; would be about
     """,
     "opinion": "think believe that",
     "filler": """
         any particular specific strong clear discernible noticeably obvious significant intense overt much a an the
         very of facial sign signs evidence indication indications really particularly distinct readily to kind sort
-        pronounced real these those this following listed
+        pronounced real these those this following listed code codes combination
     """,
     "options": "options choices candidates choose select categories; one of the following",
     "link": "and or , / & + (",
     "range": "range ranges ranging scale between from interval where",
     "confidence": "confidence certainty probability likelihood sure",
-    "place": "position background backgrounds color colour colors lighting wall tone tones setting point",
+    "place": """
+        position background backgrounds color colour colors colours lighting wall tone tones setting point sea water
+        waters ocean lake river sky scene landscape room evening day weather music song movie film book story news
+        crowd dog cat birthday new holiday anniversary hour ending
+    """,
     "word": """
         ; not only; not just; not merely; not limited to; no doubt; without doubt; without a doubt; no question; help
         but; nothing but; happy to; glad to; pleased to; delighted to; i'm afraid; i am afraid; not to mention; in
@@ -189,14 +207,28 @@ class Token(NamedTuple):
 END: Final = Token("end", "\n")
 
 
-def _vocabulary() -> tuple[dict[str, Token], dict[str, list[tuple[tuple[str, ...], Token]]]]:
+RIVALS: Final = """
+    confused confusion concentration concentrated concentrating focus focused interest interested curious curiosity
+    bored boredom pain pained thoughtful pensive contemplative embarrassed embarrassment shame guilt pride proud tired
+    fatigue skeptical skepticism sceptical determined determination serious seriousness attentive attention discomfort
+    distress relief relieved envy jealousy awe hope hopeful love nostalgia
+"""
+"""Feelings and states outside the eight: they leave "concentration or worry" open."""
+
+_NUMERALS: Final = """
+    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty
+"""
+
+
+def _vocabulary() -> tuple[dict[str, Token], dict[str, list[tuple[list[str], Token]]]]:
     words: dict[str, Token] = {}
-    phrases: dict[str, list[tuple[tuple[str, ...], Token]]] = {}
+    phrases: dict[str, list[tuple[list[str], Token]]] = {}
 
     def add(text: str, token: Token) -> None:
         first, *more = text.split()
         if more:
-            phrases.setdefault(first, []).append(((first, *more), token))
+            phrases.setdefault(first, []).append(([first, *more], token))
         else:
             words[first] = token
 
@@ -204,6 +236,10 @@ def _vocabulary() -> tuple[dict[str, Token], dict[str, list[tuple[tuple[str, ...
         singles, *several = entries.split(";")
         for entry in (*singles.split(), *several):
             add(entry, Token(role, " ".join(entry.split())))
+    for value, word in enumerate(_NUMERALS.split(), 1):
+        add(word, Token("numeral", word, number=value))
+    for word in RIVALS.split():
+        add(word, Token("rival", word))
     for role, classes in (("named", NAMED), ("shown", SHOWN)):
         for expression, line in classes.items():
             for word in line.split():
@@ -219,136 +255,11 @@ def _vocabulary() -> tuple[dict[str, Token], dict[str, list[tuple[tuple[str, ...
     return words, phrases
 
 
-_WORDS, _PHRASES = _vocabulary()
-_ACTIONS: Final = {
+WORDS, PHRASES = _vocabulary()
+ACTIONS: Final = {
     (part, action): au
     for au, (parts, actions) in _MOVEMENTS.items()
     for part in parts.split("; ")
     for action in actions.split()
 }
-_SIGNS: Final = str.maketrans(
-    {
-        **dict.fromkeys("−‐‑‒–﹣－", "-"), **dict.fromkeys("—―", " - "), **dict.fromkeys("‘’ʼ´", "'"),
-        **dict.fromkeys("✓✔✅☑", " yes "), **dict.fromkeys("✗✘❌✖☐", " false "), **dict.fromkeys('"“”„«»`*#\\$', None),
-        **dict.fromkeys("≈≃≅≡", "="), **dict.fromkeys("→⇒➔", ":"), "_": " ", "\t": " | ", "。": ". ",
-        "；": ";", "、": ",",
-    }
-)  # fmt: skip
-_REPAIRS: Final = tuple(
-    (re.compile(pattern), new)
-    for pattern, new in (
-        (r"<br ?/?>", "\n"),
-        (r"</?[a-z][a-z ]{0,20}>", " "),
-        (r"\.{2,}", " - "),
-        (r"\bv ?[:=](?= ?[-+.0-9])", "valence:"),
-        (r"\ba ?[:=](?= ?[-+.0-9])", "arousal:"),
-        (r"\bv ?[,/&-] ?a\b|\bva\b", "valence, arousal"),
-        (r"\[ ?\]", " none "),
-        (r"\[x\]", " yes "),
-        (r"[-=]>", ":"),
-        (r"\b(?:can't|cannot)\b", "can not"),
-        (r"n't\b", " not"),
-        (r"'s\b", ""),
-        (r"\bn/a\b", "unknown"),
-        (r"\be\.g\.|\bi\.e\.", "for example"),
-        (r"\b(vs|approx|cf|resp|ca)\.", r"\1"),
-        (r"(?<=[a-z])-(?=[a-z])", " "),
-        (r"(?<=[0-9])(?:[a-d](?!\w)|e(?![\w+-]))", ""),  # intensity letters: AU12C
-    )
-)
-_TOKEN: Final = re.compile(
-    r"(?P<number>(?:(?<![0-9a-z)\]])[+-])?"
-    r"(?:0,[0-9]+(?![0-9.,])|1,0+(?![0-9.,])|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?|(?<![0-9])\.[0-9]+))"
-    r"(?P<percent>\ ?%)?"
-    r"|(?P<word>[^\W\d_]+(?:'[^\W\d_]+)?)"
-    r"|(?P<end>[.!](?=\s|$)|[?;\n])"
-    r"|(?P<sign>[^\w\s])"
-)
-
-
-def normalise(text: str) -> str:
-    """Return `text` in lower case, without mark-up and quotes, contractions undone, signs in one spelling."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
-    text = text.translate(_SIGNS).casefold()
-    for pattern, new in _REPAIRS:
-        text = pattern.sub(new, text)
-    return text
-
-
-def tokens(text: str) -> list[Token]:
-    """Split normalised text into tokens; the end of a sentence, line or half-sentence is a token of role `end`."""
-    plain = [_token(match) for match in _TOKEN.finditer(text)]
-    return _with_names(list(_with_phrases(plain)))
-
-
-def sentences(words: Sequence[Token]) -> Iterator[list[Token]]:
-    """Yield the sentences and lines of a text, each with its closing token; questions state nothing and are dropped."""
-    sentence: list[Token] = []
-    for word in words:
-        sentence.append(word)
-        if word.role == "end" and word.text != ";":
-            if word.text != "?":
-                yield sentence
-            sentence = []
-    yield [*sentence, END]
-
-
-def _token(match: re.Match[str]) -> Token:
-    text, role = match[match.lastgroup or 0], match.lastgroup
-    if match["number"]:
-        value = float(match["number"].replace(",", "."))
-        return Token("number", match["number"], number=value / 100 if match["percent"] else value)
-    if role == "end":
-        return Token("end", text)
-    return _WORDS.get(text) or Token("word" if role == "word" else "sign", text)
-
-
-def _with_phrases(plain: list[Token]) -> Iterator[Token]:
-    position = 0
-    while position < len(plain):
-        for words, token in _PHRASES.get(plain[position].text, ()):
-            if tuple(part.text for part in plain[position : position + len(words)]) == words:
-                yield token
-                position += len(words)
-                break
-        else:
-            yield plain[position]
-            position += 1
-
-
-def _with_names(words: Sequence[Token]) -> list[Token]:
-    """Join a part and its movement into one token of role `name`: "cheek raiser", "raised cheeks", "lips are parted".
-
-    A "not" between the two is put before them.
-    """
-    out: list[Token] = []
-    position = 0
-    while position < len(words):
-        word = words[position]
-        if word.role != "part":
-            out.append(word)
-            position += 1
-            continue
-        between = 0
-        while between < 3 and position + between + 1 < len(words) and _may_stand_between(words[position + between + 1]):
-            between += 1
-        action = words[position + between + 1].text if position + between + 1 < len(words) else ""
-        au = _ACTIONS.get((word.text, action))
-        if au is not None:
-            after = words[position + between + 2].text if position + between + 2 < len(words) else ""
-            out += [other for other in words[position + 1 : position + between + 1] if other.role == "not"]
-            out.append(Token("name", word.text, au=15 if au == 12 and after.startswith("down") else au))
-            position += between + 2
-            continue
-        au = _ACTIONS.get((word.text, out[-1].text)) if out else None
-        if au is not None:
-            out[-1] = Token("name", word.text, au=au)
-        else:
-            out.append(Token("word", word.text))
-        position += 1
-    return out
-
-
-def _may_stand_between(word: Token) -> bool:
-    return word.role == "not" or word.text in ("is", "are") or word.text.endswith("ly")
+"""(part of the face, movement) -> action unit."""

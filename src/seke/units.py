@@ -1,15 +1,13 @@
-"""What a sequence of tokens states about action units.
+"""The spellings of an action unit, joined into one token each, with the value that stands behind it.
 
-The grammar is small on purpose: units wait for a predicate ("AU4 and AU7 are absent"), or a predicate announces its
-units ("Inactive: AU4, AU7"); a negation turns the next of either; sentences, semicolons and "but" end its reach. One
-walk over the tokens with a bounded look-ahead, so reading takes time linear in the text.
+One walk over the tokens with a bounded look-ahead, so joining takes time linear in the text.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from seke.affect import ACTION_UNITS
-from seke.lexicon import END, Token, sentences
+from seke.lexicon import END, Token
+from seke.spelling import Sentence, sentence_of
 
 _NAME_GLUE: Final = ("(", ":", "-", "|", "=", "[", ",")
 _OPENERS: Final = ("[", "(", "{", "-", ",")
@@ -17,86 +15,136 @@ _VALUE_WORDS: Final = ("intensity", "score", "value", "level", "strength", "at",
 _NOT_UNITS: Final = ("other", "more", "additional", "of", "different", "out", "people", "faces")
 OTHERS: Final = 0
 """Stands for "all other action units" among the numbers of action units."""
+_SPELT: Final = {"head", "name", "numeral", "others"}
+"""Roles without which there is nothing to join."""
+_STARTS: Final = {"name", "number", "numeral", "others", "active", "inactive", "side"}
+"""Roles that may start a unit or a flag."""
+_PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", "final", "generic", "hedge", "minor"}
+"""Roles that end every list of numbers."""
+_BRIDGES: Final = {"be", "active", "inactive", "filler", "only", "not"}
+"""Roles that may stand between "action units" and their numbers."""
+_GRADES: Final = ("intensity", "score", "value", "level", "strength")
 
 
-def join_units(words: Sequence[Token]) -> list[Token]:
+def join_units(sentences: Sequence[Sentence]) -> list[Sentence]:
     """Join the spellings of an action unit into one token of role `au`: AU06, "action units 1, 2 and 5", FACS names.
 
     A value right behind it ("AU12: 0", "AU6 (3/5)") becomes its `state`: 0.5 or more is active. Where number and name
     disagree the number counts.
     """
-    out: list[Token] = []
-    position = 0
-    patience = 0  # how many more tokens may stand between "action units" and their first number
-    listing = headed = False
-    column = False  # whether this is a table whose first column holds action units
-    bars = 0  # of the table's row so far
-    while position < len(words):
-        word = words[position]
-        following = words[position + 1] if position + 1 < len(words) else END
-        if word.role == "number" and (patience or listing) and _is_unit(word, following, out):
-            if out[-1].role == "head":
+    joiner = _Joiner()
+    return [sentence if joiner.passes(sentence) else sentence_of(joiner.join(sentence.words)) for sentence in sentences]
+
+
+class _Joiner:
+    """Walks over the sentences of a text; a heading or the first row of a table is remembered for the lines below."""
+
+    def __init__(self) -> None:
+        self.out: list[Token] = []
+        self.patience = 0
+        """How many more tokens may stand between "action units" and their first number."""
+        self.listing = self.headed = False
+        """Whether the last unit may be followed by more numbers; whether "action units" was named."""
+        self.column = False
+        """Whether this is a table whose first column holds action units."""
+        self.bars = 0
+        """Bars of the table's row so far."""
+
+    def passes(self, sentence: Sentence) -> bool:
+        """Return whether a sentence holds nothing to join."""
+        roles = sentence.roles
+        flagged = "number" in roles and ("active" in roles or "inactive" in roles)
+        return not (self.patience or self.column or flagged) and _SPELT.isdisjoint(roles)
+
+    def join(self, words: Sequence[Token]) -> list[Token]:
+        """Return the tokens of a sentence with its units joined."""
+        self.out = []
+        position = 0
+        while position < len(words):
+            word = words[position]
+            position += 1
+            if word.role in _PLAIN:
+                self.patience, self.listing = 0, False
+                self.out.append(word)
+                continue
+            following = words[position] if position < len(words) else END
+            behind = self._unit(word, following, words, position) if word.role in _STARTS else 0
+            if behind:
+                position = behind
+            else:
+                self._take(word, following)
+        return self.out
+
+    def _unit(self, word: Token, following: Token, words: Sequence[Token], position: int) -> int:
+        """Append the unit, or the flag, that starts with `word`, and return the position behind it; 0 if none does."""
+        role, out = word.role, self.out
+        if role == "name":
+            return _finish(words, position, word.au, out)
+        if role == "number":
+            if not ((self.patience or self.listing) and _is_unit(word, following, out)):
+                row = self.column and following.text == "|" and _starts_row(out) and _is_unit(word, END, out)
+                return _finish(words, position, round(word.number), out) if row else 0
+            if out and out[-1].role == "head":
                 out.pop()
             _drop_name(out, round(word.number))
-            position = _finish(words, position + 1, round(word.number), out)
-            listing, patience = True, 0
-            continue
-        if word.role == "number" and column and following.text == "|" and _starts_row(out) and _is_unit(word, END, out):
-            position = _finish(words, position + 1, round(word.number), out)
-            continue
-        if word.role == "name":
-            position = _finish(words, position + 1, word.au, out)
-            continue
-        if word.role == "others":
-            position = _finish(words, position + 1, OTHERS, out)
-            listing = False
-            continue
-        if word.role in ("active", "inactive") and _is_flag(words[position + 1 : position + 5]):
-            state = (word.role == "active") == (words[position + 2].number >= 0.5)
+            self.listing, self.patience = True, 0
+            return _finish(words, position, round(word.number), out)
+        if role == "numeral" and out and out[-1].role == "head":  # "action unit twenty-three"
+            tens = word.number == 20 and following.role == "numeral"
+            out.pop()
+            return _finish(words, position + tens, round(word.number + following.number * tens), out)
+        if role == "others":
+            self.listing = False
+            return _finish(words, position, OTHERS, out)
+        if role in ("active", "inactive") and _is_flag(words[position : position + 4]):
+            state = (role == "active") == (words[position + 1].number >= 0.5)
             out.append(Token("active" if state else "inactive", word.text))  # "present": 1
-            position += 3
-            continue
-        if word.text == "\n":
-            column, bars = bars > 0 and column, 0
-        bars += word.text == "|"
-        if word.role == "head":
-            headed, patience = True, 6
-            column = column or (_starts_row(out) and following.text in ("|", "number", "no"))
-        elif word.role in ("active", "inactive") and following.text == ":" and headed:
-            patience = 3
-        elif word.role in ("be", "active", "inactive", "filler", "only", "not") or word.text in _OPENERS:
-            patience = max(0, patience - 1)
-            listing = listing and (word.text in (",", "(", ":") or out[-1].text == ":")
-        elif word.role == "end":
-            patience = patience if word.text == "\n" and patience == 5 else 0
-            listing, headed = False, headed and word.text in ";?"
+            return position + 2
+        if role == "side" and following.role == "number" and (self.patience or self.listing):  # "AU R14"
+            return position
+        return 0
+
+    def _take(self, word: Token, following: Token) -> None:
+        role, text = word.role, word.text
+        if text == "\n":
+            self.column, self.bars = self.bars > 0 and self.column, 0
+        elif text == "|":
+            self.bars += 1
+        if role == "head":
+            self.headed, self.patience = True, 6
+            self.column = self.column or (_starts_row(self.out) and following.text in ("|", "number", "no"))
+        elif role in ("active", "inactive") and following.text == ":" and self.headed:
+            self.patience = 3
+        elif role in _BRIDGES or text in _OPENERS:
+            self.patience = max(0, self.patience - 1)
+            self.listing = self.listing and (text in (",", "(", ":") or self.out[-1].text == ":")
+        elif role == "end":
+            self.patience = self.patience if text == "\n" and self.patience == 5 else 0
+            self.listing, self.headed = False, self.headed and text == ";"
         else:
-            patience = 0
-            listing = listing and (word.role in ("link", "no") or word.text in (")", "]", "nor"))
-        out.append(word)
-        position += 1
-    return out
+            self.patience = 0
+            self.listing = self.listing and (role in ("link", "no") or text in (")", "]", "nor"))
+        self.out.append(word)
 
 
 def _is_unit(word: Token, following: Token, out: Sequence[Token]) -> bool:
     digits = word.text.removeprefix("+")
     if not (digits.isdecimal() and 1 <= word.number <= 99 and len(digits) <= 2):
         return False
-    return out[-1].role == "head" or following.text not in _NOT_UNITS
+    return (bool(out) and out[-1].role == "head") or following.text not in _NOT_UNITS
 
 
 def _starts_row(out: Sequence[Token]) -> bool:
-    before = [word.text for word in out[-2:]]
-    return before[-1:] in ([], ["\n"]) or before in (["|"], ["\n", "|"])
+    return not out or (len(out) == 1 and out[0].text == "|")
 
 
 def _is_flag(after: Sequence[Token]) -> bool:
     """Whether a predicate has a truth value of its own: `"present": 1}`, not "active: 1, 2"."""
     return (
-        len(after) == 4
+        len(after) > 2
         and after[0].text in (":", "=")
         and after[1].text in ("0", "1")
-        and not (after[2].text in (",", "and", "/", "+") and after[3].role == "number")
+        and not (after[2].text in (",", "and", "/", "+") and after[-1].role == "number")
         and after[2].role != "number"
     )
 
@@ -136,6 +184,7 @@ def _value(words: Sequence[Token], position: int) -> tuple[bool | None, int]:
             word.text in (")", "]")
             or word.text in (":", "=", "|", "(", "-", "are", "is")
             or word.text in _VALUE_WORDS
+            or (word.text == "," and look + 1 < len(words) and words[look + 1].text in _GRADES)
             or word.role == "head"
         ):
             look += 1
@@ -150,242 +199,3 @@ def _value(words: Sequence[Token], position: int) -> tuple[bool | None, int]:
     if look + 1 < len(words) and words[look].text == "/" and words[look + 1].role == "number":
         look += 2
     return state, look
-
-
-def read_action_units(words: Sequence[Token]) -> dict[int, bool]:
-    """Return which action units the text says are active and inactive; all 17 if it says that its list is complete."""
-    if not any(word.role in ("au", "head") for word in words):
-        return {}
-    reader = _UnitReader()
-    for sentence in sentences(words):
-        reader.read(sentence)
-    return reader.result()
-
-
-class _UnitReader:
-    """Walks over the sentences of a text and collects what is said about each action unit."""
-
-    def __init__(self) -> None:
-        self.votes: dict[int, set[tuple[bool, bool]]] = {}
-        """Per action unit what was said: (by a predicate, active); empty where it was called unclear."""
-        self.exhaustive = False
-        """Whether the text says that all units it does not name are inactive."""
-        self.heading: tuple[str, bool | None] = ("", None)
-        """What a heading says about the lines below it."""
-        self.units_in_line = False
-        self.closing: tuple[str, bool | None] = ("", None)
-        self._start_clause()
-
-    def _start_clause(self) -> None:
-        self.group: list[int] = []
-        """Units that wait for their predicate."""
-        self.excepted: list[int] = []
-        self.kind, self.announced = self.heading
-        """What was said beforehand: by a "heading", a "predicate" ("absent: AU4"), a "negation" ("no AU4"), or ""."""
-        self.negation = self.outer_negation = ""
-        """A "not" or "no" that waits for what it negates."""
-        self.described = self.described_before_negation = self.content_since_negation = self.soft = False
-        self.generic = self.excepting = self.quantified = False
-        self.others: bool | None = None
-        self.last: bool | None = None
-        self.aside = ""
-        self.aside_plain = False
-        self.denied_aside = False
-
-    def result(self) -> dict[int, bool]:
-        """Return the units on which the text agrees with itself; a predicate outweighs a bare mention."""
-        units = {}
-        for au in ACTION_UNITS:
-            votes = self.votes.get(au)
-            if votes is None and self.exhaustive:
-                units[au] = False
-            states = {state for explicit, state in votes or () if explicit} or {state for _, state in votes or ()}
-            if len(states) == 1:
-                units[au] = states.pop()
-        return units
-
-    def read(self, sentence: Sequence[Token]) -> None:
-        """Read one sentence or line."""
-        if any(word.role == "hypothetical" for word in sentence):
-            return
-        self._start_clause()
-        self.before = END
-        for position, word in enumerate(sentence):
-            if self.aside and not self._in_aside(word):
-                continue
-            self._take(word, sentence[position + 1 : position + 4])
-            self.before = word
-        self._end_line(sentence)
-
-    def _in_aside(self, word: Token) -> bool:
-        """Whether a word within brackets or a relative clause speaks about the units: "AU4 (not active)"."""
-        if word.text == ")" or word.role == "end" or (self.aside == "which" and word.text == ","):
-            self.aside = ""
-            if self.denied_aside:  # "(no AU4)" ends with its bracket
-                self._settle()
-                self._end_negation()
-            return True
-        if word.role in ("au", "others"):
-            return True
-        if word.role not in ("be", "not", "no", "active", "inactive", "unknown", "filler", "link", "number"):
-            self.aside_plain, self.negation = False, self.outer_negation
-        return self.aside_plain
-
-    def _end_negation(self) -> None:
-        if self.kind == "negation":
-            self._flush()
-            self.kind, self.announced = self.heading
-
-    def _open_aside(self, aside: str) -> None:
-        if self.described:
-            self._end_negation()
-        self.aside, self.aside_plain = aside, True
-        self.outer_negation, self.denied_aside = self.negation, False
-
-    def _take(self, word: Token, after: Sequence[Token]) -> None:
-        role, following = word.role, after[0] if after else END
-        if role in ("au", "others"):
-            self._take_unit(word)
-        elif role == "head":
-            self._take_head(after)
-        elif role in ("active", "inactive", "unknown"):
-            self._take_predicate(role, after)
-        elif role in ("not", "no"):
-            self.denied_aside = bool(self.aside)
-            self.denied_aside = bool(self.aside)
-            if following.text != "," or self.group:
-                self.negation = role
-                self.described_before_negation, self.content_since_negation = self.described, False
-        elif role == "but" or role == "end":
-            self._end_clause()
-        elif word.text in (",", "|", ")", "]"):
-            self._settle()
-            self.soft = self.soft or self.described
-            if following.text == "which":
-                self._open_aside("which")
-        elif word.text == "(":
-            self._open_aside(word.text)
-        elif role == "same":
-            self.kind, self.announced = "predicate" if self.last is not None else "", self.last
-        elif role == "complete":
-            self.exhaustive = True
-        elif role == "only":
-            targets = [other.role for other in after if other.role not in ("filler", "be", "active", "head")]
-            self.exhaustive |= bool(targets) and (targets[0] == "au" or (following.role == "end" and bool(self.group)))
-        elif role == "except":
-            self.excepting = True
-        elif role == "all":
-            self.quantified = True
-        elif role == "generic":
-            self.generic = True
-        elif role not in ("link", "be", "sign", "number") and (role != "filler" or self.before.text == ","):
-            self.described = bool(self.group)
-            self.content_since_negation = True
-
-    def _take_unit(self, word: Token) -> None:
-        if word.state is not None:
-            self._vote([word.au], True, word.state)
-            return
-        if self.negation:
-            self._flush()
-            self.kind, self.announced, self.negation = "negation", False, ""
-        elif self.described:
-            self._flush()
-            if self.before.text not in ("or", "nor"):
-                self._end_negation()
-        (self.excepted if self.excepting and word.au != OTHERS else self.group).append(word.au)
-        self.described = self.soft = False
-
-    def _take_head(self, after: Sequence[Token]) -> None:
-        """Take "action units" without numbers: "no action unit is active", "action units: none"."""
-        told = [other for other in after if other.role not in ("be", "filler") and other.text != "|"]
-        lists = bool(after) and after[0].role == "be"
-        if lists and told and (told[0].text == "none" or (told[0].role == "no" and len(told) == 1)):
-            self._vote([OTHERS], True, self.announced is False)
-        elif (lists and told and told[0].role == "au") or self.group:
-            return
-        elif self.negation or self.kind == "turned":
-            self.group, self.kind, self.announced, self.negation = [OTHERS], "negation", False, ""
-        elif self.quantified:
-            self.group = [OTHERS]
-
-    def _take_predicate(self, role: str, after: Sequence[Token]) -> None:
-        state = {"active": True, "inactive": False}.get(role)
-        if after and after[0].text in (":", "=") and len(after) > 1:
-            if after[1].role in ("active", "inactive", "no"):  # "AU12 active: no"
-                return
-            heads = after[1].role in ("au", "head")
-        else:
-            heads = bool(after) and after[0].role in ("au", "head", "others")
-        turned = bool(self.negation)
-        if turned:
-            if self.negation == "no" and self.described_before_negation and self.content_since_negation:
-                self.negation = ""  # "lips are parted with no teeth visible" says nothing against the unit
-                return
-            state, self.negation = None if state is None else not state, ""
-        if heads or not self.group:
-            self._flush()
-            self.kind, self.announced = "turned" if turned and state is False else "predicate", state
-        elif self.kind == "negation":
-            self._vote(self.group, True, None if state is None else not state)
-            self.group = []
-            self.kind, self.announced = self.heading
-        elif self.kind in ("predicate", "turned") and self.announced is not state:
-            self._flush()
-            self.kind, self.announced = "predicate", state
-        else:
-            self._vote(self.group, True, state)
-            self.group = []
-        self.last, self.described = state, False
-
-    def _vote(self, units: Sequence[int], explicit: bool, state: bool | None) -> None:
-        for au in units:
-            if au == OTHERS:
-                self.others = state
-                self.exhaustive |= state is False and explicit
-            else:
-                votes = self.votes.setdefault(au, set())
-                if state is not None:
-                    votes.add((explicit, state))
-
-    def _settle(self) -> None:
-        """Let a negation that found no predicate deny the waiting units: "AU4 is not", "AU4: no furrowing"."""
-        if self.negation and self.group:
-            if (self.negation == "not" and not self.soft) or (
-                self.negation == "no" and not self.described_before_negation
-            ):
-                self._vote(self.group, True, False)
-                self.group = []
-            self.negation = ""
-
-    def _flush(self) -> None:
-        """Let the waiting units go as announced; a bare mention counts as active, a definition or list of all not."""
-        if self.kind:
-            self._vote(self.group, True, self.announced)
-        elif not self.generic and len(set(self.group)) < len(ACTION_UNITS) - 2:
-            self._vote([au for au in self.group if au != OTHERS], False, True)
-        self.group = []
-
-    def _end_clause(self) -> None:
-        self._settle()
-        self._flush()
-        self._vote(self.excepted, True, self.others is not True)
-        self.closing, last = (self.kind, self.announced), self.last
-        self._start_clause()
-        self.last = last
-
-    def _end_line(self, sentence: Sequence[Token]) -> None:
-        """Keep what a heading ("Inactive AUs:") says for the lines below, until a line of another kind."""
-        self.units_in_line |= any(word.role in ("au", "others") for word in sentence)
-        if sentence[-1].text != "\n":
-            return
-        body = [word for word in sentence if word.role != "end"]
-        titles = ("active", "inactive", "unknown", "head", "filler", "be", "not", "no", "all")
-        is_title = bool(body) and (
-            body[-1].text == ":" or all(word.role in titles and word.text != "|" for word in body)
-        )
-        if is_title and not self.units_in_line and self.closing[0] in ("predicate", "turned"):
-            self.heading = ("heading", self.closing[1])
-        elif body and not self.units_in_line and body[0].text not in ("-", "•", "+", "|"):
-            self.heading = ("", None)
-        self.units_in_line = False

@@ -1,0 +1,310 @@
+"""What the sentences of a text assert about action units.
+
+The grammar is small on purpose: units wait for a predicate ("AU4 and AU7 are absent"), or a predicate announces its
+units ("Inactive: AU4, AU7"); a negation turns the next of either; sentences, semicolons and "but" end its reach. One
+walk over the tokens with a bounded look-ahead, so reading takes time linear in the text.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from seke.affect import ACTION_UNITS
+from seke.lexicon import END, Token
+from seke.spelling import Sentence
+from seke.units import OTHERS
+
+_NONE: Final = -1
+"""Stands for "no action unit": it denies none by name, but "no action unit other than AU4" is a complete list."""
+_UNREAL: Final = {"hypothetical", "past", "whether"}
+_UNITS: Final = {"au", "head", "others", "complete"}
+_PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", "final"}
+_SPEAKS: Final = {*_UNITS, "active", "inactive", "unknown", "correction"}
+"""Roles without which a sentence asserts nothing about action units."""
+
+
+def read_action_units(sentences: Sequence[Sentence]) -> dict[int, bool]:
+    """Return which action units the text says are active and inactive; all 17 if it says that all others are not."""
+    reader = _UnitReader()
+    for sentence in sentences:
+        reader.read(sentence)
+    return reader.result()
+
+
+class _UnitReader:
+    """Walks over the sentences of a text and collects what is said about each action unit."""
+
+    def __init__(self) -> None:
+        self.votes: dict[int, set[tuple[bool, bool]]] = {}
+        """Per action unit what was said: (by a predicate, active); empty where it was called unclear."""
+        self.exhaustive = False
+        """Whether the text says that all units it does not name are inactive."""
+        self.heading: tuple[str, bool | None] = ("", None)
+        """What a heading says about the lines below it."""
+        self.asked: list[int] = []
+        """Units of a question that waits for its answer: "Is AU12 active? No."."""
+        self.units_in_line = False
+        self.closing: tuple[str, bool | None] = ("", None)
+        self._start_clause()
+
+    def _start_clause(self) -> None:
+        self.group: list[int] = []
+        """Units that wait for their predicate."""
+        self.excepted: list[int] = []
+        self.kind, self.announced = self.heading
+        """What was said beforehand: by a "heading", a "predicate" ("absent: AU4"), a "negation" ("no AU4"), or ""."""
+        self.negation = self.outer_negation = ""
+        """A "not" or "no" that waits for what it negates."""
+        self.described = self.described_before_negation = self.content_since_negation = self.soft = False
+        self.generic = self.excepting = self.quantified = False
+        self.others: bool | None = None
+        self.last: bool | None = None
+        self.aside = ""
+        self.aside_plain = False
+        self.denied_aside = False
+
+    def result(self) -> dict[int, bool]:
+        """Return the units on which the text agrees with itself; a predicate outweighs a bare mention."""
+        units = {au: False for au in ACTION_UNITS if au not in self.votes} if self.exhaustive else {}
+        for au, votes in self.votes.items():
+            states = {state for explicit, state in votes if explicit} or {state for _, state in votes}
+            if len(states) == 1 and au in ACTION_UNITS:
+                units[au] = states.pop()
+        return units
+
+    def read(self, sentence: Sentence) -> None:
+        """Read one sentence or line."""
+        words, roles = sentence
+        if sentence.asks:
+            self.asked = [word.au for word in words if word.role == "au"]
+            return
+        if words[0].text in ("yes", "no"):
+            self._vote(self.asked, True, words[0].text == "yes")
+        self.asked = []
+        if not _UNREAL.isdisjoint(roles):
+            words = _asserted(words)
+        if _SPEAKS.isdisjoint(roles):
+            self.closing = ("", None)
+        else:
+            self._start_clause()
+            self.before = END
+            for position, word in enumerate(words, 1):
+                if self.aside and not self._in_aside(word):
+                    continue
+                if word.role in _PLAIN:
+                    self.described, self.content_since_negation = bool(self.group), True
+                else:
+                    self._take(word, words[position : position + 3])
+                self.before = word
+        self.units_in_line |= "au" in roles or "others" in roles
+        if words[-1].text == "\n":
+            self._end_line(words)
+
+    def _in_aside(self, word: Token) -> bool:
+        """Whether a word within brackets or a relative clause speaks about the units: "AU4 (not active)"."""
+        if word.text == ")" or word.role == "end" or (self.aside == "which" and word.text == ","):
+            self.aside = ""
+            if self.denied_aside:  # "(no AU4)" ends with its bracket
+                self._settle()
+                self._end_negation()
+            return True
+        if word.role in ("au", "others", "but"):  # a "but" ends the clause and with it the aside
+            return True
+        if word.role not in ("be", "not", "no", "active", "inactive", "unknown", "filler", "link", "number"):
+            self.aside_plain, self.negation = False, self.outer_negation
+        return self.aside_plain
+
+    def _end_negation(self) -> None:
+        if self.kind == "negation":
+            self._flush()
+            self.kind, self.announced = self.heading
+
+    def _open_aside(self, aside: str) -> None:
+        if self.described:
+            self._end_negation()
+        self.aside, self.aside_plain = aside, True
+        self.outer_negation, self.denied_aside = self.negation, False
+
+    def _take(self, word: Token, after: Sequence[Token]) -> None:
+        role, following = word.role, after[0] if after else END
+        if role in ("au", "others"):
+            self._take_unit(word)
+        elif role == "head":
+            self._take_head(after)
+        elif role in ("active", "inactive", "unknown"):
+            self._take_predicate(role, after)
+        elif role in ("not", "no"):
+            self.denied_aside = bool(self.aside)
+            if following.text != "," or self.group:
+                self.negation = role
+                self.described_before_negation, self.content_since_negation = self.described, False
+        elif role == "but" or role == "end":
+            self._end_clause()
+        elif word.text in (",", "|", ")", "]"):
+            self._settle()
+            doubted = self.kind == "doubt"
+            if doubted:  # "possibly AU4, AU15"
+                self._flush()
+            if doubted or (self.before.role == "unknown" and not self.group):  # "arousal": null, "action_units": ...
+                self.kind, self.announced = self.heading
+            self.soft = self.soft or self.described
+            if following.text == "which":
+                self._open_aside("which")
+        elif word.text == "(":
+            self._open_aside(word.text)
+        elif role == "same":
+            self.kind, self.announced = "predicate" if self.last is not None else "", self.last
+        elif role == "complete":
+            self.exhaustive = True
+        elif role == "doubt":
+            self._take_doubt(after)
+        elif role == "correction":
+            self._vote(self.group, True, False)
+            self.group = []
+        elif role == "except":
+            self.excepting = True
+        elif role == "all":
+            self.quantified = True
+        elif role == "generic":
+            self.generic = True
+        elif role not in ("link", "be", "sign", "number") and (
+            role != "filler" or (self.before.text == "," and following.role not in ("au", "head"))
+        ):
+            self.described = bool(self.group)
+            self.content_since_negation = True
+
+    def _take_unit(self, word: Token) -> None:
+        if word.state is not None:
+            self._vote([word.au], True, word.state)
+            return
+        if self.negation:
+            self._flush()
+            self.kind, self.announced, self.negation = "negation", False, ""
+        elif self.described:
+            self._flush()
+            if self.before.text not in ("or", "nor"):
+                self._end_negation()
+        (self.excepted if self.excepting and word.au != OTHERS else self.group).append(word.au)
+        self.described = self.soft = False
+
+    def _take_head(self, after: Sequence[Token]) -> None:
+        """Take "action units" without numbers: "no action unit is active", "action units: none"."""
+        told = [other for other in after if other.role not in ("be", "filler") and other.text != "|"]
+        lists = bool(after) and after[0].role == "be"
+        if (lists and told and told[0].role == "au") or self.group:
+            return
+        if self.negation or self.kind == "turned":
+            self.group, self.kind, self.announced, self.negation = [_NONE], "negation", False, ""
+        elif self.quantified:
+            self.group = [OTHERS]
+
+    def _take_predicate(self, role: str, after: Sequence[Token]) -> None:
+        state = {"active": True, "inactive": False}.get(role)
+        if after and after[0].text in (":", "=") and len(after) > 1:
+            if after[1].role in ("active", "inactive", "no"):  # "AU12 active: no"
+                return
+            heads = after[1].role in ("au", "head")
+        else:
+            heads = bool(after) and after[0].role in ("au", "head", "others")
+        if self.aside == "(" and self.kind == "negation" and not self.denied_aside and not self.negation:
+            self._vote(self.group, True, state)  # "no cheek raising (AU6 absent)"
+            self.group = []
+            return
+        turned = bool(self.negation)
+        if turned:
+            if self.negation == "no" and self.described_before_negation and self.content_since_negation:
+                self.negation = ""  # "lips are parted with no teeth visible" says nothing against the unit
+                return
+            state, self.negation = None if state is None else not state, ""
+        if heads or not self.group:
+            self._flush()
+            self.kind, self.announced = "turned" if turned and state is False else "predicate", state
+        elif self.kind == "negation":
+            self._vote(self.group, True, None if state is None else not state)
+            self.group = []
+            self.kind, self.announced = self.heading
+        elif self.kind in ("predicate", "turned") and self.announced is not state:
+            self._flush()
+            self.kind, self.announced = "predicate", state
+        else:
+            self._vote(self.group, True, state)
+            self.group = []
+        self.last, self.described = state, False
+
+    def _take_doubt(self, after: Sequence[Token]) -> None:
+        """Take "possibly": what it is said of stays open, be it "AU20 is possibly active" or "possibly AU20"."""
+        if after[0].role in ("au", "name"):
+            self._flush()
+            self.kind, self.announced = "doubt", None
+        elif self.group and (after[0].text == ")" or any(word.role in ("active", "inactive") for word in after)):
+            self._vote(self.group, True, None)
+            self.group = []
+
+    def _vote(self, units: Sequence[int], explicit: bool, state: bool | None) -> None:
+        for au in units:
+            if au == _NONE:
+                self.exhaustive |= self.excepting
+            elif au == OTHERS:
+                self.others = state
+                self.exhaustive |= state is False and explicit
+            else:
+                votes = self.votes.setdefault(au, set())
+                if state is not None:
+                    votes.add((explicit, state))
+
+    def _settle(self) -> None:
+        """Let a negation that found no predicate deny the waiting units: "AU4 is not", "AU4: no furrowing"."""
+        if self.content_since_negation and not self.group:  # "unlike fear, ..."
+            self.negation = ""
+        if self.negation and self.group:
+            if (self.negation == "not" and not self.soft) or (
+                self.negation == "no" and not self.described_before_negation
+            ):
+                self._vote(self.group, True, False)
+                self.group = []
+            self.negation = ""
+
+    def _flush(self) -> None:
+        """Let the waiting units go as announced; a bare mention counts as active, a definition or list of all not."""
+        if self.kind:
+            self._vote(self.group, True, self.announced)
+        elif not self.generic and len(set(self.group)) < len(ACTION_UNITS) - 2:
+            self._vote([au for au in self.group if au > 0], False, True)
+        self.group = []
+
+    def _end_clause(self) -> None:
+        self._settle()
+        self._flush()
+        self._vote(self.excepted, True, self.others is not True)
+        self.closing, last = (self.kind, self.announced), self.last
+        self._start_clause()
+        self.last = last
+
+    def _end_line(self, sentence: Sequence[Token]) -> None:
+        """Keep what a heading ("Inactive AUs:") says for the lines below, until a line of another kind."""
+        body = [word for word in sentence if word.role != "end"]
+        titles = ("active", "inactive", "unknown", "head", "filler", "be", "not", "no", "all")
+        is_title = bool(body) and (
+            body[-1].text == ":" or all(word.role in titles and word.text != "|" for word in body)
+        )
+        if is_title and not self.units_in_line and self.closing[0] in ("predicate", "turned"):
+            self.heading = ("heading", self.closing[1])
+        elif body and not self.units_in_line and body[0].text not in ("-", "•", "+", "|"):
+            self.heading = ("", None)
+        self.units_in_line = False
+
+
+def _asserted(words: Sequence[Token]) -> list[Token]:
+    """Drop the clauses that say what would be, was, or whether: "a felt smile would show AU6, but I see AU12"."""
+    kept: list[Token] = []
+    clause: list[Token] = []
+    aside = False  # within "which would ...,"
+    for word, following in zip(words, [*words[1:], END], strict=True):
+        if (
+            word.role in ("but", "whether")
+            or word.text == ";"
+            or (word.text == "," and (aside or following.text == "which"))
+        ):
+            kept += [] if any(other.role in _UNREAL for other in clause) else clause
+            clause, aside = [], following.text == "which"
+        clause.append(word)
+    return [*kept, *([words[-1]] if any(word.role in _UNREAL for word in clause) else clause)]

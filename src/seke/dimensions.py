@@ -1,0 +1,215 @@
+"""What a sequence of tokens states about valence and arousal: the numbers, and which dimension each belongs to.
+
+A number counts if it is given on the scale from -1 to 1. An interval counts with its middle; a bound ("above 0.5"), two
+values to choose from and another scale leave the dimension unknown. One walk over the tokens with a bounded look-ahead,
+so reading takes time linear in the text.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from seke.lexicon import END, Token
+from seke.spelling import Sentence
+
+_SCALES: Final = {
+    (-1, 1), (0, 1), (0, 5), (1, 5), (1, 7), (0, 7), (0, 9), (0, 10), (1, 9), (1, 10), (0, 100), (1, 100), (-2, 2),
+    (-3, 3), (-5, 5), (-10, 10), (-100, 100),
+}  # fmt: skip
+_OF: Final = ("for", "in", "on", "of", "(", "the")
+"""What may stand between a number and the dimension it is of: "0.4 in valence"."""
+_PATIENCE: Final = 14
+"""How many plain words may stand between "valence" and its number."""
+_BOTH: Final = ("valence", "arousal")
+_SPEAKS: Final = {"valence", "arousal", "number", "correction", "final"}
+"""Roles without which a sentence says nothing about the dimensions."""
+_SILENT: Final = {"link", "be", "sign", "filler", "hedge", "doubt"}
+"""Roles that change nothing between a dimension and its number."""
+_UNKNOWN: Final = float("nan")
+"""A value that is stated but cannot be used."""
+
+
+def read_valence_arousal(sentences: Sequence[Sentence]) -> tuple[float | None, float | None]:
+    """Return valence and arousal, in [-1, 1]; None where unstated, out of range, contradictory or on another scale."""
+    reader = _DimensionReader()
+    for sentence in sentences:
+        if reader.waiting or not _SPEAKS.isdisjoint(sentence.roles):
+            reader.read(_with_intervals(sentence.words))
+    return reader.result("valence"), reader.result("arousal")
+
+
+class _DimensionReader:
+    """Walks over the tokens of a text and collects the values of each dimension."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, set[float]] = {"valence": set(), "arousal": set()}
+        self.percent: set[str] = set()
+        """Dimensions given in percent."""
+        self.signed = False
+        """Whether the percent of this text are signed."""
+        self.foreign: set[str] = set()
+        """Dimensions given on another scale."""
+        self.waiting: list[str] = []
+        """Dimensions that wait for their number."""
+        self.plain = 0
+        """Plain words since the dimension was named."""
+        self.last = ""
+        """The dimension that this line named last."""
+        self.elsewhere = False
+        """Whether this line speaks of something else that has a scale."""
+        self.loose: list[float] = []
+        """Numbers that wait for their dimension: "0.4 for valence", "-0.5, -0.2 for valence and arousal"."""
+        self.scale_ends = 0
+        """How many ends of a scale ("ranges from -1 (low) to 1 (high)") are still to come."""
+        self.bounded = self.corrected = False
+
+    def result(self, name: str) -> float | None:
+        """Return the one value in range that the text gives a dimension."""
+        if name in self.foreign or (name in self.percent and not self.signed) or len(self.values[name]) != 1:
+            return None
+        (value,) = self.values[name]
+        return value if -1 <= value <= 1 else None
+
+    def read(self, words: Sequence[Token]) -> None:
+        """Read one sentence or line."""
+        before = END
+        for position, word in enumerate(words, 1):
+            if self.loose or word.role not in _SILENT:
+                self._take(word, before, words[position : position + 2])
+            before = word
+
+    def _take(self, word: Token, before: Token, after: Sequence[Token]) -> None:
+        """Take a word, with the one before and the two after it."""
+        role = word.role
+        if self.loose and role not in (*_BOTH, "number", "link") and word.text not in _OF:
+            self.loose = []
+        if role in _BOTH:
+            self._take_dimension(role, before, after)
+        elif role == "number":
+            self._take_number(word, before, after)
+        elif role == "end":
+            self._take_end(word)
+        elif role == "scale":
+            self._take_scale(word)
+        elif role == "range":
+            self.scale_ends = 2
+        elif role == "bound":
+            self.bounded = True
+        elif role in ("correction", "final"):
+            self.corrected = True
+            if role == "correction" and self.last and not self.waiting:
+                self.waiting, self.plain = [self.last], 0
+        elif role not in _SILENT:
+            self.elsewhere = self.elsewhere or role in ("head", "au", "confidence")
+            if role not in ("named", "shown", "active"):
+                self.plain += 1
+            if self.plain > _PATIENCE:
+                self.waiting = []
+
+    def _take_dimension(self, name: str, before: Token, after: Sequence[Token]) -> None:
+        if before.text == "(" and self.last == name and after and after[0].text == ")":  # "v = 0.3 (valence)"
+            return
+        own = bool(after) and after[0].role in ("be", "number")
+        if self.loose and not self.waiting and not own and (before.role != "link" or after[0].role == "end"):
+            if len(self.loose) == 2 and after[0].role == "link" and after[-1].role in _BOTH:
+                self._set(after[-1].role, self.loose.pop())
+            self._set(name, self.loose[-1])
+        elif self.waiting and self.plain == 0 and before.role in ("link", "be", "sign", "valence", "arousal"):
+            self.waiting.append(name)
+        else:
+            self.waiting = [name]
+        self.last, self.loose, self.plain, self.scale_ends, self.bounded = name, [], 0, 0, False
+
+    def _take_number(self, word: Token, before: Token, after: Sequence[Token]) -> None:
+        if before.text in ("±", "not") or before.role == "confidence" or _is_legend(after):
+            return
+        whole = not any(sign in word.text for sign in ".,e%") or word.text.lstrip("+-") in ("1.0", "1.00")
+        if self.scale_ends and whole:
+            self.scale_ends -= 1
+            return
+        negative = before.text in ("minus", "negative")
+        value = -word.number if negative else word.number
+        if word.text.endswith("%"):
+            self.signed = self.signed or negative or word.text[0] in "+-"
+            self.percent.update(self.waiting[:1])
+        if self.bounded or _is_part_of_another_scale(after) or _has_alternative(after):
+            value = _UNKNOWN
+        self.bounded = False
+        if self.waiting:
+            self._set(self.waiting.pop(0), value)
+            self.plain = 0
+        elif not whole:
+            self.loose.append(value)
+
+    def _take_end(self, word: Token) -> None:
+        self.scale_ends, self.bounded = 0, False
+        if word.text in ".?!" or (word.text == "\n" and self.plain):
+            self.waiting, self.loose = [], []
+        if word.text != ";" and not self.waiting:
+            self.last, self.elsewhere = "", False
+
+    def _take_scale(self, word: Token) -> None:
+        """Take "-1 to 1" or "(1-10)": it is the scale of the dimension named before, else of both."""
+        if word.text == "percent":
+            self.signed = True
+        elif word.text == "foreign" and (self.last or not self.elsewhere):
+            self.foreign.update([self.last] if self.last else _BOTH)
+
+    def _set(self, name: str, value: float) -> None:
+        if self.corrected:
+            self.values[name].clear()
+        self.values[name].add(value)
+
+
+def _is_legend(after: Sequence[Token]) -> bool:
+    """Whether a number is only explained: "(-1 = very negative, 1 = very positive)"."""
+    return len(after) > 1 and after[0].text in ("=", "is", "being") and after[1].role != "number"
+
+
+def _is_part_of_another_scale(after: Sequence[Token]) -> bool:
+    """Whether a number is one out of more than 1: "4/5", "7 out of 10"."""
+    if len(after) < 2:
+        return False
+    return (after[0].text == "/" and after[1].role == "number" and after[1].number > 1) or (
+        after[0].text == "out" and after[1].text == "of"
+    )
+
+
+def _has_alternative(after: Sequence[Token]) -> bool:
+    """Whether the text leaves two values to choose from: "0.5 or 0.7"."""
+    return len(after) > 1 and after[0].text == "or" and after[1].role == "number"
+
+
+def _with_intervals(words: Sequence[Token]) -> list[Token]:
+    """Put a token `scale` for a stated scale ("-1 to 1", "[-1, 1]") and the middle for an interval ("0.6-0.8")."""
+    if [word.role for word in words].count("number") < 2:
+        return [*words]
+    out: list[Token] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word.role == "number" and position + 2 < len(words) and words[position + 2].role == "number":
+            before = words[position - 1].text if position else ""
+            between, high = words[position + 1].text, words[position + 2]
+            spans = between in ("to", "-", "~", "through") or (before in ("between", "from") and between == "and")
+            ends = (word.number, high.number)
+            if _is_scale(word, high) and (spans or (between == "," and before in ("[", "(") and ends[0] < 0)):
+                kind = "own" if ends == (-1, 1) else "percent" if ends[0] == -100 else "foreign"
+                out.append(Token("scale", "percent" if high.text.endswith("%") and ends == (-1, 1) else kind))
+                position += 3
+                continue
+            if spans and ends[0] < ends[1]:
+                if out and before in ("between", "from"):
+                    out.pop()
+                middle = round((ends[0] + ends[1]) / 2, 6)
+                within = ends[0] >= -1 and ends[1] <= 1
+                out.append(Token("number", "." + high.text[-1:], number=middle if within else _UNKNOWN))
+                position += 3
+                continue
+        out.append(word)
+        position += 1
+    return out
+
+
+def _is_scale(low: Token, high: Token) -> bool:
+    whole = not any("." in end.text.removesuffix(".0") or "," in end.text for end in (low, high))
+    return whole and (low.number, high.number) in _SCALES
