@@ -1,8 +1,8 @@
 """Build the tiny InstructBLIP that `model=instructblip_tiny` loads: random weights, tokenizers of our own words.
 
-    python scripts/build_instructblip_tiny.py out=assets/instructblip_tiny      a few seconds; the same files every time
+    python scripts/build_instructblip_tiny.py out=/tmp/instructblip_tiny      a few seconds; the same files every time
 
-It has learnt nothing: its frozen parts only become of use by pre-training.
+It has learnt nothing; the one in assets/ is pre-trained by scripts/pretrain_instructblip_tiny.py.
 """
 
 import sys
@@ -30,14 +30,15 @@ def words() -> list[str]:
     some = dict.fromkeys(ACTION_UNITS, True)
     texts.append(describe(Labels(expression="neutral", valence=-0.12, arousal=0.34, action_units=some)))
     questions = (ROOT / "conf" / "prompts" / "seke.yaml").read_text(encoding="utf-8")
-    return texts + _strings(yaml.safe_load(questions))
+    return texts + strings(yaml.safe_load(questions))
 
 
-def _strings(node: Any) -> list[str]:
+def strings(node: Any) -> list[str]:
+    """Return all texts in what a YAML file holds."""
     if isinstance(node, str):
         return [node]
     inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [text for item in inner for text in _strings(item)]
+    return [text for item in inner for text in strings(item)]
 
 
 def main(out: str, vocabulary: int, seed: int) -> None:

@@ -194,7 +194,7 @@ def dialogue(text: str, amounts: np.ndarray, rng: Random) -> tuple[str, str]:
 
 def train_language(loaded: Loaded, pool: Pool, batch: int, lr: float, steps: int) -> None:
     """Stage 3: projector and language model learn to say what the frozen tower sees."""
-    groups = LlavaOv(path="", freeze=("vision_tower",)).train(loaded)
+    groups = LlavaOv(path="", trainable=("projector", "llm")).train(loaded)
     parameters = [parameter for group in groups for parameter in group["params"]]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=True)
     rng, words_rng, mean = np.random.default_rng(1), Random(1), 0.0

@@ -125,7 +125,7 @@ def test_an_exact_tile_is_preprocessed_as_the_processor_does(loaded):
 
 
 def test_parts_are_frozen_and_have_their_own_learning_rates(loaded):
-    groups = LlavaOv("x", freeze=["projector"], lr=1e-5, lr_of={"vision_tower": 2e-6}).train(loaded)
+    groups = LlavaOv("x", trainable=["vision_tower", "llm"], lr=1e-5, lr_of={"vision_tower": 2e-6}).train(loaded)
     assert {group["name"]: group["lr"] for group in groups} == {"vision_tower": 2e-6, "language_model": 1e-5}
     free = {name for name, parameter in loaded.model.named_parameters() if parameter.requires_grad}
     assert not any("multi_modal_projector" in name or "post_layernorm" in name for name in free)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 from PIL import Image
@@ -90,3 +91,11 @@ class Runs:
 @pytest.fixture
 def sft(tiny_base, monkeypatch):
     return Runs(tiny_base, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _no_dashboard_is_left_open():
+    """A W&B run that one test leaves open would be written to by the next."""
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()

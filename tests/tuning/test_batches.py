@@ -119,7 +119,8 @@ def test_a_filler_pack_carries_no_loss():
 def samples(tmp_path):
     """Seven text-only samples; sample k has k + 2 tokens."""
     loaded = SimpleNamespace(
-        encode=lambda turns, mask: [([len(t[1][1])] * len(t[1][1]), [True] * len(t[1][1]), ()) for t in turns]
+        max_tokens=1_000_000,
+        encode=lambda turns, mask: [([len(t[1][1])] * len(t[1][1]), [True] * len(t[1][1]), ()) for t in turns],
     )
     rows = [Row(str(k), (Say("user", "?", 0), Say("assistant", "x" * (k + 2), 0)), ()) for k in range(7)]
     return prepare([rows], loaded, Data(path="x"), False, tmp_path / "x.arrow")

@@ -42,7 +42,7 @@ def train(base, where, model=None, data=None, **training):
     settings = {"batch_size": 2, "max_epochs": 2, "clip": 0.0, **training}
     run = Run(where, {}, {})
     where.mkdir(exist_ok=True)
-    model = model or LlavaOv(str(base / "model"), base_only_when_small=True, freeze=["vision_tower"], lr=1e-3)
+    model = model or LlavaOv(str(base / "model"), base_only_when_small=True, trainable=["projector", "llm"], lr=1e-3)
     data = Data(**{"path": str(base / "rows.jsonl"), **(data or {})})
     facts = fit(run, model, data, Training(**settings), False, where)
     return facts, LlavaOv(str(where / "model")).load().model.state_dict()
@@ -74,7 +74,7 @@ def test_loss_is_the_same_however_a_step_is_cut_up(base, tmp_path):
 
 
 def test_states_kept_once_equal_pixels_seen_every_time(base, tmp_path):
-    model = LlavaOv(str(base / "model"), base_only_when_small=True, freeze=["vision_tower"], lr=1e-3)
+    model = LlavaOv(str(base / "model"), base_only_when_small=True, trainable=["projector", "llm"], lr=1e-3)
     facts, kept = train(base, tmp_path / "kept", model)
     run = Run(tmp_path / "seen", {}, {})
     run.path.mkdir()
@@ -131,7 +131,7 @@ def test_a_batch_without_images_touches_every_part(base):
 
 @pytest.mark.parametrize("states", [False, True])
 def test_a_filler_batch_adds_exactly_nothing_and_touches_every_part(base, states):
-    model = LlavaOv(str(base / "model"), freeze=["vision_tower"] if states else [])
+    model = LlavaOv(str(base / "model"), trainable=["projector", "llm"] if states else "full")
     loaded = model.load()
     module = Sft(loaded, model.train(loaded), states=states)
     loss = module.loss_sum(collate([(EMPTY, [])], pad=0, step_tokens=9))

@@ -84,9 +84,10 @@ def test_an_image_that_parts_share_is_looked_at_once(loaded, rows, tmp_path, mon
 
 
 WORDS = SimpleNamespace(
+    max_tokens=1_000_000,
     encode=lambda turns, mask: [
         (list(range(1, len(t[1][1].split()) + 1)), [True] * len(t[1][1].split()), ()) for t in turns
-    ]
+    ],
 )
 """A model for text alone: one token a word."""
 

@@ -78,6 +78,15 @@ class Loaded:
         """Return how many tokens an image takes: one a query, whatever its (height, width)."""
         return int(self.model.config.num_query_tokens)
 
+    def crops(self, size: tuple[int, int]) -> int:
+        """Return how many crops of an image the tower sees: the whole image, whatever its size."""
+        return 1
+
+    @property
+    def max_tokens(self) -> int:
+        """How long a sequence may be: the language model knows no further positions."""
+        return int(self.model.config.text_config.max_position_embeddings)
+
     def nothing(self, states: bool) -> Tensor:
         """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
         config = self.model.config.vision_config

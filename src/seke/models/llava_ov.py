@@ -21,6 +21,7 @@ from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
 from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
@@ -121,6 +122,17 @@ class Loaded:
         if self.is_small(size):
             return int(self.processor.num_image_tokens) + 1
         return int(self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"][0])
+
+    def crops(self, size: tuple[int, int]) -> int:
+        """Return how many crops of an image of (height, width) the tower sees."""
+        if self.is_small(size):
+            return 1
+        return int(image_size_to_num_patches(size, self.model.config.image_grid_pinpoints, self.tile))
+
+    @property
+    def max_tokens(self) -> int:
+        """How long a sequence may be: the language model knows no further positions."""
+        return int(self.model.config.text_config.max_position_embeddings)
 
     def see(self, crops_NCHW: Tensor) -> Tensor:
         """Run the vision tower: states (N, P, D) of the layer the projector reads."""
@@ -261,12 +273,8 @@ class LlavaOv:
     lr_of: dict[str, float] | None = None
     """Learning rates of parts that differ from `lr`."""
     attention: str = "sdpa"
-    freeze: Sequence[str] | None = None  # TRANSITION: goes when its last reader reads `trained`
 
     def __post_init__(self) -> None:
-        if self.freeze is not None:  # TRANSITION
-            self.trainable = [part for part in ALL_PARTS if part not in self.freeze]
-        self.freeze = [part for part in ALL_PARTS if part not in self.trained]  # TRANSITION
         for part in self.trained:
             if part not in ALL_PARTS:
                 raise UserError("model.trainable", part, "no such part", f"use full, llm, {', '.join(ALL_PARTS)}")

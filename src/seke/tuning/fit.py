@@ -13,11 +13,12 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from seke.errors import UserError
 from seke.runs import Run, manifest_beside
+from seke.tuning.answered import Answered, questions
+from seke.tuning.bar import Bar
 from seke.tuning.batches import Batches, Epochs, Packs, Steps, collate, collate_step, entries
 from seke.tuning.checkpoints import STATE, Checkpoints, resumable
 from seke.tuning.data import Data, Part, stream
@@ -25,6 +26,7 @@ from seke.tuning.export import export
 from seke.tuning.flops import products
 from seke.tuning.guards import Bound, Guard, explained
 from seke.tuning.module import Sft
+from seke.tuning.pace import Pace
 from seke.tuning.packing import cost
 from seke.tuning.samples import Samples, prepare
 from seke.tuning.training import Training as Training
@@ -61,6 +63,8 @@ def fit(
         parts, watched = data.sources(outputs), data.watched(outputs)
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
         bfloat16 = training.master_weights or getattr(optimizer, "keeps_bfloat16", False)
+        if training.master_weights and getattr(optimizer, "keeps_bfloat16", False):
+            raise UserError("optimizer", "(bfloat16)", "DeepSpeed keeps float32 copies itself", "use optimizer=adamw")
         loaded = model.load(dtype=None if bfloat16 else "float32")
         packed = data.packed(loaded.packs, training.on_gpu)
         guard.bound = training.bound(packed, data)
@@ -86,7 +90,9 @@ def fit(
         module = Sft(loaded, groups, warm_up=training.warm_up, states=states, optimizer=optimizer)
 
         best = Best(folder / "best.safetensors" if training.keep_best else None, training.patience)
-        callbacks = [guard, *([best] if watched else []), Bar(refresh_rate=10), checkpoints]
+        asked = questions(stream(watched or parts[0], seed), training.answered)
+        told = [Pace(training.peak_tflops), Answered(asked, run.path, training.answer_every), Bar()]
+        callbacks = [guard, *([best] if watched else []), *told, checkpoints]
         trainer = training.lightning(logger=logger, default_root_dir=str(run.path), callbacks=callbacks)
         batches = loader(samples, chosen, loaded, data, training, seed, trainer, packed)
         if resume:
@@ -106,6 +112,7 @@ def fit(
         "validation_loss": _last(trainer, "validation_loss"),
         "best": {"step": best.step, "validation_loss": best.loss} if watched else None,
         "annotations": [manifest_beside(part.files[0]).get("annotator") for part in parts],
+        "trained_on": [str(file.resolve()) for part in parts for file in part.files],
     }
     if trainer.is_global_zero:
         # The manifest first: killed in between, the run is finished rather than lost.
@@ -114,16 +121,6 @@ def fit(
         for left in run.path.glob(f"{SCRATCH}*"):
             shutil.rmtree(left, ignore_errors=True)
     return facts
-
-
-class Bar(TQDMProgressBar):  # type: ignore[misc]
-    """Lightning's progress bar without the logger's version number."""
-
-    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
-        """Return what stands behind the bar."""
-        metrics: dict[str, Any] = super().get_metrics(*arguments)
-        metrics.pop("v_num", None)
-        return metrics
 
 
 def loader(
@@ -136,7 +133,7 @@ def loader(
     lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate
     batches: Epochs = Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
     if packed:
-        costs = cost(products(loaded.model.config), lengths)
+        costs = cost(products(loaded.model.config), lengths, samples.crops)
         batches = Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)
 
     def position() -> tuple[int, int, int, int]:

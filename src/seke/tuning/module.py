@@ -1,14 +1,14 @@
 """Supervised fine-tuning as a LightningModule: cross-entropy on the answers, exact however a step is cut up."""
 
 import math
-import time
-from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from seke.tuning.optimizers import AdamW
 
 
 def cosine_with_warm_up(step: int, total: int, warm_up: float = 0.03) -> float:
@@ -27,18 +27,23 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
     """Trains `loaded.model`; `model.train(loaded)` has said which parts and at what learning rates."""
 
     def __init__(
-        self, loaded: Any, groups: list[dict[str, Any]], weight_decay: float = 0.0, warm_up: float = 0.03,
-        states: bool = False, optimizer: Any = None,
+        self, loaded: Any, groups: list[dict[str, Any]], warm_up: float = 0.03, states: bool = False,
+        optimizer: Any = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.loaded, self.groups = loaded, groups
         self.model = loaded.model
-        self.weight_decay, self.warm_up = weight_decay, warm_up
-        self.states = states
+        self.warm_up, self.states = warm_up, states
         """Whether batches bring the frozen tower's states instead of pixels."""
         self.optimizer = optimizer
         """Makes an optimiser of parameter groups; None: AdamW."""
-        self._since, self._tokens, self._samples = 0.0, 0, 0
+
+    def train(self, mode: bool = True) -> "Sft":
+        """Set the mode; in training the model itself says which of its parts that concerns."""
+        super().train(mode)
+        if mode:
+            self.loaded.train_mode()
+        return self
 
     def loss_sum(self, batch: dict[str, Any]) -> Tensor:
         """Return the summed cross-entropy of a batch's supervised tokens, in float32.
@@ -65,12 +70,9 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         the sum is divided by the supervised tokens of the whole global step (known from the sampler) instead.
         """
         total = self.loss_sum(batch)
-        tokens = len(batch["targets"])
-        self._tokens, self._samples = self._tokens + tokens, self._samples + batch["samples"]
-        if self.trainer.fit_loop.epoch_loop._should_accumulate() is False:
-            self._log_pace()
-        # A tensor, not a number: reading it every step would make a GPU wait.
-        self.log("loss", total.detach() / max(1, tokens), prog_bar=True, batch_size=batch["samples"])
+        # A tensor, not a number: reading it every step would make a GPU wait. What loggers get is `Pace`'s exact mean.
+        mean = total.detach() / max(1, len(batch["targets"]))
+        self.log("loss", mean, prog_bar=True, logger=False, batch_size=batch["samples"])
         share = self.trainer.world_size * self.trainer.accumulate_grad_batches / max(1, batch["step_tokens"])
         loss: Tensor = total * share
         return loss
@@ -83,9 +85,7 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Set a learning rate per part, warm-up and cosine over the run's steps."""
-        fused = "DeepSpeed" not in type(self.trainer.strategy).__name__
-        plain = partial(torch.optim.AdamW, weight_decay=self.weight_decay, fused=fused)
-        optimiser = (self.optimizer or plain)(self.groups)
+        optimiser = (self.optimizer or AdamW())(self.groups)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: cosine_with_warm_up(step, total, self.warm_up)
@@ -97,12 +97,3 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         for name, buffer in self.model.named_buffers():
             # In bfloat16 the rotary frequencies place tokens wrongly beyond position 100 (no error, only bad answers).
             assert "inv_freq" not in name or buffer.dtype == torch.float32, f"{name} is {buffer.dtype}"
-        self._since = time.monotonic()
-
-    def _log_pace(self) -> None:
-        now = time.monotonic()
-        if (elapsed := now - self._since) >= 1.0:
-            self.log_dict({"tokens_per_s": self._tokens / elapsed, "samples_per_s": self._samples / elapsed})
-            optimiser = self.trainer.optimizers[0]
-            self.log_dict({f"lr_{group['name']}": group["lr"] for group in optimiser.param_groups})
-            self._since, self._tokens, self._samples = now, 0, 0

@@ -72,6 +72,7 @@ class Pictures:
         self.files: list[str] = []
         self.kept: list[Vision] = []
         self.tokens: list[int] = []
+        self.crops: list[int] = []
         self.broken: dict[int, str] = {}
         self._index: dict[str, int] = {}
 
@@ -93,12 +94,17 @@ class Pictures:
         """Return an image as it was kept, or decode it."""
         return self.kept[number] if self.kept else self._decode(self.files[number])
 
+    def seen(self, numbers: Iterable[int]) -> int:
+        """Return how many crops of these images the tower has to see in training: none where its states are kept."""
+        return 0 if self.cache in ("states", "disk") else sum(self.crops[number] for number in numbers)
+
     def _add(self, file: str, found: Vision | str) -> None:
         number = self._index[file] = len(self.files)
         self.files.append(file)
         if isinstance(found, str):
             self.broken[number] = found
         self.tokens.append(0 if isinstance(found, str) else self.loaded.image_tokens(found.size))
+        self.crops.append(0 if isinstance(found, str) else self.loaded.crops(found.size))
         if self.cache in ("states", "pixels"):
             self.kept.append(NOTHING if isinstance(found, str) else found)
 
@@ -164,8 +170,9 @@ class Samples(Dataset[Any]):
 
     def __init__(self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], rejected: int) -> None:
         self.arrow, self.pictures, self.rejected = arrow, pictures, rejected
-        self.lengths, self.tokens, self.part = measures.T
-        """Of every sample: its tokens, those of them that carry loss, and the part of the mixture it comes from."""
+        self.lengths, self.tokens, self.part, self.crops = measures.T
+        """Of every sample: its tokens, those of them that carry loss, the part of the mixture it comes from, and the
+        crops that the tower sees in training (0 where its states are kept)."""
         self._blocks: list[Any] | None = _opened(arrow)
         self._first = np.cumsum([0, *(block.num_rows for block in self._blocks)])
 
@@ -200,7 +207,7 @@ def prepare(
     """
     cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
     pictures = _pictures(loaded, cache, data)
-    measures = [np.zeros((0, 3), np.int32)]
+    measures = [np.zeros((0, 4), np.int32)]
 
     def stored(writer: Any) -> Iterator[Rejection]:
         for part, rows in enumerate(parts):
@@ -211,7 +218,8 @@ def prepare(
                 if samples := [sample for sample in found if isinstance(sample, Sample)]:
                     columns = zip(zip(*samples, strict=True), SCHEMA.types, strict=True)
                     writer.write_batch(pa.record_batch([pa.array(*column) for column in columns], schema=SCHEMA))
-                    measures.append(np.array([(len(s.ids), s.tokens, part) for s in samples], np.int32))
+                    measured = [(len(s.ids), s.tokens, part, pictures.seen(s.images)) for s in samples]
+                    measures.append(np.array(measured, np.int32))
 
     with pa.OSFile(str(arrow), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         rejected = write_jsonl(arrow.with_suffix(".jsonl"), stored(writer))
@@ -239,8 +247,9 @@ def _encoded(
         elif found not in encoded:
             broken = next(pictures.broken[number] for number in numbers[found] if number in pictures.broken)
             yield Rejection(id=found.id, reason="image", detail=broken)
-        elif (tokens := len(encoded[found][0])) > data.max_tokens:
-            detail = f"{tokens} tokens, more than data.max_tokens={data.max_tokens}"
+        elif (tokens := len(encoded[found][0])) > (most := min(data.max_tokens, loaded.max_tokens)):
+            limit = f"data.max_tokens={most}" if most == data.max_tokens else f"the model's {most} positions"
+            detail = f"{tokens} tokens, more than {limit}"
             yield Rejection(id=found.id, reason="length", detail=detail)
         else:
             ids, supervised, context = encoded[found]

@@ -43,6 +43,12 @@ class Training:
     """Evaluations without a lower validation loss after which training stops; None: it never stops early."""
     keep_best: bool = True
     """Whether a watched run exports the weights with the lowest validation loss rather than the last ones."""
+    answered: int = 0
+    """How many images are answered as training goes on, the same ones each time; see answered.jsonl."""
+    answer_every: int | None = None
+    """Steps between these answers; None: at the end of every epoch."""
+    peak_tflops: float | None = None
+    """What one device can do in bfloat16, for the MFU; None: known by the device's name, or no MFU is logged."""
     activation_checkpointing: bool = False
     threads: int | None = None
     """CPU threads; None leaves PyTorch's choice."""

@@ -5,7 +5,7 @@
 `image` may be a list, or missing; `labels`, which our instructions carry, serve `keep`. Other keys are let be.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,15 @@ ROLES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant"
 
 
 class Llava:
-    """Reads instructions of a generate run, or any file in LLaVA's format."""
+    """Reads instructions of a generate run, or any file in LLaVA's format.
+
+    Args:
+        without: sources whose rows are left out, as if the file did not hold them (leave one dataset out).
+        kinds: kinds of instruction (`attributes.kind`) that are kept; None: all.
+    """
+
+    def __init__(self, without: Sequence[str] = (), kinds: Sequence[str] | None = None) -> None:
+        self.without, self.kinds = frozenset(without), None if kinds is None else frozenset(kinds)
 
     def files(self, path: Path) -> list[Path]:
         """Return the file itself."""
@@ -32,8 +40,16 @@ class Llava:
     def read(self, path: Path, root: Path, keep: Keep = "all") -> Iterator[Row | Rejection]:
         """Yield the file's conversations."""
         for where, raw in objects(path):
+            if not self._wanted(raw):
+                continue
             name = called(raw, where)
             yield made(path, where, name, partial(conversation, raw, name, partial(images.resolve, root), keep))
+
+    def _wanted(self, raw: Any) -> bool:
+        if not isinstance(raw, dict):
+            return True  # a mistake of the file's, for `made` to tell
+        kind = (raw.get("attributes") or {}).get("kind")
+        return raw.get("source") not in self.without and (self.kinds is None or kind in self.kinds)
 
 
 def called(raw: Any, where: str) -> str:

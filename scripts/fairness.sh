@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Gaps between groups of faces: of the generated labels, and of a tuned model.
+#   bash scripts/fairness.sh [model=demo-seke] [labels=demo-seke] [records=demo] [groups="[source]"] [scale=demo|paper]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/settings.sh
+recipe fairness "$@"
+
+model=demo-seke labels=demo-seke groups="[attributes.skin_tone,attributes.glasses,source]"
+for setting in ${more[@]+"${more[@]}"}; do
+  case "$setting" in
+    model=* | labels=* | groups=*) printf -v "${setting%%=*}" '%s' "${setting#*=}" ;;
+    *) echo "error: $setting: no such setting; use model=, labels=, groups= or records=" >&2; exit 2 ;;
+  esac
+done
+faces=${records:-demo}
+step evaluate experiment=fairness scale="$scale" name="$name-model" records="$faces" model.path="$model" groups="$groups"
+step evaluate experiment=fairness benchmark=reliability name="$name-labels" predictions="$labels" groups="$groups" \
+  records="$outputs/prepare/$faces/truth.jsonl"
+step report name="$name" experiment=fairness

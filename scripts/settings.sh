@@ -1,0 +1,35 @@
+# Sourced by the recipes: name=, scale=demo|paper, seeds=<how many>, seed=, outputs=, records=; all else goes to `more`.
+#   recipe <name of the experiment> "$@"        sets $name $scale $seeds $seed $outputs $records and the array more
+#   for_every_seed <function>                   calls it with `run` set: $name, or $name-s<seed> where there are several
+recipe() {
+  name=$1 scale=demo seeds=1 seed=0 outputs=outputs records= more=()
+  shift
+  for argument in "$@"; do
+    case "$argument" in
+      name=* | scale=* | seeds=* | seed=* | outputs=* | records=*) printf -v "${argument%%=*}" '%s' "${argument#*=}" ;;
+      *) more+=("$argument") ;;
+    esac
+  done
+  case "$scale" in demo | paper) ;; *) echo "error: scale=$scale: no such scale; use demo or paper" >&2; exit 2 ;; esac
+  case "$seeds" in '' | *[!0-9]* | 0) echo "error: seeds=$seeds: not a number; use 1 or more" >&2; exit 2 ;; esac
+}
+
+for_every_seed() {
+  local first=$seed
+  for ((seed = first; seed < first + seeds; seed++)); do
+    run=$name
+    if ((seeds > 1)); then run=$name-s$seed; fi
+    "$@"
+  done
+  seed=$first
+}
+
+step() { # step <door> <settings...>: one command, shown before it runs
+  printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
+  python "$1.py" paths.outputs="$outputs" "${@:2}"
+}
+
+prepared() { # the records of this run: those given by records=, or drawn by its scale
+  if [[ -z "$records" ]]; then step prepare scale="$scale" seed="$seed" name="$run" "$@"; fi
+  faces=${records:-$run}
+}

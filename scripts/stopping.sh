@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Stopping rules, each with the paper's summary and with the calibrated annotator model; `random` is the control.
+#   bash scripts/stopping.sh [seeds=3] [records=<prepared name>] [<generate settings>]
+# scale=demo: synthetic faces, simulated annotator, tiny model; scale=paper: the datasets, gpt-4o, 7B. Finished stages are reused.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/settings.sh
+recipe stopping "$@"
+
+one_seed() {
+  prepared
+  step generate -m experiment=stopping scale="$scale" seed="$seed" name="$run" records="$faces" ${more[@]+"${more[@]}"}
+  step evaluate -m experiment=stopping seed="$seed" name="$run-labels" run="$run" records="$outputs/prepare/$faces/truth.jsonl"
+}
+for_every_seed one_seed
+step report name="$name" experiment=stopping
