@@ -1,9 +1,8 @@
 """Have a vision LLM complete partly annotated records: records -> outputs/generate/<name>/instructions.jsonl.
 
 python generate.py                                          the prepared records "demo", simulated annotator
-python generate.py records=feid backend=openai dry_run=true what it would cost
-python generate.py records=feid backend=openai budget.usd=50
-python generate.py -m generator.use_prior=true,false generator.self_verify=true,false
+python generate.py records=feid backend=openai dry_run=true what it would cost; then budget.usd=50
+python generate.py review=review.json name=reviewed         what a person decided about a finished run
 """
 
 import os
@@ -21,16 +20,19 @@ from seke.doors import build, door, open_run, plain
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke.generation import estimate, progress
-    from seke.generation.dashboard import dashboard
-    from seke.generation.money import Budget, Metered
+    from seke.generation import dashboard, estimate, money, progress, review
 
+    exported = hub.checked_format(cfg.export)
+    if cfg.review:
+        path = review.apply(Path(cfg.review), Path(cfg.paths.outputs), str(cfg.name), bool(cfg.overwrite)).path
+        print(hub.export(hub.INSTRUCTIONS, path, cfg.paths.images, cfg.embed_images, sys.argv) if exported else path)
+        return
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     root, prices = runs.image_root(path, cfg.paths.images), plain(cfg.backend.get("prices")) or {}
-    meter = Metered(build(cfg.backend), Budget(**cfg.budget))
+    meter = money.Metered(build(cfg.backend), money.Budget(**cfg.budget))
     generator, made = _generator(cfg, meter), partial(_generator, cfg)
-    spare = _generator(cfg, meter.other(build(cfg.fallback)), aggregate="summary") if cfg.fallback else None
-    records, exported = progress.select(path, cfg.split, cfg.limit, cfg.complete), hub.checked_format(cfg.export)
+    spare = _generator(cfg, meter.other(build(cfg.fallback)), **generator.spare) if cfg.fallback else None
+    records = progress.select(path, cfg.split, cfg.limit, cfg.complete)
     if cfg.dry_run:
         print(estimate.dry_run(made, records, progress.opener(root), prices))
         return
@@ -38,7 +40,7 @@ def generate(cfg: DictConfig) -> None:
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
-        with meter, dashboard(cfg.wandb, str(cfg.name), run.path, run.config) as log:
+        with meter, dashboard.dashboard(cfg.wandb, str(cfg.name), run.path, run.config) as log:
             how = {"engine": cfg.engine, "workers": cfg.workers}
             done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, log, **how)
         image_root = os.path.relpath(root.resolve(), run.path.resolve())
@@ -51,8 +53,7 @@ def generate(cfg: DictConfig) -> None:
 
 
 def _generator(cfg: DictConfig, vlm: Any, **other: Any) -> Any:
-    parts = {"vlm": vlm, "stopping": build(cfg.stopping), "prompts": build(cfg.prompts)}
-    return build(cfg.generator, **parts, seed=cfg.seed, **other)
+    return build(cfg.generator, vlm=vlm, prompts=build(cfg.prompts), seed=cfg.seed, **other)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
@@ -163,11 +171,18 @@ class InstructionRecord(_Frozen):
     annotator: str
     """The exact model that answered."""
     flags: tuple[str, ...] = ()
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    """What the instruction was made from beside labels: its kind, a scene's emotion and caption. No key where empty."""
 
     @field_validator("conversations", "flags", mode="before")
     @classmethod
     def _json_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_serializer(mode="wrap")
+    def _without_empty_attributes(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        return row if self.attributes else {name: value for name, value in row.items() if name != "attributes"}
 
 
 class Rejection(_Frozen):

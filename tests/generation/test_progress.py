@@ -136,3 +136,58 @@ def test_an_id_that_occurs_twice_is_refused(data, tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [*data.records, data.records[4]])
     with pytest.raises(UserError, match="id tiny-04 occurs 2 times"):
         select(tmp_path / "rows.jsonl", None, None)
+
+
+class Planning:
+    """A generator that works on the last records first, each of them twice."""
+
+    def __init__(self, generator):
+        self.generator, self.learnt = generator, None
+
+    def plan(self, records):
+        twice = [row.model_copy(update={"id": f"{row.id}/{kind}", "attributes": {"kind": kind, "emotion": "awe"}})
+                 for row in reversed(records) for kind in ("b", "a")]  # fmt: skip
+        return twice[:6]
+
+    def learn(self, records, opened, folder):
+        self.learnt = [row.id for row in records]
+
+    def generate(self, faces):
+        return self.generator.generate(faces)
+
+
+def test_a_generator_that_plans_works_on_its_plan(data, make_seke, tmp_path):
+    planning = Planning(make_seke())
+    done = run(data, planning, tmp_path, chunk=4)
+    wanted = [f"tiny-{number}/{kind}" for number in (39, 38, 37) for kind in ("b", "a")]
+    assert planning.learnt == wanted
+    assert [row.id for row in read_jsonl(tmp_path / "instructions.jsonl", InstructionRecord)] == wanted
+    assert done.facts["counts"] == {"records": 6, "instructions": 6, "rejected": 0}
+    assert done.facts["kinds"] == {"a": {"awe": 3}, "b": {"awe": 3}}
+    assert "| awe | 3 | 3 | 6 |" in (tmp_path / "statistics.md").read_text()
+
+
+def test_an_interrupted_plan_goes_on_to_the_same_bytes(data, make_seke, annotator, tmp_path):
+    run(data, Planning(make_seke()), tmp_path / "whole", chunk=2)
+    with pytest.raises(Killed):
+        run(data, Planning(make_seke(DiesAfter(annotator, 9))), tmp_path / "cut", chunk=2)
+    assert 0 < len((tmp_path / "cut" / PROGRESS).read_text().splitlines()) < 6
+    run(data, Planning(make_seke()), tmp_path / "cut", chunk=3)
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_without_a_plan_there_is_nothing_of_kinds(data, make_seke, tmp_path):
+    done = run(data, make_seke(), tmp_path)
+    assert set(done.facts) == {"counts", "flags"}
+    assert not (tmp_path / "statistics.md").exists()
+    assert '"attributes"' not in (tmp_path / "instructions.jsonl").read_text()
+
+
+def test_an_instructions_attributes_are_written_where_there_are_some_and_read_back(data, make_seke, tmp_path):
+    run(data, make_seke(), tmp_path)
+    plain = next(read_jsonl(tmp_path / "instructions.jsonl", InstructionRecord))
+    told = plain.model_copy(update={"attributes": {"kind": "reasoning", "object": ["Tree"]}})
+    write_jsonl(tmp_path / "rows.jsonl", [plain, told])
+    assert list(read_jsonl(tmp_path / "rows.jsonl", InstructionRecord)) == [plain, told]
+    first, second = (json.loads(line) for line in (tmp_path / "rows.jsonl").open())
+    assert second == {**first, "attributes": {"kind": "reasoning", "object": ["Tree"]}}

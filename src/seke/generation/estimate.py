@@ -13,7 +13,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from seke.generation.outcome import Face, Generator
+from seke.generation.outcome import Face, Generator, planned
 from seke.records import ImageRecord
 from seke.vlm import VLM, Choice, Reply, Request, Usage
 
@@ -21,8 +21,10 @@ CHARACTERS_PER_TOKEN: Final = 4
 """Of English text and JSON, by and large."""
 IMAGE_TOKENS: Final = 255
 """What GPT-4o bills for an image of up to 512 x 512 pixels; other models differ, and `usage` of a pilot tells."""
-REASONING: Final = "x" * 240
+TEXT: Final = "x" * 240
 """A text as long as two short sentences."""
+LISTED: Final = 4
+"""Entries of a list of such texts."""
 SAMPLE: Final = 300
 """Records that are played through; the rest is taken to be like them."""
 MODEL: Final = "dry-run"
@@ -47,14 +49,16 @@ class MadeUp:
             yield index, Reply(tuple(Choice(text) for text in texts), MODEL, Usage(into, out))
 
     def _answer(self, request: Request, draw: int) -> str:
-        properties: Mapping[str, Any] = (request.schema or {}).get("properties", {})
+        if request.schema is None:
+            return TEXT
         pictures = "/".join(image.key for image in request.images)
         of_image, of_draw = Random(pictures), Random(f"{pictures}/{draw}")
-        return json.dumps({name: self._value(name, kind, of_image, of_draw, draw) for name, kind in properties.items()})
+        kinds: Mapping[str, Any] = request.schema["properties"]
+        return json.dumps({name: self._value(kind, of_image, of_draw, draw) for name, kind in kinds.items()})
 
-    def _value(self, name: str, kind: Mapping[str, Any], of_image: Random, of_draw: Random, draw: int) -> Any:
-        if name == "reasoning":
-            return REASONING
+    def _value(self, kind: Mapping[str, Any], of_image: Random, of_draw: Random, draw: int) -> Any:
+        if kind["type"] == "string" and "enum" not in kind:
+            return TEXT
         if kind["type"] == "number":
             fair = min(max(of_image.uniform(-0.8, 0.8) + of_draw.gauss(0, 0.1), -1.0), 1.0)
             return draw % 2 * 2 - 1.0 if self.worst else round(fair, 2)
@@ -65,6 +69,8 @@ class MadeUp:
             return usual if of_draw.random() < 0.85 else of_draw.choice(kind["enum"])
         if kind["type"] == "object":  # uncertainty=logprobs: each AU by name
             return {au: draw % 2 if self.worst else int(of_image.random() < 0.15) for au in kind["properties"]}
+        if "enum" not in kind["items"]:  # a list of objects that hold texts
+            return [dict.fromkeys(kind["items"]["properties"], TEXT)] * LISTED
         units = kind["items"]["enum"]
         if self.worst:
             return units if draw % 2 else []
@@ -106,10 +112,13 @@ def dry_run(
     opened: Callable[[ImageRecord], Face | None], prices: Mapping[str, Sequence[float | None]],
 ) -> str:  # fmt: skip
     """Return what annotating `records` would cost; `generator` makes one that asks the given annotator."""
+    annotators = MadeUp(), MadeUp(worst=True)
+    generators = [generator(made_up) for made_up in annotators]
+    entries = planned(generators[0], records)
     expected, worst = (
-        estimate(generator(made_up), made_up, records, opened) for made_up in (MadeUp(), MadeUp(worst=True))
+        estimate(asking, made_up, entries, opened) for asking, made_up in zip(generators, annotators, strict=True)
     )
-    return table(len(records), expected, worst, prices)
+    return table(len(entries), expected, worst, prices)
 
 
 def table(number: int, expected: Estimate, worst: Estimate, prices: Mapping[str, Sequence[float | None]]) -> str:

@@ -1,8 +1,8 @@
 """What goes into a generator and what comes out: the seam between generators and the door's bookkeeping."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -62,6 +62,8 @@ class Generator(Protocol):
     """Anything that turns faces into outcomes."""
 
     prompts: Prompts
+    spare: ClassVar[Mapping[str, Any]]
+    """The settings that differ where it is the fallback of its like, which learns nothing of its own annotator."""
 
     def learn(self, records: Sequence[ImageRecord], opened: Callable[[ImageRecord], Face | None], folder: Path) -> None:
         """Learn what the settings need before the first record is annotated; `folder` keeps it for a resume.
@@ -73,3 +75,17 @@ class Generator(Protocol):
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order."""
         ...
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """A generator that says itself which records it works on, and how often."""
+
+    def plan(self, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+        """Return one entry per instruction that is wanted, each with an id of its own."""
+        ...
+
+
+def planned(generator: Generator, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Return what `generator` works on: what it plans, or every record once."""
+    return generator.plan(records) if isinstance(generator, Planner) else list(records)

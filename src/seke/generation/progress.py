@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from seke import images
 from seke.errors import UserError
+from seke.generation import statistics
 from seke.generation.money import Metered
-from seke.generation.outcome import Face, Generator, Outcome, Trace
+from seke.generation.outcome import Face, Generator, Outcome, Trace, planned
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.unanswered import unanswered
 from seke.records import (
@@ -51,19 +52,22 @@ class Summary(NamedTuple):
     """How many instructions carry each flag."""
     cost: dict[str, Any]
     """The content of cost.json."""
+    kinds: statistics.Counts | None = None
+    """How many instructions there are of each kind and class, where a generator plans for these."""
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the manifest says of it."""
         counts = {"records": self.cost["records"], "instructions": self.instructions, "rejected": self.rejected}
-        return {"counts": counts, "flags": self.flags}
+        return {"counts": counts, "flags": self.flags, **({"kinds": self.kinds} if self.kinds else {})}
 
     @property
     def line(self) -> str:
         """The last line that the door prints."""
         usd = "" if not self.cost["usd"] else f", ${self.cost['usd']:,.2f}"
         draws = f"{self.cost['mean_samples']:.2f} draws a record"
-        return f"{self.instructions} instructions, {self.rejected} rejected, {draws}{usd}"
+        kinds = "".join(f", {sum(classes.values())} {kind}" for kind, classes in (self.kinds or {}).items())
+        return f"{self.instructions} instructions, {self.rejected} rejected{kinds}, {draws}{usd}"
 
     @property
     def warnings(self) -> list[str]:
@@ -102,6 +106,7 @@ def generate(
 ) -> Summary:  # fmt: skip
     """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files.
 
+    A generator that plans works through what it makes of them.
     `fallback` gets the records that `generator` was refused an answer for; `meter` tells what that has cost, which
     the progress bar shows and `log` gets after each chunk. `engine` says who works: this process, or the `workers` of
     a Ray on this machine (None: as many as there are cores).
@@ -119,6 +124,7 @@ def generate(
         ray_engine.require()
     else:
         ray_engine.recover(folder, generator, fallback)
+    records = planned(generator, records)
     generator.learn(records, opener(image_root), folder)
     if engine == "ray":
         crew = workers or os.cpu_count() or 1
@@ -128,7 +134,9 @@ def generate(
     summary = finish(folder / PROGRESS, folder)
     reasons = {row.id: row.reason for row in read_jsonl(folder / "rejected.jsonl", Rejection)}
     write_text(folder / "unanswered.md", unanswered(records, reasons))
-    return summary
+    if page := statistics.page(records, reasons):
+        write_text(folder / "statistics.md", page)
+    return summary._replace(kinds=statistics.counted(records, reasons))
 
 
 def annotate(

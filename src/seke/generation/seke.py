@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
@@ -70,6 +70,8 @@ class Learner(Protocol):
 
 class Seke:
     """The generator. `generate` turns a chunk of faces into outcomes, in their order."""
+
+    spare: ClassVar[Mapping[str, Any]] = {"aggregate": "summary"}
 
     def __init__(
         self,
