@@ -10,8 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from seke.doors import BY_DOOR
 from seke.sources.statistics import TABLE1
 
-from .trees import emoset, six
+from .trees import emoset, emotion6, fi, six, webemo
 
+SCENES = {emoset: "EmoSet", emotion6: "Emotion6", fi: "FI", webemo: "WEBEmo"}
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 DOORS = ("prepare", "generate", "train", "evaluate", "report")
@@ -25,9 +26,9 @@ GROUPS = {
 }
 REQUIRED = {  # what a user must say before this option can be built
     ("source", "folder"): ["source.root={pictures}"],
-    **{("source", name): ["paths.data={datasets}"] for name in (*TABLE1, "feid_raw", "emoset")},
+    **{("source", name): ["paths.data={datasets}"] for name in (*TABLE1, "feid_raw", "emoset", "emotion6", "fi", "webemo")},
 }
-PARTS = {"vlm": "backend", "stopping": "stopping", "prompts": "prompts"}
+PARTS = {"vlm": "backend", "prompts": "prompts"}
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,8 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every licensed dataset is found."""
     root = tmp_path_factory.mktemp("data")
     six.make(root)
-    emoset.make(root / "EmoSet")
+    for tree, folder in SCENES.items():
+        tree.make(root / folder)
     return root
 
 

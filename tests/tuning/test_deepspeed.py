@@ -19,7 +19,8 @@ from seke.tuning.batches import Batches
 from seke.tuning.strategy import CPUDeepSpeedStrategy
 
 ROOT = Path(__file__).resolve().parents[2]
-LIGHT = ["trainer.max_steps=4", "trainer.max_epochs=2", "trainer.batch_size=1", "trainer.accumulate=2", "trainer.threads=1", "trainer.log_every=1",
+LIGHT = ["trainer.max_steps=4", "trainer.max_epochs=2", "trainer.batch_size=1", "trainer.accumulate=2",
+         "trainer.threads=1", "trainer.log_every=1",
          "data.group_by_length=false", "model.trainable=full", "trainer.devices=2"]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """train.py as a user runs it: three steps of the shipped tiny base, the same command again, and mistakes."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -138,16 +139,25 @@ def test_a_dataset_that_is_not_there_claims_no_run(door, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def logs(run):
+    with (run / "logs" / "version_0" / "metrics.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    return [row for row in rows if "grad_norm" in row]
+
+
 @pytest.mark.slow
 def test_two_ranks_train_as_one_and_lose_no_rejection(door, rows, tmp_path):
     # Nine rows, eight a step: the second step leaves a rank with nothing but a filler.
     (rows.parent / "nine.jsonl").write_text(rows.read_text() + rows.read_text().splitlines()[0] + "\n")
     settings = [f"data.path={rows.parent / 'nine.jsonl'}", f"paths.outputs={tmp_path}", "data.group_by_length=false",
-                "trainer.threads=1", "trainer.max_epochs=2"]  # fmt: skip
+                "trainer.threads=1", "trainer.max_epochs=2", "trainer.log_every=1"]  # fmt: skip
     for ranks in (1, 2):
         more = [f"trainer.batch_size={8 // ranks}", f"trainer.devices={ranks}", f"name=r{ranks}", "overwrite=true"]
         done = door("train", *settings, *more, *(["trainer.strategy=ddp"] if ranks > 1 else []))
         assert done.returncode == 0, done.stderr
     one, two = (load_file(tmp_path / "train" / f"r{ranks}" / "model" / "model.safetensors") for ranks in (1, 2))
     assert max(float((one[name].float() - two[name].float()).abs().max()) for name in one) < 1e-4
+    logged = [logs(tmp_path / "train" / f"r{ranks}") for ranks in (1, 2)]
+    for column in ("loss", "grad_norm"):
+        assert [row[column] for row in logged[1]] == pytest.approx([row[column] for row in logged[0]], rel=1e-3)
     assert json.loads((tmp_path / "train" / "r2" / "rejected.jsonl").read_text())["id"] == "gone"

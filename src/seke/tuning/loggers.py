@@ -7,16 +7,24 @@ from typing import Any
 import yaml
 from lightning.pytorch.loggers import WandbLogger
 
+from seke import dashboard
+
 OFFLINE = ("offline", "dryrun")
 """What WANDB_MODE calls it, now and formerly."""
 CONFIG = "config.yaml"
 """The run's resolved settings, which its directory holds from its beginning."""
 
 
+def beside_dashboard(logger: Any) -> Any:
+    """Return `logger`, and with it the W&B run that is open already where `wandb=` has the whole stage shown."""
+    shown = not isinstance(logger, WandbLogger) and dashboard.live() is not None
+    return [logger, WandbLogger()] if shown else logger
+
+
 def wandb(save_dir: str, project: str, group: str | None = None) -> Any:
     """Return a logger to Weights & Biases: online if WANDB_API_KEY is set, else offline (`wandb sync` uploads later).
 
-    WANDB_MODE, if set, decides instead.
+    WANDB_MODE, if set, decides instead; where `wandb=` shows the whole stage already, that run is used.
 
     Args:
         save_dir: the run's directory; its name is the W&B run's, its config.yaml the W&B run's config.

@@ -47,6 +47,14 @@ class CPUDeepSpeedStrategy(DeepSpeedStrategy):  # type: ignore[misc]
             self.set_world_ranks()
             self._init_deepspeed_distributed()
 
+    def backward(self, closure_loss: torch.Tensor, optimizer: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Have gradients divided by the accumulated batches once: Lightning has done it, DeepSpeed would again.
+
+        AdamW hides the mistake, clipping does not: gradients would be clipped at a multiple of `trainer.clip`.
+        """
+        loss: torch.Tensor = super().backward(closure_loss, optimizer, *args, scale_wrt_gas=False, **kwargs)
+        return loss
+
     def _init_config_if_needed(self) -> None:
         super()._init_config_if_needed()
         # Offloaded states are updated by PyTorch's own AdamW; DeepSpeed's would have to be compiled first.

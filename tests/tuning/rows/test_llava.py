@@ -35,4 +35,3 @@ def test_a_source_is_left_out(rows):
 def test_kinds_are_chosen(rows):
     assert read(rows, kinds=["reasoning", "categorical"]) == ["d", "e"]
     assert read(rows, kinds=["reasoning"], without=["disfa"]) == []
-

@@ -1,0 +1,90 @@
+r"""Emotion6 (Peng et al., CVPR 2015): 1,980 pictures, each with how often people chose one of seven feelings for it.
+
+    images/disgust/1.jpg                      six folders of 330; a folder's name is the word that was searched for
+    ground_truth.txt                          a header, then tab-separated, as the README beside it says:
+    disgust/1.jpg  2.5  3.8  0.133333  0.7  0  0.0666667  0.1  0  0
+    picture, valence, arousal (1 to 9), and the shares of anger, disgust, fear, joy, sadness, surprise and neutral
+
+Known: this layout, from the README of the release. Sniffed: how deep it lies, and any white space between the columns.
+A picture's class is what most people chose, not the word it was found by; where two are chosen equally often it has
+none. There is no official split: each picture is hashed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Final
+
+from seke.records import ImageRecord, Rejection
+from seke.sources import tree
+from seke.sources.evoked import Evoked
+
+FEELINGS: Final = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
+COLUMNS: Final = 3 + len(FEELINGS)
+
+
+class Emotion6(Evoked):
+    """The pictures that ground_truth.txt lists; those it does not list are rejected by name.
+
+    Raises:
+        UserError: see `Evoked`.
+    """
+
+    name: ClassVar[str] = "emotion6"
+    own = FEELINGS
+
+    @property
+    def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
+        """The one label file.
+
+        Raises:
+            UserError: if there is none.
+        """
+        return {"ground_truth": self._table}
+
+    @cached_property
+    def _table(self) -> Path:
+        return tree.located(self.root, "ground_truth.txt", folder=False)
+
+    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Yield every listed picture, and a rejection for pictures or rows alone and for bad rows.
+
+        Raises:
+            UserError: if the folder or the list is missing.
+        """
+        images = tree.located(self.root, "images")
+        there = {path.relative_to(images).as_posix(): path for path in tree.walk(images, *tree.IMAGES)}
+        listed: set[str] = set()
+        for number, line in enumerate(tree.lines(self._table)[1:], start=2):
+            if not line:
+                continue
+            picture, *cells = line.split()
+            listed.add(picture)
+            yield self._row(f"{self._table.name}, line {number}", picture, cells, there.get(picture))
+        for picture in sorted(there.keys() - listed):
+            yield self.no_label(_key(picture), f"{self._table.name} has no row {picture}")
+
+    def _row(self, where: str, picture: str, cells: Sequence[str], path: Path | None) -> ImageRecord | Rejection:
+        key = _key(picture)
+        if path is None:
+            return self.no_image(key, f"{where}: no picture images/{picture}")
+        numbers = [value for cell in cells if (value := tree.number(cell)) is not None]
+        if not len(numbers) == len(cells) == COLUMNS - 1:
+            return self._bad(key, f"{where}: not {COLUMNS} columns, a name and numbers")
+        valence, arousal, *shares = numbers
+        chosen = [feeling for feeling, share in zip(FEELINGS, shares, strict=True) if share == max(shares)]
+        if len(chosen) > 1:
+            return self._bad(key, f"{where}: {' and '.join(chosen)} were chosen equally often")
+        told = {
+            "valence_1_to_9": valence,
+            "arousal_1_to_9": arousal,
+            "shares": dict(zip(FEELINGS, shares, strict=True)),
+        }
+        return self.evoked(key, path, chosen[0], self.split(key), told)
+
+    def _bad(self, key: str, detail: str) -> Rejection:
+        return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
+
+
+def _key(picture: str) -> str:
+    return PurePosixPath(picture).with_suffix("").as_posix()
