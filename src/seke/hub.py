@@ -247,6 +247,7 @@ def _instruction_columns() -> dict[str, Column]:
         "samples": Column(Value("int32"), "draws that the row took"),
         "annotator": Column(text, "the exact model that answered"),
         "flags": Column(List(text), "what the checks noted"),
+        "attributes": Column(text, "what else the generator notes, such as the kind of instruction, as JSON"),
     }
 
 
@@ -260,6 +261,7 @@ def _instruction_values(row: InstructionRecord) -> dict[str, Any]:
         "samples": row.samples,
         "annotator": row.annotator,
         "flags": list(row.flags),
+        "attributes": _json(row.attributes),
     }
 
 

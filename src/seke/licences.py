@@ -65,6 +65,30 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "the Visual Computing Research Center, Shenzhen University (https://vcc.tech/EmoSet)",
             "Yang, Huang, Ding, Li, Cohen-Or & Huang, ICCV 2023",
         ),
+        "webemo": Licence(
+            "WEBEmo",
+            "Research; a list of addresses of stock photographs, which belong to their photographers and agencies.",
+            "Rameswar Panda and co-authors",
+            "Panda, Zhang, Li, Lee, Lu & Roy-Chowdhury, ECCV 2018",
+        ),
+        "emotion6": Licence(
+            "Emotion6",
+            "Research; pictures found on Flickr, which belong to the people who put them there.",
+            "Kuan-Chuan Peng, Cornell University",
+            "Peng, Chen, Sadovnik & Gallagher, CVPR 2015",
+        ),
+        "fi": Licence(
+            "FI (Flickr and Instagram)",
+            "Research; the pictures belong to the people who put them on the Internet.",
+            "Quanzeng You, University of Rochester",
+            "You, Luo, Jin & Yang, AAAI 2016",
+        ),
+        "synthetic_scenes": Licence(
+            "Synthetic scenes",
+            "Drawn by this program: no place and nobody is shown, and the program's licence (MIT) holds.",
+            "nobody",
+            "the program and the seed in the command above",
+        ),
         "synthetic": Licence(
             "Synthetic faces",
             "Drawn by this program: nobody is shown, no dataset is contained, and the program's licence (MIT) holds.",
