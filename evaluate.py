@@ -9,13 +9,12 @@ python evaluate.py image=face.jpg model.path=demo-seke          one picture: pri
 """
 
 import os
-from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from seke import runs
-from seke.benchmark import contamination, groups, importing, predict, significance, single
+from seke.benchmark import predict, single, task
 from seke.doors import build, door, open_run, plain
 
 
@@ -23,36 +22,31 @@ from seke.doors import build, door, open_run, plain
 def evaluate(cfg: DictConfig) -> None:
     """Answer, judge, score; every step leaves its file, every mistake is told before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
-    model, place, elsewhere = None, predict.Place.of(os.environ), cfg.predictions is not None
-    if not elsewhere and isinstance(cfg.backend.get("model"), DictConfig):  # of conf/model, not a name on a server
+    model = None
+    if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
     if cfg.image is not None:
         print(single.tell(Path(cfg.image), build(cfg.backend), benchmark, judging))
         return
-    inputs = predict.inputs(benchmark, outputs, cfg.records, cfg.predictions, cfg.compare)
-    every = predict.read_records(inputs["records"])
-    records, ids = predict.evenly(every, cfg.limit), {record.id for record in every}
-    groups.check(cfg.groups, records, benchmark)
-    rival = partial(significance.rival, ids={record.id for record in records}, every=benchmark.request is not None)
-    against = (str(cfg.compare), rival(inputs["compare"])) if cfg.compare else None
-    given = importing.read(inputs["predictions"], ids, plain(cfg.predictions_fields)) if elsewhere else None
-    seen = contamination.Finding() if elsewhere else contamination.check(records, model, outputs, cfg.allow_overlap)
+    asked = task.check(benchmark, outputs, plain(cfg), model)
+    place = predict.Place.of(os.environ)
     place.enter(outputs / "evaluate" / str(cfg.name), cfg.overwrite)
-    run = open_run(cfg, "evaluate", inputs | (predict.weights(model) if model else {}))
+    run = open_run(cfg, "evaluate", asked.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
         return
-    root = runs.image_root(inputs["records"], cfg.paths.images)
-    ask = partial(predict.ask_all, records, request=benchmark.request, root=root, run=run.path, place=place)
-    answers = given.answers if given else ask(build(cfg.backend))
+    answers = asked.answers
+    if answers is None:
+        root = runs.image_root(asked.inputs["records"], cfg.paths.images)
+        answers = predict.ask_all(asked.records, build(cfg.backend), benchmark.request, root, run.path, place)
     if answers is None:
         return  # of several processes the first one has all answers, and scores
     judge = judging.ready(answers)
     from seke.benchmark.score import score  # torchmetrics brings torch
 
-    how = {"against": against, "groups": list(cfg.groups), "marks": seen.notes}
-    how["remarks"] = [*seen.remarks, *(given.remarks if given else ()), *judge.remarks]
-    run.finish(**score(run.path, benchmark, records, answers, judge.read, inputs["records"], cfg.seed, **how))
+    how = {**asked.scoring, "remarks": [*asked.remarks, *judge.remarks]}
+    made_from = asked.inputs["records"]
+    run.finish(**score(run.path, benchmark, asked.records, answers, judge.read, made_from, cfg.seed, **how))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ for_every_seed() {
 
 step() { # step <door> <settings...>: one command, shown before it runs
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
-  python "$1.py" paths.outputs="$outputs" "${@:2}"
+  python "$1.py" "${@:2}" paths.outputs="$outputs" # last: Hydra wants -m before all settings
 }
 
 prepared() { # the records of this run: those given by records=, or drawn by its scale
