@@ -2,6 +2,7 @@
 
     python report.py name=demo                  every finished run called demo or demo-...
     python report.py name=all runs='*/*'        every finished run
+    python report.py name=table4 experiment=table4    a table or figure of the paper, beside its numbers
 
 Writes outputs/report/<name>/{index.html,tables/,figures/}. A report is a view of other runs and costs seconds: it is
 made anew each time.
@@ -11,12 +12,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from seke.doors import door
+from seke.doors import build, door
 
 
 @door
 def report(cfg: DictConfig) -> None:
     """Write the report and print its main table and the path of its page."""
+    from seke.reporting.gallery import Gallery
     from seke.reporting.tables import to_terminal
     from seke.reporting.write import Settings, write_report
 
@@ -30,10 +32,14 @@ def report(cfg: DictConfig) -> None:
         cases_count=cfg.cases.count,
         commands=chosen["commands"],
         images=cfg.paths.images,
+        gallery=Gallery(**chosen["gallery"]) if cfg.gallery else None,
     )
     outputs = Path(cfg.paths.outputs)
     written = write_report(outputs, str(cfg.name), cfg.runs, settings)
-    for table in written.main:
+    if cfg.study:
+        study = build(cfg.study).compile(outputs, str(cfg.name), written.page.parent, build(cfg.compare))
+        print(f"\n{study.terminal}")
+    for table in () if cfg.study else written.main:
         print(f"\n{table.title}{f' ({written.nature})' if written.nature else ''}\n{to_terminal(table)}")
     for note in written.notes:
         print(f"note: {note}")

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as Picture
 
@@ -135,3 +136,12 @@ def test_the_image_root_is_the_manifests_unless_overridden(tmp_path: Path) -> No
     records = tmp_path / "p" / "train.jsonl"
     assert runs.image_root(records) == tmp_path / "p" / "images"
     assert runs.image_root(records, "/elsewhere") == Path("/elsewhere")
+
+
+def test_a_jpeg_of_which_little_is_wanted_is_decoded_smaller_but_never_too_small() -> None:
+    out = io.BytesIO()
+    Picture.linear_gradient("L").resize((800, 600)).convert("RGB").save(out, "JPEG")
+    whole, small = decode(out.getvalue()), decode(out.getvalue(), side=100)
+    assert whole.size == (800, 600) and min(small.size) >= 100 and small.width < 400
+    reference = whole.resize(small.size)
+    assert abs(np.asarray(small, float) - np.asarray(reference, float)).mean() < 2

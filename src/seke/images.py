@@ -40,8 +40,11 @@ def resolve(root: Path, image: str) -> Path:
     return path
 
 
-def decode(data: bytes, name: str = "image") -> "Image":
+def decode(data: bytes, name: str = "image", side: int | None = None) -> "Image":
     """Return the picture in `data` as RGB, fully decoded, EXIF orientation applied.
+
+    `side`: no more pixels a side are wanted; a JPEG is then decoded at a half, a quarter or an eighth of its size, which
+    is no smaller than that and several times faster.
 
     Raises:
         ImageError: if the bytes are no picture, are cut short, exceed `MAX_PIXELS`, or have a side under `MIN_SIDE`.
@@ -56,6 +59,8 @@ def decode(data: bytes, name: str = "image") -> "Image":
                     raise ImageError(f"{name}: {picture.width} x {picture.height} pixels is too large")
                 if min(picture.size) < MIN_SIDE:
                     raise ImageError(f"{name}: {picture.width} x {picture.height} pixels is too small")
+                if side is not None:
+                    picture.draft("RGB", (side, side))
                 picture.load()
                 return ImageOps.exif_transpose(picture).convert("RGB")
     except ImageError:

@@ -91,7 +91,7 @@ def _holds_every_part(page: str, dom: Dom, files: dict[Path, bytes]) -> None:
     assert "Synthetic faces, simulated annotator" in page
     assert "no finished run for" not in page
     assert len(dom.of("article")) == 12
-    assert all(image["alt"] and image["src"].startswith("data:image/jpeg") for image in dom.of("img"))
+    assert all(image["alt"] and image["src"].startswith("data:image/webp") for image in dom.of("img"))
     assert len(dom.of("img")) == 12
     assert all(header.get("scope") in ("col", "row", "colgroup") for header in dom.of("th"))
     assert "<b>75.7</b><small>72.7–78.7</small>" in page  # SEKE's accuracy: the best of those that compete

@@ -85,10 +85,17 @@ def _panel(title: str, width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def bars(folder: Path, name: str, title: str, column: Column, rows: Sequence[tuple[Words, Estimate]]) -> Panel:
+def bars(
+    folder: Path,
+    name: str,
+    title: str,
+    column: Column,
+    rows: Sequence[tuple[Words, Estimate]],
+    width: float = WIDTH,
+) -> Panel:
     """Draw one score of several runs as bars from zero, with 95 % intervals and values; a missing value says so."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(title, WIDTH, 0.62 + 0.25 * len(rows))
+        figure, axes = _panel(title, width, 0.62 + 0.25 * len(rows))
         values = [(estimate.value, estimate.low, estimate.high) for _, estimate in rows]
         top = max((abs(number) for triple in values for number in triple if number is not None), default=1.0) or 1.0
         bottom = min((number for triple in values for number in triple if number is not None), default=0.0)

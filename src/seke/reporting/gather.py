@@ -157,9 +157,14 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 def read_metrics(run: FinishedRun) -> dict[str, Estimate]:
     """Return metrics.json of an evaluation by dotted key, e.g. "expression.accuracy"; empty where there is none."""
-    content = read_object(run.path / "metrics.json") or {}
-    intervals = dict(_leaves(content.pop("ci95", None) or {}))
-    return {key: Estimate(_number(value), *_interval(intervals.get(key))) for key, value in _leaves(content)}
+    return estimates(read_object(run.path / "metrics.json") or {})
+
+
+def estimates(content: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Return the numbers of metrics.json, or of one source in it, by dotted key, each with its interval."""
+    intervals = dict(_leaves(content.get("ci95") or {}))
+    values = {key: value for key, value in content.items() if key != "ci95"}
+    return {key: Estimate(_number(value), *_interval(intervals.get(key))) for key, value in _leaves(values)}
 
 
 def read_warnings(run: FinishedRun) -> list[str]:

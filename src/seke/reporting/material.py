@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seke import runs
 from seke.errors import UserError
@@ -11,7 +11,18 @@ from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl
 from seke.reporting import results
 from seke.reporting.gather import FinishedRun, Gathered
 from seke.reporting.provenance import nature
-from seke.reporting.wording import NamedRun, named
+from seke.reporting.wording import NamedRun, Words, named
+
+
+class Looked(NamedTuple):
+    """A generation whose records are looked at one by one."""
+
+    run: FinishedRun
+    words: Words
+    truth: Mapping[str, Labels]
+    """The latent labels of the records it annotated, by id; empty where nobody knows them."""
+    image_root: Path | None
+    """The folder of its pictures; None where its records are gone."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +37,10 @@ class Material:
     trained: Sequence[NamedRun]
     rows: Mapping[str, Sequence[InstructionRecord]]
     """The instructions of each generation, by its run's name."""
-    chosen: NamedRun | None
-    """The generation whose records are looked at."""
-    truth: Mapping[str, Labels]
-    """The latent labels of the records that `chosen` annotated, by id; empty where nobody knows them."""
-    image_root: Path | None
-    """The folder of the pictures of `chosen`; None where its records are gone."""
+    chosen: Looked | None
+    """The generation of the cases."""
+    gallery: Looked | None
+    """The generation of the gallery."""
     trusted: Mapping[str, tuple[results.Bin, ...]]
     """How often the labels that `chosen` generated are right, by their uncertainty."""
     nature: str
@@ -45,17 +54,20 @@ def collect(
     outputs: Path,
     wording: Mapping[str, Mapping[str, Mapping[str, Any]]],
     cases_run: str,
+    gallery_run: str | None,
     images: str | None,
 ) -> Material:
-    """Read what the gathered runs left, in the order and under the names that `wording` gives."""
+    """Read what the gathered runs left, in the order and under the names that `wording` gives.
+
+    `cases_run` and `gallery_run` are suffixes of generations, `images` overrides the folder of their pictures.
+    """
     generated, trained, evaluated = (
         named(found.of(door), wording.get(door, {})) for door in ("generate", "train", "evaluate")
     )
     rows = {item.run.name: results.instructions(item.run) for item in generated}
-    chosen = _of_suffix(generated, cases_run)
-    records = _prepared(chosen.run, outputs) if chosen else None
-    truth = _truth(records) if records else {}
-    root = Path(images) if images else runs.image_root(records) if records else None
+    chosen = _looked(_of_suffix(generated, cases_run), outputs, images)
+    shown = _of_suffix(generated, gallery_run) if gallery_run else None
+    same = shown is not None and chosen is not None and shown.run == chosen.run
     return Material(
         scored=[item for item in evaluated if not results.is_reliability(item.run)],
         checked=[item for item in evaluated if results.is_reliability(item.run)],
@@ -63,9 +75,8 @@ def collect(
         trained=trained,
         rows=rows,
         chosen=chosen,
-        truth=truth,
-        image_root=root,
-        trusted=results.trust(rows[chosen.run.name], truth) if chosen else {},
+        gallery=chosen if same else _looked(shown, outputs, images),
+        trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
         nature=nature(found, rows),
         absent=_absent(evaluated, wording.get("evaluate", {})),
     )
@@ -76,6 +87,14 @@ def _of_suffix(generated: Sequence[NamedRun], suffix: str) -> NamedRun | None:
     fitting = [item for item in generated if item.suffix == suffix]
     sampled = [item for item in generated if (item.run.path / "draws.jsonl").is_file()]
     return next(iter([*fitting, *sampled]), None)
+
+
+def _looked(item: NamedRun | None, outputs: Path, images: str | None) -> Looked | None:
+    if item is None:
+        return None
+    records = _prepared(item.run, outputs)
+    root = Path(images) if images else runs.image_root(records) if records else None
+    return Looked(item.run, item.words, _truth(records) if records else {}, root)
 
 
 def _absent(evaluated: Sequence[NamedRun], wording: Mapping[str, Mapping[str, Any]]) -> list[str]:

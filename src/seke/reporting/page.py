@@ -1,51 +1,34 @@
 """One self-contained HTML page: everything inline, nothing fetched, every word of a model escaped.
 
-Two locks against hostile answers: Jinja2 escapes every value, and the page's Content-Security-Policy runs one script
-only, the one whose hash it names.
+Three locks against hostile answers: Jinja2 escapes every value and gallery.py all data; the page's
+Content-Security-Policy runs one script only, the one whose hash it names; and where the browser knows Trusted Types,
+that script itself cannot turn a text into markup.
 """
 
 import base64
 import hashlib
-import io
+import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from seke.images import ImageError, decode, resolve
 from seke.reporting.figures import Panel
 from seke.reporting.tables import interval, shown
 
-THUMBNAIL = 160
-"""Longest side of an embedded picture, in pixels."""
+STYLES = ("page", "page.gallery")
+SCRIPTS = ("page", "page.records", "page.list", "page.detail", "page.review", "page.gallery")
+"""The parts of the page's one script, in their order; each uses what those before it define."""
 
 
-class Thumbnail(NamedTuple):
-    """A picture as a data URI, or the reason why there is none."""
+def write_page(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the page for `content` (see write.py for its keys) to `path`; it appears whole or not at all.
 
-    uri: str | None
-    problem: str = ""
-
-
-def thumbnail(root: Path | None, image: str) -> Thumbnail:
-    """Return `image` below `root` as a JPEG data URI of at most 160 x 160 pixels; a picture that fails says why."""
-    if root is None:
-        return Thumbnail(None, "the records this run was made from are gone")
-    try:
-        picture = decode(resolve(root, image).read_bytes(), image)
-    except (ImageError, OSError) as error:
-        return Thumbnail(None, str(error))
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    out = io.BytesIO()
-    picture.save(out, format="JPEG", quality=88)
-    return Thumbnail("data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii"))
-
-
-def render(content: Mapping[str, Any]) -> str:
-    """Return the page for `content` (see write.py for its keys)."""
+    It is written as it is rendered: a gallery's pictures may be more than one wants to hold in memory.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
@@ -54,10 +37,14 @@ def render(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(shown=shown, interval=interval, drawing=drawing)
-    style, script = _template("page.css.jinja"), _template("page.js.jinja")
+    style = "".join(_template(f"{name}.css.jinja") for name in STYLES)
+    script = "".join(_template(f"{name}.js.jinja") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     page = environment.get_template("page.html.jinja")
-    return page.render(content, style=Markup(style), script=Markup(script), script_hash=digest)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as out:
+        out.writelines(page.generate(content, style=Markup(style), script=Markup(script), script_hash=digest))
+    os.replace(part, path)
 
 
 def drawing(panel: Panel) -> Markup:

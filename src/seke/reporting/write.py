@@ -16,11 +16,16 @@ from typing import Any, NamedTuple
 from seke import runs
 from seke.errors import UserError
 from seke.reporting import cases, panels, provenance, results
-from seke.reporting.gather import Estimate, gather, read_draws, read_metrics, read_warnings
+from seke.reporting.gallery import Gallery, Shelf, fill
+from seke.reporting.gather import Draws, Estimate, gather, read_draws, read_metrics, read_warnings
 from seke.reporting.material import Material, collect
-from seke.reporting.page import render, thumbnail
+from seke.reporting.page import write_page
 from seke.reporting.tables import Column, Table, interval, shown, to_csv, to_latex, to_markdown
+from seke.reporting.thumbnails import thumbnail
 from seke.reporting.wording import NamedRun
+
+CASE_SIDE = 160
+"""Longest side of a case's picture, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Settings:
     """What to change for one's own data, annotator and GPU: {what, text, command}."""
     images: str | None = None
     """Overrides the image root of the records."""
+    gallery: Gallery | None = None
+    """Which records can be looked through and reviewed; None: none."""
 
 
 class Written(NamedTuple):
@@ -62,7 +69,11 @@ def write_report(outputs: Path, name: str, pattern: str | None, settings: Settin
     if settings.cases_count < 0:
         raise UserError("cases.count", settings.cases_count, "no number of cases", "set 0 or more")
     found = gather(outputs, name, pattern)
-    material = collect(found, outputs, settings.wording, settings.cases_run, settings.images)
+    shelf = settings.gallery.run if settings.gallery else None
+    material = collect(found, outputs, settings.wording, settings.cases_run, shelf, settings.images)
+    looked = [each for each in (material.chosen, material.gallery) if each]
+    drawn = {each.run.name: read_draws(each.run) for each in looked}
+    gallery = _gallery(name, material, drawn, settings.gallery)  # first: its pictures are made beside all the rest
     tables = {table.name: table for table in _tables(material)}
     folder = outputs / "report" / name
     for part in ("tables", "figures"):  # a table of a run that is gone must not stay behind
@@ -88,14 +99,15 @@ def write_report(outputs: Path, name: str, pattern: str | None, settings: Settin
         "tables": tables,
         "panels": panels.draw(folder / "figures", material),
         "chosen": material.chosen,
-        "cases": _cases(material, settings.cases_count),
+        "cases": _cases(material, drawn, settings.cases_count),
         "most_uncertain": _most_uncertain(material),
+        "gallery": gallery,
         "provenance": provenance.entries(found),
         "packages": provenance.packages(found),
         "commands": settings.commands,
     }
     page = folder / "index.html"
-    runs.write_text(page, render(content))
+    write_page(page, content)
     inputs = {f"{run.door}/{run.name}": runs.file_sha256(run.path / "manifest.json") for run in found.runs}
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     runs.write_text(folder / "manifest.json", manifest + "\n")
@@ -175,21 +187,30 @@ def _most_uncertain(material: Material) -> float:
     return max((row.uncertainty.max or 0.0 for row in rows), default=0.0) or 1.0
 
 
-def _cases(material: Material, count: int) -> list[dict[str, Any]]:
+def _gallery(
+    name: str, material: Material, drawn: Mapping[str, Mapping[str, Draws]], settings: Gallery | None
+) -> Shelf | None:
+    looked = material.gallery
+    if looked is None or settings is None or not material.rows[looked.run.name]:
+        return None
+    return fill(name, looked, material.rows[looked.run.name], drawn[looked.run.name], settings)
+
+
+def _cases(material: Material, drawn: Mapping[str, Mapping[str, Draws]], count: int) -> list[dict[str, Any]]:
     """Return what the page shows of each chosen record."""
-    if material.chosen is None:
+    chosen = material.chosen
+    if chosen is None:
         return []
-    drawn = read_draws(material.chosen.run)
     shown_cases = []
-    for level, record in cases.choose(material.rows[material.chosen.run.name], count):
+    for level, record in cases.choose(material.rows[chosen.run.name], count):
         question, answer = (turn.value.replace("<image>", "").strip() for turn in record.conversations[:2])
-        known = material.truth.get(record.id)
+        known = chosen.truth.get(record.id)
         shown_cases.append(
             {
                 "level": level,
                 "record": record,
-                "picture": thumbnail(material.image_root, record.image),
-                "lines": cases.lines(record, drawn.get(record.id), known),
+                "picture": thumbnail(chosen.image_root, record.image, CASE_SIDE),
+                "lines": cases.lines(record, drawn[chosen.run.name].get(record.id), known),
                 "manual": cases.manual_note(record),
                 "question": question,
                 "answer": cases.marked(answer, record.labels, known),

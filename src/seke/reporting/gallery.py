@@ -1,0 +1,179 @@
+"""All instruction records of one generation as data for the page: compact JSON, and pictures in blocks.
+
+The page draws only what is in sight, so records and pictures travel as data, not as HTML. Names that recur (sources,
+flags, questions, annotators) are sent once and meant by their number; action units are bits, in the order of
+`affect.ACTION_UNITS`. Everything is escaped such that no text of a model can leave its block.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from seke import runs
+from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.errors import UserError
+from seke.records import InstructionRecord, Labels
+from seke.reporting import cases
+from seke.reporting.gather import Draws
+from seke.reporting.material import Looked
+from seke.reporting.results import VA_TOLERANCE
+from seke.reporting.thumbnails import Thumbnail, thumbnails
+
+BLOCK = 128
+"""Pictures in one block: what the page decodes at a time."""
+FIELDS = ("expression", "valence", "arousal")
+ORIGINS = {None: 0, "manual": 1, "generated": 2}
+BITS = {au: 1 << place for place, au in enumerate(ACTION_UNITS)}
+_ESCAPES = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What conf/report.yaml decides about the gallery.
+
+    Raises:
+        UserError: for a setting out of range.
+    """
+
+    run: str
+    """The suffix of the generation that is shown."""
+    limit: int | None = None
+    """Only the first so many records; None for all."""
+    thumbnails: int | None = 96
+    """Longest side of a picture in pixels; None leaves the pictures out."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UserError("gallery.limit", self.limit, "nothing is left to look at", "set 1 or more, or null for all")
+        if self.thumbnails is not None and not 16 <= self.thumbnails <= 512:
+            raise UserError("gallery.thumbnails", self.thumbnails, "no size in pixels", "set 16 to 512, or null")
+
+
+class Shelf(NamedTuple):
+    """A gallery filled: what the template writes into the page."""
+
+    run: str
+    anchor: str
+    shown: int
+    total: int
+    truth: bool
+    """Whether it is known which labels are right."""
+    data: Markup
+    """The records as one JSON object."""
+    pictures: Iterator[Markup]
+    """JSON lists of up to `BLOCK` data URIs each; in place of a picture that is missing stands [the reason]."""
+
+
+def fill(
+    report: str, looked: Looked, rows: Sequence[InstructionRecord], drawn: Mapping[str, Draws], settings: Gallery
+) -> Shelf:
+    """Return `rows`, the instructions of one generation, as the page's data, in their order.
+
+    Args:
+        report: the report's name; the browser keeps decisions under it and the hash of the run's manifest.
+        looked: the generation, its latent truth and the folder of its pictures.
+        rows: its instructions.
+        drawn: its draws by record id; empty where it kept none.
+        settings: which records, and how large their pictures.
+    """
+    run, shown, names = looked.run, rows[: settings.limit], Names()
+    images = [row.image for row in shown] if settings.thumbnails else []
+    pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
+    records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]
+    data = {
+        "report": report,
+        "run": {"name": run.name, "manifest": runs.file_sha256(run.path / "manifest.json")},
+        "expressions": EXPRESSIONS,
+        "units": list(ACTION_UNITS.items()),
+        "tolerance": VA_TOLERANCE,
+        "block": BLOCK if settings.thumbnails else None,
+        "names": names.lists,
+        "records": records,
+    }
+    blocks = _blocks(pictures)
+    return Shelf(run.name, run.anchor, len(shown), len(rows), bool(looked.truth), embedded(data), blocks)
+
+
+class Names:
+    """Texts that recur: each is sent once, and records hold its number."""
+
+    KINDS = ("source", "subject", "annotator", "question", "flag")
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {kind: {} for kind in self.KINDS}
+
+    def number(self, kind: str, text: str) -> int:
+        """Return the number of `text` among those of its kind."""
+        known = self._numbers[kind]
+        return known.setdefault(text, len(known))
+
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """The texts of each kind, in the order of their numbers."""
+        return {kind: list(known) for kind, known in self._numbers.items()}
+
+
+def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, names: Names) -> list[Any]:
+    """Return one record as the list that page.records.js reads; what is unknown is null, and no truth is null."""
+    question, answer = (turn.value.replace("<image>", "").strip() for turn in row.conversations[:2])
+    units = {int(au): origin for au, origin in row.origin.action_units.items()}
+    levels = (getattr(row.uncertainty, field) for field in (*FIELDS, "action_units", "max"))
+    return [
+        row.id,
+        row.image,
+        names.number("source", row.source),
+        None if row.subject is None else names.number("subject", row.subject),
+        names.number("annotator", row.annotator),
+        names.number("question", question),
+        row.samples,
+        _labels(row.labels),
+        [*(ORIGINS[getattr(row.origin, field)] for field in FIELDS), _bits(units, "manual")],
+        [None if level is None else round(level, 4) for level in levels],
+        [names.number("flag", flag) for flag in row.flags],
+        [_piece(span) for span in cases.marked(answer, row.labels, truth)],
+        [_labels(draw) for draw in drawn.draws] if drawn else [],
+        None if truth is None else _labels(truth),
+    ]
+
+
+def _labels(labels: Labels) -> list[Any]:
+    """Return expression (its number, or null), valence, arousal, the known AUs and the active ones as bits."""
+    units = labels.action_units or {}
+    return [
+        None if labels.expression is None else EXPRESSIONS.index(labels.expression),
+        *(None if value is None else round(value, 4) for value in (labels.valence, labels.arousal)),
+        sum(BITS[au] for au in units),
+        _bits(units, True),
+    ]
+
+
+def _bits(units: Mapping[int, Any], wanted: object) -> int:
+    return sum(BITS[au] for au, value in units.items() if value == wanted)
+
+
+def _piece(span: cases.Span) -> str | list[Any]:
+    """Return a stretch of text; one that claims something comes with 1 where it is right, else with 0."""
+    return [span.text, int(span.verdict == "right")] if span.verdict else span.text
+
+
+def _begun(pictures: Iterator[Thumbnail]) -> Iterator[Thumbnail]:
+    """Take the first picture: other processes make the rest while this one does what else a report needs."""
+    return chain(list(islice(pictures, 1)), pictures)
+
+
+def _blocks(pictures: Iterator[Thumbnail]) -> Iterator[Markup]:
+    while block := list(islice(pictures, BLOCK)):
+        yield embedded([picture.uri or [picture.problem] for picture in block])
+
+
+def embedded(value: object) -> Markup:
+    r"""Return `value` as JSON that may stand in a `<script>`: pure ASCII without any `<`, `>` or `&`.
+
+    >>> print(embedded("</script>"))
+    "\u003c/script\u003e"
+    """
+    return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPES))
