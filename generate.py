@@ -13,14 +13,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seke import hub, runs
+from seke import dashboard, hub, runs
 from seke.doors import build, door, open_run, plain
 
 
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke.generation import dashboard, estimate, money, progress, review
+    from seke.generation import estimate, money, progress, review
 
     exported = hub.checked_format(cfg.export)
     if cfg.review:
@@ -40,9 +40,9 @@ def generate(cfg: DictConfig) -> None:
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
-        with meter, dashboard.dashboard(cfg.wandb, str(cfg.name), run.path, run.config) as log:
-            how = {"engine": cfg.engine, "workers": cfg.workers}
-            done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, log, **how)
+        with meter:
+            how = {"log": dashboard.live(), "engine": cfg.engine, "workers": cfg.workers}
+            done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, **how)
         image_root = os.path.relpath(root.resolve(), run.path.resolve())
         run.finish(image_root=image_root, **done.facts, prompts=generator.prompts.hashes())
         (run.path / progress.PROGRESS).unlink()

@@ -35,11 +35,11 @@ def report(cfg: DictConfig) -> None:
         gallery=Gallery(**chosen["gallery"]) if cfg.gallery else None,
     )
     outputs = Path(cfg.paths.outputs)
-    written = write_report(outputs, str(cfg.name), cfg.runs, settings)
-    if cfg.study:
-        study = build(cfg.study).compile(outputs, str(cfg.name), written.page.parent, build(cfg.compare))
-        print(f"\n{study.terminal}")
-    for table in () if cfg.study else written.main:
+    study = build(cfg.study) if cfg.study else None
+    written = write_report(outputs, str(cfg.name), cfg.runs, settings, study, build(cfg.compare))
+    if written.study:
+        print(f"\n{written.study.terminal}")
+    for table in () if written.study else written.main:
         print(f"\n{table.title}{f' ({written.nature})' if written.nature else ''}\n{to_terminal(table)}")
     for note in written.notes:
         print(f"note: {note}")

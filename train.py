@@ -29,10 +29,11 @@ def train(cfg: DictConfig) -> None:
     if run.finished:
         print(f"{run.path} is finished; overwrite=true trains it again")
         return
+    from seke.tuning import loggers
     from seke.tuning.fit import fit
 
     model, training, optimizer = build(cfg.model), build(cfg.trainer), build(cfg.optimizer)
-    logger = build(cfg.logger, save_dir=str(run.path))
+    logger = loggers.beside_dashboard(build(cfg.logger, save_dir=str(run.path)))
     facts = fit(run, model, data, training, logger, outputs, cfg.seed, cfg.ckpt == "last", optimizer)
     loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
     print(f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}: {run.path / 'model'}")

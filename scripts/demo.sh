@@ -13,6 +13,7 @@ for argument in "$@"; do
     *) echo "error: $argument: no such setting; use name=, seed=, images= or outputs=" >&2; exit 2 ;;
   esac
 done
+export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
 
 step() { # step <door> <settings...>: run a door and say how long it took
   local began=$SECONDS

@@ -42,3 +42,4 @@ python scripts/figure5.py "$outputs" "$outputs/prepare/$records/train.jsonl" "$n
   "empirical_bayes-summary=Empirical Bayes, summary" \
   "uamc-calibrated=UAMC, calibrated" "fixed-calibrated=Fixed 5, calibrated" \
   "random-calibrated=Random at our budget, calibrated" "empirical_bayes-calibrated=Ours (empirical Bayes, calibrated)"
+python report.py paths.outputs="$outputs" name="$name" experiment=figure5

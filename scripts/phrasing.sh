@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The same model asked in eleven wordings: how far do its scores spread?
 #   bash scripts/phrasing.sh [model=demo-seke] [records=demo] [scale=demo|paper] [<evaluate settings>]
+# scale=demo wants `make demo` first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe phrasing "$@"
+one_seed_only
 
 model=demo-seke settings=()
 for setting in ${more[@]+"${more[@]}"}; do

@@ -11,6 +11,7 @@ recipe() {
     esac
   done
   case "$scale" in demo | paper) ;; *) echo "error: scale=$scale: no such scale; use demo or paper" >&2; exit 2 ;; esac
+  export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages of a recipe are one group
   case "$seeds" in '' | *[!0-9]* | 0) echo "error: seeds=$seeds: not a number; use 1 or more" >&2; exit 2 ;; esac
 }
 
@@ -22,6 +23,10 @@ for_every_seed() {
     "$@"
   done
   seed=$first
+}
+
+one_seed_only() { # for recipes that look at finished runs
+  if ((seeds > 1)); then echo "error: seeds=$seeds: this recipe looks at one run; give seed= and name=" >&2; exit 2; fi
 }
 
 step() { # step <door> <settings...>: one command, shown before it runs

@@ -10,7 +10,10 @@ recipe sweep_n "$@"
 one_seed() {
   prepared
   step generate -m experiment=sweep_n scale="$scale" seed="$seed" name="$run" records="$faces" ${more[@]+"${more[@]}"}
-  step evaluate -m experiment=sweep_n seed="$seed" name="$run-labels" run="$run" records="$outputs/prepare/$faces/truth.jsonl"
+  step generate scale="$scale" seed="$seed" records="$faces" name="$run-n1" generator.self_verify=false ${more[@]+"${more[@]}"}
+  if [[ "$scale" == demo ]]; then # only of drawn faces the truth is known; see figure5.sh for masked human labels
+    step evaluate -m experiment=sweep_n seed="$seed" name="$run-labels" run="$run" records="$outputs/prepare/$faces/truth.jsonl"
+  fi
 }
 for_every_seed one_seed
 step report name="$name" experiment=sweep_n

@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe table1 "$@"
+one_seed_only
 
 step prepare experiment=table1 scale="$scale" seed="$seed" name="$name" ${more[@]+"${more[@]}"}
 cat "$outputs/prepare/$name/statistics.md"
+step report name="$name" experiment=table1

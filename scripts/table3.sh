@@ -21,14 +21,14 @@ one_seed() {
   else
     # Those sets are licensed. Of the same faces: MAFW names expressions, MERR-Fine action units; EmoVIT describes no
     # face at all, so synthetic scenes stand in for it. What each demo model can learn is what its set describes.
-    feid=${feid:-$run}
-    step generate scale=demo seed="$seed" records="$faces" name="$feid"
+    local own=${feid:-$run}
+    step generate scale=demo seed="$seed" records="$faces" name="$own"
     step prepare seed="$seed" source=synthetic_scenes name="$run-scenes"
     step generate seed="$seed" records="$run-scenes" generator=emovit prompts=emovit backend=simulated_scenes name="$run-scenes"
     step train scale=demo seed="$seed" data.path="$run-scenes" name="$run-emovit"
-    step train scale=demo seed="$seed" data.path="$feid" data.keep=expression name="$run-mafw"
-    step train scale=demo seed="$seed" data.path="$feid" data.keep=au name="$run-merr_fine"
-    step train scale=demo seed="$seed" data.path="$feid" name="$run-feid"
+    step train scale=demo seed="$seed" data.path="$own" data.keep=expression name="$run-mafw"
+    step train scale=demo seed="$seed" data.path="$own" data.keep=au name="$run-merr_fine"
+    step train scale=demo seed="$seed" data.path="$own" name="$run-feid"
   fi
   step evaluate -m experiment=table3 scale="$scale" seed="$seed" name="$run" records="$faces"
 }

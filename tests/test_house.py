@@ -44,7 +44,9 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
         "units",
         "assertions",
     },
-    "doors": {"errors", "runs"},
+    "pictured": {"images", "runs"},
+    "dashboard": {"errors", "pictured", "runs"},
+    "doors": {"dashboard", "errors", "runs"},
 }
 
 

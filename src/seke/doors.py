@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import runs
+from seke import dashboard, runs
 from seke.errors import Paused, UserError
 
 PAUSED = 3
@@ -35,16 +35,21 @@ BY_DOOR = ("experiment", "scale")
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
 
 
+class Mistake(Exception):
+    """A user's mistake as the one line that it becomes; it crosses from one process to another."""
+
+
 def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     """Turn `main(cfg)` into a command-line program on conf/<name of main>.yaml."""
 
     @functools.wraps(main)
-    def job(cfg: DictConfig) -> None:
+    def job(cfg: DictConfig) -> float | list[float] | None:
         try:
             _check_types(cfg)
             OmegaConf.resolve(cfg)
-            OmegaConf.update(cfg, "name", _cell_name(cfg))
+            OmegaConf.update(cfg, "name", f"{cfg.name}{_cell(cfg)}")
             main(cfg)
+            return _objective(cfg, main.__name__)
         except Paused as pause:
             print(f"paused: {pause}; the same command goes on from here", file=sys.stderr)
             raise SystemExit(PAUSED) from None
@@ -52,11 +57,15 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             mistake = _users_mistake(error)
             if mistake is None or WANTS_TRACEBACK:
                 raise
+            if _counted_elsewhere(cfg):
+                raise Mistake(mistake) from None
             if _sweeping():
                 failed.append(HydraConfig.get().job.override_dirname)
                 _say(mistake)
-                return
+                return None
             _give_up(mistake)
+        finally:
+            dashboard.close()
 
     failed: list[str] = []
     conf = Path(inspect.getfile(main)).resolve().parent / "conf"
@@ -77,10 +86,11 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             raise SystemExit(INTERRUPTED) from None
         except BrokenPipeError:  # `--help | head`: the reader has what it wanted
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except (HydraException, OmegaConfBaseException) as error:
-            if WANTS_TRACEBACK:
+        except Exception as error:
+            line = _users_mistake(error)
+            if line is None or WANTS_TRACEBACK:
                 raise
-            _give_up(_command_line_mistake(error))
+            _give_up(line)
         if failed:
             print(f"failed cells, {len(failed)}: {'; '.join(failed)}", file=sys.stderr)
             raise SystemExit(2)
@@ -89,11 +99,13 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
 
 
 def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
-    """Claim outputs/<door>/<name>/ for this resolved configuration and these input files."""
+    """Claim outputs/<door>/<name>/ for this resolved configuration and these input files; `wandb=` shows it."""
+    mode = dashboard.checked(cfg.wandb)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     path = Path(cfg.paths.outputs) / door_name / str(cfg.name)
-    return runs.claim(path, {str(key): value for key, value in config.items()}, inputs, bool(cfg.overwrite))
+    run = runs.claim(path, {str(key): value for key, value in config.items()}, inputs, bool(cfg.overwrite))
+    return dashboard.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
 
 def build(node: Any, **extra: Any) -> Any:
@@ -151,7 +163,7 @@ def _users_mistake(error: BaseException) -> str | None:
     """Return the line of the UserError at the root of `error`, if it is one."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, UserError):
+        if isinstance(cause, UserError | Mistake):
             return str(cause)
         cause = cause.__cause__
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -178,7 +190,7 @@ def _say(line: str) -> None:
     print("error: " + " ".join(line.split()), file=sys.stderr)
 
 
-def _give_up(line: str) -> None:
+def _give_up(line: str) -> NoReturn:
     _say(line)
     raise SystemExit(2)
 
@@ -187,10 +199,51 @@ def _sweeping() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _cell_name(cfg: DictConfig) -> str:
-    """Return `name`, in a sweep extended by `cell`, or else by its overrides, so that cells never share a directory."""
-    name = str(cfg.name)
+def _counted_elsewhere(cfg: DictConfig) -> bool:
+    """Whether failed cells are the business of the sweeper, which minds an objective, or lie in other processes."""
+    return _sweeping() and (cfg.objective is not None or _launcher() != "basic")
+
+
+def _launcher() -> str:
+    return str(HydraConfig.get().runtime.choices["hydra/launcher"])
+
+
+def _cell(cfg: DictConfig) -> str:
+    """Return what a sweep adds to `name`: `cell`, or else the overrides, so that cells never share a directory."""
     if not _sweeping():
-        return name
+        return ""
     own = str(cfg.cell) if "cell" in cfg else HydraConfig.get().job.override_dirname
-    return name + re.sub(r"[^A-Za-z0-9_.=,+-]", "_", f"-{own}") if own else name
+    return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", f"-{own}") if own else ""
+
+
+def _group(cfg: DictConfig) -> str:
+    """Return the experiment, or else the name that the cells of a sweep have in common."""
+    choices = HydraConfig.get().runtime.choices
+    experiments = [group.partition("/")[2] for group in choices if group.startswith("experiment/")]
+    return experiments[0] if experiments else str(cfg.name).removesuffix(_cell(cfg))
+
+
+def _said(cfg: DictConfig) -> dict[str, Any]:
+    """Return the settings that this run's command line, or sweep, asked for; a group's value is its option."""
+    choices = HydraConfig.get().runtime.choices
+    keys = [override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task]
+    where = HydraConfig.get().job.config.override_dirname.exclude_keys
+    own = [key for key in keys if key not in where and key.partition("/")[0] not in BY_DOOR]
+    return {key: choices[key] if key in choices else plain(OmegaConf.select(cfg, key)) for key in own}
+
+
+def _objective(cfg: DictConfig, door_name: str) -> float | list[float] | None:
+    """Return the finished run's `objective`, which is what a sweeper such as Optuna optimises; None without one.
+
+    Raises:
+        UserError: if the run has no such number.
+    """
+    if cfg.objective is None:
+        return None
+    numbers = dashboard.headline(Path(cfg.paths.outputs) / door_name / str(cfg.name))
+    wanted = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
+    for name in wanted:
+        if name not in numbers:
+            raise UserError("objective", name, "no number of this run", f"choose among {', '.join(sorted(numbers))}")
+    values = [numbers[name] for name in wanted]
+    return values[0] if isinstance(cfg.objective, str) else values

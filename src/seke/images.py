@@ -43,8 +43,8 @@ def resolve(root: Path, image: str) -> Path:
 def decode(data: bytes, name: str = "image", side: int | None = None) -> "Image":
     """Return the picture in `data` as RGB, fully decoded, EXIF orientation applied.
 
-    `side`: no more pixels a side are wanted; a JPEG is then decoded at a half, a quarter or an eighth of its size, which
-    is no smaller than that and several times faster.
+    `side`: no more pixels a side are wanted; a JPEG is then decoded at a half, a quarter or an eighth of its size, no
+    smaller than that and several times faster.
 
     Raises:
         ImageError: if the bytes are no picture, are cut short, exceed `MAX_PIXELS`, or have a side under `MIN_SIDE`.

@@ -25,7 +25,8 @@ HOW_TO_ASK = (
 )  # fmt: skip
 """Settings of a backend that its answers do not depend on."""
 VOLATILE = (
-    "overwrite", "paths", "ckpt", "dry_run", "budget", "chunk", "logger", "wandb", "engine", "workers", "export",
+    "overwrite", "paths", "ckpt", "dry_run", "budget", "chunk", "logger", "wandb", "wandb_pictures", "objective",
+    "engine", "workers", "export",
     "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
     *(f"{backend}.{name}" for backend in ("backend", "fallback", "judge_backend", "judge.vlm") for name in HOW_TO_ASK),
 )  # fmt: skip

@@ -64,6 +64,7 @@ def inputs(
         "records": (records, "prepare", benchmark.records_file),
         "predictions": (predictions, *benchmark.predictions_from),
         "compare": (compare, "evaluate", "predictions.jsonl"),
+        **getattr(benchmark, "reads", {}),
     }
     return {
         name: runs.locate(name, str(reference), outputs, *where)
@@ -85,6 +86,16 @@ def read_records(path: Path) -> list[ImageRecord]:
         if times > 1:
             raise UserError("records", path, f"id {id_!r} occurs {times} times", "give every image its own id")
     return records
+
+
+def planned(benchmark: Any, files: Mapping[str, Path], images_below: str | None) -> list[ImageRecord]:
+    """Return the records to ask about: a benchmark with a `plan` has a question of its own for each that it takes.
+
+    Raises:
+        UserError: as `read_records`, or if the benchmark can do nothing with the records.
+    """
+    records, plan = read_records(files["records"]), getattr(benchmark, "plan", None)
+    return records if plan is None else list(plan(records, runs.image_root(files["records"], images_below), files))
 
 
 def evenly(records: Sequence[ImageRecord], limit: int | None) -> list[ImageRecord]:

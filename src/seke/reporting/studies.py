@@ -25,6 +25,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple, Protocol
 
+from markupsafe import Markup
+
 from seke import runs
 from seke.errors import UserError
 from seke.reporting.figures import Panel
@@ -46,7 +48,7 @@ class Section(NamedTuple):
     """Sentences: whether each expected order came out, how far wordings spread, which gap is the largest."""
     missing: tuple[str, ...] = ()
     """Runs that the study names and that are not there or not finished, each with the reason."""
-    markup: str = ""
+    markup: Markup = Markup("")
     """What is neither table nor panel, as HTML that this package made and escaped."""
 
 

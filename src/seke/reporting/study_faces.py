@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib import image
 from matplotlib.figure import Figure
 
@@ -175,10 +176,10 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _rendered(**content: Any) -> str:
+def _rendered(**content: Any) -> Markup:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     text = (files("seke.reporting") / "study_faces.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text).render(**content)
+    return Markup(environment.from_string(text).render(**content))
 
 
 def _pixels(record: ImageRecord | None, root: Path | None) -> Any:

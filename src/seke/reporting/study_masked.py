@@ -5,7 +5,7 @@ That script scores all methods on the same faces and writes outputs/figure5/<nam
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,8 @@ class Masked:
     title: str
     expect: Sequence[Sequence[str]] = ()
     """[better, worse], by the methods' names; one of the two is the one that all differences were taken to."""
+    short: Mapping[str, str] = field(default_factory=dict)
+    """What drawings call a method, by its name."""
     figures: Sequence[Callable[[Path, Compared], list[Panel]]] = ()
 
     def section(self, desk: Desk) -> Section:
@@ -46,7 +48,7 @@ class Masked:
         if not path.is_file():
             return Section(self.title, missing=(f"figure5/{desk.name}: not run, or not finished",))
         rows = read(path)
-        lines = [_line(row, place) for place, row in enumerate(rows)]
+        lines = [_line(row, self.short, place) for place, row in enumerate(rows)]
         caption = (
             f"{rows[0]['n']} records that carry all three descriptions, one masked at a time; only what was generated "
             "in its place is scored. With 95 % intervals, bootstrap over subjects. Costs per 1,000 images of which one "
@@ -84,10 +86,10 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _line(row: Mapping[str, Any], place: int) -> Line:
+def _line(row: Mapping[str, Any], short: Mapping[str, str], place: int) -> Line:
     quality = {column.key: Estimate(*row["quality"].get(column.key, (None,))) for column in QUALITY}
     cost = {column.key: Estimate(row["per_1000"][column.key.removeprefix("cost.")]) for column in COST}
-    words = Words(row["method"], row["method"], list(TONES)[place % len(TONES)])
+    words = Words(row["method"], short.get(row["method"], row["method"]), list(TONES)[place % len(TONES)])
     return Line(row["method"], words, {"": {**quality, **cost}})
 
 

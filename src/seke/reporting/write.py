@@ -20,6 +20,8 @@ from seke.reporting.gallery import Gallery, Shelf, fill
 from seke.reporting.gather import Draws, Estimate, gather, read_draws, read_metrics, read_warnings
 from seke.reporting.material import Material, collect
 from seke.reporting.page import write_page
+from seke.reporting.studies import Compiled, Study
+from seke.reporting.study_orders import Compare
 from seke.reporting.tables import Column, Table, interval, shown, to_csv, to_latex, to_markdown
 from seke.reporting.thumbnails import thumbnail
 from seke.reporting.wording import NamedRun
@@ -58,10 +60,16 @@ class Written(NamedTuple):
     nature: str
     """What the numbers come from where it is not real."""
     notes: tuple[str, ...]
+    study: Compiled | None = None
 
 
-def write_report(outputs: Path, name: str, pattern: str | None, settings: Settings) -> Written:
+def write_report(
+    outputs: Path, name: str, pattern: str | None, settings: Settings,
+    study: Study | None = None, compare: Compare | None = None,
+) -> Written:  # fmt: skip
     """Write outputs/report/<name>/ from the finished runs that `name` or `pattern` selects.
+
+    `study`: an experiment whose runs these are (conf/experiment/*/report.yaml); `compare` tells two of them apart.
 
     Raises:
         UserError: if there is no finished run, if a file of one does not read, or if `cases_count` is negative.
@@ -84,15 +92,17 @@ def write_report(outputs: Path, name: str, pattern: str | None, settings: Settin
             runs.write_text(folder / "tables" / f"{table.name}.{suffix}", text)
 
     notes = [f"{run.door}/{run.name} left out, {run.reason}" for run in found.left_out]
-    if material.absent:
+    if material.absent and study is None:
         notes.append("no finished run for: " + "; ".join(material.absent))
     notes += [
         f"{item.words.label}: {warning}"
         for item in (*material.scored, *material.checked)
         for warning in read_warnings(item.run)
     ]
+    compiled = study.compile(outputs, name, folder, compare) if study and compare else None
     content = {
         "name": name,
+        "study": compiled,
         "nature": material.nature,
         "notes": notes,
         "tiles": _tiles(material, settings),
@@ -112,7 +122,7 @@ def write_report(outputs: Path, name: str, pattern: str | None, settings: Settin
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     runs.write_text(folder / "manifest.json", manifest + "\n")
     main = tuple(tables[key] for key in ("feab", "reliability", "cost") if key in tables)
-    return Written(page, main, material.nature, tuple(notes))
+    return Written(page, main, material.nature, tuple(notes), compiled)
 
 
 def _tables(material: Material) -> list[Table]:

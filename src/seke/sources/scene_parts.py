@@ -83,7 +83,7 @@ def street(pen: Pen) -> None:
 
 
 def bedroom(pen: Pen) -> None:
-    """A wall with a window, floor boards, a bed."""
+    """Draw a wall with a window, floor boards, a bed."""
     _outdoors(pen, (156, 112, 76), 0.66, (222, 204, 186))
     _box(pen, 0.40, 0.10, 0.72, 0.42, (140, 92, 60))
     _box(pen, 0.43, 0.13, 0.69, 0.39, BLUE_SKY)
@@ -126,7 +126,7 @@ def landfill(pen: Pen) -> None:
 
 
 def cemetery(pen: Pen) -> None:
-    """A fence, a bare tree and rows of crosses."""
+    """Draw a fence, a bare tree and rows of crosses."""
     _outdoors(pen, (88, 104, 80), 0.55, (160, 168, 184))
     for k in range(13):
         _box(pen, k / 12 - 0.008, 0.44, k / 12 + 0.008, 0.58, DARK)
@@ -139,7 +139,7 @@ def cemetery(pen: Pen) -> None:
 
 
 def funfair(pen: Pen) -> None:
-    """A striped tent, a big wheel, flags."""
+    """Draw a striped tent, a big wheel, flags."""
     _outdoors(pen, (196, 176, 120), 0.66)
     for k in range(8):
         angle = k * math.tau / 8
@@ -153,7 +153,7 @@ def funfair(pen: Pen) -> None:
 
 
 def dog(pen: Pen) -> None:
-    """A brown dog with a raised tail."""
+    """Draw a brown dog with a raised tail."""
     brown = (150, 98, 54)
     for x in (-0.5, -0.25, 0.25, 0.5):
         _box(pen, x - 0.08, 0.3, x + 0.08, 0.95, brown)
@@ -165,7 +165,7 @@ def dog(pen: Pen) -> None:
 
 
 def gift(pen: Pen) -> None:
-    """A red parcel with a golden bow."""
+    """Draw a red parcel with a golden bow."""
     _box(pen, -0.75, -0.35, 0.75, 0.9, (220, 40, 90))
     _box(pen, -0.14, -0.35, 0.14, 0.9, (255, 214, 60))
     _box(pen, -0.75, 0.15, 0.75, 0.4, (255, 214, 60))
@@ -197,7 +197,7 @@ def garbage(pen: Pen) -> None:
 
 
 def spider(pen: Pen) -> None:
-    """A black spider on eight legs."""
+    """Draw a black spider on eight legs."""
     for side in (-1, 1):
         for k in range(4):
             y = -0.4 + 0.3 * k
@@ -209,7 +209,7 @@ def spider(pen: Pen) -> None:
 
 
 def tombstone(pen: Pen) -> None:
-    """A grey stone with a dark cross."""
+    """Draw a grey stone with a dark cross."""
     pen.oval((0, -0.3), 0.62, 0.6, (172, 172, 178))
     _box(pen, -0.62, -0.3, 0.62, 0.95, (172, 172, 178))
     _box(pen, -0.09, -0.6, 0.09, 0.45, (70, 70, 78))
@@ -217,9 +217,9 @@ def tombstone(pen: Pen) -> None:
 
 
 def wreck(pen: Pen) -> None:
-    """A broken car: dented, a wheel off, glass shattered."""
-    pen.area([(-0.95, 0.35), (-0.6, 0.0), (-0.3, -0.45), (0.3, -0.3), (0.5, 0.1), (0.95, 0.0), (0.8, 0.65), (-0.9, 0.6)],
-             (170, 60, 50))  # fmt: skip
+    """Draw a broken car: dented, a wheel off, glass shattered."""
+    body = [(-0.95, 0.35), (-0.6, 0.0), (-0.3, -0.45), (0.3, -0.3), (0.5, 0.1), (0.95, 0.0), (0.8, 0.65), (-0.9, 0.6)]
+    pen.area(body, (170, 60, 50))
     pen.area([(-0.45, 0.0), (-0.22, -0.33), (0.22, -0.22), (0.32, 0.05)], (200, 220, 230))
     for end in ((-0.3, 0.0), (0.05, -0.28), (0.3, 0.0), (-0.15, -0.3)):
         pen.line([(0.0, -0.12), end], DARK, 0.06)
@@ -260,7 +260,7 @@ def fireworks(pen: Pen) -> None:
 
 
 def lightning(pen: Pen) -> None:
-    """A bolt out of a dark cloud."""
+    """Draw a bolt out of a dark cloud."""
     for x in (-0.5, 0.0, 0.5):
         pen.oval((x, -0.55), 0.46, 0.3, (70, 72, 90))
     pen.area([(0.1, -0.4), (-0.4, 0.3), (-0.05, 0.3), (-0.3, 1.0), (0.45, 0.1), (0.08, 0.1), (0.4, -0.4)],
@@ -268,7 +268,7 @@ def lightning(pen: Pen) -> None:
 
 
 def ghost(pen: Pen) -> None:
-    """A white ghost with hollow eyes and mouth."""
+    """Draw a white ghost with hollow eyes and mouth."""
     pen.oval((0, -0.3), 0.6, 0.62, WHITE)
     pen.area([(-0.6, -0.3), (0.6, -0.3), (0.66, 0.95), (0.35, 0.65), (0.1, 0.95), (-0.15, 0.65), (-0.4, 0.95),
               (-0.62, 0.65)], WHITE)  # fmt: skip
@@ -278,7 +278,7 @@ def ghost(pen: Pen) -> None:
 
 
 def rain(pen: Pen) -> None:
-    """A grey cloud and slanting drops."""
+    """Draw a grey cloud and slanting drops."""
     for x in (-0.5, 0.0, 0.5):
         pen.oval((x, -0.5), 0.44, 0.32, (150, 154, 164))
     for x, y in ((-0.7, 0.0), (-0.3, 0.1), (0.1, 0.0), (0.5, 0.1), (-0.5, 0.55), (-0.1, 0.6), (0.3, 0.55), (0.7, 0.6)):
@@ -286,7 +286,7 @@ def rain(pen: Pen) -> None:
 
 
 def smoke(pen: Pen) -> None:
-    """A column of dark, yellowish smoke."""
+    """Draw a column of dark, yellowish smoke."""
     for k, (x, y) in enumerate(((0.3, 0.85), (0.1, 0.5), (0.25, 0.1), (-0.1, -0.3), (-0.4, -0.65))):
         pen.oval((x, y), 0.22 + 0.09 * k, 0.2 + 0.07 * k, shade((110, 104, 70), 0.75 + 0.1 * k))
 

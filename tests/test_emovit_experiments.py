@@ -1,0 +1,70 @@
+"""EmoVIT's recipes: what they ask is what they say that they ask."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+def composed(door: str, *overrides: str) -> Any:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose(door, list(overrides))
+    OmegaConf.resolve(cfg)
+    return cfg
+
+
+def taught() -> list[str]:
+    """Return the questions of categorical instructions."""
+    cfg = composed("generate", "generator=emovit")
+    *most, last = cfg.generator.emotions
+    listed = f"{', '.join(most)} and {last}"
+    return [question.replace("{emotions}", listed) for question in cfg.prompts.templates.categorical]
+
+
+@pytest.mark.parametrize("experiment", ["emovit", "emovit_stages", "emovit_cross"])
+def test_the_taught_question_is_one_of_the_instructions(experiment: str) -> None:
+    benchmark = composed("evaluate", f"+experiment/{experiment}=evaluate").benchmark
+    assert benchmark.answering == "taught"
+    assert benchmark.questions.taught in taught()
+
+
+def test_the_wordings_are_emovits_own_the_taught_ones_and_others() -> None:
+    asked = [
+        composed(
+            "evaluate", "+experiment/emovit_phrasing=evaluate", f"wording=q{number}"
+        ).benchmark.questions.constrained
+        for number in range(8)
+    ]
+    assert asked[0] == composed("evaluate", "benchmark=emoset").benchmark.questions.constrained
+    assert asked[1:4] == taught()
+    assert len(set(asked)) == 8
+    assert all("amusement, anger, awe, contentment, disgust, excitement, fear and sadness" in text for text in asked)
+
+
+def test_faces_are_asked_emovits_own_question() -> None:
+    ours = composed("evaluate", "benchmark=feab_mikels").benchmark.question
+    assert ours == composed("evaluate", "benchmark=emoset").benchmark.questions.constrained
+
+
+@pytest.mark.parametrize(("stage", "kinds"), [("categorical", 1), ("conversation", 2), ("reasoning", 3)])
+def test_each_stage_adds_a_kind_of_instruction(stage: str, kinds: int) -> None:
+    reader = composed("train", "+experiment/emovit_stages=train", f"stage={stage}").data.reader
+    assert list(reader.kinds) == ["categorical", "conversation", "reasoning"][:kinds]
+
+
+@pytest.mark.parametrize(
+    ("scale", "targets"),
+    [
+        ("scenes_demo", ["synthetic_scenes.SyntheticScenes", "simulated_scenes.SimulatedScenes"]),
+        ("scenes_paper", ["emoset.EmoSet", "openai.OpenAI"]),
+    ],
+)
+def test_a_scale_brings_its_scenes_and_its_annotator(scale: str, targets: list[str]) -> None:
+    source = composed("prepare", "+experiment/emovit=prepare", f"+scale/{scale}=prepare").source
+    backend = composed("generate", "+experiment/emovit=generate", f"+scale/{scale}=generate").backend
+    found = [node["_target_"] for node in (source, backend)]
+    assert all(name.endswith(target) for name, target in zip(found, targets, strict=True))
