@@ -12,4 +12,4 @@ for setting in ${more[@]+"${more[@]}"}; do
 done
 step evaluate -m experiment=emovit_phrasing scale="scenes_$scale" name="$name" records="${records:-emovit}" \
   model.path="$model" ${settings[@]+"${settings[@]}"}
-python scripts/scenes_table.py "$outputs" "$name"-q{0..7}
+python scripts/scenes_table.py "$outputs" "$name"-q{0..7} spread

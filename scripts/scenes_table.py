@@ -13,8 +13,7 @@ from typing import Any
 from seke.benchmark.tables import with_interval
 from seke.errors import UserError
 
-MANY = 3
-"""Evaluations of which a spread is told."""
+SPREAD = "spread"
 
 
 def read(outputs: Path, run: str) -> dict[str, Any]:
@@ -43,21 +42,28 @@ def table(found: dict[str, dict[str, Any]]) -> str:
     of_classes = [row["n"] for row in next(iter(found.values()))["emotion"]["classes"].values()]
     lines.append(f"| chance: one of the {len(of_classes)} at random | {1 / len(of_classes):.3f} | – | – | – |")
     lines.append(f"| always the commonest class of the first | {max(of_classes) / sum(of_classes):.3f} | – | – | – |")
-    values = [metrics["emotion"]["accuracy"] for metrics in found.values()]
-    if len(values) >= MANY:
-        spread = f"{fmean(values):.3f} ± {stdev(values):.3f}, from {min(values):.3f} to {max(values):.3f}"
-        lines += ["", f"Accuracy of {len(values)}, mean ± standard deviation: {spread}."]
     return "\n".join(lines)
+
+
+def spread(found: dict[str, dict[str, Any]]) -> str:
+    """Return how far the accuracies spread, as a sentence."""
+    values = [metrics["emotion"]["accuracy"] for metrics in found.values()]
+    deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
+    told = f"{fmean(values):.3f}{deviation}, from {min(values):.3f} to {max(values):.3f}"
+    return f"Accuracy of {len(values)}, mean ± standard deviation: {told}."
 
 
 def main(arguments: Sequence[str]) -> None:
     """Print the table of the runs named after the outputs' folder."""
-    outputs, runs = Path(arguments[0]), arguments[1:]
+    outputs, runs = Path(arguments[0]), [name for name in arguments[1:] if name != SPREAD]
     try:
-        print(table({run: read(outputs, run) for run in runs}))
+        found = {run: read(outputs, run) for run in runs}
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         raise SystemExit(2) from None
+    print(table(found))
+    if SPREAD in arguments[1:]:
+        print(f"\n{spread(found)}")
 
 
 if __name__ == "__main__":

@@ -24,11 +24,16 @@ HOW_TO_ASK = (
     "mode", "folder", "poll", "window", "rows", "megabytes", "retries",
 )  # fmt: skip
 """Settings of a backend that its answers do not depend on."""
+ASKED = (
+    "backend", "fallback", "judge_backend", "second_judge_backend", "judge.vlm",
+    "benchmark.judges.first", "benchmark.judges.second",
+)  # fmt: skip
+"""Where a door's configuration holds backends."""
 VOLATILE = (
     "overwrite", "paths", "ckpt", "dry_run", "budget", "chunk", "logger", "wandb", "wandb_pictures", "objective",
     "engine", "workers", "export",
     "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
-    *(f"{backend}.{name}" for backend in ("backend", "fallback", "judge_backend", "judge.vlm") for name in HOW_TO_ASK),
+    *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
 )  # fmt: skip
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 
