@@ -254,6 +254,8 @@ class Loaded:
         self.processor.chat_template = TEMPLATE
         with _quiet():
             self.model.save_pretrained(path, state_dict=hub_state(self.model), save_original_format=False)
+            for told in ("is_local", "local_files_only"):  # how it was loaded here is no property of a tokenizer
+                self.processor.tokenizer.init_kwargs.pop(told, None)
             self.processor.save_pretrained(path)
 
 
