@@ -17,7 +17,7 @@ done
 [[ -n "$run" ]] || { echo "error: run=: whose answers are to be read; name a finished evaluate run" >&2; exit 2; }
 
 judged() { # judged <judge> <settings...>: score the run's answers again
-  python evaluate.py paths.outputs="$outputs" records="$records" predictions="$run" name="$run-judged-$1" judge="$1" "${@:2}"
+  python evaluate.py -m experiment=judge_agreement run="$run" judge="$1" records="$records" "${@:2}" paths.outputs="$outputs"
 }
 
 judged parse
