@@ -196,14 +196,3 @@ def test_every_other_part_of_a_training_builds(group, tmp_path):
     for path in sorted((CONF / group).glob("*.yaml")):
         more = {"save_dir": str(tmp_path)} if group == "logger" else {}
         hydra.utils.instantiate(composed(f"{group}={path.stem}")[group], _convert_="all", **more)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", [2, 3])
-def test_deepspeed_on_cpu_against_plain_lightning(base, tmp_path, stage):
-    strategy = hydra.utils.instantiate(
-        composed("trainer=deepspeed_cpu", f"trainer.strategy.stage={stage}").trainer.strategy, _convert_="all"
-    )
-    _, plain = train(base, tmp_path / "plain", clip=1.0)
-    _, sharded = train(base, tmp_path / "sharded", clip=1.0, strategy=strategy)
-    assert_equal_weights(plain, sharded, tolerance=1e-4)
