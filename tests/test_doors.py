@@ -121,7 +121,9 @@ def test_the_loop_runs_on_ones_own_pictures(tmp_path: Path, door) -> None:
     assert "blind" in instruction.flags
     succeed(door("train", *here, "data.path=mine", "trainer.max_steps=1"))
     where = f"records={prepared / (record.split + '.jsonl')}"
-    succeed(door("evaluate", *here, where, "model.path=mine"))
+    refused = door("evaluate", *here, where, "model.path=mine")
+    assert refused.returncode == 2 and "it was trained on what it is tested on: 1 ids (hopper.jpg)" in refused.stderr
+    succeed(door("evaluate", *here, where, "model.path=mine", "allow_overlap=true"))
     succeed(door("report", *here))
     assert (tmp_path / "outputs" / "report" / "mine" / "index.html").is_file()
 
