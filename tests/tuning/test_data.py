@@ -230,3 +230,12 @@ def test_a_dataset_that_is_not_there_is_named_with_its_part(root):
 def test_a_folder_is_no_file_of_conversations(root):
     with pytest.raises(UserError, match=r"no instructions\.jsonl in it, found a\.png"):
         Data(path=str(root)).sources(root)
+
+
+@pytest.mark.parametrize(
+    ("workers", "decoding", "on_gpu", "cores", "processes"),
+    [(None, True, True, 16, 8), (None, True, True, 3, 3), (None, True, True, 0, 1), (None, False, True, 16, 0),
+     (None, True, False, 16, 0), (2, False, False, 1, 2), (0, True, True, 16, 0)],
+)  # fmt: skip
+def test_processes_decode_where_a_gpu_would_wait(workers, decoding, on_gpu, cores, processes):
+    assert Data(path="x", workers=workers).processes(decoding, on_gpu, cores) == processes

@@ -23,6 +23,8 @@ from seke.tuning.rows.llava import Llava
 from seke.tuning.rows.row import KEPT, Keep, Reader, Row
 
 INSTRUCTIONS: Final = "instructions.jsonl"
+MOST_WORKERS: Final = 8
+"""A rank's processes that decode; more only wait for the disk."""
 ENTRY: Final = {"path", "reader", "weight", "limit", "keep", "image_root"}
 """What an entry of a mixture may set."""
 
@@ -71,7 +73,8 @@ class Data:
     pixels, or nothing. `auto` decides."""
     cache_dir: str | None = None
     """Where `cache=disk` keeps states; see state_store.py."""
-    workers: int = 0
+    workers: int | None = None
+    """Processes a rank that read and decode; None: see `processes`."""
     limit: int | None = None
     """So many rows of each part, drawn at random; an entry's own `limit` comes first, as do `keep` and `image_root`."""
     image_root: str | None = None
@@ -97,6 +100,15 @@ class Data:
             if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
                 raise UserError(f"data.mixture.{name}.weight", weight, "not above 0", "null instead of a part drops it")
             _check(f"data.mixture.{name}", entry.get("keep") or self.keep, entry.get("limit"))
+
+    def processes(self, decoding: bool, on_gpu: bool, cores: int) -> int:
+        """Return how many processes feed a rank: unless set, its share of the cores, at most 8, where a GPU would wait.
+
+        `decoding`: whether images are decoded as training goes on; `cores`: of the machine, divided by its ranks.
+        """
+        if self.workers is not None:
+            return self.workers
+        return max(1, min(MOST_WORKERS, cores)) if decoding and on_gpu else 0
 
     def packed(self, model_packs: bool, on_gpu: bool) -> bool:
         """Return whether batches are packs; `auto`: where the model can keep conversations apart and a GPU trains it.

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -141,11 +142,12 @@ def loader(
         return epoch, trainer.global_rank, trainer.world_size, done
 
     batches.position = position
+    cores = (os.cpu_count() or 1) // max(1, trainer.num_devices)
     return DataLoader(
         Steps(samples),
         batch_sampler=batches,
         collate_fn=partial(collate_step, pad=loaded.processor.tokenizer.pad_token_id, pack=packed),
-        num_workers=data.workers,
+        num_workers=data.processes(samples.pictures.cache == "none", training.on_gpu, cores),
         persistent_workers=False,
         generator=torch.Generator(),  # of its own: a resumed loader draws once more, which dropout must not see
     )
