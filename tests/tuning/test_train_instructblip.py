@@ -91,12 +91,11 @@ def test_the_benchmark_asks_what_was_trained(door, trained):
     assert done.returncode == 0, done.stderr
     done = door(
         "evaluate", *here, "records=x", "model=instructblip_tiny", "model.path=x", "limit=2", "backend.threads=1",
-        "backend.max_new_tokens=8",
+        "backend.max_new_tokens=8", "benchmark.question=What emotion is it?",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = [json.loads(line) for line in (trained / "evaluate" / "x" / "predictions.jsonl").read_text().splitlines()]
-    # Three steps teach nothing: what matters is that the tuned checkpoint was asked, and nothing went wrong.
-    assert len(said) == 2 and all(line["status"] in ("ok", "truncated", "unanswered") for line in said)
+    assert len(said) == 2 and all(line["text"] for line in said)
 
 
 @pytest.mark.parametrize("states", [False, True])

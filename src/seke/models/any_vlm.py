@@ -17,6 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from seke import images
 from seke.errors import UserError
+from seke.models.mistakes import told
 from seke.vlm import Choice, Image, Message, Reply, Request, Usage
 
 CHUNK = 16
@@ -126,17 +127,12 @@ class AnyVlm:
         if self._loaded is None:
             if self.threads:
                 torch.set_num_threads(self.threads)
-            try:
+            remedy = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
+            with told("backend.model", self.model, remedy):
                 processor = AutoProcessor.from_pretrained(self.model, trust_remote_code=False)
                 model = AutoModelForImageTextToText.from_pretrained(
                     self.model, dtype=self.dtype, trust_remote_code=False, use_safetensors=True
                 )
-            except (OSError, KeyError, ValueError, ImportError) as error:
-                first = " ".join(str(error).split())[:160]
-                raise UserError(
-                    "backend.model", self.model, f"cannot be loaded ({first})",
-                    "check the directory, or the id and the network; a model with code of its own needs backend=vllm",
-                ) from error  # fmt: skip
             processor.tokenizer.padding_side = "left"
             if processor.tokenizer.pad_token_id is None:
                 processor.tokenizer.pad_token = processor.tokenizer.eos_token

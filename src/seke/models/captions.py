@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from seke import images
 from seke.errors import UserError
+from seke.models.mistakes import told
 from seke.vlm import Choice, Image, Reply, Request, Usage
 
 
@@ -82,17 +83,12 @@ class Captions:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            try:
+            remedy = "check the directory, or the id and the network"
+            with told("captioner.vlm.model", self.model, remedy):
                 processor = AutoProcessor.from_pretrained(self.model, trust_remote_code=False)
                 model = AutoModelForImageTextToText.from_pretrained(
                     self.model, dtype=self.dtype, trust_remote_code=False, use_safetensors=True
                 )
-            except (OSError, KeyError, ValueError, ImportError) as error:
-                first = " ".join(str(error).split())[:160]
-                raise UserError(
-                    "captioner.vlm.model", self.model, f"cannot be loaded ({first})",
-                    "check the directory, or the id and the network",
-                ) from error  # fmt: skip
             self._loaded = model.to(self.device).eval(), processor
         return self._loaded
 

@@ -9,14 +9,12 @@ Shapes: N images, P patches and the class token, D width of the ViT, Q queries, 
 language model.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration, InstructBlipProcessor
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
@@ -27,6 +25,7 @@ from seke.models.chat import Encoded, LabelMask, Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.instruct_text import Instructions
 from seke.models.llava_ov import Pixels, TurnLike, _quiet
+from seke.models.mistakes import told, where
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -245,26 +244,16 @@ class InstructBlip:
                 of another architecture.
         """
         source = str(path if path is not None else self.path)
-        local = Path(source).is_dir()
-        if not local and (source.count("/") != 1 or source.startswith((".", "/"))):
-            raise UserError("model.path", source, "no such directory", "give a directory, a run's name or a Hub id")
-        options = {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}
-        try:
-            with _quiet():
-                _check(source, InstructBlipConfig.get_config_dict(source, **options)[0])
-                processor = InstructBlipProcessor.from_pretrained(source, **options)
-                # Never another backend: without torchvision this is what loads, and its pixels differ a little.
-                processor.image_processor = BlipImageProcessorPil.from_pretrained(source, **options)
-                model = InstructBlipForConditionalGeneration.from_pretrained(
-                    source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
-                    trust_remote_code=False, use_safetensors=True, **options,
-                )  # fmt: skip
-        except UserError:
-            raise
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
-            first = " ".join(str(error).split())[:160]
-            remedy = "check the directory" if local else "check the id and the network, or give a local directory"
-            raise UserError("model.path", source, f"cannot be loaded ({first})", remedy) from error
+        options, remedy = where(source)
+        with told("model.path", source, remedy), _quiet():
+            _check(source, InstructBlipConfig.get_config_dict(source, **options)[0])
+            processor = InstructBlipProcessor.from_pretrained(source, **options)
+            # Never another backend: without torchvision this is what loads, and its pixels differ a little.
+            processor.image_processor = BlipImageProcessorPil.from_pretrained(source, **options)
+            model = InstructBlipForConditionalGeneration.from_pretrained(
+                source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
+                trust_remote_code=False, use_safetensors=True, **options,
+            )  # fmt: skip
         image = processor.tokenizer.convert_tokens_to_ids("<image>")
         if model.config.image_token_id != image:
             problem = f"image token {model.config.image_token_id} in config.json, {image} in its tokenizer"

@@ -8,7 +8,6 @@ Shapes: N crops, P patches a crop, D width of the tower, B sequences, T tokens, 
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -32,7 +30,7 @@ from seke.models.chat import TEMPLATE, Chat, Encoded, LabelMask, Role, Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.hub_layout import hub_state
 from seke.models.lora import Lora, is_adapter, merge
-from seke.models.mistakes import check_architecture, check_images
+from seke.models.mistakes import check_architecture, check_images, told, where
 from seke.models.packed_attention import install, segments
 
 if TYPE_CHECKING:
@@ -303,26 +301,16 @@ class LlavaOv:
             UserError: if there is no such model here and the Hub cannot be reached, or its files are not whole.
         """
         source = str(path if path is not None else self.path)
-        local = Path(source).is_dir()
-        if not local and (source.count("/") != 1 or source.startswith((".", "/"))):
-            raise UserError("model.path", source, "no such directory", "give a directory, a run's name or a Hub id")
-        options = {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}
-        try:
-            with _quiet():
-                config = check_architecture(source, "llava_onevision", options)
-                image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(source, **options)
-                processor = _processor(source, image_processor, options)
-                check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), options)
-                model = LlavaOnevisionForConditionalGeneration.from_pretrained(
-                    source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
-                    trust_remote_code=False, use_safetensors=True, **options,
-                )  # fmt: skip
-        except UserError:
-            raise
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
-            first = " ".join(str(error).split())[:160]
-            remedy = "check the directory" if local else "check the id and the network, or give a local directory"
-            raise UserError("model.path", source, f"cannot be loaded ({first})", remedy) from error
+        options, remedy = where(source)
+        with told("model.path", source, remedy), _quiet():
+            config = check_architecture(source, "llava_onevision", options)
+            image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(source, **options)
+            processor = _processor(source, image_processor, options)
+            check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), options)
+            model = LlavaOnevisionForConditionalGeneration.from_pretrained(
+                source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
+                trust_remote_code=False, use_safetensors=True, **options,
+            )  # fmt: skip
         if getattr(model.config.text_config, "tie_word_embeddings", False):
             # Early 5.x releases gave the tied 0.5B model a random head.
             assert model.lm_head.weight is model.get_input_embeddings().weight, "tied head"

@@ -1,9 +1,13 @@
 """What can be wrong with a checkpoint before its weights are read: its architecture, its image token, its template."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from safetensors import SafetensorError
 from transformers import PreTrainedConfig
 from transformers.utils import cached_file
 
@@ -11,6 +15,31 @@ from seke.errors import UserError
 
 TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")
 """Where a processor keeps its chat template, the newer place first."""
+
+
+def where(source: str) -> tuple[dict[str, Any], str]:
+    """Return the options with which transformers reads a checkpoint, and what to do if that fails.
+
+    Raises:
+        UserError: if `source` is neither a directory nor looks like a Hub id.
+    """
+    local = Path(source).is_dir()
+    if not local and (source.count("/") != 1 or source.startswith((".", "/"))):
+        raise UserError("model.path", source, "no such directory", "give a directory, a run's name or a Hub id")
+    remedy = "check the directory" if local else "check the id and the network, or give a local directory"
+    return {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}, remedy
+
+
+@contextmanager
+def told(argument: str, source: str, remedy: str) -> Iterator[None]:
+    """Make one line for the user of what goes wrong within: files that are missing, not whole, or not understood."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, KeyError, ValueError, ImportError, SafetensorError) as error:
+        first = " ".join(str(error).split())[:160]
+        raise UserError(argument, source, f"cannot be loaded ({first})", remedy) from error
 
 
 def check_architecture(source: str, kind: str, options: dict[str, Any]) -> dict[str, Any]:
