@@ -1,12 +1,7 @@
-"""Soft labels: what log probabilities say, whatever the tokens, and what becomes of them in the whole generator."""
+"""Soft labels: what log probabilities say, whatever the tokens, and how far they are believed."""
 
-import hashlib
 import json
-import logging
 import math
-from collections import Counter
-from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -16,27 +11,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.backends.completions import Completions, Dialect
-from seke.backends.pictures import Pictures
-from seke.backends.simulated import Simulated
-from seke.errors import UserError
 from seke.generation.annotator import Masked, votes
 from seke.generation.asking import Unusable, missing, read, schema
 from seke.generation.couplings import couplings
 from seke.generation.empirical_bayes import EmpiricalBayes
 from seke.generation.fitting import fit
-from seke.generation.outcome import Face
 from seke.generation.soft import Soft, SoftDraw, p_active, p_expressions, soften
-from seke.generation.stopping import State, fixed
+from seke.generation.stopping import State
 from seke.generation.uncertainty import uncertainty
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels, read_jsonl, to_line, write_jsonl
-from seke.sources.latent import draw_face
-from seke.vlm import Choice, Image, Message, Request
-
-from .conftest import partial, settings
+from seke.records import Labels, read_jsonl, to_line, write_jsonl
+from seke.vlm import Choice
 
 EVERYTHING = missing(Labels())
+
 probabilities = st.floats(0.01, 0.99)
 
 
@@ -94,6 +81,7 @@ def test_any_tokens_of_an_answer_give_the_same_values(seed):
 
 
 SMALL = missing(Labels(valence=0.0, arousal=0.0, action_units=dict.fromkeys([*ACTION_UNITS][2:], False)))
+
 TEXT = '{"expression": "fear", "action_units": {"AU1": 1, "AU2": 0}}'
 """An answer to `SMALL`."""
 
@@ -154,6 +142,12 @@ def test_the_soft_form_asks_for_every_action_unit_in_order_between_the_numbers_a
     units = form["properties"]["action_units"]
     assert list(units["properties"]) == units["required"] == [f"AU{au}" for au in ACTION_UNITS]
     assert all(value == {"type": "integer", "enum": [0, 1]} for value in units["properties"].values())
+
+
+def test_labels_without_expression_or_action_units_soften():
+    text = '{"valence": 0.5}'
+    drawn = soften(Labels(valence=0.5), text, [(sign, -0.1) for sign in text])
+    assert drawn.soft == Soft()
 
 
 def soft_draw(p_expression, p_units, **known):
@@ -258,153 +252,3 @@ def test_images_whose_soft_draw_is_clear_need_no_second_one():
     more = [rule(State(row.known, row.draws[:1]), Random(0)) for row in fresh]
     assert set(more) <= {0, 2}
     assert np.mean(np.array(more) == 0) > 0.5
-
-
-IMAGE = Image(Path("a.png"), "0" * 64)
-REQUEST = Request((Message("user", ("Look.", IMAGE)),), {"type": "object"}, n=3, draw=2)
-WRITTEN = Completions("gpt-4o", Pictures(detail="low"))
-
-
-def test_keys_of_what_was_bought_before_stay():
-    assert REQUEST.key == "db34d2eed5b2cf6a71795c42971ea0276044fe8eb777a1dde8d2e66165ced399"
-    assert replace(REQUEST, logprobs=True).key != REQUEST.key
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_the_server_is_asked_for_log_probabilities_where_the_request_wants_them(wanted):
-    body = WRITTEN.body(replace(REQUEST, logprobs=wanted), {IMAGE.sha256: "data:"}, Dialect())
-    assert body.get("logprobs", False) is wanted
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    """Thirty faces that only the simulated annotator can see, and the annotator: no picture's bytes are involved."""
-    rng, records, truths = Random(11), [], []
-    for number in range(30):
-        face = draw_face(rng)
-        row = ImageRecord(
-            id=f"soft-{number:02}",
-            image=f"{number:02}.png",
-            sha256=hashlib.sha256(f"soft {number}".encode()).hexdigest(),
-            source="synthetic",
-            subject=f"s{number % 6}",
-            split="train",
-            labels=partial(face.labels, number),
-        )
-        records.append(row)
-        intensity = {str(au): value for au, value in face.au_intensity.items()}
-        truths.append(row.model_copy(update={"labels": face.labels, "attributes": {"au_intensity": intensity}}))
-    file = tmp_path_factory.mktemp("soft") / "truth.jsonl"
-    write_jsonl(file, truths)
-    return [Face(row, Image(Path(row.image), row.sha256)) for row in records], Simulated(
-        str(file), **settings("simulated")
-    )
-
-
-def rows_of(seke, faces):
-    return [outcome.row for outcome in seke.generate(faces)]
-
-
-@pytest.mark.parametrize(
-    ("options", "digest"),
-    [
-        ({}, "86ee9965e150d81c1d4dfd7def5bb6046fd9de5e699a2a7676eb9c7be223286e"),
-        (
-            {"stopping": fixed(3), "aggregate": "majority"},
-            "acd5a8eab2beb5b0ce0333433ba273eb565620ffdd468ef6de2d4eeebc4e26b3",
-        ),
-    ],
-)
-def test_instructions_of_plain_draws_are_what_they_were_before_soft_ones_existed(make_seke, faces, options, digest):
-    shown, annotator = faces
-    lines = [to_line(row) for row in rows_of(make_seke(annotator, **options), shown)]
-    assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == digest
-
-
-class Listening:
-    """Hands requests on and remembers them; `deaf`: without the log probabilities of the answers."""
-
-    def __init__(self, vlm, deaf=False):
-        self.vlm, self.deaf, self.asked = vlm, deaf, []
-
-    def reply(self, requests):
-        for index, reply in self.vlm.reply(self._heard(requests)):
-            plain = tuple(replace(choice, logprobs=None) for choice in reply.choices)
-            yield index, replace(reply, choices=plain) if self.deaf else reply
-
-    def _heard(self, requests):
-        for request in requests:
-            self.asked.append(request)
-            yield request
-
-
-def test_the_simulated_annotator_believes_what_it_says(faces):
-    shown, annotator = faces
-    for face in shown:
-        form = schema(EVERYTHING, False, soft=True)
-        request = Request((Message("user", ("Annotate.", face.image)),), form, n=4, logprobs=True)
-        ((_, reply),) = annotator.reply([request])
-        for choice in reply.choices:
-            assert "".join(token for token, _ in choice.logprobs) == choice.text
-            drawn = read(choice, EVERYTHING, False, soft=True).labels
-            assert all((p > 0.5) == drawn.action_units[au] for au, p in drawn.soft.action_units.items())
-            assert drawn.soft.expression == pytest.approx(max(p_expressions(drawn)))
-        ((_, plain),) = annotator.reply([replace(request, logprobs=False)])
-        assert all(choice.logprobs is None for choice in plain.choices)
-
-
-def test_the_whole_generator_on_soft_draws(make_seke, faces):
-    shown, annotator = faces
-    vlm = Listening(annotator)
-    rows = rows_of(make_seke(vlm, uncertainty="logprobs", stopping=fixed(1)), shown)
-    assert all(row.labels.complete and row.samples == 1 for row in rows)
-    assert not any("no_logprobs" in row.flags for row in rows)
-    for face, row in zip(shown, rows, strict=True):
-        assert face.record.labels.completed_by(row.labels) == row.labels
-        assert row.uncertainty.valence is None, "one draw says nothing of a number's uncertainty"
-        unsure = row.uncertainty.action_units
-        assert (unsure is None) == (len(face.record.labels.action_units or {}) == 17)
-        assert unsure is None or 0 < unsure < 1
-    assert Counter(request.logprobs for request in vlm.asked) == {True: 30, False: 30}
-    assert all(("1 if it is active" in request.text) == request.logprobs for request in vlm.asked)
-
-
-def test_without_log_probabilities_draws_are_plain_and_it_is_said_once(make_seke, faces, caplog):
-    shown, annotator = faces
-    seke = make_seke(Listening(annotator, deaf=True), uncertainty="logprobs", stopping=fixed(2))
-    with caplog.at_level(logging.WARNING):
-        rows = rows_of(seke, shown)
-    assert all("no_logprobs" in row.flags for row in rows)
-    assert sum("log probabilities" in record.message for record in caplog.records) == 1
-    assert all(row.uncertainty.max is not None and row.labels.complete for row in rows)
-
-
-def test_a_soft_pilot_teaches_the_stopping_rule(make_seke, faces, tmp_path, monkeypatch):
-    monkeypatch.setattr("seke.generation.pilot.FEWEST", 5)
-    shown, annotator = faces
-    of = {face.record.id: face for face in shown}
-    options = {"uncertainty": "logprobs", "aggregate": "calibrated", "pilot": 15, "max_samples": 3}
-    seke = make_seke(annotator, stopping=EmpiricalBayes((1, 3), prompt_cost=0.0), **options)
-    seke.learn([*(face.record for face in shown)], lambda record: of[record.id], tmp_path)
-    kept = list(read_jsonl(tmp_path / "pilot.jsonl", Masked))
-    assert kept and all(isinstance(draw, SoftDraw) for row in kept for draw in row.draws)
-    first = rows_of(seke, shown)
-    assert {row.samples for row in first} <= {1, 3}
-    again = make_seke(annotator, stopping=EmpiricalBayes((1, 3), prompt_cost=0.0), **options)
-    again.learn([*(face.record for face in shown)], lambda record: None, tmp_path)
-    assert rows_of(again, shown[::-1])[::-1] == first, "a resume reads the same pilot"
-
-
-def test_mistakes(make_seke, prompts):
-    with pytest.raises(UserError, match=r"generator\.uncertainty"):
-        make_seke(uncertainty="words")
-    older = {name: text for name, text in prompts.templates.items() if name != "ask_each_action_unit"}
-    make_seke(prompts=Prompts(older))
-    with pytest.raises(UserError, match="ask_each_action_unit"):
-        make_seke(prompts=Prompts(older), uncertainty="logprobs")
-
-
-def test_labels_without_expression_or_action_units_soften(make_seke):
-    text = '{"valence": 0.5}'
-    drawn = soften(Labels(valence=0.5), text, [(sign, -0.1) for sign in text])
-    assert drawn.soft == Soft()

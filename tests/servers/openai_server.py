@@ -29,20 +29,8 @@ from time import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-TRANSPORT = (
-    "429",
-    "429_after",
-    "429_date",
-    "500",
-    "502",
-    "503",
-    "hang",
-    "reset",
-    "truncated",
-    "html",
-    "empty",
-    "fewer",
-)
+LIMITED = ("429", "429_after", "429_date")
+TRANSPORT = (*LIMITED, "500", "502", "503", "hang", "reset", "truncated", "html", "empty", "fewer")
 """Faults that leave no trace in the final answers, if the client asks again."""
 ANSWERS = ("schema", "refusal", "refusal_text", "filter", "length", "surrogate")
 """Faults that are answers: paid for, and not to be had otherwise."""
@@ -50,6 +38,7 @@ OTHERS = ("die", "400", "400_filter", "401", "403", "404", "quota")
 """Only by name, or by script."""
 RARE = ("hang", "die")
 ODD = "naïve – «» 你好 😀 \u202e\u0000\u0007\u2028 \"'\\ </s> <image>"
+WELCOME = "<html><body><h1>Welcome to nginx!</h1></body></html>"
 CONVERSATIONAL = ("I'm sorry, but I can't help with identifying people.", "I can’t assist with that request.")
 
 
@@ -162,13 +151,8 @@ class Server:
         return True
 
     def counts(self) -> dict[str, Any]:
-        return {
-            "seen": self.seen,
-            "bought": self.bought,
-            "broken": self.broken,
-            "faults": self.faulted,
-            "most_in_flight": self.most_in_flight,
-        }
+        by_request = {"seen": self.seen, "bought": self.bought, "broken": self.broken}
+        return {**by_request, "faults": self.faulted, "most_in_flight": self.most_in_flight}
 
     async def _complete(self, body: bytes, authorization: str, writer: asyncio.StreamWriter) -> bool:
         digest = hashlib.sha256(body).hexdigest()
@@ -230,19 +214,10 @@ class Server:
         prompt = sum(len(part.get("text", "")) for part in parts) // 4
         prompt += 255 * sum(part["type"] == "image_url" for part in parts)
         completion = sum(len(text) for text in texts) // 4
-        return {
-            "id": "chatcmpl-0",
-            "object": "chat.completion",
-            "created": 0,
-            "model": f"{request['model']}-2026-01-01",
-            "choices": choices,
-            "usage": {
-                "prompt_tokens": prompt,
-                "completion_tokens": completion,
-                "total_tokens": prompt + completion,
-                "prompt_tokens_details": {"cached_tokens": min(self.cached_tokens, prompt)},
-            },
-        }
+        tokens = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        usage = {**tokens, "prompt_tokens_details": {"cached_tokens": min(self.cached_tokens, prompt)}}
+        about = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0}
+        return {**about, "model": f"{request['model']}-2026-01-01", "choices": choices, "usage": usage}
 
     def _answer(self, request: Mapping[str, Any], choice: int) -> str:
         rng = _dice(request, choice)
@@ -265,13 +240,9 @@ class Server:
             writer.transport.abort()
         elif fault == "truncated":
             await _send(writer, 200, whole[: len(whole) * 2 // 3])
-            return True
         elif fault == "html":
-            await _send(
-                writer, 200, "<html><body><h1>Welcome to nginx!</h1></body></html>", {"content-type": "text/html"}
-            )
-            return True
-        return False
+            await _send(writer, 200, WELCOME, {"content-type": "text/html"})
+        return fault in ("truncated", "html")
 
 
 def _dice(request: Mapping[str, Any], choice: int, *more: object) -> Random:
@@ -289,9 +260,7 @@ def _drawn(rates: Mapping[str, float], dice: float) -> str | None:
 
 
 STATUSES = {
-    "429": (429, "rate_limit_exceeded", "Rate limit reached"),
-    "429_after": (429, "rate_limit_exceeded", "Rate limit reached"),
-    "429_date": (429, "rate_limit_exceeded", "Rate limit reached"),
+    **dict.fromkeys(LIMITED, (429, "rate_limit_exceeded", "Rate limit reached")),
     "quota": (429, "insufficient_quota", "You exceeded your current quota"),
     "500": (500, "server_error", "The server had an error"),
     "502": (502, "bad_gateway", "Bad gateway"),
@@ -406,12 +375,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=rates, default={}, help="429=0.1,reset=0.05 or transport=0.2 or all=0.3")
-    parser.add_argument("--latency", type=float, default=0.0)
-    parser.add_argument("--hang-s", type=float, default=3600.0)
-    parser.add_argument("--die-s", type=float, default=5.0)
-    parser.add_argument("--after-s", type=float, default=0.05)
+    for name, default in {"latency": 0.0, "hang-s": 3600.0, "die-s": 5.0, "after-s": 0.05, "odd": 0.0}.items():
+        parser.add_argument(f"--{name}", type=float, default=default)
     parser.add_argument("--n", choices=["yes", "no", "ignored"], default="yes")
-    parser.add_argument("--odd", type=float, default=0.0)
     parser.add_argument("--flaws", type=rates, default={}, help="refusal=0.1,schema=0.05 or answers=0.2")
     parser.add_argument("--refuses", type=lambda text: text.split(","), default=[])
     parser.add_argument("--shutdown-date")

@@ -1,29 +1,25 @@
-import contextlib
-import os
+"""DISFA by its twelve label files a subject and frames that somebody extracted, whichever number the first one has."""
+
 import shutil
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from seke.errors import UserError
-from seke.records import ImageRecord, Rejection
 from seke.sources import prepared
 from seke.sources.disfa import DISFA
 from seke.sources.looks import Looks
 
 from ..trees import disfa
-from ..trees.pictures import picture, save
+from ..trees.pictures import save
+from .rows import by_id
 
 ONE = ("SN001",)
 
 
 def read(root, **settings):
-    rows = list(DISFA(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    return records, {row.id: row for row in rows if isinstance(row, Rejection)}
+    return by_id(DISFA(str(root), **settings).read(root))
 
 
 def label_file(root, subject, au):
@@ -40,13 +36,6 @@ def frames(tmp_path_factory):
 @pytest.fixture
 def one(tmp_path):
     disfa.make(tmp_path, subjects=ONE)
-    return tmp_path
-
-
-@pytest.fixture
-def filmed(tmp_path):
-    pytest.importorskip("av")
-    disfa.make(tmp_path, layout="videos", subjects=("SN001", "SN010"))
     return tmp_path
 
 
@@ -69,6 +58,7 @@ def test_a_record_carries_the_twelve_aus_and_their_intensities(frames):
 @pytest.mark.parametrize(("inclusive", "threshold", "least"), [(True, 2, 2), (False, 2, 3), (True, 4, 4)])
 def test_from_which_intensity_an_au_occurs_is_a_setting(frames, inclusive, threshold, least):
     records, _ = read(frames, inclusive=inclusive, threshold=threshold)
+    assert records
     for record in records.values():
         occurs = {int(au): value >= least for au, value in record.attributes["intensity"].items()}
         assert record.labels.action_units == occurs
@@ -164,6 +154,7 @@ def test_a_frame_without_any_known_au_is_rejected(one):
 
 
 KNOWN = ("0", "1", "2", "5", "5.0")
+
 CODES = st.sampled_from([*KNOWN, "6", "9", "-1", "-2", "-5", "99", "", "a", "1e9"])
 
 
@@ -269,116 +260,9 @@ def test_subjects_keep_to_one_split(frames):
     assert set().union(*sides.values()) == {"train", "validation", "test"}
 
 
-def drawn(root, records, **settings):
-    source = DISFA(str(root), **settings)
-    return list(source.fetch(list(records.values())))
-
-
-def nearest(file, subject, length=6):
-    """The number, from 1, of the frame of a subject's video that a file is most like."""
-    image = np.asarray(Image.open(file).convert("RGB"), float)
-    shown = [np.asarray(picture(f"disfa {subject} {k + 1}", (64, 48)), float) for k in range(length)]
-    return 1 + int(np.argmin([np.abs(image - other).mean() for other in shown]))
-
-
-def test_from_videos_label_n_is_the_nth_frame_that_is_shown(filmed):
-    records, rejected = read(filmed)
-    assert not rejected and len(records) == 11
-    assert records["disfa/SN010/0005"].image == "frames/SN010/00005.jpg"
-    assert drawn(filmed, records) == []
-    for record in records.values():
-        assert nearest(filmed / record.image, record.subject) == int(record.id[-4:])
-
-
-def test_the_camera_decides_which_videos_are_read(filmed):
-    records, _ = read(filmed, camera="right", frames="right")
-    drawn(filmed, records, camera="right", frames="right")
-    assert nearest(filmed / "right" / "SN001" / "00001.jpg", "SN001") == 6, "the other camera's film runs backwards"
-
-
-def test_only_drawn_records_are_written_and_those_already_there_are_left(filmed):
-    records, _ = read(filmed)
-    some = {id_: record for id_, record in records.items() if id_ in ("disfa/SN001/0002", "disfa/SN001/0005")}
-    drawn(filmed, some)
-    written = sorted((filmed / "frames").rglob("*.jpg"))
-    assert [file.name for file in written] == ["00002.jpg", "00005.jpg"]
-    os.utime(written[0], (1, 1))
-    drawn(filmed, records)
-    assert written[0].stat().st_mtime == 1
-    assert len(list((filmed / "frames").rglob("*.jpg"))) == 11
-
-
-def test_frames_that_we_drew_are_not_taken_for_frames_that_somebody_extracted(filmed):
-    before = read(filmed)
-    drawn(filmed, before[0])
-    assert read(filmed) == before
-    assert read(filmed, frames="elsewhere")[0].keys() == before[0].keys()
-
-
 def test_frames_that_somebody_extracted_into_a_folder_of_that_name_are_read(one):
     (one / "images").rename(one / "frames")
     assert read(one)[0]["disfa/SN001/0001"].image == "frames/SN001/0.png"
-
-
-def test_drawing_again_gives_the_same_bytes(filmed):
-    records, _ = read(filmed)
-    drawn(filmed, records)
-    first = {file: file.read_bytes() for file in (filmed / "frames").rglob("*.jpg")}
-    shutil.rmtree(filmed / "frames")
-    drawn(filmed, records)
-    assert first == {file: file.read_bytes() for file in (filmed / "frames").rglob("*.jpg")}
-
-
-def test_frames_of_one_camera_are_not_passed_off_as_the_others(filmed):
-    drawn(filmed, read(filmed)[0])
-    with pytest.raises(UserError, match=r"source\.frames=.*holds frames of the left camera's videos"):
-        read(filmed, camera="right")
-
-
-def test_a_frame_that_the_video_does_not_reach_is_rejected(tmp_path):
-    pytest.importorskip("av")
-    disfa.make(tmp_path, layout="videos", subjects=ONE, frames=6, in_videos=5)
-    rejected = drawn(tmp_path, read(tmp_path)[0])
-    assert [(row.id, row.reason) for row in rejected] == [("disfa/SN001/0006", "no image")]
-    assert rejected[0].detail == "LeftVideoSN001_comp.avi: ends before this frame"
-
-
-def test_a_broken_video_rejects_its_frames_and_no_others(filmed):
-    (filmed / "Videos_LeftCamera" / "LeftVideoSN001_comp.avi").write_bytes(b"no video")
-    rejected = drawn(filmed, read(filmed)[0])
-    assert [row.id for row in rejected] == [f"disfa/SN001/000{k}" for k in range(1, 7)]
-    assert "cannot be decoded" in rejected[0].detail
-    assert len(list((filmed / "frames" / "SN010").iterdir())) == 5
-
-
-def test_a_subject_without_a_video_is_one_row_and_so_is_a_video_without_labels(filmed):
-    folder = filmed / "Videos_LeftCamera"
-    (folder / "LeftVideoSN010_comp.avi").rename(folder / "LeftVideoSN011_comp.avi")
-    _, rejected = read(filmed)
-    assert rejected["disfa/SN010"].detail == "5 labelled frames, but no video"
-    assert rejected["disfa/SN011"].reason == "no label"
-
-
-def test_a_folder_that_cannot_be_written_is_the_users_to_mend(filmed):
-    records, _ = read(filmed)
-    (filmed / "frames").write_text("a file is in the way")
-    with pytest.raises(UserError, match=r"source\.frames=.*: cannot be written \("):
-        drawn(filmed, records)
-
-
-def test_an_interrupted_drawing_leaves_no_half_picture(filmed, monkeypatch):
-    records, _ = read(filmed)
-
-    def killed(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pathlib.Path.replace", killed)
-    with contextlib.suppress(KeyboardInterrupt):
-        drawn(filmed, records)
-    monkeypatch.undo()
-    assert list((filmed / "frames").rglob("[!.]*.jpg")) == []
-    assert drawn(filmed, records) == []
-    assert all((filmed / record.image).is_file() for record in records.values())
 
 
 @pytest.mark.parametrize("layout", ["frames", "videos"])
