@@ -28,16 +28,15 @@ one_seed() {
   step train experiment=emovit scale="$scale" seed="$seed" name="$run"
   step evaluate experiment=emovit scale="$scale" seed="$seed" name="$run-base" records="$faces" model.path="$base" "${asked[@]}"
   step evaluate experiment=emovit scale="$scale" seed="$seed" name="$run" records="$faces" "${asked[@]}"
-  runs=("$run-base" "$run")
   if [[ -n "$cross" ]]; then
     step prepare -m experiment=emovit_cross seed="$seed" name="$run" source="$cross" ${below[@]+"${below[@]}"}
     step evaluate -m experiment=emovit_cross scale="$scale" seed="$seed" name="$run" cell="$cross" \
       model.path="$run" "${asked[@]}"
-    for other in ${cross//,/ }; do runs+=("$run-$other"); done
   fi
   if [[ -n "$feab" ]]; then
     step evaluate scale="$scale" seed="$seed" name="$run-feab" records="$feab" benchmark=feab_mikels model.path="$run"
   fi
-  python scripts/scenes_table.py "$outputs" "${runs[@]}"
 }
 for_every_seed one_seed
+others=$cross$feab
+step report name="$name" experiment="emovit${others:+_cross}"

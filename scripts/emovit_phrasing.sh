@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe emovit_phrasing "$@"
+one_seed_only
 
 model=emovit settings=()
 for setting in ${more[@]+"${more[@]}"}; do
@@ -12,4 +13,4 @@ for setting in ${more[@]+"${more[@]}"}; do
 done
 step evaluate -m experiment=emovit_phrasing scale="scenes_$scale" name="$name" records="${records:-emovit}" \
   model.path="$model" ${settings[@]+"${settings[@]}"}
-python scripts/scenes_table.py "$outputs" "$name"-q{0..7} spread
+step report name="$name" experiment=emovit_phrasing

@@ -19,6 +19,6 @@ one_seed() {
   step train -m experiment=emovit_stages scale="$scale" seed="$seed" name="$run"
   step evaluate experiment=emovit scale="$scale" seed="$seed" name="$run-base" records="$faces" model.path="$base" "${asked[@]}"
   step evaluate -m experiment=emovit_stages scale="$scale" seed="$seed" name="$run" records="$faces" "${asked[@]}"
-  python scripts/scenes_table.py "$outputs" "$run"-{base,categorical,conversation,reasoning}
 }
 for_every_seed one_seed
+step report name="$name" experiment=emovit_stages

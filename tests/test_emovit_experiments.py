@@ -1,5 +1,6 @@
 """EmoVIT's recipes: what they ask is what they say that they ask."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf"
 
 
 def composed(door: str, *overrides: str) -> Any:
@@ -68,3 +70,26 @@ def test_a_scale_brings_its_scenes_and_its_annotator(scale: str, targets: list[s
     backend = composed("generate", "+experiment/emovit=generate", f"+scale/{scale}=generate").backend
     found = [node["_target_"] for node in (source, backend)]
     assert all(name.endswith(target) for name, target in zip(found, targets, strict=True))
+
+
+@pytest.mark.parametrize("recipe", ["emovit", "emovit_stages", "emovit_phrasing", "emovit_reasoning"])
+def test_a_recipe_ends_with_its_report(recipe: str) -> None:
+    *_, last = (ROOT / "scripts" / f"{recipe}.sh").read_text(encoding="utf-8").strip().splitlines()
+    assert last.startswith('step report name="$name"')
+    for experiment in re.findall(r'experiment="?(\w+)', last):
+        assert (CONF / "experiment" / experiment / "report.yaml").is_file()
+
+
+@pytest.mark.parametrize(("experiment", "swept"), [("emovit_stages", "cell"), ("emovit_phrasing", "wording")])
+def test_a_report_has_a_row_for_each_cell_of_the_sweep(experiment: str, swept: str) -> None:
+    evaluated = OmegaConf.load(CONF / "experiment" / experiment / "evaluate.yaml")
+    cells = evaluated.hydra.sweeper.params[swept].split(",")
+    [part] = composed("report", f"+experiment/{experiment}=report").study.parts
+    assert [key for key in part.rows if key != "base"] == cells
+
+
+def test_every_report_shows_the_papers_figure_chance_and_the_commonest_emotion() -> None:
+    for experiment in ("emovit", "emovit_stages", "emovit_phrasing", "emovit_cross"):
+        part = composed("report", f"+experiment/{experiment}=report").study.parts[0]
+        assert part.paper.file == "emovit.csv"
+        assert {"emotion.accuracy", "emotion.chance", "emotion.commonest"} <= set(part.measures)

@@ -245,3 +245,30 @@ def test_a_mean_of_few_answers_is_told() -> None:
     silent = row("mine", "judge-1").model_copy(update={"status": "unanswered", "marks": {}})
     [few] = scores([row("mine", "judge-1"), silent, silent], ["emotion"], ["first"], draws=10)["warnings"]
     assert few.startswith("2 of 3 pictures have no answer")
+
+
+def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path: Path, door) -> None:
+    where = (f"paths.outputs={tmp_path}", "name=r")
+    drawn = ("source=synthetic_scenes", "source.images=40", "source.test_share=0.4", "source.workers=1")
+    assert door("prepare", *drawn, "near_duplicate=null", *where).returncode == 0
+    records = [json.loads(line) for line in (tmp_path / "prepare" / "r" / "test.jsonl").read_text().splitlines()]
+    said = [f"It is {each['attributes']['emotion']}." if n else "" for n, each in enumerate(records)]
+    file = tmp_path / "answers.jsonl"
+    file.write_text(
+        "".join(json.dumps({"id": r["id"], "text": text}) + "\n" for r, text in zip(records, said, strict=True))
+    )
+    simulated = ("backend@judge_backend=simulated_scenes", "backend@second_judge_backend=simulated_scenes")
+    second = ("second_judge_backend.seed=1", "second_judge_backend.mistakes=0.3", "~second_judge_backend.model")
+    asked = ("benchmark=affective_reasoning", "records=r", f"predictions={file}", *simulated, *second)
+    done = door("evaluate", *asked, *where)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "evaluate" / "r" / "metrics.json").read_text())
+    assert found["unanswered"] == {"reasoning": 1}
+    assert found["reasoning"]["criteria"]["emotion"]["mean"] > 4
+    assert found["agreement"]["first and second"]["emotion"]["n"] == len(records) - 1 > 5
+    assert all("simulated" in warning for warning in found["warnings"]) and len(found["warnings"]) == 2
+    rows = [json.loads(line) for line in (tmp_path / "evaluate" / "r" / "predictions.jsonl").read_text().splitlines()]
+    judges = [marks["model"] for row in rows for marks in row["marks"].values()]
+    assert set(judges) == {"simulated-scene-judge"} and len(judges) == 2 * (len(records) - 1)
+    table = (tmp_path / "evaluate" / "r" / "table.md").read_text()
+    assert "Agreement of first and second" in table and "simulated-scene-judge" in table

@@ -12,7 +12,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.benchmark.emoset import EMOTIONS, EmotionPrediction, scores
 from seke.benchmark.metrics import evaluate
+from seke.benchmark.reasoning import JudgedAnswer
+from seke.benchmark.reasoning import scores as marked
+from seke.benchmark.rubric import Marks
 from seke.benchmark.significance import compare
 from seke.records import ImageRecord, Labels, Prediction, write_jsonl
 from seke.reporting.studies import Compiled, Study
@@ -66,6 +70,48 @@ def evaluation(
     Run(folder, {"name": name, "records": "faces"}, {}).finish(notes=list(notes))
 
 
+def scenes(
+    outputs: Path, name: str, skill: float, seed: int = 0, pictures: int = 60, notes: Sequence[str] = ("drawn scenes",)
+) -> None:
+    """An evaluation of the emotion of scenes: the same pictures whatever `skill`, the first emotion twice as often."""
+    folder = outputs / "evaluate" / name
+    folder.mkdir(parents=True)
+    chance, rows = Random(f"{skill} {seed}"), []
+    for number in range(pictures):
+        truth = EMOTIONS[max(0, number % 9 - 1)]
+        said = truth if chance.random() < skill else chance.choice(EMOTIONS)
+        rows.append(
+            EmotionPrediction(
+                id=f"scene-{number:03d}", source="synthetic_scenes", subject=None, text=f"It is {said}.", judged=None,
+                emotion=said, truth=truth, status="ok",
+            )
+        )  # fmt: skip
+    write_jsonl(folder / "predictions.jsonl", rows)
+    (folder / "metrics.json").write_text(json.dumps(scores(rows, draws=50)), encoding="utf-8")
+    Run(folder, {"name": name, "records": "scenes"}, {"records": "ab" * 32}).finish(notes=list(notes))
+
+
+def reasoning(outputs: Path, name: str, first: int, second: int) -> None:
+    """An evaluation of ten free answers, each marked by two simulated judges."""
+    folder = outputs / "evaluate" / name
+    folder.mkdir(parents=True)
+    marks = {
+        judge: Marks(status="ok", marks={"emotion": mark, "evidence": 3}, model=f"simulated-{judge}")
+        for judge, mark in (("mild", first), ("stern", second))
+    }
+    rows = [
+        JudgedAnswer(
+            id=str(number), source="synthetic_scenes", subject=None, kind="humour", question="?", text="Awe.",
+            truth="awe", status="ok" if number else "unanswered", model="m", marks=marks if number else {},
+        )
+        for number in range(10)
+    ]  # fmt: skip
+    write_jsonl(folder / "predictions.jsonl", rows)
+    found = marked(rows, ["emotion", "evidence"], ["mild", "stern"], draws=20)
+    (folder / "metrics.json").write_text(json.dumps(found), encoding="utf-8")
+    Run(folder, {"name": name, "records": "scenes"}, {"records": "ab" * 32}).finish(notes=[])
+
+
 def generation(outputs: Path, name: str, requests: int, usd: float | None = None) -> None:
     folder = outputs / "generate" / name
     folder.mkdir(parents=True)
@@ -83,8 +129,11 @@ def study(name: str) -> Study:
     return made
 
 
-def compiled(outputs: Path, name: str, drawn: bool = False) -> Compiled:
-    """The study of an experiment, compiled from the runs below `outputs`; drawings only where they are looked at."""
+def compiled(outputs: Path, name: str, drawn: bool = False, runs: str | None = None) -> Compiled:
+    """The study of an experiment, compiled from the runs below `outputs`; drawings only where they are looked at.
+
+    `runs`: what the runs are called, where it is not as the experiment.
+    """
     of_yaml = study(name)
     parts = [part if drawn or not hasattr(part, "figures") else replace(part, figures=()) for part in of_yaml.parts]
-    return replace(of_yaml, parts=parts).compile(outputs, name, outputs / "report", PAIRED)
+    return replace(of_yaml, parts=parts).compile(outputs, runs or name, outputs / "report", PAIRED)

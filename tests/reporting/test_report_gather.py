@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from seke.errors import UserError
-from seke.reporting.gather import FinishedRun, gather, read_curves, read_draws, read_metrics
+from seke.reporting.gather import FinishedRun, gather, natural, read_curves, read_draws, read_metrics
 from seke.reporting.wording import named
 
 
@@ -26,6 +28,27 @@ def test_a_name_means_itself_and_its_suffixed_runs(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate/demo-seke", "prepare/demo", "prepare/demo2", "train/other-demo", "report/demo")
     found = gather(tmp_path, "demo", None)
     assert [(run.door, run.name) for run in found.runs] == [("prepare", "demo"), ("evaluate", "demo-seke")]
+
+
+def test_runs_of_a_sweep_are_listed_by_their_numbers(tmp_path: Path) -> None:
+    names = ["sweep_n-s0-n1", "sweep_n-s0-n2", "sweep_n-s0-n10", "sweep_n-s10-n1"]
+    finished(tmp_path, *(f"generate/{name}" for name in names))
+    runs = gather(tmp_path, "sweep_n", None).runs
+    assert [run.name for run in runs] == names
+    assert [item.run.name for item in named(runs[::-1], {})] == names
+
+
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "b-"]), st.integers(0, 200), st.sampled_from(["", "x", "-s"]))))
+def test_names_that_differ_in_numbers_sort_as_the_numbers_do(parts) -> None:
+    def joined(part) -> str:
+        return "{}{}{}".format(*part)
+
+    assert sorted(map(joined, parts), key=natural) == list(map(joined, sorted(parts)))
+
+
+@given(st.lists(st.text()))
+def test_any_names_sort_and_always_alike(names) -> None:
+    assert sorted(names, key=natural) == sorted(names[::-1], key=natural)
 
 
 def test_a_glob_chooses_freely_but_only_among_runs(tmp_path: Path) -> None:

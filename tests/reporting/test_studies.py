@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from seke.reporting.studies import Cells, Study
 from seke.reporting.study_orders import Verdict
 from seke.reporting.study_runs import find, seeds_of
 from seke.reporting.study_tables import COLUMNS, printed
+from seke.reporting.tables import shown, to_csv, to_markdown
 from seke.runs import Run
 
 from .experiments import PAIRED, ROOT, compiled, evaluation, generation, predictions, record
@@ -218,6 +220,21 @@ def test_a_sweep_joins_quality_and_cost_in_dollars_or_else_requests(
     assert f"over {axis} per 1,000 images" in made.panels[0].alt
     assert any(text.startswith("N = 10 above N = 2: came out") for text in made.findings)
     assert "N = 3 above N = 2: not judged, a run is missing." in made.findings
+    assert "N = 2 above N = 1: not judged, a run is missing." in made.findings
+
+
+@pytest.mark.parametrize("seeds", [("",), ("-s0", "-s1")])
+def test_a_generation_without_draws_has_no_number_of_draws(tmp_path: Path, seeds: tuple[str, ...]) -> None:
+    for seed, (cell, samples) in product(seeds, {"plain": 0.0, "both": 3.5}.items()):
+        evaluation(tmp_path, f"table4{seed}-labels-{cell}", 0.5)
+        generation(tmp_path, f"table4{seed}-{cell}", 100)
+        file = tmp_path / "generate" / f"table4{seed}-{cell}" / "cost.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "mean_samples": samples}))
+    table = compiled(tmp_path, "table4").sections[1].tables[0]
+    assert [shown(row.cells["cost.mean_samples"], COLUMNS["cost.mean_samples"]) for row in table.rows] == [
+        "no draws", "3.50",
+    ]  # fmt: skip
+    assert "| no draws |" in to_markdown(table) and ",no draws," in to_csv(table)
 
 
 def test_wordings_spread_is_told_in_a_sentence(tmp_path: Path) -> None:

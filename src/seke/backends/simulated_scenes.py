@@ -7,6 +7,7 @@ missed and some mistaken; an image that is in none of the truth files it cannot 
     no schema                               describes what it sees, without a word about feelings
     schema {"conversation": [...]}          three questions and answers   } from what the text tells: EmoVIT's caption
     schema {"question", "answer"}           one question with reasons     } and attributes, and the image if it is shown
+    schema {"reasons", criteria}            a judge's marks for an answer about the image (simulated_judge.py)
 
 What it does depends on (seed, request key, answer) alone. It knows nothing of the experiment's settings.
 """
@@ -20,11 +21,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+from seke.backends.simulated_judge import REASONS, marked, words_of
 from seke.errors import UserError
 from seke.records import ImageRecord, read_jsonl
 from seke.vlm import Choice, Reply, Request, Usage
 
 MODEL: Final = "simulated-scene-annotator"
+JUDGE: Final = "simulated-scene-judge"
 BLIND: Final = "simulated-scene-annotator-blind"
 """The model of a reply about an image that it could not see."""
 IMAGE_TOKENS: Final = 255
@@ -32,6 +35,9 @@ CHARACTERS_PER_TOKEN: Final = 4
 SEEN: Final = ("brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action")
 UNCOUNTED: Final = ("fireworks", "garbage", "lightning", "rain", "smoke")
 """Objects that take no article."""
+LIGHT: Final = ("dark", "dimly lit", "bright")
+COLOUR: Final = ("grey", "soft", "colourful")
+LOOKS: Final = {*LIGHT, *COLOUR}
 CAPTION = re.compile(r"<caption>(.*?)</caption>", re.DOTALL)
 ATTRIBUTES = re.compile(r"<attributes>(.*?)</attributes>", re.DOTALL)
 
@@ -82,7 +88,7 @@ class SimulatedScenes:
             len(request.text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images),
             sum(map(len, texts)) // CHARACTERS_PER_TOKEN,
         )
-        model = BLIND if picture and truth is None else MODEL
+        model = BLIND if picture and truth is None else JUDGE if _judges(request) else MODEL
         return Reply(tuple(Choice(text) for text in texts), model, usage, self._price(usage))
 
     def _written(self, request: Request, truth: Attributes | None, rng: Random) -> str:
@@ -90,6 +96,8 @@ class SimulatedScenes:
             if "emotion" in request.text.lower():
                 return f"Predict emotion: {self._felt(truth, rng)}"
             return described(self._perceived(truth or {}, rng))
+        if _judges(request):
+            return json.dumps(self._marked(request, self._perceived(truth or {}, rng), rng))
         told = stated(request.text)
         scene = {**self._perceived(truth or {}, rng), **told}
         emotion = told.get("emotion") or self._felt(truth, rng)
@@ -103,6 +111,11 @@ class SimulatedScenes:
                 mistaken = rng.random() < self.mistakes
                 seen[name] = rng.choice(self._vocabulary[name]) if mistaken else truth[name]
         return seen
+
+    def _marked(self, request: Request, scene: Attributes, rng: Random) -> dict[str, Any]:
+        there = words_of({name: [value] for name, value in scene.items()}) | set(looks(scene))
+        known = words_of({name: self._vocabulary.get(name, ()) for name in SEEN}) | LOOKS
+        return marked(request.text, (request.schema or {})["properties"], there, known, self.mistakes, rng)
 
     def _felt(self, truth: Attributes | None, rng: Random) -> str:
         emotions = self._vocabulary.get("emotion") or ["awe"]
@@ -130,6 +143,10 @@ class SimulatedScenes:
             return None
         into, out = self.usd_per_million
         return (usage.input_tokens * into + usage.output_tokens * out) / 1_000_000
+
+
+def _judges(request: Request) -> bool:
+    return request.schema is not None and REASONS in request.schema["properties"]
 
 
 def stated(text: str) -> dict[str, Any]:
@@ -165,9 +182,8 @@ def described(scene: Attributes) -> str:
 
 def looks(scene: Attributes) -> list[str]:
     """Return how light and colours are, in a word each, as far as known."""
-    light = _level(scene.get("brightness"), "dark", "dimly lit", "bright")
-    colour = _level(scene.get("colorfulness"), "grey", "soft", "colourful")
-    return [word for word in (light, colour) if word]
+    levels = (_level(scene.get("brightness"), *LIGHT), _level(scene.get("colorfulness"), *COLOUR))
+    return [word for word in levels if word]
 
 
 def _level(value: float | None, low: str, middle: str, high: str) -> str | None:

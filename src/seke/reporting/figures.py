@@ -16,7 +16,7 @@ from matplotlib import patches, ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.affect import ACTION_UNITS
 from seke.reporting.gather import Curve, Estimate
 from seke.reporting.results import Bin, Confusion, Sampling
 from seke.reporting.tables import Column, shown
@@ -158,7 +158,7 @@ def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Pan
     """Draw a confusion matrix, each row as shares of its truth, in per cent; rows are the truth."""
     with mpl.rc_context(dict(STYLE)):
         figure, axes = _panel(title, WIDTH, 2.75)
-        answers = (*EXPRESSIONS, "none")
+        answers = (*matrix.classes, "none")
         for row, counts in enumerate(matrix.counts):
             total = sum(counts)
             for place, count in enumerate(counts):
@@ -170,9 +170,9 @@ def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Pan
                     text = f"{share * 100:.0f}"
                     axes.text(place, row, text, ha="center", va="center", fontsize=6.5, fontweight=weight)
         axes.set_xlim(-0.5, len(answers) - 0.5)
-        axes.set_ylim(len(EXPRESSIONS) - 0.5, -0.5)
+        axes.set_ylim(len(matrix.classes) - 0.5, -0.5)
         axes.set_xticks(range(len(answers)), answers, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
+        axes.set_yticks(range(len(matrix.classes)), matrix.classes)
         axes.tick_params(length=0)
         axes.set_xlabel("answer")
         for spine in axes.spines.values():

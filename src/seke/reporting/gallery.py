@@ -1,8 +1,10 @@
 """All instruction records of one generation as data for the page: compact JSON, and pictures in blocks.
 
 The page draws only what is in sight, so records and pictures travel as data, not as HTML. Names that recur (sources,
-flags, questions, annotators) are sent once and meant by their number; action units are bits, in the order of
-`affect.ACTION_UNITS`. Everything is escaped such that no text of a model can leave its block.
+flags, questions, annotators, attributes) are sent once and meant by their number, and so is a picture that several
+records share; action units are bits, in the order of `affect.ACTION_UNITS`. Everything is escaped such that no text of
+a model can leave its block. What a record carries decides what is shown of it: labels of a face, or the attributes and
+the conversation of a scene.
 """
 
 import json
@@ -26,6 +28,8 @@ from seke.reporting.thumbnails import Thumbnail, thumbnails
 BLOCK = 128
 """Pictures in one block: what the page decodes at a time."""
 FIELDS = ("expression", "valence", "arousal")
+FACETS = ("kind", "emotion")
+"""Attributes by which records can be filtered, where they have them."""
 ORIGINS = {None: 0, "manual": 1, "generated": 2}
 BITS = {au: 1 << place for place, au in enumerate(ACTION_UNITS)}
 _ESCAPES = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
@@ -62,6 +66,10 @@ class Shelf(NamedTuple):
     total: int
     truth: bool
     """Whether it is known which labels are right."""
+    labelled: bool
+    """Whether any record has labels: these can be filtered by, and corrected."""
+    facets: tuple[str, ...]
+    """Those of `FACETS` that any record has."""
     data: Markup
     """The records as one JSON object."""
     pictures: Iterator[Markup]
@@ -81,9 +89,10 @@ def fill(
         settings: which records, and how large their pictures.
     """
     run, shown, names = looked.run, rows[: settings.limit], Names()
-    images = [row.image for row in shown] if settings.thumbnails else []
+    images = [*dict.fromkeys(row.image for row in shown)] if settings.thumbnails else []
     pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
     records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]
+    facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))
     data = {
         "report": report,
         "run": {"name": run.name, "manifest": runs.file_sha256(run.path / "manifest.json")},
@@ -91,17 +100,24 @@ def fill(
         "units": list(ACTION_UNITS.items()),
         "tolerance": VA_TOLERANCE,
         "block": BLOCK if settings.thumbnails else None,
+        "facets": facets,
         "names": names.lists,
         "records": records,
     }
-    blocks = _blocks(pictures)
-    return Shelf(run.name, run.anchor, len(shown), len(rows), bool(looked.truth), embedded(data), blocks)
+    if images and len(images) < len(shown):
+        numbers = {image: number for number, image in enumerate(images)}
+        data["pictures"] = [numbers[row.image] for row in shown]
+    labelled = any(not row.labels.empty for row in shown)
+    return Shelf(
+        run.name, run.anchor, len(shown), len(rows), bool(looked.truth), labelled, facets, embedded(data),
+        _blocks(pictures),
+    )  # fmt: skip
 
 
 class Names:
     """Texts that recur: each is sent once, and records hold its number."""
 
-    KINDS = ("source", "subject", "annotator", "question", "flag")
+    KINDS = ("source", "subject", "annotator", "question", "flag", "attribute", "value")
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[str, int]] = {kind: {} for kind in self.KINDS}
@@ -118,7 +134,10 @@ class Names:
 
 
 def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, names: Names) -> list[Any]:
-    """Return one record as the list that page.records.js reads; what is unknown is null, and no truth is null."""
+    """Return one record as the list that page.records.js reads; what is unknown is null, and no truth is null.
+
+    Attributes, and turns behind the first answer, stand at its end where a record has either.
+    """
     question, answer = (turn.value.replace("<image>", "").strip() for turn in row.conversations[:2])
     units = {int(au): origin for au, origin in row.origin.action_units.items()}
     levels = (getattr(row.uncertainty, field) for field in (*FIELDS, "action_units", "max"))
@@ -137,7 +156,20 @@ def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, n
         [_piece(span) for span in cases.marked(answer, row.labels, truth)],
         [_labels(draw) for draw in drawn.draws] if drawn else [],
         None if truth is None else _labels(truth),
+        *_beside_labels(row, names),
     ]
+
+
+def _beside_labels(row: InstructionRecord, names: Names) -> list[Any]:
+    """Return the attributes, value by name, both as numbers, and the further turns as [whether a model's, text]."""
+    turns = [[int(turn.speaker == "gpt"), turn.value] for turn in row.conversations[2:]]
+    known = {name: value for name, value in row.attributes.items() if value not in (None, "", [])}
+    said = {names.number("attribute", name): names.number("value", _said(value)) for name, value in known.items()}
+    return [said, turns] if said or turns else []
+
+
+def _said(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _labels(labels: Labels) -> list[Any]:

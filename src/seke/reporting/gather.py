@@ -6,6 +6,7 @@ left out, counted and named with its reason.
 
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -127,8 +128,18 @@ def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
         everything = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
         found = {path for path in everything if path.name == name or path.name.startswith(f"{name}-")}
     return sorted(
-        (path for path in found if path.is_dir()), key=lambda path: (DOORS.index(path.parent.name), path.name)
+        (path for path in found if path.is_dir()), key=lambda path: (DOORS.index(path.parent.name), natural(path.name))
     )
+
+
+def natural(text: str) -> tuple[list[str | int], str]:
+    """Return a sorting key by which the digits in a text count as numbers.
+
+    >>> sorted(["n10", "n2", "n1"], key=natural)
+    ['n1', 'n2', 'n10']
+    """
+    words = re.split(r"(\d+)", text)  # by turns a word, which may be empty, and a number
+    return [int(word) if place % 2 else word for place, word in enumerate(words)], text
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -234,7 +245,7 @@ def read_curves(run: FinishedRun) -> dict[str, Curve]:
     resumed there are several files: rows are merged by step and the later file wins.
     """
     points: dict[str, dict[float, float]] = {}
-    for path in sorted(run.path.rglob("metrics.csv"), key=_natural):
+    for path in sorted(run.path.rglob("metrics.csv"), key=lambda path: natural(str(path))):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 step = _parsed(row.get("step"))
@@ -245,11 +256,6 @@ def read_curves(run: FinishedRun) -> dict[str, Curve]:
                     if value is not None:
                         points.setdefault(str(column), {})[step] = value
     return {column: Curve(*zip(*sorted(series.items()), strict=True)) for column, series in points.items()}
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort version_10 behind version_2."""
-    return [(int("".join(filter(str.isdigit, part)) or 0), part) for part in path.parts]
 
 
 def _parsed(cell: Any) -> float | None:

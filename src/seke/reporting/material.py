@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from seke import runs
 from seke.errors import UserError
 from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl
-from seke.reporting import results
+from seke.reporting import results, scenes
 from seke.reporting.gather import FinishedRun, Gathered
 from seke.reporting.provenance import nature
 from seke.reporting.wording import NamedRun, Words, named
@@ -33,6 +33,10 @@ class Material:
     """Evaluations of models on FEAB."""
     checked: Sequence[NamedRun]
     """Evaluations of generated labels against the latent truth."""
+    scenes: Sequence[NamedRun]
+    """Evaluations of the emotion that a scene evokes."""
+    reasoned: Sequence[NamedRun]
+    """Evaluations of answers that judges marked."""
     generated: Sequence[NamedRun]
     trained: Sequence[NamedRun]
     rows: Mapping[str, Sequence[InstructionRecord]]
@@ -64,13 +68,19 @@ def collect(
     generated, trained, evaluated = (
         named(found.of(door), wording.get(door, {})) for door in ("generate", "train", "evaluate")
     )
+    felt = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
+    reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
+    of_faces = [item for item in evaluated if item not in felt and item not in reasoned]
     rows = {item.run.name: results.instructions(item.run) for item in generated}
-    chosen = _looked(_of_suffix(generated, cases_run), outputs, images)
+    labelled = [item for item in generated if any(row.labels != Labels() for row in rows[item.run.name])]
+    chosen = _looked(_of_suffix(labelled, cases_run), outputs, images)
     shown = _of_suffix(generated, gallery_run) if gallery_run else None
     same = shown is not None and chosen is not None and shown.run == chosen.run
     return Material(
-        scored=[item for item in evaluated if not results.is_reliability(item.run)],
-        checked=[item for item in evaluated if results.is_reliability(item.run)],
+        scored=[item for item in of_faces if not results.is_reliability(item.run)],
+        checked=[item for item in of_faces if results.is_reliability(item.run)],
+        scenes=felt,
+        reasoned=reasoned,
         generated=generated,
         trained=trained,
         rows=rows,
@@ -78,7 +88,7 @@ def collect(
         gallery=chosen if same else _looked(shown, outputs, images),
         trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
         nature=nature(found, rows),
-        absent=_absent(evaluated, wording.get("evaluate", {})),
+        absent=_absent(of_faces, wording.get("evaluate", {})),
     )
 
 

@@ -1,13 +1,14 @@
 """Which figures a report has, by the data there are: groups of panels, each written as PNG and SVG."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seke.records import Prediction, read_jsonl
-from seke.reporting import figures, results
+from seke.reporting import figures, results, scenes
 from seke.reporting.figures import Panel
-from seke.reporting.gather import Estimate, read_curves, read_metrics
+from seke.reporting.gather import Estimate, FinishedRun, read_curves, read_metrics
 from seke.reporting.material import Material
+from seke.reporting.results import Confusion
 from seke.reporting.tables import Column
 from seke.reporting.wording import NamedRun
 
@@ -18,16 +19,19 @@ HEADLINE = {
     "arousal.mae": "Arousal MAE (lower is better)",
 }
 """The four scores that stand for a system wherever there is no room for all, and their names there."""
+SCENES = [(f"{column.group} {column.label}", column) for column in scenes.SCORES if column.better]
 FIELDS = {"expression": "Expression", "valence": "Valence", "arousal": "Arousal", "action_units": "Action units"}
 
 
 def draw(folder: Path, material: Material) -> dict[str, list[Panel]]:
     """Draw everything there is data for into `folder` and return it by group; a group may be empty."""
     return {
-        "scores": _bars(folder, "feab", material.scored),
-        "reliability": _bars(folder, "reliability", material.checked),
+        "scores": _bars(folder, "feab", material.scored, headline()),
+        "scenes": _bars(folder, "scenes", material.scenes, SCENES),
+        "reliability": _bars(folder, "reliability", material.checked, headline()),
         "action_units": _action_units(folder, material.scored),
-        "confusion": _confusion(folder, material.scored),
+        "confusion": _confusion(folder, material.scored, _of_expressions),
+        "emotions": _confusion(folder, material.scenes, scenes.confusion),
         "samples": _samples(folder, material),
         "uncertainty": _uncertainty(folder, material),
         "trust": _trust(folder, material),
@@ -40,10 +44,12 @@ def headline() -> list[tuple[str, Column]]:
     return [(HEADLINE[column.key], column) for column in results.SCORES if column.key in HEADLINE]
 
 
-def _bars(folder: Path, name: str, evaluated: Sequence[NamedRun]) -> list[Panel]:
+def _bars(
+    folder: Path, name: str, evaluated: Sequence[NamedRun], measures: Sequence[tuple[str, Column]]
+) -> list[Panel]:
     panels = []
     metrics = [(item.words, read_metrics(item.run)) for item in evaluated]
-    for title, column in headline():
+    for title, column in measures:
         estimates = [(words, found.get(column.key, Estimate(None))) for words, found in metrics]
         if any(estimate.value is not None for _, estimate in estimates):
             panels.append(figures.bars(folder, f"{name}_{_stem(column.key)}", title, column, estimates))
@@ -58,14 +64,18 @@ def _action_units(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
     return [figures.action_units(folder, "action_units", metrics)] if known else []
 
 
-def _confusion(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
+def _of_expressions(run: FinishedRun) -> Confusion | None:
+    path = run.path / "predictions.jsonl"
+    return results.confusion(read_jsonl(path, Prediction)) if path.is_file() else None
+
+
+def _confusion(
+    folder: Path, scored: Sequence[NamedRun], counted: Callable[[FinishedRun], Confusion | None]
+) -> list[Panel]:
     panels = []
     for number, item in enumerate(scored, start=1):
-        path = item.run.path / "predictions.jsonl"
-        if not path.is_file():
-            continue
-        matrix = results.confusion(read_jsonl(path, Prediction))
-        if any(map(sum, matrix.counts)):
+        matrix = counted(item.run)
+        if matrix is not None and any(map(sum, matrix.counts)):
             stem = f"confusion_{number}_{_stem(item.words.short)}"
             panels.append(figures.confusion_map(folder, stem, item.words.short, matrix))
     return panels

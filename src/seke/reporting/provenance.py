@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seke.records import InstructionRecord
+from seke.reporting import scenes
 from seke.reporting.gather import Gathered
 
 UNTOLD = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
@@ -64,12 +65,18 @@ def packages(found: Gathered) -> list[tuple[str, tuple[str, ...]]]:
 def nature(found: Gathered, rows: Mapping[str, Sequence[InstructionRecord]]) -> str:
     """Say what kind of data the numbers come from, where it is not real: "synthetic faces, simulated annotator".
 
-    A truth.jsonl exists for synthetic faces only, rows name their annotator, and evaluations leave notes.
+    A truth.jsonl exists for synthetic faces only, a scenes.jsonl for synthetic scenes, which predictions name as their
+    source; rows name their annotator, metrics their judges, and evaluations leave notes.
     """
     notes = " ".join(str(run.manifest.get("notes") or "") for run in found.runs)
     kinds = []
-    if "synthetic" in notes or any((run.path / "truth.jsonl").is_file() for run in found.of("prepare")):
+    if "synthetic faces" in notes or any((run.path / "truth.jsonl").is_file() for run in found.of("prepare")):
         kinds.append("synthetic faces")
+    prepared = any((run.path / "scenes.jsonl").is_file() for run in found.of("prepare"))
+    if prepared or any(map(scenes.drawn, found.of("evaluate"))):
+        kinds.append("synthetic scenes")
     if "simulated" in notes or any(row.annotator.startswith("simulated") for made in rows.values() for row in made):
         kinds.append("simulated annotator")
+    if any(model.startswith("simulated") for run in found.of("evaluate") for model in scenes.judges(run)):
+        kinds.append("simulated judges")
     return ", ".join(kinds)

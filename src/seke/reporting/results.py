@@ -9,7 +9,7 @@ from seke.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
 from seke.records import InstructionRecord, Labels, Prediction, read_jsonl
 from seke.reporting.gather import Estimate, FinishedRun, read_metrics, read_object
 from seke.reporting.tables import Cell, Column, Row, Table
-from seke.reporting.wording import NamedRun
+from seke.reporting.wording import NO_DRAWS, NamedRun
 
 VA_TOLERANCE = 0.2
 """A valence or arousal estimate within this distance of the truth counts as right (Fig. 6)."""
@@ -80,10 +80,11 @@ def au_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 
 class Confusion(NamedTuple):
-    """How often each expression was taken for which; the last column counts answers without an expression."""
+    """How often each class was taken for which; the last column counts answers that name none."""
 
     counts: tuple[tuple[int, ...], ...]
-    """8 rows of truth, 9 columns of answers, in the order of `EXPRESSIONS`."""
+    """A row for each true class, in the order of `classes`, and a column more than classes."""
+    classes: tuple[str, ...] = EXPRESSIONS
 
 
 def confusion(predictions: Iterable[Prediction]) -> Confusion:
@@ -155,7 +156,7 @@ def cost_table(runs: Sequence[NamedRun], rows: Mapping[str, Sequence[Instruction
         cells: dict[str, Cell] = {
             "records": Estimate(records),
             "rejected": Estimate(cost.get("rejected")),
-            "mean_samples": Estimate(drawn.mean) if any(drawn.distribution) else "no draws",
+            "mean_samples": Estimate(drawn.mean) if any(drawn.distribution) else NO_DRAWS,
             "floor": Estimate(drawn.floor),
             "usd": Estimate(cost.get("usd")),
             "rate": Estimate(_ratio(records, cost.get("seconds"))),

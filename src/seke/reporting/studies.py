@@ -34,7 +34,7 @@ from seke.reporting.gather import Estimate
 from seke.reporting.study_figures import Compared
 from seke.reporting.study_orders import Compare, judged, orders_table
 from seke.reporting.study_runs import Found, find, label
-from seke.reporting.study_tables import columns, printed, table
+from seke.reporting.study_tables import columns, printed, table, varies
 from seke.reporting.tables import Column, Table, shown, to_csv, to_latex, to_markdown, to_terminal
 
 
@@ -131,7 +131,8 @@ class Cells:
                 f"{_printed(stdev(values), column)} ({_printed(min(values), column)} to "
                 f"{_printed(max(values), column)})"
                 for column in measures
-                if len(values := [v for line in lines if (v := line.value(column.key).value) is not None]) > 1
+                if varies(column)
+                and len(values := [v for line in lines if (v := line.value(column.key).value) is not None]) > 1
             ]
             if parts:
                 sentences.append(f"{group}, {len(lines)}, mean ± sd (least to most): {'; '.join(parts)}.")

@@ -1,8 +1,9 @@
 """Did an expected order come out? Row against row, measure by measure, and said as it is.
 
-Of one seed, two runs are compared on the faces that both scored, resampled together by subject: the difference has an
-interval of its own, far narrower than two separate ones tell. Of several seeds, the differences of equal seeds have a
-mean and a spread. Differences are signed so that + is as expected, whether more or less of a measure is better.
+Of one seed, two runs are compared on the pictures that both scored, resampled together (faces by subject): the
+difference has an interval of its own, far narrower than two separate ones tell. Of several seeds, the differences of
+equal seeds have a mean and a spread. Differences are signed so that + is as expected, whether more or less of a measure
+is better.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,12 +12,15 @@ from typing import Any, Literal, NamedTuple
 
 from seke.errors import UserError
 from seke.records import Prediction, read_jsonl
+from seke.reporting import scenes
 from seke.reporting.gather import Estimate, FinishedRun
 from seke.reporting.study_runs import Line
 from seke.reporting.tables import Column, Row, Table
 
 Compare = Callable[[Sequence[Prediction], Sequence[Prediction], str], Mapping[str, Any]]
-"""(ours, theirs, name of theirs) -> {"metrics": rows of task, metric, difference = ours - theirs, ci95}."""
+"""(ours, theirs, name of theirs) -> {"metrics": rows of task, metric, difference = ours - theirs, ci95}, of faces."""
+Asked = tuple[FinishedRun, str | None]
+"""An evaluation, and which source's pictures of it count; None: all."""
 Outcome = Literal["came out", "within chance", "did not come out", "not measured"]
 
 
@@ -134,7 +138,7 @@ def _difference(better: Line, worse: Line, seed: str, column: Column) -> float |
 
 
 def _paired(better: Line, worse: Line, seed: str, measures: Sequence[Column], compare: Compare) -> dict[str, Estimate]:
-    """Return the difference of each measure with its paired interval, from the faces that both runs scored."""
+    """Return the difference of each measure with its paired interval, from the pictures that both runs scored."""
     found: dict[str, Estimate] = {}
     compared: dict[tuple[str, str], dict[str, Estimate]] = {}
     for column in measures:
@@ -142,21 +146,23 @@ def _paired(better: Line, worse: Line, seed: str, measures: Sequence[Column], co
         if a is None or b is None:
             continue
         if (a.name, b.name) not in compared:
-            ours, theirs = _predictions(a, better.source), _predictions(b, worse.source)
-            compared[a.name, b.name] = _compared(ours, theirs, b.name, compare)
+            compared[a.name, b.name] = _compared((a, better.source), (b, worse.source), compare)
         if column.key in compared[a.name, b.name]:
             found[column.key] = compared[a.name, b.name][column.key]
     return found
 
 
-def _compared(
-    ours: Mapping[str, Prediction], theirs: Mapping[str, Prediction], name: str, compare: Compare
-) -> dict[str, Estimate]:
+def _compared(a: Asked, b: Asked, compare: Compare) -> dict[str, Estimate]:
+    """Return the differences of all measures that the two runs share."""
+    of_scenes = [scenes.measures(run, scenes.EMOTION) for run, _ in (a, b)]
+    if any(of_scenes):
+        return scenes.difference(scenes.felt(*a), scenes.felt(*b)) if all(of_scenes) else {}
+    ours, theirs = _predictions(*a), _predictions(*b)
     shared = [id_ for id_ in ours if id_ in theirs]
     if not shared:
         return {}
     try:
-        found = compare([ours[id_] for id_ in shared], [theirs[id_] for id_ in shared], name)
+        found = compare([ours[id_] for id_ in shared], [theirs[id_] for id_ in shared], b[0].name)
     except UserError:  # the two were not asked for the same labels: point estimates must do
         return {}
     return {
@@ -185,7 +191,8 @@ def orders_table(name: str, title: str, orders: Sequence[Order], measures: Seque
         rows.append(Row(f"{order.better.words.label} > {order.worse.words.label}", {**cells, "came_out": result}))
     caption = (
         "Differences signed so that + is as expected; percentages in points. With one seed: 95 % by paired bootstrap "
-        "over subjects, on the faces that both scored; with several: mean over seeds, ± one standard deviation. "
+        "(over subjects, where known), on the pictures that both scored; with several: mean over seeds, ± one standard "
+        "deviation. "
         "Came out: + on every measure."
     )
     return Table(name, title, "Expected order", (*columns, Column("came_out", "came out")), tuple(rows), caption)

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from seke.errors import UserError
 from seke.records import ImageRecord, read_jsonl
 from seke.reporting.gather import Estimate, FinishedRun, LeftOut, estimates, read_object
+from seke.reporting.scenes import without_a_model
 from seke.reporting.wording import Words
 
 TONES: Final = ("grey", "sky", "orange", "blue", "green", "purple", "red", "yellow")
@@ -165,7 +166,8 @@ def _read(outputs: Path, door: str, name: str, source: str | None) -> tuple[Fini
 
 def _scored(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
     content = read_object(run.path / "metrics.json") or {}
-    return estimates(content if source is None else (content.get("by_source") or {}).get(source) or {})
+    found = estimates(content if source is None else (content.get("by_source") or {}).get(source) or {})
+    return {**found, **without_a_model(found)}
 
 
 def _billed(run: FinishedRun, source: str | None) -> dict[str, Estimate]:

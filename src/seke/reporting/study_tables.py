@@ -7,16 +7,17 @@ from typing import Final
 
 from seke.affect import TABLE2_AUS
 from seke.errors import UserError
-from seke.reporting import results
+from seke.reporting import results, scenes
 from seke.reporting.gather import Estimate
 from seke.reporting.study_runs import Found, Line, Value
 from seke.reporting.tables import Cell, Column, Row, Table
-from seke.reporting.wording import Words
+from seke.reporting.wording import NO_DRAWS, Words
 
 COLUMNS: Final[Mapping[str, Column]] = {
     column.key: column
     for column in (
         *results.SCORES,
+        *scenes.SCORES,
         *(Column(f"action_units.f1.{au}", f"AU{au}", "F1 %", 1, 100, "high") for au in TABLE2_AUS),
         Column("cost.mean_samples", "E[S]", "Cost per 1,000 images", 2),
         Column("cost.requests", "requests", "Cost per 1,000 images", 0),
@@ -34,6 +35,7 @@ PRINTED: Final[Mapping[str, tuple[str, float]]] = {
     **{f"action_units.f1.{au}": (f"AU{au}", 100) for au in TABLE2_AUS},
     "valence.mae": ("Valence", 1),
     "arousal.mae": ("Arousal", 1),
+    "emotion.accuracy": ("accuracy", 100),
     "images.train": ("train", 1),
     "images.test": ("test", 1),
 }
@@ -88,7 +90,9 @@ def table(
     The paper's rows compete for the best value only where nothing is known to differ from the paper's setting.
     """
     several = len(found.seeds) > 1
-    shown = [each for column in measures for each in ((column, _spread(column)) if several else (column,))]
+    shown = [
+        each for column in measures for each in ((column, _spread(column)) if several and varies(column) else (column,))
+    ]
     if several:
         shown.append(Column("seeds", "n", "Seeds", 0))
     rows = [
@@ -109,11 +113,16 @@ def _captions(found: Found, paper: Sequence[Line], caption: str) -> list[str]:
     elif any(
         estimate.low is not None for line in found.lines for each in line.each.values() for estimate in each.values()
     ):
-        parts.append("With 95 % intervals, bootstrap over subjects.")
+        parts.append("With 95 % intervals, bootstrap over subjects, or over pictures that have none.")
     if found.notes:
         head = "† The paper's numbers, not comparable with ours: " if paper else "Measured on "
         parts.append(f"{head}{'; '.join(found.notes)}.")
     return parts
+
+
+def varies(column: Column) -> bool:
+    """Whether a column says what a run achieved or cost: a spread of what was given to it tells nothing."""
+    return bool(column.better) or column.key.startswith("cost.")
 
 
 def _spread(column: Column) -> Column:
@@ -124,8 +133,9 @@ def _cells(line: Line, measures: Sequence[Column], seeds: int | None = None) -> 
     cells: dict[str, Cell] = {}
     values: list[Value] = [line.value(column.key) for column in measures]
     for column, value in zip(measures, values, strict=True):
-        cells[column.key] = Estimate(value.value, value.low, value.high)
-        cells[f"{column.key}.sd"] = "" if seeds == 0 else Estimate(value.sd)
+        unsampled = column.key == "cost.mean_samples" and value.value == 0
+        cells[column.key] = NO_DRAWS if unsampled else Estimate(value.value, value.low, value.high)
+        cells[f"{column.key}.sd"] = "" if unsampled or seeds == 0 else Estimate(value.sd)
     cells["seeds"] = "" if seeds == 0 else Estimate(max((value.seeds for value in values), default=0))
     return cells
 

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from seke.reporting.gather import FinishedRun
+from seke.reporting.gather import FinishedRun, natural
 
+NO_DRAWS: Final = "no draws"
+"""E[S] of a generation that asks once and for everything: it samples nothing."""
 SPARE_TONES = ("purple", "sky", "red", "yellow")
 
 
@@ -40,7 +42,6 @@ def named(runs: Sequence[FinishedRun], wording: Mapping[str, Mapping[str, Any]])
     """
     suffixes = [_suffix(run.name, wording) for run in runs]
     shared = Counter(suffixes)
-    order = list(wording)
     result, spare = [], 0
     for run, suffix in zip(runs, suffixes, strict=True):
         if suffix:
@@ -53,7 +54,8 @@ def named(runs: Sequence[FinishedRun], wording: Mapping[str, Mapping[str, Any]])
             words = Words(run.name, run.name, SPARE_TONES[spare % len(SPARE_TONES)])
             spare += 1
         result.append(NamedRun(run, words, suffix))
-    return sorted(result, key=lambda item: (order.index(item.suffix) if item.suffix else len(order), item.run.name))
+    place = {suffix: index for index, suffix in enumerate(wording)}
+    return sorted(result, key=lambda item: (place.get(item.suffix, len(place)), natural(item.run.name)))
 
 
 def _suffix(name: str, wording: Mapping[str, Any]) -> str:

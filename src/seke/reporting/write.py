@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from seke import runs
 from seke.errors import UserError
-from seke.reporting import cases, panels, provenance, results
+from seke.reporting import cases, panels, provenance, results, scenes
 from seke.reporting.gallery import Gallery, Shelf, fill
 from seke.reporting.gather import Draws, Estimate, gather, read_draws, read_metrics, read_warnings
 from seke.reporting.material import Material, collect
@@ -28,6 +28,8 @@ from seke.reporting.wording import NamedRun
 
 CASE_SIDE = 160
 """Longest side of a case's picture, in pixels."""
+MAIN = ("feab", "scenes", "reasoning", "agreement", "reliability", "cost")
+"""The tables that are printed."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def write_report(
         notes.append("no finished run for: " + "; ".join(material.absent))
     notes += [
         f"{item.words.label}: {warning}"
-        for item in (*material.scored, *material.checked)
+        for item in (*material.scored, *material.checked, *material.scenes, *material.reasoned)
         for warning in read_warnings(item.run)
     ]
     compiled = study.compile(outputs, name, folder, compare) if study and compare else None
@@ -121,7 +123,7 @@ def write_report(
     inputs = {f"{run.door}/{run.name}": runs.file_sha256(run.path / "manifest.json") for run in found.runs}
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     runs.write_text(folder / "manifest.json", manifest + "\n")
-    main = tuple(tables[key] for key in ("feab", "reliability", "cost") if key in tables)
+    main = tuple(tables[key] for key in MAIN if key in tables)
     return Written(page, main, material.nature, tuple(notes), compiled)
 
 
@@ -138,7 +140,10 @@ def _tables(material: Material) -> list[Table]:
         title = "FEAB on held-out subjects"
         tables.append(results.score_table("feab", title, "System", material.scored, intervals + best))
         caption = "Positive-class F1 over the images whose source annotates the AU." + best
-        tables.append(results.au_table(material.scored, caption))
+        units = results.au_table(material.scored, caption)
+        if _measured(units):
+            tables.append(units)
+    tables += _scene_tables(material, best, made)
     if material.checked:
         title = "Generated labels against the latent truth"
         caption = "Only labels that the generator made; those people gave are right by definition. " + intervals + best
@@ -156,6 +161,25 @@ def _tables(material: Material) -> list[Table]:
             + made
         )
         tables.append(results.trust_table(material.trusted, caption))
+    return tables
+
+
+def _measured(table: Table) -> bool:
+    cells = [cell for row in table.rows for cell in row.cells.values()]
+    return any(isinstance(cell, Estimate) and cell.value is not None for cell in cells)
+
+
+def _scene_tables(material: Material, best: str, made: str) -> list[Table]:
+    """Return the tables of scenes: whether their emotion is named, and how well it is reasoned about."""
+    over = "With 95 % intervals, bootstrap over pictures."
+    tables = []
+    if material.scenes:
+        tables.append(scenes.score_table(material.scenes, over + best))
+        tables.append(scenes.class_table(material.scenes, "Over the pictures of the test set." + best))
+    if material.reasoned:
+        tables.append(scenes.marks_table(material.reasoned, f"Means over the answers that were marked. {over}{made}"))
+        agreed = scenes.agreement_table(material.reasoned)
+        tables += [agreed] if agreed else []
     return tables
 
 
