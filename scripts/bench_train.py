@@ -3,6 +3,7 @@
     python scripts/bench_train.py                             tiny, on the CPU: a few minutes
     python scripts/bench_train.py --samples 32 --rounds 1     a look
     python scripts/bench_train.py --case 0.5b                 on one GPU, random weights at the true shapes; also 7b
+    python scripts/bench_train.py model=instructblip_tiny     what keeping features is worth: bench_train_features.py
 
 All train all parts of the same LLaVA-OneVision, from the same weights, on the same conversations for one epoch: images
 drawn as Table 1 counts FEID's sources, each at its source's size, with answers of 80 to 400 tokens. For the tiny model
@@ -27,8 +28,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import bench_train_features
 from bench_train_ways import CASES, FEID, WAYS, Case, Took, run, write
 
+FEATURES = "model=instructblip_tiny"
 OF_TRAINER, WAIT, HOURS = 1.5, 0.05, 2.0
 """Targets: at least so many times the samples/s, at most so much waiting, and an epoch of FEID for 7B on one GPU."""
 
@@ -90,12 +93,17 @@ def verdicts(case: Case, rounds: dict[str, list[Took]], samples: int) -> Iterato
 def main() -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", choices=["model=llava_ov_tiny", FEATURES], help="what is trained")
     parser.add_argument("--case", choices=CASES, default="tiny")
     parser.add_argument("--samples", type=int, help="of the epoch that is timed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each way")
     parser.add_argument("--child", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.model == FEATURES:
+        if arguments.case != "tiny":
+            parser.error(f"--case {arguments.case} is of LLaVA-OneVision; leave it out with {FEATURES}")
+        return bench_train_features.measure(arguments.samples or 256, arguments.rounds, arguments.threads)
     case = CASES[arguments.case]
     case = case._replace(samples=arguments.samples or case.samples)
     if arguments.child:

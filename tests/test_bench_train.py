@@ -1,4 +1,4 @@
-"""The training benchmark: what it trains on, how its table and its verdicts follow from what was measured."""
+"""The training benchmarks: what they train on, how their tables and verdicts follow from what was measured."""
 
 import json
 import subprocess
@@ -71,3 +71,66 @@ def test_it_runs_from_rows_to_its_verdict():
     assert set(rows) == {"way", "packed", "grouped", "Trainer", "SFTTrainer"}
     assert "failed" not in rows["packed"] + rows["grouped"]
     assert done.stdout.splitlines()[-1] == ("targets met" if done.returncode == 0 else "TARGET MISSED")
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import bench_train_features
+
+    return bench_train_features
+
+
+def rounds(kept, samples, features=5000.0, loss=1.0):
+    """Ways at one speed of training each, in samples/s; recomputing makes 200 features a second."""
+    one = kept.Took(1.0, 0.1, 200.0, 50.0, 2**30, [1.5, 1.0], tokens=49.0, context=45.0)
+    faster = one._replace(features=features, samples=samples, losses=[1.5, loss])
+    return {"none": [one] * 3, "pixels": [one] * 3, "disk": [faster] * 3}
+
+
+@pytest.mark.parametrize(
+    ("samples", "features", "loss", "met"),
+    [
+        (110.0, 5000.0, 1.0, [True, True, True]),
+        (90.0, 5000.0, 1.0, [True, False, True]),
+        (110.0, 300.0, 1.0, [False, True, True]),
+        (110.0, 5000.0, 1.01, [True, True, False]),
+    ],
+)
+def test_kept_features_must_double_the_speed_and_leave_every_loss_as_it_is(kept, samples, features, loss, met):
+    told = list(kept.verdicts(512, rounds(kept, samples, features, loss)))
+    assert [fine for _, fine in told] == met
+    assert told[1][0].endswith("(target 2; 1.33 if features cost nothing)")
+
+
+def test_pictures_of_the_towers_own_size_have_no_target_of_training(kept):
+    text, fine = list(kept.verdicts(96, rounds(kept, samples=60.0)))[1]
+    assert fine and text == "96 px: training 1.20 times as fast from disk (no target; 1.33 if features cost nothing)"
+
+
+def test_the_table_of_kept_features_tells_a_first_run_from_a_later_one(kept):
+    assert (
+        list(kept.lines(96, rounds(kept, 110.0)))[2] == "| 96 px | disk | 1.00 | 0.10 | 5,000 | 110.0 | 1.00 | 2.20 |"
+    )
+
+
+def test_the_towers_share_of_a_step_is_a_fifth_in_the_true_model_too(kept):
+    tiny, large = kept.tower_shares(tokens=49, context=45)
+    assert 0.1 < tiny < 0.3 and 0.15 < large < 0.25
+
+
+def test_the_model_that_is_named_chooses_the_benchmark(bench, kept, monkeypatch):
+    asked = []
+    monkeypatch.setattr(kept, "measure", lambda *sizes: asked.append(sizes) or 7)
+    monkeypatch.setattr(sys, "argv", ["bench_train.py", "model=instructblip_tiny", "--threads", "1"])
+    assert bench.main() == 7 and asked == [(256, 3, 1)]
+
+
+@pytest.mark.slow
+def test_what_keeping_features_is_worth_is_printed_and_losses_stay_the_same(kept, monkeypatch, capsys):
+    monkeypatch.setattr(kept, "SIZES", (96,))
+    code = kept.measure(samples=24, rounds=1, threads=1)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[1] for line in told if line.startswith("| 96 px")] == ["none", "pixels", "disk"]
+    assert any("losses differ by" in line and line.endswith(": met") for line in told)
+    assert told[-1] == ("targets met" if code == 0 else "TARGET MISSED")
