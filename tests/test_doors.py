@@ -1,13 +1,16 @@
-"""The whole loop through the doors, as a user runs it, on very few faces."""
+"""The whole loop through the doors, as a user runs it: SEKE on very few faces, EmoVIT on very few scenes."""
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import pytest
 
-from seke.records import ImageRecord, InstructionRecord, Prediction, Rejection, read_jsonl
+from seke.records import ImageRecord, InstructionRecord, Rejection, read_jsonl
 
 REAL_PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 
@@ -21,17 +24,140 @@ def rows(path: Path, kind):
     return list(read_jsonl(path, kind))
 
 
+class System(NamedTuple):
+    """One of the house's two, what it is run with beside its size, and what then is to be found."""
+
+    prepare: tuple[str, ...]
+    generate: tuple[str, ...]
+    instructions: int
+    train: tuple[str, ...]
+    architecture: str
+    evaluate: tuple[str, ...]
+    metrics: set[str]
+    page: tuple[str, ...]
+    """What its report speaks of."""
+
+
+SYSTEMS = {
+    "seke": System(
+        ("source.images=160",), ("limit=40",), 40, (), "LlavaOnevisionForConditionalGeneration", (),
+        {"unanswered", "expression", "action_units", "valence", "arousal", "ci95"}, ("happiness", "AU12"),
+    ),
+    "emovit": System(
+        ("source=synthetic_scenes", "source.images=64"),
+        ("generator=emovit", "generator.counts={categorical: 2, conversation: 1, reasoning: 1}"), 4 * 8,
+        ("model=instructblip_tiny",), "InstructBlipForConditionalGeneration",
+        ("model=instructblip_tiny", "benchmark=emoset"),
+        {"unanswered", "emotion", "confusion", "ci95"}, ("contentment", "reasoning"),
+    ),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory, door) -> Path:
-    """Run all five doors once with `name=demo` and no other setting than size."""
-    path = tmp_path_factory.mktemp("outputs")
-    here = f"paths.outputs={path}"
-    succeed(door("prepare", here, "source.images=160", "source.workers=1"))
-    succeed(door("generate", here, "limit=40"))
-    succeed(door("train", here, "trainer.max_steps=3"))
-    succeed(door("evaluate", here, "limit=6", "model.path=demo"))
-    succeed(door("report", here))
-    return path
+def run_of(tmp_path_factory, door) -> Callable[[str], Path]:
+    """Return what runs all five doors of a system once, with `name=demo`, and tells where its outputs are."""
+
+    @cache
+    def run(name: str) -> Path:
+        path = tmp_path_factory.mktemp(name)
+        here, system = f"paths.outputs={path}", SYSTEMS[name]
+        succeed(door("prepare", here, *system.prepare, "source.workers=1"))
+        succeed(door("generate", here, *system.generate))
+        succeed(door("train", here, *system.train, "trainer.max_steps=3"))
+        succeed(door("evaluate", here, *system.evaluate, "limit=6", "model.path=demo"))
+        succeed(door("report", here))
+        return path
+
+    return run
+
+
+@pytest.fixture
+def outputs(run_of) -> Path:
+    """Return what SEKE's doors have left."""
+    return run_of("seke")
+
+
+@pytest.fixture
+def scenes(run_of) -> Path:
+    """Return what EmoVIT's doors have left."""
+    return run_of("emovit")
+
+
+# -- of both systems ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_generate_writes_or_rejects_every_record(run_of, name: str) -> None:
+    run = run_of(name) / "generate" / "demo"
+    instructions = rows(run / "instructions.jsonl", InstructionRecord)
+    assert len(instructions) + len(rows(run / "rejected.jsonl", Rejection)) == SYSTEMS[name].instructions
+    assert all(row.conversations[0].value.startswith("<image>\n") for row in instructions)
+    assert all("<image>" not in turn.value for row in instructions for turn in row.conversations[1:])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_train_writes_a_hugging_face_checkpoint(run_of, name: str) -> None:
+    model = run_of(name) / "train" / "demo" / "model"
+    assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {path.name for path in model.iterdir()}
+    assert json.loads((model / "config.json").read_text())["architectures"] == [SYSTEMS[name].architecture]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_evaluate_scores_every_record_it_was_given(run_of, name: str) -> None:
+    run = run_of(name) / "evaluate" / "demo"
+    written = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    assert len(written) == 6 and {"id", "text", "truth", "status"} <= written[0].keys()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["n"] == 6
+    assert SYSTEMS[name].metrics <= set(metrics)
+    assert "not comparable with the paper" in (run / "table.md").read_text().lower()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_report_is_one_page_that_says_what_is_simulated(run_of, name: str) -> None:
+    page = (run_of(name) / "report" / "demo" / "index.html").read_text(encoding="utf-8")
+    assert all(word in page for word in ("simulated", *SYSTEMS[name].page))
+    assert "<script src" not in page
+
+
+# -- EmoVIT ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_emotion_has_instructions_of_every_kind_and_each_teaches_it(scenes: Path) -> None:
+    instructions = rows(scenes / "generate" / "demo" / "instructions.jsonl", InstructionRecord)
+    records = {row.image: row for row in rows(scenes / "prepare" / "demo" / "train.jsonl", ImageRecord)}
+    kinds = [(row.attributes["kind"], row.attributes["emotion"]) for row in instructions]
+    assert {kind: sum(found == kind for found, _ in kinds) for kind, _ in kinds} == {
+        "categorical": 16, "conversation": 8, "reasoning": 8,
+    }  # fmt: skip
+    assert len(set(kinds)) == 3 * 8
+    for row in instructions:
+        emotion = records[row.image].attributes["emotion"]
+        assert row.attributes["emotion"] == emotion
+        assert row.attributes["kind"] != "categorical" or row.conversations[1].value == f"Predict emotion: {emotion}"
+        assert row.annotator == ("no model" if row.attributes["kind"] == "categorical" else "simulated-scene-annotator")
+
+
+def test_the_tuned_scene_model_stands_beside_the_papers_accuracy_and_chance(scenes: Path) -> None:
+    table = (scenes / "evaluate" / "demo" / "table.md").read_text()
+    assert "| EmoVIT (paper) | 0.8336 |" in table and "| demo † |" in table
+    assert "training data of assets/instructblip_tiny not checked" in table
+    manifest = json.loads((scenes / "train" / "demo" / "manifest.json").read_text())
+    assert manifest["trained_on"] == [str((scenes / "generate" / "demo" / "instructions.jsonl").resolve())]
+    assert manifest["rows"] == 32
+
+
+def test_scenes_that_were_trained_on_are_refused_as_a_test(scenes: Path, door) -> None:
+    where = f"records={scenes / 'prepare' / 'demo' / 'train.jsonl'}"
+    asked = ("benchmark=emoset", "model=instructblip_tiny", "model.path=demo", "name=seen")
+    refused = door("evaluate", f"paths.outputs={scenes}", where, *asked)
+    assert refused.returncode == 2
+    assert (
+        refused.stderr.startswith("error: model.path=") and "it was trained on what it is tested on" in refused.stderr
+    )
+
+
+# -- SEKE --------------------------------------------------------------------------------------------------------------
 
 
 def test_prepare_splits_by_subject_and_keeps_the_truth_apart(outputs: Path) -> None:
@@ -47,40 +173,14 @@ def test_prepare_splits_by_subject_and_keeps_the_truth_apart(outputs: Path) -> N
         assert row.labels.completed_by(truth[row.id]) == truth[row.id], "what a source tells is true"
 
 
-def test_generate_accounts_for_every_record(outputs: Path) -> None:
-    run = outputs / "generate" / "demo"
-    instructions = rows(run / "instructions.jsonl", InstructionRecord)
-    rejected = rows(run / "rejected.jsonl", Rejection)
+def test_generate_completes_labels_and_changes_no_manual_one(outputs: Path) -> None:
+    instructions = rows(outputs / "generate" / "demo" / "instructions.jsonl", InstructionRecord)
     records = {row.id: row for row in rows(outputs / "prepare" / "demo" / "train.jsonl", ImageRecord)}
-    assert len(instructions) + len(rejected) == 40
     for row in instructions:
         assert row.labels.complete
         assert records[row.id].labels.completed_by(row.labels) == row.labels, "a manual label never changes"
-        assert row.conversations[0].value.startswith("<image>\n")
         assert row.annotator.startswith("simulated")
         assert 2 <= row.samples <= 5 or records[row.id].labels.complete
-
-
-def test_train_writes_a_hugging_face_checkpoint(outputs: Path) -> None:
-    model = outputs / "train" / "demo" / "model"
-    assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {path.name for path in model.iterdir()}
-    assert json.loads((model / "config.json").read_text())["architectures"] == [
-        "LlavaOnevisionForConditionalGeneration"
-    ]
-
-
-def test_evaluate_scores_every_record_it_was_given(outputs: Path) -> None:
-    run = outputs / "evaluate" / "demo"
-    assert len(rows(run / "predictions.jsonl", Prediction)) == 6
-    metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["n"] == 6
-    assert {"unanswered", "expression", "action_units", "valence", "arousal", "ci95"} <= set(metrics)
-
-
-def test_report_is_one_page(outputs: Path) -> None:
-    page = (outputs / "report" / "demo" / "index.html").read_text(encoding="utf-8")
-    assert "simulated" in page
-    assert "<script src" not in page
 
 
 def test_the_same_command_again_does_nothing(outputs: Path, door) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from seke.benchmark import task
+from seke.benchmark.answer import Answer
 from seke.benchmark.contamination import Finding, check
 from seke.errors import UserError
 from seke.images import sha256
@@ -38,11 +40,13 @@ def conversations(file: Path, records, prepared: Path | None = None) -> Path:
     return file
 
 
-def trained(outputs: Path, name: str, base: str = "assets/none", **data) -> str:
-    """Write a finished train run's manifest; return its model."""
+def trained(outputs: Path, name: str, base: str = "assets/none", files: list[Path] | None = None, **data) -> str:
+    """Write a finished train run's manifest, without a list of `files` as an older one; return its model."""
     run = outputs / "train" / name
     (run / "model").mkdir(parents=True)
-    write_manifest(run, base=base, config={"data": {"path": None, **data}, "paths": {"outputs": str(outputs)}})
+    listed = {} if files is None else {"trained_on": list(map(str, files))}
+    config = {"data": {"path": None, **data}, "paths": {"outputs": str(outputs)}}
+    write_manifest(run, base=base, config=config, **listed)
     return str(run / "model")
 
 
@@ -120,3 +124,100 @@ def test_a_model_that_train_did_not_make_is_not_checked(tmp_path: Path) -> None:
         assert found == Finding(remarks=(found.remarks[0],)) and "not checked" in found.remarks[0]
     (tmp_path / "theirs").mkdir()
     assert "no manifest" in check([], str(tmp_path / "theirs"), tmp_path).remarks[0]
+
+
+def test_the_files_that_a_manifest_lists_are_compared_whatever_its_names_mean_now(tmp_path: Path, train_rows) -> None:
+    others = [record(tmp_path / "elsewhere" / "images", "m", "S7", "mine")]
+    mine = conversations(tmp_path / "elsewhere" / "rows.jsonl", others)
+    model = trained(tmp_path, "run", path="feid", files=[mine])
+    with pytest.raises(UserError, match=others[0].id):
+        check(others, model, tmp_path)
+    assert check([train_rows[0]], model, tmp_path).notes == (), "the run called feid today is another one"
+
+
+def test_a_listed_file_that_has_moved_is_found_by_its_name(tmp_path: Path, train_rows) -> None:
+    model = trained(tmp_path, "run", path="feid", files=[Path("/gone/generate/feid/instructions.jsonl")])
+    with pytest.raises(UserError, match=train_rows[0].id):
+        check([train_rows[0]], model, tmp_path)
+
+
+def test_listed_files_of_a_mixture_have_the_image_folder_of_their_own_part(tmp_path: Path) -> None:
+    parts, files = {}, []
+    for name in ("one", "two"):
+        rows = [record(tmp_path / "pictures" / name, "t", None, name)]
+        files.append(conversations(tmp_path / name / "rows.jsonl", rows))
+        parts[name] = {"path": str(files[-1]), "image_root": str(tmp_path / "pictures" / name)}
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "two")
+    parts["two"]["path"] = str(link / "rows.jsonl")
+    model = trained(tmp_path, "run", mixture=parts, files=files)
+    with pytest.raises(UserError, match="1 images"):
+        check([record(tmp_path / "test", "x", None, "disfa", "one t")], model, tmp_path)
+    with pytest.raises(UserError, match="1 ids"):
+        check([record(tmp_path / "test", "t", None, "two")], model, tmp_path)
+
+
+def test_rows_without_ids_are_compared_by_their_pictures(tmp_path: Path) -> None:
+    pictures = [record(tmp_path / "set", name, None) for name in ("a", "b")]
+    file = tmp_path / "set" / "rows.json"
+    named = [{"image": pictures[0].image}, {"image": [pictures[1].image]}, {"id": "text", "conversations": []}]
+    file.write_text(json.dumps(named))
+    model = trained(tmp_path, "run", path=str(file), files=[file])
+    tested = [record(tmp_path / "test", name, None, "disfa", f"ck_plus {name}") for name in ("a", "b")]
+    with pytest.raises(UserError, match="2 images"):
+        check(tested, model, tmp_path)
+    assert len(check([record(tmp_path / "test", "c", None)], model, tmp_path).remarks) == 1, "the base's alone"
+
+
+# -- answers of an earlier run, or made elsewhere ----------------------------------------------------------------------
+
+
+class Asking:
+    """What the checks want of a benchmark."""
+
+    request, records_file, predictions_from = print, "test.jsonl", ("evaluate", "predictions.jsonl")
+
+
+def scored(outputs: Path, tested, predictions: str, benchmark=Asking, allow_overlap: bool = False) -> task.Task:
+    """Check the scoring of `predictions` about the records `tested`."""
+    prepared = outputs / "prepare" / "faces"
+    prepared.mkdir(parents=True, exist_ok=True)
+    write_jsonl(prepared / benchmark.records_file, tested)
+    settings = {"records": "faces", "limit": None, "predictions": predictions, "predictions_fields": None,
+                "compare": None, "groups": [], "allow_overlap": allow_overlap, "paths": {"images": None}}  # fmt: skip
+    return task.check(benchmark, outputs, settings, None)
+
+
+def answered(outputs: Path, name: str, tested, **config) -> None:
+    """Write an evaluate run's answers about `tested`, and its manifest."""
+    write_manifest(outputs / "evaluate" / name, config={"predictions": None, **config})
+    write_jsonl(outputs / "evaluate" / name / "predictions.jsonl", [Answer(id=row.id, text="Joy.") for row in tested])
+
+
+def test_an_earlier_runs_answers_are_checked_as_the_model_that_gave_them(tmp_path: Path, train_rows) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    answered(tmp_path, "before", tested, backend={"model": {"path": trained(tmp_path, "leaky", path="feid")}})
+    with pytest.raises(UserError, match=r"^predictions=.*trained on what it is tested on: 1 subjects"):
+        scored(tmp_path, tested, "before")
+    [mark] = scored(tmp_path, tested, "before", allow_overlap=True).scoring["marks"]
+    assert mark.startswith("trained on what it is tested on")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"backend": {"model": "gpt-4o"}}, {"backend": {"model": {"path": "a/b"}}, "predictions": "theirs.csv"}, {}],
+    ids=["behind an API", "scored elsewhere's answers itself", "no backend"],
+)
+def test_answers_of_an_unknown_model_are_said_to_be_unchecked(tmp_path: Path, config) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    answered(tmp_path, "before", tested, **config)
+    said = "training data not checked: what answered is not known as a checkpoint of train.py"
+    assert scored(tmp_path, tested, "before").remarks == (said,)
+
+
+def test_labels_that_no_model_gave_are_scored_without_a_word_about_training(tmp_path: Path) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    file = tmp_path / "labels.jsonl"
+    write_jsonl(file, [Answer(id=tested[0].id, text="Joy.")])
+    asking_nobody = type("", (Asking,), {"request": None})
+    assert scored(tmp_path, tested, str(file), benchmark=asking_nobody).remarks == ()

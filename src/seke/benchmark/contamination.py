@@ -1,9 +1,11 @@
 """Whether a checkpoint was trained on what it is tested on: ids, subjects and image bytes of its training set.
 
-    <run>/model <- <run>/manifest.json: config.data -> each part's rows -> the generate run's records, or the pictures
-                                        base        -> the run that this one went on from
+    <run>/model <- <run>/manifest.json: trained_on -> each part's rows -> the generate run's records, or the pictures
+                                        base       -> the run that this one went on from
+    <run>/predictions.jsonl <- <run>/manifest.json: config.backend.model -> the model that answered
 
-A training set that cannot be found or read any more is said to be unchecked, and so is a model without a manifest: no
+`trained_on` lists the very files; where a manifest lacks it, or they have moved, config.data's names are looked up. A
+training set that cannot be found or read any more is said to be unchecked, and so is a model without a manifest: no
 verdict is ever made up. Only LLaVA conversations (.json, .jsonl) and instructions.jsonl name what they are about.
 """
 
@@ -42,20 +44,29 @@ class Finding(NamedTuple):
     """What was not, or not wholly, checked."""
 
 
-def check(records: Sequence[ImageRecord], model: str | None, outputs: Path, allow_overlap: bool = False) -> Finding:
+def check(
+    records: Sequence[ImageRecord],
+    model: str | None,
+    outputs: Path,
+    allow_overlap: bool = False,
+    argument: str = "model.path",
+) -> Finding:
     """Compare the test records with what the checkpoint in `model` was trained on.
 
     Args:
         records: what is asked about.
-        model: a checkpoint's directory; a Hub id, or None for a model behind an API, cannot be checked.
+        model: a checkpoint's directory; a Hub id, or None for a model behind an API or an unknown one, cannot be
+            checked.
         outputs: where names of runs are looked up, beside the training run's own.
         allow_overlap: make an overlap a note.
+        argument: the setting that brought the model.
 
     Raises:
         UserError: if training and test set overlap.
     """
     if model is None or not Path(model).is_dir():
-        return Finding(remarks=(f"training data not checked: {model or 'the model'} is not a checkpoint of train.py",))
+        who = model or "what answered"
+        return Finding(remarks=(f"training data not checked: {who} is not known as a checkpoint of train.py",))
     seen, remarks = trained_on(Path(model), outputs)
     tested = of_records(records)
     shared = {
@@ -68,10 +79,19 @@ def check(records: Sequence[ImageRecord], model: str | None, outputs: Path, allo
     told = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
     if not allow_overlap:
         raise UserError(
-            "model.path", model, f"it was trained on what it is tested on: {told}",
+            argument, model, f"it was trained on what it is tested on: {told}",
             "test another model, or say allow_overlap=true, which the table will tell",
         )  # fmt: skip
     return Finding((f"trained on what it is tested on: {told}",), remarks)
+
+
+def answered_by(predictions: Path) -> str | None:
+    """Return the checkpoint that an evaluate run asked for these answers; None if nothing beside them names one."""
+    config = runs.manifest_beside(predictions).get("config", {})
+    model = (config.get("backend") or {}).get("model")
+    if not isinstance(model, Mapping) or config.get("predictions") is not None:
+        return None
+    return str(model["path"])
 
 
 def of_records(records: Sequence[ImageRecord]) -> Seen:
@@ -108,13 +128,9 @@ def trained_on(model: Path, outputs: Path) -> tuple[Seen, tuple[str, ...]]:
 
 def _parts(manifest: Mapping[str, Any], outputs: Path) -> Iterator[tuple[str, Seen, int | None]]:
     """Yield each training set of a manifest, what is in it, and how many images are unread; None if all is."""
-    config = manifest["config"]
-    data, places = config["data"], (outputs, Path(config.get("paths", {}).get("outputs", outputs)))
-    mixture = data.get("mixture") or {}
-    entries = list(mixture.values() if isinstance(mixture, Mapping) else mixture)
-    for entry in [{"path": data["path"]}] if data.get("path") else [entry for entry in entries if entry]:
-        name, root = str(entry["path"]), entry.get("image_root") or data.get("image_root")
-        files = {file: _conversations(file) for file in _files(name, places)}
+    places = (outputs, Path(manifest["config"].get("paths", {}).get("outputs", outputs)))
+    for name, root, found in _sets(manifest, places):
+        files = {file: _conversations(file) for file in found}
         if not files or None in files.values():
             yield name, Seen(), None
             continue
@@ -124,6 +140,33 @@ def _parts(manifest: Mapping[str, Any], outputs: Path) -> Iterator[tuple[str, Se
             more, gone = _in(rows or [], file, folder, places)
             seen, unread = seen | more, unread + gone
         yield name, seen, unread
+
+
+def _sets(manifest: Mapping[str, Any], places: Sequence[Path]) -> Iterator[tuple[str, str | None, list[Path]]]:
+    """Yield what the configuration calls each training set, the folder it sets for its images, and its files."""
+    data = manifest["config"]["data"]
+    mixture = data.get("mixture") or {}
+    entries = list(mixture.values() if isinstance(mixture, Mapping) else mixture)
+    entries = [{"path": data["path"]}] if data.get("path") else [entry for entry in entries if entry]
+    left = [Path(file) for file in manifest.get("trained_on", ())]
+    for entry in entries:
+        name = str(entry["path"])
+        mine = [file for file in left if len(entries) == 1 or _of(file, Path(name))]
+        left = [file for file in left if file not in mine]
+        there = any(file.is_file() for file in mine)
+        yield name, entry.get("image_root") or data.get("image_root"), mine if there else _files(name, places)
+    for file in left:
+        yield str(file), data.get("image_root"), [file]
+
+
+def _of(file: Path, name: Path) -> bool:
+    """Return whether a set called `name`, be it a run, a folder or a file, has this file.
+
+    >>> [_of(Path("/out/generate/feid/instructions.jsonl"), Path(name)) for name in ("feid", "/out", "mafw")]
+    [True, True, False]
+    """
+    size, parts = len(name.parts), file.parts
+    return any(parts[start : start + size] == name.parts for start in range(len(parts) - size + 1))
 
 
 def _files(name: str, places: Sequence[Path]) -> list[Path]:
@@ -136,26 +179,35 @@ def _files(name: str, places: Sequence[Path]) -> list[Path]:
 
 
 def _conversations(file: Path) -> list[dict[str, Any]] | None:
-    """Return the rows of a file of conversations, each with an id; None if it is no such file."""
+    """Return the rows of a file of conversations, each with an id or an image; None if it is no such file."""
     try:
         text = file.read_text(encoding="utf-8-sig")
         rows = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
     except (OSError, ValueError):
         return None
-    whole = isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("id"), str) for row in rows)
-    return rows if whole else None
+    return rows if isinstance(rows, list) and all(map(_telling, rows)) else None
+
+
+def _telling(row: Any) -> bool:
+    return isinstance(row, dict) and (isinstance(row.get("id"), str) or bool(_pictures(row)))
+
+
+def _pictures(row: Mapping[str, Any]) -> list[str]:
+    """Return a row's images: it may have one, a list of them, or none."""
+    named = row.get("image") or []
+    return [named] if isinstance(named, str) else list(map(str, named))
 
 
 def _in(rows: Sequence[Mapping[str, Any]], file: Path, root: Path | None, places: Sequence[Path]) -> tuple[Seen, int]:
     """Return what rows are about, images by the records' hashes or by their own bytes, and how many images are gone."""
     known, folder = _hashes(file, places), root or runs.image_root(file)
-    pictures = {str(row.get("image")) for row in rows if row["id"] not in known}
+    pictures = {image for row in rows if row.get("id") not in known for image in _pictures(row)}
     hashes = {image: _hash(folder, image) for image in pictures}
     seen = Seen(
-        frozenset(row["id"] for row in rows),
+        frozenset(row["id"] for row in rows if isinstance(row.get("id"), str)),
         frozenset(f"{row.get('source')}/{row['subject']}" for row in rows if row.get("subject") is not None),
         frozenset(digest for digest in hashes.values() if digest)
-        | frozenset(known[row["id"]] for row in rows if row["id"] in known),
+        | frozenset(known[row["id"]] for row in rows if row.get("id") in known),
     )
     return seen, sum(digest is None for digest in hashes.values())
 

@@ -45,13 +45,16 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
         asked = {record.id for record in records}
         rows = significance.rival(inputs["compare"], asked, every=benchmark.request is not None)
         against = (str(settings["compare"]), rows)
-    seen = contamination.Finding()
+    answerer, argument = model, "model.path"
     if elsewhere:
         known = {record.id for record in every}
         given = importing.read(inputs["predictions"], known, settings["predictions_fields"])
         answers, remarks = given.answers, tuple(given.remarks)
-    else:
-        seen = contamination.check(records, model, outputs, settings["allow_overlap"])
-        inputs |= predict.weights(model) if model else {}
+        answerer, argument = contamination.answered_by(inputs["predictions"]), "predictions"
+    elif model:
+        inputs |= predict.weights(model)
+    seen = contamination.Finding()
+    if benchmark.request is not None:  # else labels are scored, and no model was tested
+        seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)
     scoring = {"against": against, "groups": list(settings["groups"]), "marks": seen.notes}
     return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
