@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seke import runs
-from seke.benchmark import predict, single, task
+from seke.benchmark import filled_card, predict, single, task
 from seke.doors import build, door, open_run, plain
 
 
@@ -46,7 +46,10 @@ def evaluate(cfg: DictConfig) -> None:
 
     how = {**asked.scoring, "remarks": [*asked.remarks, *judge.remarks]}
     made_from = asked.inputs["records"]
-    run.finish(**score(run.path, benchmark, asked.records, answers, judge.read, made_from, cfg.seed, **how))
+    facts = score(run.path, benchmark, asked.records, answers, judge.read, made_from, cfg.seed, **how)
+    if model is not None and (card := filled_card.fill(run, model, facts["notes"])):
+        print(f"{card}: the model's card with these results")
+    run.finish(**facts)
 
 
 if __name__ == "__main__":

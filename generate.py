@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seke import dashboard, hub, runs
+from seke import dashboard, hub, making, runs
 from seke.doors import build, door, open_run, plain
 
 
@@ -25,7 +25,7 @@ def generate(cfg: DictConfig) -> None:
     exported = hub.checked_format(cfg.export)
     if cfg.review:
         path = review.apply(Path(cfg.review), Path(cfg.paths.outputs), str(cfg.name), bool(cfg.overwrite)).path
-        print(hub.export(hub.INSTRUCTIONS, path, cfg.paths.images, cfg.embed_images, sys.argv) if exported else path)
+        print(hub.publish(hub.INSTRUCTIONS, path, cfg.paths.images, sys.argv, exported, cfg.embed_images) or path)
         return
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     root, prices = runs.image_root(path, cfg.paths.images), plain(cfg.backend.get("prices")) or {}
@@ -44,12 +44,12 @@ def generate(cfg: DictConfig) -> None:
             how = {"log": dashboard.live(), "engine": cfg.engine, "workers": cfg.workers}
             done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, **how)
         image_root = os.path.relpath(root.resolve(), run.path.resolve())
-        run.finish(image_root=image_root, **done.facts, prompts=generator.prompts.hashes())
+        run.finish(image_root=image_root, **done.facts, prompts=generator.prompts.hashes(), made=making.made(sys.argv))
         (run.path / progress.PROGRESS).unlink()
         print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
         print(f"{run.path}: {done.line}")
-    if exported:
-        print(hub.export(hub.INSTRUCTIONS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
+    if line := hub.publish(hub.INSTRUCTIONS, run.path, cfg.paths.images, sys.argv, exported, cfg.embed_images):
+        print(line)
 
 
 def _generator(cfg: DictConfig, vlm: Any, **other: Any) -> Any:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from seke import hub
 from seke.doors import build, door, open_run
+from seke.making import made
 
 
 @door
@@ -28,7 +29,7 @@ def prepare(cfg: DictConfig) -> None:
         print(f"{run.path} is finished already; overwrite=true makes it anew")
     else:
         counts = write(source, run.path, limit, cfg.seed, distance)
-        run.finish(image_root=source.image_root(run.path), counts=counts)
+        run.finish(image_root=source.image_root(run.path), counts=counts, made=made(sys.argv))
         print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
     if exported:
         print(hub.export(hub.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))

@@ -1,17 +1,34 @@
-"""The dataset card of an export: README.md with the YAML front matter that `datasets` and the Hub read."""
+"""The card of a dataset: README.md with the YAML front matter that the Hub reads, for instruction data and for exports.
 
+    outputs/generate/<name>/README.md              beside the rows, and
+    outputs/<door>/<name>/parquet/README.md        with what an export adds: columns and their types
+
+What is written here stands in data_card.md.jinja, and what model cards say likewise in intended_use.md.jinja. Values
+from a run, a model or a user become text, never markup.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from importlib.resources import files
+from typing import Any, Final, NamedTuple
+
+import jinja2
 
 from seke.licences import licence
+from seke.making import Evaluation, Making
 
 ANNOTATOR = "annotator"
 """The label under which `Content.provenance` counts models."""
+SIMULATED: Final = "simulated"
+"""How the name of every annotator begins that is no vision model."""
+DRAWN: Final = "synthetic"
+"""How the name of every source begins whose pictures this program draws."""
+UNKNOWN: Final = "unknown"
 
 
 class Content(NamedTuple):
-    """What an export holds, as far as its card tells it."""
+    """What a dataset holds, as far as its card tells it."""
 
     name: str
     title: str
@@ -23,103 +40,150 @@ class Content(NamedTuple):
     """How many labels have which origin, by (label, origin), and how many rows are whose, by (ANNOTATOR, model); empty
     where every label is its source's own."""
     drawn: bool
-    """Whether the faces are synthetic; `source` then names the dataset that a face imitates."""
+    """Whether the pictures are synthetic; of a face, `source` then names the dataset that it imitates."""
     embedded: bool
-    command: str
+    made: Mapping[str, str | None]
+    """The command and the commit of the program."""
+    making: Making | None = None
+    """How a model completed the labels; None where every label is its source's own."""
+    files: Mapping[str, str] | None = None
+    """The file of each split; None: parquet files below data/."""
 
     @property
     def sources(self) -> list[str]:
         """Every source that occurs, sorted."""
         return sorted({source for counts in self.rows.values() for source in counts})
 
+    @property
+    def imitated(self) -> list[str]:
+        """Which sources drawn faces imitate; empty where the pictures are no imitation."""
+        return [source for source in self.sources if self.drawn and not source.startswith(DRAWN)]
 
-def card(content: Content, features: Any, meanings: Mapping[str, str]) -> str:
-    """Return the card; `features` are the `datasets.Features` of the columns that `meanings` explains."""
-    columns = [(f"`{name}`", _kind(features[name]), meaning) for name, meaning in meanings.items()]
-    parts = [
-        f"---\n{_front_matter(content, features)}\n---",
-        f"# {content.title}: {content.name}",
-        f"Made by\n\n```\n{content.command}\n```",
-        "Unknown is null everywhere; an action unit that nobody annotated is null, never false.",
-        "## Rows",
-        _counts(content),
-        "## Where the labels come from",
-        *_provenance(content),
-        "## Images",
-        _images(content),
-        "## Licences",
-        *_licences(content),
-        "## Columns",
-        _table(("column", "type", "meaning"), columns),
-    ]
-    return "\n\n".join(parts) + "\n"
+    @property
+    def annotators(self) -> dict[str, int]:
+        """How many rows each model wrote."""
+        return {who: rows for (what, who), rows in sorted(self.provenance.items()) if what == ANNOTATOR}
+
+    @property
+    def origins(self) -> list[tuple[str, str, int]]:
+        """How many labels have which origin."""
+        return [(*key, number) for key, number in sorted(self.provenance.items()) if key[0] != ANNOTATOR]
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any annotator is no vision model."""
+        return any(who.startswith(SIMULATED) for who in self.annotators)
+
+
+def card(content: Content, features: Any = None, meanings: Mapping[str, str] | None = None) -> str:
+    """Return the card; `features` are the `datasets.Features` of the columns that `meanings` explains, if there are."""
+    splits = list(content.rows)
+    counts = [(source, *(content.rows[split][source] for split in splits)) for source in content.sources]
+    return rendered(
+        "data_card.md.jinja",
+        front=_front_matter(content, features),
+        content=content,
+        splits=splits,
+        counts=[*counts, ("all", *(content.rows[split].total() for split in splits))],
+        columns=[(name, _kind(features[name]), meaning) for name, meaning in (meanings or {}).items()],
+    )
+
+
+def rendered(template: str, **content: Any) -> str:
+    """Return a card from one of the templates beside this file; trailing blank lines are one."""
+    return _environment().get_template(template).render(content).rstrip("\n") + "\n"
+
+
+def told(value: object, nothing: str = UNKNOWN) -> str:
+    r"""Return a value as Markdown text on one line, in which nothing is markup; `nothing` stands for None.
+
+    >>> told("a | <b>\n*c*") == r"a \| \<b\> \*c\*", told(None), told(True), told(0.25), told(["a", "b"])
+    (True, 'unknown', 'true', '0.25', 'a, b')
+    """
+    if value is None or isinstance(value, bool):
+        return nothing if value is None else str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{told(key)} {told(inner, nothing)}" for key, inner in value.items()) or nothing
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(told(inner, nothing) for inner in value) or "none"
+    return re.sub(r"([\\`*\[\]<>|~])", r"\\\1", " ".join(str(value).split()))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], nothing: str = UNKNOWN) -> str:
+    """Return a Markdown table; `nothing` stands for None."""
+    lines = [header, ["---"] * len(header), *([told(value, nothing) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def fenced(text: str) -> str:
+    """Return `text` as a block of code which it cannot leave."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def measured(evaluations: Iterable[Evaluation]) -> str:
+    """Return the numbers of evaluations as one Markdown table."""
+    return table(
+        ("evaluation", "benchmark", "task", "metric", "value", "95 % interval", "n", "unanswered"),
+        [
+            (run.name, run.benchmark, number.task, number.metric, _rounded(number.value),
+             _between(number.interval), number.n, number.unanswered)
+            for run in evaluations
+            for number in run.numbers
+        ],
+    )  # fmt: skip
+
+
+def _rounded(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
+
+
+def _between(interval: tuple[float, float] | None) -> str | None:
+    return None if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (files("seke") / name).read_text(encoding="utf-8")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # Markdown, not HTML: `told` escapes
+    )
+    environment.filters.update(told=told, fenced=fenced)
+    environment.globals.update(table=table, measured=measured, licence=licence)
+    return environment
 
 
 def _front_matter(content: Content, features: Any) -> str:
-    from datasets import DatasetInfo
-    from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    files = [{"split": split, "path": f"data/{split}-*"} for split in content.rows]
+    places = content.files or {split: f"data/{split}-*" for split in content.rows}
+    tags = ["affective-computing", "facial-expression", *(["synthetic"] if content.drawn else [])]
     data = DatasetCardData(
         pretty_name=f"{content.title}: {content.name}",
+        language="en",
         license="other",
         task_categories=[content.task],
-        configs=[{"config_name": "default", "data_files": files}],
+        annotations_creators=["machine-generated"] if content.annotators else None,
+        tags=[*tags, *(["simulated-annotator"] if content.simulated else [])],
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": path} for split, path in places.items()],
+            }
+        ],
     )
-    DatasetInfosDict({"default": DatasetInfo(features=features)}).to_dataset_card_data(data)
+    if features is not None:
+        from datasets import DatasetInfo
+        from datasets.info import DatasetInfosDict
+
+        DatasetInfosDict({"default": DatasetInfo(features=features)}).to_dataset_card_data(data)
     text: str = data.to_yaml()
     return text
-
-
-def _counts(content: Content) -> str:
-    splits = list(content.rows)
-    body = [(source, *(content.rows[split][source] for split in splits)) for source in content.sources]
-    return _table(("source", *splits), [*body, ("all", *(content.rows[split].total() for split in splits))])
-
-
-def _provenance(content: Content) -> Iterable[str]:
-    if content.drawn:
-        yield "The faces are drawn, and their sources' labels are known from the drawing: a simulation, not human data."
-    if not content.provenance:
-        if not content.drawn:
-            yield "Every label is its source's own; nothing was completed by a model."
-        return
-    annotators = ", ".join(f"{who} ({rows} rows)" for (what, who), rows in _made(content) if what == ANNOTATOR)
-    yield (
-        "`origin` says of each label whether it is manual (its source's own) or generated, that is, written by a "
-        f"model, as is the text of every answer. The models: {annotators}."
-    )
-    if "simulated" in annotators:
-        yield "**The annotator is simulated:** no vision model looked at these faces, and the texts are no findings."
-    body = [(what, origin, number) for (what, origin), number in _made(content) if what != ANNOTATOR]
-    yield _table(("label", "origin", "number"), body)
-
-
-def _made(content: Content) -> Sequence[tuple[tuple[str, str], int]]:
-    return sorted(content.provenance.items())
-
-
-def _images(content: Content) -> str:
-    if content.embedded:
-        return "The image files are embedded as they were found. Pass them on only where the licences below allow it."
-    if content.drawn:
-        return "The images are not embedded: `image` opens on the machine that drew them; `prepare.py` draws them anew."
-    return (
-        "The images are not embedded, since licences forbid to pass them on: `image` opens on the machine that made "
-        "this export only. Elsewhere, get the datasets from their owners (below), then join `file` to the folder in "
-        "which they are unpacked, or prepare and export them again."
-    )
-
-
-def _licences(content: Content) -> Iterable[str]:
-    yield "Summaries in our own words, no legal advice: what binds is the agreement with the owners. Ask them."
-    if content.drawn:
-        imitated = ", ".join(licence(source).title for source in content.sources)
-        yield f"`source` names what a drawn face imitates ({imitated}); nothing of those datasets is in here."
-    for source in ["synthetic"] if content.drawn else content.sources:
-        title, terms, ask, citation = licence(source)
-        yield f"**{title}** (`{source}`). {terms} Ask: {ask}. Cite: {citation}."
 
 
 def _kind(feature: Any) -> str:
@@ -129,8 +193,3 @@ def _kind(feature: Any) -> str:
     if isinstance(feature, dict):
         return "struct"
     return str(feature.dtype) if isinstance(feature, Value) else type(feature).__name__
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

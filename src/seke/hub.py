@@ -1,6 +1,7 @@
 """The rows of a finished run as a Hugging Face dataset, which `datasets.load_dataset(<folder>)` opens.
 
-outputs/<door>/<name>/parquet/README.md                            the dataset card
+outputs/generate/<name>/README.md                                  the dataset card of the rows as they are
+outputs/<door>/<name>/parquet/README.md                            the dataset card of the export
 outputs/<door>/<name>/parquet/data/train-00000-of-00001.parquet    one file or more per split that has rows
 outputs/<door>/<name>/parquet/manifest.json                        what it was made from: an equal export is kept
 
@@ -8,7 +9,6 @@ Images stay where they are unless they are embedded: licences forbid to pass the
 """
 
 import json
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 from seke import images
 from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.card import ANNOTATOR, Content, card
+from seke.card import ANNOTATOR, DRAWN, Content, card
 from seke.errors import UserError
+from seke.making import Making, making, spoken
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.runs import file_sha256, image_root, manifest_beside, write_text
 
@@ -52,6 +53,8 @@ class Form(NamedTuple):
     values: Callable[[Any], dict[str, Any]]
     provenance: Callable[[Any], Iterable[tuple[str, str]]]
     """Where a row's labels come from, in the pairs of `Content.provenance`."""
+    making: Callable[[Path], Making | None] = lambda run: None
+    """How a finished run completed the labels; None where every label is its source's own."""
 
 
 def checked_format(value: object) -> str | None:
@@ -82,7 +85,9 @@ def export(form: Form, run_path: Path, root_override: str | None, embed: bool, c
     made_from = {"rows": rows, "image_root": str(root), "embed_images": embed}
     if folder.exists() and _holds(folder, made_from):
         return f"{folder} is exported already"
-    content = _content(form, files, root, embed, command)
+    content = describe(form, run_path, root, command)._replace(embedded=embed)
+    if not content.rows:
+        raise UserError("export", FORMAT, f"{run_path} has no rows", "choose settings that leave some")
     part = folder.with_name(f"{FORMAT}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "data").mkdir(parents=True)
@@ -106,21 +111,41 @@ def _holds(folder: Path, made_from: Mapping[str, Any]) -> bool:
     return bool(found == files and manifest == made_from)
 
 
-def _content(form: Form, files: Mapping[str, Path], root: Path, embed: bool, command: Sequence[str]) -> Content:
-    """Count what is to be written; the columns' class names need it before the first row."""
+def describe(form: Form, run_path: Path, root: Path, command: Sequence[str] | None = None) -> Content:
+    """Return what the rows of a finished run are, and how they were made; nothing is embedded.
+
+    Args:
+        form: whose rows these are.
+        run_path: the run's directory.
+        root: the folder that images are relative to.
+        command: sys.argv, where the run's manifest keeps no command of its own.
+    """
     rows: dict[str, Counter[str]] = {}
     provenance: Counter[tuple[str, str]] = Counter()
-    for split, path in files.items():
-        for row in read_jsonl(path, form.row):
+    for split, name in form.files.items():
+        for row in read_jsonl(run_path / name, form.row):
             rows.setdefault(split, Counter())[row.source] += 1
             provenance.update(form.provenance(row))
-    run_path = next(iter(files.values())).parent
-    if not rows:
-        raise UserError("export", FORMAT, f"{run_path} has no rows", "choose settings that leave some")
-    line = shlex.join(["python", Path(command[0]).name, *command[1:]])
+    sources = {source for counts in rows.values() for source in counts}
     # Only a run of the synthetic source leaves the truth beside its images; its rows name the sources they imitate.
-    drawn = bool(manifest_beside(root)) and root.with_name("truth.jsonl").is_file()
-    return Content(run_path.name, form.title, form.task, rows, provenance, drawn, embed, line)
+    faces = bool(manifest_beside(root)) and root.with_name("truth.jsonl").is_file()
+    drawn = faces or (bool(sources) and all(source.startswith(DRAWN) for source in sources))
+    again = {"command": command and spoken(command), "commit": None}
+    made = manifest_beside(run_path / "manifest.json").get("made", again)
+    return Content(run_path.name, form.title, form.task, rows, provenance, drawn, False, made, form.making(run_path))
+
+
+def publish(
+    form: Form, run_path: Path, root_override: str | None, command: Sequence[str], exported: str | None, embed: bool
+) -> str | None:
+    """Write the card of a finished run's rows beside them, and `export` them if asked; return what that reports.
+
+    The card, written again, holds what was measured on the rows since.
+    """
+    root = image_root(run_path / next(iter(form.files.values())), root_override).resolve()
+    content = describe(form, run_path, root, command)._replace(files=form.files)
+    write_text(run_path / "README.md", card(content))
+    return export(form, run_path, root_override, embed, command) if exported else None
 
 
 def _write(form: Form, files: Mapping[str, Path], content: Content, root: Path, folder: Path) -> None:
@@ -283,11 +308,12 @@ RECORDS = Form(
     provenance=lambda row: (),
 )
 INSTRUCTIONS = Form(
-    title="Instruction data on faces",
+    title="Emotion instruction data",
     task="image-text-to-text",
     files={"train": "instructions.jsonl"},
     row=InstructionRecord,
     columns=_instruction_columns,
     values=_instruction_values,
     provenance=_instruction_provenance,
+    making=making,
 )

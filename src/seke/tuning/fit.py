@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from seke.errors import UserError
 from seke.runs import Run, manifest_beside
+from seke.tuning import model_card
 from seke.tuning.answered import Answered, questions
 from seke.tuning.bar import Bar
 from seke.tuning.batches import Batches, Epochs, Packs, Steps, collate, collate_step, entries
@@ -114,8 +115,10 @@ def fit(
         "best": {"step": best.step, "validation_loss": best.loss} if watched else None,
         "annotations": [manifest_beside(part.files[0]).get("annotator") for part in parts],
         "trained_on": [str(file.resolve()) for part in parts for file in part.files],
+        **model_card.circumstances(trainer, samples, chosen, packed),
     }
     if trainer.is_global_zero:
+        model_card.write(run, facts)
         # The manifest first: killed in between, the run is finished rather than lost.
         run.finish(**facts)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""model_card.md: the card of a tuned model with the results of its evaluations, ready to go onto the Hub with it.
+
+    outputs/train/<name>/model/README.md  ->  outputs/evaluate/<name>/model_card.md
+
+A door writes into its own run's directory only: the checkpoint stays as it was trained, may be read-only, and several
+evaluations of it may run at once. Every card holds what is finished by then, so that the last one holds all.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from seke.card import measured, told
+from seke.making import Evaluation, Number, evaluation, evaluations
+from seke.runs import Run, manifest_beside, write_text
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+RESULTS: Final = re.compile(r"(<!-- results -->\n).*?(\n<!-- end of results -->)", re.DOTALL)
+METRICS: Final = {"f1_macro": "f1", "f1_mean_14": "f1", "f1_mean_17": "f1", "pearson": "pearsonr"}
+"""The Hub's names of metrics, where they are others."""
+
+
+def fill(run: Run, model: str, notes: Sequence[str]) -> Path | None:
+    """Write the card of the checkpoint in `model` with `run`'s results into `run`; None where train.py made no card.
+
+    Args:
+        run: an evaluation that has its metrics.json.
+        model: a checkpoint's directory or a Hub id.
+        notes: why this run's numbers may not be held against the paper's.
+    """
+    source = Path(model) / "README.md"
+    if not source.is_file() or "trained_on" not in manifest_beside(Path(model)):
+        return None
+    found = [evaluation(run.path, run.config, run.inputs, notes), *_others(run)]
+    text = filled(source.read_text(encoding="utf-8"), Path(model).resolve().parent.name, found)
+    write_text(run.path / "model_card.md", text)
+    return run.path / "model_card.md"
+
+
+def filled(card: str, name: str, found: Sequence[Evaluation]) -> str:
+    """Return a model's card with these evaluations in its model-index and between its marks; filled again, it is equal.
+
+    A metric that is not known has no place in a model-index, but stands in the table as unknown.
+    """
+    from huggingface_hub import ModelCard
+
+    ordered = sorted(found, key=lambda one: one.name)
+    parsed = ModelCard(card)
+    parsed.data["model_name"] = name
+    parsed.data["eval_results"] = [_result(one, number) for one in ordered for number in one.numbers if _known(number)]
+    section = "\n\n".join(_section(ordered))
+    parsed.text = RESULTS.sub(lambda marks: marks[1] + section + marks[2], parsed.text)
+    return str(parsed.content)
+
+
+def _others(run: Run) -> Iterator[Evaluation]:
+    """Yield the finished evaluations of the very same weights."""
+    ours = _weights(run.inputs)
+    for name, digest in list(ours.items())[:1]:
+        for other in evaluations(run.path.parent.parent, name, digest):
+            if other.name != run.path.name and _weights(other.inputs) == ours:
+                yield other
+
+
+def _weights(inputs: Mapping[str, str]) -> dict[str, str]:
+    return {name: digest for name, digest in sorted(inputs.items()) if name.startswith("model/")}
+
+
+def _section(found: Sequence[Evaluation]) -> Iterator[str]:
+    yield "Measured by `evaluate.py`. Intervals: 95 %, by bootstrap. Unanswered is counted, never guessed."
+    yield measured(found)
+    for one in found:
+        if one.notes:
+            yield f"{told(one.name)} is not comparable with the paper's numbers: {told('; '.join(one.notes))}."
+
+
+def _known(number: Number) -> bool:
+    return number.value is not None
+
+
+def _result(one: Evaluation, number: Number) -> "EvalResult":
+    from huggingface_hub import EvalResult
+
+    how = {"n": number.n, "unanswered": number.unanswered, "ci95": number.interval and list(number.interval)}
+    return EvalResult(
+        task_type="image-text-to-text",
+        dataset_type=one.benchmark.lower(),
+        dataset_name=one.benchmark + (f" ({'; '.join(one.notes)})" if one.notes else ""),
+        dataset_config=one.name,
+        dataset_revision=one.inputs.get("records"),
+        metric_type=METRICS.get(number.metric, number.metric),
+        metric_name=f"{number.task} {number.metric}",
+        metric_value=number.value,
+        metric_args=how,
+    )

@@ -1,0 +1,156 @@
+"""The card of a tuned model: README.md in the Hub's form beside its weights, with a place for results.
+
+What it tells is the manifest of the run, and of the data that this names. evaluate.py fills in what it measures.
+"""
+
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from huggingface_hub import ModelCard, ModelCardData
+from yaml import YAMLError
+
+from seke import hub
+from seke.card import Content, rendered
+from seke.making import made, place
+from seke.records import RecordError
+from seke.runs import Run, image_root, manifest_beside, write_text
+
+INSTRUCTIONS: Final = "instructions.jsonl"
+PACKAGES: Final = ("torch", "transformers", "lightning")
+SILENT: Final = (
+    "_target_", "path", "reader", "mixture", "validation", "image_root", "cache", "cache_dir", "workers", "threads",
+    "log_every", "checkpoint_every", "peak_tflops", "answered", "answer_every", "accelerator", "devices", "num_nodes",
+    "pack", "base_only_when_small",
+)  # fmt: skip
+"""Settings that say where a run's files are or how it was watched, or that the card tells as what came of them."""
+
+
+def circumstances(trainer: Any, samples: Any, chosen: Any, packed: bool) -> dict[str, Any]:
+    """Return what the manifest keeps of a fit for the card: command and commit, tokens of an epoch, the hardware.
+
+    Args:
+        trainer: the Lightning trainer after fit.
+        samples: everything encoded, with `lengths` and supervised `tokens`.
+        chosen: the indices that make an epoch.
+        packed: whether conversations shared sequences.
+    """
+    device = trainer.strategy.root_device
+    name = platform.machine()
+    if device.type == "cuda":
+        import torch
+
+        name = torch.cuda.get_device_name(device)
+    return {
+        "made": made(sys.argv),
+        "packed": packed,
+        "epoch_tokens": {
+            "all": int(samples.lengths[chosen].sum()),
+            "supervised": int(samples.tokens[chosen].sum()),
+        },
+        "hardware": {"device": f"{device.type} {name}", "processes": trainer.world_size, "nodes": trainer.num_nodes},
+    }
+
+
+def write(run: Run, facts: Mapping[str, Any]) -> None:
+    """Write the card of a run that is about to finish, with `facts` for its manifest, beside the model's weights."""
+    text = card(run.path.name, {**facts, "config": run.config, "inputs": run.inputs})
+    write_text(run.path / "model" / "README.md", text)
+
+
+def card(name: str, manifest: Mapping[str, Any]) -> str:
+    """Return the card of the model `name` that a train run's manifest tells of."""
+    config, base = manifest["config"], str(manifest["base"])
+    paths = _paths(config.get("data") or {})
+    contents = list(_contents(manifest["trained_on"]))
+    local = Path(base).is_dir()
+    simulated, drawn = (any(getattr(content, what) for content in contents) for what in ("simulated", "drawn"))
+    data = ModelCardData(
+        language="en",
+        license="other",
+        library_name="transformers",
+        pipeline_tag="image-text-to-text",
+        base_model=_base_model(Path(base)) if local else base,
+        datasets=list(paths.values()),
+        tags=[
+            "affective-computing",
+            "facial-expression",
+            *(["synthetic"] if drawn else []),
+            *(["simulated-annotator"] if simulated else []),
+        ],
+    )
+    digests = {part: digest[:12] for part, digest in manifest["inputs"].items()}
+    return rendered(
+        "model_card.md.jinja",
+        front=data.to_yaml(),
+        name=name,
+        base=_directory(base) if local else base,
+        local=local,
+        manifest=manifest,
+        best=(manifest["best"] or {}).get("validation_loss"),
+        packages={package: version(package) for package in PACKAGES},
+        parts=[(part, paths.get(part), rows, digests.get(part)) for part, rows in manifest["parts"].items()],
+        contents=contents,
+        sources=sorted({source for content in contents if not content.drawn for source in content.sources}),
+        simulated=simulated,
+        drawn=drawn,
+        settings=list(_settings(config)),
+    )
+
+
+def _paths(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return what each part of the training data is called in the settings."""
+    if data.get("path"):
+        return {"data0": place(data["path"])}
+    mixture = data.get("mixture") or {}
+    named = mixture.items() if isinstance(mixture, Mapping) else ((f"data{k}", part) for k, part in enumerate(mixture))
+    return {str(name): place(part["path"]) for name, part in named if part is not None}
+
+
+def _contents(files: Iterable[str]) -> Iterator[Content]:
+    """Yield what is in those files that a generate run has made and that are still there."""
+    for file in map(Path, files):
+        if file.name != INSTRUCTIONS or not file.is_file() or not manifest_beside(file):
+            continue
+        with suppress(RecordError):  # training may read what a stricter reader refuses
+            yield hub.describe(hub.INSTRUCTIONS, file.parent, image_root(file).resolve())
+
+
+def _base_model(directory: Path) -> str | None:
+    """Return the Hub's model that a local one goes back to, as its own card says; None where none does."""
+    try:
+        base: str | None = ModelCard.load(directory / "README.md").data.get("base_model")
+    except (ValueError, YAMLError):  # there is none, or somebody's own notes: no reason to lose a training
+        return None
+    return base
+
+
+def _directory(base: str) -> str:
+    """Return the name of a local model: its run's, where train.py made it."""
+    path = Path(base)
+    return path.parent.name if path.name == "model" else path.name
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the hyper-parameters as dotted settings."""
+    for group in ("model", "optimizer", "trainer", "data"):
+        node = config.get(group) or {}
+        if group in ("model", "optimizer"):
+            yield group, str(node.get("_target_")).rpartition(".")[2]
+        for key, value in node.items():
+            if key not in SILENT:
+                yield f"{group}.{key}", _told(value)
+    yield "seed", config.get("seed")
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, Mapping) and "_target_" in value:
+        return {
+            "class": value["_target_"].rpartition(".")[2],
+            **{k: _told(v) for k, v in value.items() if k != "_target_"},
+        }
+    return place(value) if isinstance(value, str) else value
