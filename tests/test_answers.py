@@ -257,6 +257,14 @@ def test_a_value_out_of_range_is_unknown_never_clipped(value: str) -> None:
     assert extract(f"Valence: {value}, arousal: 0.1") == Labels(arousal=0.1)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Neither sad nor angry but embarrassed, the dominant emotion.", "Not anger: confusion, the primary emotion."],
+)
+def test_a_dominant_feeling_outside_the_eight_is_no_expression(text: str) -> None:
+    assert extract(text) == Labels()
+
+
 # vocabulary --------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ stays unknown. `extract(describe(x)) == x` for every `Labels` x.
 import re
 from collections.abc import Mapping
 from functools import reduce
-from typing import Final
+from typing import Any, Final
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.assertions import read_action_units
@@ -35,6 +35,8 @@ _THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>")
 _DIMENSIONS: Final = {"valence", "arousal"}
 _EXPRESSIONS: Final = {"named", "shown", "cue"}
 _UNITS_SPELT: Final = {"au", "head", "others", "complete"}
+_ANSWER_NEEDLES: Final = ("<answer>", "ssistant", "ASSISTANT")
+"""No answer tag is without one of these."""
 _ANSWER_TAG: Final = re.compile(r"<answer>|(?:assistant|Assistant|ASSISTANT) ?: ?(?=\S)")
 
 
@@ -134,7 +136,9 @@ def _from_prose(text: str) -> Labels:
 
 def _from_answer(text: str) -> Labels:
     """Read an answer; of several faces it tells what all of them share."""
-    said = _ANSWER_TAG.sub("\n final answer: ", without_quotations(text))
+    said = without_quotations(text)
+    if any(map(said.__contains__, _ANSWER_NEEDLES)):
+        said = _ANSWER_TAG.sub("\n final answer: ", said)
     normal = without_refusals(normalise(said))
     parts = faces(normal)
     if not parts:
@@ -155,11 +159,12 @@ def _shared(one: Labels, other: Labels) -> Labels:
 
 def _from_part(normal: str) -> Labels:
     parts = join_units(sentences(tokens(normal)))
-    roles = set().union(*(part.roles for part in parts))
-    valence, arousal = read_valence_arousal(parts) if "number" in roles and roles & _DIMENSIONS else (None, None)
-    return Labels(
-        expression=read_expression(parts) if roles & _EXPRESSIONS else None,
-        valence=valence,
-        arousal=arousal,
-        action_units=(read_action_units(parts) or None) if roles & _UNITS_SPELT else None,
-    )
+    roles = set().union(*[part.roles for part in parts])
+    stated: dict[str, Any] = {}
+    if not _EXPRESSIONS.isdisjoint(roles):
+        stated["expression"] = read_expression(parts)
+    if "number" in roles and not _DIMENSIONS.isdisjoint(roles):
+        stated["valence"], stated["arousal"] = read_valence_arousal(parts)
+    if not _UNITS_SPELT.isdisjoint(roles):
+        stated["action_units"] = read_action_units(parts) or None
+    return Labels(**stated)

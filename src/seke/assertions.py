@@ -18,6 +18,10 @@ _NONE: Final = -1
 _UNREAL: Final = {"hypothetical", "past", "whether"}
 _UNITS: Final = {"au", "head", "others", "complete"}
 _PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", "final"}
+_SIGNS: Final = frozenset(",|)](")
+"""Signs that end a part of a clause, or begin an aside."""
+_SILENT: Final = {"link", "be", "sign", "number"}
+"""Roles that change nothing between units and their predicate."""
 _SPEAKS: Final = {*_UNITS, "active", "inactive", "unknown", "correction"}
 """Roles without which a sentence asserts nothing about action units."""
 
@@ -34,8 +38,8 @@ class _UnitReader:
     """Walks over the sentences of a text and collects what is said about each action unit."""
 
     def __init__(self) -> None:
-        self.votes: dict[int, set[tuple[bool, bool]]] = {}
-        """Per action unit what was said: (by a predicate, active); empty where it was called unclear."""
+        self.votes: dict[int, tuple[set[bool], set[bool]]] = {}
+        """Per action unit what bare mentions and what predicates said: active or not; none where it is unclear."""
         self.exhaustive = False
         """Whether the text says that all units it does not name are inactive."""
         self.heading: tuple[str, bool | None] = ("", None)
@@ -65,19 +69,19 @@ class _UnitReader:
     def result(self) -> dict[int, bool]:
         """Return the units on which the text agrees with itself; a predicate outweighs a bare mention."""
         units = {au: False for au in ACTION_UNITS if au not in self.votes} if self.exhaustive else {}
-        for au, votes in self.votes.items():
-            states = {state for explicit, state in votes if explicit} or {state for _, state in votes}
+        for au, (mentioned, stated) in self.votes.items():
+            states = stated or mentioned
             if len(states) == 1 and au in ACTION_UNITS:
-                units[au] = states.pop()
+                (units[au],) = states
         return units
 
     def read(self, sentence: Sentence) -> None:
         """Read one sentence or line."""
-        words, roles = sentence
+        words, roles = sentence.words, sentence.roles
         if sentence.asks:
             self.asked = [word.au for word in words if word.role == "au"]
             return
-        if words[0].text in ("yes", "no"):
+        if words[0].text in {"yes", "no"}:
             self._vote(self.asked, True, words[0].text == "yes")
         self.asked = []
         if not _UNREAL.isdisjoint(roles):
@@ -85,15 +89,20 @@ class _UnitReader:
         if _SPEAKS.isdisjoint(roles):
             self.closing = ("", None)
         else:
-            self._start_clause()
-            self.before = END
+            self.kind, self.announced = self.heading
+            self.last, self.before = None, END
             for position, word in enumerate(words, 1):
                 if self.aside and not self._in_aside(word):
                     continue
-                if word.role in _PLAIN:
+                role = word.role
+                if role in _PLAIN:
                     self.described, self.content_since_negation = bool(self.group), True
-                else:
-                    self._take(word, words[position : position + 3])
+                elif role == "au":
+                    self._take_unit(word)
+                elif word.text in _SIGNS:
+                    self._take_sign(word, words[position])
+                elif role not in _SILENT:
+                    self._take(word, words, position)
                 self.before = word
         self.units_in_line |= "au" in roles or "others" in roles
         if words[-1].text == "\n":
@@ -107,9 +116,9 @@ class _UnitReader:
                 self._settle()
                 self._end_negation()
             return True
-        if word.role in ("au", "others", "but"):  # a "but" ends the clause and with it the aside
+        if word.role in {"au", "others", "but"}:  # a "but" ends the clause and with it the aside
             return True
-        if word.role not in ("be", "not", "no", "active", "inactive", "unknown", "filler", "link", "number"):
+        if word.role not in {"be", "not", "no", "active", "inactive", "unknown", "filler", "link", "number"}:
             self.aside_plain, self.negation = False, self.outer_negation
         return self.aside_plain
 
@@ -124,39 +133,29 @@ class _UnitReader:
         self.aside, self.aside_plain = aside, True
         self.outer_negation, self.denied_aside = self.negation, False
 
-    def _take(self, word: Token, after: Sequence[Token]) -> None:
-        role, following = word.role, after[0] if after else END
-        if role in ("au", "others"):
+    def _take(self, word: Token, words: Sequence[Token], position: int) -> None:
+        """Take a word; `words[position]` is the next."""
+        role = word.role
+        following = words[position] if position < len(words) else END
+        if role == "others":
             self._take_unit(word)
         elif role == "head":
-            self._take_head(after)
-        elif role in ("active", "inactive", "unknown"):
-            self._take_predicate(role, after)
-        elif role in ("not", "no"):
+            self._take_head(words[position : position + 3])
+        elif role in {"active", "inactive", "unknown"}:
+            self._take_predicate(role, words[position : position + 3])
+        elif role in {"not", "no"}:
             self.denied_aside = bool(self.aside)
             if following.text != "," or self.group:
                 self.negation = role
                 self.described_before_negation, self.content_since_negation = self.described, False
         elif role == "but" or role == "end":
             self._end_clause()
-        elif word.text in (",", "|", ")", "]"):
-            self._settle()
-            doubted = self.kind == "doubt"
-            if doubted:  # "possibly AU4, AU15"
-                self._flush()
-            if doubted or (self.before.role == "unknown" and not self.group):  # "arousal": null, "action_units": ...
-                self.kind, self.announced = self.heading
-            self.soft = self.soft or self.described
-            if following.text == "which":
-                self._open_aside("which")
-        elif word.text == "(":
-            self._open_aside(word.text)
         elif role == "same":
             self.kind, self.announced = "predicate" if self.last is not None else "", self.last
         elif role == "complete":
             self.exhaustive = True
         elif role == "doubt":
-            self._take_doubt(after)
+            self._take_doubt(words[position : position + 3])
         elif role == "correction":
             self._vote(self.group, True, False)
             self.group = []
@@ -166,11 +165,24 @@ class _UnitReader:
             self.quantified = True
         elif role == "generic":
             self.generic = True
-        elif role not in ("link", "be", "sign", "number") and (
-            role != "filler" or (self.before.text == "," and following.role not in ("au", "head"))
-        ):
+        elif role != "filler" or (self.before.text == "," and following.role not in {"au", "head"}):
             self.described = bool(self.group)
             self.content_since_negation = True
+
+    def _take_sign(self, word: Token, following: Token) -> None:
+        """Take a comma, bar or bracket."""
+        if word.text == "(":
+            self._open_aside(word.text)
+            return
+        self._settle()
+        doubted = self.kind == "doubt"
+        if doubted:  # "possibly AU4, AU15"
+            self._flush()
+        if doubted or (self.before.role == "unknown" and not self.group):  # "arousal": null, "action_units": ...
+            self.kind, self.announced = self.heading
+        self.soft = self.soft or self.described
+        if following.text == "which":
+            self._open_aside("which")
 
     def _take_unit(self, word: Token) -> None:
         if word.state is not None:
@@ -181,14 +193,14 @@ class _UnitReader:
             self.kind, self.announced, self.negation = "negation", False, ""
         elif self.described:
             self._flush()
-            if self.before.text not in ("or", "nor"):
+            if self.before.text not in {"or", "nor"}:
                 self._end_negation()
         (self.excepted if self.excepting and word.au != OTHERS else self.group).append(word.au)
         self.described = self.soft = False
 
     def _take_head(self, after: Sequence[Token]) -> None:
         """Take "action units" without numbers: "no action unit is active", "action units: none"."""
-        told = [other for other in after if other.role not in ("be", "filler") and other.text != "|"]
+        told = [other for other in after if other.role not in {"be", "filler"} and other.text != "|"]
         lists = bool(after) and after[0].role == "be"
         if (lists and told and told[0].role == "au") or self.group:
             return
@@ -199,12 +211,12 @@ class _UnitReader:
 
     def _take_predicate(self, role: str, after: Sequence[Token]) -> None:
         state = {"active": True, "inactive": False}.get(role)
-        if after and after[0].text in (":", "=") and len(after) > 1:
-            if after[1].role in ("active", "inactive", "no"):  # "AU12 active: no"
+        if after and after[0].text in {":", "="} and len(after) > 1:
+            if after[1].role in {"active", "inactive", "no"}:  # "AU12 active: no"
                 return
-            heads = after[1].role in ("au", "head")
+            heads = after[1].role in {"au", "head"}
         else:
-            heads = bool(after) and after[0].role in ("au", "head", "others")
+            heads = bool(after) and after[0].role in {"au", "head", "others"}
         if self.aside == "(" and self.kind == "negation" and not self.denied_aside and not self.negation:
             self._vote(self.group, True, state)  # "no cheek raising (AU6 absent)"
             self.group = []
@@ -222,7 +234,7 @@ class _UnitReader:
             self._vote(self.group, True, None if state is None else not state)
             self.group = []
             self.kind, self.announced = self.heading
-        elif self.kind in ("predicate", "turned") and self.announced is not state:
+        elif self.kind in {"predicate", "turned"} and self.announced is not state:
             self._flush()
             self.kind, self.announced = "predicate", state
         else:
@@ -232,10 +244,10 @@ class _UnitReader:
 
     def _take_doubt(self, after: Sequence[Token]) -> None:
         """Take "possibly": what it is said of stays open, be it "AU20 is possibly active" or "possibly AU20"."""
-        if after[0].role in ("au", "name"):
+        if after[0].role in {"au", "name"}:
             self._flush()
             self.kind, self.announced = "doubt", None
-        elif self.group and (after[0].text == ")" or any(word.role in ("active", "inactive") for word in after)):
+        elif self.group and (after[0].text == ")" or any(word.role in {"active", "inactive"} for word in after)):
             self._vote(self.group, True, None)
             self.group = []
 
@@ -247,9 +259,10 @@ class _UnitReader:
                 self.others = state
                 self.exhaustive |= state is False and explicit
             else:
-                votes = self.votes.setdefault(au, set())
+                if au not in self.votes:
+                    self.votes[au] = set(), set()
                 if state is not None:
-                    votes.add((explicit, state))
+                    self.votes[au][explicit].add(state)
 
     def _settle(self) -> None:
         """Let a negation that found no predicate deny the waiting units: "AU4 is not", "AU4: no furrowing"."""
@@ -281,16 +294,18 @@ class _UnitReader:
 
     def _end_line(self, sentence: Sequence[Token]) -> None:
         """Keep what a heading ("Inactive AUs:") says for the lines below, until a line of another kind."""
+        in_line, self.units_in_line = self.units_in_line, False
+        if in_line:
+            return
         body = [word for word in sentence if word.role != "end"]
         titles = ("active", "inactive", "unknown", "head", "filler", "be", "not", "no", "all")
         is_title = bool(body) and (
             body[-1].text == ":" or all(word.role in titles and word.text != "|" for word in body)
         )
-        if is_title and not self.units_in_line and self.closing[0] in ("predicate", "turned"):
+        if is_title and self.closing[0] in {"predicate", "turned"}:
             self.heading = ("heading", self.closing[1])
-        elif body and not self.units_in_line and body[0].text not in ("-", "•", "+", "|"):
+        elif body and body[0].text not in {"-", "•", "+", "|"}:
             self.heading = ("", None)
-        self.units_in_line = False
 
 
 def _asserted(words: Sequence[Token]) -> list[Token]:
@@ -300,7 +315,7 @@ def _asserted(words: Sequence[Token]) -> list[Token]:
     aside = False  # within "which would ...,"
     for word, following in zip(words, [*words[1:], END], strict=True):
         if (
-            word.role in ("but", "whether")
+            word.role in {"but", "whether"}
             or word.text == ";"
             or (word.text == "," and (aside or following.text == "which"))
         ):

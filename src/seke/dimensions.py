@@ -8,7 +8,7 @@ so reading takes time linear in the text.
 from collections.abc import Sequence
 from typing import Final
 
-from seke.lexicon import END, Token
+from seke.lexicon import END, ROLE, Token
 from seke.spelling import Sentence
 
 _SCALES: Final = {
@@ -24,6 +24,8 @@ _SPEAKS: Final = {"valence", "arousal", "number", "correction", "final"}
 """Roles without which a sentence says nothing about the dimensions."""
 _SILENT: Final = {"link", "be", "sign", "filler", "hedge", "doubt"}
 """Roles that change nothing between a dimension and its number."""
+_FRACTION: Final = frozenset(".,e%")
+"""Signs that no whole number has."""
 _UNKNOWN: Final = float("nan")
 """A value that is stated but cannot be used."""
 
@@ -74,18 +76,18 @@ class _DimensionReader:
         before = END
         for position, word in enumerate(words, 1):
             if self.loose or word.role not in _SILENT:
-                self._take(word, before, words[position : position + 2])
+                self._take(word, before, words, position)
             before = word
 
-    def _take(self, word: Token, before: Token, after: Sequence[Token]) -> None:
-        """Take a word, with the one before and the two after it."""
+    def _take(self, word: Token, before: Token, words: Sequence[Token], position: int) -> None:
+        """Take a word; `words[position]` is the next."""
         role = word.role
         if self.loose and role not in (*_BOTH, "number", "link") and word.text not in _OF:
             self.loose = []
         if role in _BOTH:
-            self._take_dimension(role, before, after)
+            self._take_dimension(role, before, words[position : position + 2])
         elif role == "number":
-            self._take_number(word, before, after)
+            self._take_number(word, before, words[position : position + 2])
         elif role == "end":
             self._take_end(word)
         elif role == "scale":
@@ -94,13 +96,13 @@ class _DimensionReader:
             self.scale_ends = 2
         elif role == "bound":
             self.bounded = True
-        elif role in ("correction", "final"):
+        elif role in {"correction", "final"}:
             self.corrected = True
             if role == "correction" and self.last and not self.waiting:
                 self.waiting, self.plain = [self.last], 0
         elif role not in _SILENT:
-            self.elsewhere = self.elsewhere or role in ("head", "au", "confidence")
-            if role not in ("named", "shown", "active"):
+            self.elsewhere = self.elsewhere or role in {"head", "au", "confidence"}
+            if role not in {"named", "shown", "active"}:
                 self.plain += 1
             if self.plain > _PATIENCE:
                 self.waiting = []
@@ -108,25 +110,25 @@ class _DimensionReader:
     def _take_dimension(self, name: str, before: Token, after: Sequence[Token]) -> None:
         if before.text == "(" and self.last == name and after and after[0].text == ")":  # "v = 0.3 (valence)"
             return
-        own = bool(after) and after[0].role in ("be", "number")
+        own = bool(after) and after[0].role in {"be", "number"}
         if self.loose and not self.waiting and not own and (before.role != "link" or after[0].role == "end"):
             if len(self.loose) == 2 and after[0].role == "link" and after[-1].role in _BOTH:
                 self._set(after[-1].role, self.loose.pop())
             self._set(name, self.loose[-1])
-        elif self.waiting and self.plain == 0 and before.role in ("link", "be", "sign", "valence", "arousal"):
+        elif self.waiting and self.plain == 0 and before.role in {"link", "be", "sign", "valence", "arousal"}:
             self.waiting.append(name)
         else:
             self.waiting = [name]
         self.last, self.loose, self.plain, self.scale_ends, self.bounded = name, [], 0, 0, False
 
     def _take_number(self, word: Token, before: Token, after: Sequence[Token]) -> None:
-        if before.text in ("±", "not") or before.role == "confidence" or _is_legend(after):
+        if before.text in {"±", "not"} or before.role == "confidence" or _is_legend(after):
             return
-        whole = not any(sign in word.text for sign in ".,e%") or word.text.lstrip("+-") in ("1.0", "1.00")
+        whole = _FRACTION.isdisjoint(word.text) or word.text.lstrip("+-") in {"1.0", "1.00"}
         if self.scale_ends and whole:
             self.scale_ends -= 1
             return
-        negative = before.text in ("minus", "negative")
+        negative = before.text in {"minus", "negative"}
         value = -word.number if negative else word.number
         if word.text.endswith("%"):
             self.signed = self.signed or negative or word.text[0] in "+-"
@@ -162,7 +164,7 @@ class _DimensionReader:
 
 def _is_legend(after: Sequence[Token]) -> bool:
     """Whether a number is only explained: "(-1 = very negative, 1 = very positive)"."""
-    return len(after) > 1 and after[0].text in ("=", "is", "being") and after[1].role != "number"
+    return len(after) > 1 and after[0].text in {"=", "is", "being"} and after[1].role != "number"
 
 
 def _is_part_of_another_scale(after: Sequence[Token]) -> bool:
@@ -179,10 +181,10 @@ def _has_alternative(after: Sequence[Token]) -> bool:
     return len(after) > 1 and after[0].text == "or" and after[1].role == "number"
 
 
-def _with_intervals(words: Sequence[Token]) -> list[Token]:
+def _with_intervals(words: list[Token]) -> list[Token]:
     """Put a token `scale` for a stated scale ("-1 to 1", "[-1, 1]") and the middle for an interval ("0.6-0.8")."""
-    if [word.role for word in words].count("number") < 2:
-        return [*words]
+    if [*map(ROLE, words)].count("number") < 2:
+        return words
     out: list[Token] = []
     position = 0
     while position < len(words):
@@ -190,15 +192,15 @@ def _with_intervals(words: Sequence[Token]) -> list[Token]:
         if word.role == "number" and position + 2 < len(words) and words[position + 2].role == "number":
             before = words[position - 1].text if position else ""
             between, high = words[position + 1].text, words[position + 2]
-            spans = between in ("to", "-", "~", "through") or (before in ("between", "from") and between == "and")
+            spans = between in {"to", "-", "~", "through"} or (before in {"between", "from"} and between == "and")
             ends = (word.number, high.number)
-            if _is_scale(word, high) and (spans or (between == "," and before in ("[", "(") and ends[0] < 0)):
+            if _is_scale(word, high) and (spans or (between == "," and before in {"[", "("} and ends[0] < 0)):
                 kind = "own" if ends == (-1, 1) else "percent" if ends[0] == -100 else "foreign"
                 out.append(Token("scale", "percent" if high.text.endswith("%") and ends == (-1, 1) else kind))
                 position += 3
                 continue
             if spans and ends[0] < ends[1]:
-                if out and before in ("between", "from"):
+                if out and before in {"between", "from"}:
                     out.pop()
                 middle = round((ends[0] + ends[1]) / 2, 6)
                 within = ends[0] >= -1 and ends[1] <= 1

@@ -5,16 +5,22 @@ One walk over the tokens with a bounded look-ahead, so reading takes time linear
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from seke.lexicon import Token
 from seke.spelling import Sentence
 
+_PLAIN: Final = {"word", "sign", "number"}
+"""Roles that only lengthen a clause."""
+_SILENT: Final = {"filler", "active", "all"}
+"""Roles that change nothing."""
 _SPEAKS: Final = {"named", "shown", "cue"}
 """Roles without which a sentence says nothing about the expression."""
 
 
-class _Mention(NamedTuple):
+@dataclass(slots=True)
+class _Mention:
     expression: str
     """One of the eight, or "" for a rival outside them."""
     level: float
@@ -45,6 +51,8 @@ def read_expression(sentences: Sequence[Sentence]) -> str | None:
 
 
 def _firmest(mentions: list[_Mention]) -> str | None:
+    if len(mentions) == 1:
+        return mentions[0].expression or None
     scores: dict[str, float] = {}
     for mention in mentions:
         if mention.score is not None:
@@ -60,7 +68,7 @@ def _firmest(mentions: list[_Mention]) -> str | None:
             counts[mention.expression] = counts.get(mention.expression, 0) + 1
     often = max(counts.values(), default=0)
     winners = [expression for expression, count in counts.items() if count == often]
-    return winners[0] if len(winners) == 1 else None
+    return winners[0] or None if len(winners) == 1 else None
 
 
 class _ExpressionReader:
@@ -93,21 +101,39 @@ class _ExpressionReader:
 
     def read(self, sentence: Sentence) -> list[_Mention]:
         """Return the mentions that count."""
-        words, roles = sentence
-        for position, word in enumerate(words):
-            self._take(word, words, position + 1)
+        words, roles = sentence.words, sentence.roles
+        for position, word in enumerate(words, 1):
+            role = word.role
+            if role in {"named", "shown"}:
+                self._take_feeling(word, words[position : position + 4])
+            elif role in {"link", "minor", "typical"}:
+                self.minor = self.minor or role == "minor"
+                self.typical = self.typical or role == "typical"
+                self.alternative = self.alternative or word.text == "or"
+            else:
+                if self.distance == 0:
+                    self.verdict = False  # a verdict is its first mention and what is joined to that
+                self.distance += 1
+                if role in _PLAIN:
+                    self.content = True
+                elif role in {"be", "verb"}:
+                    self._take_verb()
+                elif role not in _SILENT:
+                    self._take(word, words, position)
         if "if" in roles and "hypothetical" in roles:
             return []
         if self.found:
             self.announces = False
             return self._counting(several=2 if "options" in roles else 3)
         body = [word for word in words if word.role != "end" and word.text != "|"]
-        titled = bool(body) and (body[-1].text in (":", "=") or all(word.role in _TITLE for word in body))
+        titled = bool(body) and (body[-1].text in {":", "="} or all(word.role in _TITLE for word in body))
         self.announces = (self.cue and titled) or (self.announces and not body)
         return []
 
     def _counting(self, several: int) -> list[_Mention]:
         """Return the mentions that count: no lists of `several` options, nor what only might or would be."""
+        if len(self.found) == 1:
+            return [mention for mention in self.found if mention.level > 0 and not (mention.typical and self.negative)]
         chains: dict[int, set[str]] = {}
         rivals: dict[int, set[str]] = {}
         for mention in self.found:
@@ -125,27 +151,7 @@ class _ExpressionReader:
     def _take(self, word: Token, words: Sequence[Token], position: int) -> None:
         """Take a word; `words[position]` is the next."""
         role = word.role
-        if role in ("named", "shown"):
-            if role == "named" or word.expression == "neutral":
-                self._take_mention(word, words[position : position + 4])
-            else:
-                self._take_rival(word)
-            return
-        if role in ("link", "minor", "typical"):
-            self.minor = self.minor or role == "minor"
-            self.typical = self.typical or role == "typical"
-            self.alternative = self.alternative or word.text == "or"
-            return
-        if self.distance == 0:
-            self.verdict = False  # a verdict is its first mention and what is joined to that
-        self.distance += 1
-        if role in ("word", "sign", "number"):
-            self.content = True
-        elif role in ("filler", "active", "all"):
-            return
-        elif role in ("be", "verb"):
-            self._take_verb()
-        elif role in ("not", "no", "than", "past"):
+        if role in {"not", "no", "than", "past"}:
             self.denied, self.content, self.certain, self.negative = True, False, False, True
         elif role == "but" or word.text == ";":
             self.denied = self.hedged = self.minor = self.typical = self.dimension = self.alternative = False
@@ -167,15 +173,15 @@ class _ExpressionReader:
         elif role == "prevails":
             if self.found and self.distance <= 2:
                 self._raise_last(4.5)
-        elif role in ("generic", "hypothetical"):
+        elif role in {"generic", "hypothetical"}:
             self.typical = True
             if role == "hypothetical" and self.found and self.distance <= 3:
-                self.found[-1] = self.found[-1]._replace(level=0)  # "a happy person would show"
-        elif role in ("valence", "arousal"):
+                self.found[-1].level = 0  # "a happy person would show"
+        elif role in {"valence", "arousal"}:
             self.dimension = True
-        elif role in ("hedge", "doubt"):
+        elif role in {"hedge", "doubt"}:
             self.hedged, self.settled = True, True
-        elif role in ("except", "au", "others"):
+        elif role in {"except", "au", "others"}:
             self.denied = False
         elif role == "opinion":
             self.certain = self.denied
@@ -185,7 +191,10 @@ class _ExpressionReader:
         else:
             self.content = True
 
-    def _take_mention(self, word: Token, after: Sequence[Token]) -> None:
+    def _take_feeling(self, word: Token, after: Sequence[Token]) -> None:
+        if word.role == "shown" and word.expression != "neutral":
+            self._take_rival(word)
+            return
         named = word.role == "named"
         self.content = True
         if not self.denied and (self.verdict or not _about_dimension(word, self.dimension, after)):
@@ -242,7 +251,7 @@ class _ExpressionReader:
         return self.cue and not any(mention.level >= 2.5 for mention in self.found)
 
     def _raise_last(self, level: float) -> None:
-        self.found[-1] = self.found[-1]._replace(level=max(level, self.found[-1].level))
+        self.found[-1].level = max(level, self.found[-1].level)
 
 
 _TITLE = ("cue", "filler", "final")
@@ -258,18 +267,18 @@ def _about_dimension(word: Token, dimension: bool, after: Sequence[Token]) -> bo
     if word.expression != "neutral":
         return False
     for next_word in after[:3]:
-        if next_word.text in ("and", "to", "or"):
+        if next_word.text in {"and", "to", "or"}:
             continue
-        if next_word.role in ("end", "link"):
+        if next_word.role in {"end", "link"}:
             break
-        if next_word.role in ("valence", "arousal", "place"):
+        if next_word.role in {"valence", "arousal", "place"}:
             return True
     return dimension
 
 
 def _score(after: Sequence[Token]) -> float | None:
     """Return the probability behind an expression: "happiness: 0.8", "sad (15%)"."""
-    if after and after[0].text in (":", "=", "(", "|", "-"):
+    if after and after[0].text in {":", "=", "(", "|", "-"}:
         after = after[1:]
     if after and after[0].role == "number" and 0 <= after[0].number <= 1:
         return after[0].number

@@ -60,7 +60,7 @@ def without_quotations(text: str) -> str:
 
 def refuses(normal: str) -> bool:
     """Return whether the writer of a normalised text declines to answer, wholly or in part."""
-    return any(needle in normal for needle in _REFUSAL_NEEDLES) and _REFUSAL.search(normal) is not None
+    return any(map(normal.__contains__, _REFUSAL_NEEDLES)) and _REFUSAL.search(normal) is not None
 
 
 def without_refusals(normal: str) -> str:
@@ -85,7 +85,7 @@ def faces(normal: str) -> list[str]:
     >>> faces("the woman on the left is happy, the man on the right is sad")
     [' is happy, the ', ' is sad']
     """
-    if not any(needle in normal for needle in _SECOND_NEEDLES) and not _SECOND.search(normal):
+    if not any(map(normal.__contains__, _SECOND_NEEDLES)) and not _SECOND.search(normal):
         return []
     marks = list(_FACE.finditer(normal))
     if len({mark[0].strip() for mark in marks}) < 2 or _SUBJECT.search(normal):

@@ -7,10 +7,11 @@ its needle occurs, and a word is looked up once and remembered, because answers 
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from itertools import compress, count, pairwise
+from typing import Final
 
-from seke.lexicon import ACTIONS, END, PHRASES, WORDS, Token
+from seke.lexicon import ACTIONS, END, PARTS, PHRASES, ROLE, WORDS, Token
 
 _SIGNS: Final = str.maketrans(
     {
@@ -20,6 +21,8 @@ _SIGNS: Final = str.maketrans(
         "；": ";", "、": ",",
     }
 )  # fmt: skip
+_MARKS: Final = frozenset(map(chr, _SIGNS))
+"""A text without these needs no translation."""
 _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = tuple(
     (needle, re.compile(pattern), new)
     for needle, pattern, new in (
@@ -57,19 +60,21 @@ _INITIALS: Final = tuple(
         (r"a(?<!\wa) ?[:=](?= ?[-+.0-9])", "arousal:"),
     )
 )
-_TOKEN: Final = re.compile(
-    r"(?:(?<![0-9a-z)\]])[+-])?(?:0,[0-9]+(?![0-9]|[.,][0-9])|1,0+(?![0-9]|[.,][0-9])"
-    r"|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?|(?<![0-9])\.[0-9]+)"
-    r"(?:[a-elr]?[a-dlr](?!\w)|e(?![\w+-])|\ ?%)?"  # intensity and side (AU12CL), or percent
-    r"|(?:vs|approx|cf|resp|ca)\."
-    r"|[^\W\d_]+(?:'[^\W\d_]+)?"
-    r"|[?;\n]"
-    r"|[.!](?:\s|$)"
-    r"|[^\w\s.!]"
+_TOKEN, _ASCII_TOKEN = (
+    re.compile(
+        rf"((?:vs|approx|cf|resp|ca)\.|{letter}+(?:'{letter}+)?|[^-+.!\w\s]|\n"
+        r"|(?:(?<![0-9a-z)\]])[+-])?(?:0,[0-9]+(?![0-9]|[.,][0-9])|1,0+(?![0-9]|[.,][0-9])"
+        r"|[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?|(?<![0-9])\.[0-9]+)"
+        r"(?:[a-elr]?[a-dlr](?!\w)|e(?![\w+-])|\ ?%)?"  # intensity and side (AU12CL), or percent
+        r"|[.!](?:\s|$)|[-+]) *"
+    )
+    for letter in (r"[^\W\d_]", "[a-z]")
 )
+"""Any token, and the same faster where all letters are ASCII."""
 
 
-class Sentence(NamedTuple):
+@dataclass(slots=True)
+class Sentence:
     """A sentence or line."""
 
     words: list[Token]
@@ -87,7 +92,9 @@ def normalise(text: str) -> str:
     """Return `text` in lower case, without mark-up and quotes, contractions undone, signs in one spelling."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
-    text = text.translate(_SIGNS).casefold()
+    if not _MARKS.isdisjoint(text):
+        text = text.translate(_SIGNS)
+    text = text.casefold()
     if _INITIAL.search(text):
         for initial, words in _INITIALS:
             text = initial.sub(words, text)
@@ -99,27 +106,44 @@ def normalise(text: str) -> str:
 
 def tokens(text: str) -> list[Token]:
     """Split normalised text into tokens; the end of a sentence, line or half-sentence is a token of role `end`."""
-    words = _with_phrases(_TOKEN.findall(text))
-    return _with_names(words) if "part" in [word.role for word in words] else words
+    plain = (_ASCII_TOKEN if text.isascii() else _TOKEN).findall(text)
+    words = _with_phrases(plain)
+    return words if PARTS.isdisjoint(plain) else _with_names(words)
 
 
-def sentences(words: Sequence[Token]) -> list[Sentence]:
+def sentences(words: list[Token]) -> list[Sentence]:
     """Return the sentences and lines of a text, each with its closing token."""
+    roles = [*map(ROLE, words)]
     found: list[Sentence] = []
-    start = 0
-    for position, word in enumerate(words, 1):
-        if word.role == "end" and word.text != ";":
-            found.append(sentence_of([*words[start:position]]))
-            start = position
-    return [*found, sentence_of([*words[start:], END])]
+    start = end = 0
+    for _ in range(roles.count("end")):
+        end = roles.index("end", end) + 1
+        if words[end - 1].text != ";":
+            found.append(Sentence(words[start:end], set(roles[start:end])))
+            start = end
+    if start < len(words):
+        found.append(sentence_of([*words[start:], END]))
+    return found
 
 
 def sentence_of(words: list[Token]) -> Sentence:
     """Return the sentence that some tokens make."""
-    return Sentence(words, {word.role for word in words})
+    return Sentence(words, set(map(ROLE, words)))
 
 
-@lru_cache(maxsize=20_000)
+class _Tokens(dict[str, Token]):
+    """The token of every word met so far, 20,000 at most: answers repeat themselves."""
+
+    def __missing__(self, text: str) -> Token:
+        if len(self) >= 20_000:
+            self.clear()
+        self[text] = _token(text)
+        return self[text]
+
+
+_TOKENS: Final = _Tokens()
+
+
 def _token(text: str) -> Token:
     known = WORDS.get(text)
     if known:
@@ -136,23 +160,25 @@ def _number(text: str) -> Token:
     if digits == "-0":  # the text breaks off within "-0.4"
         return Token("number", digits, number=float("nan"))
     value = float(digits.replace(",", "."))
-    return Token("number", digits + "%" * percent, number=value / 100 if percent else value)
+    plain = digits.removeprefix("+")
+    au = int(plain) if plain.isdecimal() and len(plain) <= 2 and not percent else 0
+    return Token("number", digits + "%" * percent, au=au, number=value / 100 if percent else value)
 
 
 def _with_phrases(plain: list[str]) -> list[Token]:
     """Return the token of every word, and one token for every phrase."""
     out: list[Token] = []
     done = 0
-    for position in [position for position, text in enumerate(plain) if text in PHRASES]:
+    for position in compress(count(), map(PHRASES.__contains__, pairwise(plain))):
         if position < done:
             continue
-        for phrase, token in PHRASES[plain[position]]:
+        for phrase, token in PHRASES[plain[position], plain[position + 1]]:
             end = position + len(phrase)
             if plain[position:end] == phrase:
-                out += [*map(_token, plain[done:position]), token]
+                out += [*map(_TOKENS.__getitem__, plain[done:position]), token]
                 done = end
                 break
-    return [*out, *map(_token, plain[done:])]
+    return [*out, *map(_TOKENS.__getitem__, plain[done:])]
 
 
 def _with_names(words: Sequence[Token]) -> list[Token]:
@@ -161,32 +187,24 @@ def _with_names(words: Sequence[Token]) -> list[Token]:
     A "not" between the two is put before them.
     """
     out: list[Token] = []
-    position = 0
-    while position < len(words):
-        word = words[position]
-        if word.role != "part":
-            out.append(word)
-            position += 1
-            continue
-        between = 0
-        while between < 3 and position + between + 1 < len(words) and _may_stand_between(words[position + between + 1]):
-            between += 1
-        action = words[position + between + 1].text if position + between + 1 < len(words) else ""
-        au = ACTIONS.get((word.text, action))
-        if au is not None:
-            after = words[position + between + 2].text if position + between + 2 < len(words) else ""
-            out += [other for other in words[position + 1 : position + between + 1] if other.role == "not"]
-            out.append(Token("name", word.text, au=15 if au == 12 and after.startswith("down") else au))
-            position += between + 2
-            continue
-        au = ACTIONS.get((word.text, out[-1].text)) if out else None
-        if au is not None:
-            out[-1] = Token("name", word.text, au=au)
+    done, padded = 0, [*words, END, END]
+    for position in [position for position, word in enumerate(words, 1) if word.role == "part"]:
+        part = padded[position - 1].text
+        out += padded[done : position - 1]
+        done = behind = position
+        while behind < position + 3 and _may_stand_between(padded[behind]):
+            behind += 1
+        if name := ACTIONS.get((part, padded[behind].text)):
+            out += [other for other in padded[position:behind] if other.role == "not"]
+            down = name.au == 12 and padded[behind + 1].text.startswith("down")
+            out.append(Token("name", part, au=15) if down else name)
+            done = behind + 1
+        elif out and (name := ACTIONS.get((part, out[-1].text))):
+            out[-1] = name
         else:
-            out.append(Token("word", word.text))
-        position += 1
-    return out
+            out.append(Token("word", part))
+    return [*out, *words[done:]]
 
 
 def _may_stand_between(word: Token) -> bool:
-    return word.role == "not" or word.text in ("is", "are", "do", "does", "did") or word.text.endswith("ly")
+    return word.role == "not" or word.text in {"is", "are", "do", "does", "did"} or word.text.endswith("ly")
