@@ -9,7 +9,7 @@ from seke.answers import describe, extract
 from seke.errors import UserError
 from seke.generation import progress
 from seke.generation.review import Decision, apply, corrected, decided
-from seke.records import InstructionRecord, Labels, Rejection, read_jsonl, to_line
+from seke.records import InstructionRecord, Labels, Origins, Rejection, read_jsonl, to_line, write_jsonl
 from seke.runs import claim, file_sha256
 
 
@@ -137,6 +137,49 @@ def test_a_review_may_itself_be_reviewed(outputs):
     second = apply(review(outputs, says(first, "accept")), outputs, "second").path
     path = review(outputs, says(first, "reject"), name="second", manifest=file_sha256(second / "manifest.json"))
     assert first not in rows(outputs, apply(path, outputs, "third").path.name)
+
+
+@pytest.fixture
+def scenes(outputs):
+    """Make scenes of the first run's records: without labels, with a kind and an emotion. Return their rows."""
+    kinds = ("categorical", "reasoning")
+    told = [
+        row.model_copy(
+            update={
+                "labels": Labels(), "origin": Origins(), "flags": (),
+                "attributes": {"kind": kinds[number % 2], "emotion": "awe" if number else "fear"},
+            }
+        )
+        for number, row in enumerate(rows(outputs).values())
+    ]  # fmt: skip
+    write_jsonl(outputs / "generate" / "first" / "instructions.jsonl", told)
+    return told
+
+
+def test_scenes_are_accepted_and_rejected_and_their_kinds_counted_anew(outputs, scenes):
+    path = review(outputs, says(scenes[0].id, "reject"), says(scenes[1].id, "accept"))
+    run = apply(path, outputs, "second")
+    after = rows(outputs, "second")
+    assert after == {
+        scenes[1].id: scenes[1].model_copy(update={"flags": ("accepted",)}),
+        **{row.id: row for row in scenes[2:]},
+    }
+    manifest = json.loads((run.path / "manifest.json").read_text())
+    assert manifest["kinds"] == {"categorical": {"awe": 4, "fear": 0}, "reasoning": {"awe": 4}}
+    assert "| fear | 0 of 1 | 0 | 0 of 1 |" in (run.path / "statistics.md").read_text()
+
+
+def test_a_record_without_labels_has_nothing_to_correct(outputs, scenes):
+    path = review(outputs, says(scenes[0].id, "correct", {"valence": 0.5}))
+    with pytest.raises(UserError, match=rf"corrects '{scenes[0].id}', which has no labels; accept or reject it$"):
+        apply(path, outputs, "second")
+    assert not (outputs / "generate" / "second").exists()
+
+
+def test_faces_have_no_kinds_to_count(outputs):
+    run = apply(review(outputs), outputs, "second")
+    assert "kinds" not in json.loads((run.path / "manifest.json").read_text())
+    assert not (run.path / "statistics.md").exists()
 
 
 @pytest.mark.parametrize(

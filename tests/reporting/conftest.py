@@ -28,6 +28,8 @@ from seke.records import (
 from seke.reporting.write import Settings
 from seke.runs import Run
 
+from ..browser import chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("aff_wild2", "affectnet", "bp4d", "ck_plus", "disfa", "raf_db")
 SCORES = {  # run: accuracy, macro F1, mean F1 of 14 and 17, then valence MAE RMSE CCC and arousal MAE RMSE CCC
@@ -48,6 +50,38 @@ def settings() -> Settings:
         wording=conf["wording"], focus=conf["focus"], ceiling=conf["ceiling"], cases_run=conf["cases"]["run"],
         cases_count=conf["cases"]["count"], commands=conf["commands"],
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(browser):
+    """Return `opened(path, **context)`: a report in a new window that remembers nothing, and fails on any error."""
+    contexts = []
+
+    def opens(path, **options):
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.problems, page.requested = [], []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: page.requested.append(request.url))
+        page.goto(path.as_uri())
+        page.locator("#gallery .row").first.wait_for()
+        return page
+
+    yield opens
+    problems = [problem for context in contexts for page in context.pages for problem in page.problems]
+    for context in contexts:
+        context.close()
+    assert problems == []
 
 
 @pytest.fixture

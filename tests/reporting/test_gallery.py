@@ -49,12 +49,27 @@ def test_a_record_by_hand() -> None:
     ]  # fmt: skip
     assert names.lists == {
         "source": ["disfa"], "subject": [], "annotator": ["a"], "question": ["What is it?"], "flag": ["odd"],
+        "attribute": [], "value": [],
     }  # fmt: skip
 
 
 def test_without_draws_and_truth_nothing_is_made_up() -> None:
     *_, text, draws, truth = encoded(record(), None, None, Names())
     assert (text, draws, truth) == (["AU4 is active, valence is -0.3."], [], None)
+
+
+def test_attributes_and_further_turns_stand_behind_the_rest() -> None:
+    names = Names()
+    turns = (Turn(speaker="human", value="And then?"), Turn(speaker="gpt", value="Awe."))
+    told = {"kind": "conversation", "emotion": "awe", "brightness": 0.0, "object": ["sea", "sky"], "caption": None}
+    *beside, attributes, further = encoded(
+        record(conversations=record().conversations + turns, attributes=told), None, None, names
+    )
+    assert beside == encoded(record(), None, None, Names())
+    assert {names.lists["attribute"][name]: names.lists["value"][value] for name, value in attributes.items()} == {
+        "kind": "conversation", "emotion": "awe", "brightness": "0.0", "object": "sea, sky",
+    }  # fmt: skip
+    assert further == [[0, "And then?"], [1, "Awe."]]
 
 
 def test_names_that_recur_are_sent_once() -> None:

@@ -11,19 +11,12 @@ from seke.records import InstructionRecord, read_jsonl
 from seke.reporting.gallery import Gallery
 from seke.reporting.write import Settings, write_report
 
-from ..browser import chromium
 from .conftest import ROOT, runs_of_all_doors
 
 HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2>\u2028<!--<script>"
 MANY = 30_000
 KEPT_ROWS = 40
 """More rows than this never exist at once: what fits on a screen, and a few beyond."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 def settings(**gallery) -> Settings:
@@ -66,28 +59,9 @@ def rows(report) -> list[InstructionRecord]:
 
 
 @pytest.fixture
-def opened(browser, report):
-    """Return `opened(**context)`: the plain report in a new window that remembers nothing, and fails on any error."""
-    contexts = []
-
-    def opens(path=report, **options):
-        context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.problems, page.requested = [], []
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)
-        page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: page.requested.append(request.url))
-        page.goto(path.as_uri())
-        page.locator("#gallery .row").first.wait_for()
-        return page
-
-    yield opens
-    problems = [problem for context in contexts for page in context.pages for problem in page.problems]
-    for context in contexts:
-        context.close()
-    assert problems == []
+def opened(opened, report):
+    """Open the plain report, unless told of another."""
+    return lambda path=report, **options: opened(path, **options)
 
 
 def count(page) -> str:

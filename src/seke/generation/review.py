@@ -10,6 +10,7 @@ holds decisions about some of its records:
               from all labels, and the record is flagged `reviewed`
     reject    the record goes to rejected.jsonl, reason `review`, with the note as its detail
 
+Where a record has no labels, as a scene's has none, there is nothing to correct: it is accepted or rejected.
 Records without a decision stay untouched. The new run keeps the settings and the records of the one it was made from,
 so that a report and a training find the same pictures; review.json lies beside its rows.
 """
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from seke import runs
 from seke.answers import describe
 from seke.errors import UserError
-from seke.generation import checks
+from seke.generation import checks, statistics
 from seke.records import InstructionRecord, Labels, Origins, Rejection, Turn, read_jsonl, write_jsonl
 
 COPIED = ("draws.jsonl", "unanswered.md")
@@ -76,7 +77,8 @@ def apply(path: Path, outputs: Path, name: str, overwrite: bool = False) -> runs
 
     Raises:
         UserError: if the review does not read, is about a run that is gone or was made anew, decides about a record
-            that the run does not have or twice about one, or if `name` is the reviewed run itself or another's.
+            that the run does not have or twice about one, corrects one without labels, or if `name` is the reviewed
+            run itself or another's.
     """
     review = read(path)
     instructions = runs.locate("review.run", review.run.name, outputs, "generate", "instructions.jsonl")
@@ -88,7 +90,7 @@ def apply(path: Path, outputs: Path, name: str, overwrite: bool = False) -> runs
     if folder.resolve() == reviewed.resolve():
         raise UserError("name", name, "this is the run that was reviewed", "choose another name=")
     rows = list(read_jsonl(instructions, InstructionRecord))
-    decisions = _by_id(path, review.decisions, {row.id for row in rows})
+    decisions = _by_id(path, review.decisions, {row.id: row for row in rows})
 
     before = runs.manifest_beside(instructions)
     config = {**before.get("config", {}), "name": name, "review": str(path)}
@@ -119,13 +121,15 @@ def read(path: Path) -> Review:
         raise UserError("review", path, f"field {field}: {first['msg']}", remedy) from None
 
 
-def _by_id(path: Path, decisions: Sequence[Decision], known: set[str]) -> dict[str, Decision]:
+def _by_id(path: Path, decisions: Sequence[Decision], known: Mapping[str, InstructionRecord]) -> dict[str, Decision]:
     found: dict[str, Decision] = {}
     for decision in decisions:
         if decision.id not in known:
             raise UserError("review", path, f"the run has no record {decision.id!r}", "download it again")
         if decision.id in found:
             raise UserError("review", path, f"decides twice about {decision.id!r}", "keep one of the decisions")
+        if decision.decision == "correct" and known[decision.id].labels.empty:
+            raise UserError("review", path, f"corrects {decision.id!r}, which has no labels", "accept or reject it")
         found[decision.id] = decision
     return found
 
@@ -142,12 +146,17 @@ def _write(
     for name in COPIED:
         if (reviewed / name).is_file():
             shutil.copyfile(reviewed / name, folder / name)
+    gone = {row.id for row in _rejections(outcomes)}
+    if page := statistics.page(rows, gone):
+        runs.write_text(folder / "statistics.md", page)
+    kinds = statistics.counted(rows, gone)
     counts = {"records": len(kept) + len(rejected), "instructions": len(kept), "rejected": len(rejected)}
     cost = {"records": counts["records"], "rejected": counts["rejected"], **FREE}
     runs.write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
     made = Counter(decision.decision for decision in decisions.values())
     flags = Counter(flag for row in kept for flag in row.flags)
-    return {"counts": counts, "flags": dict(sorted(flags.items())), "decisions": dict(sorted(made.items()))}
+    found = {"counts": counts, "flags": dict(sorted(flags.items())), "decisions": dict(sorted(made.items()))}
+    return {**found, **({"kinds": kinds} if kinds else {})}
 
 
 def _rejections(outcomes: Sequence[InstructionRecord | Rejection]) -> Iterator[Rejection]:

@@ -7,16 +7,18 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from seke.records import ImageRecord
+from seke.records import ImageRecord, InstructionRecord
 
 KIND: Final = "kind"
 CLASS: Final = "emotion"
 
+Entry = ImageRecord | InstructionRecord
+"""What is to be made, or what was made of it."""
 Counts = Mapping[str, Mapping[str, int]]
 """Number by kind, then by class."""
 
 
-def counted(entries: Sequence[ImageRecord], rejected: Collection[str] = ()) -> Counts:
+def counted(entries: Sequence[Entry], rejected: Collection[str] = ()) -> Counts:
     """Return how many of the entries that have a kind are not among the ids `rejected`; kinds and classes in order.
 
     A kind or class all of whose entries were rejected is there, with 0.
@@ -29,7 +31,7 @@ def counted(entries: Sequence[ImageRecord], rejected: Collection[str] = ()) -> C
     return {kind: dict(sorted(found[kind].items())) for kind in sorted(found)}
 
 
-def page(entries: Sequence[ImageRecord], rejected: Collection[str]) -> str:
+def page(entries: Sequence[Entry], rejected: Collection[str]) -> str:
     """Return the page: classes down, kinds across, "9 of 10" where one was rejected; empty where nothing has a kind."""
     planned, written = counted(entries), counted(entries, rejected)
     if not planned:

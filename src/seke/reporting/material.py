@@ -1,6 +1,6 @@
 """All that one report is made from: the runs in the order of their rows, their records, and the latent truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +73,8 @@ def collect(
     of_faces = [item for item in evaluated if item not in felt and item not in reasoned]
     rows = {item.run.name: results.instructions(item.run) for item in generated}
     labelled = [item for item in generated if any(row.labels != Labels() for row in rows[item.run.name])]
-    chosen = _looked(_of_suffix(labelled, cases_run), outputs, images)
+    damaged = {outputs / each.door / each.name for each in found.left_out}
+    chosen = _looked(_of_suffix(labelled, cases_run), outputs, images, damaged)
     shown = _of_suffix(generated, gallery_run) if gallery_run else None
     same = shown is not None and chosen is not None and shown.run == chosen.run
     return Material(
@@ -85,7 +86,7 @@ def collect(
         trained=trained,
         rows=rows,
         chosen=chosen,
-        gallery=chosen if same else _looked(shown, outputs, images),
+        gallery=chosen if same else _looked(shown, outputs, images, damaged),
         trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
         nature=nature(found, rows),
         absent=_absent(of_faces, wording.get("evaluate", {})),
@@ -99,10 +100,12 @@ def _of_suffix(generated: Sequence[NamedRun], suffix: str) -> NamedRun | None:
     return next(iter([*fitting, *sampled]), None)
 
 
-def _looked(item: NamedRun | None, outputs: Path, images: str | None) -> Looked | None:
+def _looked(item: NamedRun | None, outputs: Path, images: str | None, damaged: Collection[Path]) -> Looked | None:
     if item is None:
         return None
     records = _prepared(item.run, outputs)
+    if records and records.parent in damaged:
+        records = None
     root = Path(images) if images else runs.image_root(records) if records else None
     return Looked(item.run, item.words, _truth(records) if records else {}, root)
 
