@@ -1,7 +1,7 @@
 """FEAB as a task of lmms-eval: the same question, and answers read and scored by seke itself.
 
 python scripts/export_lmms_eval.py lmms_tasks                                 the prepared test faces "demo"
-python scripts/export_lmms_eval.py lmms_tasks outputs/prepare/feid/test.jsonl
+python scripts/export_lmms_eval.py lmms_tasks records=feid                    another prepared set, or a file of records
 
 -> lmms_tasks/feab/{feab.yaml, utils.py, records.jsonl}; then, where lmms-eval and seke are both installed:
 python -m lmms_eval --model qwen2_5_vl --model_args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks feab \
@@ -10,6 +10,7 @@ python -m lmms_eval --model qwen2_5_vl --model_args pretrained=Qwen/Qwen2.5-VL-7
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,14 +134,37 @@ def _yaml(records: Path, max_tokens: int) -> str:
 
 def main(arguments: list[str]) -> None:
     """Export the records that the command line names."""
-    if not arguments:
-        raise SystemExit("error: folder=: where to write the task; see the head of this script")
-    reference = arguments[1] if len(arguments) > 1 else "demo"
+    if {"--help", "-h"} & set(arguments):
+        print((__doc__ or "").strip())
+        return
     try:
-        print(export(Path(arguments[0]), runs.locate("records", reference, Path("outputs"), "prepare", "test.jsonl")))
+        folder, reference = named(arguments)
+        print(export(folder, runs.locate("records", reference, Path("outputs"), "prepare", "test.jsonl")))
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def named(arguments: Sequence[str]) -> tuple[Path, str]:
+    """Return the folder to write into and the records: a first and a second word, or named as at the doors.
+
+    >>> named(["tasks"]), named(["records=feid", "folder=tasks"])
+    ((PosixPath('tasks'), 'demo'), (PosixPath('tasks'), 'feid'))
+
+    Raises:
+        UserError: if there is no folder, or a word that is neither.
+    """
+    chosen = {"folder": "", "records": "demo"}
+    for place, word in enumerate(arguments):
+        name, given, value = word.partition("=")
+        if not given and place < len(chosen):
+            name, value = list(chosen)[place], word
+        if name not in chosen:
+            raise UserError("command line", word, "no such setting", f"use {', '.join(chosen)}")
+        chosen[name] = value
+    if not chosen["folder"]:
+        raise UserError("folder", "", "where to write the task?", "see the head of this script")
+    return Path(chosen["folder"]), chosen["records"]
 
 
 if __name__ == "__main__":

@@ -147,6 +147,9 @@ def settings(words: Sequence[str]) -> dict[str, str]:
 
 def main() -> None:
     """Create both, or say what would be created."""
+    if {"--help", "-h"} & set(sys.argv[1:]):
+        print(__doc__.strip())
+        return
     chosen = settings(sys.argv[1:])
     if chosen["dry_run"] == "true":
         print(described())

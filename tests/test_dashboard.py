@@ -235,3 +235,10 @@ def test_without_a_key_the_script_says_what_it_would_create_and_ends_with_2(setu
     assert stop.value.code == 2
     assert said.out.startswith("Nothing was created.") and "N of Algorithm 1 against its cost" in said.out
     assert "error: no entity= or no key" in said.err
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_is_the_scripts_head(setup, monkeypatch, capsys, word):
+    monkeypatch.setattr(sys, "argv", ["wandb_dashboard.py", word])
+    setup.main()
+    assert capsys.readouterr().out == f"{setup.__doc__.strip()}\n"

@@ -1,5 +1,7 @@
 """Two judges' readings of the same answers, compared label by label."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from seke.benchmark.agreement import agreement, main, table
 from seke.errors import UserError
 from seke.records import Labels, Prediction, write_jsonl
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def rows(*labels: Labels, text: str = "said") -> list[Prediction]:
@@ -66,3 +70,22 @@ def test_two_runs_are_compared_on_disk(tmp_path: Path, capsys: pytest.CaptureFix
         write_jsonl(tmp_path / name / "predictions.jsonl", found)
     main([str(tmp_path / "rules"), str(tmp_path / "llm")])
     assert (tmp_path / "llm" / "agreement.md").read_text() in capsys.readouterr().out
+
+
+def test_what_is_set_for_the_judge_reaches_the_llm_alone_and_all_else_both(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+    (tmp_path / "python").chmod(0o755)
+    judges = ("backend@judge_backend=vllm", "judge_backend.model=m")
+    words = ("run=cont", "allow_overlap=true", *judges, "limit=9", "outputs=o")
+    subprocess.run(
+        ["bash", str(ROOT / "scripts" / "judge_agreement.sh"), *words],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        check=True,
+    )
+    common = "evaluate.py -m experiment=judge_agreement run=cont judge={} records=demo allow_overlap=true limit=9{}"
+    assert log.read_text().splitlines() == [
+        common.format("parse", " paths.outputs=o"),
+        common.format("llm", f" {' '.join(judges)} paths.outputs=o"),
+        "-m seke.benchmark.agreement o/evaluate/cont-judged-parse o/evaluate/cont-judged-llm",
+    ]

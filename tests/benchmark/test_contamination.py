@@ -8,6 +8,8 @@ import pytest
 from seke.benchmark import task
 from seke.benchmark.answer import Answer
 from seke.benchmark.contamination import Finding, check
+from seke.benchmark.emoset import EmoSet
+from seke.benchmark.feab import Feab
 from seke.errors import UserError
 from seke.images import sha256
 from seke.records import ImageRecord, Labels, write_jsonl
@@ -172,13 +174,27 @@ def test_rows_without_ids_are_compared_by_their_pictures(tmp_path: Path) -> None
 # -- answers of an earlier run, or made elsewhere ----------------------------------------------------------------------
 
 
-class Asking:
-    """What the checks want of a benchmark."""
+class Asking(Feab):
+    """FEAB about records that all have a label."""
 
-    request, records_file, predictions_from = print, "test.jsonl", ("evaluate", "predictions.jsonl")
+    def __init__(self) -> None:
+        super().__init__("What?")
+
+    def predictions(self, records, answers, judge):
+        known = [row.model_copy(update={"labels": Labels(valence=0.5)}) for row in records]
+        return super().predictions(known, answers, judge)
 
 
-def scored(outputs: Path, tested, predictions: str, benchmark=Asking, allow_overlap: bool = False) -> task.Task:
+class Reading(Asking):
+    """Asks nobody."""
+
+    request = None
+
+
+ASKING = Asking()
+
+
+def scored(outputs: Path, tested, predictions: str, benchmark=ASKING, allow_overlap: bool = False) -> task.Task:
     """Check the scoring of `predictions` about the records `tested`."""
     prepared = outputs / "prepare" / "faces"
     prepared.mkdir(parents=True, exist_ok=True)
@@ -188,10 +204,13 @@ def scored(outputs: Path, tested, predictions: str, benchmark=Asking, allow_over
     return task.check(benchmark, outputs, settings, None)
 
 
-def answered(outputs: Path, name: str, tested, **config) -> None:
-    """Write an evaluate run's answers about `tested`, and its manifest."""
-    write_manifest(outputs / "evaluate" / name, config={"predictions": None, **config})
-    write_jsonl(outputs / "evaluate" / name / "predictions.jsonl", [Answer(id=row.id, text="Joy.") for row in tested])
+def answered(outputs: Path, name: str, tested, facts=(), **config) -> None:
+    """Write an evaluate run's answers about `tested`, and its manifest; it may have scored another's."""
+    before = outputs / "evaluate" / str(config.get("predictions")) / "predictions.jsonl"
+    inputs = {"predictions": sha256(before.read_bytes())} if before.is_file() else {}
+    write_manifest(outputs / "evaluate" / name, config={"predictions": None, **config}, inputs=inputs, **dict(facts))
+    rows = [Answer(id=row.id, text=f"Joy to {name}.") for row in tested]
+    write_jsonl(outputs / "evaluate" / name / "predictions.jsonl", rows)
 
 
 def test_an_earlier_runs_answers_are_checked_as_the_model_that_gave_them(tmp_path: Path, train_rows) -> None:
@@ -219,5 +238,60 @@ def test_labels_that_no_model_gave_are_scored_without_a_word_about_training(tmp_
     tested = [record(tmp_path / "test", "x", "S3")]
     file = tmp_path / "labels.jsonl"
     write_jsonl(file, [Answer(id=tested[0].id, text="Joy.")])
-    asking_nobody = type("", (Asking,), {"request": None})
-    assert scored(tmp_path, tested, str(file), benchmark=asking_nobody).remarks == ()
+    assert scored(tmp_path, tested, str(file), benchmark=Reading()).remarks == ()
+
+
+def test_answers_that_were_scored_again_and_again_are_still_the_models_that_gave_them(
+    tmp_path: Path, train_rows
+) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    answered(tmp_path, "first", tested, backend={"model": {"path": trained(tmp_path, "leaky", path="feid")}})
+    answered(tmp_path, "second", tested, predictions="first")
+    answered(tmp_path, "third", tested, predictions="second")
+    with pytest.raises(UserError, match=r"^predictions=.*trained on what it is tested on: 1 subjects"):
+        scored(tmp_path, tested, "third")
+    [mark] = scored(tmp_path, tested, "third", allow_overlap=True).scoring["marks"]
+    assert mark.startswith("trained on what it is tested on")
+
+
+def test_an_overlap_told_before_stays_told_where_the_answers_origin_is_gone_or_goes_round(tmp_path: Path) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    told = ["trained on what it is tested on: 1 ids (x)", "another note"]
+    answered(tmp_path, "gone", tested, predictions="first", facts={"notes": told})
+    answered(tmp_path, "round", tested, predictions=None, facts={"notes": told})
+    answered(tmp_path, "round", tested, predictions="round", facts={"notes": told})
+    for name in ("gone", "round"):
+        assert scored(tmp_path, tested, name).scoring["marks"] == (told[0],)
+
+
+def test_a_run_of_the_same_name_whose_answers_are_others_is_not_taken_for_the_one_that_was_scored(
+    tmp_path: Path, train_rows
+) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    answered(tmp_path, "first", tested)
+    answered(tmp_path, "second", tested, predictions="first")
+    answered(tmp_path, "first", tested * 2, backend={"model": {"path": trained(tmp_path, "leaky", path="feid")}})
+    assert scored(tmp_path, tested, "second").scoring["marks"] == ()
+
+
+def test_who_answered_is_known_from_the_run_whose_answers_are_scored(tmp_path: Path) -> None:
+    tested = [record(tmp_path / "test", "x", "S3")]
+    answered(tmp_path, "before", tested, facts={"models": ["simulated-annotator"]})
+    assert scored(tmp_path, tested, "before").scoring["models"] == ("simulated-annotator",)
+
+
+def test_records_without_a_prediction_are_counted_for_the_table(tmp_path: Path) -> None:
+    tested = [record(tmp_path / "test", name, "S3") for name in "xyz"]
+    answered(tmp_path, "before", tested[:1])
+    assert scored(tmp_path, tested, "before").remarks[1:] == ("2 of 3 records have no prediction: unanswered",)
+
+
+def test_records_without_any_label_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    questions = {"constrained": "Which emotion?"}
+    tested = [record(tmp_path / "test", "x", "S3")]
+    answered(tmp_path, "before", tested)
+    for benchmark in (Feab("What?"), EmoSet(questions)):
+        with pytest.raises(UserError, match=r"^records=.*none of 1 records has a label that this benchmark scores"):
+            scored(tmp_path, tested, "before", benchmark=benchmark)
+    felt = [row.model_copy(update={"attributes": {"emotion": "awe"}}) for row in tested]
+    assert scored(tmp_path, felt, "before", benchmark=EmoSet(questions)).records == felt

@@ -1,10 +1,16 @@
 """Group by group: each group's own numbers, gaps between groups that count, and keys that make no groups."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from seke.benchmark import emoset
 from seke.benchmark.columns import columns
-from seke.benchmark.groups import MEASURES, by_group, check, groups_table, named
+from seke.benchmark.groups import MEASURES, by_group, check, groups_table, listed, named
 from seke.benchmark.metrics import scores
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels
@@ -58,9 +64,10 @@ def test_a_group_has_the_numbers_of_its_images_alone() -> None:
 
 def test_the_largest_gap_names_its_ends() -> None:
     rows, records = graded({"a": [True] * 40, "b": [True, False] * 20, "c": [True, True, True, False] * 10})
-    gap = by_group(rows, records, ["attributes.gender"], draws=200)["attributes.gender"]["gaps"]["Expression accuracy"]
+    gap = by_group(rows, records, ["attributes.gender"], draws=2000)["attributes.gender"]["gaps"]["Expression accuracy"]
     assert (gap["highest"], gap["lowest"], gap["gap"]) == ("a", "b", 0.5)
-    assert 0.25 < gap["ci95"][0] < 0.5 < gap["ci95"][1] < 0.8
+    # Student's t of 39 degrees of freedom times the standard error of b's 20 of 40.
+    assert gap["ci95"] == pytest.approx([0.5 - 2.02 * 0.08, 0.5 + 2.02 * 0.08], abs=0.02)
 
 
 def test_a_small_group_and_the_unknown_are_told_but_end_no_gap() -> None:
@@ -123,5 +130,72 @@ def test_a_key_that_makes_no_groups_is_refused() -> None:
         check(["attributes.name"], records)
 
 
+# -- emotions of scenes ------------------------------------------------------------------------------------------------
+
+EMOSET = emoset.EmoSet({"constrained": "Which?"})
+
+
+def felt(truth: str | None, said: str | None, id_: object) -> emoset.EmotionPrediction:
+    return emoset.EmotionPrediction(
+        id=str(id_), source="emoset", subject=None, text="", judged=None, emotion=said, truth=truth, status="ok"
+    )
+
+
+def scene(id_: object, **attributes) -> ImageRecord:
+    return ImageRecord(
+        id=str(id_), image="x.png", sha256=None, source="emoset", subject=None, split="test", labels=Labels(),
+        attributes=attributes,
+    )  # fmt: skip
+
+
+SAYS = st.sampled_from([None, *emoset.EMOTIONS])
+
+
+@given(st.lists(st.tuples(SAYS, SAYS, st.sampled_from(["city", "sea", None])), min_size=1, max_size=40))
+def test_a_group_of_scenes_is_scored_as_its_pictures_alone_are(pictures) -> None:
+    rows = [felt(truth, said, k) for k, (truth, said, _) in enumerate(pictures)]
+    records = [scene(k, scene_type=kind) for k, (*_, kind) in enumerate(pictures)]
+    key = "attributes.scene_type"
+    found = by_group(rows, records, [key], draws=10, fewest=1, grouping=EMOSET.grouped)[key]
+    assert set(found["groups"]) == {kind or "unknown" for *_, kind in pictures}
+    for name, cells in found["groups"].items():
+        mine = [row for row, (*_, kind) in zip(rows, pictures, strict=True) if (kind or "unknown") == name]
+        alone = emoset.scores(mine, draws=1)["emotion"]
+        assert cells["n"] == len(mine)
+        for measure, metric in (("Emotion accuracy", "accuracy"), ("Emotion macro F1", "f1_macro")):
+            assert (cells[measure] is None) == (alone is None)
+            if alone is not None:
+                assert (cells[measure]["value"], cells[measure]["n"]) == (pytest.approx(alone[metric]), alone["n"])
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_gap_between_scenes_against_the_normal_interval_of_two_proportions() -> None:
+    pictures = [(kind, "awe" if right else "fear") for kind, right in [("sea", 1)] * 180 + [("sea", 0)] * 20]
+    pictures += [("city", "awe" if right else "fear") for right in [1] * 100 + [0] * 100]
+    rows = [felt("awe", said, k) for k, (_, said) in enumerate(pictures)]
+    records = [scene(k, kind=kind) for k, (kind, _) in enumerate(pictures)]
+    found = by_group(rows, records, ["attributes.kind"], draws=4000, grouping=EMOSET.grouped)
+    gap = found["attributes.kind"]["gaps"]["Emotion accuracy"]
+    assert (gap["highest"], gap["lowest"], gap["gap"]) == ("sea", "city", pytest.approx(0.4))
+    cells = found["attributes.kind"]["groups"]["sea"]["Emotion accuracy"]
+    assert cells["ci95"] == pytest.approx(0.9 + 1.96 * np.sqrt(0.09 / 200) * np.array([-1, 1]), abs=0.01)
+    assert gap["ci95"] == pytest.approx(0.4 + 1.96 * np.sqrt(0.09 / 200 + 0.25 / 200) * np.array([-1, 1]), abs=0.01)
+    table = groups_table(found)
+    assert "| attributes.kind | n | Emotion accuracy | Emotion macro F1 |" in table and "AU" not in table
+
+
+def test_a_benchmark_that_measures_nothing_by_group_is_refused() -> None:
+    check(["attributes.kind"], [scene(0, kind="sea")], EMOSET)
+    with pytest.raises(UserError, match=r"^groups=.*this benchmark measures nothing by group"):
+        check(["attributes.kind"], [scene(0, kind="sea")], SimpleNamespace(metrics=print))
+
+
 def test_without_groups_there_is_no_table() -> None:
     assert groups_table({}) == ""
+
+
+def test_one_word_is_a_list_of_one_key_and_what_is_no_list_is_refused() -> None:
+    assert listed("source") == listed(["source"]) == ["source"]
+    assert listed(None) == listed([]) == []
+    with pytest.raises(UserError, match=r"^groups=7: no list"):
+        listed(7)

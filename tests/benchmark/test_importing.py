@@ -101,6 +101,8 @@ def test_the_same_holds_for_labels_in_our_own_rows(tmp_path: Path) -> None:
         ([{"id": "z"}], "id 'z' is not among the records"),
         ([{"id": 5}], "line 1: field id"),
         ([[1]], "line 1: no JSON object"),
+        ([], "holds no row"),
+        ([{"id": "z" * 50_000}], "id 'z{80}...' is not among the records"),
         ([{"id": "a", "status": "odd", "labels": {}}], "line 1: field status"),
     ],
 )
@@ -135,3 +137,53 @@ def test_a_file_that_is_no_such_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text("id,text\n")
     with pytest.raises(UserError, match="no JSON Lines"):
         read(tmp_path / "p.jsonl", IDS)
+
+
+@pytest.mark.parametrize("header", ["file,response", "ID,Text", "id,said", "text"])
+def test_a_csv_of_other_columns_names_them_and_the_mapping_that_would_help(tmp_path: Path, header: str) -> None:
+    cells = ",".join("x" for _ in header.split(","))
+    with pytest.raises(UserError) as told:
+        read(csv_file(tmp_path, header, cells), IDS)
+    assert str(told.value).startswith(
+        f"predictions={tmp_path / 'p.csv'}: has the columns {', '.join(header.split(','))},"
+    )
+    assert 'predictions_fields="{id: ..., text: ...}"' in str(told.value)
+
+
+def test_blanks_around_a_columns_name_and_lines_before_it_do_not_count(tmp_path: Path) -> None:
+    assert read(csv_file(tmp_path, "", " id, text ", "a,x"), IDS).answers == {"a": Answer(id="a", text="x")}
+
+
+@pytest.mark.parametrize("lines", [[], ["id,text"]], ids=["nothing", "header alone"])
+def test_a_csv_without_a_row_is_refused(tmp_path: Path, lines: list[str]) -> None:
+    with pytest.raises(UserError, match="holds no row"):
+        read(csv_file(tmp_path, *lines), IDS)
+
+
+def test_a_column_named_twice_is_refused_whichever_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 1: 2 columns are called 'text'"):
+        read(csv_file(tmp_path, "id,text,text", "a,x,y"), IDS)
+    assert read(csv_file(tmp_path, "id,text,,", "a,x,,"), IDS).answers["a"].text == "x", "nameless ones are no matter"
+
+
+def test_broken_json_is_told_by_its_line_in_the_file(tmp_path: Path) -> None:
+    rows = [json.dumps({"id": id_}) for id_ in "abc"]
+    for broken, said in (
+        ('{"id": "d", ', r"line 4: no JSON Lines \(.* at character \d+\)"),
+        ("[" * 99_999, "line 4: "),
+    ):
+        (tmp_path / "p.jsonl").write_text("\n".join([*rows, broken]) + "\n")
+        with pytest.raises(UserError, match=said):
+            read(tmp_path / "p.jsonl", IDS)
+
+
+def test_a_text_of_null_says_nothing_mapped_or_not(tmp_path: Path) -> None:
+    file = json_file(tmp_path, {"id": "a", "text": None})
+    assert read(file, IDS) == read(file, IDS, {"id": "id", "text": "text"}) == ({"a": Answer(id="a")}, ())
+
+
+def test_a_cell_that_is_too_long_tells_of_quotes_and_of_the_limit(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"line 2: no CSV \(.*close all quotes; a cell holds at most 131,072 characters"
+    ):
+        read(csv_file(tmp_path, "id,text", "a," + "x" * 131_073), IDS)

@@ -104,8 +104,32 @@ def test_the_task_gives_the_same_numbers_as_our_scorer(config, documents, record
     assert 0 < theirs["expression_accuracy"] < 1
 
 
-def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path), "nowhere"], capture_output=True, text=True, check=False
-    )
+def export(*words: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("word", ["nowhere", "records=nowhere"])
+def test_what_is_not_there_is_one_line(tmp_path: Path, word: str) -> None:
+    done = export(tmp_path, word)
     assert done.returncode == 2 and done.stderr.startswith("error: records=nowhere: ")
+
+
+def test_settings_may_be_named_as_at_the_doors_and_help_is_the_scripts_head(records: Path, tmp_path: Path) -> None:
+    named = export(f"records={records}", f"folder={tmp_path}")
+    assert (named.returncode, named.stdout) == (0, f"{tmp_path / 'feab'}\n")
+    helped = export("--help")
+    assert helped.returncode == 0 and helped.stdout.startswith("FEAB as a task of lmms-eval")
+
+
+@pytest.mark.parametrize(
+    ("words", "argument"),
+    [
+        ([], "folder="),
+        (["records=demo"], "folder="),
+        (["a", "seed=1"], "command line=seed=1: "),
+        (["a", "b", "c"], "command line=c: "),
+    ],
+)
+def test_too_few_and_too_many_words_are_one_line(words: list[str], argument: str) -> None:
+    done = export(*words)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {argument}") and done.stderr.count("\n") == 1

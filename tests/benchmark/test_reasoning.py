@@ -8,9 +8,9 @@ import yaml
 from PIL import Image as Picture
 
 from seke.backends.openai import OpenAI
-from seke.benchmark import predict
+from seke.benchmark import predict, single
 from seke.benchmark.answer import Answer
-from seke.benchmark.judge import parse
+from seke.benchmark.judge import Parse, parse
 from seke.benchmark.reasoning import AffectiveReasoning, JudgedAnswer, said, scores
 from seke.benchmark.rubric import Marks, Rubric
 from seke.errors import UserError
@@ -272,3 +272,8 @@ def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path:
     assert set(judges) == {"simulated-scene-judge"} and len(judges) == 2 * (len(records) - 1)
     table = (tmp_path / "evaluate" / "r" / "table.md").read_text()
     assert "Agreement of first and second" in table and "simulated-scene-judge" in table
+
+
+def test_one_picture_alone_cannot_be_judged_and_nobody_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^image=.*judges an answer by what is known of its record"):
+        single.tell(tmp_path / "scene.png", object(), benchmark(), Parse())

@@ -74,3 +74,10 @@ def test_a_model_that_always_says_the_same_is_scored_and_warned_of(tmp_path: Pat
     warning = f"expression is neutral in all {len(known)} answers"
     assert f"warning: {warning}\n" in capsys.readouterr().err
     assert f"**Warning:** {warning}.\n" in (tmp_path / "ours" / "table.md").read_text()
+
+
+def test_who_is_said_to_have_answered_counts_where_the_answers_do_not_say(tmp_path: Path) -> None:
+    nameless = {id_: answer.model_copy(update={"model": None}) for id_, answer in ANSWERS.items()}
+    facts = scored(tmp_path / "ours", nameless, models=["simulated-annotator"])
+    assert facts["models"] == ["simulated-annotator"]
+    assert "answers of a simulated annotator" in (tmp_path / "ours" / "table.md").read_text()

@@ -3,6 +3,7 @@
     <run>/model <- <run>/manifest.json: trained_on -> each part's rows -> the generate run's records, or the pictures
                                         base       -> the run that this one went on from
     <run>/predictions.jsonl <- <run>/manifest.json: config.backend.model -> the model that answered
+                                                    config.predictions   -> the run whose answers were scored again
 
 `trained_on` lists the very files; where a manifest lacks it, or they have moved, config.data's names are looked up. A
 training set that cannot be found or read any more is said to be unchecked, and so is a model without a manifest: no
@@ -18,6 +19,8 @@ from seke import images, runs
 from seke.errors import UserError
 from seke.records import ImageRecord, read_jsonl
 
+OVERLAP: Final = "trained on what it is tested on"
+"""How the note of an allowed overlap begins."""
 NAMED: Final = 3
 """Examples that an error names of each kind."""
 
@@ -79,19 +82,45 @@ def check(
     told = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
     if not allow_overlap:
         raise UserError(
-            argument, model, f"it was trained on what it is tested on: {told}",
+            argument, model, f"it was {OVERLAP}: {told}",
             "test another model, or say allow_overlap=true, which the table will tell",
         )  # fmt: skip
-    return Finding((f"trained on what it is tested on: {told}",), remarks)
+    return Finding((f"{OVERLAP}: {told}",), remarks)
 
 
-def answered_by(predictions: Path) -> str | None:
-    """Return the checkpoint that an evaluate run asked for these answers; None if nothing beside them names one."""
-    config = runs.manifest_beside(predictions).get("config", {})
-    model = (config.get("backend") or {}).get("model")
-    if not isinstance(model, Mapping) or config.get("predictions") is not None:
-        return None
-    return str(model["path"])
+def answered_by(predictions: Path, outputs: Path) -> str | None:
+    """Return the checkpoint that an evaluate run asked for these answers; None if nothing beside them names one.
+
+    A run that scored another's answers is followed to that one, if its file is there still, and the same.
+    """
+    file: Path | None = predictions
+    done = set[Path]()
+    while file is not None and file.resolve() not in done:
+        done.add(file.resolve())
+        manifest = runs.manifest_beside(file)
+        config = manifest.get("config", {})
+        if config.get("predictions") is None:
+            model = (config.get("backend") or {}).get("model")
+            return str(model["path"]) if isinstance(model, Mapping) else None
+        places = (outputs, Path(config.get("paths", {}).get("outputs", outputs)))
+        file = _same_file(str(config["predictions"]), manifest.get("inputs", {}).get("predictions"), places)
+    return None
+
+
+def told_before(predictions: Path) -> tuple[str, ...]:
+    """Return the overlaps that the run which left these answers has told of."""
+    return tuple(note for note in runs.manifest_beside(predictions).get("notes", ()) if note.startswith(OVERLAP))
+
+
+def _same_file(reference: str, digest: str | None, places: Sequence[Path]) -> Path | None:
+    for outputs in places:
+        try:
+            file = runs.locate("predictions", reference, outputs, "evaluate", "predictions.jsonl")
+        except UserError:
+            continue
+        if runs.file_sha256(file) == digest:
+            return file
+    return None
 
 
 def of_records(records: Sequence[ImageRecord]) -> Seen:

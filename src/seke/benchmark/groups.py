@@ -7,8 +7,8 @@ farthest apart: among many groups some gap is always seen.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ MEASURES: Final = {
     "Valence MAE": ("valence", "mae"),
     "Arousal MAE": ("arousal", "mae"),
 }
-TASKS: Final = tuple(task for task, _ in MEASURES.values())
 FEWEST: Final = 30
 """Images with truth below which a group's number is told, but is no end of a gap."""
 PARTS: Final = 4
@@ -39,14 +38,56 @@ MOST_GROUPS: Final = 40
 DRAWS: Final = 1000
 
 
+class Number(NamedTuple):
+    """One measure of one group."""
+
+    value: float
+    """NaN where undefined."""
+    drawn_B: NDArray[np.float64]
+    """The same in every resample, (B,); all groups are of the same resamples."""
+    n: int
+    """Images with truth."""
+    drawn_from: int
+    """Subjects among these, or images where these have no subjects."""
+
+
+Part = Mapping[str, Number]
+"""One group, by measure."""
+Grouping = Callable[[Sequence[Any], NDArray[Any], int, int, int], tuple[Mapping[str, Part], Mapping[str, Any]]]
+"""(predictions, the group of each, seed, draws, fewest) -> every group, and what else metrics.json is to tell."""
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A benchmark that says itself what of its groups is measured; of any other's it is the labels of `faces`."""
+
+    def grouped(
+        self, predictions: Sequence[Any], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
+    ) -> tuple[Mapping[str, Part], Mapping[str, Any]]:
+        """Return each group's measures; see `Grouping`."""
+
+
+def listed(keys: object) -> list[str]:
+    """Return the keys that `groups=` means; one word is a list of one.
+
+    >>> listed("source"), listed(None)
+    (['source'], [])
+    """
+    if keys is None or isinstance(keys, str):
+        return [keys] if keys else []
+    if not isinstance(keys, list | tuple):
+        raise UserError("groups", keys, "no list of keys", "say for example groups=[source]")
+    return [str(key) for key in keys]
+
+
 def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Any = None) -> None:
     """Refuse, before anything is paid for, a key that makes no groups of the records.
 
     Raises:
-        UserError: if no record has it, or if it has too many values, or if the benchmark does not measure faces.
+        UserError: if no record has it, or if it has too many values, or if the benchmark measures nothing by group.
     """
-    if keys and hasattr(benchmark, "metrics"):
-        raise UserError("groups", list(keys), "this benchmark has no labels of faces to group", "leave groups= out")
+    if keys and hasattr(benchmark, "metrics") and not hasattr(benchmark, "grouped"):
+        raise UserError("groups", list(keys), "this benchmark measures nothing by group", "leave groups= out")
     for key in keys:
         values = [_value(record, key) for record in records]
         if all(value is None for value in values):
@@ -56,37 +97,62 @@ def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Any = 
             raise UserError("groups", key, f"{count} different values are no groups", "choose a key of fewer values")
 
 
+def faces(
+    predictions: Sequence[Prediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
+) -> tuple[dict[str, Part], dict[str, Any]]:
+    """Return Table 2's measures of each group, resampled by subject, and the "aus" whose mean is their F1.
+
+    An AU counts only if every group of at least `fewest` annotated images annotates it, so that a gap is not one
+    between action units.
+    """
+    data = columns(predictions)
+    parts = {name: data.unknown_outside(groups_N == name) for name in set(groups_N.tolist())}
+    known = {name: part.known() for name, part in parts.items()}
+    enough = [name for name in parts if name != UNSTATED and known[name]["action_units"].sum() >= fewest]
+    aus = _shared_aus([parts[name] for name in enough] or [data])
+    found: dict[str, Part] = {}
+    for name, part in parts.items():
+        values, resampled = _measured(point(part), aus), _measured(drawn(part, draws, seed), aus)
+        found[name] = {
+            measure: Number(
+                float(values[measure]), resampled[measure], int(known[name][task].sum()),
+                len(np.unique(part.group_N[known[name][task]])),
+            )
+            for measure, (task, _) in MEASURES.items()
+        }  # fmt: skip
+    return found, {"aus": aus}
+
+
 def by_group(
-    predictions: Sequence[Prediction],
+    predictions: Sequence[Any],
     records: Iterable[ImageRecord],
     keys: Sequence[str],
     seed: int = 0,
     draws: int = DRAWS,
     fewest: int = FEWEST,
+    grouping: Grouping = faces,
 ) -> dict[str, Any]:
     """Return metrics.json's "groups": for each key its groups and, per measure, the largest gap.
-
-    An AU's F1 counts only if every group of at least `fewest` annotated images annotates it ("aus" says which), so that
-    a gap is not one between action units.
 
     Args:
         predictions: what was scored.
         records: where the keys are looked up; they may be more than the predictions.
         keys: "source" or "attributes.<name>".
         seed: of the resampling.
-        draws: resamples of the subjects.
+        draws: resamples.
         fewest: images with truth that a group needs to be an end of a gap.
+        grouping: what is measured, and of what resamples.
 
     Returns:
-        {key: {"fewest", "aus", "groups": {group: {"n", measure: {"value", "ci95", "n"} or None}}, "gaps": {measure:
-        {"highest", "lowest", "gap", "ci95"} or None}}}.
+        {key: {"fewest", "groups": {group: {"n", measure: {"value", "ci95", "n"} or None}}, "gaps": {measure:
+        {"highest", "lowest", "gap", "ci95"} or None}, and what `grouping` tells}}.
     """
     of_id = {record.id: record for record in records}
-    data = columns(predictions)
     found = {}
     for key in keys:
         groups_N = np.array(named([_value(of_id[row.id], key) for row in predictions]))
-        found[key] = _one_key(data, groups_N, seed, draws, fewest)
+        parts, told = grouping(predictions, groups_N, seed, draws, fewest)
+        found[key] = {**_one_key(parts, groups_N, fewest), **told}
     return found
 
 
@@ -114,43 +180,34 @@ def groups_table(found: Mapping[str, Any]) -> str:
     """Return metrics.json's "groups" in Markdown; empty without groups."""
     parts = []
     for key, of_key in found.items():
-        lines = [f"## By {key}", "", f"| {key} | n | " + " | ".join(MEASURES) + " |"]
-        lines.append("|---|" + "---:|" * (len(MEASURES) + 1))
+        measures = list(of_key["gaps"])
+        lines = [f"## By {key}", "", f"| {key} | n | " + " | ".join(measures) + " |"]
+        lines.append("|---|" + "---:|" * (len(measures) + 1))
         for group, cells in of_key["groups"].items():
-            texts = [_cell(cells[measure], of_key["fewest"]) for measure in MEASURES]
+            texts = [_cell(cells[measure], of_key["fewest"]) for measure in measures]
             lines.append("| " + " | ".join([group, str(cells["n"]), *texts]) + " |")
-        gaps = [_gap_cell(of_key["gaps"][measure]) for measure in MEASURES]
+        gaps = [_gap_cell(of_key["gaps"][measure]) for measure in measures]
         lines += ["| " + " | ".join(["**largest gap**", "", *gaps]) + " |", ""]
-        lines.append(
-            f"° fewer than {of_key['fewest']} images with truth, no end of a gap; nor is {UNSTATED!r}. AU F1: mean of "
-            f"{', '.join(f'AU{au}' for au in of_key['aus']) or 'no AU that all groups annotate'}."
-        )
+        note = f"° fewer than {of_key['fewest']} images with truth, no end of a gap; nor is {UNSTATED!r}."
+        if "aus" in of_key:
+            aus = ", ".join(f"AU{au}" for au in of_key["aus"])
+            note += f" AU F1: mean of {aus or 'no AU that all groups annotate'}."
+        lines.append(note)
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def _one_key(data: Columns, groups_N: NDArray[Any], seed: int, draws: int, fewest: int) -> dict[str, Any]:
-    names = sorted(set(groups_N.tolist()), key=lambda name: (name == UNSTATED, name))
-    parts = {name: data.unknown_outside(groups_N == name) for name in names}
-    counted = {task: [n for n in names if n != UNSTATED and parts[n].known()[task].sum() >= fewest] for task in TASKS}
-    aus = _shared_aus([parts[name] for name in counted["action_units"]] or [data])
-    values, resampled = {}, {}
-    for name, part in parts.items():
-        values[name] = _measured(point(part), aus)
-        resampled[name] = _measured(drawn(part, draws, seed), aus)
-    cells = {
-        name: {
-            measure: _estimate(part, task, float(values[name][measure]), resampled[name][measure])
-            for measure, (task, _) in MEASURES.items()
-        }
-        for name, part in parts.items()
-    }
+def _one_key(parts: Mapping[str, Part], groups_N: NDArray[Any], fewest: int) -> dict[str, Any]:
+    names = sorted(parts, key=lambda name: (name == UNSTATED, name))
+    cells = {name: {measure: _estimate(parts[name], measure) for measure in parts[name]} for name in names}
     gaps = {
-        measure: _gap({name: cells[name][measure] for name in counted[task]}, measure, resampled)
-        for measure, (task, _) in MEASURES.items()
+        measure: _gap(
+            {name: parts[name][measure] for name in names if name != UNSTATED and parts[name][measure].n >= fewest}
+        )
+        for measure in parts[names[0]]
     }
     groups = {name: {"n": int((groups_N == name).sum()), **cells[name]} for name in names}
-    return {"fewest": fewest, "aus": aus, "groups": groups, "gaps": gaps}
+    return {"fewest": fewest, "groups": groups, "gaps": gaps}
 
 
 def _shared_aus(parts: Sequence[Columns]) -> list[int]:
@@ -170,27 +227,22 @@ def _mean(values_KB: "np.ma.MaskedArray[Any, Any]") -> NDArray[np.float64]:
     return mean
 
 
-def _estimate(part: Columns, task: str, value: float, draws_B: NDArray[np.float64]) -> dict[str, Any] | None:
-    known = part.known()[task]
-    if math.isnan(value):
-        return None
-    return {"value": value, "ci95": bounds(draws_B, len(np.unique(part.group_N[known]))), "n": int(known.sum())}
+def _estimate(part: Part, measure: str) -> dict[str, Any] | None:
+    value, resampled_B, n, drawn_from = part[measure]
+    return None if math.isnan(value) else {"value": value, "ci95": bounds(resampled_B, drawn_from), "n": n}
 
 
-def _gap(
-    groups: Mapping[str, Mapping[str, Any] | None], measure: str, resampled: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any] | None:
-    values = {name: found["value"] for name, found in groups.items() if found is not None}
+def _gap(of_groups: Mapping[str, Number]) -> dict[str, Any] | None:
+    values = {name: number.value for name, number in of_groups.items() if not math.isnan(number.value)}
     if len(values) < 2:
         return None
     highest, lowest = max(values, key=lambda name: values[name]), min(values, key=lambda name: values[name])
-    both = all(found["ci95"] is not None for name in (highest, lowest) if (found := groups[name]) is not None)
-    gap_B = resampled[highest][measure] - resampled[lowest][measure]
+    most, least = of_groups[highest], of_groups[lowest]
     return {
         "highest": highest,
         "lowest": lowest,
-        "gap": values[highest] - values[lowest],
-        "ci95": bounds(gap_B, 2) if both else None,
+        "gap": most.value - least.value,
+        "ci95": bounds(most.drawn_B - least.drawn_B, min(most.drawn_from, least.drawn_from)),
     }
 
 

@@ -29,6 +29,8 @@ FIELDS: Final = ("id", "text", "expression", "valence", "arousal", "action_units
 NONE_ACTIVE: Final = ("none", "-", "[]", "{}")
 """How a cell says that no action unit is active; an empty cell says nothing."""
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+SHOWN: Final = 80
+"""Characters of an id, or of a list of columns, that an error echoes."""
 _NUMBER: Final = re.compile(r"(?:AU)?\s*0*(\d+)", re.IGNORECASE)
 
 
@@ -51,22 +53,24 @@ def read(path: Path, known: set[str], fields: Mapping[str, Any] | None = None) -
             answers.jsonl, predictions.jsonl or instructions.jsonl).
 
     Raises:
-        UserError: at a broken row, an unknown key, an id answered twice, or one that is not among the records.
+        UserError: at a broken row, an unknown key, an id answered twice, or one that is not among the records; if
+            there is no row at all.
     """
     is_csv = path.suffix.lower() == ".csv"
     wanted = None if fields is None else _checked(fields)
     troubles: Counter[str] = Counter()
     found: dict[str, Answer] = {}
     for line, row in _csv_rows(path) if is_csv else _json_rows(path):
-        mapped = wanted or (_named_alike(row) if is_csv else None)
+        mapped = wanted or (_named_alike(row, path) if is_csv else None)
         answer = _native(row, path, line, troubles) if mapped is None else _mapped(row, mapped, path, line, troubles)
         if answer.id in found:
-            raise UserError("predictions", path, f"id {answer.id!r} is answered twice", "keep one row per id")
+            raise UserError("predictions", path, f"id {_short(answer.id)!r} is answered twice", "keep one row per id")
         if answer.id not in known:
-            raise UserError(
-                "predictions", path, f"id {answer.id!r} is not among the records", "give the records= it was made from"
-            )
+            problem = f"id {_short(answer.id)!r} is not among the records"
+            raise UserError("predictions", path, problem, "give the records= it was made from")
         found[answer.id] = answer
+    if not found:
+        raise UserError("predictions", path, "holds no row", "give a row for each record that was answered")
     return Imported(found, tuple(f"{times} x {what}: unanswered" for what, times in sorted(troubles.items())))
 
 
@@ -84,21 +88,34 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     return mapped
 
 
-def _named_alike(row: Mapping[str, Any]) -> dict[str, Any]:
+def _named_alike(row: Mapping[str, Any], path: Path) -> dict[str, str]:
     mapped = {name: name for name in FIELDS if name in row}
-    return _checked({"id": "id", "text": "text"} if "text" in mapped else mapped)
+    if "id" not in mapped or len(mapped) < 2:
+        raise UserError(
+            "predictions", path, f"has the columns {_short(', '.join(row))}, not id and text (or labels)",
+            'say which are which: predictions_fields="{id: ..., text: ...}"',
+        )  # fmt: skip
+    return {"id": "id", "text": "text"} if "text" in mapped else mapped
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, strict=True)
-            for row in rows:
-                if None in row or None in row.values():
+            rows = csv.reader(file, strict=True)
+            filled = filter(None, rows)
+            columns = [name.strip() for name in next(filled, [])]
+            for name, times in Counter(filter(None, columns)).items():
+                if times > 1:
+                    raise _broken(path, 1, f"{times} columns are called {_short(name)!r}")
+            for cells in filled:
+                if len(cells) != len(columns):
                     raise _broken(path, rows.line_num, "another number of cells than the header")
-                yield rows.line_num, dict(row)
-    except (UnicodeDecodeError, csv.Error) as error:
+                yield rows.line_num, dict(zip(columns, cells, strict=True))
+    except UnicodeDecodeError as error:
         raise UserError("predictions", path, f"no CSV in UTF-8 ({error})", "save it as such") from error
+    except csv.Error as error:
+        remedy = f"close all quotes; a cell holds at most {csv.field_size_limit():,} characters"
+        raise UserError("predictions", path, f"line {rows.line_num}: no CSV ({error})", remedy) from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -106,15 +123,26 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    row = json.loads(line)
-                    if not isinstance(row, dict):
-                        raise _broken(path, number, "no JSON object")
-                    yield number, row
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+                    yield number, _object(line, path, number)
+    except UnicodeDecodeError as error:
         raise UserError("predictions", path, f"no JSON Lines in UTF-8 ({error})", "give .jsonl or .csv") from error
 
 
+def _object(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _broken(path, number, f"no JSON Lines ({error.msg} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets as deep
+        raise _broken(path, number, f"no JSON Lines ({error})") from None
+    if not isinstance(row, dict):
+        raise _broken(path, number, "no JSON object")
+    return row
+
+
 def _native(row: dict[str, Any], path: Path, line: int, troubles: Counter[str]) -> Answer:
+    if row.get("text") is None:
+        row = {key: value for key, value in row.items() if key != "text"}
     try:
         return Answer.model_validate_json(json.dumps(row))
     except ValidationError as error:
@@ -129,7 +157,7 @@ def _native(row: dict[str, Any], path: Path, line: int, troubles: Counter[str]) 
 def _mapped(row: Mapping[str, Any], fields: Mapping[str, Any], path: Path, line: int, troubles: Counter[str]) -> Answer:
     def cell(key: Any) -> Any:
         if key not in row:
-            raise _broken(path, line, f"no {key!r} among {', '.join(map(str, row))}")
+            raise _broken(path, line, f"no {key!r} among {_short(', '.join(map(str, row)))}")
         return row[key]
 
     id_ = cell(fields["id"])
@@ -222,6 +250,10 @@ def _active(said: Any, troubles: Counter[str]) -> bool | None:
 
 def _blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _broken(path: Path, line: int, problem: str) -> UserError:

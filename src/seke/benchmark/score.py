@@ -78,10 +78,11 @@ def score(
     judge: Judge,
     records_file: Path,
     seed: int,
-    against: tuple[str, Sequence[Prediction]] | None = None,
+    against: tuple[str, Sequence[Any]] | None = None,
     groups: Sequence[str] = (),
     marks: Sequence[str] = (),
     remarks: Sequence[str] = (),
+    models: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the files into the run's directory `path`, print the result, and return facts for the manifest.
 
@@ -97,6 +98,7 @@ def score(
         groups: keys of the per-group tables: "source" or "attributes.<name>".
         marks: why the numbers may not be comparable, beside what the records and the models tell.
         remarks: what else a reader of the table should know, such as what could not be checked.
+        models: who answered, beside whom the answers themselves name.
     """
     measured = benchmark if isinstance(benchmark, Measured) else Faces()
     predictions, missing = benchmark.predictions(records, answers, judge)
@@ -105,13 +107,15 @@ def score(
     if isinstance(benchmark, Trusted):
         metrics["calibration"], metrics["ci95"]["calibration"] = benchmark.trust(predictions, answers, seed)
     if groups:
-        metrics["groups"] = grouping.by_group(predictions, records, groups, seed)
+        by = benchmark.grouped if isinstance(benchmark, grouping.Grouped) else grouping.faces
+        metrics["groups"] = grouping.by_group(predictions, records, groups, seed, grouping=by)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    models = sorted({answer.model for answer in answers.values() if answer.model is not None})
-    notes = [*measured.what_differs(records_file, records, models), *marks]
+    answered = sorted({*models, *(answer.model for answer in answers.values() if answer.model is not None)})
+    notes = [*measured.what_differs(records_file, records, answered), *marks]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
     if against is not None:
-        parts.append(_compared(path, predictions, *against, seed))
+        pairing = benchmark.paired if isinstance(benchmark, significance.Compared) else significance.faces
+        parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
     parts.append("".join(f"- {remark}\n" for remark in remarks))
     write_text(path / "table.md", "\n".join(part for part in parts if part))
     measured.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
@@ -120,13 +124,12 @@ def score(
     for line in (*notes, *remarks):
         print(f"note: {line}", file=sys.stderr)
     counts = {"predictions": len(predictions), "missing": missing}
-    return {"counts": counts, "models": models, "notes": notes, "remarks": list(remarks)}
+    return {"counts": counts, "models": answered, "notes": notes, "remarks": list(remarks)}
 
 
-def _compared(path: Path, predictions: Sequence[Prediction], name: str, theirs: Sequence[Prediction], seed: int) -> str:
+def _compared(path: Path, found: Mapping[str, Any]) -> str:
     """Write comparison.json and comparison.md, and return the section for table.md."""
-    found = significance.compare(predictions, theirs, name, seed)
     table = significance.comparison_table(found, path.name)
     write_text(path / "comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    write_text(path / "comparison.md", f"# {path.name} against {name}\n\n{table}")
-    return f"## Against {name}\n\n{table}"
+    write_text(path / "comparison.md", f"# {path.name} against {found['against']}\n\n{table}")
+    return f"## Against {found['against']}\n\n{table}"

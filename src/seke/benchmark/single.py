@@ -19,10 +19,13 @@ def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging) -> str:
     """Return what `vlm` says about a picture, and what is read from it, as lines for people.
 
     Raises:
-        UserError: if the picture cannot be read, or the benchmark asks no question.
+        UserError: if the picture cannot be read, or the benchmark asks no question about it.
     """
     if benchmark.request is None:
         raise UserError("image", path, "this benchmark asks no model", "use benchmark=feab")
+    if hasattr(benchmark, "plan"):
+        problem = "this benchmark judges an answer by what is known of its record"
+        raise UserError("image", path, problem, "use benchmark=feab or benchmark=emoset")
     answer = ask_once(path, vlm, benchmark.request)
     read = judging.ready({answer.id: answer}).read
     record = ImageRecord(

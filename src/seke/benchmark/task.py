@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seke import runs
 from seke.benchmark import contamination, groups, importing, predict, significance
 from seke.benchmark.answer import Answer
-from seke.records import ImageRecord
+from seke.benchmark.judge import parse
+from seke.errors import UserError
+from seke.records import ImageRecord, Labels, Prediction
 
 
 class Task(NamedTuple):
@@ -18,7 +21,7 @@ class Task(NamedTuple):
     answers: Mapping[str, Answer] | None
     """By record id, where they were made elsewhere; None: a model is to be asked."""
     scoring: Mapping[str, Any]
-    """What `score` is told beside answers and records: whom to compare with, groups, why not comparable."""
+    """What `score` is told beside answers and records: a rival, groups, who answered, why not comparable."""
     remarks: tuple[str, ...]
     """What a reader of the table should know, such as what could not be checked."""
 
@@ -33,28 +36,51 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
         model: the checkpoint that is asked: a directory or a Hub id; None for a model behind an API.
 
     Raises:
-        UserError: if a file is missing or broken, or training and test set overlap.
+        UserError: if a file is missing or broken, if nothing can be scored, or training and test set overlap.
     """
     elsewhere = settings["predictions"] is not None
     inputs = predict.inputs(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
     every = predict.planned(benchmark, inputs, settings["paths"]["images"])
     records = predict.evenly(every, settings["limit"])
-    groups.check(settings["groups"], records, benchmark)
+    keys = groups.listed(settings["groups"])
+    groups.check(keys, records, benchmark)
+    _check_truth(benchmark, records, inputs["records"])
     against, answers, remarks = None, None, tuple[str, ...]()
+    told, models = tuple[str, ...](), tuple[str, ...]()
     if "compare" in inputs:
         asked = {record.id for record in records}
-        rows = significance.rival(inputs["compare"], asked, every=benchmark.request is not None)
+        row = benchmark.row if isinstance(benchmark, significance.Compared) else Prediction
+        rows = significance.rival(inputs["compare"], asked, every=benchmark.request is not None, row=row)
         against = (str(settings["compare"]), rows)
     answerer, argument = model, "model.path"
     if elsewhere:
         known = {record.id for record in every}
         given = importing.read(inputs["predictions"], known, settings["predictions_fields"])
-        answers, remarks = given.answers, tuple(given.remarks)
-        answerer, argument = contamination.answered_by(inputs["predictions"]), "predictions"
+        answers, remarks = given.answers, (*_missing(benchmark, records, given.answers), *given.remarks)
+        answerer, argument = contamination.answered_by(inputs["predictions"], outputs), "predictions"
+        # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps told then.
+        models = tuple(runs.manifest_beside(inputs["predictions"]).get("models", ()))
+        told = contamination.told_before(inputs["predictions"]) if answerer is None else ()
     elif model:
         inputs |= predict.weights(model)
     seen = contamination.Finding()
     if benchmark.request is not None:  # else labels are scored, and no model was tested
         seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)
-    scoring = {"against": against, "groups": list(settings["groups"]), "marks": seen.notes}
+    scoring = {"against": against, "groups": keys, "marks": (*seen.notes, *told), "models": models}
     return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
+
+
+def _check_truth(benchmark: Any, records: Sequence[ImageRecord], file: Path) -> None:
+    if benchmark.request is None or hasattr(benchmark, "plan"):
+        return  # labels that a generate run masked are known once its rows are; a plan takes only what can be judged
+    rows, _ = benchmark.predictions(records, {}, parse)
+    if all(row.truth.empty if isinstance(row.truth, Labels) else row.truth is None for row in rows):
+        problem = f"none of {len(records)} records has a label that this benchmark scores"
+        raise UserError("records", file, problem, "give annotated records, or ask about one picture with image=")
+
+
+def _missing(benchmark: Any, records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> tuple[str, ...]:
+    lacking = sum(record.id not in answers for record in records)
+    if not lacking or benchmark.request is None:  # a generate run annotates a part of the records, and is asked for it
+        return ()
+    return (f"{lacking} of {len(records)} records have no prediction: unanswered",)

@@ -133,10 +133,13 @@ def checked_limit(limit: object) -> int | None:
 
 
 def subset(records: Iterable[ImageRecord], limit: int | None, seed: int) -> list[ImageRecord]:
-    """Return the `limit` records whose hashed ids come first, in their old order; all where there is no limit."""
+    """Return the `limit` records whose hashed ids come first, in their old order; all where there is no limit.
+
+    The hash is another than `split_of`'s: with that one, the test split, whose hashes are low, would come first.
+    """
     kept = list(records)
     if limit is None or limit >= len(kept):
         return kept
-    ranked = sorted(kept, key=lambda record: hashlib.sha256(f"{seed}\0{record.id}".encode()).digest())
+    ranked = sorted(kept, key=lambda record: hashlib.sha256(f"{seed}\0limit\0{record.id}".encode()).digest())
     chosen = {record.id for record in ranked[:limit]}
     return [record for record in kept if record.id in chosen]
