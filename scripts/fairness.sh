@@ -8,17 +8,18 @@ source scripts/settings.sh
 recipe fairness "$@"
 one_seed_only
 
-model=demo-seke labels=demo-seke groups="[attributes.skin_tone,attributes.glasses,source]"
+settings=() model=demo-seke labels=demo-seke groups="[attributes.skin_tone,attributes.glasses,source]"
 for setting in ${more[@]+"${more[@]}"}; do
   case "$setting" in
     model=* | labels=* | groups=*) printf -v "${setting%%=*}" '%s' "${setting#*=}" ;;
-    *) echo "error: $setting: no such setting; use model=, labels=, groups= or records=" >&2; exit 2 ;;
+    *) settings+=("$setting") ;;
   esac
 done
+no_more "model=, labels=, groups=, records=, name=, seed= or outputs=" ${settings[@]+"${settings[@]}"}
 faces=${records:-demo}
-step evaluate experiment=fairness scale="$scale" name="$name-model" records="$faces" model.path="$model" groups="$groups"
+step evaluate experiment=fairness scale="$scale" seed="$seed" name="$name-model" records="$faces" model.path="$model" groups="$groups"
 if [[ "$scale" == demo ]]; then # only of drawn faces the truth is known
-  step evaluate experiment=fairness benchmark=reliability name="$name-labels" predictions="$labels" groups="$groups" \
+  step evaluate experiment=fairness benchmark=reliability seed="$seed" name="$name-labels" predictions="$labels" groups="$groups" \
     records="$outputs/prepare/$faces/truth.jsonl"
 fi
 step report name="$name" experiment=fairness

@@ -12,6 +12,6 @@ model=demo-seke settings=()
 for setting in ${more[@]+"${more[@]}"}; do
   case "$setting" in model=*) model=${setting#*=} ;; *) settings+=("$setting") ;; esac
 done
-step evaluate -m experiment=phrasing scale="$scale" name="$name" records="${records:-demo}" model.path="$model" \
+step evaluate -m experiment=phrasing scale="$scale" seed="$seed" name="$name" records="${records:-demo}" model.path="$model" \
   ${settings[@]+"${settings[@]}"}
 step report name="$name" experiment=phrasing

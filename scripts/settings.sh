@@ -1,6 +1,7 @@
 # Sourced by the recipes: name=, scale=demo|paper, seeds=<how many>, seed=, outputs=, records=; all else goes to `more`.
 #   recipe <name of the experiment> "$@"        sets $name $scale $seeds $seed $outputs $records and the array more
 #   for_every_seed <function>                   calls it with `run` set: $name, or $name-s<seed> where there are several
+#   no_more <what it takes> [<setting>...]      refuses the settings that a recipe would hand to nobody
 recipe() {
   name=$1 scale=demo seeds=1 seed=0 outputs=outputs records= more=()
   shift
@@ -27,6 +28,10 @@ for_every_seed() {
 
 one_seed_only() { # for recipes that look at finished runs
   if ((seeds > 1)); then echo "error: seeds=$seeds: this recipe looks at one run; give seed= and name=" >&2; exit 2; fi
+}
+
+no_more() {
+  if (($# > 1)); then echo "error: $2: no such setting of this recipe at scale=$scale; use $1" >&2; exit 2; fi
 }
 
 step() { # step <door> <settings...>: one command, shown before it runs

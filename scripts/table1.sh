@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe table1 "$@"
 one_seed_only
+no_more "paths.data=, name=, seed=, outputs= or what prepare.py takes" ${records:+"records=$records"}
 
 step prepare experiment=table1 scale="$scale" seed="$seed" name="$name" ${more[@]+"${more[@]}"}
 cat "$outputs/prepare/$name/statistics.md"

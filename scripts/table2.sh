@@ -16,9 +16,10 @@ for setting in ${more[@]+"${more[@]}"}; do
 done
 records=${records:-demo}
 if [[ "$scale" == paper ]]; then
-  step evaluate -m experiment=table2 name="$name" records="$records" ${settings[@]+"${settings[@]}"}
+  step evaluate -m experiment=table2 seed="$seed" name="$name" records="$records" ${settings[@]+"${settings[@]}"}
 else
-  step evaluate scale=demo records="$records" name="$name-base" backend.max_new_tokens=192
+  no_more "tuned=, records=, name=, seed= or outputs=" ${settings[@]+"${settings[@]}"}
+  step evaluate scale=demo seed="$seed" records="$records" name="$name-base" backend.max_new_tokens=192
 fi
-step evaluate scale="$scale" records="$records" model.path="$tuned" name="$name-tuned"
+step evaluate scale="$scale" seed="$seed" records="$records" model.path="$tuned" name="$name-tuned"
 step report name="$name" experiment=table2

@@ -12,12 +12,16 @@ feid= settings=()
 for setting in ${more[@]+"${more[@]}"}; do
   case "$setting" in feid=*) feid=${setting#*=} ;; *) settings+=("$setting") ;; esac
 done
+case "$scale" in
+  demo) no_more "feid=, records=, name=, seeds=, seed= or outputs=" ${settings[@]+"${settings[@]}"} ;;
+  paper) [[ -n "$feid" ]] || { echo "error: feid=: which data is FEID; name a finished generate run" >&2; exit 2; } ;;
+esac
 
 one_seed() {
   prepared
   if [[ "$scale" == paper ]]; then
     step train -m experiment=table3 scale=paper seed="$seed" name="$run" ${settings[@]+"${settings[@]}"}
-    step train scale=paper seed="$seed" data.path="${feid:?say which generate run is FEID: feid=}" name="$run-feid"
+    step train scale=paper seed="$seed" data.path="$feid" name="$run-feid"
   else
     # Those sets are licensed. Of the same faces: MAFW names expressions, MERR-Fine action units; EmoVIT describes no
     # face at all, so synthetic scenes stand in for it. What each demo model can learn is what its set describes.

@@ -10,6 +10,7 @@ class UserError(ValueError):
 
     def __init__(self, argument: str, value: object, problem: str, remedy: str) -> None:
         super().__init__(f"{argument}={value}: {problem}; {remedy}")
+        self.value, self.problem = value, problem
 
 
 class Paused(Exception):

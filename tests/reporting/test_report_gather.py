@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import UserError
-from seke.reporting.gather import FinishedRun, gather, natural, read_curves, read_draws, read_metrics
+from seke.reporting.gather import FinishedRun, gather, natural, read_curves, read_draws, read_metrics, without
 from seke.reporting.wording import named
 
 
@@ -21,7 +21,7 @@ def finished(outputs: Path, *names: str) -> None:
     for name in names:
         folder = outputs / name
         folder.mkdir(parents=True)
-        (folder / "manifest.json").write_text("{}")
+        (folder / "manifest.json").write_text('{"config": {}}')
 
 
 def test_a_name_means_itself_and_its_suffixed_runs(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_names_that_differ_in_numbers_sort_as_the_numbers_do(parts) -> None:
     assert sorted(map(joined, parts), key=natural) == list(map(joined, sorted(parts)))
 
 
-@given(st.lists(st.text()))
-def test_any_names_sort_and_always_alike(names) -> None:
-    assert sorted(names, key=natural) == sorted(names[::-1], key=natural)
+@given(st.data(), st.lists(st.text(st.sampled_from("01²٣a-")), max_size=6))
+def test_any_names_sort_and_always_alike(data, names) -> None:
+    assert sorted(data.draw(st.permutations(names)), key=natural) == sorted(names, key=natural)
 
 
 def test_a_glob_chooses_freely_but_only_among_runs(tmp_path: Path) -> None:
@@ -58,12 +58,26 @@ def test_a_glob_chooses_freely_but_only_among_runs(tmp_path: Path) -> None:
 
 
 def test_unfinished_and_unreadable_runs_are_named(tmp_path: Path) -> None:
-    finished(tmp_path, "evaluate/demo-a", "train/demo-b")
+    finished(tmp_path, "evaluate/demo-a", "train/demo-b", "train/demo-d")
     (tmp_path / "train" / "demo-b" / "manifest.json").write_text("{half")
+    (tmp_path / "train" / "demo-d" / "manifest.json").write_text("{}")
     (tmp_path / "train" / "demo-c").mkdir()
     left = {run.name: run.reason for run in gather(tmp_path, "demo", None).left_out}
     assert left["demo-c"] == "not finished: no manifest.json"
     assert left["demo-b"].startswith("manifest.json does not read")
+    assert left["demo-d"] == "manifest.json does not read: it holds no config"
+
+
+def test_a_run_with_a_file_that_does_not_read_is_left_out_unless_it_is_the_only_one(tmp_path: Path) -> None:
+    finished(tmp_path, "evaluate/demo-a", "train/demo-b")
+    error = UserError("file", tmp_path / "train" / "demo-b" / "logs" / "metrics.csv", "no text", "make it anew")
+    found = without(gather(tmp_path, "demo", None), error)
+    assert [run.name for run in found.runs] == ["demo-a"]
+    assert [(left.name, left.reason) for left in found.left_out] == [("demo-b", f"{Path('logs/metrics.csv')}: no text")]
+    with pytest.raises(UserError, match="no text"):  # it reads no better the second time
+        without(found, error)
+    with pytest.raises(UserError, match="half"):
+        without(found, UserError("file", tmp_path / "evaluate" / "demo-a" / "metrics.json", "half", "make it anew"))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +119,16 @@ def test_a_broken_draw_names_its_line(tmp_path: Path) -> None:
     (run.path / "draws.jsonl").write_text('{"id": "a"}\n\n{"id": "b", "draws": [{"valence": 3}]}\n')
     with pytest.raises(UserError, match=r"line 3, field draws\.0\.valence"):
         read_draws(run)
+    (run.path / "draws.jsonl").write_bytes(b'{"id": "a"}\n{"id": "\xff"}\n')
+    with pytest.raises(UserError, match=r"line 2, field whole line"):
+        read_draws(run)
+
+
+def test_a_log_that_is_no_text_names_the_file(tmp_path: Path) -> None:
+    run = run_at(tmp_path / "r", "train")
+    (run.path / "metrics.csv").write_bytes(b"step,loss\n1,\xff\n")
+    with pytest.raises(UserError, match=r"metrics\.csv: not readable"):
+        read_curves(run)
 
 
 def test_curves_skip_empty_cells_and_a_resumed_log_wins(tmp_path: Path) -> None:

@@ -160,6 +160,56 @@ def test_runs_that_are_missing_are_said_and_never_zero(outputs: Path, settings: 
     assert written.nature == "simulated annotator"
 
 
+def test_the_page_says_by_which_command_and_commit_a_run_was_made(outputs: Path, settings: Settings) -> None:
+    lean(outputs)
+    shutil.rmtree(outputs / "generate")
+    manifest = outputs / "prepare" / "demo" / "manifest.json"
+    content = json.loads(manifest.read_text())
+    page = write_report(outputs, "demo", None, settings).page.read_text(encoding="utf-8")
+    assert "not recorded<br>commit not recorded" in page
+    content["made"] = {"command": "python prepare.py 'name=<demo>'", "commit": "0123456789abcdef0123+changes"}
+    manifest.write_text(json.dumps(content))
+    page = write_report(outputs, "demo", None, settings).page.read_text(encoding="utf-8")
+    assert "python prepare.py &#39;name=&lt;demo&gt;&#39;" in page
+    assert "commit <code>0123456789ab+changes</code>" in page
+
+
+DAMAGED = {
+    "prepare/demo/truth.jsonl": "not UTF-8",
+    "generate/demo-single/instructions.jsonl": "not UTF-8",
+    "evaluate/demo-seke/metrics.json": "not readable",
+    "evaluate/demo-base/predictions.jsonl": "not UTF-8",
+}
+
+
+def test_damaged_runs_are_left_out_and_named_and_cost_the_others_nothing(outputs: Path, settings: Settings) -> None:
+    shutil.rmtree(outputs / "train")
+    for name in ("truth", "labels-seke", "labels-single"):
+        shutil.rmtree(outputs / "evaluate" / f"demo-{name}")
+    for file in DAMAGED:
+        (outputs / file).write_bytes(b'{"a": \xff')
+    written = write_report(outputs, "demo", None, settings)
+    for file, problem in DAMAGED.items():
+        door, run, inner = file.split("/", 2)
+        assert any(note.startswith(f"{door}/{run} left out, {inner}: {problem}") for note in written.notes), file
+    table = (written.page.parent / "tables" / "feab.csv").read_text(encoding="utf-8")
+    assert "demo-single" in table and "demo-seke" not in table and "demo-base" not in table
+    assert "the records this run was made from are gone" in written.page.read_text(encoding="utf-8")
+
+
+def test_a_report_that_fails_leaves_the_last_one_as_it_was(outputs: Path, settings: Settings) -> None:
+    lean(outputs)
+    folder = write_report(outputs, "demo", None, settings).page.parent
+    (folder / "review.json").write_text("{}")  # somebody's, and no part of the report
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(TypeError):
+        write_report(outputs, "demo", None, dataclasses.replace(settings, commands=3))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    write_report(outputs, "demo", None, settings)
+    assert (folder / "review.json").is_file()
+    assert [path.name for path in folder.parent.iterdir()] == ["demo"]
+
+
 def test_unreadable_pictures_leave_a_placeholder_that_says_why(outputs: Path, settings: Settings) -> None:
     lean(outputs)
     for picture in (outputs / "prepare" / "demo" / "images").iterdir():

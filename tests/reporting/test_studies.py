@@ -114,6 +114,12 @@ def test_a_gain_counts_if_chance_is_ruled_out_or_every_seed_shows_it(verdict: Ve
     assert verdict.outcome == outcome
 
 
+def test_predictions_that_do_not_read_leave_the_point_estimates(table4: Path) -> None:
+    (table4 / "evaluate" / "table4-both" / "predictions.jsonl").write_bytes(b"\xff")
+    made = compiled(table4, "table4").sections[0]
+    assert "Both above Prior only" in made.findings[0] and "point estimates only" in made.findings[0]
+
+
 def test_several_seeds_give_mean_standard_deviation_and_count(tmp_path: Path) -> None:
     values = []
     for seed in range(3):
@@ -276,23 +282,48 @@ def test_images_are_counted_as_table_1_does(tmp_path: Path) -> None:
     assert made["FEAB, all of test (paper)"]["images.train"].value is None
 
 
-def test_figure_5_is_shown_and_judged_by_its_own_paired_differences(tmp_path: Path) -> None:
+SEKE, SINGLE = "SEKE (UAMC, summary)", "Simple annotation (single pass)"
+
+
+def masked(outputs: Path, run: str, gain: float, accuracy: float = 0.8) -> None:
+    """What figure5.py leaves of one seed: SEKE, to which differences are taken, and a single pass that gains `gain`."""
+
     def row(method: str, gain: float | None) -> dict[str, Any]:
         measures = ("Expression accuracy", "AU F1", "Valence 1-MAE", "Arousal 1-MAE")
         cost = {"requests": 1000.0, "input_tokens": 1e6, "output_tokens": 1e4, "usd": 2.6}
         return {
-            "method": method, "n": 9, "quality": {name: [0.8, 0.7, 0.9] for name in measures}, "per_1000": cost,
+            "method": method, "n": 9, "quality": {name: [accuracy, 0.7, 0.9] for name in measures}, "per_1000": cost,
             "difference": None if gain is None else {name: [gain, gain - 0.01, gain + 0.01] for name in measures},
         }  # fmt: skip
 
-    folder = tmp_path / "figure5" / "figure5"
+    folder = outputs / "figure5" / run
     folder.mkdir(parents=True)
-    found = [row("SEKE (UAMC, summary)", None), row("Simple annotation (single pass)", -0.2)]
-    (folder / "rows.json").write_text(json.dumps(found), encoding="utf-8")
+    (folder / "rows.json").write_text(json.dumps([row(SEKE, None), row(SINGLE, gain)]), encoding="utf-8")
+
+
+def test_figure_5_is_shown_and_judged_by_its_own_paired_differences(tmp_path: Path) -> None:
+    masked(tmp_path, "figure5", gain=-0.2)
     made = compiled(tmp_path, "figure5", drawn=True).sections[0]
     assert "came out, 4 of 4 measures, 4 beyond chance: Expression acc. +20.0 (95 % +19.0 to +21.0)" in made.findings[0]
     assert made.findings[1].endswith("not judged, not measured.")
     assert made.tables[0].rows[1].cells["cost.usd"].value == 2.6
+
+
+def test_figure_5_over_several_seeds_has_mean_and_spread_and_says_in_how_many_an_order_holds(tmp_path: Path) -> None:
+    for seed, (gain, accuracy) in enumerate(((-0.2, 0.7), (-0.1, 0.8), (0.06, 0.9))):
+        masked(tmp_path, f"figure5-s{seed}", gain, accuracy)
+    (tmp_path / "generate" / "figure5-s3-uamc-summary-au").mkdir(parents=True)
+    masked(tmp_path, "figure5", gain=-0.9)
+    made = compiled(tmp_path, "figure5").sections[0]
+    cells = made.tables[0].rows[0].cells
+    assert [cells[key].value for key in ("Expression accuracy", "Expression accuracy.sd", "seeds")] == pytest.approx(
+        [0.8, 0.1, 3]
+    )
+    assert "Expression acc. +8.0 ± 13.1 (2 of 3 seeds), within chance" in made.findings[0]
+    assert made.missing == (
+        "figure5/figure5-s3: not run, or not finished",
+        "figure5/figure5: left out, it has no seed in its name and others have",
+    )
 
 
 def test_files_hold_every_table_in_three_forms_and_every_drawing_in_two(table4: Path) -> None:

@@ -1,7 +1,7 @@
 """What finished runs left on disk, read for the report: nothing here computes, and nothing unreadable is passed over.
 
-outputs/<door>/<run>/manifest.json says that a run is finished. A run without one, or one whose files do not read, is
-left out, counted and named with its reason.
+outputs/<door>/<run>/manifest.json says that a run is finished. A run without one, or one whose files do not read
+(`without`), is left out, counted and named with its reason.
 """
 
 import csv
@@ -101,7 +101,7 @@ def gather(outputs: Path, name: str, pattern: str | None) -> Gathered:
     for path in _candidates(outputs, name, pattern):
         door = path.parent.name
         try:
-            runs.append(FinishedRun(door, path.name, path, _object(path / "manifest.json")))
+            runs.append(FinishedRun(door, path.name, path, _manifest(path / "manifest.json")))
         except FileNotFoundError:
             left_out.append(LeftOut(door, path.name, "not finished: no manifest.json"))
         except ValueError as error:
@@ -116,6 +116,20 @@ def gather(outputs: Path, name: str, pattern: str | None) -> Gathered:
             "run prepare, generate, train or evaluate first, or give runs= another glob such as 'evaluate/*'",
         )
     return Gathered(tuple(runs), tuple(left_out))
+
+
+def without(found: Gathered, error: UserError) -> Gathered:
+    """Return the runs but for the one that has the file which did not read: `error` names it as its value.
+
+    Raises:
+        UserError: `error` itself, if it is about none of these runs, or about the only one.
+    """
+    file = Path(str(error.value))
+    damaged = next((run for run in found.runs if run.path in file.parents), None)
+    if damaged is None or len(found.runs) == 1:
+        raise error
+    left = LeftOut(damaged.door, damaged.name, f"{file.relative_to(damaged.path)}: {error.problem}")
+    return Gathered(tuple(run for run in found.runs if run is not damaged), (*found.left_out, left))
 
 
 def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
@@ -140,6 +154,13 @@ def natural(text: str) -> tuple[list[str | int], str]:
     """
     words = re.split(r"(\d+)", text)  # by turns a word, which may be empty, and a number
     return [int(word) if place % 2 else word for place, word in enumerate(words)], text
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    manifest = _object(path)
+    if not isinstance(manifest.get("config"), dict):
+        raise ValueError("it holds no config")
+    return manifest
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -215,7 +236,7 @@ def read_draws(run: FinishedRun) -> dict[str, Draws]:
     if not path.is_file():
         return {}
     rows = {}
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:  # what is no UTF-8 is a broken line as well
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -243,19 +264,29 @@ def read_curves(run: FinishedRun) -> dict[str, Curve]:
 
     The logger leaves cells empty where a quantity was not logged at that step; they are skipped. Where a run was
     resumed there are several files: rows are merged by step and the later file wins.
+
+    Raises:
+        UserError: if one of the files is no text.
     """
     points: dict[str, dict[float, float]] = {}
     for path in sorted(run.path.rglob("metrics.csv"), key=lambda path: natural(str(path))):
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                step = _parsed(row.get("step"))
-                if step is None:
-                    continue
-                for column, cell in row.items():
-                    value = _parsed(cell) if column not in ("step", "epoch") else None
-                    if value is not None:
-                        points.setdefault(str(column), {})[step] = value
+        for row in _logged(path):
+            step = _parsed(row.get("step"))
+            if step is None:
+                continue
+            for column, cell in row.items():
+                value = _parsed(cell) if column not in ("step", "epoch") else None
+                if value is not None:
+                    points.setdefault(str(column), {})[step] = value
     return {column: Curve(*zip(*sorted(series.items()), strict=True)) for column, series in points.items()}
+
+
+def _logged(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError("file", path, f"not readable: {error}", "make the run anew with overwrite=true") from None
 
 
 def _parsed(cell: Any) -> float | None:

@@ -1,4 +1,4 @@
-"""Where each number comes from: run, settings, seed, input files, package versions, date."""
+"""Where each number comes from: run, command, commit, settings, seed, input files, package versions, date."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,10 @@ class Entry:
     anchor: str
     seed: str
     finished_at: str
+    command: str | None
+    """What was typed; None for runs that did not note it."""
+    commit: str | None
+    """The first 12 digits of the program's commit, with "+changes" where files differed from it; None as above."""
     inputs: tuple[tuple[str, str], ...]
     """Input file and the first 12 digits of its sha256."""
     settings: tuple[tuple[str, str], ...]
@@ -36,11 +40,19 @@ def entries(found: Gathered) -> list[Entry]:
             run.anchor,
             str(run.config.get("seed", "n/a")),
             run.finished_at,
+            *_made(run.manifest),
             tuple((name, str(digest)[:12]) for name, digest in sorted(dict(run.manifest.get("inputs") or {}).items())),
             tuple(_told(run.config)),
         )
         for run in found.runs
     ]
+
+
+def _made(manifest: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    made = manifest.get("made")
+    found = made if isinstance(made, Mapping) else {}
+    head, plus, changes = str(found.get("commit") or "").partition("+")
+    return found.get("command"), f"{head[:12]}{plus}{changes}" or None
 
 
 def _told(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

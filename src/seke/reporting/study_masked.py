@@ -1,12 +1,14 @@
 """Figure 5: how right generated labels are where the human ones were masked; from what scripts/figure5.sh measured.
 
-That script scores all methods on the same faces and writes outputs/figure5/<name>/rows.json; here it is only shown.
+That script scores all methods on the same faces and writes outputs/figure5/<name>/rows.json, or one file for each seed
+in figure5/<name>-s<seed>/; here it is only shown.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 from seke.errors import UserError
@@ -15,9 +17,9 @@ from seke.reporting.gather import Estimate
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_figures import Compared
 from seke.reporting.study_orders import Order, Verdict, orders_table
-from seke.reporting.study_runs import Line
-from seke.reporting.study_tables import COLUMNS
-from seke.reporting.tables import Column, Row, Table
+from seke.reporting.study_runs import Found, Line, seeds_of
+from seke.reporting.study_tables import COLUMNS, table
+from seke.reporting.tables import Column
 from seke.reporting.wording import Words
 
 QUALITY: Final = (
@@ -44,31 +46,33 @@ class Masked:
 
     def section(self, desk: Desk) -> Section:
         """Tabulate and draw the methods, and judge the expected orders by the paired differences."""
-        path = desk.outputs / "figure5" / desk.name / "rows.json"
-        if not path.is_file():
-            return Section(self.title, missing=(f"figure5/{desk.name}: not run, or not finished",))
-        rows = read(path)
-        lines = [_line(row, self.short, place) for place, row in enumerate(rows)]
+        names = seeds_of(desk.outputs, desk.name, {"figure5": "", "generate": ""})
+        paths = {name: desk.outputs / "figure5" / name / "rows.json" for name in names}
+        seeds = {name: {row["method"]: row for row in read(path)} for name, path in paths.items() if path.is_file()}
+        missing = tuple(f"figure5/{name}: not run, or not finished" for name in names if name not in seeds)
+        if desk.name not in names and (desk.outputs / "figure5" / desk.name / "rows.json").is_file():
+            missing += (f"figure5/{desk.name}: left out, it has no seed in its name and others have",)
+        if not seeds:
+            return Section(self.title, missing=missing)
+        methods = dict.fromkeys(method for rows in seeds.values() for method in rows)
+        lines = [_line(method, seeds, self.short, place) for place, method in enumerate(methods)]
+        faces = sorted({row["n"] for rows in seeds.values() for row in rows.values()})
         caption = (
-            f"{rows[0]['n']} records that carry all three descriptions, one masked at a time; only what was generated "
-            "in its place is scored. With 95 % intervals, bootstrap over subjects. Costs per 1,000 images of which one "
+            f"{' to '.join(map(str, dict.fromkeys((faces[0], faces[-1]))))} records that carry all three descriptions, "
+            "one masked at a time; only what was generated in its place is scored. Costs per 1,000 images of which one "
             "description was masked; a pilot, once, is left out."
         )
-        table = Table(
-            self.name, self.title, "Method", (*QUALITY, *COST),
-            tuple(Row(line.words.label, line.each[""]) for line in lines), caption,
-        )  # fmt: skip
-        orders = [order for pair in self.expect if (order := _order(pair, rows, lines))]
-        tables = [
-            table,
-            *([orders_table(f"{self.name}_orders", f"{self.title}: orders", orders, QUALITY)] if orders else []),
-        ]
-        compared = Compared(self.name, lines, (), (*QUALITY, *COST))
-        panels = tuple(panel for draw in self.figures for panel in draw(desk.figures, compared))
-        unjudged = [
-            f"{a} above {b}: not judged, not measured." for a, b in self.expect if not _order((a, b), rows, lines)
-        ]
-        return Section(self.title, tuple(tables), panels, (*(order.sentence for order in orders), *unjudged))
+        measures, found = (*QUALITY, *COST), Found(tuple(lines), tuple(seeds), (), ())
+        tables = [table(self.name, self.title, "Method", measures, found, (), caption)]
+        judged = [(pair, _order(pair, seeds, lines)) for pair in self.expect]
+        orders = [order for _, order in judged if order]
+        if orders:
+            tables.append(orders_table(f"{self.name}_orders", f"{self.title}: orders", orders, QUALITY))
+        panels = tuple(
+            panel for draw in self.figures for panel in draw(desk.figures, Compared(self.name, lines, (), measures))
+        )
+        unjudged = [f"{a} above {b}: not judged, not measured." for (a, b), order in judged if not order]
+        return Section(self.title, tuple(tables), panels, (*(order.sentence for order in orders), *unjudged), missing)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -86,25 +90,48 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _line(row: Mapping[str, Any], short: Mapping[str, str], place: int) -> Line:
+Seeds = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Name of a seed's run -> method -> its row of rows.json."""
+
+
+def _line(method: str, seeds: Seeds, short: Mapping[str, str], place: int) -> Line:
+    words = Words(method, short.get(method, method), list(TONES)[place % len(TONES)])
+    return Line(method, words, {name: _measured(rows[method]) for name, rows in seeds.items() if method in rows})
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Estimate]:
     quality = {column.key: Estimate(*row["quality"].get(column.key, (None,))) for column in QUALITY}
-    cost = {column.key: Estimate(row["per_1000"][column.key.removeprefix("cost.")]) for column in COST}
-    words = Words(row["method"], short.get(row["method"], row["method"]), list(TONES)[place % len(TONES)])
-    return Line(row["method"], words, {"": {**quality, **cost}})
+    return {
+        **quality,
+        **{column.key: Estimate(row["per_1000"][column.key.removeprefix("cost.")]) for column in COST},
+    }
 
 
-def _order(pair: Sequence[str], rows: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> Order | None:
-    """Judge [better, worse] by the difference that rows.json has of the one to the other; None where it has none."""
-    of = {row["method"]: (row, line) for row, line in zip(rows, lines, strict=True)}
-    if not set(pair) <= set(of):
+def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line]) -> Order | None:
+    """Judge [better, worse] by the differences that rows.json has of the one to the other; None where it has none."""
+    better, worse = pair
+    of = {line.key: line for line in lines}
+    rows = [rows for rows in seeds.values() if better in rows and worse in rows]
+    gains = [gain for both in rows if (gain := _gains(both[better], both[worse])) is not None]
+    return Order(of[better], of[worse], tuple(_verdict(column, gains) for column in QUALITY)) if gains else None
+
+
+def _gains(better: Mapping[str, Any], worse: Mapping[str, Any]) -> dict[str, Estimate] | None:
+    """Return by how much one row is better than the other on each measure; None unless one of them is the reference."""
+    own, others = better["difference"], worse["difference"]
+    if (own is None) == (others is None):
         return None
-    (better, first), (worse, second) = (of[name] for name in pair)
-    sign, found = (1, better["difference"]) if worse["difference"] is None else (-1, worse["difference"])
-    if found is None or (better["difference"] is not None and worse["difference"] is not None):
-        return None
-    verdicts = []
-    for column in QUALITY:
-        gain, low, high = found.get(column.key, (None, None, None))
-        ends = sorted(sign * end for end in (low, high)) if low is not None else [None, None]
-        verdicts.append(Verdict(column, None if gain is None else sign * gain, *ends))
-    return Order(first, second, tuple(verdicts))
+    return {key: Estimate(*found) if own else _turned(*found) for key, found in (own or others).items()}
+
+
+def _turned(value: float, low: float, high: float) -> Estimate:
+    return Estimate(-value, -high, -low)
+
+
+def _verdict(column: Column, gains: Sequence[Mapping[str, Estimate]]) -> Verdict:
+    """Judge one measure: of one seed by its interval, of several by their mean and how many agree."""
+    known = [found[column.key] for found in gains if column.key in found]
+    if len(known) < 2:
+        return Verdict(column, *(known[0] if known else (None,)))
+    values = tuple(gain.value or 0.0 for gain in known)
+    return Verdict(column, fmean(values), each=values)

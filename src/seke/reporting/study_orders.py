@@ -155,15 +155,15 @@ def _paired(better: Line, worse: Line, seed: str, measures: Sequence[Column], co
 def _compared(a: Asked, b: Asked, compare: Compare) -> dict[str, Estimate]:
     """Return the differences of all measures that the two runs share."""
     of_scenes = [scenes.measures(run, scenes.EMOTION) for run, _ in (a, b)]
-    if any(of_scenes):
-        return scenes.difference(scenes.felt(*a), scenes.felt(*b)) if all(of_scenes) else {}
-    ours, theirs = _predictions(*a), _predictions(*b)
-    shared = [id_ for id_ in ours if id_ in theirs]
-    if not shared:
-        return {}
     try:
+        if any(of_scenes):
+            return scenes.difference(scenes.felt(*a), scenes.felt(*b)) if all(of_scenes) else {}
+        ours, theirs = _predictions(*a), _predictions(*b)
+        shared = [id_ for id_ in ours if id_ in theirs]
+        if not shared:
+            return {}
         found = compare([ours[id_] for id_ in shared], [theirs[id_] for id_ in shared], b[0].name)
-    except UserError:  # the two were not asked for the same labels: point estimates must do
+    except UserError:  # not asked for the same labels, or predictions that do not read: point estimates must do
         return {}
     return {
         f"{row['task']}.{row['metric']}": Estimate(row["difference"], *(row["ci95"] or (None, None)))

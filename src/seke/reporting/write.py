@@ -7,17 +7,20 @@ outputs/report/<name>/manifest.json       which runs it was made from, by the ha
 """
 
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from seke import runs
 from seke.errors import UserError
 from seke.reporting import cases, panels, provenance, results, scenes
 from seke.reporting.gallery import Gallery, Shelf, fill
-from seke.reporting.gather import Draws, Estimate, gather, read_draws, read_metrics, read_warnings
+from seke.reporting.gather import Draws, Estimate, Gathered, gather, read_draws, read_metrics, read_warnings, without
 from seke.reporting.material import Material, collect
 from seke.reporting.page import write_page
 from seke.reporting.studies import Compiled, Study
@@ -74,21 +77,44 @@ def write_report(
     `study`: an experiment whose runs these are (conf/experiment/*/report.yaml); `compare` tells two of them apart.
 
     Raises:
-        UserError: if there is no finished run, if a file of one does not read, or if `cases_count` is negative.
+        UserError: if there is no finished run whose files read, or if `cases_count` is negative.
     """
     if settings.cases_count < 0:
         raise UserError("cases.count", settings.cases_count, "no number of cases", "set 0 or more")
     found = gather(outputs, name, pattern)
+    while True:
+        try:
+            with _whole(outputs / "report" / name) as folder:
+                return _write(folder, outputs, name, pattern, found, settings, study, compare)
+        except UserError as error:
+            found = without(found, error)  # one damaged run must not cost the others their report
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; what is written into it replaces, at the end and only then, its namesakes in `folder`."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        yield Path(scratch)
+        folder.mkdir(exist_ok=True)
+        for part in Path(scratch).iterdir():
+            if part.is_dir():  # a table of a run that is gone must not stay behind
+                shutil.rmtree(folder / part.name, ignore_errors=True)
+            os.replace(part, folder / part.name)
+
+
+def _write(
+    folder: Path, outputs: Path, name: str, pattern: str | None, found: Gathered, settings: Settings,
+    study: Study | None, compare: Compare | None,
+) -> Written:  # fmt: skip
     shelf = settings.gallery.run if settings.gallery else None
     material = collect(found, outputs, settings.wording, settings.cases_run, shelf, settings.images)
     looked = [each for each in (material.chosen, material.gallery) if each]
     drawn = {each.run.name: read_draws(each.run) for each in looked}
     gallery = _gallery(name, material, drawn, settings.gallery)  # first: its pictures are made beside all the rest
     tables = {table.name: table for table in _tables(material)}
-    folder = outputs / "report" / name
-    for part in ("tables", "figures"):  # a table of a run that is gone must not stay behind
-        shutil.rmtree(folder / part, ignore_errors=True)
-        (folder / part).mkdir(parents=True)
+    for part in ("tables", "figures"):
+        (folder / part).mkdir()
     for table in tables.values():
         for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", to_latex(table))):
             runs.write_text(folder / "tables" / f"{table.name}.{suffix}", text)
@@ -118,13 +144,12 @@ def write_report(
         "packages": provenance.packages(found),
         "commands": settings.commands,
     }
-    page = folder / "index.html"
-    write_page(page, content)
+    write_page(folder / "index.html", content)
     inputs = {f"{run.door}/{run.name}": runs.file_sha256(run.path / "manifest.json") for run in found.runs}
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     runs.write_text(folder / "manifest.json", manifest + "\n")
     main = tuple(tables[key] for key in MAIN if key in tables)
-    return Written(page, main, material.nature, tuple(notes), compiled)
+    return Written(outputs / "report" / name / "index.html", main, material.nature, tuple(notes), compiled)
 
 
 def _tables(material: Material) -> list[Table]:

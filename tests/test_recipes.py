@@ -1,0 +1,112 @@
+"""Recipes: what they run, with a stand-in for `python` that only says what it was asked; and what they refuse."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FREE = ("demo", "lock", "settings", "judge_agreement")
+"""Scripts that are no recipes, or have settings of their own."""
+RECIPES = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in FREE)
+OF_ONE_RUN = ("emovit_phrasing", "emovit_reasoning", "fairness", "figure6", "phrasing", "table1", "table2")
+"""Recipes that look at finished runs, of one seed."""
+STAND_IN = """#!/usr/bin/env bash
+if [[ "$1" == -c ]]; then echo 3.5; else printf '%q ' "$@" >> "$ASKED"; echo >> "$ASKED"; fi
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path):
+    """Return `recipe(name, *settings)`: how it ended, and every command that it gave to python, word by word."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text(STAND_IN)
+    (tmp_path / "bin" / "python").chmod(0o755)
+    (tmp_path / "prepare" / "table1").mkdir(parents=True)
+    (tmp_path / "prepare" / "table1" / "statistics.md").touch()
+    asked = tmp_path / "asked"
+
+    def run(name: str, *settings: str) -> tuple[subprocess.CompletedProcess[str], list[list[str]]]:
+        asked.write_text("")
+        path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+        command = ["bash", str(ROOT / "scripts" / f"{name}.sh"), *settings, f"outputs={tmp_path}"]
+        environment = {**os.environ, "PATH": path, "ASKED": str(asked)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return done, [shlex.split(line) for line in asked.read_text().splitlines()]
+
+    return run
+
+
+def needed(name: str, scale: str) -> list[str]:
+    return ["feid=mine"] if name in ("table3", "figure6") and scale == "paper" else []
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_hands_its_scale_and_seed_to_every_stage_and_ends_with_its_report(
+    recipe, name: str, scale: str
+) -> None:
+    done, commands = recipe(name, f"scale={scale}", "seed=7", *needed(name, scale))
+    assert done.returncode == 0, done.stderr
+    *stages, report = commands
+    assert report[0] == "report.py" and f"name={name}" in report
+    assert all("seed=7" in words for words in stages if words[0] not in ("report.py", "scripts/figure5.py"))
+    of_the_other = {"demo": ("scale=paper", "scale=scenes_paper"), "paper": ("scale=demo", "scale=scenes_demo")}[scale]
+    assert not [word for words in stages for word in words if word in of_the_other]
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in OF_ONE_RUN])
+def test_several_seeds_are_runs_of_their_own_and_one_report(recipe, name: str) -> None:
+    done, commands = recipe(name, "seeds=2", "seed=3")
+    assert done.returncode == 0, done.stderr
+    assert [words[0] for words in commands].count("report.py") == 1
+    assert commands[-1][0] == "report.py" and f"name={name}" in commands[-1]
+    named = [word for words in commands[:-1] for word in words if word.startswith(f"name={name}")]
+    assert {word.split("-")[1] for word in named} == {"s3", "s4"}
+
+
+@pytest.mark.parametrize("name", OF_ONE_RUN)
+def test_a_recipe_of_one_run_refuses_several_seeds(recipe, name: str) -> None:
+    done, commands = recipe(name, "seeds=2")
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.startswith("error: seeds=2: this recipe looks at one run")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_a_setting_is_handed_to_a_door_or_refused(recipe, name: str, scale: str) -> None:
+    done, commands = recipe(name, f"scale={scale}", "nonsense=1", *needed(name, scale))
+    if done.returncode:
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode == 2 and last.startswith("error: nonsense=1: no such setting of this recipe"), (
+            done.stderr
+        )
+        assert commands == []
+    else:
+        assert any("nonsense=1" in words for words in commands)
+
+
+def test_records_are_refused_by_the_recipe_that_makes_them(recipe) -> None:
+    done, commands = recipe("table1", "records=mine")
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.startswith("error: records=mine: no such setting")
+
+
+def test_table_3_at_paper_scale_asks_for_feid_before_it_trains(recipe) -> None:
+    done, commands = recipe("table3", "scale=paper", "records=mine")
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.startswith("error: feid=: ")
+
+
+def test_figure_5_annotates_real_photographs_at_paper_scale(recipe) -> None:
+    done, commands = recipe("figure5", "scale=paper", "seeds=2", "budget.usd=20")
+    assert done.returncode == 0, done.stderr
+    doors = [words[0] for words in commands]
+    of_a_seed = ["prepare.py", *["generate.py"] * 5, "scripts/figure5.py"]
+    assert doors == [*of_a_seed, *of_a_seed, "report.py"]
+    assert all("scale=paper" in words for words in commands if words[0] in ("prepare.py", "generate.py"))
+    assert all("budget.usd=20" in words for words in commands if words[0] == "generate.py")
+    assert "stopping.mean_samples=3.5" in commands[3]
+    assert commands[6][2].endswith("/prepare/figure5-s0/train.jsonl") and commands[6][3] == "figure5-s0"
