@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke.doors import build, door, open_run
+from seke.doors import build, door, finished, open_run
 from seke.errors import UserError
 
 
@@ -23,17 +23,19 @@ def train(cfg: DictConfig) -> None:
         raise UserError("ckpt", cfg.ckpt, "not a checkpoint", "use last to resume or null to start again")
     data = build(cfg.data)
     outputs = Path(cfg.paths.outputs)
+    # A mistaken setting is told while the name is still free; a finished run needs nothing built.
+    parts = None if finished(cfg, "train") else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
     # Lightning starts the other ranks with this very command; only the first may clear an earlier run.
     cfg.overwrite = cfg.overwrite and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
     run = open_run(cfg, "train", {part.name: part.files for part in data.sources(outputs)})
-    if run.finished:
+    if parts is None or run.finished:
         print(f"{run.path} is finished; overwrite=true trains it again")
         return
     from seke.tuning import loggers
     from seke.tuning.fit import fit
 
-    model, training, optimizer = build(cfg.model), build(cfg.trainer), build(cfg.optimizer)
     logger = loggers.beside_dashboard(build(cfg.logger, save_dir=str(run.path)))
+    model, training, optimizer = parts
     facts = fit(run, model, data, training, logger, outputs, cfg.seed, cfg.ckpt == "last", optimizer)
     loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
     print(f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}: {run.path / 'model'}")

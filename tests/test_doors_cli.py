@@ -60,6 +60,15 @@ def knock(tmp_path: Path):
         (["size="], "error: size=: not a number; its default is 1"),
         (["overwrite=maybe"], "error: overwrite=maybe: not true or false; its default is False"),
         (["size=[1"], "error: size=[1: "),
+        (["seed=-1"], "error: seed=-1: no seed; use a whole number from 0 to 4294967295"),
+        (["seed=1.5"], "error: seed=1.5: no seed"),
+        (["seed=true"], "error: seed=True: no seed"),
+        (["seed=null"], "error: seed=None: no seed"),
+        (["seed=4294967296"], "error: seed=4294967296: no seed"),
+        (["name=null"], "error: name=: no name of a directory; use a plain name, without slashes"),
+        (["name=.."], "error: name=..: no name of a directory"),
+        (["name=/tmp/x"], "error: name=/tmp/x: no name of a directory"),
+        (["name=" + "x" * 300], "error: name=" + "x" * 60 + "...: longer than 240 bytes; use a shorter one"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(knock, arguments: list[str], line: str) -> None:
@@ -94,6 +103,17 @@ def test_the_same_command_again_resumes_and_another_is_refused(knock) -> None:
     assert done.returncode == 2
     assert "holds a run with size=1 (now 2); choose another name= or say overwrite=true" in done.stderr
     assert knock("size=2", "overwrite=true").stdout == "demo new hello\n"
+
+
+def test_a_name_does_not_lead_to_another_doors_run(knock, tmp_path: Path) -> None:
+    theirs = tmp_path / "outputs" / "prepare" / "demo" / "config.yaml"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("config: {}\ninputs: {}\n")
+    done = knock("name=../prepare/demo", "overwrite=true")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: name=../prepare/demo: no name of a directory")
+    assert theirs.read_text() == "config: {}\ninputs: {}\n"
+    assert not (tmp_path / "outputs" / "knock").exists()
 
 
 def test_cells_of_a_sweep_have_directories_of_their_own(knock, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from seke import runs
+from seke import devices, runs
 from seke.errors import UserError
 from seke.images import ImageError, decode, resolve, sha256
 from seke.prompts import Prompts
@@ -71,6 +71,40 @@ def test_exif_orientation_is_applied() -> None:
     assert decode(png((40, 60), exif=exif)).size == (60, 40)
 
 
+# devices ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "rank", "device"),
+    [
+        ("auto", 0, 0, "cpu"), ("auto", 1, 0, "cuda:0"), ("auto", 8, 3, "cuda:3"), ("cuda", 8, 3, "cuda:3"),
+        ("cuda:1", 2, 0, "cuda:1"), ("cuda:1", 2, 7, "cuda:1"), ("cpu", 8, 3, "cpu"), ("auto", 0, 3, "cpu"),
+    ],
+)  # fmt: skip
+def test_a_device_is_the_one_that_was_asked_for(wanted: str, gpus: int, rank: int, device: str) -> None:
+    assert devices.chosen("backend.device", wanted, gpus, rank) == device
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gpus", "rank", "said"),
+    [
+        ("gpu", 1, 0, "no such device; use cpu, cuda, cuda:<number> or auto"),
+        ("cuda:", 1, 0, "no such device"),
+        ("cuda:-1", 1, 0, "no such device"),
+        ("CPU", 1, 0, "no such device"),
+        (None, 1, 0, "no such device"),
+        (0, 1, 0, "no such device"),
+        ("cuda", 0, 0, "PyTorch sees no GPU here; use cpu or auto"),
+        ("cuda:1", 1, 0, "PyTorch sees 1 GPU here; use cpu, or cuda:0 to cuda:0"),
+        ("auto", 2, 2, "PyTorch sees 2 GPUs here, and this is process 2 of those that want one each; use cpu"),
+    ],
+)
+def test_no_device_takes_anothers_place(wanted: object, gpus: int, rank: int, said: str) -> None:
+    with pytest.raises(UserError) as mistake:
+        devices.chosen("backend.device", wanted, gpus, rank)
+    assert str(mistake.value).startswith(f"backend.device={wanted}: {said}")
+
+
 # requests ---------------------------------------------------------------------------------------------------------
 
 
@@ -109,6 +143,21 @@ def test_a_run_is_claimed_resumed_and_refused(tmp_path: Path) -> None:
         runs.claim(tmp_path / "x", config, {"records": data})
     fresh = runs.claim(tmp_path / "x", {**config, "generator": {"n": 3}}, {"records": data}, overwrite=True)
     assert not fresh.finished
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "sizes-backend.side=512,n=3", "2026-11-21", "..x", "Gesichter für KI", "é" * 120]
+)
+def test_a_runs_name_is_kept_as_it_stands(name: str) -> None:
+    assert runs.checked_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "/a", "a/", "a\\b", "a\0b", "a\nb", "\udc80", "é" * 121]
+)
+def test_a_name_that_is_no_directory_of_its_own_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"^name="):
+        runs.checked_name(name)
 
 
 def test_a_directory_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:

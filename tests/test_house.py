@@ -16,6 +16,7 @@ MAY_BE_HEAVY = ("models/", "tuning/", "backends/local.py", "benchmark/metrics.py
 GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "affect": set(),
     "errors": set(),
+    "devices": {"errors"},
     "vlm": set(),
     "images": set(),
     "video": {"errors"},

@@ -32,6 +32,8 @@ PAUSED = 3
 INTERRUPTED = 130
 BY_DOOR = ("experiment", "scale")
 """Groups of which an option is a folder with a file for each door that has part in it."""
+LARGEST_SEED = 2**32 - 1
+"""NumPy's legacy generator, which training seeds as well, takes no larger one."""
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
 
 
@@ -47,7 +49,8 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         try:
             _check_types(cfg)
             OmegaConf.resolve(cfg)
-            OmegaConf.update(cfg, "name", f"{cfg.name}{_cell(cfg)}")
+            _check_seed(cfg.seed)
+            OmegaConf.update(cfg, "name", runs.checked_name("" if cfg.name is None else f"{cfg.name}{_cell(cfg)}"))
             main(cfg)
             return _objective(cfg, main.__name__)
         except Paused as pause:
@@ -98,12 +101,17 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     return program
 
 
+def finished(cfg: DictConfig, door_name: str) -> bool:
+    """Whether there is nothing left to do, nor to check: the run is finished, and is not to be done again."""
+    return not cfg.overwrite and (Path(cfg.paths.outputs) / door_name / cfg.name / "manifest.json").is_file()
+
+
 def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
     """Claim outputs/<door>/<name>/ for this resolved configuration and these input files; `wandb=` shows it."""
     mode = dashboard.checked(cfg.wandb)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    path = Path(cfg.paths.outputs) / door_name / str(cfg.name)
+    path = Path(cfg.paths.outputs) / door_name / cfg.name
     run = runs.claim(path, {str(key): value for key, value in config.items()}, inputs, bool(cfg.overwrite))
     return dashboard.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
@@ -157,6 +165,11 @@ def _check_types(cfg: DictConfig) -> None:
         for kind, noun in ((bool, "true or false"), (int | float, "a number")):
             if isinstance(before, kind) and now is not None and not isinstance(now, kind):
                 raise UserError(key, now, f"not {noun}", f"its default is {before}")
+
+
+def _check_seed(seed: object) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise UserError("seed", seed, "no seed", f"use a whole number from 0 to {LARGEST_SEED}")
 
 
 def _users_mistake(error: BaseException) -> str | None:

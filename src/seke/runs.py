@@ -29,6 +29,8 @@ ASKED = (
     "benchmark.judges.first", "benchmark.judges.second",
 )  # fmt: skip
 """Where a door's configuration holds backends."""
+LONGEST_NAME = 240
+"""Bytes; file systems allow 255, of which some are left for endings."""
 VOLATILE = (
     "overwrite", "paths", "ckpt", "dry_run", "budget", "chunk", "logger", "wandb", "wandb_pictures", "objective",
     "engine", "workers", "export",
@@ -56,6 +58,24 @@ class Run:
         """Write manifest.json: the run's facts (image_root, counts, ...), its config, inputs and package versions."""
         manifest = {**facts, "config": self.config, "inputs": self.inputs, "packages": _packages()}
         write_text(self.path / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a run, which is that of its directory, as it stands.
+
+    >>> checked_name("sizes-size=3")
+    'sizes-size=3'
+
+    Raises:
+        UserError: if it would lead out of the door's own folder, where other runs lie, or cannot name a directory.
+    """
+    shown = name if len(name) <= 60 else f"{name[:60]}..."
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
+        raise UserError("name", shown, "no name of a directory", "use a plain name, without slashes")
+    if len(name.encode()) > LONGEST_NAME:
+        remedy = "use a shorter one; of a sweep's cells, give the experiment a cell: of its own"
+        raise UserError("name", shown, f"longer than {LONGEST_NAME} bytes", remedy)
+    return name
 
 
 def claim(

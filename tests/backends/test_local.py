@@ -4,6 +4,7 @@ import hashlib
 import io
 
 import pytest
+import torch
 from PIL import Image as Pictures
 
 from seke.backends.local import Local
@@ -96,9 +97,26 @@ def test_is_a_vlm_and_loads_only_when_asked():
         next(backend.reply([Request((Message("user", ("Why?",)),))]))
 
 
-def test_batches_of_no_request_are_refused(path):
-    with pytest.raises(UserError, match=r"^backend\.batch_size=0"):
-        local(path, batch_size=0)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("batch_size", 0), ("batch_size", -3), ("batch_size", 1.5), ("max_new_tokens", 0), ("max_new_tokens", -1),
+        ("device", "gpu"),
+    ],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_before_anything_is_loaded(setting, value):
+    with pytest.raises(UserError, match=rf"^backend\.{setting}={value}: "):
+        local("no/such/model", **{setting: value})
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_each_process_takes_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UserError, match=r"^backend\.device=cuda: PyTorch sees no GPU"):
+        local("no/such/model", device="cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert local("no/such/model").device == "cuda:1"
+    assert local("no/such/model", device="cpu").device == "cpu"
 
 
 @pytest.fixture(scope="module")

@@ -147,6 +147,14 @@ def test_another_set_or_question_is_not_comparable() -> None:
     assert len(EmoSet(CONF["questions"], "free").what_differs(Path("x"), [record("a", "awe")], [])) == 2
 
 
+def test_drawn_pictures_and_simulated_answers_are_said_beside_the_accuracy() -> None:
+    drawn = record("a", "awe").model_copy(update={"source": "synthetic_scenes"})
+    assert BENCHMARK.what_differs(Path("x"), [drawn, record("b", "awe")], ["simulated-scenes"]) == [
+        "synthetic scenes (2 pictures), not EmoSet's photographs",
+        "answers of a simulated annotator, not of a model",
+    ]
+
+
 def test_a_prepared_emoset_is_scored_through_the_door(tmp_path: Path, door) -> None:
     tree.make(tmp_path / "EmoSet")
     where = (f"paths.outputs={tmp_path}", f"paths.data={tmp_path}", "name=emoset")

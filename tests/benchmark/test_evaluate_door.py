@@ -71,6 +71,27 @@ def metrics(outputs: Path, name: str) -> dict:
     return json.loads((outputs / "evaluate" / name / "metrics.json").read_text())
 
 
+def test_a_mistaken_setting_takes_no_name_and_clears_no_run_away(outputs: Path, door) -> None:
+    command = ("evaluate", f"paths.outputs={outputs}", "name=vllm", "backend=vllm", "backend.concurrency=0")
+    run = outputs / "evaluate" / "vllm"
+    done = door(*command)
+    assert (done.returncode, done.stderr) == (2, "error: backend.concurrency=0: too small; set 1 or more\n")
+    assert not run.exists()
+    run.mkdir(parents=True)
+    for name in ("config.yaml", "manifest.json"):
+        (run / name).write_text("{}")
+    assert door(*command, "overwrite=true").returncode == 2
+    assert (run / "manifest.json").is_file()
+
+
+def test_a_login_in_an_address_is_written_nowhere(outputs: Path, door) -> None:
+    command = ("evaluate", f"paths.outputs={outputs}", "name=vllm", "backend=vllm")
+    done = door(*command, "backend.base_url=http://me:hunter2@localhost:9/v1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: backend.base_url=***: the login") and "hunter2" not in done.stderr
+    assert not (outputs / "evaluate").exists()
+
+
 def test_a_backend_is_asked_and_scored_and_a_finished_run_says_so(outputs: Path, door) -> None:
     command = ("evaluate", f"paths.outputs={outputs}", "backend=simulated", "name=annotator")
     done = door(*command)
@@ -85,7 +106,9 @@ def test_a_backend_is_asked_and_scored_and_a_finished_run_says_so(outputs: Path,
     assert found["unanswered"] == {"expression": 1, "action_units": 1, "valence": 1, "arousal": 1}
     assert "simulated annotator" in (run / "table.md").read_text()
     assert "accuracy" in done.stdout
-    assert json.loads((run / "manifest.json").read_text())["models"] == ["simulated-annotator"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["models"] == ["simulated-annotator"]
+    assert manifest["made"]["command"].startswith("python evaluate.py ") and "commit" in manifest["made"]
     again = door(*command)
     assert again.returncode == 0
     assert "is finished" in again.stdout

@@ -158,7 +158,8 @@ def test_a_metric_without_truth_is_not_compared_and_one_of_a_single_subject_has_
         ("expression", m) for m in HEADLINE["expression"]
     ]
     assert all(row["p"] is row["p_holm"] is row["ci95"] is None for row in found["metrics"])
-    assert found["mcnemar"] == {"both_right": 0, "only_ours": 5, "only_theirs": 0, "both_wrong": 0, "p": 0.0625}
+    counts = {"both_right": 0, "only_ours": 5, "only_theirs": 0, "both_wrong": 0}
+    assert found["mcnemar"] == {"task": "expression", **counts, "p": 0.0625}
     silent = [prediction(Labels(valence=0.1), Labels(valence=0.1), k) for k in range(5)]
     assert compare(silent, silent, "theirs", draws=50)["mcnemar"] is None
 

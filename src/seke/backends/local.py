@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from seke import images
+from seke import devices, images
 from seke.errors import UserError
 from seke.vlm import Choice, Image, Reply, Request, Usage
 
@@ -59,18 +59,24 @@ class Local:
         path: a directory or a Hub id; None takes the model's own.
         batch_size: requests answered at once.
         max_new_tokens: cap on an answer, whatever a request allows.
-        device: cpu, cuda, or auto.
+        device: cpu, cuda, cuda:<number>, or auto; under torchrun cuda and auto give every process a GPU of its own.
         threads: CPU threads; None leaves PyTorch's choice.
+
+    Raises:
+        UserError: for a setting out of range. Nothing is loaded before the first request.
     """
 
     def __init__(
         self, model: Any, path: str | None = None, batch_size: int = 64,
         max_new_tokens: int = 512, device: str = "auto", threads: int | None = None,
     ) -> None:  # fmt: skip
-        if batch_size < 1:
-            raise UserError("backend.batch_size", batch_size, "less than 1", "use 1 or more")
+        for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"backend.{name}", value, "not a whole number from 1 on", "use 1 or more")
         self.model, self.path, self.batch_size, self.max_new_tokens = model, path, batch_size, max_new_tokens
-        self.device, self.threads = device, threads
+        rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.device = devices.chosen("backend.device", device, torch.cuda.device_count(), rank)
+        self.threads = threads
         self._loaded: Any = None
 
     @property
@@ -124,9 +130,7 @@ class Local:
             if self.threads:
                 torch.set_num_threads(self.threads)
             self._loaded = self.model.load(self.path)
-            cuda = self.device == "cuda" or (self.device == "auto" and torch.cuda.is_available())
-            # Of several processes each has a GPU of its own.
-            self._loaded.model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu")
+            self._loaded.model.to(self.device)
         return self._loaded
 
 

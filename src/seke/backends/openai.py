@@ -8,6 +8,7 @@ Whatever was paid for is in the ledger before it is read. Asking happens in an e
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -72,9 +73,7 @@ class OpenAI:
         prices: Mapping[str, Sequence[float | None]] | None = None, logprobs: bool = False,
         extra_body: Mapping[str, Any] | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.address = (base_url or OPENAI).rstrip("/")
-        if urlsplit(self.address).scheme not in ("http", "https"):
-            raise UserError("backend.base_url", base_url, "no web address", "say for example http://localhost:8000/v1")
+        self.address = checked_address(base_url or OPENAI)
         for name, value, least in (
             ("concurrency", concurrency, 1),
             ("timeout", timeout, 0.01),
@@ -241,6 +240,30 @@ def api_key(address: str) -> str:
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise UserError("OPENAI_API_KEY", "***", "holds characters that no key has", "export it again")
     return key
+
+
+def checked_address(base_url: str) -> str:
+    """Return a server's address without a slash at its end.
+
+    Raises:
+        UserError: if it is none, or holds a login or a query, which every file about the run would hold; neither is
+            repeated.
+    """
+    example = "say for example http://localhost:8000/v1"
+    if "@" in base_url:
+        remedy = "leave it out: the key is read from OPENAI_API_KEY, and from nowhere else"
+        raise UserError("backend.base_url", "***", "the login before its @ would stand in the run's files", remedy)
+    try:
+        parts = urlsplit(base_url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # brackets or a port that are none
+        whole = False
+    if not whole:
+        raise UserError("backend.base_url", base_url, "no web address", example)
+    if parts.query or parts.fragment:
+        shown = re.sub(r"[?#].*", "?***", base_url, flags=re.DOTALL)
+        raise UserError("backend.base_url", shown, "what is asked for is written behind its path", example)
+    return base_url.rstrip("/")
 
 
 def _day(told: object) -> date | None:

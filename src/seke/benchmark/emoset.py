@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from seke.benchmark.answer import Answer, Status
+from seke.benchmark.groups import Number, Part
 from seke.benchmark.judge import SILENT, Judge
+from seke.benchmark.significance import Measure, Paired, Right
 from seke.benchmark.tables import ABSENT, with_interval
 from seke.errors import UserError
 from seke.records import ImageRecord
@@ -43,6 +45,8 @@ PAPER_ACCURACY: Final = 0.8336
 """EmoVIT's, on EmoSet's test split of 17,716 pictures."""
 PAPER_PICTURES: Final = 17_716
 ENOUGH_TO_SUSPECT: Final = 10
+SYNTHETIC: Final = "synthetic_scenes"
+"""The source of drawn pictures."""
 _EMOTION_OF: Final = {word: emotion for emotion, words in WORDS.items() for word in words.split()}
 _FORM: Final = re.compile(r"predict(?:ed)? emotion\W*", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z]+(?:'t)?|[.;!?]")
@@ -87,6 +91,7 @@ class EmoSet:
     """Which of conf/prompts/judge.yaml rewrites answers here."""
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    row: ClassVar[type[BaseModel]] = EmotionPrediction
 
     def __post_init__(self) -> None:
         if self.answering not in self.questions:
@@ -125,11 +130,27 @@ class EmoSet:
         """Return the content of metrics.json; the tasks of faces are absent from it (None)."""
         return {**scores(predictions, seed), "answering": self.answering}
 
+    def paired(
+        self, ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int
+    ) -> Paired:
+        """Return what is compared of two runs."""
+        return paired(ours, theirs, seed, draws)
+
+    def grouped(
+        self, predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
+    ) -> tuple[dict[str, Part], dict[str, Any]]:
+        """Return what is measured of each group."""
+        return grouped(predictions, groups_N, seed, draws), {}
+
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return why a run's accuracy cannot be held against the paper's."""
         notes = [] if self.answering == "constrained" else ["another question than EmoVIT's"]
-        if len(records) != PAPER_PICTURES or any(record.source != "emoset" for record in records):
+        if any(record.source == SYNTHETIC for record in records):
+            notes.append(f"synthetic scenes ({len(records):,} pictures), not EmoSet's photographs")
+        elif len(records) != PAPER_PICTURES or any(record.source != "emoset" for record in records):
             notes.append(f"other pictures than EmoSet's {PAPER_PICTURES:,} ({len(records):,} here)")
+        if any(model.startswith("simulated") for model in models):
+            notes.append("answers of a simulated annotator, not of a model")
         return notes
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
@@ -202,8 +223,7 @@ def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int =
     known = [row for row in predictions if row.truth is not None]
     confusion_CP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
     for row in known:
-        said = UNANSWERED if row.emotion is None else EMOTIONS.index(row.emotion)
-        confusion_CP[EMOTIONS.index(str(row.truth)), said] += 1
+        confusion_CP[EMOTIONS.index(str(row.truth)), _place(row)] += 1
     total = {
         "n": len(predictions),
         "unanswered": {"emotion": int(confusion_CP[:, UNANSWERED].sum())},
@@ -240,10 +260,62 @@ def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int =
     }
 
 
+def paired(ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int) -> Paired:
+    """Return accuracy and macro F1 of two models that were asked about the same pictures, in the same order.
+
+    A picture is drawn with both its answers, which is to draw the cells of truth x our answer x their answer anew from
+    a multinomial.
+    """
+    known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
+    if not known:
+        return Paired((), None, "pictures")
+    cells_N3 = np.array([(EMOTIONS.index(str(a.truth)), _place(a), _place(b)) for a, b in known])
+    counts_CPP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1, len(EMOTIONS) + 1), dtype=np.int64)
+    np.add.at(counts_CPP, tuple(cells_N3.T), 1)
+    n = len(known)
+    drawn_BK = np.random.default_rng(seed).multinomial(n, counts_CPP.ravel() / n, size=draws)
+    found_BCPP = np.concatenate([counts_CPP[None], drawn_BK.reshape(draws, *counts_CPP.shape)])
+    of_ours, of_theirs = (measures(found_BCPP.sum(other)) for other in (3, 2))
+    metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
+    right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
+    return Paired(
+        [Measure("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
+        Right("emotion", *right),
+        "pictures",
+    )
+
+
+def grouped(predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int) -> dict[str, Part]:
+    """Return accuracy and macro F1 of each group, all of the same pictures drawn anew."""
+    names, group_N = np.unique(groups_N, return_inverse=True)
+    cells = [
+        (group, EMOTIONS.index(row.truth), _place(row))
+        for group, row in zip(group_N, predictions, strict=True)
+        if row.truth is not None
+    ]
+    counts_GCP = np.zeros((len(names), len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
+    np.add.at(counts_GCP, tuple(np.array(cells, dtype=np.int64).reshape(-1, 3).T), 1)
+    shares = counts_GCP.ravel() / max(len(cells), 1)
+    drawn_BK = np.random.default_rng(seed).multinomial(len(cells), shares, size=draws)
+    found_BGCP = np.concatenate([counts_GCP[None], drawn_BK.reshape(draws, *counts_GCP.shape)])
+    parts: dict[str, Part] = {}
+    for place, name in enumerate(names.tolist()):
+        accuracy, f1, _ = measures(found_BGCP[:, place])
+        n = int(counts_GCP[place].sum())
+        numbers = {"Emotion accuracy": accuracy, "Emotion macro F1": f1}
+        parts[name] = {measure: Number(float(found[0]), found[1:], n, n) for measure, found in numbers.items()}
+    return parts
+
+
+def _place(row: EmotionPrediction) -> int:
+    return UNANSWERED if row.emotion is None else EMOTIONS.index(row.emotion)
+
+
 def measures(counts_BCP: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """Return accuracy (B,), macro F1 (B,) over the emotions present, and precision, recall and F1 (B, C).
 
     A class that is absent from the truth is NaN and left out of the mean; precision is NaN where it is never named.
+    Without pictures all are NaN.
     """
     right_BC = np.diagonal(counts_BCP, axis1=1, axis2=2).astype(float)
     true_BC, named_BC = counts_BCP.sum(2), counts_BCP[:, :, :UNANSWERED].sum(1)
@@ -251,8 +323,9 @@ def measures(counts_BCP: Counts) -> tuple[NDArray[np.float64], NDArray[np.float6
         precision = np.where(named_BC > 0, right_BC / named_BC, np.nan)
         recall = np.where(true_BC > 0, right_BC / true_BC, np.nan)
         f1 = np.where(true_BC > 0, 2 * right_BC / (true_BC + named_BC), np.nan)
-    accuracy = right_BC.sum(1) / counts_BCP.sum((1, 2))
-    return accuracy, np.nanmean(f1, axis=1), {"precision": precision, "recall": recall, "f1": f1}
+        accuracy = right_BC.sum(1) / counts_BCP.sum((1, 2))
+        f1_macro = np.nansum(f1, axis=1) / (true_BC > 0).sum(1)
+    return accuracy, f1_macro, {"precision": precision, "recall": recall, "f1": f1}
 
 
 def suspicions(rows: Sequence[EmotionPrediction]) -> list[str]:

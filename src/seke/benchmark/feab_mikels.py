@@ -8,12 +8,16 @@ in the score. Action units, valence and arousal are not asked for: only the colu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
+
+from pydantic import BaseModel
 
 from seke.affect import EXPRESSIONS
 from seke.benchmark.answer import Answer
 from seke.benchmark.emoset import EMOTIONS, named
 from seke.benchmark.feab import Feab
 from seke.benchmark.judge import SILENT, Judge, Verdict
+from seke.benchmark.significance import Paired, faces
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Prediction
 
@@ -30,6 +34,7 @@ class FeabMikels(Feab):
     """The expression that each emotion means."""
     judge_template: str = "emotion"
     """Which of conf/prompts/judge.yaml rewrites answers here."""
+    row: ClassVar[type[BaseModel]] = Prediction
 
     def __post_init__(self) -> None:
         if set(self.classes) != set(EMOTIONS) or not set(self.classes.values()) <= set(EXPRESSIONS):
@@ -41,6 +46,10 @@ class FeabMikels(Feab):
     ) -> tuple[list[Prediction], int]:
         """Return one prediction per record, in their order, and how many records nobody answered."""
         return super().predictions(records, answers, lambda answer: self._read(answer, judge))
+
+    def paired(self, ours: Sequence[Prediction], theirs: Sequence[Prediction], seed: int, draws: int) -> Paired:
+        """Return what is compared of two runs: expressions, for nothing else was asked for."""
+        return faces(ours, theirs, seed, draws, tasks=("expression",))
 
     def _read(self, answer: Answer, judge: Judge) -> Verdict:
         _, judged, status = judge(answer)

@@ -58,8 +58,8 @@ def inputs(
     """
     if predictions is None and benchmark.request is None:
         raise UserError("predictions", None, "this benchmark asks no model", "name the generate run to score")
-    if compare is not None and hasattr(benchmark, "metrics"):
-        raise UserError("compare", compare, "this benchmark has no labels of faces to compare", "leave compare= out")
+    if compare is not None and hasattr(benchmark, "metrics") and not hasattr(benchmark, "paired"):
+        raise UserError("compare", compare, "this benchmark does not say what to compare", "leave compare= out")
     given = {
         "records": (records, "prepare", benchmark.records_file),
         "predictions": (predictions, *benchmark.predictions_from),

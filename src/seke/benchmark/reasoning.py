@@ -18,6 +18,7 @@ from random import Random
 from statistics import fmean
 from typing import Any, ClassVar, Final
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from seke import images
@@ -26,12 +27,14 @@ from seke.benchmark import rubric
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.rubric import Answered, Marks, Rubric
+from seke.benchmark.significance import Measure, Paired
 from seke.benchmark.tables import ABSENT, with_interval
 from seke.errors import UserError
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.vlm import VLM, Image, Message, Request
 
 DRAWS: Final = 1000
+BOTH: Final = "Marks from 1 to 5: over the pictures on which both answered the same question to the same judge."
 GIVEN: Final = "given"
 REASONING: Final = "reasoning"
 QUESTION, KIND, EMOTION = "question", "question_kind", "emotion"
@@ -79,6 +82,7 @@ class AffectiveReasoning:
     max_tokens: int = 512
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    row: ClassVar[type[BaseModel]] = JudgedAnswer
     _root: Path = field(default=Path(), init=False)
     _questions: dict[str, str] = field(default_factory=dict, init=False)
     """By the picture's sha256."""
@@ -177,6 +181,11 @@ class AffectiveReasoning:
     def metrics(self, predictions: Sequence[JudgedAnswer], seed: int) -> dict[str, Any]:
         """Return the content of metrics.json; the tasks of faces are absent from it (None)."""
         return scores(predictions, self.rubric.criteria, list(self._asked), seed)
+
+    def paired(self, ours: Sequence[JudgedAnswer], theirs: Sequence[JudgedAnswer], seed: int, draws: int) -> Paired:
+        """Return what is compared of two runs: the mean mark by each criterion."""
+        found = [_paired(ours, theirs, criterion, seed, draws) for criterion in self.rubric.criteria]
+        return Paired(found, None, "pictures", (BOTH,))
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return what a reader of the marks has to know; there is no figure of the paper's to hold them against."""
@@ -281,6 +290,30 @@ def _means(rows: Sequence[JudgedAnswer], criteria: Sequence[str], seed: int, dra
         given = [[marks.marks[criterion] for marks in row.marks.values() if marks.marks] for row in rows]
         found[criterion] = rubric.mean([fmean(marks) for marks in given if marks], seed, draws)
     return found
+
+
+def _paired(
+    ours: Sequence[JudgedAnswer], theirs: Sequence[JudgedAnswer], criterion: str, seed: int, draws: int
+) -> Measure:
+    """Return the mean marks of two models over what the same judges marked of both, in the same order of rows."""
+    pairs = [found for a, b in zip(ours, theirs, strict=True) if (found := _both(a, b, criterion))]
+    means_2N = np.array([[fmean(marks) for marks in zip(*of_picture, strict=True)] for of_picture in pairs]).T
+    if not pairs:
+        return Measure(REASONING, criterion, 0, 0, np.nan, np.nan, np.full(draws, np.nan))
+    gains, counts = np.unique(means_2N[0] - means_2N[1], return_counts=True)
+    gain_B = np.random.default_rng(seed).multinomial(len(pairs), counts / len(pairs), size=draws) @ gains / len(pairs)
+    ours_mean, theirs_mean = (float(mean) for mean in means_2N.mean(1))
+    return Measure(REASONING, criterion, len(pairs), len(pairs), ours_mean, theirs_mean, gain_B)
+
+
+def _both(a: JudgedAnswer, b: JudgedAnswer, criterion: str) -> list[tuple[int, int]]:
+    """Return each judge's marks for two answers to the same question; a judge of another model is another judge."""
+    given = [(a.marks[judge], b.marks[judge]) for judge in a.marks if judge in b.marks and a.question == b.question]
+    return [
+        (one.marks[criterion], other.marks[criterion])
+        for one, other in given
+        if one.model == other.model and one.marks and other.marks and criterion in other.marks
+    ]
 
 
 def _of_judge(

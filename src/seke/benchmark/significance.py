@@ -4,41 +4,102 @@ Both are resampled together, subject by subject, so what makes a face hard for b
 many of the resamples lie on the other side of no difference, and so agrees with the 95 % interval printed beside it.
 Holm's correction (1979) guards all metrics of one comparison together. McNemar's exact test (1947) of the expression
 accuracy stands beside them: it needs no resampling, but takes the images of a subject as independent.
+
+What is measured, and resampled, a benchmark may say itself (`Compared`); else it is `faces`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from scipy.special import bdtr, ndtri, stdtr
 
 from seke.benchmark.bootstrap import bounds, drawn, point
 from seke.benchmark.columns import UNKNOWN, Columns, columns
 from seke.benchmark.tables import ABSENT, HEADLINE, with_interval
 from seke.errors import UserError
-from seke.records import Prediction, read_jsonl
+from seke.records import Prediction, RecordError, read_jsonl
 
 DRAWS: Final = 10_000
 """Of the bootstrap: no p-value is below 2 / 10,001, which survives the correction for twelve metrics."""
+SAME_BENCHMARK: Final = "compare runs of the same benchmark="
 SAME_RECORDS: Final = "compare runs on the same records= and limit="
 
 
-def rival(path: Path, ids: Collection[str], every: bool) -> list[Prediction]:
+class Measure(NamedTuple):
+    """One metric of two models, and what it is in every resample of both."""
+
+    task: str
+    metric: str
+    n: int
+    """Images that count."""
+    drawn_from: int
+    """Subjects among these, or images where these have no subjects: what is resampled."""
+    ours: float
+    theirs: float
+    """NaN where undefined."""
+    difference_B: NDArray[np.float64]
+    """ours - theirs, (B,); NaN where undefined."""
+
+
+class Right(NamedTuple):
+    """Which images of known truth each model gets right, (N,) each: what McNemar's test asks."""
+
+    task: str
+    ours_N: NDArray[np.bool_]
+    theirs_N: NDArray[np.bool_]
+
+
+class Paired(NamedTuple):
+    """Two models' predictions, measured on the same images."""
+
+    measures: Sequence[Measure]
+    right: Right | None
+    """None where nothing is simply right or wrong."""
+    over: str
+    """What is resampled: "subjects" or "pictures"."""
+    remarks: tuple[str, ...] = ()
+    """What a reader of the table should know."""
+
+
+Pairing = Callable[[Sequence[Any], Sequence[Any], int, int], Paired]
+"""(ours, theirs, seed, draws), about the same records in the same order."""
+
+
+@runtime_checkable
+class Compared(Protocol):
+    """A benchmark that says itself what of its runs is compared; of any other's it is all labels of faces."""
+
+    row: type[BaseModel]
+    """Of its predictions.jsonl; has an id, and the truth."""
+
+    def paired(self, ours: Sequence[Any], theirs: Sequence[Any], seed: int, draws: int) -> Paired:
+        """Return what is measured of both; see `Pairing`."""
+
+
+def rival(path: Path, ids: Collection[str], every: bool, row: type[BaseModel] = Prediction) -> list[Any]:
     """Return the predictions to compare with, before anything is paid for.
 
     Args:
         path: a predictions.jsonl.
         ids: the records that this run will score.
         every: whether this run will score all of them; the other run must then have done so, too.
+        row: what the benchmark's predictions are.
 
     Raises:
-        UserError: if an id occurs twice, is none of `ids`, or one of `ids` lacks although `every`.
+        UserError: if they are another benchmark's, an id occurs twice, is none of `ids`, or one of `ids` lacks
+            although `every`.
     """
-    rows = list(read_jsonl(path, Prediction))
+    rows: list[Any] = []
+    try:
+        rows += read_jsonl(path, row)
+    except RecordError as error:
+        raise UserError("compare", path, f"no predictions of this benchmark ({error})", SAME_BENCHMARK) from None
     twice = [id_ for id_, times in Counter(row.id for row in rows).items() if times > 1]
     if twice:
         raise UserError("compare", path, f"id {twice[0]!r} occurs twice", "give the predictions.jsonl of one run")
@@ -47,56 +108,98 @@ def rival(path: Path, ids: Collection[str], every: bool) -> list[Prediction]:
     return rows
 
 
-def compare(
-    ours: Sequence[Prediction], theirs: Sequence[Prediction], against: str, seed: int = 0, draws: int = DRAWS
-) -> dict[str, Any]:
-    """Return comparison.json: every headline metric of both, their difference and whether it may be chance.
+def faces(
+    ours: Sequence[Prediction],
+    theirs: Sequence[Prediction],
+    seed: int,
+    draws: int,
+    tasks: Collection[str] = tuple(HEADLINE),
+) -> Paired:
+    """Return the headline metrics of the labels of faces, those of `tasks` that have truth, resampled by subject.
 
     Valence and arousal are compared over the images that both answered; expressions and AUs count an unanswered image
     as `columns` says.
+    """
+    a, b = _both(ours, theirs)
+    ours_at, theirs_at = point(a), point(b)
+    ours_drawn, theirs_drawn = drawn(a, draws, seed), drawn(b, draws, seed)
+    counted = {task: counted_N for task, counted_N in _counted(a).items() if task in tasks and counted_N.any()}
+    measures = [
+        Measure(
+            task, metric, int(counted_N.sum()), len(np.unique(a.group_N[counted_N])), ours_at[task][metric],
+            theirs_at[task][metric], ours_drawn[task][metric] - theirs_drawn[task][metric],
+        )
+        for task, counted_N in counted.items()
+        for metric in HEADLINE[task]
+    ]  # fmt: skip
+    known = a.expression_true_N != UNKNOWN
+    right = [(data.expression_N == data.expression_true_N)[known] for data in (a, b)]
+    affect = ("mae and rmse: lower is better. Valence and arousal: over the images that both answered.",)
+    return Paired(
+        measures,
+        Right("expression", *right) if known.any() else None,
+        "subjects",
+        affect if {"valence", "arousal"} & set(counted) else (),
+    )
+
+
+def compare(
+    ours: Sequence[Any],
+    theirs: Sequence[Any],
+    against: str,
+    seed: int = 0,
+    draws: int = DRAWS,
+    pairing: Pairing = faces,
+) -> dict[str, Any]:
+    """Return comparison.json: every headline metric of both, their difference and whether it may be chance.
 
     Args:
         ours: this run's predictions.
         theirs: another run's on the same records, in any order.
         against: what to call the other run.
         seed: of the resampling.
-        draws: resamples of the subjects.
+        draws: resamples.
+        pairing: what is measured, and of what resamples.
 
     Returns:
-        "against", "n", "draws", "metrics" (rows of task, metric, n, ours, theirs, difference = ours - theirs, ci95, p
-        two-sided, p_holm; None where undefined or from a single subject) and "mcnemar" (None without expressions).
+        "against", "n", "draws", "over", "remarks", "metrics" (rows of task, metric, n, ours, theirs, difference =
+        ours - theirs, ci95, p two-sided, p_holm; None where undefined or from a single subject or picture) and
+        "mcnemar" (None where nothing is simply right or wrong).
 
     Raises:
         UserError: if the two are not about the same records or have not the same truth.
     """
-    a, b = _paired(ours, _aligned(ours, theirs, against))
-    ours_at, theirs_at = point(a), point(b)
-    ours_drawn, theirs_drawn = drawn(a, draws, seed), drawn(b, draws, seed)
-    counted = _counted(a)
-    rows: list[dict[str, Any]] = []
-    for task, metrics in HEADLINE.items():
-        subjects = len(np.unique(a.group_N[counted[task]]))
-        for metric in metrics if counted[task].any() else ():
-            # Rounded, so that sums of the same numbers taken in another order are a tie.
-            difference_B = np.round(ours_drawn[task][metric] - theirs_drawn[task][metric], 12)
-            values = [_known(found[task][metric]) for found in (ours_at, theirs_at)]
-            rows.append(
-                {
-                    "task": task,
-                    "metric": metric,
-                    "n": int(counted[task].sum()),
-                    "ours": values[0],
-                    "theirs": values[1],
-                    "difference": None if None in values else ours_at[task][metric] - theirs_at[task][metric],
-                    "ci95": bounds(difference_B, subjects),
-                    "p": p_value(difference_B, subjects),
-                    "p_holm": None,
-                }
-            )
+    paired = pairing(ours, _aligned(ours, theirs, against), seed, draws)
+    rows = [_row(measure) for measure in paired.measures]
     tested = [row for row in rows if row["p"] is not None]
     for row, corrected in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = corrected
-    return {"against": against, "n": len(a), "draws": draws, "metrics": rows, "mcnemar": _discordance(a, b)}
+    return {
+        "against": against,
+        "n": len(ours),
+        "draws": draws,
+        "over": paired.over,
+        "remarks": list(paired.remarks),
+        "metrics": rows,
+        "mcnemar": None if paired.right is None else _discordance(paired.right),
+    }
+
+
+def _row(measure: Measure) -> dict[str, Any]:
+    # Rounded, so that sums of the same numbers taken in another order are a tie.
+    difference_B = np.round(measure.difference_B, 12)
+    ours, theirs = _known(measure.ours), _known(measure.theirs)
+    return {
+        "task": measure.task,
+        "metric": measure.metric,
+        "n": measure.n,
+        "ours": ours,
+        "theirs": theirs,
+        "difference": None if ours is None or theirs is None else ours - theirs,
+        "ci95": bounds(difference_B, measure.drawn_from),
+        "p": p_value(difference_B, measure.drawn_from),
+        "p_holm": None,
+    }
 
 
 def p_value(difference_B: NDArray[np.float64], subjects: int) -> float | None:
@@ -136,7 +239,7 @@ def mcnemar(only_ours: int, only_theirs: int) -> float:
 
     The binomial distribution is taken as it is, however many they are.
 
-    >>> mcnemar(1, 5)
+    >>> round(mcnemar(1, 5), 5)
     0.21875
     """
     both = only_ours + only_theirs
@@ -162,19 +265,20 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Paired bootstrap over subjects, {found['draws']} draws; * p < 0.05 after Holm's correction for the "
-        f"{len(found['metrics'])} metrics. mae and rmse: lower is better.",
-        "Valence and arousal: over the images that both answered.",
+        f"Paired bootstrap over {found['over']}, {found['draws']} draws; * p < 0.05 after Holm's correction for the "
+        f"{len(found['metrics'])} metrics.",
+        *found["remarks"],
     ]
     if (split := found["mcnemar"]) is not None:
+        proviso = "; takes images as independent, the bootstrap does not" if found["over"] == "subjects" else ""
         lines.append(
-            f"McNemar, expression: {split['only_ours']} images right in {name} alone, {split['only_theirs']} in "
-            f"{against} alone, p = {_p(split['p'])} (exact; takes images as independent, the bootstrap does not)."
+            f"McNemar, {split['task']}: {split['only_ours']} images right in {name} alone, {split['only_theirs']} in "
+            f"{against} alone, p = {_p(split['p'])} (exact{proviso})."
         )
     return "\n".join(lines) + "\n"
 
 
-def _aligned(ours: Sequence[Prediction], theirs: Sequence[Prediction], against: str) -> list[Prediction]:
+def _aligned(ours: Sequence[Any], theirs: Sequence[Any], against: str) -> list[Any]:
     by_id = {row.id: row for row in theirs}
     _refuse_other_ids(against, {row.id for row in ours}, set(by_id))
     for row in ours:
@@ -190,7 +294,7 @@ def _refuse_other_ids(against: object, ours: set[str], theirs: set[str]) -> None
         raise UserError("compare", against, f"{problem}, such as {example!r}", SAME_RECORDS)
 
 
-def _paired(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> tuple[Columns, Columns]:
+def _both(ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> tuple[Columns, Columns]:
     """Return both as columns of the same subjects, valence and arousal unanswered where one of them has no answer."""
     a, b = columns(ours), columns(theirs)
     both_N2 = ~np.isnan(a.va_N2) & ~np.isnan(b.va_N2)
@@ -210,17 +314,15 @@ def _counted(data: Columns) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def _discordance(a: Columns, b: Columns) -> dict[str, Any] | None:
-    known = a.expression_true_N != UNKNOWN
-    if not known.any():
-        return None
-    right = [(data.expression_N == data.expression_true_N)[known] for data in (a, b)]
-    only_ours, only_theirs = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+def _discordance(right: Right) -> dict[str, Any]:
+    ours_N, theirs_N = right.ours_N, right.theirs_N
+    only_ours, only_theirs = int((ours_N & ~theirs_N).sum()), int((theirs_N & ~ours_N).sum())
     return {
-        "both_right": int((right[0] & right[1]).sum()),
+        "task": right.task,
+        "both_right": int((ours_N & theirs_N).sum()),
         "only_ours": only_ours,
         "only_theirs": only_theirs,
-        "both_wrong": int((~right[0] & ~right[1]).sum()),
+        "both_wrong": int((~ours_N & ~theirs_N).sum()),
         "p": mcnemar(only_ours, only_theirs),
     }
 

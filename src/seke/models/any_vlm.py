@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from seke import images
+from seke import devices, images
 from seke.errors import UserError
 from seke.models.mistakes import told
 from seke.vlm import Choice, Image, Message, Reply, Request, Usage
@@ -47,7 +47,7 @@ class AnyVlm:
         model: a directory in Hugging Face layout, or a Hub id.
         batch_size: requests answered at once.
         max_new_tokens: cap on an answer, whatever a request allows.
-        device: cpu, cuda, or auto; under torchrun every process takes a GPU of its own.
+        device: cpu, cuda, cuda:<number>, or auto; under torchrun cuda and auto give every process a GPU of its own.
         dtype: of the weights; auto is bfloat16 on a GPU and float32 on a CPU.
         threads: CPU threads; None leaves PyTorch's choice.
 
@@ -59,14 +59,16 @@ class AnyVlm:
         self, model: str, batch_size: int = 16, max_new_tokens: int = 512, device: str = "auto",
         dtype: str = "auto", threads: int | None = None,
     ) -> None:  # fmt: skip
-        if batch_size < 1:
-            raise UserError("backend.batch_size", batch_size, "less than 1", "use 1 or more")
+        for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"backend.{name}", value, "not a whole number from 1 on", "use 1 or more")
         if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise UserError("backend.dtype", dtype, "no such type", "use auto, bfloat16, float16 or float32")
         self.model, self.batch_size, self.max_new_tokens, self.threads = model, batch_size, max_new_tokens, threads
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        self.device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if cuda else "cpu"
-        self.dtype: torch.dtype = getattr(torch, ("bfloat16" if cuda else "float32") if dtype == "auto" else dtype)
+        rank = int(os.environ.get("LOCAL_RANK", "0"))
+        self.device = devices.chosen("backend.device", device, torch.cuda.device_count(), rank)
+        own = "float32" if self.device == "cpu" else "bfloat16"
+        self.dtype: torch.dtype = getattr(torch, own if dtype == "auto" else dtype)
         self._loaded: tuple[Any, Any] | None = None
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from seke import images
+from seke import devices, images
 from seke.errors import UserError
 from seke.models.mistakes import told
 from seke.vlm import Choice, Image, Reply, Request, Usage
@@ -25,7 +25,7 @@ class Captions:
         model: a directory in Hugging Face layout, or a Hub id.
         beams: width of the beam search.
         batch_size: pictures captioned at once.
-        device: cpu, cuda or auto.
+        device: cpu, cuda, cuda:<number> or auto.
         dtype: of the weights; auto is bfloat16 on a GPU and float32 on a CPU.
 
     Raises:
@@ -41,9 +41,9 @@ class Captions:
         if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise UserError("captioner.vlm.dtype", dtype, "no such type", "use auto, bfloat16, float16 or float32")
         self.model, self.beams, self.batch_size = model, beams, batch_size
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        self.device = "cuda" if cuda else "cpu"
-        self.dtype: torch.dtype = getattr(torch, ("bfloat16" if cuda else "float32") if dtype == "auto" else dtype)
+        self.device = devices.chosen("captioner.vlm.device", device, torch.cuda.device_count())
+        own = "float32" if self.device == "cpu" else "bfloat16"
+        self.dtype: torch.dtype = getattr(torch, own if dtype == "auto" else dtype)
         self._loaded: tuple[Any, Any] | None = None
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:

@@ -86,8 +86,23 @@ def test_a_model_that_will_soon_be_gone_is_warned_of(
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("base_url", "localhost:8000"), ("concurrency", 0), ("timeout", 0), ("max_retries", -1), ("n", "maybe")],
+    [
+        ("base_url", "localhost:8000"),
+        ("base_url", "http:///v1"),
+        ("base_url", "http://h:port"),
+        ("concurrency", 0),
+        ("timeout", 0),
+        ("max_retries", -1),
+        ("n", "maybe"),
+    ],
 )
 def test_a_setting_out_of_range_is_named(tmp_path: Path, setting: str, value: object) -> None:
     with pytest.raises(UserError, match=f"backend.{setting}={value}"):
         OpenAI("gpt-test", ledger=tmp_path / "ledger.sqlite", **{setting: value})
+
+
+@pytest.mark.parametrize("address", ["http://me:{}@host/v1", "http://me:{}/x@host/v1", "https://host/v1?api_key={}"])
+def test_an_address_with_a_secret_is_refused_unseen(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UserError, match=r"^backend\.base_url=.*\*\*\*: ") as failure:
+        OpenAI("gpt-test", address.format(SECRET), tmp_path / "ledger.sqlite")
+    assert SECRET not in str(failure.value)
