@@ -13,8 +13,8 @@ alternate and medians count.
 and pixels these are one. A `feature` is a picture's states, from its file, or from the disk; the disk's files have just
 been written, so that the system may hold them in memory. Pictures have two sizes: the demo's, which is the tower's own,
 and the largest that can be drawn, about as many pixels as a small photograph. The target, training at least twice as
-fast, is held against the photographs' size; at the tower's own there is hardly anything to spare, as the printed ceiling
-(features for nothing) says. Losses have to be the same in every way.
+fast, is held against the photographs' size; at the tower's own there is hardly anything to spare, as the printed
+ceiling (features for nothing) says. Losses have to be the same in every way.
 """
 
 import json
