@@ -11,6 +11,6 @@ model=emovit settings=()
 for setting in ${more[@]+"${more[@]}"}; do
   case "$setting" in model=*) model=${setting#*=} ;; *) settings+=("$setting") ;; esac
 done
-step evaluate -m experiment=emovit_phrasing scale="scenes_$scale" seed="$seed" name="$name" records="${records:-emovit}" \
+step evaluate -m experiment=emovit_phrasing scale="emovit_$scale" seed="$seed" name="$name" records="${records:-emovit}" \
   model.path="$model" ${settings[@]+"${settings[@]}"}
 step report name="$name" experiment=emovit_phrasing

@@ -15,7 +15,7 @@ for setting in ${more[@]+"${more[@]}"}; do
 done
 case "$scale" in
   demo)
-    step generate experiment=emovit scale=scenes_demo seed="$seed" name="$name-asked" \
+    step generate experiment=emovit scale=emovit_demo seed="$seed" name="$name-asked" \
       records="$outputs/prepare/$faces/test.jsonl" \
       generator.counts.categorical=0 generator.counts.conversation=0 generator.counts.reasoning=null
     base=assets/instructblip_tiny
@@ -25,7 +25,7 @@ case "$scale" in
   paper) base=Salesforce/instructblip-vicuna-7b judged=() ;;
 esac
 ask() { # ask <name> <model>
-  step evaluate benchmark=affective_reasoning scale="scenes_$scale" seed="$seed" name="$1" records="$faces" \
+  step evaluate benchmark=affective_reasoning scale="emovit_$scale" seed="$seed" name="$1" records="$faces" \
     model.path="$2" ${judged[@]+"${judged[@]}"} ${settings[@]+"${settings[@]}"}
 }
 ask "$name-base" "$base"

@@ -11,7 +11,7 @@ case "$scale" in # the paper's question, for the paper's figure; a tiny model on
   demo) base=assets/instructblip_tiny question=taught ;;
   paper) base=Salesforce/instructblip-vicuna-7b question=constrained ;;
 esac
-scale=scenes_$scale asked=(benchmark.answering="$question")
+scale=emovit_$scale asked=(benchmark.answering="$question")
 
 one_seed() {
   prepared

@@ -167,3 +167,14 @@ def test_an_experiment_says_at_which_doors_it_runs(knock, tmp_path: Path) -> Non
     done = knock("-m", "experiment=sizes")
     assert done.returncode == 2
     assert done.stderr == "error: experiment=sizes: it has nothing for knock.py; it runs at train.py\n"
+
+
+@pytest.mark.usefixtures("experiment")
+def test_experiments_of_another_system_have_scales_of_their_own(knock, tmp_path: Path) -> None:
+    for number, scale in enumerate(("demo", "sizes_demo", "paper")):
+        folder = tmp_path / "conf" / "scale" / scale
+        folder.mkdir(parents=True)
+        (folder / "knock.yaml").write_text(f"# @package _global_\nthing: {{object: at-{number}}}\n")
+    assert knock("scale=demo").stdout == "demo new at-0\n"
+    assert knock("experiment=sizes", "scale=demo").stdout == "sizes new at-1\n"
+    assert knock("experiment=sizes", "scale=paper", "name=large").stdout == "large new at-2\n"

@@ -53,7 +53,7 @@ def test_a_recipe_hands_its_scale_and_seed_to_every_stage_and_ends_with_its_repo
     *stages, report = commands
     assert report[0] == "report.py" and f"name={name}" in report
     assert all("seed=7" in words for words in stages if words[0] not in ("report.py", "scripts/figure5.py"))
-    of_the_other = {"demo": ("scale=paper", "scale=scenes_paper"), "paper": ("scale=demo", "scale=scenes_demo")}[scale]
+    of_the_other = {"demo": ("scale=paper", "scale=emovit_paper"), "paper": ("scale=demo", "scale=emovit_demo")}[scale]
     assert not [word for words in stages for word in words if word in of_the_other]
 
 

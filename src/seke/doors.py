@@ -79,7 +79,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         # Hydra would print several lines and exit with 1; asked for full errors, it lets them through to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
-            sys.argv[1:] = [_of_door(word, conf, main.__name__) for word in sys.argv[1:]]
+            sys.argv[1:] = [_of_door(word, conf, main.__name__, _experiment(sys.argv)) for word in sys.argv[1:]]
         except UserError as mistake:
             _give_up(str(mistake))
         try:
@@ -126,8 +126,16 @@ def plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _of_door(word: str, conf: Path, door_name: str) -> str:
+def _experiment(words: Sequence[str]) -> str:
+    named = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    return named[-1] if named else ""
+
+
+def _of_door(word: str, conf: Path, door_name: str, experiment: str = "") -> str:
     """Return `experiment=figure5`, or `scale=demo`, as this door's part of it, which Hydra knows as a file of a group.
+
+    Experiments of another system have scales of their own, named by the first word of theirs: with
+    experiment=emovit_stages, scale=demo is emovit_demo, where there is such a scale.
 
     Raises:
         UserError: if there is no such experiment or scale, or nothing in it for this door.
@@ -135,6 +143,9 @@ def _of_door(word: str, conf: Path, door_name: str) -> str:
     group, _, value = word.partition("=")
     if group not in BY_DOOR:
         return word
+    own = f"{experiment.partition('_')[0]}_{value}"
+    if group == "scale" and experiment and (conf / group / own).is_dir():
+        value = own
     folder = conf / group / value
     if not value or not folder.is_dir():
         names = ", ".join(sorted(path.name for path in (conf / group).glob("*/")))
