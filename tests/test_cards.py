@@ -132,6 +132,13 @@ def test_drawn_scenes_are_called_drawn_and_imitate_nothing(tmp_path):
     assert "- synthetic\n" in text
 
 
+def test_instructions_about_scenes_are_not_called_labels_of_faces(tmp_path):
+    bare = instruction(1, source="synthetic_scenes").model_copy(update={"labels": Labels(), "origin": Origins()})
+    text = published(generated(tmp_path, bare))
+    assert "- visual-emotion\n" in text and "facial-expression" not in text
+    assert "about the emotion that they evoke" in text and "| label | origin | number |" not in text
+
+
 def test_a_reviewed_run_whose_cost_says_less_has_a_card(tmp_path):
     path = generated(tmp_path, instruction(1))
     (path / "cost.json").write_text('{"requests": 0, "usd": 0.0}')

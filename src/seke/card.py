@@ -70,6 +70,11 @@ class Content(NamedTuple):
         return [(*key, number) for key, number in sorted(self.provenance.items()) if key[0] != ANNOTATOR]
 
     @property
+    def subject(self) -> str:
+        """The Hub's tag for what is described: faces, or scenes, whose instructions carry no label of a face."""
+        return "visual-emotion" if self.annotators and not self.origins else "facial-expression"
+
+    @property
     def simulated(self) -> bool:
         """Whether any annotator is no vision model."""
         return any(who.startswith(SIMULATED) for who in self.annotators)
@@ -162,7 +167,7 @@ def _front_matter(content: Content, features: Any) -> str:
     from huggingface_hub import DatasetCardData
 
     places = content.files or {split: f"data/{split}-*" for split in content.rows}
-    tags = ["affective-computing", "facial-expression", *(["synthetic"] if content.drawn else [])]
+    tags = ["affective-computing", content.subject, *(["synthetic"] if content.drawn else [])]
     data = DatasetCardData(
         pretty_name=f"{content.title}: {content.name}",
         language="en",

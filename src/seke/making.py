@@ -18,6 +18,8 @@ from seke.runs import file_sha256, manifest_beside
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout that this program runs from; of an installed package a folder without .git."""
 _SECRET: Final = re.compile(r"api_?key|secret|password|authorization", re.IGNORECASE)
+_OF_DOOR: Final = re.compile(r"\+(experiment|scale)/([^=]+)=\w+")
+"""What a door makes of experiment= and scale= before Hydra sees them."""
 _LOGIN: Final = re.compile(r"(https?://)[^/@\s]+@")
 _ABSOLUTE: Final = re.compile(r"""(?<![\w.:/*?-])~?/(?:[^,/\[\]{}"'=]+/)*([^,/\[\]{}"'=]*)""")
 
@@ -75,6 +77,8 @@ def spoken(argv: Sequence[str]) -> str:
 
     >>> spoken(["/home/me/generate.py", "records=/home/me/my faces/a.jsonl", "backend.base_url=http://me:x@host/v1"])
     "python generate.py records=.../a.jsonl 'backend.base_url=http://***@host/v1'"
+    >>> spoken(["train.py", "+experiment/table4=train", "name=x"])
+    'python train.py experiment=table4 name=x'
     """
     return shlex.join(["python", Path(argv[0]).name, *map(_public, argv[1:])])
 
@@ -158,7 +162,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _public(word: str) -> str:
-    key, equals, value = word.partition("=")
+    key, equals, value = _OF_DOOR.sub(r"\1=\2", word).partition("=")
     if equals and _SECRET.search(key):
         return f"{key}=***"
     value = value if equals else word

@@ -78,7 +78,7 @@ def card(name: str, manifest: Mapping[str, Any]) -> str:
         datasets=list(paths.values()),
         tags=[
             "affective-computing",
-            "facial-expression",
+            *sorted({content.subject for content in contents} or {"facial-expression"}),
             *(["synthetic"] if drawn else []),
             *(["simulated-annotator"] if simulated else []),
         ],
