@@ -103,11 +103,6 @@ def test_kept_features_must_double_the_speed_and_leave_every_loss_as_it_is(kept,
     assert told[1][0].endswith("(target 2; 1.33 if features cost nothing)")
 
 
-def test_pictures_of_the_towers_own_size_have_no_target_of_training(kept):
-    text, fine = list(kept.verdicts(96, rounds(kept, samples=60.0)))[1]
-    assert fine and text == "96 px: training 1.20 times as fast from disk (no target; 1.33 if features cost nothing)"
-
-
 def test_the_table_of_kept_features_tells_a_first_run_from_a_later_one(kept):
     assert (
         list(kept.lines(96, rounds(kept, 110.0)))[2] == "| 96 px | disk | 1.00 | 0.10 | 5,000 | 110.0 | 1.00 | 2.20 |"
