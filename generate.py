@@ -32,7 +32,7 @@ def generate(cfg: DictConfig) -> None:
     meter = money.Metered(build(cfg.backend), money.Budget(**cfg.budget))
     generator, made = _generator(cfg, meter), partial(_generator, cfg)
     spare = _generator(cfg, meter.other(build(cfg.fallback)), **generator.spare) if cfg.fallback else None
-    records = progress.select(path, cfg.split, cfg.limit, cfg.complete)
+    records = progress.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
     if cfg.dry_run:
         print(estimate.dry_run(made, records, progress.opener(root), prices))
         return

@@ -10,7 +10,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from seke import hub
+from seke import hub, limit
 from seke.doors import build, door, open_run
 from seke.making import made
 
@@ -19,16 +19,16 @@ from seke.making import made
 def prepare(cfg: DictConfig) -> None:
     """Read one source, split it by subject and write its records."""
     from seke.sources.leakage import checked_distance
-    from seke.sources.prepared import checked_limit, write
+    from seke.sources.prepared import write
 
     # Every mistake in a setting is found before the run's directory is claimed.
-    source, limit = build(cfg.source), checked_limit(cfg.limit)
+    source, most = build(cfg.source), limit.checked(cfg.limit)
     distance, exported = checked_distance(cfg.near_duplicate), hub.checked_format(cfg.export)
     run = open_run(cfg, "prepare", dict(source.inputs))
     if run.finished:
         print(f"{run.path} is finished already; overwrite=true makes it anew")
     else:
-        counts = write(source, run.path, limit, cfg.seed, distance)
+        counts = write(source, run.path, most, cfg.seed, distance)
         run.finish(image_root=source.image_root(run.path), counts=counts, made=made(sys.argv))
         print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
     if exported:

@@ -32,7 +32,7 @@ def report(cfg: DictConfig) -> None:
         cases_count=cfg.cases.count,
         commands=chosen["commands"],
         images=cfg.paths.images,
-        gallery=Gallery(**chosen["gallery"]) if cfg.gallery else None,
+        gallery=Gallery(**chosen["gallery"], seed=cfg.seed) if cfg.gallery else None,
     )
     outputs = Path(cfg.paths.outputs)
     study = build(cfg.study) if cfg.study else None

@@ -149,7 +149,7 @@ def scored(outputs: Path, name: str, right: int, compare: str | None = None) -> 
     (file := outputs / f"{name}.jsonl").write_text(
         "".join(f'{{"id": "{k}", "text": "{EMOTIONS[k % 8 if k < right else 0]}"}}\n' for k in range(12))
     )
-    settings = {"records": "scenes", "limit": None, "predictions": str(file), "predictions_fields": None,
+    settings = {"records": "scenes", "limit": None, "seed": 0, "predictions": str(file), "predictions_fields": None,
                 "compare": compare, "groups": ["attributes.emotion"], "allow_overlap": False,
                 "paths": {"images": None}}  # fmt: skip
     asked = task.check(EMOSET, outputs, settings, None)

@@ -199,7 +199,7 @@ def scored(outputs: Path, tested, predictions: str, benchmark=ASKING, allow_over
     prepared = outputs / "prepare" / "faces"
     prepared.mkdir(parents=True, exist_ok=True)
     write_jsonl(prepared / benchmark.records_file, tested)
-    settings = {"records": "faces", "limit": None, "predictions": predictions, "predictions_fields": None,
+    settings = {"records": "faces", "limit": None, "seed": 0, "predictions": predictions, "predictions_fields": None,
                 "compare": None, "groups": [], "allow_overlap": allow_overlap, "paths": {"images": None}}  # fmt: skip
     return task.check(benchmark, outputs, settings, None)
 

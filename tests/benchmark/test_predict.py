@@ -9,7 +9,7 @@ from PIL import Image as Picture
 
 from seke.answers import describe
 from seke.benchmark.feab import Feab
-from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, evenly, read_records, weights
+from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
 from seke.errors import UserError
 from seke.images import sha256
 from seke.records import ImageRecord, Labels, write_jsonl
@@ -168,15 +168,6 @@ def test_records_of_an_empty_or_doubled_file_are_refused(faces, tmp_path: Path) 
         read_records(tmp_path / "none.jsonl")
     with pytest.raises(UserError, match=r"twice.jsonl: id 'r2' occurs 2 times"):
         read_records(tmp_path / "twice.jsonl")
-
-
-def test_a_limit_is_spread_over_the_file(faces) -> None:
-    records, _ = faces
-    assert [record.id for record in evenly(records, 3)] == ["r0", "r2", "r4"]
-    assert evenly(records, None) == evenly(records, 99) == records
-    for wrong in (0, -1, 1.5, True, "many"):
-        with pytest.raises(UserError, match="limit"):
-            evenly(records, wrong)  # type: ignore[arg-type]
 
 
 def test_a_models_path_may_be_a_runs_name_its_directory_a_model_or_a_hub_id(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from seke.errors import UserError
 from seke.generation.progress import PROGRESS, generate, select
+from seke.limit import limited
 from seke.records import InstructionRecord, Labels, Rejection, read_jsonl, write_jsonl
 
 FILES = ("instructions.jsonl", "rejected.jsonl", "draws.jsonl")
@@ -109,7 +110,7 @@ def test_select_takes_a_split_and_a_limit(data, tmp_path):
     rows = [row.model_copy(update={"split": "test"}) if n % 2 else row for n, row in enumerate(data.records)]
     write_jsonl(tmp_path / "rows.jsonl", rows)
     assert select(tmp_path / "rows.jsonl", None, None) == rows
-    assert select(tmp_path / "rows.jsonl", "test", 3) == rows[1:7:2]
+    assert select(tmp_path / "rows.jsonl", "test", 3) == limited(rows[1::2], 3, 0)
 
 
 def test_select_takes_the_completely_described(data, tmp_path):

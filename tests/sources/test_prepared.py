@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seke.limit import limited
 from seke.records import ImageRecord, Labels, Rejection, read_jsonl
-from seke.sources.prepared import subset
 from seke.sources.split import split_of
 
 ROOT = Path(__file__).parents[2]
@@ -95,13 +95,13 @@ def test_a_limit_keeps_each_splits_share_where_every_picture_is_a_group_of_its_o
         )
         for k in range(4000)
     ]  # fmt: skip
-    kept = subset(records, 1000, seed=3)
+    kept = limited(records, 1000, seed=3)
     every, some = (Counter(record.split for record in rows) for rows in (records, kept))
     assert {split: some[split] / 1000 for split in every} == pytest.approx(
         {split: count / 4000 for split, count in every.items()}, abs=0.03
     )
     assert kept == sorted(kept, key=records.index), "in their old order"
-    assert set(map(str, kept)) == set(map(str, subset(records[::-1], 1000, seed=3))), "whatever the order"
+    assert set(map(str, kept)) == set(map(str, limited(records[::-1], 1000, seed=3))), "whatever the order"
 
 
 def test_a_folder_with_one_photograph(tmp_path):

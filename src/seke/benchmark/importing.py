@@ -43,7 +43,9 @@ class Imported(NamedTuple):
     """What of it could not be taken as it stands."""
 
 
-def read(path: Path, known: set[str], fields: Mapping[str, Any] | None = None) -> Imported:
+def read(
+    path: Path, known: set[str], fields: Mapping[str, Any] | None = None, wanted_ids: set[str] | None = None
+) -> Imported:
     """Return the answers of a file by id.
 
     Args:
@@ -51,6 +53,8 @@ def read(path: Path, known: set[str], fields: Mapping[str, Any] | None = None) -
         known: the records' ids.
         fields: our `FIELDS` -> the file's keys; None takes keys that are called as ours (in JSON Lines: rows of
             answers.jsonl, predictions.jsonl or instructions.jsonl).
+        wanted_ids: those of the records that are scored; what other rows say is neither returned nor counted. None:
+            all of `known`.
 
     Raises:
         UserError: at a broken row, an unknown key, an id answered twice, or one that is not among the records; if
@@ -60,18 +64,22 @@ def read(path: Path, known: set[str], fields: Mapping[str, Any] | None = None) -
     wanted = None if fields is None else _checked(fields)
     troubles: Counter[str] = Counter()
     found: dict[str, Answer] = {}
+    scored = known if wanted_ids is None else wanted_ids
     for line, row in _csv_rows(path) if is_csv else _json_rows(path):
+        odd: Counter[str] = Counter()
         mapped = wanted or (_named_alike(row, path) if is_csv else None)
-        answer = _native(row, path, line, troubles) if mapped is None else _mapped(row, mapped, path, line, troubles)
+        answer = _native(row, path, line, odd) if mapped is None else _mapped(row, mapped, path, line, odd)
         if answer.id in found:
             raise UserError("predictions", path, f"id {_short(answer.id)!r} is answered twice", "keep one row per id")
         if answer.id not in known:
             problem = f"id {_short(answer.id)!r} is not among the records"
             raise UserError("predictions", path, problem, "give the records= it was made from")
         found[answer.id] = answer
+        troubles.update(odd if answer.id in scored else ())
     if not found:
         raise UserError("predictions", path, "holds no row", "give a row for each record that was answered")
-    return Imported(found, tuple(f"{times} x {what}: unanswered" for what, times in sorted(troubles.items())))
+    kept = {id_: answer for id_, answer in found.items() if id_ in scored}
+    return Imported(kept, tuple(f"{times} x {what}: unanswered" for what, times in sorted(troubles.items())))
 
 
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,18 +98,6 @@ def planned(benchmark: Any, files: Mapping[str, Path], images_below: str | None)
     return records if plan is None else list(plan(records, runs.image_root(files["records"], images_below), files))
 
 
-def evenly(records: Sequence[ImageRecord], limit: int | None) -> list[ImageRecord]:
-    """Return `limit` records spaced evenly over the list, so that every source is met; all of them for None.
-
-    Raises:
-        UserError: if `limit` is no positive whole number.
-    """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise UserError("limit", limit, "not a number of records", "set 1 or more, or leave it out for all")
-    count = len(records) if limit is None else min(limit, len(records))
-    return [records[index * len(records) // count] for index in range(count)]
-
-
 def checkpoint(reference: str, outputs: Path) -> str:
     """Return the model that `model.path` means: a train run's by the run's name or directory, else as it is given.
 

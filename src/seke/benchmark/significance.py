@@ -82,7 +82,9 @@ class Compared(Protocol):
         """Return what is measured of both; see `Pairing`."""
 
 
-def rival(path: Path, ids: Collection[str], every: bool, row: type[BaseModel] = Prediction) -> list[Any]:
+def rival(
+    path: Path, ids: Collection[str], every: bool, row: type[BaseModel] = Prediction, limited: bool = False
+) -> list[Any]:
     """Return the predictions to compare with, before anything is paid for.
 
     Args:
@@ -90,6 +92,7 @@ def rival(path: Path, ids: Collection[str], every: bool, row: type[BaseModel] = 
         ids: the records that this run will score.
         every: whether this run will score all of them; the other run must then have done so, too.
         row: what the benchmark's predictions are.
+        limited: whether `ids` are a part of the file's records, of which the other run may have scored all.
 
     Raises:
         UserError: if they are another benchmark's, an id occurs twice, is none of `ids`, or one of `ids` lacks
@@ -103,6 +106,8 @@ def rival(path: Path, ids: Collection[str], every: bool, row: type[BaseModel] = 
     twice = [id_ for id_, times in Counter(row.id for row in rows).items() if times > 1]
     if twice:
         raise UserError("compare", path, f"id {twice[0]!r} occurs twice", "give the predictions.jsonl of one run")
+    if limited:
+        rows = [row for row in rows if row.id in ids]
     theirs = {row.id for row in rows}
     _refuse_other_ids(path, set(ids) if every else theirs & set(ids), theirs)
     return rows

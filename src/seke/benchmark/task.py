@@ -9,6 +9,7 @@ from seke.benchmark import contamination, groups, importing, predict, significan
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
 from seke.errors import UserError
+from seke.limit import checked, limited
 from seke.records import ImageRecord, Labels, Prediction
 
 
@@ -32,7 +33,8 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
     Args:
         benchmark: of conf/benchmark.
         outputs: where names of runs are looked up.
-        settings: records, limit, predictions, predictions_fields, compare, groups, allow_overlap, paths.images.
+        settings: records, limit, seed, predictions, predictions_fields, compare, groups, allow_overlap, paths.images.
+            Nothing but the records that `limit` leaves is judged, compared, counted or paid for.
         model: the checkpoint that is asked: a directory or a Hub id; None for a model behind an API.
 
     Raises:
@@ -41,7 +43,8 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
     elsewhere = settings["predictions"] is not None
     inputs = predict.inputs(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
     every = predict.planned(benchmark, inputs, settings["paths"]["images"])
-    records = predict.evenly(every, settings["limit"])
+    most = checked(settings["limit"])
+    records = limited(every, most, settings["seed"])
     keys = groups.listed(settings["groups"])
     groups.check(keys, records, benchmark)
     _check_truth(benchmark, records, inputs["records"])
@@ -50,12 +53,12 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
     if "compare" in inputs:
         asked = {record.id for record in records}
         row = benchmark.row if isinstance(benchmark, significance.Compared) else Prediction
-        rows = significance.rival(inputs["compare"], asked, every=benchmark.request is not None, row=row)
+        rows = significance.rival(inputs["compare"], asked, benchmark.request is not None, row, most is not None)
         against = (str(settings["compare"]), rows)
     answerer, argument = model, "model.path"
     if elsewhere:
-        known = {record.id for record in every}
-        given = importing.read(inputs["predictions"], known, settings["predictions_fields"])
+        known, scored = ({record.id for record in rows} for rows in (every, records))
+        given = importing.read(inputs["predictions"], known, settings["predictions_fields"], scored)
         answers, remarks = given.answers, (*_missing(benchmark, records, given.answers), *given.remarks)
         answerer, argument = contamination.answered_by(inputs["predictions"], outputs), "predictions"
         # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps told then.

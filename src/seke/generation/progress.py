@@ -9,7 +9,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -22,6 +21,7 @@ from seke.generation.money import Metered
 from seke.generation.outcome import Face, Generator, Outcome, Trace, planned
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.unanswered import unanswered
+from seke.limit import checked, limited
 from seke.records import (
     ImageRecord,
     InstructionRecord,
@@ -76,27 +76,30 @@ class Summary(NamedTuple):
         return [f"warning: the simulated annotator could not see {blind} images; it guessed"] if blind else []
 
 
-def select(path: Path, split: Split | None, limit: int | None, complete: bool = False) -> list[ImageRecord]:
+def select(
+    path: Path, split: Split | None, limit: int | None, complete: bool = False, seed: int = 0
+) -> list[ImageRecord]:
     """Read the records to work on, in the file's order; `complete`: those alone with all three descriptions.
+
+    `limit` keeps so many of these, as everywhere (`seke.limit`).
 
     Raises:
         UserError: for a setting out of range, no records at all, or an id that occurs twice.
     """
     if split not in (None, "train", "validation", "test"):
         raise UserError("split", split, "no such split", "set train, validation, test or null")
-    if limit is not None and limit < 1:
-        raise UserError("limit", limit, "there is nothing to do", "set 1 or more, or null for all records")
+    most = checked(limit)
     rows = (record for record in read_jsonl(path, ImageRecord) if split in (None, record.split))
     if complete:
         rows = (record for record in rows if record.labels.described)
-    records = list(islice(rows, limit))
+    records = list(rows)
     if not records:
         wanted = (f" of split {split}" if split else "") + (" with all three descriptions" if complete else "")
         raise UserError("records", path, f"holds no records{wanted}", "choose other records")
     twice, count = Counter(record.id for record in records).most_common(1)[0]
     if count > 1:
         raise RecordError(path, f"id {twice} occurs {count} times")
-    return records
+    return limited(records, most, seed)
 
 
 def generate(

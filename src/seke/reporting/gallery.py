@@ -18,6 +18,7 @@ from markupsafe import Markup
 from seke import runs
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
+from seke.limit import checked, limited
 from seke.records import InstructionRecord, Labels
 from seke.reporting import cases
 from seke.reporting.gather import Draws
@@ -46,13 +47,14 @@ class Gallery:
     run: str
     """The suffix of the generation that is shown."""
     limit: int | None = None
-    """Only the first so many records; None for all."""
+    """So many records, as everywhere (`seke.limit`); None for all."""
     thumbnails: int | None = 96
     """Longest side of a picture in pixels; None leaves the pictures out."""
+    seed: int = 0
+    """Which records a limit chooses."""
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise UserError("gallery.limit", self.limit, "nothing is left to look at", "set 1 or more, or null for all")
+        checked(self.limit, "gallery.limit")
         if self.thumbnails is not None and not 16 <= self.thumbnails <= 512:
             raise UserError("gallery.thumbnails", self.thumbnails, "no size in pixels", "set 16 to 512, or null")
 
@@ -88,7 +90,7 @@ def fill(
         drawn: its draws by record id; empty where it kept none.
         settings: which records, and how large their pictures.
     """
-    run, shown, names = looked.run, rows[: settings.limit], Names()
+    run, shown, names = looked.run, limited(rows, settings.limit, settings.seed), Names()
     images = [*dict.fromkeys(row.image for row in shown)] if settings.thumbnails else []
     pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
     records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]

@@ -1,14 +1,14 @@
 """A source's records, written as one prepared directory: three splits, what was rejected, and the statistics."""
 
 import gc
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from seke.errors import UserError
+from seke.limit import limited
 from seke.records import ImageRecord, Rejection, read_jsonl, write_jsonl
 from seke.runs import write_text
 from seke.sources.distributions import distributions
@@ -34,7 +34,7 @@ def write(
 ) -> dict[str, int]:
     """Write train, validation, test and rejected .jsonl and the statistics; return the number of rows of each.
 
-    `limit` keeps that many records, the same ones for the same seed, whatever their order. `near_duplicate` is the
+    `limit` keeps that many records, as everywhere (`seke.limit`). `near_duplicate` is the
     leakage guard's distance in bits (see `leakage.leaks`).
 
     Raises:
@@ -104,7 +104,7 @@ def choose(
     fetched: set[str] = set()
     while True:
         left = [record for record in pool if record.id not in rejected and record.id not in leaking]
-        drawn = subset(source.draw(left), limit, seed)
+        drawn = limited(source.draw(left), limit, seed)
         new = [record for record in drawn if record.id not in fetched]
         fetched.update(record.id for record in new)
         rejected.update((row.id, row) for row in source.fetch(new))
@@ -119,27 +119,3 @@ def choose(
         if not found:
             return Chosen(whole, list(rejected.values()), list(leaking.values()))
         leaking.update((leak.dropped.id, leak) for leak in found)
-
-
-def checked_limit(limit: object) -> int | None:
-    """Return `limit` if it is a positive whole number or None.
-
-    Raises:
-        UserError: if it is neither.
-    """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise UserError("limit", limit, "not a number of images", "set 1 or more, or leave it out for all")
-    return limit
-
-
-def subset(records: Iterable[ImageRecord], limit: int | None, seed: int) -> list[ImageRecord]:
-    """Return the `limit` records whose hashed ids come first, in their old order; all where there is no limit.
-
-    The hash is another than `split_of`'s: with that one, the test split, whose hashes are low, would come first.
-    """
-    kept = list(records)
-    if limit is None or limit >= len(kept):
-        return kept
-    ranked = sorted(kept, key=lambda record: hashlib.sha256(f"{seed}\0limit\0{record.id}".encode()).digest())
-    chosen = {record.id for record in ranked[:limit]}
-    return [record for record in kept if record.id in chosen]
