@@ -47,7 +47,7 @@ class Metered:
         """Yield the replies unchanged."""
         asked = list(requests)
         for index, reply in self.vlm.reply(asked):
-            into, out, n = reply.usage.input_tokens, reply.usage.output_tokens, asked[index].n
+            (into, out, _), n = reply.usage or (0, reply.bound.tokens, 0), asked[index].n
             self.together = Bill.sum([self.together, Bill(1, into, out)])
             self.apart = Bill.sum([self.apart, Bill(n, n * into, out)])
             yield index, reply

@@ -102,6 +102,17 @@ class Usage(NamedTuple):
     """Input tokens among `input_tokens` that the server had kept from an earlier prompt, and bills at less."""
 
 
+class Bill(NamedTuple):
+    """What may have been billed, at most."""
+
+    requests: int = 0
+    """Sendings that may have been billed."""
+    tokens: int = 0
+    """Input and output together."""
+    usd: float | None = 0.0
+    """None where no price is known."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """One answer. Anything but `ok` is an outcome of its own, never an empty answer."""
@@ -114,16 +125,31 @@ class Choice:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answers to one request and what they cost."""
+    """The answers to one request and what they cost.
+
+    Raises:
+        ValueError: if neither `usage` nor `bound` says what was billed.
+    """
 
     choices: tuple[Choice, ...]
     model: str
     """The exact model that answered."""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage | None = Usage()  # noqa: RUF009  (immutable)
+    """What the server stated; None: it stated nothing, or nothing that can be true. Unknown is not 0."""
     cost: float | None = None
-    """US dollars; None where no price is known."""
+    """US dollars for `usage`; None where that or the price is not known."""
     recalled: bool = field(default=False, compare=False)
     """Whether it was bought earlier: it came from a ledger, and cost nothing now."""
+    bound: Bill = field(default=None, compare=False)  # type: ignore[assignment]
+    """What was billed at most: all that was sent for this reply, also what timed out or broke off. As `usage` and
+    `cost` state it if not given."""
+
+    def __post_init__(self) -> None:
+        if self.bound is None:
+            if self.usage is None:
+                raise ValueError("a reply of unknown usage needs a bound")
+            tokens = self.usage.input_tokens + self.usage.output_tokens
+            object.__setattr__(self, "bound", Bill(1, tokens, self.cost))
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ from seke.backends.completions import Dialect, NoReply, decode
 from seke.backends.transport import Refused, Server, Trouble
 from seke.errors import UserError
 from seke.ledger import Ledger, Receipt
+from seke.vlm import Usage
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ class Bookkeeper:
         if "n" in job.parameters and (self.dialect.several is None or len(received.choices) > 1):
             self.dialect.several = len(received.choices) > 1
         self.notes.failures.pop(result.key, None)
-        usage = received.usage
+        usage = received.usage or Usage()
         return self.ledger.done(result.key, raw, received.model, usage.input_tokens, usage.output_tokens)
 
     def _judge(self, result: Result, job: Job) -> UserError | None:

@@ -9,12 +9,14 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
+from seke.backends.bounds import Sending, bound, known_cost, stated
 from seke.backends.completions import Completions, Dialect, NoReply, choices, decode
 from seke.backends.transport import Call, Refused, Transport
 from seke.errors import UserError
 from seke.images import ImageError
-from seke.vlm import Choice, Reply, Request, Status, Usage
+from seke.vlm import Choice, Reply, Request, Status
 
 FILTERED = ("content_filter", "content_policy_violation")
 OF_THE_IMAGE = ("invalid_image", "image_parse_error", "invalid_image_format", "image_too_large", "invalid_image_url")
@@ -31,8 +33,8 @@ class Gathered:
     choices: dict[int, Choice] = field(default_factory=dict)
     """By number, 0 to n - 1."""
     models: list[str] = field(default_factory=list)
-    usages: list[tuple[str, Usage]] = field(default_factory=list)
-    """What each sending was billed, and for which model."""
+    sendings: list[Sending] = field(default_factory=list)
+    """All that may have been billed, also what brought no reply."""
     bought: bool = False
     """Whether anything of it had to be bought now."""
 
@@ -50,7 +52,7 @@ class Gathered:
         received = decode(raw)
         first = part.draw - self.request.draw
         self.choices.update(enumerate(choices(received, part), start=first))
-        self.usages.append((received.model, received.usage))
+        self.sendings.append(Sending(part, received.model, received.usage))
         if received.model not in self.models:
             self.models.append(received.model)
 
@@ -58,33 +60,23 @@ class Gathered:
         """Give choices up, with the reason in place of an answer."""
         self.choices.update((number, Choice(detail, status)) for number in numbers)
 
-    def reply(self, model: str, prices: Mapping[str, Sequence[float | None]]) -> Reply:
-        """Return the reply; `model` was asked."""
-        usage = Usage(*(sum(counts) for counts in zip(*(usage for _, usage in self.usages), strict=True)))
-        costs = [cost(usage, prices.get(answered) or prices.get(model)) for answered, usage in self.usages]
-        known = [amount for amount in costs if amount is not None]
+    def lose(self, part: Request) -> None:
+        """Take note of a sending that may have been billed, and brought nothing."""
+        self.sendings.append(Sending(part))
+        self.bought = True
+
+    def reply(self, written: Completions, prices: Mapping[str, Sequence[float | None]]) -> Reply:
+        """Return the reply; it was asked for as `written`."""
+        at_most = written.prompt_at_most(self.request)
+        usage = stated(self.sendings)
         return Reply(
             choices=tuple(self.choices[number] for number in range(self.request.n)),
-            model=", ".join(self.models) or model,
+            model=", ".join(self.models) or written.model,
             usage=usage,
-            cost=sum(known, 0.0) if len(known) == len(costs) else None,
-            recalled=bool(self.usages) and not self.bought,
+            cost=None if usage is None else known_cost(self.sendings, prices, written.model),
+            recalled=bool(self.sendings) and not self.bought,
+            bound=bound(self.sendings, at_most, written.extra_body, prices, written.model),
         )
-
-
-def cost(usage: Usage, price: Sequence[float | None] | None) -> float | None:
-    """Return US dollars for `usage` at `price`: input, output and cached input, USD per million tokens.
-
-    >>> cost(Usage(1_000_000, 100_000, 500_000), [2.5, 10.0, 1.25])
-    2.875
-    """
-    if price is None:
-        return None
-    into, out, cached = [*price, None, None][:3]
-    if into is None or out is None:
-        return None
-    fresh = usage.input_tokens - usage.cached_tokens
-    return (fresh * into + usage.cached_tokens * (into if cached is None else cached) + usage.output_tokens * out) / 1e6
 
 
 class Buyer:
@@ -124,7 +116,7 @@ class Buyer:
             if part.n > 1 and self.several is False:
                 return
             try:
-                raw = await self._send(part, urls)
+                raw = await self._send(gathered, part, urls)
             except Refused as refused:
                 if part.n > 1 and self._several is None and self._dialect.minds_n(refused.message, refused.param):
                     self._dialect.several = False
@@ -137,13 +129,14 @@ class Buyer:
             if part.n > 1 and self._dialect.several is None:
                 self._dialect.several = not gathered.missing
 
-    async def _send(self, part: Request, urls: Mapping[str, str]) -> str:
+    async def _send(self, gathered: Gathered, part: Request, urls: Mapping[str, str]) -> str:
         images = " ".join(image.path.name for image in part.images)
         about = f"{self._written.model}: {images or part.text[:40]!r}, draw {part.draw}, n={part.n}"
         while True:
             body = self._written.body(part, urls, self._dialect)
+            call = Call(self._written.key(part), about, body, partial(gathered.lose, part))
             try:
-                return await self._transport.send(Call(self._written.key(part), about, body))
+                return await self._transport.send(call)
             except Refused as refused:
                 before = set(self._dialect.dropped)
                 dropped = self._dialect.learn(body, refused.message, refused.param)

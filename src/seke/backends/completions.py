@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from seke.backends.bounds import prompt_tokens
 from seke.backends.pictures import Pictures
 from seke.backends.schema import mismatch, strict
 from seke.vlm import Choice, Image, Message, Request, Status, Usage
@@ -35,9 +36,12 @@ class Received(NamedTuple):
 
     choices: Sequence[Any]
     model: str
-    usage: Usage
+    usage: Usage | None
+    """None: the server stated none, or none that can be true."""
 
 
+MOST_TOKENS = 2**21
+"""Of a prompt or its answers; longer than any model's context but Llama 4's, and than anything that is asked here."""
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal")
 
 
@@ -91,6 +95,10 @@ class Completions:
         pictures = self.pictures.settings(request.images)
         sent = [self.host, self.model, request.key, pictures, self.logprobs, self.extra_body]
         return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
+
+    def prompt_at_most(self, request: Request) -> int:
+        """Return how many tokens the prompt may have, pictures included."""
+        return prompt_tokens(request, self.pictures.side, self.pictures.detail, self.extra_body)
 
     def body(self, request: Request, urls: Mapping[str, str], dialect: Dialect) -> dict[str, Any]:
         """Return the request's JSON, without `extra_body`; `urls` holds the images' data URLs by their keys."""
@@ -218,12 +226,23 @@ def _in_order(choices: list[Any]) -> list[Any]:
     return choices
 
 
-def _usage(told: Any) -> Usage:
+def _usage(told: Any) -> Usage | None:
+    """Return the tokens that a server states; None if it states none, or what cannot be: unknown is not 0."""
     usage = told if isinstance(told, dict) else {}
     details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
-    return Usage(*(count if isinstance(count, int) and 0 <= count < 2**53 else 0 for count in counts))
+    into, out = (_tokens(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    if not into or out is None:
+        return None
+    # Cached tokens cost less, so what is not clear about them counts as fresh.
+    cached = _tokens(details.get("cached_tokens")) if isinstance(details, dict) else None
+    return Usage(into, out, cached if cached is not None and cached <= into else 0)
+
+
+def _tokens(told: Any) -> int | None:
+    """Return a number of tokens; None for what cannot be one. JSON's 300.0 is 300."""
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= MOST_TOKENS:
+        return None
+    return int(told) if told == int(told) else None
 
 
 def _writable(text: str) -> str:

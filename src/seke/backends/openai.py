@@ -23,13 +23,14 @@ import httpx2
 import openai
 
 from seke.backends.background import Background
+from seke.backends.bounds import Sending, bound
 from seke.backends.buyer import Buyer, Gathered, recall
 from seke.backends.completions import Completions, Dialect, host_of
 from seke.backends.pictures import Pictures
 from seke.backends.transport import Server, Transport
 from seke.errors import UserError
 from seke.ledger import Ledger
-from seke.vlm import Reply, Request
+from seke.vlm import Bill, Reply, Request
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_S = 10.0
@@ -129,6 +130,11 @@ class OpenAI:
             if asked and self._desk is not None:
                 self._desk.finish(asked)
 
+    def bound(self, request: Request) -> Bill:
+        """Return what one sending of `request` costs at most, by our own estimate; `Reply.bound` is that of all."""
+        at_most = self.written.prompt_at_most(request)
+        return bound([Sending(request)], at_most, self.written.extra_body, self.prices, self.model)
+
     def close(self) -> None:
         """End what runs in the background and close the ledger; the next request opens them anew."""
         if self._desk is not None:
@@ -165,7 +171,7 @@ class OpenAI:
         return all_gathered
 
     def _reply(self, gathered: Gathered) -> Reply:
-        return gathered.reply(self.model, self.prices)
+        return gathered.reply(self.written, self.prices)
 
 
 class Desk:

@@ -23,6 +23,7 @@ from seke.backends.completions import NoReply, decode
 from seke.backends.limits import Breaker, Concurrency, told_to_wait
 from seke.errors import UserError
 from seke.ledger import Ledger
+from seke.vlm import Usage
 
 LONGEST_BACKOFF_S = 30.0
 AGAIN = (408, 409, 429)
@@ -42,6 +43,8 @@ class Call(NamedTuple):
     about: str
     """For people, in the ledger."""
     body: Mapping[str, Any]
+    lost: Callable[[], None] = lambda: None
+    """Told of each sending that may have been billed, and brought no reply."""
 
 
 class Refused(Exception):
@@ -56,12 +59,16 @@ class Trouble(Exception):
     """A sending that brought no reply, and may next time."""
 
     def __init__(
-        self, detail: str, *, billed: bool, own: bool, limited: bool = False, wait_s: float | None = None
-    ) -> None:
+        self, detail: str, *, billed: bool, own: bool, limited: bool = False, wait_s: float | None = None,
+        reached: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(detail)
         self.detail = detail
         self.billed, self.own, self.limited, self.wait_s = billed, own, limited, wait_s
-        """May it have been billed; may it be this request's own fault; was it a 429; what the server says to wait."""
+        """Is it in doubt whether it was billed; may it be this request's own fault; was it a 429; what the server says
+        to wait."""
+        self.reached = reached
+        """May a model have worked on it, as far as a budget must assume: also behind an error status."""
 
 
 class Transport:
@@ -157,9 +164,11 @@ class Transport:
             if not (isinstance(found, Trouble) and found.billed):
                 self._ledger.failed(call.key, str(found))
         else:
-            usage = receipt.usage
+            usage = receipt.usage or Usage()
             await self._ledger.done(call.key, raw, receipt.model, usage.input_tokens, usage.output_tokens)
             return raw
+        if isinstance(found, Trouble) and found.reached:
+            call.lost()
         # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
         raise found
 
@@ -228,7 +237,8 @@ class Server(NamedTuple):
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
         never_left = isinstance(broken, NEVER_LEFT)
-        return Trouble(detail, billed=not never_left, own=isinstance(cause, httpx2.ReadTimeout))
+        own = isinstance(cause, httpx2.ReadTimeout)
+        return Trouble(detail, billed=not never_left, own=own, reached=not never_left)
 
     def _by_status(self, error: openai.APIStatusError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
         status, told = error.status_code, error.body if isinstance(error.body, dict) else {}
@@ -238,7 +248,8 @@ class Server(NamedTuple):
             return self.mistake(f"the account is empty ({detail})", "top it up and run the same command again")
         if status in AGAIN or status >= 500:
             wait_s = told_to_wait(error.response.headers)
-            return Trouble(detail, billed=False, own=status == 500, limited=status == 429, wait_s=wait_s)
+            limited, reached = status == 429, status not in (409, 429)
+            return Trouble(detail, billed=False, own=status == 500, limited=limited, wait_s=wait_s, reached=reached)
         if status == 401:
             return self.mistake(f"does not accept the key ({detail})", "set OPENAI_API_KEY to a valid one")
         if status in (403, 404):

@@ -143,16 +143,16 @@ class Metered:
         if reply.recalled:
             self.spent.recalled += 1
             return
-        tokens = reply.usage.input_tokens + reply.usage.output_tokens
-        if self.budget.usd is not None and reply.cost is None:
+        _, tokens, usd = reply.bound
+        if self.budget.usd is not None and usd is None:
             raise UserError(
                 "budget.usd", self.budget.usd, f"the price of {reply.model} is not known",
                 "set it in backend.prices, or use budget.tokens",
             )  # fmt: skip
         self.spent.requests += 1
         self.spent.tokens += tokens
-        self.spent.usd = None if self.spent.usd is None or reply.cost is None else self.spent.usd + reply.cost
-        self._dearest = (max(self._dearest[0], reply.cost or 0.0), max(self._dearest[1], tokens))
+        self.spent.usd = None if self.spent.usd is None or usd is None else self.spent.usd + usd
+        self._dearest = (max(self._dearest[0], usd or 0.0), max(self._dearest[1], tokens))
 
     def _statement(self) -> str:
         limits = {"budget.usd": self.budget.usd, "budget.tokens": self.budget.tokens}

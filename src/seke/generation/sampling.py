@@ -44,8 +44,9 @@ class Bill:
     def add(self, reply: Reply) -> None:
         """Add one reply; its unknown price makes the sum unknown."""
         self.requests += 1
-        self.input_tokens += reply.usage.input_tokens
-        self.output_tokens += reply.usage.output_tokens
+        if reply.usage is not None:
+            self.input_tokens += reply.usage.input_tokens
+            self.output_tokens += reply.usage.output_tokens
         self.usd = None if self.usd is None or reply.cost is None else self.usd + reply.cost
         if reply.model not in self.models:
             self.models.append(reply.model)

@@ -86,7 +86,7 @@ class AnyVlm:
                 try:
                     prepared.append(self._prepared(index, request))
                 except (images.ImageError, OSError) as error:
-                    yield index, Reply((Choice(str(error), "invalid"),), self.model)
+                    yield index, Reply((Choice(str(error), "invalid"),), self.model, cost=0.0)
             prepared.sort(key=lambda item: item.size, reverse=True)
             for start in range(0, len(prepared), self.batch_size):
                 yield from self._answers(prepared[start : start + self.batch_size])

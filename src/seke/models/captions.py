@@ -59,7 +59,7 @@ class Captions:
                 try:
                     seen.append((index, request, _picture(request.images)))
                 except (images.ImageError, OSError) as error:
-                    yield index, Reply((Choice(str(error), "invalid"),), self.model)
+                    yield index, Reply((Choice(str(error), "invalid"),), self.model, cost=0.0)
             if seen:
                 cap = max(request.max_tokens for _, request, _ in seen)
                 texts = self._captions([picture for _, _, picture in seen], cap)
