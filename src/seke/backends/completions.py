@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from seke.backends.bounds import prompt_tokens
 from seke.backends.pictures import Pictures
+from seke.backends.reading import Fit, ends_with, fits, no_number, once, problem, same, spoken
 from seke.backends.schema import mismatch, strict
 from seke.vlm import Choice, Image, Message, Request, Status, Usage
 
@@ -25,6 +26,11 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 """How a model declines in plain words, at the beginning of an answer or of a sentence inside its JSON."""
+
+
+FILTERS = ("safety", "image_safety", "prohibited_content", "recitation", "blocklist", "spii", "sensitive")
+"""Finish reasons of Gemini and others for what their filters held back."""
+NO_JSON = object()
 
 
 class NoReply(ValueError):
@@ -163,40 +169,128 @@ def decode(raw: str) -> Received:
 
 def choices(received: Received, request: Request) -> list[Choice]:
     """Return the choices of a reply to `request`, each judged by itself; never more than were asked for."""
-    return [_choice(choice, request.schema) for choice in received.choices[: request.n]]
+    schema = None if request.schema is None else _strict(json.dumps(request.schema))
+    return [_choice(choice, schema) for choice in received.choices[: request.n]]
 
 
 def _choice(said: Any, schema: Mapping[str, Any] | None) -> Choice:
-    message = said.get("message") if isinstance(said, dict) else None
-    if not isinstance(message, dict):
+    message = _message(said)
+    if message is None:
         return Choice(f"no message: {ascii(said)[:200]}", "invalid")
-    content = message.get("content")
-    text = _writable(content) if isinstance(content, str) else ""
-    if message.get("refusal"):
-        return Choice(_writable(str(message["refusal"])), "refusal")
-    ended: dict[Any, Status] = {"length": "truncated", "content_filter": "filtered"}
-    if status := ended.get(said.get("finish_reason")):
+    content, declined = _content(message.get("content"))
+    text = _writable(content)
+    if refusal := message.get("refusal") or declined:
+        return Choice(_writable(str(refusal)), "refusal")
+    if status := _ended(said.get("finish_reason")):
         return Choice(text, status)
-    if not text.strip():
-        return Choice("an empty answer", "invalid")
-    if REFUSAL.match(text):
+    if schema is not None:
+        return _answer(text, message, said.get("logprobs"), schema)
+    answer, unfinished = spoken(text)
+    if not answer.strip():
+        return Choice(text, "truncated") if unfinished else Choice(_nothing(said), "invalid")
+    answer = text if answer == text else answer.strip()
+    return Choice(answer, "refusal" if REFUSAL.match(answer) else "ok", _logprobs(said.get("logprobs")))
+
+
+def _answer(text: str, message: Mapping[str, Any], logprobs: Any, schema: Mapping[str, Any]) -> Choice:
+    """Return the one answer in a message that had to follow `schema`, or why there is none."""
+    answer, unfinished = spoken(text)
+    if mismatch(_json(text), schema) is None:
+        found = [Fit(_json(text), text, 0, len(text))]
+    elif REFUSAL.match(answer):
         return Choice(text, "refusal")
-    if schema is not None and (judged := _against(text, schema)):
-        return judged
-    return Choice(text, "ok", _logprobs(said.get("logprobs")))
-
-
-def _against(text: str, schema: Mapping[str, Any]) -> Choice | None:
-    """Return what is wrong with an answer that had to follow `schema`, or None."""
-    try:
-        value = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        return Choice(f"not JSON ({error}): {text}", "invalid")
-    if problem := mismatch(value, _strict(json.dumps(schema))):
-        return Choice(f"{problem}: {text}", "invalid")
+    else:
+        found = fits(answer, schema)
+    for fit in [fit for call in _calls(message) for fit in fits(call, schema)]:
+        found += [] if any(same(fit.value, other.value) for other in found) else [fit]
+    if not found and unfinished is not None:
+        thought = fits(unfinished, schema)
+        found = thought if len(thought) == 1 and ends_with(unfinished, thought[0]) else []
+    if not found and not text.strip():
+        # Servers that look for thoughts take an answer without any for one.
+        found = [fit for said in _thoughts(message) for fit in fits(said, schema) if _alone(said, fit)][:1]
+    if len(found) > 1:
+        return Choice(f"{len(found)} different answers in one: {text}", "invalid")
+    if not found:
+        if not answer.strip() and unfinished is not None:
+            return Choice(text, "truncated")
+        return Choice(f"{problem(answer, schema)}: {text}" if text.strip() else _nothing(message), "invalid")
+    [fit] = found
     # Strict mode leaves a model that will not answer only the free text to say so.
-    declined = any(REFUSAL.match(said) for said in _strings(value))
-    return Choice(text, "refusal") if declined else None
+    if any(REFUSAL.match(said) for said in _strings(fit.value)):
+        return Choice(fit.text, "refusal")
+    return Choice(fit.text, "ok", _logprobs_of(fit.text, text, logprobs))
+
+
+def _message(said: Any) -> Mapping[str, Any] | None:
+    """Return the message of a choice, in the form of chat.completions or of completions."""
+    if not isinstance(said, dict):
+        return None
+    if isinstance(message := said.get("message"), dict):
+        return message
+    return {"content": said["text"]} if "message" not in said and isinstance(said.get("text"), str) else None
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """Return the text of a message's content and the words of a refusal in it; parts that are thoughts do not count."""
+    if isinstance(content, str):
+        return content, ""
+    if isinstance(content, dict) and not isinstance(content.get("text"), str):
+        return json.dumps(content, ensure_ascii=False), ""  # an object where its JSON should be
+    texts, refusals = [], []
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
+            said = part.get("text")
+            texts.append(str(said.get("value", "")) if isinstance(said, dict) else str(said or ""))
+        elif isinstance(part, dict) and part.get("type") == "refusal":
+            refusals.append(str(part.get("refusal") or "declined"))
+    return "".join(texts), " ".join(refusals)
+
+
+def _calls(message: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of the tools that a message calls."""
+    calls = message.get("tool_calls")
+    functions = (
+        [call.get("function", call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    )
+    given = [call.get("arguments") for call in [*functions, message.get("function_call")] if isinstance(call, dict)]
+    return [_writable(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)) for said in given]
+
+
+def _thoughts(message: Mapping[str, Any]) -> list[str]:
+    said = [message.get("reasoning_content"), message.get("reasoning")]
+    return [_writable(text) for text in dict.fromkeys(text for text in said if isinstance(text, str))]
+
+
+def _alone(text: str, fit: Fit) -> bool:
+    """Return whether `text` is nothing but the answer, perhaps in a fence."""
+    return re.fullmatch(r"\s*(?:`{3}\w*\s*)?", text[: fit.start]) is not None and ends_with(text, fit)
+
+
+def _ended(reason: Any) -> Status | None:
+    """Return what a choice's finish reason says of it, None if it is whole."""
+    told = str(reason or "").lower().replace("-", "_")
+    if told.startswith(("content_filter", "contentfilter")) or told in FILTERS:
+        return "filtered"
+    if told in ("length", "max_tokens", "model_length", "model_context_window_exceeded"):
+        return "truncated"
+    return "refusal" if told == "refusal" else None
+
+
+def _nothing(said: Mapping[str, Any]) -> str:
+    error = said.get("error")
+    told = error.get("message") if isinstance(error, dict) else error
+    return _writable(f"an empty answer ({told})") if told else "an empty answer"
+
+
+def _json(text: str) -> Any:
+    """Return the value of a JSON text, `NO_JSON` if it is none or says two things of one name."""
+    try:
+        return json.loads(text, parse_constant=no_number, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return NO_JSON
 
 
 def _strings(value: Any) -> Iterable[str]:
@@ -217,6 +311,19 @@ def _logprobs(given: Any) -> tuple[tuple[str, float], ...] | None:
         return tuple((_writable(token["token"]), float(token["logprob"])) for token in given["content"])
     except (TypeError, KeyError, ValueError, AttributeError):  # not asked for, or not given
         return None
+
+
+def _logprobs_of(answer: str, text: str, given: Any) -> tuple[tuple[str, float], ...] | None:
+    """Return the log probabilities of the tokens from where `answer` begins in `text`; None if it begins in a token."""
+    found = _logprobs(given)
+    if found is None or answer == text:
+        return found
+    place, start = 0, text.find(answer)
+    for number, (token, _) in enumerate(found):
+        if place == start:
+            return found[number:]
+        place += len(token)
+    return None
 
 
 def _in_order(choices: list[Any]) -> list[Any]:
@@ -248,7 +355,3 @@ def _tokens(told: Any) -> int | None:
 def _writable(text: str) -> str:
     """Replace halves of surrogate pairs, which JSON's escapes can hold and a UTF-8 file cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")

@@ -1,12 +1,19 @@
 """The part of JSON Schema that answers are held to: written strictly for the server, checked again on our side.
 
+A server that does not enforce a schema lets a model spell a value in its own way; `adjusted` turns what can mean only
+one thing into what was asked for, `mismatch` says what is wrong with the rest.
+
 Types object, array, string, number, integer, boolean and null, one or a list of them, with properties, required, items,
 enum, minimum and maximum.
 """
 
+import json
 import math
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from seke.affect import ACTION_UNITS
 
 KINDS: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -17,6 +24,13 @@ KINDS: Mapping[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
+
+NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
+UNIT: Final = re.compile(r"(?:(?:AU|action[ _-]?unit)[ _-]*)?0*([0-9]{1,3})(?:\.0+)?(?:\W+(.+))?", re.IGNORECASE)
+"""An action unit's number, perhaps with its name: "AU06", "12 (Lip Corner Puller)"."""
+TRUE_OR_FALSE: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+LONGEST: Final = 4000
+"""Characters of a string that is looked into for another type's value."""
 
 
 def strict(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,9 +59,9 @@ def mismatch(value: Any, schema: Mapping[str, Any], name: str = "answer") -> str
     >>> mismatch({"valence": 2}, strict({"properties": {"valence": {"maximum": 1}}, "required": ["valence"]}))
     'valence=2 is more than 1'
     """
-    kinds = schema.get("type", list(KINDS))
-    if not any(_is(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
-        return f"{name}={_short(value)} is no {kinds if isinstance(kinds, str) else ' or '.join(kinds)}"
+    kinds = _kinds(schema)
+    if not any(_is(value, kind) for kind in kinds):
+        return f"{name}={_short(value)} is no {' or '.join(kinds)}"
     if "enum" in schema and value not in schema["enum"]:
         return f"{name}={_short(value)} is none of the values asked for"
     if isinstance(value, str):
@@ -62,6 +76,113 @@ def mismatch(value: Any, schema: Mapping[str, Any], name: str = "answer") -> str
     if isinstance(value, dict):
         return _object_mismatch(value, schema)
     return None
+
+
+def adjusted(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return `value` as a `strict` schema wants it, where it can mean only one thing; what cannot stays as it is.
+
+    A number or a truth value in quotes, "AU06" for 6, a list in a string, another case of a word or a name, names that
+    were not asked for. No number is rounded or moved into a range, and no word is taken for another one.
+
+    >>> adjusted({"Valence": " +0.5", "note": ""}, strict({"properties": {"valence": {"type": "number"}}}))
+    {'valence': 0.5}
+    """
+    kinds = _kinds(schema)
+    if isinstance(value, str) and "string" in kinds:
+        return _word(value, schema.get("enum", ()))
+    if isinstance(value, str):
+        return _from_text(value.strip(), schema, kinds)
+    if isinstance(value, bool) and "boolean" not in kinds and set(schema.get("enum", ())) == {0, 1}:
+        return int(value)
+    if isinstance(value, float) and "number" not in kinds and "integer" in kinds and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and kinds == ["boolean"] and value in (0, 1):
+        return bool(value)
+    if isinstance(value, list) and "array" in kinds:
+        return [adjusted(entry, schema.get("items", {})) for entry in value]
+    if isinstance(value, dict) and "array" in kinds and "object" not in kinds:
+        return _flags(value, schema)
+    return _adjusted_object(value, schema) if isinstance(value, dict) and "object" in kinds else value
+
+
+def _word(text: str, words: Any) -> str:
+    """Return the one of `words` that differs from `text` in nothing but case, space and the signs around it."""
+    if text in words:
+        return text
+    same = [word for word in words if isinstance(word, str) and _plain(word) == _plain(text)]
+    return same[0] if len(same) == 1 else text
+
+
+def _from_text(text: str, schema: Mapping[str, Any], kinds: list[str]) -> Any:
+    """Return the value of another type that a string holds, or the string."""
+    if len(text) > LONGEST:
+        return text
+    if text[:1] in ("{", "[") and not {"object", "array"}.isdisjoint(kinds):
+        try:
+            return adjusted(json.loads(text), schema)
+        except (ValueError, RecursionError):
+            return text
+    items = schema.get("items", {})
+    if "array" in kinds and text and ("enum" in items or "string" not in _kinds(items)):
+        parts = [adjusted(part, items) for part in re.split(r"\s*[,;]\s*", text)]
+        return parts if all(mismatch(part, items) is None for part in parts) else text
+    if set(schema.get("enum", ())) == {0, 1} or kinds == ["boolean"]:
+        said = TRUE_OR_FALSE.get(text.lower())
+        return text if said is None else said if kinds == ["boolean"] else int(said)
+    if "number" in kinds and NUMBER.fullmatch(text):
+        return float(text)
+    if "integer" in kinds and (unit := UNIT.fullmatch(text)) and (named := unit[2]) is None:
+        return int(unit[1])
+    if "integer" in kinds and unit and _plain(ACTION_UNITS.get(int(unit[1]), "")) == _plain(named):
+        return int(unit[1])
+    return text
+
+
+def _flags(value: dict[str, Any], schema: Mapping[str, Any]) -> Any:
+    """Return which entries of a list an object calls true, {"AU6": true, "AU12": false}, if it speaks of them all."""
+    items = schema.get("items", {})
+    said = {adjusted(name, items): adjusted(flag, {"type": "boolean"}) for name, flag in value.items()}
+    if len(said) < len(value) or set(said) != set(items.get("enum", ())) or not all(map(_is_bool, said.values())):
+        return value
+    return [entry for entry, flag in said.items() if flag]
+
+
+def _adjusted_object(value: dict[str, Any], schema: Mapping[str, Any]) -> Any:
+    properties = schema.get("properties", {})
+    spelt: dict[str, list[str]] = {}
+    for name in properties:
+        spelt.setdefault(_name(name), []).append(name)
+    found: dict[str, Any] = {}
+    for name, entry in value.items():
+        meant = [name] if name in properties else spelt.get(_name(name), [])
+        if len(meant) != 1:
+            if schema.get("additionalProperties") is not False:
+                found[name] = entry
+            continue
+        right = adjusted(entry, properties[meant[0]])
+        if meant[0] in found and json.dumps(found[meant[0]]) != json.dumps(right):
+            return value  # one name with two values; `mismatch` names the other spelling
+        found[meant[0]] = right
+    optional = [name for name, of in properties.items() if name not in found and "null" in of.get("type", ())]
+    return {**found, **dict.fromkeys(optional)}
+
+
+def _name(text: str) -> str:
+    unit = UNIT.fullmatch(text.strip())
+    return f"au {int(unit[1])}" if unit and unit[2] is None else _plain(text)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text).strip().casefold()
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    kinds = schema.get("type", list(KINDS))
+    return [kinds] if isinstance(kinds, str) else list(kinds)
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _object_mismatch(value: dict[str, Any], schema: Mapping[str, Any]) -> str | None:
