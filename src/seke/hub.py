@@ -237,10 +237,9 @@ def _picture(row: ImageRecord | InstructionRecord, root: Path, embed: bool) -> d
         return {"bytes": None, "path": str(root / row.image)}
     try:
         data = images.resolve(root, row.image).read_bytes()
+        images.unchanged(data, row.sha256, row.image)
     except (images.ImageError, OSError) as error:
         raise UserError("embed_images", "true", str(error), "set paths.images= or put the image back") from error
-    if isinstance(row, ImageRecord) and row.sha256 not in (None, images.sha256(data)):
-        raise UserError("embed_images", "true", f"{row.image} changed after it was prepared", "prepare it anew")
     return {"bytes": data, "path": row.image}
 
 

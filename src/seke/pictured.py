@@ -43,8 +43,8 @@ def table(run: Path, records: Path | None, config: Mapping[str, Any], count: int
     named_in = records if answered and records else file
     root = image_root(named_in, config["paths"]["images"])
     wanted = {row["id"] for row in rows}
-    paths = {row["id"]: row["image"] for row in _lines(named_in) if row.get("id") in wanted and "image" in row}
-    return Table(FILES[file.name], [_row(row, _picture(root, paths.get(row["id"]))) for row in rows])
+    named = {row["id"]: row for row in _lines(named_in) if row.get("id") in wanted and "image" in row}
+    return Table(FILES[file.name], [_row(row, _picture(root, named.get(row["id"]))) for row in rows])
 
 
 def brief(labels: Any) -> str | None:
@@ -69,12 +69,15 @@ def _row(row: Mapping[str, Any], picture: "Image | None") -> list[Any]:
     return [picture, row["id"], row.get("source"), said, brief(row.get("labels")), brief(row.get("truth")), doubt]
 
 
-def _picture(root: Path, image: str | None) -> "Image | None":
-    try:
-        picture = image and images.decode(images.resolve(root, image).read_bytes(), image)
-    except images.ImageError:
+def _picture(root: Path, row: Mapping[str, Any] | None) -> "Image | None":
+    """Return the picture that a row names, if there is one and it is still the one that the row was made of."""
+    if row is None:
         return None
-    if not picture:
+    try:
+        data = images.resolve(root, row["image"]).read_bytes()
+        images.unchanged(data, row.get("sha256"), row["image"])
+        picture = images.decode(data, row["image"])
+    except (images.ImageError, OSError):
         return None
     picture.thumbnail((SIDE, SIDE))
     picture.info.clear()  # what the file said beside its pixels stays here

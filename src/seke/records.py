@@ -171,6 +171,8 @@ class InstructionRecord(_Frozen):
     annotator: str
     """The exact model that answered."""
     flags: tuple[str, ...] = ()
+    sha256: str | None = None
+    """Of the image file that the annotator saw; None, and no key, in rows that were made before this was kept."""
     attributes: dict[str, Any] = Field(default_factory=dict)
     """What the instruction was made from beside labels: its kind, a scene's emotion and caption. No key where empty."""
 
@@ -180,9 +182,10 @@ class InstructionRecord(_Frozen):
         return tuple(value) if isinstance(value, list) else value
 
     @model_serializer(mode="wrap")
-    def _without_empty_attributes(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_is_not_there(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         row: dict[str, Any] = written(self)
-        return row if self.attributes else {name: value for name, value in row.items() if name != "attributes"}
+        absent = {name for name in ("attributes", "sha256") if not getattr(self, name)}
+        return {name: value for name, value in row.items() if name not in absent}
 
 
 class Rejection(_Frozen):

@@ -143,3 +143,14 @@ def test_two_faces_of_one_picture_are_two_images_and_a_margin_matters_to_cropped
         return [await urls.url(image) for image in (whole, left, right)]
 
     assert len(set(asyncio.run(ask()))) == 3
+
+
+def test_what_a_viewer_would_not_see_as_it_stands_is_written_anew(tmp_path: Path) -> None:
+    hidden = noise(40, 30)
+    frames = [noise(40, 30), noise(40, 30)]
+    for image in (
+        stored(tmp_path / "mask.png", hidden, transparency=(0, 0, 0)),
+        stored(tmp_path / "film.png", frames[0], save_all=True, append_images=frames[1:]),
+        stored(tmp_path / "grey.png", Pillow.new("I;16", (40, 30), 30_000)),
+    ):
+        assert opened(Pictures(side=64).encode(image))[0] == "data:image/jpeg"

@@ -98,7 +98,7 @@ def test_pictures_of_several_processes_are_those_of_one_in_the_same_order(tmp_pa
     for number, name in enumerate(names):
         Image.new("RGB", (20, 10), (number % 256, number // 256, 90)).save(tmp_path / name)
     (tmp_path / names[7]).unlink()
-    many = list(thumbnails(tmp_path, names, 16))
+    many = list(thumbnails(tmp_path, dict.fromkeys(names), 16))
     assert many == [thumbnail(tmp_path, name, 16) for name in names]
     assert many[7].uri is None
     assert "no such file" in many[7].problem
@@ -117,7 +117,7 @@ def test_a_thumbnail_keeps_its_shape_and_is_never_enlarged(tmp_path: Path) -> No
 
 
 def test_records_whose_pictures_are_gone_say_so() -> None:
-    assert [picture.problem for picture in thumbnails(None, ["a", "b"], 96)] == [GONE, GONE]
+    assert [picture.problem for picture in thumbnails(None, {"a": None, "b": None}, 96)] == [GONE, GONE]
 
 
 def shelved(outputs: Path, settings: Settings, gallery: Gallery) -> tuple[Dom, dict[str, dict]]:

@@ -4,6 +4,7 @@ import gc
 import json
 import pickle
 import tracemalloc
+from dataclasses import replace
 from itertools import islice
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from seke.images import sha256
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.records import Rejection
 from seke.tuning.data import Data, stream
@@ -127,3 +129,13 @@ def test_a_worker_that_inherits_nothing_opens_the_file_itself(tmp_path):
 def test_nothing_usable_is_an_empty_set(tmp_path):
     kept = prepare([[Rejection(id="a", reason="image")], []], WORDS, Data(path="x"), False, tmp_path / "x.arrow")
     assert len(kept) == 0 and kept.rejected == 1
+
+
+@pytest.mark.parametrize("cache", ["states", "none"])
+def test_a_picture_that_changed_after_it_was_annotated_is_not_learnt_from(loaded, rows, tmp_path, cache):
+    annotated = [replace(row, sha256=sha256(row.images[0].read_bytes())) for row in rows]
+    rows[1].images[0].write_bytes(rows[2].images[0].read_bytes())
+    kept = prepare([annotated, rows[1:2]], loaded, Data(path="x", cache=cache), True, tmp_path / "x.arrow")
+    assert [kept.sample(k).id for k in range(len(kept))] == ["0", "2", "1"]  # the last row says nothing of its picture
+    [rejected] = rejections(kept.arrow)
+    assert (rejected["id"], rejected["reason"]) == ("1", "image") and "changed" in rejected["detail"]

@@ -92,10 +92,11 @@ class Pictures:
         if len(data) > AS_IT_IS:
             return None
         try:
-            with Pillow.open(io.BytesIO(data)) as picture:
+            with images.recognised(data) as picture:
                 fits = max(picture.size) <= self.side and min(picture.size) >= images.MIN_SIDE
-                plain = picture.mode in ("RGB", "L") and not picture.getexif() and not PRIVATE & picture.info.keys()
-                return MIME.get(picture.format or "") if fits and plain else None
+                says_nothing = not picture.getexif() and not PRIVATE & picture.info.keys()
+                as_seen = fits and says_nothing and images.plain(picture)
+                return MIME.get(picture.format or "") if as_seen else None
         except Exception:  # whatever it is, `images.decode` says it better
             return None
 

@@ -229,7 +229,8 @@ def _pictures(row: Mapping[str, Any]) -> list[str]:
 
 def _in(rows: Sequence[Mapping[str, Any]], file: Path, root: Path | None, places: Sequence[Path]) -> tuple[Seen, int]:
     """Return what rows are about, images by the records' hashes or by their own bytes, and how many images are gone."""
-    known, folder = _hashes(file, places), root or runs.image_root(file)
+    told = {row["id"]: row["sha256"] for row in rows if isinstance(row.get("id"), str) and row.get("sha256")}
+    known, folder = {**_hashes(file, places), **told}, root or runs.image_root(file)
     pictures = {image for row in rows if row.get("id") not in known for image in _pictures(row)}
     hashes = {image: _hash(folder, image) for image in pictures}
     seen = Seen(

@@ -173,14 +173,12 @@ def ask(
     def requests() -> Iterator[Request]:
         for record in records:
             try:
-                path = images.resolve(root, record.image)
-                data = path.read_bytes()
-                images.decode(data, record.image)
-            except (images.ImageError, OSError) as error:
+                opened = images.open_record(record, root)
+            except images.ImageError as error:
                 unreadable.append(Answer(id=record.id, status="unanswered", detail=str(error)))
                 continue
             sent.append(record)
-            yield request(Image(path, images.sha256(data)))
+            yield request(Image(opened.path, opened.sha256))
 
     progress = tqdm(total=len(records), desc="answers", unit="image")
     with using(vlm), out.open("a", encoding="utf-8") as file, progress as bar:

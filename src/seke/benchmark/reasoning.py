@@ -168,7 +168,7 @@ class AffectiveReasoning:
                 continue
             try:
                 image = opened(self._root, record)
-            except (images.ImageError, OSError):
+            except images.ImageError:
                 marks[number] = dict.fromkeys(self._asked, Marks(status="unseen"))
                 continue
             about = record.attributes
@@ -240,12 +240,10 @@ def opened(root: Path, record: ImageRecord) -> Image:
     """Return a record's picture.
 
     Raises:
-        ImageError, OSError: if it cannot be read.
+        ImageError: if it cannot be read, or is not the one that the record was made of.
     """
-    path = images.resolve(root, record.image)
-    data = path.read_bytes()
-    images.decode(data, record.image)
-    return Image(path, images.sha256(data))
+    found = images.open_record(record, root)
+    return Image(found.path, found.sha256)
 
 
 def said(answer: Answer) -> Status:

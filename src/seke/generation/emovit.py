@@ -161,7 +161,7 @@ class Emovit:
         row: InstructionRecord | Rejection
         try:
             made = yield from self._makers[face.record.attributes[KIND]](face, bill)
-            row = _instruction(face.record, made, bill)
+            row = _instruction(face, made, bill)
         except Unusable as unusable:
             row = Rejection(id=face.record.id, reason=unusable.reason, detail=unusable.detail)
         trace = Trace(
@@ -254,7 +254,8 @@ def _pair(found: Mapping[str, Any], choice: Choice) -> Said:
     return Said(*(" ".join(str(text).replace("<image>", "").split()) for text in texts))
 
 
-def _instruction(record: ImageRecord, made: Made, bill: Bill) -> InstructionRecord:
+def _instruction(face: Face, made: Made, bill: Bill) -> InstructionRecord:
+    record = face.record
     turns: list[Turn] = []
     for number, (question, answer) in enumerate(made.said):
         picture = "" if number else "<image>\n"
@@ -265,6 +266,7 @@ def _instruction(record: ImageRecord, made: Made, bill: Bill) -> InstructionReco
         labels=Labels(), origin=Origins(), uncertainty=Uncertainty(), samples=0,
         annotator=", ".join(bill.models) or NOBODY, flags=(*made.flags, *(["blind"] if blind else [])),
         attributes={KIND: record.attributes[KIND], CLASS: record.attributes[CLASS], **made.told},
+        sha256=face.image.sha256,
     )  # fmt: skip
 
 

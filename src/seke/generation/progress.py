@@ -207,17 +207,14 @@ def _declined(outcome: Outcome) -> bool:
 
 def _open(record: ImageRecord, root: Path) -> Face | Outcome:
     try:
-        path = images.resolve(root, record.image)
-        data = path.read_bytes()
-        images.decode(data, record.image)
-    except (images.ImageError, OSError) as error:
+        opened = images.open_record(record, root)
+    except images.ImageError as error:
         rejection = Rejection(id=record.id, reason="image", detail=str(error))
         nothing = Trace(
             id=record.id, prior=Labels(), draws=(), summary=None, requests=0, input_tokens=0, output_tokens=0
         )
         return Outcome(rejection, nothing, 0.0)
-    face = record.attributes.get("face")
-    return Face(record, Image(path, images.sha256(data), tuple(face) if isinstance(face, list | tuple) else None))
+    return Face(record, Image(opened.path, opened.sha256, opened.face))
 
 
 def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:

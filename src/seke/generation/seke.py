@@ -308,6 +308,7 @@ class Seke:
             samples=len(sampled.draws),
             annotator=", ".join(bill.models),
             flags=tuple(flags),
+            sha256=face.image.sha256,
         )
 
 

@@ -91,7 +91,7 @@ def fill(
         settings: which records, and how large their pictures.
     """
     run, shown, names = looked.run, limited(rows, settings.limit, settings.seed), Names()
-    images = [*dict.fromkeys(row.image for row in shown)] if settings.thumbnails else []
+    images = {row.image: row.sha256 for row in shown} if settings.thumbnails else {}
     pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
     records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]
     facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))

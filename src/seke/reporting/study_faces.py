@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from seke import runs
 from seke.affect import ACTION_UNITS
 from seke.errors import UserError
-from seke.images import ImageError, decode, resolve
+from seke.images import ImageError, open_record
 from seke.records import ImageRecord, Labels, Prediction, read_jsonl
 from seke.reporting import figures
 from seke.reporting.cases import Claim, Span, marked, verdict
@@ -29,7 +29,7 @@ from seke.reporting.gather import Estimate, FinishedRun, LeftOut
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Column, Row, Table
-from seke.reporting.thumbnails import Thumbnail, thumbnail
+from seke.reporting.thumbnails import GONE, Thumbnail, thumbnail
 
 RULE = (
     "Faces on which the models differ most in the share of right claims, whichever is ahead; sources take turns. "
@@ -159,7 +159,8 @@ def _face(
         for row in (rows[id_],)
     )
     truth = next(iter(said.values()))[id_].truth
-    return Face(id_, _said(truth), thumbnail(root if record else None, record.image if record else "", SIDE), told)
+    picture = Thumbnail(None, GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
+    return Face(id_, _said(truth), picture, told)
 
 
 def _said(truth: Labels) -> str:
@@ -187,8 +188,8 @@ def _pixels(record: ImageRecord | None, root: Path | None) -> Any:
     if record is None or root is None:
         return None
     try:
-        picture = decode(resolve(root, record.image).read_bytes(), record.image)
-    except (ImageError, OSError):
+        picture = open_record(record, root).picture
+    except ImageError:
         return None
     picture.thumbnail((SIDE, SIDE))
     return image.pil_to_array(picture)

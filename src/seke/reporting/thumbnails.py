@@ -8,13 +8,14 @@ import io
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from seke.images import ImageError, decode, resolve
+from seke.images import ImageError, decode, resolve, unchanged
 
 GONE = "the records this run was made from are gone"
 MANY = 256
@@ -30,15 +31,19 @@ class Thumbnail(NamedTuple):
     problem: str = ""
 
 
-def thumbnail(root: Path | None, image: str, side: int) -> Thumbnail:
+def thumbnail(root: Path | None, image: str, side: int, sha256: str | None = None) -> Thumbnail:
     """Return `image` below `root` as a WebP data URI of at most `side` x `side` pixels; a picture that fails says why.
+
+    `sha256`: of the file that the record was made of; another one is not shown.
 
     WebP takes half the bytes of JPEG at this size, most of which are JPEG's tables.
     """
     if root is None:
         return Thumbnail(None, GONE)
     try:
-        picture = decode(resolve(root, image).read_bytes(), image, side)
+        data = resolve(root, image).read_bytes()
+        unchanged(data, sha256, image)
+        picture = decode(data, image, side)
     except (ImageError, OSError) as error:
         return Thumbnail(None, str(error))
     picture.thumbnail((side, side), reducing_gap=1.0)  # halved by its pixels first, as long as that is too large
@@ -47,16 +52,19 @@ def thumbnail(root: Path | None, image: str, side: int) -> Thumbnail:
     return Thumbnail("data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii"))
 
 
-def thumbnails(root: Path | None, images: Sequence[str], side: int) -> Iterator[Thumbnail]:
-    """Yield the thumbnail of each of `images`, in order; whoever writes them away at once never holds them all."""
-    work = partial(thumbnail, root, side=side)
+def thumbnails(root: Path | None, images: Mapping[str, str | None], side: int) -> Iterator[Thumbnail]:
+    """Yield the thumbnail of each of `images`, in order; whoever writes them away at once never holds them all.
+
+    `images`: the sha256 of each file when its record was made, where that is known, by its path below `root`.
+    """
     if root is None or len(images) < MANY:
-        yield from map(work, images)
+        yield from (thumbnail(root, image, side, sha256) for image, sha256 in images.items())
         return
     spawn = multiprocessing.get_context("spawn")
     # Ctrl-C reaches the workers as well; only the parent says so, once.
     with ProcessPoolExecutor(_cores(), spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.map(work, images, chunksize=TOGETHER)
+        work = partial(thumbnail, root)
+        yield from pool.map(work, images, repeat(side), images.values(), chunksize=TOGETHER)
 
 
 def _cores() -> int:

@@ -268,7 +268,7 @@ def _cases(material: Material, drawn: Mapping[str, Mapping[str, Draws]], count: 
             {
                 "level": level,
                 "record": record,
-                "picture": thumbnail(chosen.image_root, record.image, CASE_SIDE),
+                "picture": thumbnail(chosen.image_root, record.image, CASE_SIDE, record.sha256),
                 "lines": cases.lines(record, drawn[chosen.run.name].get(record.id), known),
                 "manual": cases.manual_note(record),
                 "question": question,

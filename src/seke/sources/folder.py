@@ -21,12 +21,12 @@ from tqdm import tqdm
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
-from seke.images import ImageError, resolve, sha256
+from seke.images import SUFFIXES, ImageError, resolve, sha256
 from seke.records import ImageRecord, Labels, Rejection
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
 
-EXTENSIONS: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+EXTENSIONS: Final = SUFFIXES
 DEFAULT_LABELS: Final = "labels.csv"
 TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 ATTRIBUTE: Final = "attributes."

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from seke.errors import UserError
+from seke.images import SUFFIXES
 
-IMAGES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGES: Final = SUFFIXES
 DEPTH: Final = 4
 """How many folders an unpacking tool may have put around what is looked for."""
 STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)

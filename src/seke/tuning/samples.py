@@ -6,7 +6,6 @@ In memory are one number a sample for its length, its supervised tokens and its 
 their states or pixels, where the settings keep these there). Lengths are exact, and no sample is ever cut.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -64,6 +63,34 @@ NOTHING: Final = Vision(torch.empty(0), (0, 0))
 """What is kept of a broken image: its number stays taken."""
 
 
+class Wanted(NamedTuple):
+    """An image file as a row wants it."""
+
+    file: str
+    sha256: str | None
+    """Of the file that the row's labels were made of; None where the row does not say."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.file).name
+
+    def read(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            ImageError, OSError: if it cannot be read, or is another one by now.
+        """
+        data = Path(self.file).read_bytes()
+        images.unchanged(data, self.sha256, self.name)
+        return data
+
+
+def wanted_by(row: Row) -> list[Wanted]:
+    """Return what a row wants of its image files."""
+    return [Wanted(str(file), row.sha256) for file in row.images]
+
+
 class Pictures:
     """The images of a set, each looked at once: its tokens, or why it cannot be used, and what is kept of it."""
 
@@ -74,21 +101,23 @@ class Pictures:
         self.tokens: list[int] = []
         self.crops: list[int] = []
         self.broken: dict[int, str] = {}
-        self._index: dict[str, int] = {}
+        self._index: dict[Wanted, int] = {}
 
-    def index(self, file: Path) -> int:
-        """Return an image's number; the file must have been looked at."""
-        return self._index[str(file)]
+    def numbers(self, row: Row) -> tuple[int, ...]:
+        """Return the numbers of a row's images, which must have been looked at."""
+        return tuple(self._index[wanted] for wanted in wanted_by(row))
 
-    def look(self, files: Iterable[Path]) -> None:
+    def look(self, rows: Iterable[Row]) -> None:
         """Decode the files that are new here: a broken one is to be found now, not in the training's third hour."""
-        new = [file for file in dict.fromkeys(map(str, files)) if file not in self._index]
+        new = [
+            each for each in dict.fromkeys(each for row in rows for each in wanted_by(row)) if each not in self._index
+        ]
         for start in range(0, len(new), CROWD):
             crowd = new[start : start + CROWD]
             with ThreadPoolExecutor() as pool:
                 seen = list(pool.map(self._attempt, crowd))
-            for file, found in zip(crowd, self._finished(crowd, seen), strict=True):
-                self._add(file, found)
+            for wanted, found in zip(crowd, self._finished(crowd, seen), strict=True):
+                self._add(wanted, found)
 
     def open(self, number: int) -> Vision:
         """Return an image as it was kept, or decode it."""
@@ -98,9 +127,9 @@ class Pictures:
         """Return how many crops of these images the tower has to see in training: none where its states are kept."""
         return 0 if self.cache in ("states", "disk") else sum(self.crops[number] for number in numbers)
 
-    def _add(self, file: str, found: Vision | str) -> None:
-        number = self._index[file] = len(self.files)
-        self.files.append(file)
+    def _add(self, wanted: Wanted, found: Vision | str) -> None:
+        number = self._index[wanted] = len(self.files)
+        self.files.append(wanted.file)
         if isinstance(found, str):
             self.broken[number] = found
         self.tokens.append(0 if isinstance(found, str) else self.loaded.image_tokens(found.size))
@@ -108,18 +137,18 @@ class Pictures:
         if self.cache in ("states", "pixels"):
             self.kept.append(NOTHING if isinstance(found, str) else found)
 
-    def _finished(self, crowd: Sequence[str], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
+    def _finished(self, crowd: Sequence[Wanted], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
         return self._states(seen) if self.cache == "states" else seen
 
-    def _attempt(self, file: str) -> Vision | str:
+    def _attempt(self, wanted: Wanted) -> Vision | str:
         try:
-            return self._size(file) if self.cache == "none" else self._decode(file)
+            data = wanted.read()
+            picture = images.decode(data, wanted.name)
         except (images.ImageError, OSError) as error:
             return str(error)
-
-    def _size(self, file: str) -> Vision:
-        picture = images.decode(Path(file).read_bytes(), Path(file).name)
-        return Vision(NOTHING.values, (picture.height, picture.width))
+        if self.cache == "none":
+            return Vision(NOTHING.values, (picture.height, picture.width))
+        return Vision(*self.loaded.pixels(picture))
 
     def _decode(self, file: str) -> Vision:
         return Vision(*self.loaded.pixels(images.decode(Path(file).read_bytes(), Path(file).name)))
@@ -147,21 +176,21 @@ class StoredPictures(Pictures):
         """Read an image's states."""
         return Vision(*self.store.read(self._digests[self.files[number]]))
 
-    def _attempt(self, file: str) -> Vision | str:
+    def _attempt(self, wanted: Wanted) -> Vision | str:
         try:
-            data = Path(file).read_bytes()
-            digest = self._digests[file] = hashlib.sha256(data).hexdigest()
+            data = wanted.read()
+            digest = self._digests[wanted.file] = images.sha256(data)
             if (size := self.store.size(digest)) is not None:
                 return Vision(NOTHING.values, size)
-            return Vision(*self.loaded.pixels(images.decode(data, Path(file).name)))
+            return Vision(*self.loaded.pixels(images.decode(data, wanted.name)))
         except (images.ImageError, OSError) as error:
             return str(error)
 
-    def _finished(self, crowd: Sequence[str], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
+    def _finished(self, crowd: Sequence[Wanted], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
         new = [found if isinstance(found, Vision) and len(found.values) else "" for found in seen]
-        for file, made in zip(crowd, self._states(new), strict=True):
+        for wanted, made in zip(crowd, self._states(new), strict=True):
             if isinstance(made, Vision):
-                self.store.write(self._digests[file], Entry(*made))
+                self.store.write(self._digests[wanted.file], Entry(*made))
         return [Vision(NOTHING.values, found.size) if isinstance(found, Vision) else found for found in seen]
 
 
@@ -236,8 +265,8 @@ def _encoded(
     block: Sequence[Row | Rejection], loaded: Any, data: Data, pictures: Pictures
 ) -> Iterator[Sample | Rejection]:
     rows = [found for found in block if isinstance(found, Row)]
-    pictures.look(file for row in rows for file in row.images)
-    numbers = {row: tuple(pictures.index(file) for file in row.images) for row in rows}
+    pictures.look(rows)
+    numbers = {row: pictures.numbers(row) for row in rows}
     usable = [row for row in rows if pictures.broken.keys().isdisjoint(numbers[row])]
     turns = [_turns(row, [pictures.tokens[number] for number in numbers[row]]) for row in usable]
     encoded = dict(zip(usable, loaded.encode(turns, data.label_mask), strict=True))

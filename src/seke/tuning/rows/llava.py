@@ -2,7 +2,8 @@
 
     {"id": "7", "image": "a.jpg", "conversations": [{"from": "human", "value": "<image> Who?"}, {"from": "gpt", ...}]}
 
-`image` may be a list, or missing; `labels`, which our instructions carry, serve `keep`. Other keys are let be.
+`image` may be a list, or missing. Our instructions also carry `labels`, which serve `keep`, and the `sha256` of the
+picture that they are about. Other keys are let be.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -80,7 +81,8 @@ def conversation(
         turns = kept(turns, labels if labels is not None else Labels.model_validate(raw.get("labels") or {}), keep)
     given = raw.get("image") or []
     files = tuple(picture(image) for image in ([given] if isinstance(given, str) else given))
-    return Row(name, placed(turns, len(files)), files)
+    digest = raw.get("sha256") if len(files) == 1 else None
+    return Row(name, placed(turns, len(files)), files, sha256=digest if isinstance(digest, str) else None)
 
 
 def placed(turns: tuple[Say, ...], pictures: int) -> tuple[Say, ...]:

@@ -57,6 +57,8 @@ class Row:
     images: tuple[Path, ...]
     frame: Frame | None = None
     """How the row's only image comes into being where its file may not be there yet."""
+    sha256: str | None = None
+    """Of the row's only image when its labels were made, where the row says so."""
 
 
 class Reader(Protocol):
