@@ -12,7 +12,7 @@ import contextlib
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -40,6 +40,10 @@ class BatchServer(Server):
     max_rows: int = 50_000
     max_bytes: int = 200_000_000
     has_batches: bool = True
+    told: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    """How a batch is told, from how OpenAI tells it."""
+    written: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    """How a result is written, likewise."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,9 +101,13 @@ class BatchServer(Server):
             return self._create(json.loads(body))
         if (method, kind, rest) == ("GET", "batches", []):
             newest_first = [*self.batches.values()][::-1]
-            return 200, {"object": "list", "data": [_shown(batch) for batch in newest_first], "has_more": False}
+            return 200, {
+                "object": "list",
+                "data": [self.told(_shown(batch)) for batch in newest_first],
+                "has_more": False,
+            }
         if kind == "batches" and rest[0] in self.batches:
-            return 200, _shown(self._looked_at(self.batches[rest[0]]))
+            return 200, self.told(_shown(self._looked_at(self.batches[rest[0]])))
         if kind == "files" and rest[0] in self.files:
             if method == "DELETE":
                 del self.files[rest[0]]
@@ -131,7 +139,7 @@ class BatchServer(Server):
             "end": self.ends.popleft() if self.ends else "completed", "looks": self.looks, "rows": rows,
         }  # fmt: skip
         self.batches[batch["id"]] = batch
-        return 200, _shown(batch)
+        return 200, self.told(_shown(batch))
 
     def _looked_at(self, batch: dict[str, Any]) -> dict[str, Any]:
         if batch["status"] not in ("validating", "in_progress"):
@@ -159,9 +167,10 @@ class BatchServer(Server):
         rest = [_line(row["custom_id"], None, {"code": code, "message": WINDOW_OVER}) for row in rows[done:]]
         good = [row for row in answered if row["response"]["status_code"] == 200]
         bad = [row for row in answered if row["response"]["status_code"] != 200] + ([] if end == "lost" else rest)
+        batch["request_counts"] = {"total": len(rows), "completed": len(good), "failed": len(bad)}
         for name, some in (("output_file_id", good), ("error_file_id", bad)):
             if some:
-                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in some)
+                lines = "".join(json.dumps(self.written(row), ensure_ascii=False) + "\n" for row in some)
                 batch[name] = self._store(lines.encode("utf-8", "surrogatepass"))["id"]
         return None
 

@@ -6,6 +6,7 @@ would have (`transport`) is judged by the same rules, from the status and the er
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,7 @@ from seke.vlm import Usage
 
 T = TypeVar("T")
 
+OK = 200
 TOGETHER = 1000
 """Rows that are read or recorded at a time."""
 
@@ -162,13 +164,33 @@ def _result(line: bytes) -> Result | None:
     if not isinstance(row, dict) or not isinstance(row.get("custom_id"), str):
         return None
     response = _mapping(row.get("response"))
-    status, body = response.get("status_code"), response.get("body")
+    body = _decoded(response.get("body"))
+    for holder in (body, response, _decoded(row.get("body")), row):
+        if isinstance(choices := _mapping(holder).get("choices"), list) and choices:
+            return Result(row["custom_id"], json.dumps(holder), OK)  # an answer, whatever its status says
+    status = _status(response.get("status_code"))
     error = row.get("error") or _mapping(body).get("error")
-    if status == 200 and not error:
+    if status == OK and not error:
         return Result(row["custom_id"], json.dumps(body), status)
     # vLLM says it in words, or wraps the error once more, as the body of a failed request does.
     told = {"message": error} if isinstance(error, str) else _mapping(_mapping(error).get("error") or error)
-    return Result(row["custom_id"], None, status if isinstance(status, int) and status >= 400 else None, told)
+    return Result(row["custom_id"], None, status if status is not None and status >= 400 else None, told)
+
+
+def _decoded(body: object) -> object:
+    """Return a body as it is meant where it stands as text in the row."""
+    if not isinstance(body, str):
+        return body
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+
+
+def _status(told: object) -> int | None:
+    """Return the status of HTTP as a number, which some servers write as text; None if it is none."""
+    digits = re.fullmatch(r"\s*([1-5][0-9]{2})\b.*", str(told))
+    return int(digits[1]) if digits else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

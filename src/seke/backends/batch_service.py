@@ -4,11 +4,15 @@
     ByHand    results there? -> read them; else say what to run, and pause
 
 Beginning a batch is what costs, and its reply can get lost. So the uploaded file's id is noted first; wherever a batch
-may have begun already, the server is asked for one of that file before another is begun.
+may have begun already, the server is asked for one of that file before another is begun. A batch that is over and names
+no results is looked at again, then told; its job stays open, and nobody is asked for its rows a second time.
+
+Servers spell what is not there in many ways (null, "", "null", nothing at all), and a status in capitals.
 """
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,8 +29,17 @@ from seke.errors import Paused, UserError
 
 T = TypeVar("T")
 
-ENDED = ("completed", "expired", "cancelled")
+ENDED = ("completed", "expired", "cancelled", "failed")
 """All of these may have finished rows, which are billed."""
+SPELT = {
+    **dict.fromkeys(("complete", "succeeded", "success", "finished", "done", "ended"), "completed"),
+    **dict.fromkeys(("timeout", "timed_out"), "expired"), "canceled": "cancelled",
+    **dict.fromkeys(("error", "errored", "rejected"), "failed"),
+}  # fmt: skip
+"""What others call these."""
+NO_ID = ("", "null", "none", "nil", "undefined")
+LOOKS = 10
+"""At a batch that is over, for the file of its results."""
 FULL = "token_limit_exceeded"
 """More is queued for this model than the account may have at a time."""
 LONGEST_PAUSE_S = 60.0
@@ -90,6 +103,7 @@ class Service:
     def _ended(self, running: list[Job]) -> Iterator[Ended]:
         """See `ended`; takes what is over out of `running`."""
         held: list[Job] = []  # they wait until another one's end makes room in the server's queue
+        looks = Counter[str]()
         while running:
             for job in running:
                 if job.batch_id is None and job not in held:
@@ -97,15 +111,24 @@ class Service:
             before = len(running)
             for job in [job for job in running if job.batch_id is not None]:
                 batch = self._look(job)
-                if batch.status in ENDED:
-                    files = self._download(job, batch)
-                    running.remove(job)
-                    yield Ended(job, files, batch.status == "cancelled")
-                    for file in files:  # what they held is in the ledger now
-                        file.unlink(missing_ok=True)
-                elif batch.status == "failed":
+                status = _status(batch)
+                if status not in ENDED:
+                    continue
+                if status == "failed" and not _completed(batch) and not _files(batch):
                     self._hold(job, batch)
                     held.append(job)
+                    continue
+                files = self._download(job, batch)
+                if self._lacks(job, batch, files):
+                    looks[job.name] += 1
+                    if looks[job.name] < LOOKS:
+                        continue
+                    self._tell_of(job, batch, files)
+                self._withdraw(_id(batch, "input_file_id"))
+                running.remove(job)
+                yield Ended(job, files, status == "cancelled")
+                for file in files:  # what they held is in the ledger now
+                    file.unlink(missing_ok=True)
             if len(running) < before:
                 held.clear()
             elif len(held) == len(running):
@@ -120,14 +143,18 @@ class Service:
                 "has no Batch API (404 at /files)", "choose backend.mode=file, or backend=openai, which asks one by one"
             )
             uploaded = self._insist(lambda: self._upload(job), FileObject, absent)
-            job.file_id, job.uploaded_at = uploaded.id, uploaded.created_at
+            job.file_id, job.uploaded_at = uploaded.id, _seconds(uploaded)
             job.save()
+        created = False
 
-        def begun() -> Batch:
-            nonlocal in_doubt
+        def begun() -> Batch | None:
+            nonlocal in_doubt, created
             found = self._begun(job) if in_doubt else None
             in_doubt = True
-            return found or self._create(job)
+            if found is None and not created:
+                found = self._create(job)
+                created = isinstance(found, Batch)  # which costs, whether or not it tells its id
+            return found
 
         job.batch_id = self._insist(begun, Batch).id
         job.save()
@@ -140,9 +167,9 @@ class Service:
     def _begun(self, job: Job) -> Batch | None:
         """Return the batch of the job's file, if there is one: the reply that told its id got lost."""
         for batch in self._client.batches.list(limit=100):  # the newest first
-            if batch.input_file_id == job.file_id and batch.status != "failed":
+            if _id(batch, "input_file_id") == job.file_id and _status(batch) != "failed":
                 return batch
-            if batch.created_at < job.uploaded_at:
+            if 0 < _seconds(batch) < job.uploaded_at:
                 return None
         return None
 
@@ -165,14 +192,14 @@ class Service:
         Raises:
             UserError: if it was not for room that it failed; the job is given up.
         """
-        errors = (batch.errors.data or []) if batch.errors else []
+        errors = [vars(error) for error in getattr(batch.errors, "data", None) or [] if hasattr(error, "__dict__")]
         said = "; ".join(
-            " ".join(f"{'' if error.line is None else f'line {error.line}: '}{error.message}".split())
+            " ".join(f"{'line {}: '.format(error['line']) if error.get('line') else ''}{error.get('message')}".split())
             for error in errors[:3]
         )
-        if FULL not in [error.code for error in errors]:
+        if FULL not in [error.get("code") for error in errors]:
             job.note.unlink()
-            self._withdraw(batch.input_file_id)
+            self._withdraw(_id(batch, "input_file_id"))
             raise UserError(
                 "backend.model", job.model, self._clean(f"{batch.id} was rejected: {said or 'no reason was given'}"),
                 f"correct the backend's settings; what was sent is in {job.requests}",
@@ -194,17 +221,43 @@ class Service:
     def _download(self, job: Job, batch: Batch) -> tuple[Path, ...]:
         """Return where the results lie now."""
         files = []
-        for number, file_id in enumerate((batch.output_file_id, batch.error_file_id)):
-            if file_id is not None:
-                path = job.results.with_suffix(f".{number}.part")
-                files.append(self._insist(lambda id=file_id, to=path: self._fetch(id, to), Path))  # type: ignore[misc]
-        self._withdraw(batch.input_file_id)
+        for number, file_id in _files(batch).items():
+            path = job.results.with_suffix(f".{number}.part")
+            gone = self._server.mistake(
+                f"no longer has {file_id}, the results of {batch.id}",
+                f"delete {job.note} if its {len(job.keys)} requests are to be asked, and paid for, again",
+            )
+            files.append(self._insist(lambda id=file_id, to=path: self._fetch(id, to), Path, gone))  # type: ignore[misc]
         return tuple(files)
 
-    def _withdraw(self, file_id: str) -> None:
+    def _lacks(self, job: Job, batch: Batch, files: Sequence[Path]) -> bool:
+        """Return whether results are missing that the server has, by its own count or for want of any."""
+        keys, completed = set(job.keys), _completed(batch)
+        there = {result.key for path in files for result in results(path) if result.raw is not None} & keys
+        return len(there) < min(len(keys), int(not files) if completed is None else completed)
+
+    def _tell_of(self, job: Job, batch: Batch, files: Sequence[Path]) -> None:
+        """Warn of results that do not come.
+
+        Raises:
+            UserError: if none came at all: to ask for all of them again would be to pay twice.
+        """
+        completed = _completed(batch)
+        done = "" if completed is None else f", {completed} of its {len(job.keys)} requests are done"
+        what = f"{batch.id} is {_status(batch)}{done}"
+        if not files:
+            raise self._server.mistake(
+                f"{what}, but it names no file of results",
+                f"look at the batch at the server; the same command looks again and asks nothing twice, "
+                f"unless {job.note} is deleted",
+            )
+        log.warning("%s, but not all of them are in its files; backend.retries says how often to ask again", what)
+
+    def _withdraw(self, file_id: str | None) -> None:
         """Take a file with faces off the server, if it lets us; nothing depends on it."""
-        with suppress(openai.APIError):
-            self._client.files.delete(file_id)
+        if file_id is not None:
+            with suppress(openai.APIError):
+                self._client.files.delete(file_id)
 
     def _fetch(self, file_id: str, path: Path) -> Path:
         with self._client.files.with_streaming_response.content(file_id) as response:
@@ -213,7 +266,7 @@ class Service:
             raise Garbled(f"{file_id} is no file of results")
         return path
 
-    def _insist(self, ask: Callable[[], T], kind: type[T], absent: UserError | None = None) -> T:
+    def _insist(self, ask: Callable[[], T | None], kind: type[T], absent: UserError | None = None) -> T:
         """Return what `ask` brings, a `kind`; it is asked again while the server has passing trouble.
 
         Raises:
@@ -232,7 +285,7 @@ class Service:
             except Garbled as error:
                 found = Trouble(str(error), billed=False, own=False)
             else:
-                if isinstance(got, kind):
+                if isinstance(got, kind) and (isinstance(got, Path) or _id(got, "id")):
                     return got
                 found = Trouble(f"a 200 without an answer: {str(got)[:100]!a}", billed=False, own=False)
             if isinstance(found, UserError):
@@ -246,6 +299,35 @@ class Service:
                 )
             time.sleep(min(found.wait_s or pause_s, self._patience_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _id(told: object, name: str) -> str | None:
+    """Return an id that a server told, None if it is spelt as one that is not there."""
+    found = getattr(told, name, None)
+    return found if isinstance(found, str) and found.strip().lower() not in NO_ID else None
+
+
+def _files(batch: Batch) -> dict[int, str]:
+    """Return the ids of the files that hold results: those of answers and of errors."""
+    told = enumerate(_id(batch, name) for name in ("output_file_id", "error_file_id"))
+    return {number: file_id for number, file_id in told if file_id is not None}
+
+
+def _status(batch: Batch) -> str:
+    told = str(getattr(batch, "status", "")).strip().lower()
+    return SPELT.get(told, told)
+
+
+def _completed(batch: Batch) -> int | None:
+    """Return how many requests a batch says it has answered; None if it does not say."""
+    told = getattr(getattr(batch, "request_counts", None), "completed", None)
+    return told if isinstance(told, int) and told >= 0 else None
+
+
+def _seconds(told: object) -> int:
+    """Return when something was made, in seconds since the epoch; 0 if that is not told."""
+    found = getattr(told, "created_at", None)
+    return int(found) if isinstance(found, int | float) else 0
 
 
 class ByHand:
