@@ -67,23 +67,26 @@ def test_action_units_may_have_a_column_each_and_the_others_stay_unknown(tmp_pat
     found = read(file, IDS, {"id": "id", "action_units": {1: "AU01", 2: "AU02", 4: "AU04"}})
     assert found.answers["a"].labels.action_units == {1: True, 2: False}
     assert found.answers["b"].labels.action_units == {1: False, 2: True}
-    assert found.remarks == ("1 x action unit that is neither 0 nor 1: unanswered",)
+    assert found.remarks == ("1 x cell of a column with action units that are neither 0 nor 1, such as 7: unanswered",)
 
 
 def test_labels_out_of_range_are_unanswered_never_clipped_and_counted(tmp_path: Path) -> None:
     fields = {"id": "id", "expression": "e", "valence": "v", "arousal": "a", "action_units": "u"}
     rows = [
-        {"id": "a", "e": "bored", "v": 1.01, "a": "high", "u": [1, 27, 99]},
+        {"id": "a", "e": "bored", "v": 1.01, "a": "high", "u": [1, 27]},
         {"id": "b", "e": None, "v": -7, "a": float("nan"), "u": [27]},
+        {"id": "c", "e": None, "v": 0.5, "a": 0.5, "u": [1, 99]},
     ]
     found = read(json_file(tmp_path, *rows), IDS, fields)
     assert found.answers["a"].labels == Labels(action_units=units(1))
     assert found.answers["b"].labels == Labels()
+    assert found.answers["c"].labels == Labels(arousal=0.5), "neither half a list, nor a column of two scales"
     assert found.remarks == (
-        "3 x action unit that is none of the 17: unanswered",
+        "2 x action unit that is none of the 17: unanswered",
         "1 x arousal that is no number: unanswered",
+        "3 x cell of a column with valence out of [-1, 1], such as 1.01: unanswered",
         "1 x expression that is none of the eight: unanswered",
-        "2 x valence out of [-1, 1]: unanswered",
+        "1 x text that is no list of action units: unanswered",
     )
 
 
@@ -187,3 +190,93 @@ def test_a_cell_that_is_too_long_tells_of_quotes_and_of_the_limit(tmp_path: Path
         UserError, match=r"line 2: no CSV \(.*close all quotes; a cell holds at most 131,072 characters"
     ):
         read(csv_file(tmp_path, "id,text", "a," + "x" * 131_073), IDS)
+
+
+SOME = {4: True, 6: True, 12: False}
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("{4, 6}", units(4, 6)),
+        ("{'AU4', 'AU6'}", units(4, 6)),
+        ("('AU4', 'AU6')", units(4, 6)),
+        ("array([4, 6])", units(4, 6)),
+        ("np.array([4, 6], dtype=int64)", units(4, 6)),
+        ("[4 6]", units(4, 6)),
+        ("[4.0, 6.0]", units(4, 6)),
+        ("4+6C", units(4, 6)),
+        ("AU4, R6", units(4, 6)),
+        ("AU 4 and AU 6", units(4, 6)),
+        ("AU6L AU6R AU4", units(4, 6)),
+        ("{'AU4': 1, 'AU6': 1, 'AU12': 0}", SOME),
+        ('{"4": true, "6": true, "12": false}', SOME),
+        ("AU4: 1, AU6: yes, AU12: no", SOME),
+        ("AU4=1; AU6=1; AU12=0", SOME),
+        ("AU4 (1), AU6 (1), AU12 (0)", SOME),
+        ("AU4, not AU6", None),
+        ("AU4: 0.7, AU6: 0.2", None),
+        ("AU4 is active", None),
+        ("[[4, 6]]", None),
+        ("AU3", None),
+        ("AU4 AU99", None),
+        ("(" * 900, None),
+    ],
+)
+def test_a_cell_of_action_units_is_read_whole_or_not_at_all(tmp_path: Path, cell: str, expected) -> None:
+    quoted = cell.replace('"', '""')
+    found = read(csv_file(tmp_path, "id,aus", f'a,"{quoted}"'), IDS, {"id": "id", "action_units": "aus"})
+    assert found.answers["a"].labels.action_units == expected
+    assert bool(found.remarks) == (expected is None)
+
+
+@pytest.mark.parametrize("vector", ["[0, 1, 0, 1]", "0;1;0;1", "[1 0 0]", "1 1 1", "[0.9, 0.1]", "[True, False]", "0"])
+def test_one_vector_shows_that_a_whole_column_holds_vectors(tmp_path: Path, vector: str) -> None:
+    lines = ("id,aus", "a,[1]", f'b,"{vector}"', "c,")
+    found = read(csv_file(tmp_path, *lines), IDS, {"id": "id", "action_units": "aus"})
+    assert [answer.labels for answer in found.answers.values()] == [Labels()] * 3
+    assert found.remarks == ("2 x cell of a column with vectors in place of lists of action units: unanswered",)
+
+
+def test_valence_on_another_scale_is_unanswered_as_a_whole(tmp_path: Path) -> None:
+    fields = {"id": "id", "valence": "v", "arousal": "a"}
+    found = read(csv_file(tmp_path, "id,v,a", "a,1,0.5", "b,5,-0.5", "c,9,"), IDS, fields)
+    labels = [answer.labels for answer in found.answers.values()]
+    assert labels == [Labels(arousal=0.5), Labels(arousal=-0.5), Labels()]
+    assert found.remarks == ("3 x cell of a column with valence out of [-1, 1], such as 5: unanswered",)
+
+
+def test_the_scale_of_a_column_shows_in_rows_that_are_not_scored(tmp_path: Path) -> None:
+    file = csv_file(tmp_path, "id,v", "a,1", "b,9")
+    found = read(file, IDS, {"id": "id", "valence": "v"}, {"a"})
+    assert found.answers["a"].labels == Labels()
+    assert found.remarks == ("1 x cell of a column with valence out of [-1, 1], such as 9: unanswered",)
+
+
+@pytest.mark.parametrize("value", [True, False, "1e999", [0.5], {}])
+def test_what_is_no_number_is_no_valence(tmp_path: Path, value: object) -> None:
+    found = read(json_file(tmp_path, {"id": "a", "v": value}), IDS, {"id": "id", "valence": "v"})
+    assert found.answers["a"].labels == Labels() and len(found.remarks) == 1
+
+
+def test_labels_beside_the_id_are_read_in_json_lines_as_in_a_csv(tmp_path: Path) -> None:
+    row = {"id": "a", "expression": "sad", "valence": 0.25, "text": None}
+    assert read(json_file(tmp_path, row), IDS).answers["a"].labels == Labels(expression="sadness", valence=0.25)
+    empty = csv_file(tmp_path, "id,text,expression", "a,,sad", "b,,")
+    assert read(empty, IDS).answers["a"] == Answer(id="a", labels=Labels(expression="sadness"))
+
+
+def test_labels_beside_a_text_are_not_read_and_it_is_said(tmp_path: Path) -> None:
+    found = read(csv_file(tmp_path, "id,text,expression", "a,She is sad.,fear", "b,,fear"), IDS)
+    assert [answer.text for answer in found.answers.values()] == ["She is sad.", ""]
+    assert found.remarks == ("expression beside the texts: not read, labels are read from the texts",)
+
+
+def test_json_lines_without_anything_that_could_be_an_answer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has the columns id, response, not id and text"):
+        read(json_file(tmp_path, {"id": "a", "response": "She is sad."}), IDS)
+
+
+def test_a_column_for_an_action_unit_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"predictions_fields\.action_units\.AU99=x: .*none of the 17"):
+        read(csv_file(tmp_path, "id,x", "a,1"), IDS, {"id": "id", "action_units": {"AU99": "x"}})

@@ -4,34 +4,36 @@
     predictions_fields={id: file, expression: emotion, valence: v, arousal: a, action_units: aus}
     predictions_fields={id: file, action_units: {1: AU01, 2: AU02}}         one column of 0 and 1 an action unit
 
-A label that is out of range, or none that we know, is unanswered: never clipped, never guessed, but counted and said.
+A label that is out of range, or none that we know, is unanswered: never clipped, never guessed, but counted and said
+(`label_cells`).
 """
 
 import csv
 import json
-import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from seke import answers
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.affect import ACTION_UNITS
+from seke.benchmark import label_cells
 from seke.benchmark.answer import Answer
 from seke.errors import UserError
 from seke.records import Labels
 
-FIELDS: Final = ("id", "text", "expression", "valence", "arousal", "action_units")
-"""What can be mapped; the last four are labels, and are there instead of a text."""
-NONE_ACTIVE: Final = ("none", "-", "[]", "{}")
-"""How a cell says that no action unit is active; an empty cell says nothing."""
-TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+UNITS: Final = "action_units"
+UNIT_COLUMN: Final = "action_units.{}"
+"""Where a row's cells have that of one action unit with a column of its own."""
+LABELS: Final = ("expression", "valence", "arousal", UNITS)
+FIELDS: Final = ("id", "text", *LABELS)
+"""What can be mapped; labels are there instead of a text."""
 SHOWN: Final = 80
 """Characters of an id, or of a list of columns, that an error echoes."""
-_NUMBER: Final = re.compile(r"(?:AU)?\s*0*(\d+)", re.IGNORECASE)
+
+Cells = Mapping[str, Any]
+"""The label cells of a row, by the label's name, as the file has them."""
 
 
 class Imported(NamedTuple):
@@ -58,28 +60,30 @@ def read(
 
     Raises:
         UserError: at a broken row, an unknown key, an id answered twice, or one that is not among the records; if
-            there is no row at all.
+            there is no row at all, or nothing in any that could be an answer.
     """
     is_csv = path.suffix.lower() == ".csv"
-    wanted = None if fields is None else _checked(fields)
-    troubles: Counter[str] = Counter()
+    rows = list(_csv_rows(path) if is_csv else _json_rows(path))
+    if not rows:
+        raise UserError("predictions", path, "holds no row", "give a row for each record that was answered")
+    wanted = _by_name(rows, path, is_csv) if fields is None else _checked(fields)
     found: dict[str, Answer] = {}
-    scored = known if wanted_ids is None else wanted_ids
-    for line, row in _csv_rows(path) if is_csv else _json_rows(path):
-        odd: Counter[str] = Counter()
-        mapped = wanted or (_named_alike(row, path) if is_csv else None)
-        answer = _native(row, path, line, odd) if mapped is None else _mapped(row, mapped, path, line, odd)
+    given: list[Cells] = []
+    for line, row in rows:
+        answer, cells = _native(row, path, line) if wanted is None else _mapped(row, wanted, path, line)
         if answer.id in found:
             raise UserError("predictions", path, f"id {_short(answer.id)!r} is answered twice", "keep one row per id")
         if answer.id not in known:
             problem = f"id {_short(answer.id)!r} is not among the records"
             raise UserError("predictions", path, problem, "give the records= it was made from")
         found[answer.id] = answer
-        troubles.update(odd if answer.id in scored else ())
-    if not found:
-        raise UserError("predictions", path, "holds no row", "give a row for each record that was answered")
-    kept = {id_: answer for id_, answer in found.items() if id_ in scored}
-    return Imported(kept, tuple(f"{times} x {what}: unanswered" for what, times in sorted(troubles.items())))
+        given.append(cells)
+    scored = known if wanted_ids is None else wanted_ids
+    read_labels, troubles = _labels(given, [id_ in scored for id_ in found])
+    labelled = zip(found.items(), read_labels, strict=True)
+    kept = {id_: answer.model_copy(update={"labels": labels}) for (id_, answer), labels in labelled if id_ in scored}
+    remarks = [f"{times} x {what}: unanswered" for what, times in sorted(troubles.items())]
+    return Imported(kept, (*_unread(rows, wanted), *remarks))
 
 
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +91,8 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name in mapped:
         if name not in FIELDS:
             raise UserError(f"predictions_fields.{name}", mapped[name], "no such field", f"use {', '.join(FIELDS)}")
+    if isinstance(by_unit := mapped.get(UNITS), Mapping):
+        mapped[UNITS] = {_unit(name, column): column for name, column in by_unit.items()}
     if "id" not in mapped or len(mapped) < 2:
         raise UserError("predictions_fields", mapped, "does not say where id and answers are", "give id and text")
     if "text" in mapped and len(mapped) > 2:
@@ -96,14 +102,45 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     return mapped
 
 
-def _named_alike(row: Mapping[str, Any], path: Path) -> dict[str, str]:
-    mapped = {name: name for name in FIELDS if name in row}
-    if "id" not in mapped or len(mapped) < 2:
-        raise UserError(
-            "predictions", path, f"has the columns {_short(', '.join(row))}, not id and text (or labels)",
-            'say which are which: predictions_fields="{id: ..., text: ...}"',
-        )  # fmt: skip
-    return {"id": "id", "text": "text"} if "text" in mapped else mapped
+def _unit(name: object, column: object) -> int:
+    number = label_cells.facs(str(name))
+    if number is None or number not in ACTION_UNITS:
+        problem = f"names a column for {name}, which is none of the 17 action units"
+        raise UserError(f"predictions_fields.{UNITS}.{name}", column, problem, "leave it out")
+    return number
+
+
+def _by_name(rows: Sequence[tuple[int, Cells]], path: Path, is_csv: bool) -> dict[str, Any] | None:
+    """Return which keys are called as ours; None where the rows are our own, whose labels lie in `labels`.
+
+    Labels beside a text are read where no row has a text.
+
+    Raises:
+        UserError: if there is no id, or nothing that could be an answer.
+    """
+    keys = list(dict.fromkeys(key for _, row in rows for key in row))
+    if not is_csv and ("labels" in keys or "status" in keys):
+        return None
+    mapped: dict[str, Any] = {name: name for name in FIELDS if name in keys}
+    if "text" in mapped and len(mapped) > 2:
+        said = any(row.get("text") not in (None, "") for _, row in rows)
+        mapped = {name: key for name, key in mapped.items() if name == "id" or (name == "text") == said}
+    if "id" in mapped and len(mapped) > 1:
+        return mapped if is_csv or "text" not in mapped else None
+    if not is_csv and keys == ["id"]:
+        return None
+    raise UserError(
+        "predictions", path, f"has the columns {_short(', '.join(keys))}, not id and text (or labels)",
+        'say which are which: predictions_fields="{id: ..., text: ...}"',
+    )  # fmt: skip
+
+
+def _unread(rows: Iterable[tuple[int, Cells]], mapped: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield a remark on labels that stand beside the texts and are not read."""
+    if mapped is None or "text" in mapped:
+        beside = [name for name in LABELS if any(row.get(name) not in (None, "") for _, row in rows)]
+        if beside:
+            yield f"{', '.join(beside)} beside the texts: not read, labels are read from the texts"
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -148,21 +185,20 @@ def _object(line: str, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _native(row: dict[str, Any], path: Path, line: int, troubles: Counter[str]) -> Answer:
-    if row.get("text") is None:
-        row = {key: value for key, value in row.items() if key != "text"}
+def _native(row: Cells, path: Path, line: int) -> tuple[Answer, Cells]:
+    """Return one of our own rows and its labels."""
+    labels = row.get("labels")
+    rest = {key: value for key, value in row.items() if key != "labels" and not (key == "text" and value is None)}
+    if labels is not None and not isinstance(labels, dict):
+        raise _broken(path, line, "field labels: not an object")
     try:
-        return Answer.model_validate_json(json.dumps(row))
+        return Answer.model_validate_json(json.dumps(rest)), labels or {}
     except ValidationError as error:
-        where = [".".join(map(str, one["loc"])) for one in error.errors()]
-        if not isinstance(row.get("labels"), dict) or not all(each.startswith("labels.") for each in where):
-            raise _broken(path, line, f"field {where[0]}: {error.errors()[0]['msg']}") from None
-    rest = {key: value for key, value in row.items() if key != "labels"}
-    answer = Answer.model_validate_json(json.dumps(rest))
-    return answer.model_copy(update={"labels": _labels(row["labels"], troubles)})
+        first = error.errors()[0]
+        raise _broken(path, line, f"field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _mapped(row: Mapping[str, Any], fields: Mapping[str, Any], path: Path, line: int, troubles: Counter[str]) -> Answer:
+def _mapped(row: Cells, fields: Mapping[str, Any], path: Path, line: int) -> tuple[Answer, Cells]:
     def cell(key: Any) -> Any:
         if key not in row:
             raise _broken(path, line, f"no {key!r} among {_short(', '.join(map(str, row)))}")
@@ -173,91 +209,35 @@ def _mapped(row: Mapping[str, Any], fields: Mapping[str, Any], path: Path, line:
         raise _broken(path, line, f"no id in {fields['id']!r}")
     if "text" in fields:
         said = cell(fields["text"])
-        return Answer(id=str(id_), text="" if said is None else str(said))
-    given = {
-        name: {au: cell(column) for au, column in source.items()} if isinstance(source, Mapping) else cell(source)
-        for name, source in fields.items()
-        if name != "id"
-    }
-    return Answer(id=str(id_), labels=_labels(given, troubles))
+        return Answer(id=str(id_), text="" if said is None else str(said)), {}
+    by_unit = fields[UNITS] if isinstance(fields.get(UNITS), Mapping) else {}
+    given = {name: cell(source) for name, source in fields.items() if name != "id" and not isinstance(source, Mapping)}
+    return Answer(id=str(id_)), given | {UNIT_COLUMN.format(au): cell(column) for au, column in by_unit.items()}
 
 
-def _labels(given: Mapping[str, Any], troubles: Counter[str]) -> Labels:
-    """Return what of the given labels can be one; `troubles` counts the rest."""
-    return Labels(
-        expression=_expression(given.get("expression"), troubles),
-        valence=_unit("valence", given.get("valence"), troubles),
-        arousal=_unit("arousal", given.get("arousal"), troubles),
-        action_units=_action_units(given.get("action_units"), troubles) or None,
-    )
+def _labels(given: Sequence[Cells], counts: Sequence[bool]) -> tuple[list[Labels], Counter[str]]:
+    """Return the labels of every row, column by column, and how often what went wrong in the rows that count."""
+
+    def cells(name: str) -> list[Any]:
+        return [row.get(name) for row in given]
+
+    expression = label_cells.expressions(cells("expression"))
+    valence, arousal = (label_cells.numbers(name, cells(name)) for name in ("valence", "arousal"))
+    lists = label_cells.unit_lists(cells(UNITS))
+    by_unit = {au: label_cells.unit_column(cells(UNIT_COLUMN.format(au))) for au in ACTION_UNITS}
+    labels = [
+        Labels(expression=felt, valence=v, arousal=a, action_units=listed or _stated(by_unit, row))
+        for row, (felt, v, a, listed) in enumerate(
+            zip(expression.values, valence.values, arousal.values, lists.values, strict=True)
+        )
+    ]
+    columns: tuple[label_cells.Column[Any], ...] = (expression, valence, arousal, lists, *by_unit.values())
+    return labels, sum((column.counted(counts) for column in columns), Counter[str]())
 
 
-def _expression(value: Any, troubles: Counter[str]) -> str | None:
-    if _blank(value):
-        return None
-    word = str(value).strip().lower()
-    found = word if word in EXPRESSIONS else answers.extract(f"Expression: {word}").expression
-    if found is None:
-        troubles["expression that is none of the eight"] += 1
-    return found
-
-
-def _unit(name: str, value: Any, troubles: Counter[str]) -> float | None:
-    if _blank(value):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        troubles[f"{name} that is no number"] += 1
-        return None
-    if math.isnan(number):
-        return None
-    if not -1 <= number <= 1:
-        troubles[f"{name} out of [-1, 1]"] += 1
-        return None
-    return number
-
-
-def _action_units(value: Any, troubles: Counter[str]) -> dict[int, bool]:
-    """Read {1: true, 2: 0}, which says nothing of others, or a list of the active ones, which says that others are not.
-
-    A list is JSON's, or a cell such as "AU1, AU04", "1 4" or "none".
-    """
-    if isinstance(value, Mapping):
-        stated = {number: _active(said, troubles) for number, said in _numbered(value.items(), troubles)}
-        return {au: active for au, active in stated.items() if active is not None}
-    if _blank(value):
-        return {}
-    if isinstance(value, str):
-        value = [] if value.strip().lower() in NONE_ACTIVE else re.split(r"[\s,;|+/]+", value.strip(" []()"))
-    listed = value if isinstance(value, list) else [value]
-    active = [au for au, _ in _numbered(((each, True) for each in listed), troubles)]
-    if listed and not active:
-        return {}
-    return {au: au in active for au in ACTION_UNITS}
-
-
-def _numbered(pairs: Any, troubles: Counter[str]) -> Iterator[tuple[int, Any]]:
-    for name, said in pairs:
-        number = _NUMBER.fullmatch(str(name).strip(" '\""))
-        if number is None or int(number[1]) not in ACTION_UNITS:
-            troubles["action unit that is none of the 17"] += 1
-        else:
-            yield int(number[1]), said
-
-
-def _active(said: Any, troubles: Counter[str]) -> bool | None:
-    if _blank(said):
-        return None
-    word = str(said).strip().lower()
-    if word not in TRUE + FALSE:
-        troubles["action unit that is neither 0 nor 1"] += 1
-        return None
-    return word in TRUE
-
-
-def _blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+def _stated(by_unit: Mapping[int, label_cells.Column[bool]], row: int) -> dict[int, bool] | None:
+    stated = ((au, column.values[row]) for au, column in by_unit.items())
+    return {au: active for au, active in stated if active is not None} or None
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,217 @@
+"""Labels in the cells of somebody else's table: a cell, or a whole column, is understood or it is unanswered.
+
+A cell that is half understood would be a false label: of the vector [0, 1, 0, 1] only the 1s look like action units,
+of valences on a scale of 1 to 9 only the 1s lie in [-1, 1]. So one cell that follows another convention than ours says
+that its column does, and the whole column is unanswered; a cell that is only unclear is unanswered alone.
+"""
+
+import ast
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from seke import answers
+from seke.affect import ACTION_UNITS, EXPRESSIONS
+
+NONE_ACTIVE: Final = ("none", "-", "[]", "{}", "()", "set()", "no au", "no aus", "no action unit", "no action units")
+"""How a cell says that no action unit is active; an empty cell says nothing."""
+TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+FACS: Final = range(1, 65)
+"""Numbers of FACS codes, of which ours are 17. A list that names others is understood; it says nothing of these."""
+MOST: Final = 1000
+"""Characters of a cell that lists action units; a longer one lists something else."""
+_UNIT: Final = re.compile(r"(?:(?:AU|action unit)[\s_-]*)?[LRU]?0*(\d{1,3})(?:\.0+)?[A-ELRU]?", re.IGNORECASE)
+_PAIR: Final = re.compile(r"(?P<name>[^:=()]+?)\s*(?:[:=]\s*(?P<said>[^:=()]+)|\(\s*(?P<inner>[^:=()]+)\))", re.I)
+
+OTHERS: Final = "action unit that is none of the 17"
+
+_PLAIN: Final = re.compile(r"[-+]?\d{1,20}(?:\.\d{0,20})?(?:e[-+]?\d{1,2})?", re.IGNORECASE)
+
+Value = TypeVar("Value")
+
+
+class Unclear(ValueError):
+    """A cell that is not understood as a whole."""
+
+    def __init__(self, problem: str, convention: bool = False) -> None:
+        super().__init__(problem)
+        self.convention = convention
+        """Whether it shows that its whole column follows another convention than ours."""
+
+
+class Column(NamedTuple, Generic[Value]):
+    """What the cells of a column say."""
+
+    values: list[Value | None]
+    """Cell by cell; None where it says nothing, or nothing that is understood."""
+    problems: list[str]
+    """Cell by cell, what is wrong with it; empty where nothing is."""
+
+    def counted(self, counts: Sequence[bool]) -> Counter[str]:
+        """Return how often each problem occurs in the cells that count."""
+        return Counter(problem for problem, count in zip(self.problems, counts, strict=True) if problem and count)
+
+
+def expressions(cells: Sequence[Any]) -> Column[str]:
+    """Read a column of expressions.
+
+    >>> expressions(["Happy", "", "bored"]).values
+    ['happiness', None, None]
+    """
+    return _read(cells, _expression)
+
+
+def numbers(name: str, cells: Sequence[Any]) -> Column[float]:
+    """Read a column of valence or arousal, in [-1, 1]; one number beyond that shows that it has another scale.
+
+    >>> numbers("valence", ["0.5", "-1"]).values, numbers("valence", [1, 5, 9]).values
+    ([0.5, -1.0], [None, None, None])
+    """
+    return _read(cells, lambda cell: _number(name, cell))
+
+
+def unit_lists(cells: Sequence[Any]) -> Column[dict[int, bool]]:
+    """Read a column whose cells list the active action units, or state some: {"6": 1, "12": 0}.
+
+    A list says that the units it does not name are absent; what states units one by one says nothing of others.
+
+    >>> column = unit_lists(["AU6 + AU12", "{'AU6': 1, 'AU12': 0}", "none", ""])
+    >>> [value and [au for au, active in value.items() if active] for value in column.values]
+    [[6, 12], [6], [], None]
+    """
+    return _read(cells, _units)
+
+
+def unit_column(cells: Sequence[Any]) -> Column[bool]:
+    """Read the column of one action unit, of 0 and 1; any other number shows intensities, codes or probabilities.
+
+    >>> unit_column(["1", "0", ""]).values, unit_column(["1", "0", "3"]).values
+    ([True, False, None], [None, None, None])
+    """
+    return _read(cells, lambda cell: (_active(cell), ""))
+
+
+def _read(cells: Sequence[Any], understand: Callable[[Any], tuple[Value | None, str]]) -> Column[Value]:
+    values: list[Value | None] = []
+    problems: list[str] = []
+    convention = ""
+    for cell in cells:
+        try:
+            value, problem = (None, "") if _blank(cell) else understand(cell)
+            values.append(value)
+            problems.append(problem)
+        except Unclear as unclear:
+            values.append(None)
+            problems.append(str(unclear))
+            convention = convention or (str(unclear) if unclear.convention else "")
+    if convention:
+        values = [None] * len(values)
+        problems = ["" if _blank(cell) else f"cell of a column with {convention}" for cell in cells]
+    return Column(values, problems)
+
+
+def _expression(cell: Any) -> tuple[str, str]:
+    word = str(cell).strip().lower()
+    found = word if word in EXPRESSIONS else answers.extract(f"Expression: {word}").expression
+    if found is None:
+        raise Unclear("expression that is none of the eight")
+    return found, ""
+
+
+def _number(name: str, cell: Any) -> tuple[float | None, str]:
+    try:
+        number = float(cell) if not isinstance(cell, bool) else None
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
+        raise Unclear(f"{name} that is no number")
+    if math.isnan(number):
+        return None, ""
+    if not -1 <= number <= 1:
+        raise Unclear(f"{name} out of [-1, 1], such as {number:g}", convention=True)
+    return number, ""
+
+
+def _units(cell: Any) -> tuple[dict[int, bool] | None, str]:
+    if isinstance(cell, str):
+        cell = _parsed(cell)
+    if isinstance(cell, Mapping):
+        return _stated(cell)
+    listed = list(cell) if isinstance(cell, list | tuple | set | frozenset) else [cell]
+    return _listed(listed)
+
+
+def _parsed(text: str) -> Any:
+    """Return what a cell's text spells: a list, a mapping, or the words between its separators."""
+    text = text.strip()
+    if len(text) > MOST:
+        raise Unclear("text that lists no action units")
+    if text.lower() in NONE_ACTIVE:
+        return []
+    inner = re.sub(r"^(?:np\.)?array\((.*?)(?:,\s*dtype=\w+)?\)$", r"\1", text, flags=re.DOTALL)
+    try:
+        spelt = ast.literal_eval(inner)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        spelt = None
+    if isinstance(spelt, list | tuple | set | dict):
+        return spelt
+    parts = [part.strip() for part in re.split(r"[,;|\n]+", _unwrapped(inner)) if part.strip()]
+    pairs = [_PAIR.fullmatch(part) for part in parts]
+    if parts and all(pairs):
+        return {pair["name"]: pair["said"] or pair["inner"] for pair in pairs if pair}
+    words = [word for part in parts for word in re.split(r"[\s+/&]+|\band\b", re.sub(r"(?i)\bAU\s+(?=\d)", "AU", part))]
+    return [word for word in words if word]
+
+
+def _unwrapped(text: str) -> str:
+    return text[1:-1] if text[:1] + text[-1:] in ("[]", "()", "{}") else text
+
+
+def _stated(cell: Mapping[Any, Any]) -> tuple[dict[int, bool] | None, str]:
+    """Return what {name: 0 or 1} states; a unit whose value is blank, or that is not one of ours, is left out."""
+    stated: dict[int, bool] = {}
+    others = ""
+    for name, said in cell.items():
+        number = facs(str(name).strip(" '\""))
+        if number is None:
+            raise Unclear("a name that is no action unit's")
+        if number not in ACTION_UNITS:
+            others = OTHERS
+        elif not _blank(said):
+            stated[number] = _active(said)
+    return stated or None, others
+
+
+def _listed(cell: Sequence[Any]) -> tuple[dict[int, bool] | None, str]:
+    """Return the labels of a list of active action units, from which the other ones are absent."""
+    words = [str(each).strip(" '\"") for each in cell]
+    numbers = [float(word) for word in words if _PLAIN.fullmatch(word)]
+    fractions = any(number < 1 or number != int(number) for number in numbers)
+    if fractions or len(set(numbers)) < len(numbers) or any(isinstance(each, bool) for each in cell):
+        raise Unclear("vectors in place of lists of action units", convention=True)
+    found = [facs(word) for word in words]
+    if None in found:
+        raise Unclear("text that is no list of action units")
+    active = set(found) & set(ACTION_UNITS)
+    others = OTHERS if len(active) < len(set(found)) else ""
+    return (None if others and not active else {au: au in active for au in ACTION_UNITS}), others
+
+
+def facs(name: str) -> int | None:
+    """Return the number of a FACS code: 6, AU06, au 6, R12, 12C."""
+    found = _UNIT.fullmatch(name)
+    return int(found[1]) if found and int(found[1]) in FACS else None
+
+
+def _active(cell: Any) -> bool:
+    word = str(cell).strip().lower()
+    if word not in TRUE + FALSE:
+        raise Unclear(f"action units that are neither 0 nor 1, such as {word[:20]}", convention=True)
+    return word in TRUE
+
+
+def _blank(value: Any) -> bool:
+    no_number = isinstance(value, float) and math.isnan(value)
+    return value is None or no_number or (isinstance(value, str) and not value.strip())
