@@ -20,7 +20,8 @@ from seke.doors import build, door, open_run, plain
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke.generation import estimate, money, progress, review
+    from seke import money
+    from seke.generation import estimate, progress, review
 
     exported = hub.checked_format(cfg.export)
     if cfg.review:

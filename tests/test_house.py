@@ -22,6 +22,8 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "images": set(),
     "video": {"errors"},
     "prompts": {"errors"},
+    "money": {"errors", "vlm"},
+    "estimate": {"vlm"},
     "ledger": {"errors"},
     "runs": {"errors"},
     "records": {"affect", "errors"},

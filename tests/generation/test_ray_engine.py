@@ -14,9 +14,9 @@ import pytest
 from seke.errors import Paused, UserError
 from seke.generation import blocks, progress, ray_engine
 from seke.generation.branches import Branch, branching
-from seke.generation.money import Budget, Metered
 from seke.generation.workers import STOP, Halted, Job, Report, Worker, packed
 from seke.ledger import Ledger, Total
+from seke.money import Budget, Metered, Spent
 
 from ..servers.openai_server import running
 
@@ -187,12 +187,12 @@ def test_a_worker_that_is_told_to_stop_asks_nothing(data, make_seke, worker, tmp
 def test_a_worker_stops_the_others_when_its_share_of_the_budget_is_spent(data, make_seke, worker, tmp_path):
     with running() as server:
         meter = Metered(openai(server, "unused"), Budget(tokens=8000))
-        meter.spent.tokens = 2000
+        meter.spent.tokens_at_most = 2000
         at_work = worker(make_seke(meter), ledger=shared(tmp_path))
         report = ask(at_work, data.records)
         at_work.generator.vlm.vlm.vlm.close()
     assert report.stopped[0] == "Paused" and "budget.tokens=3000 is spent" in report.stopped[1]
-    assert 0 < report.spent[1] <= 3000
+    assert 0 < Spent(*report.spent).tokens_at_most <= 3000
     assert (tmp_path / blocks.FOLDER / STOP).exists()
 
 

@@ -168,7 +168,7 @@ class Emovit:
             id=face.record.id, prior=Labels(), draws=(), summary=None,
             requests=bill.requests, input_tokens=bill.input_tokens, output_tokens=bill.output_tokens,
         )  # fmt: skip
-        return Outcome(row, trace, bill.usd)
+        return Outcome(row, trace, bill)
 
     def _classify(self, face: Face, bill: Bill) -> Dialogue[Made]:
         yield from ()

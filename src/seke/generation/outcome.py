@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from seke.money import Spent
 from seke.prompts import Prompts
 from seke.records import ImageRecord, InstructionRecord, Labels, Rejection
 from seke.vlm import Image
@@ -45,8 +46,13 @@ class Outcome(NamedTuple):
 
     row: InstructionRecord | Rejection
     trace: Trace
-    usd: float | None
-    """None where a price is not known."""
+    cost: Spent
+    """What its replies cost, whenever that was paid."""
+
+    @property
+    def usd(self) -> float | None:
+        """Known dollars; None where a price is not known."""
+        return self.cost.usd
 
     def after(self, declined: "Outcome") -> "Outcome":
         """Return this outcome with the bill of an earlier attempt at the same record added to it."""
@@ -54,8 +60,10 @@ class Outcome(NamedTuple):
         bill = {
             name: getattr(before, name) + getattr(now, name) for name in ("requests", "input_tokens", "output_tokens")
         }
-        usd = None if self.usd is None or declined.usd is None else self.usd + declined.usd
-        return Outcome(self.row, now.model_copy(update=bill), usd)
+        cost = Spent()
+        cost.plus(declined.cost)
+        cost.plus(self.cost)
+        return Outcome(self.row, now.model_copy(update=bill), cost)
 
 
 class Generator(Protocol):

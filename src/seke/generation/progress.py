@@ -17,11 +17,11 @@ from tqdm import tqdm
 from seke import images
 from seke.errors import UserError
 from seke.generation import statistics
-from seke.generation.money import Metered
 from seke.generation.outcome import Face, Generator, Outcome, Trace, planned
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.unanswered import unanswered
 from seke.limit import checked, limited
+from seke.money import Metered, Spent
 from seke.records import (
     ImageRecord,
     InstructionRecord,
@@ -64,7 +64,8 @@ class Summary(NamedTuple):
     @property
     def line(self) -> str:
         """The last line that the door prints."""
-        usd = "" if not self.cost["usd"] else f", ${self.cost['usd']:,.2f}"
+        spent = Spent(usd=self.cost["usd"], usd_at_most=self.cost["usd_at_most"])
+        usd = f", {spent.dollars()}" if spent.usd_at_most else ""
         draws = f"{self.cost['mean_samples']:.2f} draws a record"
         kinds = "".join(f", {sum(classes.values())} {kind}" for kind, classes in (self.kinds or {}).items())
         return f"{self.instructions} instructions, {self.rejected} rejected{kinds}, {draws}{usd}"
@@ -213,7 +214,7 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
         nothing = Trace(
             id=record.id, prior=Labels(), draws=(), summary=None, requests=0, input_tokens=0, output_tokens=0
         )
-        return Outcome(rejection, nothing, 0.0)
+        return Outcome(rejection, nothing, Spent())
     return Face(record, Image(opened.path, opened.sha256, opened.face))
 
 
@@ -228,7 +229,7 @@ def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
             "requests": outcome.trace.requests,
             "input_tokens": outcome.trace.input_tokens,
             "output_tokens": outcome.trace.output_tokens,
-            "usd": outcome.usd,
+            "cost": outcome.cost.numbers(),
             "seconds": round(seconds, 6),
             "flags": outcome.row.flags if isinstance(outcome.row, InstructionRecord) else (),
         }
@@ -260,8 +261,7 @@ def finish(progress: Path, folder: Path) -> Summary:
     rows: dict[str, list[str]] = {"instructions": [], "rejected": [], "draws": []}
     flags: Counter[str] = Counter()
     sums: Counter[str] = Counter()
-    seconds, usd = 0.0, 0.0
-    priced = True
+    seconds, spent = 0.0, Spent()
     with progress.open(encoding="utf-8") as lines:
         for line in map(json.loads, lines):
             rows[line["file"]].append(line["row"])
@@ -269,8 +269,7 @@ def finish(progress: Path, folder: Path) -> Summary:
             flags.update(line["flags"])
             sums.update({name: line[name] for name in COUNTED})
             seconds += line["seconds"]
-            priced = priced and line["usd"] is not None
-            usd += line["usd"] or 0.0
+            spent.plus(_cost(line))
     for name, texts in rows.items():
         write_text(folder / f"{name}.jsonl", "".join(text + "\n" for text in texts))
     cost = {
@@ -278,7 +277,7 @@ def finish(progress: Path, folder: Path) -> Summary:
         "rejected": len(rows["rejected"]),
         **{name: sums[name] for name in COUNTED},
         "mean_samples": sums["samples"] / len(rows["draws"]),
-        "usd": round(usd, 6) if priced else None,
+        **{name: number for name, number in spent.facts().items() if name not in (*COUNTED, "recalled")},
         "seconds": round(seconds, 3),
     }
     pilot = folder / PILOT_COST
@@ -286,3 +285,11 @@ def finish(progress: Path, folder: Path) -> Summary:
         cost["pilot"] = json.loads(pilot.read_text(encoding="utf-8"))
     write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
     return Summary(len(rows["instructions"]), len(rows["rejected"]), dict(sorted(flags.items())), cost)
+
+
+def _cost(line: Mapping[str, Any]) -> Spent:
+    """Return what a row of progress.jsonl cost; those of earlier versions of the program know of no bound."""
+    if "cost" in line:
+        return Spent(**line["cost"])
+    calls, into, out, usd = (line[name] for name in ("requests", "input_tokens", "output_tokens", "usd"))
+    return Spent(calls, calls, into, out, into + out, usd, usd)

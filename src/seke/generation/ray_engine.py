@@ -29,10 +29,10 @@ from tqdm import tqdm
 from seke.errors import Paused, UserError
 from seke.generation import blocks, progress
 from seke.generation.branches import branching, gather
-from seke.generation.money import Metered, Spent
 from seke.generation.outcome import Generator
 from seke.generation.workers import LEDGERS, STOP, Halted, Job, Report, Worker, layers, packed
 from seke.ledger import Ledger
+from seke.money import Metered, Spent
 from seke.records import ImageRecord, to_line
 
 SETTINGS = {
@@ -108,7 +108,7 @@ def annotate(
             if report.stopped:
                 stopped.append(report.stopped)
             if meter is not None:
-                _add(meter.spent, *report.spent)
+                meter.spent.plus(Spent(*report.spent))
                 bar.set_postfix_str(meter.spent.line(), refresh=False)
             bar.update(report.records)
             if log_row is not None and report.records:
@@ -207,13 +207,6 @@ def _ctrl_c(stop: Path) -> Iterator[list[int]]:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _add(total: Spent, requests: int, tokens: int, usd: float | None, recalled: int) -> None:
-    total.requests += requests
-    total.tokens += tokens
-    total.usd = None if total.usd is None or usd is None else total.usd + usd
-    total.recalled += recalled
 
 
 def _exception(workers: int, kind: str, message: str) -> Exception:

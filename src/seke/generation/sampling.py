@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from seke.generation.asking import Unusable
 from seke.generation.stopping import State, StoppingRule
 from seke.generation.uncertainty import PerAU, uncertainty
+from seke.money import Spent
 from seke.records import Labels, Uncertainty
 from seke.vlm import VLM, Choice, Reply, Request
 
@@ -32,35 +33,24 @@ class Ask(Protocol):
 
 
 @dataclass
-class Bill:
-    """What one image has cost so far."""
+class Bill(Spent):
+    """What one image has cost so far, and who was asked; what the ledger held counts as if it was paid for now."""
 
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float | None = 0.0
     models: list[str] = field(default_factory=list)
 
     def add(self, reply: Reply) -> None:
         """Add one reply; its unknown price makes the sum unknown."""
-        self.requests += 1
-        if reply.usage is not None:
-            self.input_tokens += reply.usage.input_tokens
-            self.output_tokens += reply.usage.output_tokens
-        self.usd = None if self.usd is None or reply.cost is None else self.usd + reply.cost
+        super().add(reply)
         if reply.model not in self.models:
             self.models.append(reply.model)
 
 
 def total(bills: Sequence[Bill]) -> dict[str, float | None]:
     """Return the sum of several bills."""
-    prices = [bill.usd for bill in bills]
-    return {
-        "requests": sum(bill.requests for bill in bills),
-        "input_tokens": sum(bill.input_tokens for bill in bills),
-        "output_tokens": sum(bill.output_tokens for bill in bills),
-        "usd": None if None in prices else round(sum(price for price in prices if price is not None), 6),
-    }
+    together = Spent()
+    for bill in bills:
+        together.plus(bill)
+    return together.facts()
 
 
 class Sampled(NamedTuple):

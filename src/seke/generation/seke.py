@@ -172,11 +172,11 @@ class Seke:
             return Outcome(
                 Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail),
                 _trace(record.id, prior, sampled.draws, None, bill),
-                bill.usd,
+                bill,
             )
         sure = settled.confidence if settled else confident(self.annotator, prior, sampled.draws, summary.labels)
         instruction = self._instruction(face, manual, sampled, summary, sure, bill)
-        return Outcome(instruction, _trace(record.id, prior, sampled.draws, summary.labels, bill), bill.usd)
+        return Outcome(instruction, _trace(record.id, prior, sampled.draws, summary.labels, bill), bill)
 
     def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill, stopping: StoppingRule) -> Dialogue[Sampled]:
         text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False, self.soft))

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from seke.errors import Paused, UserError
 from seke.generation import blocks, progress
 from seke.generation.branches import Branch
-from seke.generation.money import Budget, Metered, Spent
 from seke.generation.outcome import Generator
+from seke.money import Metered, Spent
 from seke.records import ImageRecord, Rejection
 from seke.vlm import VLM, Reply, Request
 
@@ -50,7 +50,7 @@ class Report(NamedTuple):
     records: int = 0
     """How many it finished: all or none."""
     rejected: int = 0
-    spent: Sequence[Any] = (0, 0, 0.0, 0)
+    spent: Sequence[Any] = astuple(Spent())
     """On this block; the fields of `Spent`."""
     stopped: Sequence[str] = ()
     """Kind of the exception, and its message, where the block was not finished."""
@@ -71,7 +71,7 @@ class Worker:
         annotators = list(layers((self.generator, self.fallback)))
         self.meters = [layer for layer in annotators if isinstance(layer, Metered)]
         for meter in self.meters:
-            meter.budget, meter.spent = share(meter.budget, meter.spent, job.workers), self.spent
+            meter.budget, meter.spent = meter.budget.share(meter.spent, job.workers), self.spent
         if job.ledger is not None:
             self.ledger = Branch(job.folder / LEDGERS / f"{name or _actor()}.sqlite", job.ledger)
             for layer in annotators:
@@ -135,17 +135,6 @@ class Halting:
         yield from self.vlm.reply(allowed())
         if held_back:
             raise Halted
-
-
-def share(budget: Budget, spent: Spent, workers: int) -> Budget:
-    """Return one worker's share of what is left of a budget.
-
-    >>> share(Budget(usd=50.0, tokens=1_000_001), Spent(usd=10.0, tokens=500_000), 2)
-    Budget(usd=20.0, tokens=250000)
-    """
-    usd = None if budget.usd is None else (budget.usd - (spent.usd or 0.0)) / workers
-    tokens = None if budget.tokens is None else max((budget.tokens - spent.tokens) // workers, 1)
-    return Budget(usd, tokens)
 
 
 def layers(generators: Iterable[Any]) -> Iterator[Any]:

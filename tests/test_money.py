@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import Paused, UserError
-from seke.generation.money import Budget, Metered
+from seke.money import Budget, Metered
 from seke.vlm import Choice, Message, Reply, Request, Usage
 
 
@@ -120,4 +120,6 @@ def test_a_budget_that_buys_nothing_is_refused(budget):
 def test_the_meter_reads_well():
     meter = buy(Shop(usd=0.5, recalled=1), 3)[0]
     assert meter.spent.line() == "2 calls, 0.00 M tokens, $1.00, 1 recalled"
-    assert meter.spent.row() == {"calls": 2, "tokens": 200, "usd": 1.0, "recalled": 1}
+    assert meter.spent.row() == {
+        "calls": 2, "tokens": 200, "usd": 1.0, "recalled": 1, "tokens_at_most": 200, "usd_at_most": 1.0
+    }  # fmt: skip
