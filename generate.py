@@ -13,29 +13,29 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from seke import dashboard, hub, making, runs
-from seke.doors import build, door, open_run, plain
+from seke import dashboard, hub, making, money, runs
+from seke.doors import build, door, open_run
 
 
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke import money
     from seke.generation import estimate, progress, review
 
-    exported = hub.checked_format(cfg.export)
+    published = (cfg.paths.images, sys.argv, hub.checked_format(cfg.export), cfg.embed_images)
+    outputs = Path(cfg.paths.outputs)
     if cfg.review:
-        path = review.apply(Path(cfg.review), Path(cfg.paths.outputs), str(cfg.name), bool(cfg.overwrite)).path
-        print(hub.publish(hub.INSTRUCTIONS, path, cfg.paths.images, sys.argv, exported, cfg.embed_images) or path)
+        run = None if cfg.dry_run else review.apply(Path(cfg.review), outputs, str(cfg.name), bool(cfg.overwrite))
+        print(review.NOTHING_ASKED if run is None else hub.publish(hub.INSTRUCTIONS, run.path, *published) or run.path)
         return
-    path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
-    root, prices = runs.image_root(path, cfg.paths.images), plain(cfg.backend.get("prices")) or {}
+    path = runs.locate("records", str(cfg.records), outputs, "prepare", "train.jsonl")
+    root, fallback = runs.image_root(path, cfg.paths.images), build(cfg.fallback) if cfg.fallback else None
     meter = money.Metered(build(cfg.backend), money.Budget(**cfg.budget))
-    generator, made = _generator(cfg, meter), partial(_generator, cfg)
-    spare = _generator(cfg, meter.other(build(cfg.fallback)), **generator.spare) if cfg.fallback else None
+    generator = _generator(cfg, meter)
+    spare = _generator(cfg, meter.other(fallback), **generator.spare) if fallback else None
     records = progress.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
     if cfg.dry_run:
-        print(estimate.dry_run(made, records, progress.opener(root), prices))
+        print(estimate.dry_run(partial(_generator, cfg), records, progress.opener(root), meter.vlm, fallback))
         return
     run = open_run(cfg, "generate", {"records": path})
     if run.finished:
@@ -49,7 +49,7 @@ def generate(cfg: DictConfig) -> None:
         (run.path / progress.PROGRESS).unlink()
         print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
         print(f"{run.path}: {done.line}")
-    if line := hub.publish(hub.INSTRUCTIONS, run.path, cfg.paths.images, sys.argv, exported, cfg.embed_images):
+    if line := hub.publish(hub.INSTRUCTIONS, run.path, *published):
         print(line)
 
 

@@ -3,8 +3,9 @@
 Backends pull requests as they have room, so holding the next one back lets what is in flight come in, be recorded and
 be counted; then the run pauses. What was paid for is in the ledger, and the same command goes on.
 
-Two sums are kept apart. Known is what servers stated. At most is that, and an upper bound of what nobody stated: replies
-without (believable) usage, and sendings that were never answered, which may be billed. Budgets hold on the second.
+Two sums are kept apart. Known is what servers stated. At most is that, and an upper bound of what nobody stated:
+replies without (believable) usage, and sendings that were never answered, which may be billed all the same. Budgets
+hold on the second.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from seke.errors import Paused, UserError
-from seke.vlm import VLM, Bill, Reply, Request
+from seke.vlm import VLM, Reply, Request
 
 LEAST_CHARACTERS: Final = 12
 """No tokenizer makes fewer tokens of English, of JSON or of any other prompt here than one for so many characters."""
@@ -32,9 +33,7 @@ class Budget:
     def __post_init__(self) -> None:
         for name, limit in (("usd", self.usd), ("tokens", self.tokens)):
             if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0):
-                raise UserError(
-                    f"budget.{name}", limit, "nothing could be paid for with it", "set more than 0, or null"
-                )
+                raise UserError(f"budget.{name}", limit, "pays for nothing", "set more than 0, or null for no limit")
 
     def share(self, spent: "Spent", among: int) -> "Budget":
         """Return one process's share of what is left, when `among` work at once.
@@ -74,17 +73,16 @@ class Spent:
 
     def add(self, reply: Reply) -> None:
         """Count a reply."""
-        most = at_most(reply)
         self.requests += 1
-        self.sent += most.requests
+        self.sent += reply.bound.requests
         if reply.usage is None:
             self.unknown += 1
         else:
             self.input_tokens += reply.usage.input_tokens
             self.output_tokens += reply.usage.output_tokens
-        self.tokens_at_most += most.tokens
-        self.usd = _sum(self.usd, _known_usd(reply, most))
-        self.usd_at_most = _sum(self.usd_at_most, most.usd)
+        self.tokens_at_most += reply.bound.tokens
+        self.usd = _sum(self.usd, _known_usd(reply))
+        self.usd_at_most = _sum(self.usd_at_most, reply.bound.usd)
 
     def plus(self, other: "Spent") -> None:
         """Count what another has counted."""
@@ -127,19 +125,9 @@ class Spent:
         return known if self.usd_at_most <= self.usd + 1e-12 else f"{known} known, at most {most}"
 
 
-def at_most(reply: Reply) -> Bill:
-    """Return the upper bound of what a reply cost: what its backend says, and never less than what was stated."""
-    stated = 0 if reply.usage is None else reply.usage.input_tokens + reply.usage.output_tokens
-    told = reply.bound
-    if not told.requests:  # a backend without tries of its own: what it states is what there was
-        return Bill(1, stated, reply.cost)
-    usd = told.usd if reply.cost is None else max(told.usd or 0.0, reply.cost)
-    return Bill(told.requests, max(told.tokens, stated), usd)
-
-
-def _known_usd(reply: Reply, most: Bill) -> float | None:
+def _known_usd(reply: Reply) -> float | None:
     """Return what is known to have been paid: nothing of a reply without usage, though its price be known."""
-    return 0.0 if reply.cost is None and reply.usage is None and most.usd is not None else reply.cost
+    return 0.0 if reply.usage is None and reply.bound.usd is not None else reply.cost
 
 
 def _sum(one: Any, other: Any) -> Any:
@@ -163,11 +151,12 @@ class Metered:
         self._dearest = (0.0, 0)
         self._landed = 0
         self._seen = False
-        self._holds_back = kept or hasattr(vlm, "ledger")
+        self._kept, self._others = kept, list[Metered]()
 
     def other(self, vlm: VLM) -> "Metered":
         """Return a meter around another backend that counts into the same purse."""
-        return Metered(vlm, self.budget, self.spent, self._holds_back and not hasattr(self.vlm, "ledger"))
+        self._others.append(Metered(vlm, self.budget, self.spent, self._kept))
+        return self._others[-1]
 
     def __enter__(self) -> "Metered":
         """Return itself: leaving the block closes what the backend has opened."""
@@ -178,7 +167,9 @@ class Metered:
         self.close()
 
     def close(self) -> None:
-        """Close what the backend has opened, if there is anything to close."""
+        """Close what this backend and those of the same purse have opened, if there is anything to close."""
+        for meter in self._others:
+            meter.close()
         if callable(close := getattr(self.vlm, "close", None)):
             close()
 
@@ -212,7 +203,7 @@ class Metered:
             entry = held_back.pop() if held_back else next(numbered, None)
             if entry is None:
                 return
-            if self._holds_back and not self._room(len(flying) - self._landed, entry[1]):
+            if (self._kept or hasattr(self.vlm, "ledger")) and not self._room(len(flying) - self._landed, entry[1]):
                 held_back.append(entry)
                 return
             flying.append(entry[0])
@@ -270,7 +261,7 @@ class Metered:
         return UserError("budget.usd", self.budget.usd, f"the price of {model} is not known", remedy)
 
     def _count(self, reply: Reply) -> None:
-        most = at_most(reply)
+        most = reply.bound
         self._seen = True
         self._dearest = (max(self._dearest[0], most.usd or 0.0), max(self._dearest[1], most.tokens))
         self.worth.add(reply)

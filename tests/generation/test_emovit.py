@@ -4,14 +4,16 @@ import json
 import logging
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from seke.errors import UserError
+from seke.estimate import MadeUp
 from seke.generation.captioning import Given
 from seke.generation.emovit import read_conversation, read_reasoning
-from seke.generation.estimate import MadeUp, dry_run, estimate
+from seke.generation.estimate import dry_run, estimate
 from seke.generation.outcome import planned
 from seke.generation.progress import generate
 from seke.prompts import Prompts
@@ -265,10 +267,11 @@ def test_a_dry_run_plays_the_plan(records, folder):
     emovit.vlm = made_up
     entries = planned(emovit, records)
     opened = {face.record.id: face for face in faces(entries, folder)}
-    found = estimate(emovit, made_up, entries, lambda entry: opened[entry.id])
+    [found] = estimate(emovit, [made_up], entries, lambda entry: opened[entry.id])
     assert found.requests == len(EMOTIONS) * 3  # a caption for two kinds, and each kind's text
     assert found.output_tokens > len(EMOTIONS) * 100
-    text = dry_run(lambda vlm: make_emovit(vlm), records, lambda entry: opened[entry.id], {"a": [2.5, 10]})
+    annotator = SimpleNamespace(prices={"a": [2.5, 10]})
+    text = dry_run(lambda vlm: make_emovit(vlm), records, lambda entry: opened[entry.id], annotator)
     assert text.startswith(f"{4 * len(EMOTIONS)} records; nothing was asked") and "$" in text
 
 

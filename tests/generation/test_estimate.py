@@ -1,8 +1,10 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from seke.generation.estimate import Estimate, MadeUp, dry_run, estimate, table
+from seke.estimate import Asked, Estimate, MadeUp, table
+from seke.generation.estimate import dry_run, estimate
 from seke.generation.stopping import fixed, uamc
 
 
@@ -14,7 +16,7 @@ def opened(data):
 def test_calls_and_prompts_of_a_fixed_number_of_draws_are_exact(make_seke, data):
     made_up = MadeUp()
     generator = make_seke(made_up, stopping=fixed(3))
-    found = estimate(generator, made_up, data.records, opened(data))
+    [found] = estimate(generator, [made_up], data.records, opened(data))
     real = make_seke(stopping=fixed(3))
     traces = [outcome.trace for outcome in real.generate(data.faces)]
     assert found.requests == sum(trace.requests for trace in traces) == 2 * len(data.records)
@@ -23,26 +25,28 @@ def test_calls_and_prompts_of_a_fixed_number_of_draws_are_exact(make_seke, data)
 
 def test_the_worst_case_takes_every_draw_and_every_token(make_seke, data):
     expected, worst = MadeUp(), MadeUp(worst=True)
-    found = [estimate(make_seke(vlm, stopping=uamc(5)), vlm, data.records, opened(data)) for vlm in (expected, worst)]
+    found = [
+        estimate(make_seke(vlm, stopping=uamc(5)), [vlm], data.records, opened(data))[0] for vlm in (expected, worst)
+    ]
     assert found[0].requests < found[1].requests
     assert found[0].output_tokens < found[1].output_tokens
     assert found[1].output_tokens >= 4 * 512 * len(data.records)
 
 
 def test_a_sample_stands_for_all(make_seke, data, monkeypatch):
-    monkeypatch.setattr("seke.generation.estimate.SAMPLE", 10)
+    monkeypatch.setattr("seke.estimate.SAMPLE", 10)
     made_up = MadeUp()
-    found = estimate(make_seke(made_up, stopping=fixed(3)), made_up, data.records, opened(data))
+    [found] = estimate(make_seke(made_up, stopping=fixed(3)), [made_up], data.records, opened(data))
     assert found.requests == 2 * len(data.records)
     assert made_up.requests == 20
 
 
 def test_the_pilot_is_counted_once_and_whole(make_seke, data, monkeypatch):
     monkeypatch.setattr("seke.generation.pilot.FEWEST", 5)
-    monkeypatch.setattr("seke.generation.estimate.SAMPLE", 10)
+    monkeypatch.setattr("seke.estimate.SAMPLE", 10)
     made_up = MadeUp()
     generator = make_seke(made_up, stopping=fixed(3), aggregate="calibrated", pilot=8)
-    found = estimate(generator, made_up, data.records, opened(data))
+    [found] = estimate(generator, [made_up], data.records, opened(data))
     pilot = made_up.requests - 20
     assert pilot >= 8
     assert found.requests == pilot + 2 * len(data.records)
@@ -54,11 +58,12 @@ def test_dollars_by_hand():
 
 
 def test_the_table_names_every_model(make_seke, data):
-    text = dry_run(lambda vlm: make_seke(vlm), data.records, opened(data), {"a": [2.5, 10], "b": [None, None]})
+    annotator = SimpleNamespace(prices={"a": [2.5, 10], "b": [None, None]})
+    text = dry_run(lambda vlm: make_seke(vlm), data.records, opened(data), annotator)
     assert f"{len(data.records)} records; nothing was asked" in text
     assert "$" in next(line for line in text.splitlines() if line.startswith("a "))
     assert "unknown" in next(line for line in text.splitlines() if line.startswith("b "))
-    assert "no price is known" in table(3, Estimate(), Estimate(), {})
+    assert "no price is known" in table(3, [Asked("annotator", "", {}, Estimate(), Estimate())])
 
 
 def test_a_dry_run_writes_nothing(door, tmp_path):

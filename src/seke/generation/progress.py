@@ -17,6 +17,7 @@ from tqdm import tqdm
 from seke import images
 from seke.errors import UserError
 from seke.generation import statistics
+from seke.generation.captioning import through
 from seke.generation.outcome import Face, Generator, Outcome, Trace, planned
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.unanswered import unanswered
@@ -128,6 +129,9 @@ def generate(
         ray_engine.require()
     else:
         ray_engine.recover(folder, generator, fallback)
+    if meter is not None:
+        for each in (generator, fallback):
+            through(each, meter.other)
     records = planned(generator, records)
     generator.learn(records, opener(image_root), folder)
     if engine == "ray":

@@ -33,6 +33,7 @@ from seke.records import InstructionRecord, Labels, Origins, Rejection, Turn, re
 
 COPIED = ("draws.jsonl", "unanswered.md")
 """What the reviewed generation knows and a review does not change."""
+NOTHING_ASKED = "a review asks nobody and costs nothing; nothing was written"
 FREE = {"requests": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
 
 

@@ -138,9 +138,9 @@ class Halting:
 
 
 def layers(generators: Iterable[Any]) -> Iterator[Any]:
-    """Yield the generators' annotators, and the ones that these wrap."""
-    for generator in generators:
-        layer = getattr(generator, "vlm", None)
+    """Yield the generators' annotators and captioners, and the ones that these wrap."""
+    for holder in (each for generator in generators for each in (generator, getattr(generator, "captioner", None))):
+        layer = getattr(holder, "vlm", None)
         while layer is not None:
             yield layer
             layer = getattr(layer, "vlm", None)
