@@ -1,7 +1,7 @@
 """Have a vision LLM complete partly annotated records: records -> outputs/generate/<name>/instructions.jsonl.
 
 python generate.py                                          the prepared records "demo", simulated annotator
-python generate.py records=feid backend=openai dry_run=true what it would cost; then budget.usd=50
+python generate.py records=feid backend=openai dry_run=true what it would cost; budget.usd=50 sets a limit
 python generate.py review=review.json name=reviewed         what a person decided about a finished run
 """
 
@@ -23,12 +23,11 @@ def generate(cfg: DictConfig) -> None:
     from seke.generation import estimate, progress, review
 
     published = (cfg.paths.images, sys.argv, hub.checked_format(cfg.export), cfg.embed_images)
-    outputs = Path(cfg.paths.outputs)
     if cfg.review:
-        run = None if cfg.dry_run else review.apply(Path(cfg.review), outputs, str(cfg.name), bool(cfg.overwrite))
+        run = None if cfg.dry_run else review.apply(Path(cfg.review), Path(cfg.paths.outputs), cfg.name, cfg.overwrite)
         print(review.NOTHING_ASKED if run is None else hub.publish(hub.INSTRUCTIONS, run.path, *published) or run.path)
         return
-    path = runs.locate("records", str(cfg.records), outputs, "prepare", "train.jsonl")
+    path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     root, fallback = runs.image_root(path, cfg.paths.images), build(cfg.fallback) if cfg.fallback else None
     meter = money.Metered(build(cfg.backend), money.Budget(**cfg.budget))
     generator = _generator(cfg, meter)

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import Paused, UserError
-from seke.money import Budget, Metered
-from seke.vlm import Choice, Message, Reply, Request, Usage
+from seke.money import Budget, Metered, Spent
+from seke.vlm import Bill, Choice, Message, Reply, Request, Usage
 
 
 class Shop:
@@ -123,3 +123,83 @@ def test_the_meter_reads_well():
     assert meter.spent.row() == {
         "calls": 2, "tokens": 200, "usd": 1.0, "recalled": 1, "tokens_at_most": 200, "usd_at_most": 1.0
     }  # fmt: skip
+
+
+class Silent(Shop):
+    """States no usage; what it may have billed at most is known."""
+
+    def _sell(self, request):
+        self.sold += 1
+        return Reply((Choice("x"),), "m", None, None, bound=Bill(2, 900, 0.4))
+
+
+def test_what_nobody_states_is_unknown_and_the_budget_holds_on_its_upper_bound():
+    shop = Silent(window=4)
+    meter, got, pause = buy(shop, 20, usd=1.3)
+    assert (len(got), shop.sold, pause is not None) == (3, 3, True)
+    spent = meter.spent
+    assert (spent.usd, spent.tokens, spent.unknown, spent.sent, spent.tokens_at_most) == (0.0, 0, 3, 6, 2700)
+    assert spent.usd_at_most == pytest.approx(1.2)
+    assert "$0.00 known, at most $1.20" in spent.line() and "$0.0000 known, at most $1.2000" in pause
+    assert spent.facts()["usd_at_most"] == 1.2
+
+
+def test_a_reply_that_took_tries_without_an_answer_is_known_in_part():
+    spent = Spent()
+    spent.add(Reply((), "m", Usage(90, 10), 0.2, bound=Bill(3, 2100, 1.1)))
+    spent.add(Reply((), "m", Usage(90, 10), 0.2))
+    assert (spent.usd, spent.usd_at_most) == (0.4, pytest.approx(1.3))
+    assert (spent.requests, spent.sent, spent.unknown, spent.tokens) == (2, 4, 0, 200)
+
+
+def test_a_budget_that_does_not_reach_for_one_prompt_sends_nothing():
+    shop = Shop()
+    shop.model, shop.prices = "m", {"m": [2.5, 10.0]}
+    asked = [Request((Message("user", ("word " * 400,)),))]
+    for budget in (Budget(usd=1e-7), Budget(tokens=20)):
+        with pytest.raises(Paused, match="does not reach for one request"):
+            list(Metered(shop, budget).reply(asked))
+    assert shop.sold == 0
+
+
+def test_dollars_without_a_price_are_refused_before_anything_is_paid_for():
+    shop = Shop(usd=None)
+    shop.model, shop.prices = "m", {"other": [1.0, 1.0]}
+    with pytest.raises(UserError, match="price of m is not known"):
+        list(Metered(shop, Budget(usd=5)).reply(requests(3)))
+    assert shop.sold == 0
+    shop.prices = {"m-2026-01-01": [1.0, 1.0]}
+    with pytest.raises(UserError, match="price of m is not known"):
+        list(Metered(shop, Budget(usd=5)).reply(requests(3)))
+    assert shop.sold == 1, "which snapshot answers is known by its answer alone"
+
+
+def test_the_second_of_two_backends_finds_out_what_its_own_requests_cost():
+    meter = Metered(Shop(usd=0.1), Budget(usd=3.0))
+    list(meter.reply(requests(5)))
+    dear = Shop(window=8, usd=2.0)
+    with pytest.raises(Paused):
+        list(meter.other(dear).reply(requests(8)))
+    assert dear.sold == 1
+    assert meter.spent.usd == pytest.approx(2.5)
+
+
+def test_a_backend_whose_replies_are_kept_is_held_back_without_a_ledger():
+    class Forgetful:
+        def __init__(self):
+            self.shop = Shop()
+
+        def reply(self, asked):
+            return self.shop.reply(asked)
+
+    meter = Metered(Forgetful(), Budget(usd=2), kept=True)
+    with pytest.raises(Paused):
+        list(meter.reply(requests(5)))
+    assert meter.spent.requests == 2
+
+
+@given(st.integers(2, 5), st.integers(1, 900))
+def test_shares_of_a_budget_never_make_more_than_it(among, tokens):
+    share = Budget(usd=9.0, tokens=1000).share(Spent(usd_at_most=1.0, tokens_at_most=tokens), among)
+    assert share.usd * among == pytest.approx(8.0)
+    assert share.tokens * among <= max(1000 - tokens, among)

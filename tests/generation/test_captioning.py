@@ -6,8 +6,9 @@ import pytest
 
 from seke.errors import UserError
 from seke.generation.asking import Unusable
-from seke.generation.captioning import Asked, Given, Voices
+from seke.generation.captioning import Asked, Given, Voices, through
 from seke.generation.sampling import Bill, in_rounds
+from seke.money import Budget, Metered
 from seke.records import Rejection
 from seke.vlm import Choice, Message, Reply, Request
 
@@ -167,3 +168,15 @@ def test_a_captioning_model_that_is_not_there_is_named():
 
     with pytest.raises(UserError, match=r"captioner\.vlm\.model=nowhere/none: cannot be loaded"):
         list(Captions("nowhere/none")._captions([], 3))
+
+
+def test_a_captioner_of_its_own_is_metered_too(records, folder):
+    class Generator:
+        captioner = Asked(Writer())
+
+    meter = Metered(Writer(), Budget())
+    assert isinstance(through(Generator, meter.other), Writer)
+    face = faces(records[:1], folder)[0]
+    replies = list(Generator.captioner.vlm.reply([Request((Message("user", ("?", face.image)),))]))
+    assert len(replies) == meter.spent.requests == 1
+    assert through(object(), meter.other) is None
