@@ -27,6 +27,7 @@ GROUPS = {
 }
 REQUIRED = {  # what a user must say before this option can be built
     ("source", "folder"): ["source.root={pictures}"],
+    ("source", "class_folders"): ["source.root={pictures}"],
     **{
         ("source", name): ["paths.data={datasets}"]
         for name in (*TABLE1, "feid_raw", "emoset", "emotion6", "fi", "webemo")

@@ -231,6 +231,42 @@ def test_a_row_with_another_number_of_fields_is_refused_with_file_and_line(tmp_p
         read(tmp_path)
 
 
+def test_one_bad_row_among_many_is_rejected_and_moves_no_other(tmp_path):
+    rows = ["valence,arousal", *(f"0.{k},0.1" for k in range(1, 6))]
+    small(tmp_path, va=[*rows[:3], "0.9,0.9," + "9" * 5000, *rows[3:]])
+    for k in range(2, 7):
+        save(tmp_path / "cropped_aligned" / "v" / f"{k:05d}.jpg")
+    records, rejected = read(tmp_path)
+    assert {int(id_[-5:]): row.labels.valence for id_, row in records.items()} == {
+        1: 0.1, 2: 0.2, 4: 0.3, 5: 0.4, 6: 0.5,
+    }  # fmt: skip
+    assert [row.reason for row in rejected.values()] == ["no label", "bad row"]
+
+
+@pytest.mark.parametrize("codes", [range(1, 9), (8, 3)])
+def test_classes_that_are_counted_from_1_are_refused(tmp_path, codes):
+    small(tmp_path, expr=[aff_wild2.HEADERS["abaw3"]["expr"], *map(str, codes)])
+    with pytest.raises(UserError, match="it has a class 8 and none 0, and classes go from 0 to 7"):
+        read(tmp_path)
+
+
+def test_a_frame_number_of_five_thousand_digits_is_a_bad_row(tmp_path):
+    save(tmp_path / "v" / "00001.jpg")
+    rows = [f"v/{name}.jpg,0.5,0.5,4" + ",0" * 12 for name in ("00001", "00002", "9" * 5000)]
+    written(tmp_path / "MTL_Challenge" / "training_set.txt", "image,valence,arousal,expression,aus", *rows)
+    records, rejected = read(tmp_path)
+    assert list(records) == ["aff_wild2/v/00001"]
+    assert sorted(row.reason for row in rejected.values()) == ["bad row", "no image"]
+
+
+def test_a_linked_folder_of_pictures_is_named_with_what_to_do(tmp_path):
+    small(tmp_path / "root", va=["valence,arousal", "0.1,0.2"])
+    (tmp_path / "root" / "cropped_aligned").rename(tmp_path / "elsewhere")
+    (tmp_path / "root" / "cropped_aligned").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"cropped_aligned/ \(a link to another folder, and links are not followed\)"):
+        read(tmp_path / "root")
+
+
 def test_empty_lines_at_the_end_are_nothing(tmp_path):
     records, rejected = read(small(tmp_path, va=["valence,arousal", "0.1,0.2", "", ""]))
     assert list(records) == ["aff_wild2/v/00001"] and not rejected

@@ -285,6 +285,38 @@ def test_arrays_may_hold_missing_codes_and_may_be_missing(copied_arrays):
     assert records["affectnet/train_set/2"].labels == Labels(valence=-0.6, arousal=-0.3)
 
 
+def test_two_pictures_of_one_name_stand_for_neither_and_are_listed(copied_arrays):
+    shutil.copy(copied_arrays / "train_set/images/1.jpg", copied_arrays / "train_set/images/0.png")
+    records, rejected = read(copied_arrays)
+    assert "affectnet/train_set/0" not in records
+    assert {id_: row.reason for id_, row in rejected.items() if "/0" in id_} == {
+        "affectnet/train_set/0": "no image",
+        "affectnet/train_set/images/0.jpg": "two files of one name",
+        "affectnet/train_set/images/0.png": "two files of one name",
+    }
+
+
+def test_expressions_that_are_counted_from_1_are_refused(copy):
+    listed(copy, *(affectnet.row(affectnet.path(n), 1 + n % 8, 0.5, 0.5) for n in range(8)))
+    affectnet.write_list(copy / affectnet.VALIDATION_LIST, [affectnet.row(affectnet.path(0, "validation"), 3, 0.5, 0)])
+    with pytest.raises(UserError, match="it has a class 8 and none 0, and classes go from 0 to 7"):
+        read(copy)
+
+
+def test_one_bad_row_among_many_is_rejected_and_counted(copy):
+    good = [affectnet.row(affectnet.path(n), n % 8, 0.5, 0.5) for n in range(8)]
+    huge = "9" * 200_000
+    spoilt = [good[0].replace(affectnet.LANDMARKS, huge), "1,2,3", '"', good[1].replace("4,5,40,41", f"4,5,{huge},9")]
+    before, _ = read(listed(copy, *good))
+    listed(copy, *good[:4], *spoilt[:2], *good[4:], spoilt[3])
+    after, rejected = read(copy)
+    assert after == before
+    bad = [row.detail for row in rejected.values() if row.reason == "bad row"]
+    assert len(bad) == 3 and all(len(detail) < 250 for detail in bad)
+    with pytest.raises(UserError, match="a quote is never closed"):
+        read(listed(copy, *good, spoilt[2]))
+
+
 @pytest.mark.parametrize(
     "value", [np.array("5"), np.array("5.0"), np.array(5), np.array([5.0]), np.array(b"5"), np.array(5, np.uint8)]
 )

@@ -177,6 +177,29 @@ def test_a_broken_occurrence_file_is_named_with_its_line(one, rows, complaint):
         read(one)
 
 
+def test_one_bad_row_among_many_is_rejected_and_counted(one):
+    rows = [[str(2440 + k), *ZEROS] for k in range(4)]
+    rewrite(one, HEADER, *rows[:2], ["9" * 5000, *ZEROS], ["2440", *ZEROS[1:], "9" * 200_000], *rows[2:])
+    records, rejected = read(one)
+    assert {id_ for id_ in records if "/T1/" in id_} == {f"bp4d/F001/T1/{2440 + k}" for k in range(4)}
+    bad = {row.id: row.detail for row in rejected.values() if row.reason == "bad row"}
+    assert list(bad) == [f"bp4d/AUCoding/AU_OCC/F001_T1.csv, line {line}" for line in (4, 5)]
+    assert max(map(len, bad.values())) < 250
+
+
+def test_intensities_where_occurrences_should_be_are_refused(one):
+    rewrite(one, HEADER, ["2440", "3", *ZEROS[1:]], ["2441", "5", *ZEROS[1:]])
+    with pytest.raises(UserError, match=r"F001_T1\.csv: its codes go up to intensities \(3, 5\)"):
+        read(one)
+
+
+def test_frames_may_be_called_by_their_sequence_too(one):
+    images = one / "BP4D-training" / "2D" / "F001" / "T1"
+    for file in images.iterdir():
+        file.rename(file.with_name(f"F001_T1_{file.name}"))
+    assert read(one)[0]["bp4d/F001/T1/2440"].image == "BP4D-training/2D/F001/T1/F001_T1_2440.JPG"
+
+
 def test_text_that_is_not_utf8_is_named(one):
     (one / "AUCoding" / "AU_OCC" / "F001_T1.csv").write_bytes(b"0,\xff\n")
     with pytest.raises(UserError, match=r"F001_T1\.csv: not UTF-8 text"):

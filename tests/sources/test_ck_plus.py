@@ -177,6 +177,22 @@ def test_a_facs_line_with_other_columns_names_file_and_line(tmp_path, line):
         read_facs(tmp_path / "x_facs.txt")
 
 
+def test_emotion_ids_that_count_from_0_are_refused(copy):
+    for file in (copy / "Emotion").rglob("*_emotion.txt"):
+        file.write_text(f"{int(float(file.read_text(encoding='utf-8-sig'))) - 1}.0")
+    with pytest.raises(UserError, match="it has a class 0 and none 7, and classes go from 1 to 7"):
+        read(copy)
+
+
+def test_a_bad_facs_file_costs_its_aus_and_no_more(copy):
+    ck_plus.written(copy / "FACS/S010/001/S010_001_00000003_facs.txt", b"4 2\nsmile\n")
+    before, _ = read(copy, facs=True)
+    assert before[peak("S010_001")].labels.action_units is None
+    assert before[peak("S010_001")].labels.expression is not None
+    row = read(copy, facs=True)[1]["ck_plus/FACS/S010/001/S010_001_00000003_facs.txt"]
+    assert row.reason == "bad row" and "not an AU and its intensity" in row.detail
+
+
 def test_text_in_another_encoding_names_the_file(copy):
     ck_plus.written(copy / "Emotion/S010/001/S010_001_00000003_emotion.txt", b"caf\xe9")
     with pytest.raises(UserError, match=r"S010_001_00000003_emotion\.txt: not UTF-8"):

@@ -137,6 +137,54 @@ def test_whole_subjects_without_pictures_or_labels_are_one_row_each(tmp_path):
     assert (rejected["disfa/SN002"].reason, rejected["disfa/SN003"].reason) == ("no image", "no label")
 
 
+@pytest.mark.parametrize(
+    "name", ["SN001_{:05d}.png", "frame{}.jpg", "frame_det_00_{:06d}.bmp", "LeftVideoSN001_{}.JPG"]
+)
+@pytest.mark.parametrize("first", [0, 1])
+def test_frames_are_known_by_the_number_that_ends_their_name(one, name, first):
+    before, _ = read(one)
+    for file in sorted((one / "images" / "SN001").iterdir()):
+        file.rename(file.with_name("x" + name.format(int(file.stem) + first)))
+    after, rejected = read(one)
+    assert list(after) == list(before) and not rejected
+    assert after["disfa/SN001/0001"].image == f"images/SN001/x{name.format(first)}"
+    assert [row.labels for row in after.values()] == [row.labels for row in before.values()]
+
+
+def test_names_without_a_number_are_told_so(one):
+    for letter, file in zip("abcdef", sorted((one / "images" / "SN001").iterdir()), strict=True):
+        file.rename(file.with_name(f"{letter}.png"))
+    with pytest.raises(
+        UserError, match=r"such as images/SN001/a\.png are not called by a frame number; call them 0\.png"
+    ):
+        read(one)
+
+
+def test_two_ways_of_naming_in_one_folder_are_not_mixed(one):
+    save(one / "images" / "SN001" / "SN001_00002.png")
+    records, rejected = read(one)
+    assert len(records) == 6
+    assert rejected["disfa/SN001/SN001_00002.png"].reason == "no label"
+
+
+def test_occurrences_where_intensities_should_be_are_refused_unless_a_1_counts(one):
+    for au in disfa.AUS:
+        label_file(one, "SN001", au).write_text("".join(f"{k},{k % 2}\n" for k in range(1, 7)))
+    with pytest.raises(UserError, match=r"source\.threshold=2: no intensity above 1 in any label file \(36 ones\)"):
+        read(one)
+    assert read(one, threshold=1)[0]["disfa/SN001/0001"].labels.active == disfa.AUS
+
+
+def test_one_bad_line_among_many_leaves_its_au_unknown_and_is_counted(one):
+    lines = [f"{k},3" for k in range(1, 7)]
+    label_file(one, "SN001", 12).write_text("\n".join([*lines[:3], f"4,{'9' * 5000},", "4,", *lines[4:]]))
+    records, rejected = read(one)
+    assert 12 not in records["disfa/SN001/0004"].labels.action_units
+    assert records["disfa/SN001/0005"].labels.action_units[12] is True
+    (bad,) = rejected.values()
+    assert bad.reason == "bad row" and bad.id.endswith("SN001_au12.txt, line 4") and len(bad.detail) < 250
+
+
 @pytest.mark.parametrize("cell", ["6", "-1", "9", "x", "", "nan", "2.5", "inf"])
 def test_an_intensity_that_is_none_leaves_its_au_unknown(one, cell):
     label_file(one, "SN001", 12).write_text(f"1,{cell}\n2,3\n")

@@ -86,6 +86,10 @@ def test_what_only_a_list_names_is_counted(tree):
         (b'{"emotion": "caf\xe9"}', "can't decode"),
         (b"[" * 100_000, "recursion"),
         (b"", "Expecting value"),
+        (b'{"emotion": "awe", "object": "\\ud800"}', "surrogates not allowed"),
+        (b'{"emotion": "awe", "brightness": 1e999}', "not JSON compliant"),
+        (b'{"emotion": "awe", "brightness": ' + b"9" * 5000 + b"}", "digits"),
+        (b'{"emotion": "awe", "object": "' + b"a" * 2**20 + b'"}', "not a file of an annotation"),
     ],
 )
 def test_a_bad_annotation_is_rejected_with_its_file(tree, content, complaint):
@@ -112,6 +116,7 @@ def test_instructions_that_emovit_wrote_over_the_list_are_recognised(tree):
         (b"{}", "not a list of "),
         (b'[["awe", "image/awe/a.jpg", "annotation/awe/a.json"], ["awe", 3]]', "row 2 is not "),
         (b"\xff\xfe", "not UTF-8 text"),
+        (b"[" + b"9" * 5000 + b"]", "not JSON"),
     ],
 )
 def test_a_bad_list_names_itself(tree, content, complaint):
@@ -125,6 +130,49 @@ def test_a_picture_in_two_lists_is_refused(tree):
     (tree / "val.json").write_text((tree / "test.json").read_text())
     with pytest.raises(UserError, match=r"test\.json: amusement_00995 stands in val\.json as well"):
         read(tree)
+
+
+@pytest.mark.parametrize(
+    "spelt", ["{stem}.jpg", "images/{stem}.JPG", "./{emotion}/{stem}.jpg", "data\\\\image\\\\{emotion}\\\\{stem}.jpg"]
+)
+def test_however_a_list_spells_its_paths_its_pictures_keep_their_side(tree, spelt):
+    before, _ = read(tree)
+    for name in ("train", "val", "test"):
+        rows = json.loads((tree / f"{name}.json").read_text())
+        for row in rows:
+            stem = row[1].rpartition("/")[2].partition(".")[0]
+            row[1] = spelt.format(stem=stem, emotion=row[0]).replace("\\\\", "\\")
+        (tree / f"{name}.json").write_text(json.dumps(rows))
+    after, _ = read(tree)
+    assert {id_: row.split for id_, row in after.items()} == {id_: row.split for id_, row in before.items()}
+
+
+def test_a_list_of_other_pictures_is_refused(tree):
+    (tree / "test.json").write_text(json.dumps([["awe", "image/awe/999.jpg", "annotation/awe/999.json"]]))
+    with pytest.raises(UserError, match=r"test\.json: none of its 1 pictures is there, such as image/awe/999"):
+        read(tree)
+
+
+def test_a_bad_row_costs_its_picture_in_training_and_is_refused_where_it_would_be_trained_on(tree):
+    rows = json.loads((tree / "train.json").read_text())
+    (tree / "train.json").write_text(json.dumps([*rows, ["awe", 3]]))
+    _, rejected = read(tree)
+    assert [row.detail for row in rejected.values() if row.reason == "bad row"] == [
+        f"train.json: row {len(rows) + 1} is not [class, image, annotation]"
+    ]
+    rows = json.loads((tree / "test.json").read_text())
+    (tree / "test.json").write_text(json.dumps([*rows, ["awe", 3]]))
+    with pytest.raises(UserError, match=rf"test\.json: row {len(rows) + 1} is not "):
+        read(tree)
+
+
+def test_two_pictures_of_one_name_stand_for_neither(tree):
+    (tree / "image" / "fear" / "fear_00995.png").write_bytes(b"")
+    records, rejected = read(tree)
+    assert "emoset/fear_00995" not in records
+    assert sorted(id_ for id_, row in rejected.items() if row.reason == "two files of one name") == [
+        "emoset/image/fear/fear_00995.jpg", "emoset/image/fear/fear_00995.png",
+    ]  # fmt: skip
 
 
 def test_a_lost_list_would_mix_its_pictures_into_training(tree):

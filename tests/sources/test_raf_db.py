@@ -131,13 +131,42 @@ def test_of_both_sets_side_by_side_the_basic_one_is_read(copy):
     assert len(read(copy)[0]) == raf_db.TRAIN + raf_db.TEST - 1
 
 
-@pytest.mark.parametrize("label", [0, -1])
-def test_a_number_that_is_no_label_rejects_its_picture(copy, label):
-    raf_db.write_list(copy / "basic", [f"train_00001.jpg {label}", "train_00002.jpg 2.0"])
+@pytest.mark.parametrize(("label", "other"), [(0, 7), (-1, 2)])
+def test_a_number_that_is_no_label_rejects_its_picture(copy, label, other):
+    raf_db.write_list(copy / "basic", [f"train_00001.jpg {label}", f"train_00002.jpg {other}.0"])
     records, rejected = read(copy)
     assert list(records) == ["raf_db/train_00002"]
     assert rejected["raf_db/train_00001"].reason == "no label"
     assert f"line 1: {label} is no label from 1 to 7" in rejected["raf_db/train_00001"].detail
+
+
+@pytest.mark.parametrize("labels", [range(7), (0, 2), (0,), (6, 5, 0, 0)])
+def test_a_list_that_counts_from_0_is_refused_before_anything_is_read(copy, labels):
+    raf_db.write_list(copy / "basic", [f"train_{n:05d}.jpg {label}" for n, label in enumerate(labels, start=1)])
+    with pytest.raises(
+        UserError, match=rf"its labels go from 0 to {max(labels)} and not from 1 to 7: .*; use the list"
+    ):
+        _ = RAFDB(str(copy)).inputs
+
+
+def test_one_bad_line_among_many_is_rejected_and_counted(copy):
+    lines = [f"train_{n:05d}.jpg {n}" for n in range(1, 7)]
+    raf_db.write_list(copy / "basic", [*lines, "train_00009.jpg", "train_00001.jpg 7", "\0" * 50 + " 7", "9" * 5000])
+    records, rejected = read(copy)
+    assert len(records) == 6
+    bad = {id_.rpartition(", ")[2]: row.detail for id_, row in rejected.items() if row.reason == "bad row"}
+    assert set(bad) == {"line 7", "line 8", "line 9", "line 10"}
+    assert "stands in line 1 already" in bad["line 8"]
+    assert max(map(len, bad.values())) < 250
+
+
+def test_two_pictures_of_one_name_stand_for_neither(copy):
+    folder = copy / "basic" / "Image" / "aligned"
+    shutil.copy(folder / "train_00002_aligned.jpg", folder / "train_00001_aligned.png")
+    records, rejected = read(copy)
+    assert "raf_db/train_00001" not in records and rejected["raf_db/train_00001"].reason == "no image"
+    twins = [id_.rpartition("/")[2] for id_, row in rejected.items() if row.reason == "two files of one name"]
+    assert twins == ["train_00001_aligned.jpg", "train_00001_aligned.png"]
 
 
 @given(st.dictionaries(st.integers(1, 9), st.integers(-9, 7), min_size=1))

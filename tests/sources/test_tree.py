@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import UserError
-from seke.sources import tree
+from seke.sources import tables, tree
 
 
 def touched(path: Path) -> Path:
@@ -126,7 +126,7 @@ def test_a_setting_that_names_a_folder_cannot_lead_out_of_the_root(tmp_path):
 def test_intensities_by_frame(tmp_path):
     file = tmp_path / "au4.txt"
     file.write_bytes(b"1,0\r\n2,5\r\n3,9\r\n4,-1\r\n\r\n")
-    assert tree.intensities(file) == {1: 0, 2: 5, 3: None, 4: None}
+    assert tables.intensities(file) == {1: 0, 2: 5, 3: None, 4: None}
 
 
 @pytest.mark.parametrize("text", ["", "1;0", "x,0", "1,0,0", "1,0\n1,2"])
@@ -134,4 +134,4 @@ def test_a_file_of_intensities_that_is_none_is_refused(tmp_path, text):
     file = tmp_path / "au4.txt"
     file.write_text(text)
     with pytest.raises(UserError, match=r"au4\.txt"):
-        tree.intensities(file)
+        tables.intensities(file)

@@ -13,14 +13,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Rejection
 from seke.sources import tree
-from seke.sources.aff_wild2_labels import FOLDERS, OTHER, Frames, label_files, labelled, labels, twice, union
+from seke.sources.aff_wild2_labels import CLASSES, FOLDERS, OTHER, Frames, label_files, labelled, labels, twice, union
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
+from seke.sources.tables import Bad, check_ids
 
 AUTO: Final = "auto"
 SIDE: Final = re.compile(r"_(left|right)\Z")
@@ -46,7 +47,7 @@ class AffWild2(Licensed):
         UserError: see `Licensed`; if there is no such layout or no folder `images`.
     """
 
-    name: ClassVar[str] = "aff_wild2"
+    name = "aff_wild2"
 
     def __init__(
         self,
@@ -85,9 +86,14 @@ class AffWild2(Licensed):
         """
         videos = self._videos
         without_labels = set(videos)
-        for video, sets in labelled(self._label_files):
+        bad: list[Bad] = []
+        ids: set[int] = set()
+        for video, sets in labelled(self._label_files, bad, ids):
             without_labels.discard(video)
             yield from self._frames(video, videos.get(video), sets)
+        yield from self.bad_rows(bad)
+        if len(CLASSES) in ids:
+            check_ids(self.root, ids, 0, len(CLASSES) - 1)
         for video in sorted(without_labels):
             number = len(tree.images(videos[video]))
             yield self.no_label(video, f"no label file for the {number} pictures in {self._relative(videos[video])}")

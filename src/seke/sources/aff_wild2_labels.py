@@ -9,8 +9,9 @@ header of an MTL file has five names for sixteen fields, so there the order is f
 row belongs to picture 1. Unknown: -5 for valence or arousal, -1 for a class or an AU (facts, section 1.6).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from seke.affect import AUS_OF_SOURCE
 from seke.errors import UserError
 from seke.records import Labels
 from seke.sources import tree
+from seke.sources.tables import THIRD, Bad, RowError, sifted
 
 FOLDERS: Final[Mapping[str, Mapping[str, str]]] = {
     "abaw3": {
@@ -36,6 +38,8 @@ PARTS: Final = ("train_set", "training_set", "validation_set")
 
 MTL_PARTS: Final[tuple[str, ...]] = ("train", "val")
 """How the lists of an MTL folder begin; that of its test set has no labels."""
+
+FRAME: Final = re.compile(r"[0-9]{1,12}")
 
 OTHER: Final = "other"
 """The class that is none of the eight expressions."""
@@ -98,14 +102,16 @@ def label_files(folders: Iterable[Path], layout: str) -> dict[str, list[Path]]:
     return {task: sorted(files) for task, files in sorted(found.items()) if files}
 
 
-def labelled(files: Mapping[str, Sequence[Path]]) -> Iterator[tuple[str, list[Frames]]]:
+def labelled(files: Mapping[str, Sequence[Path]], bad: list[Bad], ids: set[int]) -> Iterator[tuple[str, list[Frames]]]:
     """Yield every video that has labels, sorted by name, with its frames in each label set that knows it.
 
+    Rows that are none go to `bad`, and all class numbers to `ids`.
+
     Raises:
-        UserError: if one label set has two files or rows for the same thing, or a file is not what its layout promises.
+        UserError: if one label set has two files for one video, or a file is not what its layout promises.
     """
     if "mtl" in files:
-        for video, frames in sorted(read_mtl(files["mtl"]).items()):
+        for video, frames in sorted(read_mtl(files["mtl"], bad, ids).items()):
             yield video, [frames]
         return
     videos: dict[str, dict[str, Path]] = {}
@@ -115,7 +121,7 @@ def labelled(files: Mapping[str, Sequence[Path]]) -> Iterator[tuple[str, list[Fr
             if earlier is not path:
                 raise twice(path.stem, earlier, path, "keep one of them")
     for video, sets in sorted(videos.items()):
-        yield video, [read_task(task, path) for task, path in sets.items()]
+        yield video, [read_task(task, path, bad, ids) for task, path in sets.items()]
 
 
 def twice(video: str, one: Path, other: Path, remedy: str) -> UserError:
@@ -123,42 +129,49 @@ def twice(video: str, one: Path, other: Path, remedy: str) -> UserError:
     return UserError("source.root", video, f"this video is there twice, as {one} and as {other}", remedy)
 
 
-def read_task(task: str, file: Path) -> Frames:
-    """Return the rows of one video: line 2 is frame 1, and so on.
+def read_task(task: str, file: Path, bad: list[Bad] | None = None, ids: set[int] | None = None) -> Frames:
+    """Return the rows of one video: line 2 is frame 1, and so on. One with other fields goes to `bad`.
 
     Raises:
-        UserError: if the header or the number of fields in a row is not what the layout has.
+        UserError: if the header is not what the layout has; at bad rows as `sifted` does, from a third of them on,
+            since a row that is cut in two shifts all rows behind it.
     """
     header, rows = _split(file)
-    found = columns(task, header)
-    if found is None:
-        raise _shifted(task, file, header)
-    return {line - 1: Row(file, line, _checked(found, text, file, line)) for line, text in enumerate(rows, start=2)}
+    found = _columns(task, file, header)
+    if task == "expr" and ids is not None:
+        ids.update(number for text in set(rows) if (number := tree.whole(text)) is not None)
+    parsed = sifted(file, enumerate(rows, start=2), partial(_checked, found), bad, THIRD)
+    return {line - 1: Row(file, line, known) for line, known in parsed}
 
 
-def read_mtl(files: Iterable[Path]) -> dict[str, Frames]:
+def read_mtl(files: Iterable[Path], bad: list[Bad] | None = None, ids: set[int] | None = None) -> dict[str, Frames]:
     """Return the rows of the multi-task lists by video.
 
+    A row whose first field is not <video>/<number>.jpg, or that is about the frame of another row, goes to `bad`.
+
     Raises:
-        UserError: as `read_task`; if the first field is not <video>/<number>.jpg, or if two rows are about one frame.
+        UserError: as `read_task`.
     """
     videos: dict[str, Frames] = {}
+
+    def parse(text: str) -> tuple[str, int, Known]:
+        image, _, rest = text.partition(",")
+        video, _, name = image.strip().rpartition("/")
+        number = FRAME.fullmatch(name.rpartition(".")[0])
+        known = _checked(found, rest, before=1)
+        if not video or number is None:
+            raise RowError(f"{image[:80]!r} is not <video>/<number>.jpg")
+        if earlier := videos.get(video, {}).get(int(number[0])):
+            raise RowError(f"{image} stands in {earlier.file}, line {earlier.line} already")
+        if ids is not None and (code := tree.whole(rest.split(",")[2])) is not None:
+            ids.add(code)
+        return video, int(number[0]), known
+
     for file in files:
         header, rows = _split(file)
-        found = columns("mtl", header)
-        if found is None:
-            raise _shifted("mtl", file, header)
-        for line, text in enumerate(rows, start=2):
-            image, _, rest = text.partition(",")
-            video, _, name = image.strip().rpartition("/")
-            stem = name.rpartition(".")[0]
-            known = _checked(found, rest, file, line, before=1)
-            if not video or not (stem.isascii() and stem.isdigit()):
-                raise tree.mistake(file, line, f"{image!r} is not <video>/<number>.jpg")
-            row = Row(file, line, known)
-            earlier = videos.setdefault(video, {}).setdefault(int(stem), row)
-            if earlier is not row:
-                raise tree.mistake(file, line, f"{image} stands in {earlier.file}, line {earlier.line} already")
+        found = _columns("mtl", file, header)
+        for line, (video, frame, known) in sifted(file, enumerate(rows, start=2), parse, bad):
+            videos.setdefault(video, {})[frame] = Row(file, line, known)
     return videos
 
 
@@ -224,15 +237,22 @@ def _split(file: Path) -> tuple[str, list[str]]:
     return (found[0], found[1:]) if found else ("", [])
 
 
-def _checked(columns: Columns, text: str, file: Path, line: int, before: int = 0) -> Known:
+def _columns(task: str, file: Path, header: str) -> Columns:
+    found = columns(task, header)
+    if found is None:
+        raise _shifted(task, file, header)
+    return found
+
+
+def _checked(columns: Columns, text: str, before: int = 0) -> Known:
     """Return what a row says; `before` it, that many fields were taken off."""
     found = parse(columns, text)
     if found is None:
         fields = before + (text.count(",") + 1 if text else 0)
-        raise tree.mistake(file, line, f"{fields} fields where {before + len(columns.names)} are expected")
+        raise RowError(f"{fields} fields where {before + len(columns.names)} are expected")
     return found
 
 
 def _shifted(task: str, file: Path, header: str) -> UserError:
     expected = " or ".join(",".join(names) for names in HEADERS[task])
-    return tree.mistake(file, 1, f"the header is {header!r}, expected {expected} (in any case)")
+    return tree.mistake(file, 1, f"the header is {header[:200]!r}, expected {expected} (in any case)")

@@ -29,12 +29,15 @@ from seke.sources import tree
 from seke.sources.affectnet_lists import Pictures, Reading, read_list
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
+from seke.sources.tables import Bad, check_ids
 
 CODES: Final = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 """Expressions by id (facts 1.3)."""
 NO_EXPRESSION: Final[Mapping[int, str]] = {8: "None", 9: "Uncertain", 10: "No-Face"}
 MISSING: Final = -2.0
 """Valence and arousal of a face that was not rated."""
+LARGEST_ARRAY: Final = 2**16
+"""Bytes; one value needs some 130."""
 NEUTRAL_RADIUS: Final = 0.5
 """How far from the origin of valence and arousal a neutral face may lie (the rule of arXiv 2002.03399)."""
 
@@ -122,6 +125,7 @@ class AffectNet(Licensed):
         self.galleries = (MANUAL, AUTOMATIC) if automatic else (MANUAL,)
         self.official_split = official_split
         self.clean = clean
+        self._ids: set[int] = set()
 
     @property
     def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
@@ -137,21 +141,26 @@ class AffectNet(Licensed):
         """Yield every annotated image, and a rejection for each label without an image or image without a label.
 
         Raises:
-            UserError: at the first line of a list that is no row of it.
+            UserError: if a list is none, or if expressions are counted from 1.
         """
+        self._ids.clear()
         if self._release == "csv":
             for gallery in self.galleries:
                 yield from self._read_lists(gallery)
         else:
             for name in self._parts:
                 yield from self._read_arrays(name)
+        # An 8 is None, a class of its own: only all of 1 to 8 without a 0 tell that somebody counts from 1.
+        if self._ids >= set(range(1, len(CODES) + 1)):
+            check_ids(self.root, self._ids, 0, len(CODES) - 1)
 
     def _read_lists(self, gallery: Gallery) -> Iterator[ImageRecord | Rejection]:
         folder, tables = self._lists(gallery)
         pictures, base = Pictures(folder), self._relative(folder)
         named: set[str] = set()
         for table, official in tables.items():
-            for row in read_list(table):
+            bad: list[Bad] = []
+            for row in read_list(table, bad):
                 key, where = gallery.prefix + _stem(row.path), f"{table.name}, line {row.line}"
                 image = pictures.find(row.path)
                 if image is None:
@@ -162,15 +171,18 @@ class AffectNet(Licensed):
                     named.add(image)
                     attributes = {"annotation": gallery.annotation, "official_split": official, "face": row.face}
                     yield self._record(key, f"{base}/{image}", where, row.reading, attributes)
+            yield from self.bad_rows(bad)
+        yield from self.twins(base, pictures.twins)
         yield from (self.no_label(gallery.prefix + _stem(image)) for image in pictures if image not in named)
 
     def _read_arrays(self, name: str) -> Iterator[ImageRecord | Rejection]:
         part = self._parts[name]
         base, labelled = self._relative(part.images), annotated(part)
-        pictures = {_stem(entry.name): entry.name for entry in tree.images(part.images)}
+        pictures, twins = tree.by_stem(tree.images(part.images))
+        yield from self.twins(base, twins)
         for stem, kinds in labelled.items():
             key, where = f"{name}/{stem}", self._relative(array_file(part, stem, kinds[0]))
-            if stem not in pictures:
+            if stem.lower() not in pictures:
                 yield self.no_image(key, f"{where}: no {stem}.jpg in {base}/")
                 continue
             try:
@@ -179,13 +191,18 @@ class AffectNet(Licensed):
                 yield self._rejection(key, "bad label", str(error))
                 continue
             attributes = {"annotation": "manual", "official_split": SETS[name]}
-            yield self._record(key, f"{base}/{pictures[stem]}", where, reading, attributes)
-        yield from (self.no_label(f"{name}/{stem}") for stem in pictures if stem not in labelled)
+            yield self._record(key, f"{base}/{pictures[stem.lower()]}", where, reading, attributes)
+        named = {stem.lower() for stem in labelled}
+        yield from (
+            self.no_label(f"{name}/{_stem(picture)}") for stem, picture in pictures.items() if stem not in named
+        )
 
     def _record(
         self, key: str, image: str, where: str, reading: Reading, attributes: Mapping[str, Any]
     ) -> ImageRecord | Rejection:
         labels = labels_of(reading)
+        if (code := tree.whole(reading.exp)) is not None:
+            self._ids.add(code)
         if labels.empty:
             return self.no_label(key, f"{where}: {_spelt(reading)}")
         if self.clean and (why := contradiction(labels)):
@@ -259,8 +276,12 @@ def read_array(file: Path) -> str:
         ArrayError: if the file is broken or holds anything else.
     """
     try:
+        if not file.is_file() or file.stat().st_size > LARGEST_ARRAY:
+            raise ArrayError(f"{file.name}: not a file of one number or text")
         with file.open("rb") as data:
             array = np.load(data, allow_pickle=False)
+    except ArrayError:
+        raise
     except Exception as error:  # numpy raises nearly anything on broken files
         raise ArrayError(f"{file.name}: {type(error).__name__}: {error}") from error
     if not isinstance(array, np.ndarray) or array.size != 1 or array.dtype.kind not in "iufSU":

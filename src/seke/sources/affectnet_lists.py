@@ -7,15 +7,15 @@ Some copies lack the header line, or the folder level on one side ([K]). Nothing
 turn into a label.
 """
 
-import csv
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.sources import tree
+from seke.sources.tables import Bad, RowError, read_csv, sifted
 
 COLUMNS: Final = (
     "subdirectory_filepath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks",
@@ -23,6 +23,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 """The columns of a list, in lower case; one without a header has them in this order."""
 BOX: Final = COLUMNS[1:5]
+FARTHEST: Final = 10**6
+"""Pixels; no picture is as wide."""
+LONGEST_LINE: Final = 2**20
+"""Characters; a longer line is cut, and its pieces are bad rows."""
 
 
 class Reading(NamedTuple):
@@ -49,7 +53,12 @@ class Pictures:
 
     def __init__(self, folder: Path) -> None:
         nested = [f"{sub.name}/{entry.name}" for sub in tree.folders(folder) for entry in tree.images(Path(sub.path))]
-        self._images = {image.lower(): image for image in [*nested, *(entry.name for entry in tree.images(folder))]}
+        named: dict[str, list[str]] = {}
+        for image in [*nested, *(entry.name for entry in tree.images(folder))]:
+            named.setdefault(image.lower(), []).append(image)
+        self._images = {name: images[0] for name, images in named.items() if len(images) == 1}
+        self.twins = [image for images in named.values() if len(images) > 1 for image in images]
+        """Those whose names differ in case only: a list may mean either."""
         self._flat = not nested
 
     def __iter__(self) -> Iterator[str]:
@@ -70,31 +79,30 @@ class Pictures:
         return {name: self._images[path] for path in self._images if names[name := path.rpartition("/")[2]] == 1}
 
 
-def read_list(table: Path) -> Iterator[Row]:
+def read_list(table: Path, bad: list[Bad] | None = None) -> Iterator[Row]:
     """Yield the rows of a list, with or without a header line; columns under a header may have any order.
 
+    A line with another number of cells, without the path of an image where that should be, or with a fraction for an
+    expression, as when columns are shifted, goes to `bad`.
+
     Raises:
-        UserError: at the first line with another number of cells, without the path of an image where that should be, or
-            with a fraction for an expression, as when columns are shifted; if there is no row, or if it is not UTF-8.
+        UserError: if there is no row, if it is not UTF-8; at bad lines as `sifted` does.
     """
     try:
+        if not table.is_file():
+            raise tree.mistake(table, None, "no such file")
         with table.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            rows = (cells for cells in reader if cells)
+            rows = (row for row in read_csv(table, iter(partial(text.readline, LONGEST_LINE), "")) if row[1] != [])
             first = next(rows, None)
             if first is None:
                 raise tree.mistake(table, None, "no row in it")
-            header = _header(table, first)
+            header = None if isinstance(first[1], RowError) else _header(table, first[1])
             columns = header or COLUMNS
-            where = {name: columns.index(name) for name in COLUMNS}
-            for cells in rows if header else itertools.chain([first], rows):
-                if len(cells) != len(columns):
-                    raise tree.mistake(table, reader.line_num, f"{len(cells)} cells under {len(columns)} columns")
-                yield _row(table, reader.line_num, {name: cells[at].strip() for name, at in where.items()})
+            parse = partial(_row, len(columns), {name: columns.index(name) for name in COLUMNS})
+            for line, row in sifted(table, rows if header else itertools.chain([first], rows), parse, bad):
+                yield row._replace(line=line)
     except UnicodeDecodeError as error:
         raise tree.mistake(table, None, f"not UTF-8 text ({error.reason})") from error
-    except csv.Error as error:
-        raise tree.mistake(table, reader.line_num, str(error)) from error
     except OSError as error:
         raise tree.mistake(table, None, f"cannot be read ({error.strerror})") from error
 
@@ -110,21 +118,26 @@ def _header(table: Path, first: Sequence[str]) -> Sequence[str] | None:
     return names
 
 
-def _row(table: Path, line: int, cells: Mapping[str, str]) -> Row:
-    path = cells["subdirectory_filepath"].replace("\\", "/")
+def _row(width: int, where: Mapping[str, int], cells: list[str] | RowError) -> Row:
+    if isinstance(cells, RowError):
+        raise cells
+    if len(cells) != width:
+        raise RowError(f"{len(cells)} cells under {width} columns")
+    cell = {name: cells[at].strip() for name, at in where.items()}
+    path = cell["subdirectory_filepath"].replace("\\", "/")
     if not path.lower().endswith(tree.IMAGES):
-        raise tree.mistake(table, line, f"{path!r} where an image should be named: are the columns shifted?")
-    reading = Reading(cells["expression"], cells["valence"], cells["arousal"])
+        raise RowError(f"{path[:80]!r} where an image should be named: are the columns shifted?")
+    reading = Reading(cell["expression"], cell["valence"], cell["arousal"])
     if tree.whole(reading.exp) is None and tree.number(reading.exp) is not None:
-        raise tree.mistake(table, line, f"{reading.exp!r} is no expression: are the columns shifted?")
-    return Row(line, path, face_box([cells[name] for name in BOX]), reading)
+        raise RowError(f"{reading.exp[:20]!r} is no expression: are the columns shifted?")
+    return Row(0, path, face_box([cell[name] for name in BOX]), reading)
 
 
 def face_box(cells: Sequence[str]) -> list[int] | None:
-    """Return x, y, width and height; None unless all are whole numbers and the box has an area.
+    """Return x, y, width and height; None unless all are whole numbers of pixels and the box has an area.
 
     >>> face_box(["134", "134", "899", "899"]), face_box(["0", "0", "0", "-1"])
     ([134, 134, 899, 899], None)
     """
     box = [number for cell in cells if (number := tree.whole(cell)) is not None]
-    return box if len(box) == len(BOX) and min(box[2:]) > 0 else None
+    return box if len(box) == len(BOX) and min(box[2:]) > 0 and max(map(abs, box)) <= FARTHEST else None

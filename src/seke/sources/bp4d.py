@@ -8,7 +8,6 @@ FERA 2015's copies lack the level AU_OCC. About 500 frames of a task are coded, 
 meet by number alone. A 9 is unknown. The task is what the person was given to feel, never an expression they showed.
 """
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -21,6 +20,7 @@ from seke.records import ImageRecord, Labels, Rejection
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
+from seke.sources.tables import Bad, RowError, intensities, read_csv, sifted
 
 AUS: Final = AUS_OF_SOURCE["bp4d"]
 SUBJECT: Final = re.compile(r"[FM]\d{3}", re.IGNORECASE)
@@ -28,6 +28,8 @@ TASK: Final = re.compile(r"^T\d{1,2}$", re.IGNORECASE)
 OCCURRENCE: Final = re.compile(r"([FM]\d{3}_T\d{1,2})\.csv", re.IGNORECASE)
 INTENSITY: Final = re.compile(r"([FM]\d{3}_T\d{1,2})_AU0*(\d+)\.csv", re.IGNORECASE)
 OCCLUSION: Final = ("auto", "last", "none")
+INTENSITIES: Final = frozenset((2, 3, 4, 5))
+"""No codes of occurrence; two of them tell that a file is one of intensities."""
 UNSCORABLE: Final = 99
 """No AU of FACS: the column of this number marks frames that could not be coded."""
 DEPTH: Final = tree.DEPTH + 2
@@ -112,15 +114,17 @@ class BP4D(Licensed):
         subject, task = sequence.split("_")
         names, nameless = tree.by_number(tree.images(folder))
         where, codes = self._short(folder), self._short(self._codes[sequence])
-        intensities = {au: tree.intensities(file) for au, file in self._intensities.get(sequence, {}).items()}
-        coded = read_codes(self._codes[sequence], self.occlusion)
+        bad: list[Bad] = []
+        scored = {au: intensities(file, bad) for au, file in self._intensities.get(sequence, {}).items()}
+        coded = read_codes(self._codes[sequence], self.occlusion, bad)
+        yield from self.bad_rows(bad)
         for frame, code in coded.items():
             key = f"{subject}/{task}/{frame}"
             name = names.get(frame + self.offset)
             if name is None:
                 yield self.no_image(key, f"{codes}, frame {frame}: {where} has no picture {frame + self.offset}")
                 continue
-            known = {str(au): i for au, column in intensities.items() if (i := column.get(frame)) is not None}
+            known = {str(au): i for au, column in scored.items() if (i := column.get(frame)) is not None}
             attributes = {"task": task, "intensity": known} if known else {"task": task}
             empty = "occluded" if code.occluded else "no AU is coded 0 or 1"
             labels = Labels(action_units=None if code.occluded else code.units)
@@ -167,32 +171,42 @@ class BP4D(Licensed):
         return path.relative_to(self.root).as_posix()
 
 
-def read_codes(file: Path, occlusion: str = "auto") -> dict[int, Coded]:
+def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None) -> dict[int, Coded]:
     """Return the rows of an occurrence file by frame number, in the order of the file.
 
+    A row with another number of columns, or whose frame number is none or stands there already, goes to `bad`.
+
     Raises:
-        UserError: naming file and line, if the header does not begin with 0 or lacks one of the twelve AUs, if a row
-            has another number of columns, or if its frame number is none or stands there already.
+        UserError: naming file and line, if the header does not begin with 0 or lacks one of the twelve AUs, or if codes
+            are intensities; at bad rows as `sifted` does.
     """
     found: dict[int, Coded] = {}
-    rows = csv.reader(tree.lines(file))
-    try:
-        header = next(rows, [])
-        columns = read_header(file, header, occlusion)
-        for cells in rows:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise tree.mistake(file, rows.line_num, f"{len(cells)} columns under {len(header)} titles")
-            frame = tree.whole(cells[0])
-            if frame is None:
-                raise tree.mistake(file, rows.line_num, f"{cells[0]!r} is no frame number")
-            if frame in found:
-                raise tree.mistake(file, rows.line_num, f"frame {frame} stands in an earlier line already")
-            occluded = columns.occlusion is not None and tree.whole(cells[columns.occlusion]) == 1
-            found[frame] = Coded(tree.coded({au: cells[k] for au, k in columns.aus.items()}), occluded)
-    except csv.Error as error:
-        raise tree.mistake(file, rows.line_num, str(error)) from error
+    rows = (row for row in read_csv(file, tree.lines(file)) if row[1] != [])
+    line, header = next(rows, (1, []))
+    if isinstance(header, RowError):
+        raise tree.mistake(file, line, str(header))
+    columns = read_header(file, header, occlusion)
+    beyond: set[int] = set()
+
+    def parse(cells: list[str] | RowError) -> tuple[int, Coded]:
+        if isinstance(cells, RowError):
+            raise cells
+        if len(cells) != len(header):
+            raise RowError(f"{len(cells)} columns under {len(header)} titles")
+        frame = tree.whole(cells[0])
+        if frame is None:
+            raise RowError(f"{cells[0][:40]!r} is no frame number")
+        if frame in found:
+            raise RowError(f"frame {frame} stands in an earlier line already")
+        occluded = columns.occlusion is not None and tree.whole(cells[columns.occlusion]) == 1
+        beyond.update(INTENSITIES.intersection(filter(None, (tree.whole(cells[k]) for k in columns.aus.values()))))
+        return frame, Coded(tree.coded({au: cells[k] for au, k in columns.aus.items()}), occluded)
+
+    for _, (frame, code) in sifted(file, rows, parse, bad):
+        found[frame] = code
+    if len(beyond) > 1:
+        spelt = ", ".join(map(str, sorted(beyond)))
+        raise tree.mistake(file, None, f"its codes go up to intensities ({spelt}), where 0, 1 and 9 are expected")
     return found
 
 

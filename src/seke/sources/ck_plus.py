@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.affect import ACTION_UNITS
+from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
+from seke.sources.tables import STRONGEST, Bad, check_ids, numbered
 
 IMAGES: Final = ("cohn-kanade-images", "extended-cohn-kanade-images")
 EMOTIONS: Final = ("Emotion", "Emotion_labels")
 FACS: Final = ("FACS", "FACS_labels")
 CODES: Final = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 """Expressions by emotion id (facts 1.1); 0 does not occur in the files that are handed out."""
-STRONGEST: Final = 5
-"""FACS intensities E; 1 is A, and 0 stands for an AU that is present but was not scored."""
 FRAME: Final = re.compile(r"S\d+_\d+_\d+")
 """The stem of a frame: subject, sequence and number in it."""
 
@@ -78,20 +78,29 @@ class CKPlus(Licensed):
             UserError: if a label file is no UTF-8 text or a line of it is not what it should be.
         """
         frames, named = self._frames, self._labelled
+        bad: list[Bad] = []
+        ids: set[int] = set()
         for stem, file in named.items():
-            yield self._record(stem, file, [frame for frame in frames.get(_sequence(stem), ()) if frame.stem == stem])
+            found = [frame for frame in frames.get(_sequence(stem), ()) if frame.stem == stem]
+            yield self._record(stem, file, found, ids, bad)
+        yield from self.bad_rows(bad)
+        check_ids(self.root, ids, 1, len(CODES) - 1)  # 0 does not occur in the files that are handed out
         labelled = {_sequence(stem) for stem in named}
         for sequence in sorted(frames.keys() - labelled):
             peak = frames[sequence][-1]
             yield self.no_label(peak.stem, f"{peak.image}: no emotion label for this sequence")
 
-    def _record(self, stem: str, file: Path, found: Sequence[Frame]) -> ImageRecord | Rejection:
+    def _record(
+        self, stem: str, file: Path, found: Sequence[Frame], ids: set[int], bad: list[Bad]
+    ) -> ImageRecord | Rejection:
         where = file.relative_to(self.root).as_posix()
         if len(found) != 1:
             there = f"more than one: {', '.join(frame.image for frame in found)}" if found else f"no image {stem}"
             return self.no_image(stem, f"{where}: {there}")
         emotion = self._emotion_files.get(stem)
-        coding = read_facs(self._facs_files[stem]) if stem in self._facs_files else {}
+        if emotion and (code := read_id(emotion)) is not None:
+            ids.add(code)
+        coding = self._coding(stem, bad)
         labels = Labels(
             expression=read_emotion(emotion) if emotion else None,
             action_units=action_units(coding) if self.facs else None,
@@ -100,6 +109,14 @@ class CKPlus(Licensed):
         attributes = {"facs": {str(au): intensity for au, intensity in coding.items()}} if coding else {}
         empty = f"{where}: no emotion id from 0 to {len(CODES) - 1} in it"
         return self.record(stem, found[0].image, labels, self.split(subject), subject, attributes, empty)
+
+    def _coding(self, stem: str, bad: list[Bad]) -> dict[int, int | None]:
+        """Return what a frame's FACS file names; nothing where there is none or it is bad, which is listed."""
+        try:
+            return read_facs(self._facs_files[stem]) if stem in self._facs_files else {}
+        except UserError as error:
+            bad.append(Bad(self._facs_files[stem], 0, error.problem))
+            return {}
 
     @cached_property
     def _frames(self) -> dict[str, list[Frame]]:
@@ -139,26 +156,35 @@ def read_emotion(file: Path) -> str | None:
     Raises:
         UserError: if the file is no UTF-8 text.
     """
-    words = " ".join(tree.lines(file)).split()
-    code = tree.whole(words[0]) if words else None
+    code = read_id(file)
     return CODES[code] if code is not None and 0 <= code < len(CODES) else None
+
+
+def read_id(file: Path) -> int | None:
+    """Return the first number of an emotion file; None where there is no whole one.
+
+    Raises:
+        UserError: if the file is no UTF-8 text.
+    """
+    words = " ".join(tree.lines(file)).split()
+    return tree.whole(words[0]) if words else None
 
 
 def read_facs(file: Path) -> dict[int, int | None]:
     """Return the AUs of a FACS file with their intensities as given: 0 for not scored, 1 to 5; None for any other.
 
     Raises:
-        UserError: if the file is no UTF-8 text, or if a line is not an AU and its intensity.
+        UserError: if the file is no UTF-8 text, or if a line is not an AU and its intensity. What a file does not
+            name was not seen, so that without that line the others would say too little.
     """
     coding: dict[int, int | None] = {}
-    for line, text in enumerate(tree.lines(file), start=1):
-        if not text:
-            continue
+    for line, text in numbered(file):
         cells = text.split()
         au = tree.whole(cells[0])
         if len(cells) != 2 or au is None:
-            raise tree.mistake(file, line, f"{text!r} is not an AU and its intensity")
+            raise tree.mistake(file, line, f"{text[:80]!r} is not an AU and its intensity")
         intensity = tree.whole(cells[1])
+        # 1 is A and 5 is E; 0 stands for an AU that is present but was not scored.
         coding[au] = intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
     return coding
 

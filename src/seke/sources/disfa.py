@@ -1,7 +1,8 @@
 """DISFA (Mavadati et al., IEEE TAC 2013): video frames with the intensities, 0 to 5, of twelve AUs.
 
     ActionUnit_Labels/SN001/SN001_au1.txt ... SN001_au26.txt    twelve files a subject, lines "frame,intensity"
-    SN001/0.png, 1.png, ...                                     frames that somebody extracted, anywhere below root; or
+    SN001/0.png, 1.png, ...                                     frames that somebody extracted, anywhere below root;
+    SN001/SN001_00001.png, frame_det_00_000001.bmp              likewise, called by the number that ends the name; or
     Videos_LeftCamera/LeftVideoSN001_comp.avi                   the videos, from which the drawn frames are written
 
 Two numberings meet here. Label files count frames from 1 and extracted pictures from 0 or 1, as their maker liked:
@@ -11,6 +12,7 @@ for all subjects or none, so that a set never mixes the two.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +25,15 @@ from seke.sources import tree
 from seke.sources.drawn import NOTE, DrawnFrames, Film
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
+from seke.sources.tables import STRONGEST, Bad, intensities
 
 AUS: Final = AUS_OF_SOURCE["disfa"]
 LABELS: Final = "ActionUnit_Labels"
 SUBJECT: Final = re.compile(r"SN\d{3}(?!\d)", re.IGNORECASE)
 """Subjects are those whose folders are there, never a range: 14, 15, 19, 20 and 22 do not exist, and 33 may."""
 OTHER: Final = {"left": "right", "right": "left"}
+TELLING: Final = 20
+"""So many ones without a 2 are no accident."""
 VIDEOS: Final = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".wmv")
 
 
@@ -64,11 +69,13 @@ class DISFA(Licensed):
         if camera not in OTHER:
             raise UserError("source.camera", camera, "there are two cameras", "use left or right")
         _check_whole("source.first_label", first_label)
-        _check_whole("source.threshold", threshold, tree.STRONGEST)
+        _check_whole("source.threshold", threshold, STRONGEST)
         if first_frame is not None:
             _check_whole("source.first_frame", first_frame)
         self.camera, self.first_frame, self.first_label = camera, first_frame, first_label
         self.threshold, self.inclusive = threshold, inclusive
+        self._bad: list[Bad] = []
+        self._values: Counter[int] = Counter()
         self.images = tree.inside(self.root, "source.images", images or "")
         folder = tree.inside(self.root, "source.frames", frames, there=False)
         self.drawn = DrawnFrames(folder, first_label, f"the {camera} camera's videos")
@@ -92,6 +99,8 @@ class DISFA(Licensed):
         first = self._counted_from({subject: list(names) for subject, (names, _) in numbered.items()})
         if self._videos:
             self.drawn.check()
+        self._bad.clear()
+        self._values.clear()
         for subject in sorted({*self._labels, *self._pictures, *self._videos}):
             if subject not in self._labels:
                 seen = self._pictures.get(subject) or self._videos[subject]
@@ -103,6 +112,8 @@ class DISFA(Licensed):
             else:
                 missing = "video" if self._videos else "folder of pictures"
                 yield self.no_image(subject, f"{len(self._coding(subject))} labelled frames, but no {missing}")
+        yield from self.bad_rows(self._bad)
+        self._check_scale()
 
     def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
         """Write those frames of the videos that are not there yet, and yield the ones that their video lacks.
@@ -148,21 +159,40 @@ class DISFA(Licensed):
 
     def _coding(self, subject: str) -> dict[int, dict[int, int]]:
         """Return the known intensities, by AU, of each frame that any of the twelve files has a line for."""
-        columns = {au: tree.intensities(file) for au, file in self._labels[subject].items()}
+        columns = {au: intensities(file, self._bad) for au, file in self._labels[subject].items()}
         frames = sorted(set().union(*columns.values()))
         if frames[0] < self.first_label:
             problem = f"{LABELS}/{subject} has a frame {frames[0]}"
             raise UserError("source.first_label", self.first_label, problem, "set it to the first frame's number")
-        return {
+        coding = {
             frame: {au: value for au, column in columns.items() if (value := column.get(frame)) is not None}
             for frame in frames
         }
+        self._values.update(value for known in coding.values() for value in known.values())
+        return coding
+
+    def _check_scale(self) -> None:
+        """Refuse files of occurrences, 0 and 1, that stand where intensities should: nothing would ever occur.
+
+        Raises:
+            UserError: if there are ones enough to tell and nothing above, and a 1 does not count as present.
+        """
+        if self._values[1] >= TELLING and max(self._values) == 1 and not self._occurs(1):
+            problem = f"no intensity above 1 in any label file ({self._values[1]} ones): these look like occurrences"
+            raise UserError("source.threshold", self.threshold, problem, "set source.threshold=1 if a 1 means present")
 
     def _counted_from(self, numbers: Mapping[str, Sequence[int]]) -> int:
         """Return the number of the first frame's picture: as set, or as all subjects that tell agree."""
         if self.first_frame is not None or not numbers:
             return self.first_frame or 0
         first = {min(found): subject for subject, found in numbers.items() if found}
+        if not first:
+            folder = next(iter(self._pictures.values()))
+            name = tree.images(folder)[0].name
+            problem = f"pictures such as {self._short(folder)}/{name} are not called by a frame number"
+            raise UserError(
+                "source.images", self.images, problem, "call them 0.png, 1.png, ... or SN001_00000.png, ..."
+            )
         if 0 in first and 1 in first:
             problem = f"{first[0]}'s pictures begin at 0 and {first[1]}'s at 1"
         elif 0 not in first and 1 not in first:

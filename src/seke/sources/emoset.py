@@ -12,17 +12,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
 from seke.sources.licensed import Licensed
+from seke.sources.tables import Bad
 
 EMOTIONS: Final = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
 """Mikels' classes."""
 SPLITS: Final[Mapping[str, Split]] = {"train": "train", "val": "validation", "test": "test"}
 """Our splits by the owners' lists."""
+
+LARGEST: Final = 2**20
+"""Bytes of an annotation; they have some hundreds."""
 
 Place = tuple[str, str]
 """The folder and the stem of a picture and of its annotation: ("amusement", "amusement_03317")."""
@@ -37,7 +41,7 @@ class EmoSet(Licensed):
         UserError: see `Licensed`.
     """
 
-    name: ClassVar[str] = "emoset"
+    name = "emoset"
 
     @property
     def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
@@ -55,18 +59,28 @@ class EmoSet(Licensed):
         Raises:
             UserError: if a folder is missing, or a list is not what it should be.
         """
-        listed = self._listed()
+        bad: list[Bad] = []
+        listed = self._listed(bad)
         for place in sorted({*self._images, *self._annotations, *listed}):
             emotion, key = place
             images, annotations = self._images.get(place, []), self._annotations.get(place, [])
-            if not images:
+            if len(images) > 1:
+                names = [image.name for image in images]
+                yield from self.twins(self._relative(images[0].parent), names)
+            elif not images:
                 where = self._relative(annotations[0]) if annotations else f"{listed[place]}.json"
                 yield self.no_image(key, f"{where}: no picture image/{emotion}/{key}")
             elif not annotations:
-                yield from (self.no_label(key, f"no annotation/{emotion}/{key}.json") for _ in images)
+                yield self.no_label(key, f"no annotation/{emotion}/{key}.json")
             else:
                 split = SPLITS[listed.get(place, "train")] if self._lists else self.split(key)
-                yield from (self._row(key, emotion, image, annotations[0], split) for image in images)
+                yield self._row(key, emotion, images[0], annotations[0], split)
+        yield from self.bad_rows(bad)
+
+    def _there(self, place: Place, stems: Mapping[str, Sequence[Place]]) -> Place:
+        """Return the place of a picture that a list means: as it says, or else the only one of that name."""
+        named = stems.get(place[1].lower(), ())
+        return named[0] if place not in self._images and len(named) == 1 else place
 
     @cached_property
     def _images(self) -> dict[Place, list[Path]]:
@@ -89,14 +103,27 @@ class EmoSet(Licensed):
                 raise UserError("source.root", self.root, problem, "unpack all lists, or remove them to split by image")
         return found
 
-    def _listed(self) -> dict[Place, str]:
-        """Return which of the owners' lists names what."""
+    def _listed(self, bad: list[Bad]) -> dict[Place, str]:
+        """Return which of the owners' lists names what.
+
+        Raises:
+            UserError: if one is no list, names a picture of another list, or names nothing that is there.
+        """
         found: dict[Place, str] = {}
+        stems: dict[str, list[Place]] = {}
+        for place in self._images:
+            stems.setdefault(place[1].lower(), []).append(place)
         for name, file in self._lists.items():
-            for place in read_list(file):
+            # Of a held-out list every row must be read: the picture of one that is not would be trained on.
+            places = [self._there(place, stems) for place in read_list(file, bad if name == "train" else None)]
+            for place in places:
                 earlier = found.setdefault(place, name)
                 if earlier != name:
                     raise tree.mistake(file, None, f"{place[1]} stands in {earlier}.json as well")
+            if places and not any(place in self._images or place in self._annotations for place in places):
+                named = "/".join(places[0])
+                problem = f"none of its {len(places)} pictures is there, such as image/{named}"
+                raise UserError("source.root", file, problem, "give the list that belongs to these pictures")
         return found
 
     def _row(self, key: str, folder: str, image: Path, annotation: Path, split: Split) -> ImageRecord | Rejection:
@@ -122,28 +149,39 @@ class EmoSet(Licensed):
         return path.relative_to(self.root).as_posix()
 
 
-def read_list(file: Path) -> list[Place]:
-    """Return the places that a split list names; the paths in it are never opened.
+def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:
+    """Return the places that a split list names; the paths in it are never opened. Rows that are none go to `bad`.
+
+    A path without the folder of a class, as in lists of bare names, belongs to the class that its row begins with.
 
     Raises:
         UserError: if it is no list of [class, image, annotation], above all if EmoVIT wrote over it.
     """
     try:
         rows = json.loads("\n".join(tree.lines(file)))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise tree.mistake(file, None, f"not JSON ({error})") from error
     if not isinstance(rows, list):
         raise tree.mistake(file, None, "not a list of [class, image, annotation]")
-    places = []
-    for number, row in enumerate(rows, start=1):
-        if isinstance(row, Mapping) and "conversations" in row:
-            problem = "holds EmoVIT's instruction rows: its all.py overwrites the split list"
-            raise UserError("source.root", file, problem, "take the list from EmoSet's or EmoVIT's release again")
-        if not (isinstance(row, list) and len(row) == 3 and all(isinstance(cell, str) for cell in row)):
-            raise tree.mistake(file, None, f"row {number} is not [class, image, annotation]")
-        image = PurePosixPath(row[1].replace("\\", "/"))
-        places.append((image.parent.name.lower(), image.stem))
-    return places
+    if any(isinstance(row, Mapping) and "conversations" in row for row in rows):
+        problem = "holds EmoVIT's instruction rows: its all.py overwrites the split list"
+        raise UserError("source.root", file, problem, "take the list from EmoSet's or EmoVIT's release again")
+    spoilt = [number for number, row in enumerate(rows, start=1) if not _is_row(row)]
+    problems = [Bad(file, 0, f"row {number} is not [class, image, annotation]") for number in spoilt]
+    if problems and (bad is None or len(problems) * 2 >= len(rows)):
+        raise tree.mistake(file, None, problems[0].problem)
+    (bad if bad is not None else []).extend(problems)
+    return [_place(row[0], row[1]) for row in rows if _is_row(row)]
+
+
+def _is_row(row: object) -> bool:
+    return isinstance(row, list) and len(row) == 3 and all(isinstance(cell, str) for cell in row)
+
+
+def _place(emotion: str, path: str) -> Place:
+    image = PurePosixPath(path.replace("\\", "/"))
+    folder = image.parent.name.lower()
+    return (folder if folder in EMOTIONS else emotion.strip().lower(), image.stem)
 
 
 def read_annotation(file: Path) -> dict[str, Any]:
@@ -153,12 +191,16 @@ def read_annotation(file: Path) -> dict[str, Any]:
         OSError: if it cannot be read.
         ValueError: if it is no JSON object with an emotion.
     """
+    if not file.is_file() or file.stat().st_size > LARGEST:
+        raise ValueError("not a file of an annotation")
     found = json.loads(file.read_bytes().decode("utf-8-sig"), parse_constant=_no_number)
     if not isinstance(found, dict):
         raise ValueError("not a JSON object")
     emotion = found.pop("emotion", None)
     if not isinstance(emotion, str):
         raise ValueError("no emotion in it")
+    # What JSON allows and no file of ours can hold: half a character, a number beyond all bounds.
+    json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     return {"emotion": emotion.strip().lower(), **found}
 
 

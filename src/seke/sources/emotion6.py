@@ -10,17 +10,23 @@ A picture's class is what most people chose, not the word it was found by; where
 none. There is no official split: each picture is hashed.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Final
+from typing import Final
 
 from seke.records import ImageRecord, Rejection
 from seke.sources import tree
 from seke.sources.evoked import Evoked
+from seke.sources.tables import numbered
 
 FEELINGS: Final = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 COLUMNS: Final = 3 + len(FEELINGS)
+NAMES: Final = re.compile("|".join(("valence", "arousal", *FEELINGS)))
+ORDER: Final = f"expected are a picture, valence, arousal, {', '.join(FEELINGS)}"
+ROUNDING: Final = 0.05
+"""By which rounded shares may miss 1."""
 
 
 class Emotion6(Evoked):
@@ -30,7 +36,7 @@ class Emotion6(Evoked):
         UserError: see `Evoked`.
     """
 
-    name: ClassVar[str] = "emotion6"
+    name = "emotion6"
     own = FEELINGS
 
     @property
@@ -55,12 +61,23 @@ class Emotion6(Evoked):
         images = tree.located(self.root, "images")
         there = {path.relative_to(images).as_posix(): path for path in tree.walk(images, *tree.IMAGES)}
         listed: set[str] = set()
-        for number, line in enumerate(tree.lines(self._table)[1:], start=2):
-            if not line:
-                continue
+        rows = list(numbered(self._table))
+        _check_header(self._table, rows)
+        wrong = total = 0
+        for number, line in rows[1:]:
             picture, *cells = line.split()
+            total += 1
+            if picture in listed:
+                detail = f"{self._table.name}, line {number}: an earlier row is about {picture}"
+                yield Rejection(id=f"{self.name}/{_key(picture)}", reason="duplicate row", detail=detail)
+                continue
             listed.add(picture)
-            yield self._row(f"{self._table.name}, line {number}", picture, cells, there.get(picture))
+            row = self._row(f"{self._table.name}, line {number}", picture, cells, there.get(picture))
+            wrong += isinstance(row, Rejection) and "out of range" in row.detail
+            yield row
+        if wrong > 1 and wrong * 2 >= total:
+            problem = f"{wrong} of {total} rows have numbers out of range: are its columns in another order?"
+            raise tree.mistake(self._table, None, f"{problem} {ORDER}")
         for picture in sorted(there.keys() - listed):
             yield self.no_label(_key(picture), f"{self._table.name} has no row {picture}")
 
@@ -72,6 +89,10 @@ class Emotion6(Evoked):
         if not len(numbers) == len(cells) == COLUMNS - 1:
             return self._bad(key, f"{where}: not {COLUMNS} columns, a name and numbers")
         valence, arousal, *shares = numbers
+        if not (min(valence, arousal) >= 1 and max(valence, arousal) <= 9):
+            return self._bad(key, f"{where}: valence {valence} or arousal {arousal} is out of range, 1 to 9")
+        if min(shares) < 0 or abs(sum(shares) - 1) > ROUNDING:
+            return self._bad(key, f"{where}: its shares are out of range, their sum is {sum(shares):g} and not 1")
         chosen = [feeling for feeling, share in zip(FEELINGS, shares, strict=True) if share == max(shares)]
         if len(chosen) > 1:
             return self._bad(key, f"{where}: {' and '.join(chosen)} were chosen equally often")
@@ -84,6 +105,20 @@ class Emotion6(Evoked):
 
     def _bad(self, key: str, detail: str) -> Rejection:
         return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
+
+
+def _check_header(table: Path, rows: Sequence[tuple[int, str]]) -> None:
+    """Refuse a list whose header names the columns in another order, or that has none and would lose its first row.
+
+    Raises:
+        UserError: see above; where a header names nothing that we know, the ranges of the numbers tell.
+    """
+    header = rows[0][1] if rows else ""
+    if len(header.split()) == COLUMNS and all(tree.number(cell) is not None for cell in header.split()[1:]):
+        raise tree.mistake(table, rows[0][0], f"a row where the names of the columns should be; {ORDER}")
+    named = NAMES.findall(header.lower())
+    if len(named) > 1 and named != [name for name in ("valence", "arousal", *FEELINGS) if name in named]:
+        raise tree.mistake(table, rows[0][0], f"its columns are {', '.join(named)}; {ORDER}")
 
 
 def _key(picture: str) -> str:

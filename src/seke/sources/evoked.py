@@ -4,9 +4,10 @@ A picture's own class stays in `attributes.class`; the one it is mapped to is `a
 what has none there is rejected and counted. No facial label is ever known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
@@ -14,16 +15,15 @@ from seke.sources import tree
 from seke.sources.emoset import EMOTIONS
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
-
-SPLIT_FOLDERS: Final[Mapping[str, Split]] = {
-    "train": "train", "training": "train", "val": "validation", "validation": "validation", "test": "test",
-}  # fmt: skip
+from seke.sources.split_words import checked_splits, split_folders
 
 
 class Filed(NamedTuple):
     """A picture in a folder of its class."""
 
     path: Path
+    key: str
+    """The path below the root, without its extension where no other file has that name."""
     folder: str
     """The class folder's name, in lower case."""
     split: Split | None
@@ -32,6 +32,8 @@ class Filed(NamedTuple):
 
 class Evoked(Licensed):
     """A scene set below `root`; `classes` maps its own classes to Mikels', or to None.
+
+    `splits` names folders whose names do not tell a split, and the split of each; None hashes their pictures.
 
     Raises:
         UserError: see `Licensed`; or if `classes` names a class that the set or Mikels does not have.
@@ -47,8 +49,10 @@ class Evoked(Licensed):
         seed: int = 0,
         test_share: float = 0.1,
         validation_share: float = VALIDATION_SHARE,
+        splits: object = None,
     ) -> None:
         super().__init__(root, seed, test_share, validation_share)
+        self.splits = checked_splits(splits)
         for name, emotion in classes.items():
             if name not in self.own:
                 problem = f"no class of {self.name}"
@@ -76,21 +80,30 @@ class Evoked(Licensed):
             attributes={"emotion": emotion, "class": name, **(attributes or {})},
         )  # fmt: skip
 
+    def filed(self, folders: Collection[str]) -> Iterator[Filed | Rejection]:
+        """Yield every picture in a folder called one of `folders` (lower case), and a rejection for all others.
 
-def filed(root: Path, folders: Sequence[str]) -> Iterator[Filed]:
-    """Yield every picture in a folder called one of `folders` (lower case), whatever lies around that folder.
-
-    Raises:
-        UserError: if there is none.
-    """
-    found = False
-    for folder in tree.below(root, tree.STRAY):
-        if folder == root or folder.name.lower() not in folders:
-            continue
-        around = [part.lower() for part in folder.relative_to(root).parts[:-1]]
-        split = next((SPLIT_FOLDERS[part] for part in reversed(around) if part in SPLIT_FOLDERS), None)
-        for entry in tree.images(folder):
-            found = True
-            yield Filed(Path(entry.path), folder.name.lower(), split)
-    if not found:
-        raise tree.missing(root, f"pictures in folders {', '.join(folders[:3])}, ...")
+        Raises:
+            UserError: if there is none, or if one folder around names a split and another one does not.
+        """
+        inside: list[tuple[Path, list[os.DirEntry[str]]]] = []
+        outside: list[tuple[Path, list[os.DirEntry[str]]]] = []
+        for folder in tree.below(self.root, tree.STRAY):
+            named = folder != self.root and folder.name.lower() in folders
+            (inside if named else outside).append((folder, tree.images(folder)))
+        if not any(entries for _, entries in inside):
+            raise tree.missing(self.root, f"pictures in folders {', '.join([*folders][:3])}, ...")
+        places = {folder: folder.relative_to(self.root).parts[:-1] for folder, entries in inside if entries}
+        sides = split_folders(self.root, places.values(), self.splits)
+        for folder, entries in inside:
+            _, twins = tree.by_stem(entries)
+            for entry in entries:
+                path = Path(entry.path)
+                # One name may stand in two classes: the folder belongs to the id.
+                key = path.relative_to(self.root)
+                plain = key if entry.name in twins else key.with_suffix("")
+                yield Filed(path, plain.as_posix(), folder.name.lower(), sides[places[folder]])
+        for _, entries in outside:
+            for entry in entries:
+                key = Path(entry.path).relative_to(self.root)
+                yield self.no_label(key.as_posix(), "in no folder of a class")

@@ -3,17 +3,16 @@
     emotion_dataset/amusement/<any name>.jpg
 
 Known: one folder for each class, as loaders of the owners' archive expect them; no split comes with it. Sniffed: class
-folders in any case and at any depth, and a folder train, val or test around them, which then is the split. Without one
-each picture is hashed. The owners give the pictures out on request; no list of votes is read.
+folders in any case and at any depth, and a folder around them that names a split (see `split_words`). Without one each
+picture is hashed. The owners give the pictures out on request; no list of votes is read.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 from seke.records import ImageRecord, Rejection
 from seke.sources.emoset import EMOTIONS
-from seke.sources.evoked import Evoked, filed
+from seke.sources.evoked import Evoked
 
 
 class FI(Evoked):
@@ -23,16 +22,18 @@ class FI(Evoked):
         UserError: see `Evoked`.
     """
 
-    name: ClassVar[str] = "fi"
+    name = "fi"
     own = EMOTIONS
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
-        """Yield every picture in a class folder.
+        """Yield every picture in a class folder, and a rejection for each outside.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is none, or if folders name a split and others beside them do not.
         """
-        for picture in filed(self.root, EMOTIONS):
-            # One name may stand in two classes: the folder belongs to the id.
-            key = picture.path.relative_to(self.root).with_suffix("").as_posix()
-            yield self.evoked(key, picture.path, picture.folder, picture.split or self.split(key))
+        for picture in self.filed(EMOTIONS):
+            if isinstance(picture, Rejection):
+                yield picture
+            else:
+                split = picture.split or self.split(picture.key)
+                yield self.evoked(picture.key, picture.path, picture.folder, split)

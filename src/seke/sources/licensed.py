@@ -1,14 +1,15 @@
 """What the datasets that people hold under licence have in common: a root, a split by subject, ids that name them."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.tables import Bad
 
 
 class Licensed(Source):
@@ -18,7 +19,7 @@ class Licensed(Source):
         UserError: if there is no such folder, or if a share is none.
     """
 
-    name: ClassVar[str]
+    name: str
     """Its name in conf/source/, in `source` and before every id."""
 
     def __init__(
@@ -72,6 +73,18 @@ class Licensed(Source):
             id=f"{self.name}/{key}", image=image, sha256=None, source=self.name, subject=subject, split=split,
             labels=labels, attributes=dict(attributes or {}),
         )  # fmt: skip
+
+    def bad_rows(self, bad: Iterable[Bad]) -> Iterator[Rejection]:
+        """Yield the rejections of rows that could not be read, named by their file and line."""
+        for file, line, problem in bad:
+            where = file.relative_to(self.root).as_posix() + (f", line {line}" if line else "")
+            yield Rejection(id=f"{self.name}/{where}", reason="bad row", detail=f"{where}: {problem}")
+
+    def twins(self, folder: str, names: Iterable[str]) -> Iterator[Rejection]:
+        """Yield the rejections of files whose names differ in their ending or case only: which one a label means?"""
+        for name in names:
+            detail = f"{folder}/{name}: another file there has the same name but for its ending"
+            yield Rejection(id=f"{self.name}/{folder}/{name}", reason="two files of one name", detail=detail)
 
     def no_image(self, key: str, detail: str) -> Rejection:
         """Return the rejection of a label whose image is not there: it is counted and listed, never replaced."""

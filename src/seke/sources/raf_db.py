@@ -5,10 +5,11 @@
     basic/Image/original/train_00001.jpg
 
 No subjects are known, so that no split can keep people apart: the owners' split by name prefix is kept, or each picture
-is hashed by itself. The compound set has files of the same names and eleven other classes; it is refused.
+is hashed by itself. The compound set has files of the same names and eleven other classes; it is refused, and so are
+lists of other programs that count the classes from 0.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,6 +19,7 @@ from seke.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
+from seke.sources.tables import Bad, RowError, numbered, sifted
 
 LISTS: Final = ("list_patition_label.txt", "list_partition_label.txt")
 CODES: Final[Mapping[int, str]] = {
@@ -44,6 +46,8 @@ class Layout(NamedTuple):
 
     table: Path
     rows: list[Row]
+    bad: list[Bad]
+    """Lines that are no row."""
     folder: Path
     """Of the aligned or the original images."""
 
@@ -85,7 +89,9 @@ class RAFDB(Licensed):
         """Yield every listed picture, and a rejection for those without a file or without a line."""
         table, suffix = self._layout.table.relative_to(self.root).as_posix(), SUFFIXES[self.images]
         folder = self._layout.folder.relative_to(self.root).as_posix()
-        pictures = {entry.name.rpartition(".")[0].lower(): entry.name for entry in tree.images(self._layout.folder)}
+        pictures, twins = tree.by_stem(tree.images(self._layout.folder))
+        yield from self.bad_rows(self._layout.bad)
+        yield from self.twins(folder, twins)
         listed: set[str] = set()
         for row in self._layout.rows:
             where, name = f"{table}, line {row.line}", row.stem + suffix
@@ -106,43 +112,61 @@ class RAFDB(Licensed):
         # Where both sets are unpacked side by side, the basic one is meant.
         base = tree.find(self.root, "basic") or self.root
         table = tree.located(base, *LISTS, folder=False)
-        rows = read_list(table)
-        if self.official_split:
-            for row in rows:
-                if _prefix(row) not in FOR_TESTING:
-                    raise tree.mistake(table, row.line, f"{row.stem} begins with neither train_ nor test_")
-        return Layout(table, rows, tree.located(base, self.images))
+        bad: list[Bad] = []
+        rows = read_list(table, bad, self.official_split)
+        _check_labels(table, {row.label for row in rows})
+        return Layout(table, rows, bad, tree.located(base, self.images))
 
     def _split(self, row: Row) -> Split:
-        return self.official(row.stem, FOR_TESTING[_prefix(row)]) if self.official_split else self.split(row.stem)
+        return self.official(row.stem, FOR_TESTING[_prefix(row.stem)]) if self.official_split else self.split(row.stem)
 
 
-def read_list(table: Path) -> list[Row]:
+def read_list(table: Path, bad: list[Bad] | None = None, official: bool = False) -> list[Row]:
     """Return the rows of a list of labels; a whole number that is no label is kept, for its picture to be rejected.
 
+    A line that is not a name and a whole number, or whose name stands already, goes to `bad`; so does one whose name
+    says no split, where the `official` one is wanted.
+
     Raises:
-        UserError: if it is no UTF-8 text, if it is empty, if a line is not a name and a whole number, if a name stands
-            twice, or if a label is over 7, as in the compound set.
+        UserError: if it is no UTF-8 text, if it is empty, if a label is over 7, as in the compound set; at bad lines as
+            `sifted` does.
     """
     rows: dict[str, Row] = {}
-    for line, text in enumerate(tree.lines(table), start=1):
+
+    def parse(text: str) -> tuple[str, int]:
         cells = text.split()
-        if not cells:
-            continue
         label = tree.whole(cells[-1])
         if len(cells) != 2 or label is None:
-            raise tree.mistake(table, line, f"{text!r} is not the name of an image and its label")
+            raise RowError(f"{text[:80]!r} is not the name of an image and its label")
+        stem = cells[0].rpartition(".")[0] or cells[0]
+        if stem in rows:
+            raise RowError(f"{cells[0]} stands in line {rows[stem].line} already")
+        if official and _prefix(stem) not in FOR_TESTING:
+            raise RowError(f"{stem[:80]} begins with neither train_ nor test_")
+        return stem, label
+
+    for line, (stem, label) in sifted(table, numbered(table), parse, bad):
         if label > len(CODES):
             problem = f"label {label} in line {line}: this is the compound set, with eleven classes"
             raise UserError("source.root", table, problem, "give the folder basic/ (or the one that holds it)")
-        stem = cells[0].rpartition(".")[0] or cells[0]
-        if stem in rows:
-            raise tree.mistake(table, line, f"{cells[0]} stands in line {rows[stem].line} already")
         rows[stem] = Row(line, stem, label)
     if not rows:
         raise tree.mistake(table, None, "no label in it")
     return list(rows.values())
 
 
-def _prefix(row: Row) -> str:
-    return row.stem.partition("_")[0].lower()
+def _check_labels(table: Path, labels: Collection[int]) -> None:
+    """Refuse a list whose labels go from 0 to 6, as programs write them that train on it: all would be one class off.
+
+    Raises:
+        UserError: if there is a 0 and no 7.
+    """
+    if 0 in labels and max(labels) < len(CODES):
+        problem = f"its labels go from 0 to {max(labels)} and not from 1 to {len(CODES)}: another order of classes"
+        raise UserError(
+            "source.root", table, problem, "use the list of the release, or add 1 to each label if that is it"
+        )
+
+
+def _prefix(stem: str) -> str:
+    return stem.partition("_")[0].lower()

@@ -13,10 +13,13 @@ from seke.images import SUFFIXES
 IMAGES: Final = SUFFIXES
 DEPTH: Final = 4
 """How many folders an unpacking tool may have put around what is looked for."""
+NUMBER: Final = re.compile(r"(|.*[^0-9])([0-9]{1,12})", re.DOTALL)
+"""A stem that ends in a number: what stands before it, and the number."""
+LINK: Final = "/ (a link to another folder, and links are not followed)"
 STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 """Names that operating systems leave behind."""
-STRONGEST: Final = 5
-"""The AU intensities 1 to 5 are FACS's A to E; 0 is absent."""
+LARGEST: Final = 512 * 2**20
+"""Bytes of a label file; the largest that is known, AffectNet's automatic list, has about as many."""
 
 
 def find(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path | None:
@@ -34,10 +37,10 @@ def find(root: Path, *names: str, folder: bool = True, skip: Collection[str] = (
         entries = [entry for here in level for entry in listed(here)]
         for name in wanted:
             for entry in entries:
-                if entry.name.lower() == name and (entry.is_dir() if folder else entry.is_file()):
+                if entry.name.lower() == name and (is_folder(entry) if folder else is_file(entry)):
                     return _innermost(Path(entry.path)) if folder else Path(entry.path)
         searched = [entry for entry in entries if entry.name.lower() not in skip]
-        level = [Path(entry.path) for entry in searched if entry.is_dir(follow_symlinks=False)]
+        level = [Path(entry.path) for entry in searched if is_folder(entry)]
     return None
 
 
@@ -54,12 +57,14 @@ def located(root: Path, *names: str, folder: bool = True, skip: Collection[str] 
 
 
 def missing(root: Path, what: str) -> UserError:
-    """Return the error of a root that lacks `what`, telling what it holds instead."""
-    entries = [entry.name + ("/" if entry.is_dir() else "") for entry in listed(root)]
-    there = ", ".join(entries[:6]) + (f" and {len(entries) - 6} more" if len(entries) > 6 else "")
-    return UserError(
-        "source.root", root, f"no {what} in it, found {there or 'nothing'}", "give the folder it is unpacked in"
-    )
+    """Return the error of a root that lacks `what`, telling what it holds instead, and which folders are only links."""
+    entries = sorted(listed(root), key=lambda entry: not is_link(entry))
+    names = [f"{entry.name}/" * is_folder(entry) or f"{entry.name}{LINK * is_link(entry)}" for entry in entries]
+    there = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    remedy = "give the folder it is unpacked in"
+    if any(map(is_link, entries)):
+        remedy = "move (or mount) the linked folder here in place of the link"
+    return UserError("source.root", root, f"no {what} in it, found {there or 'nothing'}", remedy)
 
 
 def mistake(file: Path, line: int | None, problem: str) -> UserError:
@@ -72,9 +77,13 @@ def lines(file: Path) -> list[str]:
     """Return the lines of a label file, stripped; with or without a byte order mark, whatever its line ends.
 
     Raises:
-        UserError: if it cannot be read or is not UTF-8 text.
+        UserError: if it cannot be read, is larger than any label file, or is not UTF-8 text.
     """
     try:
+        if not file.is_file():
+            raise mistake(file, None, "no such file")  # nor a pipe, which would be waited for
+        if file.stat().st_size > LARGEST:
+            raise mistake(file, None, f"larger than a label file ({file.stat().st_size:,} bytes)")
         return [line.strip() for line in file.read_bytes().decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise mistake(file, None, f"not UTF-8 text ({error.reason} at byte {error.start})") from error
@@ -110,16 +119,42 @@ def listed(folder: Path) -> list[os.DirEntry[str]]:
             return sorted((e for e in entries if not STRAY.search(e.name)), key=lambda entry: entry.name)
     except NotADirectoryError:
         return []
+    except OSError as error:
+        raise mistake(folder, None, f"this folder cannot be listed ({error.strerror})") from error
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file, or a link to one; a link that leads round in circles is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder itself; a link to one is not followed, it may lead anywhere and round in circles."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
+def is_link(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a link to a folder."""
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:
+        return False
 
 
 def folders(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the folders in a folder, sorted; links to folders are not followed, they may lead anywhere."""
-    return [entry for entry in listed(folder) if entry.is_dir(follow_symlinks=False)]
+    """Return the folders in a folder, sorted, without links to folders."""
+    return [entry for entry in listed(folder) if is_folder(entry)]
 
 
 def files(folder: Path, *extensions: str) -> list[os.DirEntry[str]]:
     """Return the files in a folder with one of these lower-case extensions (in any case), sorted."""
-    return [entry for entry in listed(folder) if entry.name.lower().endswith(extensions) and entry.is_file()]
+    return [entry for entry in listed(folder) if entry.name.lower().endswith(extensions) and is_file(entry)]
 
 
 def images(folder: Path) -> list[os.DirEntry[str]]:
@@ -130,9 +165,9 @@ def images(folder: Path) -> list[os.DirEntry[str]]:
 def walk(folder: Path, *extensions: str) -> Iterator[Path]:
     """Yield the files below a folder with one of these lower-case extensions, sorted within each folder."""
     for entry in listed(folder):
-        if entry.is_dir(follow_symlinks=False):
+        if is_folder(entry):
             yield from walk(Path(entry.path), *extensions)
-        elif entry.name.lower().endswith(extensions):
+        elif entry.name.lower().endswith(extensions) and not is_link(entry):
             yield Path(entry.path)
 
 
@@ -177,20 +212,35 @@ def inside(root: Path, argument: str, name: str, there: bool = True) -> Path:
 
 
 def by_number(entries: Sequence[os.DirEntry[str]]) -> tuple[dict[int, str], list[str]]:
-    """Return file names by the whole number that their stem spells (007.jpg is 7), and the names without one.
+    """Return file names by their frame number (007.jpg is 7, and so is SN001_007.jpg), and the names without one.
 
-    Two files of one number are both left out and named: which one the label means nobody can tell.
+    A number that stands alone goes first; else it ends the stem, and what stands before it must be the same in all
+    names that have one. Two files of one number are both left out and named: which one the label means nobody can tell.
     """
+    stems = {entry.name: NUMBER.fullmatch(entry.name.rpartition(".")[0]) for entry in entries}
+    before = {found[1] for found in stems.values() if found}
+    prefix = "" if "" in before or len(before) != 1 else before.pop()
     numbered: dict[int, list[str]] = {}
     others: list[str] = []
-    for entry in entries:
-        stem = entry.name.rpartition(".")[0]
-        if stem.isascii() and stem.isdigit():
-            numbered.setdefault(int(stem), []).append(entry.name)
+    for name, found in stems.items():
+        if found and found[1] == prefix:
+            numbered.setdefault(int(found[2]), []).append(name)
         else:
-            others.append(entry.name)
+            others.append(name)
     others += [name for names in numbered.values() if len(names) > 1 for name in names]
     return {n: names[0] for n, names in numbered.items() if len(names) == 1}, others
+
+
+def by_stem(entries: Iterable[os.DirEntry[str]]) -> tuple[dict[str, str], list[str]]:
+    """Return file names by their stem in lower case, and the names of files that share a stem with another one.
+
+    Which of 0.jpg and 0.png a label for 0 means nobody can tell: it stands for neither, and both are named.
+    """
+    named: dict[str, list[str]] = {}
+    for entry in entries:
+        named.setdefault((entry.name.rpartition(".")[0] or entry.name).lower(), []).append(entry.name)
+    twins = [name for names in named.values() if len(names) > 1 for name in names]
+    return {stem: names[0] for stem, names in named.items() if len(names) == 1}, twins
 
 
 def ranges(numbers: Collection[int]) -> str:
@@ -214,32 +264,9 @@ def coded(values: Mapping[int, str]) -> dict[int, bool] | None:
     return units or None
 
 
-def intensities(file: Path) -> dict[int, int | None]:
-    """Return the AU intensity, 0 to 5, of each frame of a file with lines "frame,intensity"; None for any other code.
-
-    Raises:
-        UserError: if the file is empty, if a line is not two columns with a frame number, or if a frame stands twice.
-    """
-    found: dict[int, int | None] = {}
-    for line, text in enumerate(lines(file), start=1):
-        if not text:
-            continue
-        cells = text.split(",")
-        frame = whole(cells[0])
-        if len(cells) != 2 or frame is None:
-            raise mistake(file, line, f"{text[:40]!r} is not a frame number and an intensity")
-        if frame in found:
-            raise mistake(file, line, f"frame {frame} stands in an earlier line already")
-        intensity = whole(cells[1])
-        found[frame] = intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
-    if not found:
-        raise mistake(file, None, "there is no line in it")
-    return found
-
-
 def _innermost(folder: Path) -> Path:
     inner = listed(folder)
-    while len(inner) == 1 and inner[0].name.lower() == folder.name.lower() and inner[0].is_dir():
+    while len(inner) == 1 and inner[0].name.lower() == folder.name.lower() and is_folder(inner[0]):
         folder = Path(inner[0].path)
         inner = listed(folder)
     return folder

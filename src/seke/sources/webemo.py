@@ -6,18 +6,21 @@
 Known: these lists (213,952 and 53,489 rows), from the README of the release. The pictures are everybody's own download:
 one counts as there if a file anywhere below the root is called like the end of its address, alone or behind its class
 number (`0_220_F_...jpg`), as public download scripts name them. Sniffed: without lists, folders called like a class or
-its number, and a folder train, validation or test around them. The order of classes is fixed here and category.txt is
-not read. The misspelt names are the owners'.
+its number, and a folder around them that names a split. The order of classes is fixed here and category.txt is not
+read. Numbers of the same set in its 2 or 6 classes, or from 1 on, are refused. The misspelt names are the owners'.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
+from seke.errors import UserError
 from seke.records import ImageRecord, Rejection, Split
 from seke.sources import tree
-from seke.sources.evoked import Evoked, filed
+from seke.sources.evoked import Evoked
+from seke.sources.tables import Bad, RowError, numbered, sifted
 
 FAMILIES: Final = {
     "affection": "love", "cheerfullness": "joy", "confusion": "confusion", "contentment": "joy",
@@ -30,6 +33,9 @@ FAMILIES: Final = {
 NAMES: Final = tuple(FAMILIES)
 POSITIVE: Final = ("love", "joy", "surprise")
 """Families that category.txt marks with a plus."""
+NUMBER: Final = re.compile(r"[0-9]{1,4}")
+SMALLER: Final = {2: "positive and negative", 6: "love, joy, surprise, anger, sadness and fear"}
+"""The classes of the set's other two releases, by their number."""
 LISTS: Final = ("train25.txt", "test25.txt")
 
 
@@ -40,7 +46,7 @@ class WEBEmo(Evoked):
         UserError: see `Evoked`.
     """
 
-    name: ClassVar[str] = "webemo"
+    name = "webemo"
     own = NAMES
 
     @property
@@ -62,21 +68,39 @@ class WEBEmo(Evoked):
         if not self._lists:
             yield from self._filed()
             return
-        there = {path.name: path for path in tree.walk(self.root, *tree.IMAGES)}
-        for name, file in self._lists.items():
-            for key, number, line in _rows(file):
-                path = there.get(key) or there.get(f"{number}_{key}")
-                stem = key.rpartition(".")[0] or key
-                if path is None:
-                    yield self.no_image(stem, f"{file.name}, line {line}: {key} was not downloaded")
+        there: dict[str, list[Path]] = {}
+        for path in tree.walk(self.root, *tree.IMAGES):
+            there.setdefault(path.name, []).append(path)
+        bad: list[Bad] = []
+        rows = {name: list(_rows(file, bad)) for name, file in self._lists.items()}
+        _check_numbers(self.root, {number for found in rows.values() for _, number, _ in found}, "lists")
+        listed: dict[str, str] = {}
+        for name, found in rows.items():
+            for key, number, line in found:
+                where, stem = f"{self._lists[name].name}, line {line}", key.rpartition(".")[0] or key
+                paths = [*there.get(key, ()), *there.get(f"{number}_{key}", ())]
+                if key in listed:
+                    detail = f"{where}: {key} stands in {listed[key]} already"
+                    yield Rejection(id=f"{self.name}/{stem}", reason="duplicate row", detail=detail)
+                elif len(paths) != 1:
+                    yield self.no_image(stem, f"{where}: {key} {_why(paths, self.root)}")
                 else:
-                    yield self._of(stem, path, NAMES[number], self.official(stem, test=name == "test25"))
+                    yield self._of(stem, paths[0], NAMES[number], self.official(stem, test=name == "test25"))
+                listed.setdefault(key, where)
+        yield from self.bad_rows(bad)
+        for name, paths in there.items():
+            if name not in listed and name.partition("_")[2] not in listed:
+                yield from (self.no_label(path.relative_to(self.root).as_posix(), "no list names it") for path in paths)
 
     def _filed(self) -> Iterator[ImageRecord | Rejection]:
-        for picture in filed(self.root, (*NAMES, *map(str, range(len(NAMES))))):
-            key = picture.path.relative_to(self.root).with_suffix("").as_posix()
+        numbers = {folder.name for folder in tree.below(self.root, tree.STRAY) if NUMBER.fullmatch(folder.name)}
+        _check_numbers(self.root, set(map(int, numbers)), "folders")
+        for picture in self.filed((*NAMES, *sorted(numbers))):
+            if isinstance(picture, Rejection):
+                yield picture
+                continue
             name = picture.folder if picture.folder in NAMES else NAMES[int(picture.folder)]
-            yield self._of(key, picture.path, name, picture.split or self.split(key))
+            yield self._of(picture.key, picture.path, name, picture.split or self.split(picture.key))
 
     def _of(self, key: str, path: Path, name: str, split: Split) -> ImageRecord | Rejection:
         family = FAMILIES[name]
@@ -84,13 +108,41 @@ class WEBEmo(Evoked):
         return self.evoked(key, path, name, split, told)
 
 
-def _rows(file: Path) -> Iterator[tuple[str, int, int]]:
+def _rows(file: Path, bad: list[Bad]) -> Iterator[tuple[str, int, int]]:
     """Yield (file name, class number, line number) of a list; the address is never opened."""
-    for line, text in enumerate(tree.lines(file), start=1):
-        if not text:
-            continue
+
+    def parse(text: str) -> tuple[str, int]:
         address, _, label = text.rpartition(" ")
         number = tree.whole(label)
         if not address or number is None or not 0 <= number < len(NAMES):
-            raise tree.mistake(file, line, f"not an address and a class from 0 to {len(NAMES) - 1}")
-        yield address.strip().rpartition("/")[2], number, line
+            raise RowError(f"not an address and a class from 0 to {len(NAMES) - 1}")
+        return address.strip().rpartition("/")[2], number
+
+    for line, (key, number) in sifted(file, numbered(file), parse, bad):
+        yield key, number, line
+
+
+def _check_numbers(root: Path, numbers: Collection[int], where: str) -> None:
+    """Refuse class numbers of another convention than 0 to 24.
+
+    Raises:
+        UserError: if there are some, and they end where the two or six classes of the set's other releases do, or lie
+            outside, or all of 1 to 24 are there and no 0.
+    """
+    if not numbers:
+        return
+    few = next((classes for classes in SMALLER if max(numbers) < classes), None)
+    if few:
+        problem = f"{where} have numbers from {min(numbers)} to {max(numbers)}: WEBEmo's {few} classes ({SMALLER[few]})"
+    elif max(numbers) >= len(NAMES) or (0 not in numbers and len(numbers) == len(NAMES) - 1):
+        problem = f"{where} have numbers from {min(numbers)} to {max(numbers)}, where the 25 classes go from 0 to 24"
+    else:
+        return
+    remedy = "use the lists of 25 classes (train25.txt, test25.txt), or call the folders by the names of their classes"
+    raise UserError("source.root", root, problem, remedy)
+
+
+def _why(paths: Sequence[Path], root: Path) -> str:
+    if not paths:
+        return "was not downloaded"
+    return f"is there more than once: {', '.join(path.relative_to(root).as_posix() for path in paths[:3])}"
