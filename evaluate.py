@@ -14,8 +14,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke import making, runs
-from seke.benchmark import filled_card, predict, single, task
+from seke import making, money
+from seke.benchmark import filled_card, paying, predict, single, task
 from seke.doors import build, door, finished, open_run, plain
 
 
@@ -23,33 +23,34 @@ from seke.doors import build, door, finished, open_run, plain
 def evaluate(cfg: DictConfig) -> None:
     """Answer, judge, score; every step leaves its file, every mistake is told before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
-    model = None
+    place, model = predict.Place.of(os.environ), None
+    purse = paying.Purse(money.Budget(**cfg.budget), place)
     if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
     if cfg.image is not None:
-        print(single.tell(Path(cfg.image), build(cfg.backend), benchmark, judging))
+        print(single.tell(Path(cfg.image), build(cfg.backend), benchmark, judging, None if cfg.dry_run else purse))
         return
     asked = task.check(benchmark, outputs, plain(cfg), model)
     # A mistaken setting is told while the name is still free, and an earlier run of that name still there.
-    backend = None if asked.answers is not None or finished(cfg, "evaluate") else build(cfg.backend)
-    place = predict.Place.of(os.environ)
+    idle = asked.answers is not None or (finished(cfg, "evaluate") and not cfg.dry_run)
+    backend = None if idle else build(cfg.backend)
+    if cfg.dry_run:
+        print(paying.dry_run(asked, benchmark, judging, backend, cfg.paths.images))
+        return
     place.enter(outputs / "evaluate" / cfg.name, cfg.overwrite)
     run = open_run(cfg, "evaluate", asked.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
         return
-    answers = asked.answers
-    if answers is None:
-        root = runs.image_root(asked.inputs["records"], cfg.paths.images)
-        answers = predict.ask_all(asked.records, backend, benchmark.request, root, run.path, place)
-    if answers is None:
-        return  # of several processes the first one has all answers, and scores
-    judge = judging.ready(answers)
-    from seke.benchmark.score import score  # torchmetrics brings torch
+    with purse.recorded(run.path):
+        answers = purse.answers(asked, benchmark, judging, backend, cfg.paths.images, run.path)
+        if answers is None:
+            return  # of several processes the first one has all answers, and scores
+        judge = judging.ready(answers)
+        from seke.benchmark.score import score  # torchmetrics brings torch
 
-    how = {**asked.scoring, "remarks": [*asked.remarks, *judge.remarks]}
-    made_from = asked.inputs["records"]
-    facts = score(run.path, benchmark, asked.records, answers, judge.read, made_from, cfg.seed, **how)
+        how = {**asked.scoring, "remarks": [*asked.remarks, *judge.remarks]}
+        facts = score(run.path, benchmark, asked.records, answers, judge.read, asked.inputs["records"], cfg.seed, **how)
     if model is not None and (card := filled_card.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=making.made(sys.argv))

@@ -32,6 +32,8 @@ class Answer(BaseModel):
     """The exact model that answered; instructions.jsonl calls it the annotator."""
     flags: tuple[str, ...] = Field(default=(), strict=False)
     """`pilot`: its subject's human labels taught the annotator model, so it must not be scored for reliability."""
+    paid: dict[str, float | None] | None = None
+    """What it cost (the fields of `seke.money.Spent`); None where it was made elsewhere, or nobody was asked."""
     detail: str = ""
     """Why there is no answer, where there is none."""
 

@@ -7,7 +7,7 @@ asked about once. A rewriting that is declined, filtered or cut off leaves the a
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tqdm import tqdm
@@ -44,6 +44,10 @@ class LlmJudge:
     def __init__(self, vlm: VLM, prompts: Prompts, template: str = "faces", max_tokens: int = 256) -> None:
         prompts.require(**{template: {"answer"}, f"{template}_system": _used(prompts, f"{template}_system")})
         self.vlm, self.prompts, self.template, self.max_tokens = vlm, prompts, template, max_tokens
+
+    def through(self, wrap: Callable[[str, VLM], VLM]) -> None:
+        """Put what `wrap` makes of it in the place of the model that rewrites."""
+        self.vlm = wrap("judge", self.vlm)
 
     def ready(self, answers: Mapping[str, Answer]) -> Ready:
         """Have every answer that says something rewritten, and return what reads them.

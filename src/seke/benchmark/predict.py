@@ -17,6 +17,7 @@ from tqdm import tqdm
 from seke import images, runs
 from seke.benchmark.answer import Answer
 from seke.errors import UserError
+from seke.money import Spent
 from seke.records import ImageRecord, read_jsonl, to_line
 from seke.vlm import VLM, Image, Reply, Request
 
@@ -149,12 +150,17 @@ def _answered(run: Path, records: Sequence[ImageRecord]) -> dict[str, Answer]:
     """Return what all ranks have answered by now; a line that is just being written is left for the next look."""
     known, found = {record.id for record in records}, dict[str, Answer]()
     for file in sorted(run.glob("answers*.jsonl")):
-        whole = file.read_bytes()
-        for line in whole[: whole.rfind(b"\n") + 1].splitlines():
-            answer = Answer.model_validate_json(line)
+        for answer in _whole_lines(file):
             if answer.id in known:
                 found.setdefault(answer.id, answer)
     return found
+
+
+def _whole_lines(file: Path) -> Iterator[Answer]:
+    """Yield the answers of a file; its last line may be half written."""
+    whole = file.read_bytes()
+    for line in whole[: whole.rfind(b"\n") + 1].splitlines():
+        yield Answer.model_validate_json(line)
 
 
 def ask(
@@ -204,13 +210,25 @@ def using(vlm: VLM) -> Iterator[VLM]:
 
 
 def _answer(id_: str, reply: Reply) -> Answer:
+    paid = Spent(recalled=int(reply.recalled))
+    paid.add(reply)
     if not reply.choices:
-        return Answer(id=id_, status="unanswered", model=reply.model)
-    return Answer(id=id_, text=reply.choices[0].text, status=reply.choices[0].status, model=reply.model)
+        return Answer(id=id_, status="unanswered", model=reply.model, paid=paid.numbers())
+    said = reply.choices[0]
+    return Answer(id=id_, text=said.text, status=said.status, model=reply.model, paid=paid.numbers())
 
 
-def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answer:
-    """Ask about one picture, which need not belong to any record.
+def costs(run: Path) -> Spent | None:
+    """Return what the answers in a run's directory have cost, over all commands that it took; None without any."""
+    rows = [row for file in sorted(run.glob("answers*.jsonl")) for row in _whole_lines(file) if row.paid is not None]
+    total = Spent()
+    for row in rows:
+        total.plus(Spent(**row.paid))  # type: ignore[arg-type]  # JSON's numbers are whole where they were
+    return total if rows else None
+
+
+def one_picture(path: Path) -> Image:
+    """Return a picture, which need not belong to any record.
 
     Raises:
         UserError: if it cannot be read.
@@ -220,8 +238,18 @@ def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answe
         images.decode(data, path.name)
     except (images.ImageError, OSError) as error:
         raise UserError("image", path, f"cannot be read ({error})", "give the path of a picture") from error
+    return Image(path, images.sha256(data))
+
+
+def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answer:
+    """Ask about one picture.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    image = one_picture(path)
     with using(vlm):
-        [(_, reply)] = vlm.reply([request(Image(path, images.sha256(data)))])
+        [(_, reply)] = vlm.reply([request(image)])
     return _answer(path.name, reply)
 
 

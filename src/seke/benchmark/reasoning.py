@@ -10,7 +10,7 @@ unknown, which is counted and takes no part in a mean.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -154,6 +154,10 @@ class AffectiveReasoning:
                 )
             )  # fmt: skip
         return rows, sum(record.id not in answers for record in records)
+
+    def through(self, wrap: Callable[[str, VLM], VLM]) -> None:
+        """Put what `wrap` makes of them in the place of the judges."""
+        self.judges = {name: wrap(f"judge {name}", vlm) for name, vlm in self._asked.items()}
 
     @property
     def _asked(self) -> dict[str, VLM]:

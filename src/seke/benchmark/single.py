@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from seke.affect import ACTION_UNITS
 from seke.benchmark.judge import Judging
+from seke.benchmark.paying import ANSWERS, Purse, dry_run_of_one, through
 from seke.benchmark.predict import ask_once
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels
@@ -15,8 +16,10 @@ ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status
 """Fields of a prediction that are no reading of the answer."""
 
 
-def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging) -> str:
+def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging, purse: Purse | None = None) -> str:
     """Return what `vlm` says about a picture, and what is read from it, as lines for people.
+
+    `purse` pays; without one nobody is asked, and the lines say what it would cost.
 
     Raises:
         UserError: if the picture cannot be read, or the benchmark asks no question about it.
@@ -26,7 +29,10 @@ def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging) -> str:
     if hasattr(benchmark, "plan"):
         problem = "this benchmark judges an answer by what is known of its record"
         raise UserError("image", path, problem, "use benchmark=feab or benchmark=emoset")
-    answer = ask_once(path, vlm, benchmark.request)
+    if purse is None:
+        return dry_run_of_one(path, vlm, benchmark, judging)
+    through((judging, benchmark), purse.metered)
+    answer = ask_once(path, purse.metered(ANSWERS, vlm), benchmark.request)
     read = judging.ready({answer.id: answer}).read
     record = ImageRecord(
         id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
@@ -36,6 +42,7 @@ def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging) -> str:
     labels = {key: value for key, value in found.items() if key not in ENVELOPE}
     lines = [answer.text, "", f"status: {row.status}"]
     lines += [f"judged: {row.judged}"] if row.judged else []
+    lines += [f"cost: {purse.spent.line()}"] if purse.spent.usd_at_most != 0 else []
     return "\n".join([*lines, *_lines(labels.pop("labels", {}) | labels)])
 
 
