@@ -18,6 +18,7 @@ from seke.making import made
 @door
 def prepare(cfg: DictConfig) -> None:
     """Read one source, split it by subject and write its records."""
+    from seke.sources import inventory
     from seke.sources.leakage import checked_distance
     from seke.sources.prepared import write
 
@@ -26,6 +27,7 @@ def prepare(cfg: DictConfig) -> None:
     distance, exported = checked_distance(cfg.near_duplicate), hub.checked_format(cfg.export)
     run = open_run(cfg, "prepare", dict(source.inputs))
     if run.finished:
+        inventory.check(source, run.path)
         print(f"{run.path} is finished already; overwrite=true makes it anew")
     else:
         counts = write(source, run.path, most, cfg.seed, distance)

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,135 @@ def test_a_bad_table_names_file_line_and_column(tmp_path, table, complaint):
         read(tmp_path)
     assert str(tmp_path / "labels.csv") in str(caught.value)
     assert complaint in str(caught.value)
+
+
+def rows(*lines):
+    return "image,expression,valence,AU1,attributes.face\n" + "".join(f"{line}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        (unicodedata.normalize("NFD", "Zoë/é.png"), unicodedata.normalize("NFC", "Zoë/é.png")),
+        (unicodedata.normalize("NFC", "Zoë/é.png"), unicodedata.normalize("NFD", "ZOË/É.PNG")),
+        ("Faces/A.PNG", "faces/a.png"),
+        ("a.png", "/home/someone/pictures/a.png"),
+        ("a.png", "C:\\Users\\someone\\A.PNG"),
+        ("deep/er/a.png", "a.png"),
+        ("b/007.png", "007"),
+        ("straße.png", "STRASSE.png"),
+    ],
+)
+def test_a_row_means_the_one_picture_that_its_name_can_mean(tmp_path, name, row):
+    picture(tmp_path / name)
+    picture(tmp_path / "other.png", "blue")
+    (tmp_path / "labels.csv").write_text(rows(f"{row},fear,,,"), encoding="utf-8")
+    records, rejected = read(tmp_path)
+    assert records[name].labels.expression == "fear" and not rejected
+    assert records["other.png"].labels.empty
+
+
+def test_a_name_that_may_mean_two_pictures_or_stands_in_two_rows_means_none(tmp_path):
+    for name in ("x/a.png", "y/a.png", "b.png", "c.png", "d.png"):
+        picture(tmp_path / name, (len(name), ord(name[0]), 3))
+    (tmp_path / "labels.csv").write_text(
+        rows("a.png,fear,,,", "B.PNG,fear,,,", "z/b.PNG,sad,,,", "c.png,sad,,,", "d.png,sad,,,")
+    )
+    records, rejected = read(tmp_path)
+    assert {id_: row.labels.expression for id_, row in records.items()} == {
+        "b.png": "fear", "c.png": "sadness", "d.png": "sadness", "x/a.png": None, "y/a.png": None,
+    }  # fmt: skip
+    assert rejected["a.png"].detail == "labels.csv, line 2: 2 pictures are called so: x/a.png, y/a.png"
+    assert "no such picture" in rejected["z/b.PNG"].detail
+
+
+def test_a_table_of_other_pictures_is_an_error(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text(rows("a.png,fear,,,", "q/1.png,sad,,,", "q/2.png,sad,,,"))
+    with pytest.raises(
+        UserError, match=r"labels\.csv: 2 of 3 rows mean no picture in .*, such as q/1\.png; set source\.root"
+    ):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("face", ["4 5 10 12", "[4, 5, 10, 12]", "4.0;5.0;10;12.2", "(4,5,10,12)"])
+def test_a_face_box_is_read(tmp_path, face):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text(rows(f'a.png,Angry,,,"{face}"'))
+    record = read(tmp_path)[0]["a.png"]
+    assert record.attributes == {"face": [4, 5, 10, 12]} and record.labels.expression == "anger"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "b.png,joyous,,,", "b.png,,2,,", "b.png,,,maybe,", "b.png,,,,1 2 3", "b.png,,,,1 2 0 4", "b.png,,,,left",
+        f"b.png,,{'9' * 5000},,", f"b.png,{'x' * 200_000},,,", "b.png,,,,1 2 3 1e400", "b.png,,,,,,,", ",fear,,,",
+        "a.png,sad,,,", 'b.png,"x"y,,,',
+    ],
+)  # fmt: skip
+def test_one_bad_row_among_others_is_rejected_and_counted(tmp_path, spoilt):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / name, (ord(name[0]), 0, 0))
+    (tmp_path / "labels.csv").write_text(rows("a.png,fear,,,", spoilt, "c.png,fear,,,"))
+    records, rejected = read(tmp_path)
+    assert [records[name].labels.expression for name in ("a.png", "b.png", "c.png")] == ["fear", None, "fear"]
+    assert {id_: row.reason for id_, row in rejected.items()} == {"labels.csv, line 3": "bad row"}
+    assert len(rejected["labels.csv, line 3"].detail) < 250
+
+
+def test_a_quote_that_is_never_closed_swallows_no_rows_in_silence(tmp_path):
+    picture(tmp_path / "a.png")
+    lines = [f"a{k}.png,fear,,," for k in range(9)]
+    (tmp_path / "labels.csv").write_text(rows(*lines, '"b.png,fear,,,', *lines))
+    with pytest.raises(UserError, match="line 11, a quote is never closed"):
+        read(tmp_path)
+
+
+def test_a_decimal_comma_is_read_where_semicolons_part_the_cells(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("image;valence;arousal\na.png;0,5;-1,0\n")
+    assert read(tmp_path)[0]["a.png"].labels == Labels(valence=0.5, arousal=-1.0)
+
+
+def test_folders_called_like_expressions_are_not_read_without_a_word(tmp_path):
+    for name in ("train/angry/a.png", "train/happy/b.png"):
+        picture(tmp_path / name, (len(name), 0, 0))
+    with pytest.raises(
+        UserError, match=r"no labels\.csv in it, and folders called angry, happy: .*; set source=class_folders"
+    ):
+        read(tmp_path)
+    assert len(read(tmp_path, labels=None)[0]) == 2
+
+
+def test_folders_called_like_a_split_are_the_split(tmp_path):
+    for k in range(40):
+        picture(tmp_path / ("train", "Test")[k % 2] / f"{k}.png", (k, 0, 0))
+    (tmp_path / "labels.csv").write_text(rows(*(f"{('train', 'Test')[k % 2]}/{k}.png,fear,,," for k in range(40))))
+    records, _ = read(tmp_path, validation_share=0.5)
+    sides = {(name.partition("/")[0], row.split) for name, row in records.items()}
+    assert sides == {("train", "train"), ("train", "validation"), ("Test", "test")}
+    assert {
+        row.split
+        for row in read(tmp_path, test_share=0, validation_share=0, splits={"test": None, "train": None})[0].values()
+    } == {"train"}
+    picture(tmp_path / "new" / "x.png")
+    with pytest.raises(UserError, match=r"the folder new \(beside Test, train\) is not known"):
+        read(tmp_path)
+
+
+def test_loops_of_links_pipes_and_formats_that_are_not_read_are_counted(tmp_path):
+    picture(tmp_path / "good.png")
+    (tmp_path / "a.jpg").symlink_to("b.jpg")
+    (tmp_path / "b.jpg").symlink_to("a.jpg")
+    (tmp_path / "round").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "raw.CR2").touch()
+    records, rejected = read(tmp_path)
+    assert list(records) == ["good.png"]
+    assert {id_: row.reason for id_, row in rejected.items()} == {
+        "a.jpg": "bad image", "b.jpg": "bad image", "pipe.png": "bad image", "round": "link", "raw.CR2": "format",
+    }  # fmt: skip
 
 
 @given(st.binary(max_size=200))

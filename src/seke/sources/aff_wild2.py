@@ -67,6 +67,11 @@ class AffWild2(Licensed):
             raise UserError("source.images", images, f"no such folder in {self.root}", "name the one with the faces")
 
     @property
+    def pictured(self) -> Path:
+        """The folder `images`."""
+        return self.images
+
+    @property
     def inputs(self) -> Mapping[str, Sequence[Path]]:
         """The label files of each label set: va, expr and au, or mtl.
 

@@ -84,6 +84,11 @@ class BP4D(Licensed):
         self.images = tree.inside(self.root, "source.images", images or "")
 
     @property
+    def pictured(self) -> Path:
+        """The folder `images`."""
+        return self.images
+
+    @property
     def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
         """All occurrence files, and all intensity files where there are any."""
         occurrence = list(self._codes.values())

@@ -81,6 +81,11 @@ class DISFA(Licensed):
         self.drawn = DrawnFrames(folder, first_label, f"the {camera} camera's videos")
 
     @property
+    def pictured(self) -> Path:
+        """The folder `images`."""
+        return self.images
+
+    @property
     def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
         """All label files."""
         labels = [file for files in self._labels.values() for file in files.values()]

@@ -15,6 +15,7 @@ from seke.records import Description, ImageRecord, Rejection
 from seke.sources.draw import BALANCE, draw
 from seke.sources.source import Source
 
+REMEDY: Final = "move (or mount) them below one folder, or prepare each by itself"
 SIDES: Final[Mapping[str, tuple[str, ...]]] = {"train": ("train", "validation"), "test": ("test",)}
 """The paper's train is our train and validation together."""
 
@@ -74,6 +75,10 @@ class FeidRaw(Source):
         """Every source's label files, as `<source>.<name>`."""
         return {f"{name}.{key}": files for name, source in self.sources.items() for key, files in source.inputs.items()}
 
+    def roots(self, run_path: Path) -> Sequence[Path]:
+        """Return every source's folders."""
+        return [root for source in self.sources.values() for root in source.roots(run_path)]
+
     def image_root(self, run_path: Path) -> str:
         """Return the deepest folder that holds all roots (as a rule paths.data).
 
@@ -87,7 +92,7 @@ class FeidRaw(Source):
             shared = Path(os.sep)
         if shared == Path(shared.anchor):
             listed = ", ".join(map(str, roots.values()))
-            raise UserError("source.sources", listed, "these folders share nothing but the disk", "link or move them")
+            raise UserError("source.sources", listed, "these folders share nothing but the disk", REMEDY)
         return str(shared)
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:

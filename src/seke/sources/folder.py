@@ -5,73 +5,84 @@
     a/02.jpg,anna,,,,,
 
 An empty cell is unknown, and so is a picture without a row. Columns are found by name, in any order and case; those
-called `attributes.<name>` are kept as they are. Split: by subject, or picture by picture (copies together) where none
-is named; a group that nobody labelled is for training, because there is nothing in it to test against.
+called `attributes.<name>` are kept as they are, but for the box of `attributes.face`. Split: as folders called train,
+val or test say; else by subject, or picture by picture (copies together) where none is named, and then a group that
+nobody labelled is for training, because there is nothing in it to test against.
 """
 
-import csv
-import io
 import os
-import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
 from tqdm import tqdm
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
-from seke.images import SUFFIXES, ImageError, resolve, sha256
-from seke.records import ImageRecord, Labels, Rejection
+from seke.images import SUFFIXES, ImageError, resolve
+from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.runs import file_sha256
+from seke.sources.class_words import word
+from seke.sources.folder_table import Known, matched, read_labels
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.split_words import checked_splits, split_folders
+from seke.sources.tables import Bad
 
 EXTENSIONS: Final = SUFFIXES
+OTHER_PICTURES: Final = (
+    ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".psd", ".svg", ".eps", ".jxl", ".jp2", ".tga",
+    ".ico", ".pcx", ".exr", ".hdr",
+)  # fmt: skip
+"""Pictures that nothing here reads: they are counted, so that nobody misses them in silence."""
 DEFAULT_LABELS: Final = "labels.csv"
-TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-ATTRIBUTE: Final = "attributes."
-
-
-class Known(NamedTuple):
-    """One row of labels.csv."""
-
-    line: int
-    subject: str | None
-    labels: Labels
-    attributes: dict[str, str]
+LARGEST: Final = 2**29
+"""Bytes of a picture."""
 
 
 class Folder(Source):
-    """All pictures below `root`, sorted by path, with what `labels` (a file in it, or a path) says of them.
+    """All pictures below `root`, sorted by path, with what `labels` (a file in it, or a path; None: no table) says.
+
+    Folders that are called like a split (train, val, test, ...) are it; `splits` says what others are, as in
+    {unseen: test}, and null where a name misleads.
 
     Raises:
-        UserError: if there is no such folder or table, if a share is none, or if the table has a bad cell.
+        UserError: if there is no such folder or table, if a share or a split is none, or if half of the table is bad.
     """
 
     def __init__(
         self,
         root: str | None,
-        labels: str = DEFAULT_LABELS,
+        labels: str | None = DEFAULT_LABELS,
         seed: int = 0,
         test_share: float = 0.1,
         validation_share: float = VALIDATION_SHARE,
+        splits: object = None,
     ) -> None:
         if not root or not Path(root).is_dir():
             problem = "no folder is given" if not root else "no such folder"
             raise UserError("source.root", root, problem, "set source.root=<folder with pictures>")
         self.root = Path(root).resolve()
-        self.table = self.root / labels
-        if not self.table.is_file() and labels != DEFAULT_LABELS:
-            raise UserError("source.labels", labels, f"no such file in {self.root}", "give the path of a .csv file")
-        self.known = read_labels(self.table) if self.table.is_file() else {}
-        self.seed = seed
+        self.table = self.root / labels if labels else None
+        if self.table and not self.table.is_file():
+            if labels != DEFAULT_LABELS:
+                raise UserError("source.labels", labels, f"no such file in {self.root}", "give the path of a .csv file")
+            self.table = None
+        self._bad: list[Bad] = []
+        self.known = read_labels(self.table, self._bad) if self.table else {}
+        self._guess = labels == DEFAULT_LABELS and self.table is None
+        self.seed, self.splits = seed, checked_splits(splits)
         self.test_share = checked_share("source.test_share", test_share)
         self.validation_share = checked_share("source.validation_share", validation_share)
 
     @property
     def inputs(self) -> Mapping[str, Path]:
         """The table, where there is one."""
-        return {"labels": self.table} if self.table.is_file() else {}
+        return {"labels": self.table} if self.table else {}
+
+    def roots(self, run_path: Path) -> Sequence[Path]:
+        """Return the folder."""
+        return (self.root,)
 
     def image_root(self, run_path: Path) -> str:
         """Return the folder itself: pictures are never copied."""
@@ -81,42 +92,77 @@ class Folder(Source):
         """Yield every picture inside the folder, and a rejection for all else, rows without one included.
 
         Raises:
-            UserError: if there is no picture at all.
+            UserError: if there is no picture, if most rows of the table mean none, if a folder beside one that names a
+                split names none, or if folders are called like expressions and there is no table.
         """
         found = list(pictures(self.root))
         if not found:
             raise UserError("source.root", self.root, "no picture in it", f"give a folder with {', '.join(EXTENSIONS)}")
+        listed = [image for image in found if isinstance(image, str)]
+        rows, missing = matched(self.known, listed)
+        self._check(listed, missing)
+        places = {image: tuple(image.split("/")[:-1]) for image in listed}
+        sides = split_folders(self.root, places.values(), self.splits, exact=True, others=True)
         seen: list[tuple[str, str, Known | None]] = []
         for image in tqdm(found, desc="reading pictures", unit="image", disable=None):
             if isinstance(image, Rejection):
                 yield image
                 continue
             try:
-                data = resolve(self.root, image).read_bytes()
+                seen.append((image, self._digest(image), self.known.get(rows.get(image, ""))))
             except (ImageError, OSError) as error:
                 yield Rejection(id=image, reason="bad image", detail=str(error))
-                continue
-            seen.append((image, sha256(data), self.known.get(image)))
-        listed = {image for image in found if isinstance(image, str)}
-        for image, unseen in self.known.items():
-            if image not in listed:
-                where = f"{self.table.name}, line {unseen.line}"
-                yield Rejection(id=image, reason="no image", detail=f"{where}: no such picture in the folder")
+        yield from self._without_picture(missing)
         person = {digest: row.subject for _, digest, row in seen if row and row.subject}
         labelled = {_group(digest, person) for _, digest, row in seen if row and not row.labels.empty}
+        aside = "validation" in sides.values()
         for image, digest, row in seen:
             group = _group(digest, person)
-            held_out = split_of(group, self.seed, self.test_share, self.validation_share)
             yield ImageRecord(
                 id=image,
                 image=image,
                 sha256=digest,
                 source="folder",
                 subject=row.subject if row else None,
-                split=held_out if group in labelled else "train",
+                split=self._split(group, sides[places[image]], group in labelled, aside),
                 labels=row.labels if row else Labels(),
                 attributes=dict(row.attributes) if row else {},
             )
+
+    def _split(self, group: str, side: Split | None, labelled: bool, aside: bool) -> Split:
+        """Return the side that a folder names, or the hashed one; what nobody labelled is not held out by a hash."""
+        if side is None:
+            return split_of(group, self.seed, self.test_share, self.validation_share) if labelled else "train"
+        if side == "train" and labelled and not aside:
+            return split_of(group, self.seed, 0.0, self.validation_share)
+        return side
+
+    def _digest(self, image: str) -> str:
+        path = resolve(self.root, image)
+        if path.stat().st_size > LARGEST:
+            raise ImageError(f"{image}: larger than a picture ({path.stat().st_size:,} bytes)")
+        return file_sha256(path)
+
+    def _without_picture(self, missing: Mapping[str, str]) -> Iterator[Rejection]:
+        for image, problem in missing.items():
+            where = f"{self.table and self.table.name}, line {self.known[image].line}"
+            yield Rejection(id=image, reason="no image", detail=f"{where}: {problem}")
+        for file, line, problem in self._bad:
+            yield Rejection(id=f"{file.name}, line {line}", reason="bad row", detail=problem)
+
+    def _check(self, listed: Sequence[str], missing: Mapping[str, str]) -> None:
+        inside = [image for image in self.known if not image.startswith("../")]
+        lost = [image for image in inside if image in missing]
+        if self.table and len(lost) * 2 > len(inside):
+            problem = f"{len(lost)} of {len(inside)} rows mean no picture in {self.root}, such as {lost[0][:80]}"
+            remedy = "set source.root to the folder that the column image is relative to, or mend the names"
+            raise UserError("source.labels", self.table, problem, remedy)
+        folders = Counter(image.split("/")[-2] for image in listed if "/" in image)
+        classes = [name for name in folders if word(name)]
+        if self._guess and len(classes) > 1:
+            problem = f"no {DEFAULT_LABELS} in it, and folders called {', '.join(classes[:4])}: labels are not read"
+            remedy = "set source=class_folders to read them, or source.labels=null for pictures without labels"
+            raise UserError("source.root", self.root, problem, remedy)
 
 
 def _group(digest: str, person: Mapping[str, str]) -> str:
@@ -130,7 +176,8 @@ def pictures(root: Path) -> Iterator[str | Rejection]:
     A link to a folder is not followed but rejected: it may lead anywhere, and round in circles.
     """
     found: list[str | Rejection] = []
-    for folder, folders, files in os.walk(root):
+    unread: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(folder).relative_to(root)
         for name in folders:
@@ -139,112 +186,22 @@ def pictures(root: Path) -> Iterator[str | Rejection]:
                     Rejection(id=_text(here / name), reason="link", detail="a link to a folder is not followed")
                 )
         for name in files:
-            if name.startswith(".") or Path(name).suffix.lower() not in EXTENSIONS:
+            if name.startswith(".") or Path(name).suffix.lower() not in (*EXTENSIONS, *OTHER_PICTURES):
                 continue
             image = _text(here / name)
+            if Path(name).suffix.lower() in OTHER_PICTURES:
+                found.append(Rejection(id=image, reason="format", detail="this format of pictures is not read"))
+                continue
             if image != (here / name).as_posix():
                 found.append(Rejection(id=image, reason="bad name", detail="its name is not UTF-8"))
             else:
                 found.append(image)
+    for error in unread:
+        place = _text(Path(error.filename).relative_to(root))
+        found.append(Rejection(id=place, reason="unreadable folder", detail=str(error.strerror)))
     yield from sorted(found, key=lambda item: item if isinstance(item, str) else item.id)
 
 
 def _text(path: Path) -> str:
     """Return the path as text that UTF-8 can hold."""
     return path.as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def read_labels(path: Path) -> dict[str, Known]:
-    """Return the rows of a labels.csv by image; commas, semicolons or tabs, with or without a byte order mark.
-
-    Raises:
-        UserError: naming file, line and column of the first cell that cannot be right.
-    """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _mistake(path, None, None, f"not UTF-8 text ({error.reason})") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    known: dict[str, Known] = {}
-    try:
-        columns = _columns(path, next(lines, []))
-        for cells in lines:
-            if not any(cell.strip() for cell in cells):
-                continue
-            line = lines.line_num
-            if len(cells) > len(columns):
-                raise _mistake(path, line, None, f"{len(cells)} cells under {len(columns)} columns")
-            row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
-            image = _relative(row["image"])
-            if not image:
-                raise _mistake(path, line, "image", "empty")
-            if image in known:
-                raise _mistake(path, line, "image", f"{image} stands in line {known[image].line} already")
-            known[image] = _known(path, line, row)
-    except csv.Error as error:
-        raise _mistake(path, lines.line_num, None, str(error)) from error
-    return known
-
-
-def _columns(path: Path, header: list[str]) -> list[str]:
-    """Return the columns' own names: `AU_01` and ` au1 ` are both AU1."""
-    columns = []
-    for title in header:
-        name = re.sub(r"\s", "", title).lower()
-        if unit := re.fullmatch(r"au[_-]?0*(\d+)", name):
-            name = f"AU{unit[1]}"
-            if int(unit[1]) not in ACTION_UNITS:
-                raise _mistake(path, 1, title.strip(), f"none of the 17 AUs ({', '.join(map(str, ACTION_UNITS))})")
-        elif name not in ("image", "subject", "expression", "valence", "arousal") and not name.startswith(ATTRIBUTE):
-            raise _mistake(path, 1, title.strip(), f"no column of this table; call it {ATTRIBUTE}{name} to keep it")
-        if name in columns:
-            raise _mistake(path, 1, title.strip(), "this column stands twice")
-        columns.append(name)
-    if "image" not in columns:
-        raise _mistake(path, 1, "image", "no such column")
-    return columns
-
-
-def _known(path: Path, line: int, row: Mapping[str, str]) -> Known:
-    expression = row.get("expression", "").lower() or None
-    if expression is not None and expression not in EXPRESSIONS:
-        raise _mistake(path, line, "expression", f"{expression!r} is none of {', '.join(EXPRESSIONS)}")
-    units: dict[int, bool] = {}
-    for column, cell in row.items():
-        if column.startswith("AU") and cell:
-            if cell.lower() not in TRUTH_WORDS:
-                raise _mistake(path, line, column, f"{cell!r} is neither 0 nor 1")
-            units[int(column[2:])] = TRUTH_WORDS[cell.lower()]
-    labels = Labels(
-        expression=expression,
-        valence=_unit(path, line, row, "valence"),
-        arousal=_unit(path, line, row, "arousal"),
-        action_units=units or None,
-    )
-    attributes = {c.removeprefix(ATTRIBUTE): cell for c, cell in row.items() if c.startswith(ATTRIBUTE) and cell}
-    return Known(line, row.get("subject") or None, labels, attributes)
-
-
-def _unit(path: Path, line: int, row: Mapping[str, str], column: str) -> float | None:
-    cell = row.get(column, "")
-    if not cell:
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        value = float("nan")
-    if not -1 <= value <= 1:
-        raise _mistake(path, line, column, f"{cell!r} is no number from -1 to 1")
-    return value
-
-
-def _relative(image: str) -> str:
-    """Return the path as `pictures` gives it: ./a/b.jpg is a/b.jpg, whichever way its slashes lean."""
-    return PurePosixPath(image.replace("\\", "/")).as_posix() if image else ""
-
-
-def _mistake(path: Path, line: int | None, column: str | None, problem: str) -> UserError:
-    where = "".join([f"line {line}, " if line else "", f"column {column}: " if column else ""])
-    return UserError("source.labels", path, where + problem, "mend the table; an empty cell means unknown")

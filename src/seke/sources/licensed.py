@@ -1,7 +1,7 @@
 """What the datasets that people hold under licence have in common: a root, a split by subject, ids that name them."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,15 @@ class Licensed(Source):
     def image_root(self, run_path: Path) -> str:
         """Return the dataset's folder: pictures are never copied."""
         return str(self.root)
+
+    def roots(self, run_path: Path) -> Sequence[Path]:
+        """Return the folder, or the part of it that pictures are looked for in."""
+        return (self.pictured,)
+
+    @property
+    def pictured(self) -> Path:
+        """The folder below `root` that holds the pictures."""
+        return self.root
 
     @abstractmethod
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:

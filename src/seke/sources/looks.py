@@ -67,6 +67,10 @@ class Looks:
                     _keep(cache, image, marks[image], seen)
         return {image: self._known[image, mark] for image, mark in marks.items()}
 
+    def digests(self) -> dict[str, str]:
+        """Return the sha256 of every image that was looked at, by its path."""
+        return {image: seen.sha256 for (image, _), seen in self._known.items() if seen.sha256}
+
     def _taken(self, images: Sequence[str]) -> Iterator[tuple[str, Look]]:
         chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
         workers = 1 if len(images) < ONE_PROCESS else self.workers

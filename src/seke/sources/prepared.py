@@ -11,6 +11,7 @@ from seke.errors import UserError
 from seke.limit import limited
 from seke.records import ImageRecord, Rejection, read_jsonl, write_jsonl
 from seke.runs import write_text
+from seke.sources import inventory
 from seke.sources.distributions import distributions
 from seke.sources.leakage import Leak, leaks
 from seke.sources.looks import Looks
@@ -40,7 +41,10 @@ def write(
     Raises:
         UserError: if two records have one id, or if nothing is left.
     """
+    pictures = inventory.take(source, run_path)
     pool, unusable = listed(source, run_path)
+    told = {row.id for row in unusable}
+    unusable += [row for row in pictures.left_out if row.id not in told]
     looks = Looks(run_path / source.image_root(run_path), run_path / "looks.jsonl")
     chosen = choose(source, pool, looks, limit, seed, near_duplicate)
     rejected = [*unusable, *chosen.rejected, *(leak.rejection for leak in chosen.leaks)]
@@ -58,6 +62,8 @@ def write(
     title = f"Prepared images: {run_path.name}"
     write_text(run_path / "statistics.md", statistics(chosen.records, title, rejected, counts["not_drawn"]))
     distributions(chosen.records, title, run_path / "statistics.png")
+    if pictures.marks:
+        inventory.write(run_path / inventory.FILE, pictures, looks.digests())
     looks.cache.unlink(missing_ok=True)
     return counts
 

@@ -26,6 +26,10 @@ class Source(ABC):
     def image_root(self, run_path: Path) -> str:
         """Return the folder that `image` is relative to; a relative one lies in `run_path`."""
 
+    def roots(self, run_path: Path) -> Sequence[Path]:
+        """Return the folders whose pictures decide the records; none where a source makes its pictures itself."""
+        return ()
+
     def draw(self, pool: Sequence[ImageRecord]) -> Sequence[ImageRecord]:
         """Return the records of `pool` that this source is to consist of: all, unless a source says otherwise."""
         return pool

@@ -112,15 +112,28 @@ def within(value: float | None) -> float | None:
     return value if value is not None and -1 <= value <= 1 else None
 
 
-def listed(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, sorted by name, without what operating systems leave behind."""
+def listed(folder: Path, every: bool = False) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, sorted by name, without what operating systems leave behind.
+
+    Names that are not UTF-8 are left out as well, unless `every` one is wanted: the inventory lists them.
+    """
     try:
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not STRAY.search(e.name)), key=lambda entry: entry.name)
+            kept = (e for e in entries if not STRAY.search(e.name) and (every or is_utf8(e.name)))
+            return sorted(kept, key=lambda entry: entry.name)
     except NotADirectoryError:
         return []
     except OSError as error:
         raise mistake(folder, None, f"this folder cannot be listed ({error.strerror})") from error
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name is text that a file in UTF-8 can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_file(entry: os.DirEntry[str]) -> bool:
