@@ -1,7 +1,7 @@
 """MAFW's labels and clips as they lie on disk.
 
     MAFW/labels/Labels/descriptive_text.xlsx, single-set.xlsx
-    MAFW/Train & Test Set/single/{no_caption,with_caption}/set_1/{train,test}.txt
+    MAFW/Train & Test Set/single/{no_caption,with_caption}/set_{1,2}/{train,test}.txt
     MAFW/data/frames/00001/000001.jpg ...       extracted frames of the odd clips
     MAFW/data/clips/00002.mp4                   the even ones
 
@@ -60,11 +60,12 @@ def _book(path: Path, rows: list[tuple]) -> None:
 def _texts(folder: Path, header: bool, first: int) -> None:
     labelled = [(k, label - 1 + first) for k, label in enumerate(LABELS, start=1) if label]
     lines = [f"{k:05d}.mp4\t{label}\t{caption(k)[0]}\t{caption(k)[1]}" for k, label in labelled]
-    for part, chosen in (("train", lines[:3]), ("test", lines[3:])):
+    folds = {"set_1/train": lines[:3], "set_1/test": lines[3:], "set_2/train": lines[3:], "set_2/test": lines[:3]}
+    for part, chosen in folds.items():
         shown = ["clip\tlabel\tzh\ten", *chosen] if header else chosen
-        path = folder / "with_caption" / "set_1" / f"{part}.txt"
+        path = folder / "with_caption" / f"{part}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes("".join(line + "\r\n" for line in shown).encode("gb18030"))
-        plain = folder / "no_caption" / "set_1" / f"{part}.txt"
+        plain = folder / "no_caption" / f"{part}.txt"
         plain.parent.mkdir(parents=True, exist_ok=True)
         plain.write_text("".join(" ".join(line.split("\t")[:2]) + "\n" for line in chosen))

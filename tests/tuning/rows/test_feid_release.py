@@ -73,3 +73,66 @@ def test_all_files_of_a_folder_are_read(tmp_path):
     assert [row.id for row in read(tmp_path, LLAVA)] == ["a", "c"]
     with pytest.raises(UserError, match="found nothing"):
         FeidRelease(question="?").files(tmp_path / "nothing")
+
+
+def tree(root, *names):
+    """A folder of files of one row each, called like its file."""
+    save(root / "x.jpg")
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(json.dumps([{**LLAVA, "id": name}]))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("names", "trained"),
+    [
+        (["train.json", "val.json", "test.json"], ["train.json"]),
+        (["feid_training.json", "feid-dev.json", "Validation.jsonl"], ["feid_training.json"]),
+        (["train/RAF-DB.json", "train/CK.json", "test/RAF-DB.json"], ["train/CK.json", "train/RAF-DB.json"]),
+        (["FEID/DISFA.json", "FEAB/DISFA.json"], ["FEID/DISFA.json"]),
+        (["TrainSet.json", "ValSet.json", "testing.json"], ["TrainSet.json"]),
+        (["constrained.json", "latest.json", "valence.json"], ["constrained.json", "latest.json", "valence.json"]),
+    ],
+)
+def test_files_of_other_sides_are_not_trained_on_but_told(tmp_path, names, trained):
+    reader = FeidRelease(question="?")
+    found = list(reader.read(tree(tmp_path, *names), tmp_path))
+    assert [row.id for row in found if not isinstance(row, Rejection)] == trained
+    assert {row.id for row in found if isinstance(row, Rejection)} == set(names) - set(trained)
+    assert len(reader.files(tmp_path)) == len(trained)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["train.json", "more.json"], "1 of 2 files tell no side"),
+        (["more.json", "test.json"], "1 of 2 files tell no side"),
+        (["test.json", "val/a.json"], "all files are held out: test.json, val/a.json"),
+        (["train.json", "train.jsonl"], "train.json stands beside a .jsonl of its name"),
+    ],
+)
+def test_a_folder_whose_sides_are_not_clear_is_refused(tmp_path, names, said):
+    with pytest.raises(UserError, match=f"^data.path=.*{said}"):
+        FeidRelease(question="?").files(tree(tmp_path, *names))
+
+
+def test_a_held_out_file_that_is_named_is_read(tmp_path):
+    tree(tmp_path, "test.json")
+    assert [row.id for row in FeidRelease(question="?").read(tmp_path / "test.json", tmp_path)] == ["test.json"]
+
+
+def test_a_first_row_that_is_broken_does_not_stand_for_its_file(tmp_path):
+    save(tmp_path / "x.jpg")
+    file = tmp_path / "rows.jsonl"
+    file.write_text("{broken\n[]\n" + json.dumps(LLAVA))
+    assert [getattr(row, "reason", row.id) for row in FeidRelease(question="?").read(file, tmp_path)] == ["json", "a"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"path": ["x.jpg", 3]}, {"path": {"a": 1}}, {"ask": 5}, {"meta": "Joy."}, {"meta": []}]
+)
+def test_an_odd_mapped_row_is_rejected(tmp_path, odd):
+    fields = {"id": "name", "image": "path", "question": "ask", "answer": "meta.text"}
+    good, bad = read(tmp_path, OTHER, {**OTHER, **odd}, fields=fields)
+    assert good.id == "b" and isinstance(bad, Rejection) and "NoneType" not in bad.detail

@@ -6,11 +6,13 @@ from PIL import Image
 
 from seke.errors import UserError
 from seke.records import Rejection
+from seke.tuning.rows import mafw as room
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.mafw import EMOTIONS, Mafw
 from seke.tuning.rows.row import Row
 
 from ...trees import mafw
+from ...trees.pictures import save
 
 MAFW = Mafw(question="What is seen?", naming="The expression is {emotion}.")
 CLIPS = [f"{k:05d}" for k in range(1, 7)]
@@ -72,6 +74,87 @@ def test_the_middle_frame_is_taken(tmp_path):
         assert abs(picture.convert("L").getpixel((24, 24)) - 40) < 8
 
 
+def test_test_sides_are_not_trained_on(tmp_path):
+    mafw.make(tmp_path, layout="txt")
+    only = tmp_path / "Train & Test Set" / "single" / "with_caption" / "set_1"
+    found = {row.id: row for row in MAFW.read(only, tmp_path)}
+    assert set(usable(found)) == {"00001", "00002", "00003"}
+    assert found["test.txt"].reason == "held out"
+
+
+def write(root, layout, labels):
+    """Captions of so many clips, numbered from 1, with these labels; every caption says how many of them it is."""
+    names = [f"{k:05d}.mp4" for k in range(1, len(labels) + 1)]
+    for name in names:
+        save(root / name.removesuffix(".mp4") / "0.jpg")
+    if layout == "txt":
+        lines = [f"{name}\t{label}\tzh\tCaption." for name, label in zip(names, labels, strict=True)]
+        (root / "train.txt").write_text("\n".join(lines))
+        return
+    for file, rows in {
+        "descriptive_text.xlsx": [(name, "zh", "Caption.") for name in names],
+        "single-set.xlsx": [("clip", "single_label"), *zip(names, labels, strict=True)],
+    }.items():
+        book = Workbook()
+        for row in rows:
+            book.active.append(row)
+        book.save(root / file)
+
+
+FROM_0, FROM_1 = list(range(11)), list(range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels", "first", "said"),
+    [
+        ("xlsx", FROM_0, None, "first_label=None: single-set.xlsx: 00001: label 0 and no label 11"),
+        ("txt", FROM_0, None, "first_label=None: train.txt: line 1: label 0 and no label 11"),
+        ("txt", FROM_0, 1, "first_label=1: train.txt: line 1: label 0"),
+        ("xlsx", FROM_1, 0, "first_label=0: single-set.xlsx: 00011: label 11, so labels begin at 1"),
+        ("txt", FROM_1, 0, "first_label=0: train.txt: line 11: label 11, so labels begin at 1"),
+        ("txt", [0, *FROM_1], None, "first_label=None: train.txt: line 1: label 0 beside label 11"),
+        ("xlsx", [3, 12], None, "label '12', none of 0 to 11"),
+        ("txt", [3, -1], None, "label '-1', none of 0 to 11"),
+        ("txt", ["joy", 1], None, "label 'joy', none of 0 to 11"),
+    ],
+)
+def test_labels_of_another_convention_are_refused_by_the_whole_file(tmp_path, layout, labels, first, said):
+    write(tmp_path, layout, labels)
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, Mafw(question="?", naming="{emotion}", first_label=first))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels", "first", "named"),
+    [
+        ("xlsx", FROM_0, 0, list(EMOTIONS)),
+        ("txt", FROM_0, 0, list(EMOTIONS)),
+        ("xlsx", FROM_1, None, list(EMOTIONS)),
+        ("xlsx", [0, *FROM_1], None, ["", *EMOTIONS]),
+        ("xlsx", [0, 4], 1, ["", "happiness"]),
+        ("txt", [4, 2.0, "fear", "Anger"], None, ["happiness", "disgust", "fear", "anger"]),
+    ],
+)
+def test_labels_that_fit_one_convention_are_read_by_it(tmp_path, layout, labels, first, named):
+    write(tmp_path, layout, labels)
+    rows = read(tmp_path, Mafw(question="?", naming="{emotion}", first_label=first))
+    assert [row.turns[1].text.removeprefix("Caption.").strip() for row in rows.values()] == named
+
+
+def test_a_workbook_of_absurd_size_is_refused(tmp_path, monkeypatch):
+    write(tmp_path, "xlsx", FROM_1)
+    far = Workbook()
+    far.active["A1"], far.active["B1"], far.active["A900000"] = "clip", "single_label", "00001.mp4"
+    far.save(tmp_path / "single-set.xlsx")
+    monkeypatch.setattr(room, "MOST_ROWS", 1000)
+    with pytest.raises(UserError, match=r"single-set\.xlsx: more than 1,000 rows"):
+        read(tmp_path)
+    monkeypatch.setattr(room, "LARGEST_BOOK", 1000)
+    with pytest.raises(UserError, match="bytes unpacked, more than 1,000"):
+        read(tmp_path)
+
+
 def test_clips_and_captions_that_are_missing_are_rejected(tmp_path):
     mafw.make(tmp_path)
     found = read(tmp_path)
@@ -87,10 +170,16 @@ def test_labels_that_begin_at_0_are_not_read_as_if_they_began_at_1(tmp_path):
         read(tmp_path, path=path)
 
 
-def test_a_line_without_its_four_fields_is_named(tmp_path):
-    file = tmp_path / "train.txt"
-    file.write_bytes(b"00001.mp4\t1\t\xc3\xe6\ten\n00002.mp4 1\n")
-    with pytest.raises(UserError, match=r"train\.txt: line 2, 1 fields"):
+@pytest.mark.parametrize("line", [b"00002.mp4 1", b"00002.mp4\t1\t\xff\xff\ten", b"no clip\t1\tzh\ten"])
+def test_a_bad_line_is_rejected_and_the_others_are_read(tmp_path, line):
+    (tmp_path / "train.txt").write_bytes(b"00001.mp4\t1\t\xc3\xe6\ten\n" + line + b"\n00003.mp4\t2\t\xc3\xe6\ten\n")
+    found = {row.id: row for row in MAFW.read(tmp_path, tmp_path)}
+    assert set(found) == {"train line 2", "00001", "00003"} and found["train line 2"].reason == "form"
+
+
+def test_a_file_whose_first_line_has_not_four_fields_is_refused(tmp_path):
+    (tmp_path / "train.txt").write_bytes(b"00002.mp4\t1\n00001.mp4\t1\t\xc3\xe6\ten\n")
+    with pytest.raises(UserError, match=r"train\.txt: line 1, 2 fields"):
         read(tmp_path)
 
 

@@ -12,12 +12,17 @@ from seke.tuning.rows.merr_fine import MerrFine
 from seke.tuning.rows.row import Row
 
 from ...trees import merr
+from ...trees.pictures import save
 
 MERR = MerrFine(question="What is felt?", first_frame=1)
 
 
 def read(root, reader=MERR, keep="all"):
     return {found.id: found for found in reader.read(root, root, keep)}
+
+
+def usable(found):
+    return {name: row for name, row in found.items() if isinstance(row, Row)}
 
 
 def test_the_question_is_ours_and_the_answer_is_the_chosen_field(tmp_path):
@@ -63,13 +68,82 @@ def test_emotions_of_the_list_serve_keep_where_they_are_of_the_eight(tmp_path):
     assert len(MERR.files(tmp_path)) == 2
 
 
-def test_annotations_that_are_no_mapping_are_one_line(tmp_path):
-    (tmp_path / "MERR_fine_grained.json").write_text(json.dumps([1]))
-    with pytest.raises(UserError, match="not one JSON object"):
+@pytest.mark.parametrize("text", ["[1]", "", '{"a": {}'])
+def test_annotations_that_are_no_mapping_are_one_line(tmp_path, text):
+    (tmp_path / "MERR_fine_grained.json").write_text(text)
+    with pytest.raises(UserError, match=r"not one JSON object|no JSON"):
         read(tmp_path)
-    (tmp_path / "MERR_fine_grained.json").write_text(json.dumps({"a": "text"}))
-    with pytest.raises(UserError, match="a, no row of this dataset"):
-        read(tmp_path)
+
+
+ODD = ("text", None, [], 3, {"smp_reason_caption": None}, {"smp_reason_caption": ["a"]}, {"smp_reason_caption": " "})
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_clip_is_rejected_and_the_others_are_read(tmp_path, odd):
+    merr.make(tmp_path)
+    file = tmp_path / "MERR_fine_grained.json"
+    before = usable(read(tmp_path))
+    rows = json.loads(file.read_text())
+    file.write_text(json.dumps({"odd": {**odd, "peak_index": 1} if isinstance(odd, dict) else odd, **rows}))
+    found = read(tmp_path)
+    assert usable(found) == before and found["odd"].reason in ("form", "answer")
+    assert "NoneType" not in found["odd"].detail
+
+
+@pytest.mark.parametrize("peak", ["4", 4.0, " 4.0 ", "04"])
+def test_a_peak_is_a_number_however_it_is_spelt(tmp_path, peak):
+    merr.make(tmp_path)
+    file = tmp_path / "MERR_fine_grained.json"
+    before = usable(read(tmp_path))
+    rows = json.loads(file.read_text())
+    rows["samplenew_00000004"]["peak_index"] = peak
+    file.write_text(json.dumps(rows))
+    assert usable(read(tmp_path)) == before
+
+
+def test_frames_begin_where_those_of_all_clips_begin(tmp_path):
+    def peak(*folders):
+        for name, numbers in folders:
+            for number in numbers:
+                save(tmp_path / name / f"{number}.jpg")
+        rows = {name: merr.fields(3, "Glad.") for name, _ in folders}
+        (tmp_path / "MERR_fine_grained.json").write_text(json.dumps(rows))
+        return {name: row.images[0].name for name, row in read(tmp_path, MerrFine("?")).items()}
+
+    assert peak(("a", range(1, 9))) == {"a": "4.jpg"}
+    # One clip with a frame 0 shows that the other only lacks it.
+    assert peak(("a", range(1, 9)), ("b", range(9))) == {"a": "3.jpg", "b": "3.jpg"}
+
+
+def test_frames_that_begin_nowhere_known_are_asked_for(tmp_path):
+    for number in (12, 13, 14, 15):
+        save(tmp_path / "a" / f"{number}.jpg")
+    (tmp_path / "MERR_fine_grained.json").write_text(json.dumps({"a": merr.fields(3, "Glad.")}))
+    with pytest.raises(UserError, match=r"first_frame=None: .*the lowest number .* is 12"):
+        read(tmp_path, MerrFine("?"))
+    assert read(tmp_path, MerrFine("?", first_frame=12))["a"].images[0].name == "15.jpg"
+
+
+def test_peaks_that_count_from_1_are_refused_by_the_whole_file(tmp_path):
+    rows = {"a": merr.fields(3, "Glad."), "b": merr.fields(9, "Sad.")}
+    for name in rows:
+        for number in range(1, 10):
+            save(tmp_path / name / f"{number}.jpg")
+    (tmp_path / "MERR_fine_grained.json").write_text(json.dumps(rows))
+    (tmp_path / "MERR_fine_grained.txt").write_text("a 9 happy -10\nb 9 sad -10\n")
+    with pytest.raises(UserError, match=r"first_peak=0: b has 9 frames and the peak_index 9.*set 1"):
+        read(tmp_path, MerrFine("?"))
+    found = read(tmp_path, MerrFine("?", first_peak=1))
+    assert {name: row.images[0].name for name, row in found.items()} == {"a": "3.jpg", "b": "9.jpg"}
+
+
+def test_clips_behind_the_first_object_are_read_and_a_second_annotation_is_told(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / name / "0.jpg")
+    lines = [json.dumps({name: merr.fields(0, f"Because {name}.")}) for name in ("a", "b", "a")]
+    (tmp_path / "MERR_fine_grained.json").write_text("\n".join(lines))
+    found = list(MerrFine("?").read(tmp_path, tmp_path))
+    assert [(row.id, getattr(row, "reason", None)) for row in found] == [("a", None), ("b", None), ("a", "duplicate")]
 
 
 def test_an_unknown_answer_field_is_refused():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seke.records import RecordError
 from seke.tuning.rows import objects as room
-from seke.tuning.rows.objects import objects
+from seke.tuning.rows.objects import Broken, objects
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ROWS = st.lists(st.dictionaries(TEXT, TEXT | st.integers() | st.lists(TEXT, max_size=3), max_size=4), max_size=8)
@@ -33,30 +33,83 @@ def test_lists_and_lines_of_any_bite_give_what_json_gives(tmp_path_factory, rows
     [
         (b'[{"a": 1}, {"a": ]', "row 2, no JSON"),
         (b'[{"a": 1},\n{"a": 2}', "row 3, no JSON"),
-        (b'{"a": 1}\n{"a"', "line 2, no JSON"),
-        (b'{"a": 1}\nnull x', "line 2, no JSON"),
-        (b'{"a": "\xff"}', "not UTF-8"),
         (b"[" + b"[" * 100_000, "row 1, no"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "line 1, no sane JSON"),
+        (b"PAR1 and so on", "a Parquet file, no JSON"),
+        (b"\x1f\x8b\x08\x00", "a gzip archive, no JSON"),
     ],
 )
-def test_what_is_broken_is_one_line(tmp_path, data, said):
+def test_a_file_that_cannot_be_read_on_is_one_line(tmp_path, data, said):
     file = tmp_path / "x.json"
     file.write_bytes(data)
     with pytest.raises(RecordError, match=said):
         list(objects(file))
 
 
-def test_an_error_is_found_without_reading_on(tmp_path, monkeypatch):
+GOOD = b'{"a": 1}'
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"a"', "no JSON"),
+        (b"null x", "no JSON"),
+        (b"oops{", "no JSON"),
+        (b'{"a": "\xff"}', "not UTF-8 text"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "no sane JSON"),
+        (b"[" * 100_000, "no sane JSON"),
+        (b'{"a": ' * 50_000, "no sane JSON"),
+    ],
+)
+def test_a_broken_line_is_told_and_the_others_are_read(tmp_path, line, said):
+    file = tmp_path / "x.jsonl"
+    file.write_bytes(GOOD + b"\n" + line + b"\n" + GOOD + b"\n")
+    before, broken, *after = [value for _, value in objects(file) if value is not None]
+    assert before == {"a": 1} and after[-1] == {"a": 1}
+    assert isinstance(broken, Broken) and said in broken.problem
+
+
+@pytest.mark.parametrize("bite", [7, 64, 1 << 20])
+@pytest.mark.parametrize("row", [b"[" * 5000 + b"]" * 5000, b'{"a": [' + b"9" * 5000 + b', "]\\\\\\"]"]}'])
+def test_a_row_of_a_list_beyond_all_measure_is_passed_over_by_its_brackets(tmp_path, monkeypatch, row, bite):
+    monkeypatch.setattr(room, "CHUNK", bite)
+    file = tmp_path / "x.json"
+    file.write_bytes(b"[" + GOOD + b", " + row + b",\n" + GOOD + b"]")
+    before, broken, after = [value for _, value in objects(file)]
+    assert before == after == {"a": 1} and isinstance(broken, Broken)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_giant_row_is_passed_over_unread(tmp_path, monkeypatch, listed):
+    monkeypatch.setattr(room, "CHUNK", 100)
+    file = tmp_path / "x.jsonl"
+    rows = [GOOD, b'{"a": "' + b"x" * 5000 + b'"}', GOOD]
+    file.write_bytes(b"[" + b",\n".join(rows) + b"]" if listed else b"\n".join(rows))
+    before, broken, after = [value for _, value in objects(file, longest=1000)]
+    assert before == after == {"a": 1} and "longer than 1,000 characters" in broken.problem
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"a": 1}]\n[{"a": 2}, {"a": 3}]', '{"a": 1}\n[{"a": 2}]{"a": 3}', '[]{"a": 1},\n[{"a": 2},{"a": 3}][]']
+)
+def test_all_lists_and_objects_of_a_file_are_read(tmp_path, text):
+    file = tmp_path / "x.json"
+    file.write_text(text)
+    assert [value for _, value in objects(file)] == [{"a": 1}, {"a": 2}, {"a": 3}]
+
+
+def test_what_stands_behind_a_list_is_told(tmp_path):
+    file = tmp_path / "x.json"
+    file.write_text('[{"a": 1}] oops{\n')
+    assert [type(value) for _, value in objects(file)] == [dict, Broken]
+
+
+def test_a_broken_line_is_passed_over_without_reading_on(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "CHUNK", 100)
     file = tmp_path / "x.jsonl"
     file.write_text('{"a": oh}\n' + '{"a": 1}\n' * 100)
-    with file.open() as text, pytest.raises(RecordError, match="line 1"):
-        list(room._values(file, text))
     # Two bites at most: the file is never gathered in memory to find that its first row is broken.
     with file.open() as text:
-        with pytest.raises(RecordError):
-            list(room._values(file, text))
+        assert isinstance(next(iter(room._Values(file, text, 1000)))[1], Broken)
         assert len(text.read()) >= 700
 
 

@@ -32,11 +32,13 @@ class Clips:
         root: folder that holds them, at any depth; links to folders are not followed.
         wanted: names of the clips, without suffix.
         cache: folder for frames taken from videos.
-        first: number of the first extracted frame; in videos and in label files the first is 0.
+        first: number of the first extracted frame, where in videos and in label files the first is 0; None: what all
+            the extracted frames together say.
     """
 
-    def __init__(self, root: Path, wanted: Collection[str], cache: Path, first: int = 0) -> None:
-        self.root, self.cache, self.first = root, cache, first
+    def __init__(self, root: Path, wanted: Collection[str], cache: Path, first: int | None = 0) -> None:
+        self.root, self.cache = root, cache
+        self._first = first
         self._folders: dict[str, Path] = {}
         self._videos: dict[str, Path] = {}
         names = set(wanted)
@@ -49,6 +51,24 @@ class Clips:
                 stem, suffix = os.path.splitext(file)
                 if suffix.lower() in VIDEOS and stem in names:
                     self._videos.setdefault(stem, Path(here) / file)
+
+    @property
+    def first(self) -> int:
+        """The number of the first extracted frame.
+
+        A folder may begin later, where no face was found in its first frames; that all of them do shows how whoever
+        extracted them has counted.
+
+        Raises:
+            UserError: if it is not given, and no folder begins with frame 0 or 1.
+        """
+        if self._first is None:
+            lowest = min((min(found) for folder in self._folders.values() if (found := _numbered(folder))), default=0)
+            if lowest > 1:
+                problem = f"no clip's frames begin with 0 or 1, the lowest number below {self.root} is {lowest}"
+                raise UserError("data.reader.first_frame", None, problem, "set the number of a clip's first frame")
+            self._first = lowest
+        return self._first
 
     def picture(self, clip: str, number: int | None = None) -> tuple[Path, Frame | None]:
         """Return the file of frame `number` (from 0; None: the middle one), and how to make it if it is in a video.
@@ -109,8 +129,15 @@ def cache_of(path: Path, frames: str | None) -> Path:
 def _numbered(folder: Path) -> dict[int, Path]:
     """Return the pictures in a folder by number; a number that two files share is nobody's."""
     found: dict[int, list[Path]] = {}
-    for name in sorted(os.listdir(folder)):
+    for name in _names(folder):
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in PICTURES and not name.startswith(".") and (match := NUMBER.search(stem)):
             found.setdefault(int(match[1]), []).append(folder / name)
     return {number: paths[0] for number, paths in found.items() if len(paths) == 1}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # a folder that may not be entered holds nothing that could be read
+        return []

@@ -9,6 +9,7 @@ place. EmoSet's eight classes (awe, contentment, ...) are not ours: rows carry n
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from seke.records import RecordError, Rejection
 from seke.tuning.rows.find import label_file
 from seke.tuning.rows.llava import conversation
 from seke.tuning.rows.objects import objects
-from seke.tuning.rows.row import Keep, Row, Say, UnusableError, made
+from seke.tuning.rows.row import Keep, Row, Say, UnusableError, fields, made
 
 RESIDUE: Final = re.compile(r"\s*\bComplex\s*$")
 """What `all.py` leaves of the heading "Complex Question" that followed an answer."""
@@ -35,17 +36,18 @@ class Emovit:
         """Yield one row per question and answer."""
         [file] = self.files(path)
         for where, raw in objects(file):
-            if isinstance(raw, list):
+            if isinstance(raw, list) and where == "row 1":
                 raise RecordError(file, "EmoSet's list of pictures, not the instructions that EmoVIT's all.py writes")
-            name = f"{Path(str(raw.get('image', ''))).stem}/{where.split()[-1]}"
+            image = raw.get("image") if isinstance(raw, dict) else None
+            name = f"{Path(image).stem if isinstance(image, str) else ''}/{where.split()[-1]}"
             yield made(file, where, name, partial(_row, raw, name, root, keep))
 
 
-def _row(raw: dict[str, Any], name: str, root: Path, keep: Keep) -> Row:
-    if not raw.get("image"):
+def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
+    row = conversation(fields(raw), name, partial(_picture, root), keep)
+    if not row.images:
         raise UnusableError("image", "no image named")
-    row = conversation(raw, name, partial(_picture, root), keep)
-    return Row(row.id, tuple(_without_residue(turn) for turn in row.turns), row.images)
+    return replace(row, turns=tuple(_without_residue(turn) for turn in row.turns))
 
 
 def _without_residue(turn: Say) -> Say:

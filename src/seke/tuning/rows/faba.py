@@ -16,9 +16,9 @@ from typing import Any, Final
 from seke import images
 from seke.records import Labels, Rejection
 from seke.tuning.rows.find import missing, optional
-from seke.tuning.rows.llava import called, conversation
+from seke.tuning.rows.llava import conversation
 from seke.tuning.rows.objects import objects
-from seke.tuning.rows.row import Keep, Row, active, expression, made
+from seke.tuning.rows.row import Keep, Row, active, called, expression, fields, made
 
 PREFIXES: Final = ("", "FABAInstruct/", "FABAInstruct/train/", "FABAInstruct/eval/")
 """First folders of `image` that may be missing on disk, because the root lies deeper."""
@@ -48,12 +48,12 @@ class Faba:
                 yield made(file, where, name, partial(_row, raw, name, root, keep))
 
 
-def _row(raw: dict[str, Any], name: str, root: Path, keep: Keep) -> Row:
-    return conversation(raw, name, partial(_picture, root), keep, _labels(str(raw.get("label", ""))))
+def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
+    return conversation(raw, name, partial(_picture, root), keep, _labels(fields(raw).get("label")))
 
 
-def _labels(text: str) -> Labels:
-    if re.search(r"\d", text):
+def _labels(text: Any) -> Labels:
+    if isinstance(text, str) and re.search(r"\d", text):
         return Labels(action_units=active(text.split(",")))
     return Labels(expression=expression(text))
 

@@ -14,9 +14,21 @@ from typing import Any
 from seke import images
 from seke.records import Labels, Rejection
 from seke.tuning.rows.find import label_file
-from seke.tuning.rows.llava import PLACEHOLDER, called
 from seke.tuning.rows.objects import objects
-from seke.tuning.rows.row import Keep, Row, active, exchange, expression, kept, made
+from seke.tuning.rows.row import (
+    Keep,
+    Row,
+    UnusableError,
+    active,
+    called,
+    exchange,
+    expression,
+    fields,
+    kept,
+    made,
+    text_of,
+)  # fmt: skip
+from seke.tuning.rows.turns import PLACEHOLDER, pictures
 
 
 class Fea20k:
@@ -34,12 +46,20 @@ class Fea20k:
             yield made(file, where, name, partial(_row, raw, name, root, keep))
 
 
-def _row(raw: dict[str, Any], name: str, root: Path, keep: Keep) -> Row:
-    named = {expression(word) for word in raw.get("labels") or []}
+def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
+    row = fields(raw)
+    named = _emotions(row.get("labels"))
     labels = Labels(
         # Two emotions of one face are no label of one.
         expression=named.pop() if len(named) == 1 else None,
-        action_units=active(raw.get("AUs") or []),
+        action_units=active(row.get("AUs")),
     )
-    turns = exchange(raw["question"].replace(PLACEHOLDER, ""), raw["description"])
-    return Row(name, kept(turns, labels, keep), (images.resolve(root, raw["image"]),))
+    files = tuple(images.resolve(root, image) for image in pictures(row))
+    if not files:
+        raise UnusableError("image", "no image named")
+    question = text_of(row.get("question"), "the question").replace(PLACEHOLDER, "")
+    return Row(name, kept(exchange(question, row.get("description"), len(files)), labels, keep), files)
+
+
+def _emotions(names: Any) -> set[str | None]:
+    return {expression(name) for name in (names if isinstance(names, list) else [names])}

@@ -1,6 +1,7 @@
 """FEID's and FEAB's released annotations, whose format is not described anywhere (facts 0).
 
-LLaVA conversations are read as they are. Anything else is refused with one line that shows the keys of the row, so that
+LLaVA conversations are read as they are. Of a folder, files whose names, or whose folders' names, speak of a test or
+validation side are left out, and told. Anything else is refused with one line that shows the keys of the row, so that
 `fields` can say which of them is what: fields={image: path, answer: caption}; `labels.text` reaches inside an object.
 """
 
@@ -14,12 +15,15 @@ from typing import Any, Final
 from seke import images
 from seke.errors import UserError
 from seke.records import Labels, Rejection
-from seke.tuning.rows.find import below, missing
-from seke.tuning.rows.llava import PLACEHOLDER, called, conversation
-from seke.tuning.rows.objects import objects
-from seke.tuning.rows.row import Keep, Row, UnusableError, exchange, kept, made
+from seke.tuning.rows.find import below, missing, told, trainable
+from seke.tuning.rows.llava import conversation
+from seke.tuning.rows.objects import Broken, objects
+from seke.tuning.rows.row import Keep, Row, UnusableError, called, exchange, fields, kept, made, text_of
+from seke.tuning.rows.turns import PLACEHOLDER, pictures
 
 FIELDS: Final = ("id", "image", "question", "answer")
+LOOKED_AT: Final = 20
+"""Rows at a file's beginning of which one must be of a known form."""
 
 
 @dataclass(frozen=True)
@@ -38,49 +42,71 @@ class FeidRelease:
             raise UserError("data.reader.fields", dict(self.fields), problem, "map at least image and answer")
 
     def files(self, path: Path) -> list[Path]:
-        """Return the annotation files, whose first rows are looked at, so that an unknown format claims no run."""
-        found = [path] if path.is_file() else below(path, "*.json", "*.jsonl")
-        if not found:
-            raise missing(path, "*.json", "*.jsonl")
+        """Return the annotation files to train on, whose first rows are looked at: an unknown format claims no run."""
+        found, _ = self._found(path)
         for file in found:
-            for where, raw in islice(objects(file), 1):
-                self._check(file, where, raw)
+            self._check(file)
         return found
 
     def read(self, path: Path, root: Path, keep: Keep = "all") -> Iterator[Row | Rejection]:
-        """Yield the rows of all files, in the order of `files`."""
-        for file in self.files(path):
+        """Yield the rows of all files, in the order of `files`, and what files are left out."""
+        found, held_out = self._found(path)
+        yield from told(path, held_out)
+        for file in found:
+            self._check(file)
             for where, raw in objects(file):
-                if not self._keys:
-                    self._check(file, where, raw)
-                flat = {name: _inside(raw, key) for name, key in self._keys.items()} or raw
-                name = called(flat, f"{file.stem} {where}")
-                yield made(file, where, name, partial(self._row, flat, name, root, keep))
+                mapped = self._keys and isinstance(raw, dict)
+                row = {name: _inside(raw, key) for name, key in self._keys.items()} if mapped else raw
+                name = called(row, f"{file.stem} {where}")
+                yield made(file, where, name, partial(self._row, row, name, root, keep))
 
     @property
     def _keys(self) -> dict[str, str]:
         return {name: key for name, key in self.fields.items() if key}
 
-    def _check(self, file: Path, where: str, raw: Any) -> None:
-        """Refuse a row that is neither a LLaVA conversation nor has the keys that are mapped."""
+    def _found(self, path: Path) -> tuple[list[Path], list[Path]]:
+        if path.is_file():
+            return [path], []
+        found = below(path, "*.json", "*.jsonl")
+        if not found:
+            raise missing(path, "*.json", "*.jsonl")
+        train, held_out = trainable(path, found)
+        twice = next((file for file in train if file.suffix == ".json" and file.with_suffix(".jsonl") in train), None)
+        if twice:
+            problem = f"{twice.relative_to(path)} stands beside a .jsonl of its name, rows would count twice"
+            raise UserError("data.path", path, problem, "move one of the two away, or give the file")
+        return train, held_out
+
+    def _check(self, file: Path) -> None:
+        """Refuse a file of which the first rows are neither conversations nor have the keys that are mapped."""
         needed = [self._keys[name] for name in ("image", "answer")] if self._keys else ["conversations"]
-        if all(_inside(raw, key) is not None for key in needed):
+        first: tuple[str, Any] | None = None
+        for where, raw in islice(objects(file), LOOKED_AT):
+            if all(_inside(raw, key) is not None for key in needed) or (not self._keys and _inside(raw, "messages")):
+                return
+            if first is None or isinstance(first[1], Broken):
+                first = where, raw
+        if first is None:
             return
+        where, raw = first
         shown = f"the keys {', '.join(map(str, raw))}"[:200] if isinstance(raw, dict) else "none, being no object"
         raise UserError(
             "data.reader.fields", self._keys or None, f"{file}, {where} lacks {' or '.join(needed)}, it has {shown}",
             "map them: 'data.reader.fields={image: <key>, question: <key>, answer: <key>}'",
         )  # fmt: skip
 
-    def _row(self, raw: dict[str, Any], name: str, root: Path, keep: Keep) -> Row:
+    def _row(self, raw: Any, name: str, root: Path, keep: Keep) -> Row:
         picture = partial(images.resolve, root)
         if not self._keys:
             return conversation(raw, name, picture, keep)
-        if not raw["image"]:
+        row = fields(raw)
+        files = tuple(picture(image) for image in pictures(row))
+        if not files:
             raise UnusableError("image", "no image named")
-        question = (raw.get("question") or self.question).replace(PLACEHOLDER, "")
-        turns = kept(exchange(question, raw["answer"] or ""), Labels(), keep)
-        return Row(name, turns, (picture(raw["image"]),))
+        asked = row.get("question")
+        question = self.question if asked is None or asked == "" else text_of(asked, "the question")
+        turns = exchange(question.replace(PLACEHOLDER, ""), row.get("answer"), len(files))
+        return Row(name, kept(turns, Labels(), keep), files)
 
 
 def _inside(raw: Any, key: str) -> Any:

@@ -1,21 +1,79 @@
 """Label files in an unpacked dataset, some folders deep."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
 from seke.errors import UserError
+from seke.records import Rejection
+from seke.tuning.rows.row import rejected
 
 DEPTH: Final = 5
 """How many folders deep label files may lie."""
+TRAIN: Final = frozenset(("train", "training", "trn", "feid"))
+HELD_OUT: Final = frozenset((
+    "test", "testing", "tst", "val", "valid", "validation", "validating", "dev", "devel", "development", "eval",
+    "evaluation", "evaluating", "holdout", "heldout", "feab",
+))  # fmt: skip
+"""Words in the names of files and folders of a dataset's sides; FEID and FEAB are one dataset's two sides."""
+ENDING: Final = re.compile(r"(?:set|data|split|images)$")
+"""What follows such a word without a mark between them."""
+WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def below(folder: Path, *patterns: str) -> list[Path]:
     """Return the files no more than `DEPTH` folders deep whose names match, least deep first, then sorted."""
     files = (file for level in _levels(folder) for file in level)
     return [Path(file.path) for file in files if any(fnmatch(file.name.lower(), pattern) for pattern in patterns)]
+
+
+def side(path: Path, folder: Path) -> str | None:
+    """Return train or held out, as the words in the name of a file below `folder` say, from the file outwards.
+
+    >>> side(Path("a/feid_train.json"), Path("a")), side(Path("a/DISFA/ValSet/x.json"), Path("a"))
+    ('train', 'held out')
+    >>> side(Path("a/notes.json"), Path("a")), side(Path("a/constrained.json"), Path("a"))
+    (None, None)
+    """
+    inside = path.relative_to(folder)
+    for part in (inside.stem, *(parent.name for parent in inside.parents)):
+        words = {ENDING.sub("", word.lower()) for word in WORDS.findall(part)}
+        if words & HELD_OUT:
+            return "held out"
+        if words & TRAIN:
+            return "train"
+    return None
+
+
+def trainable(folder: Path, files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return those of the files of a dataset's folder that are for training, and those that are not.
+
+    Where no name speaks of a side, all are for training.
+
+    Raises:
+        UserError: if some names speak of one and others do not, or all files are held out.
+    """
+    sides = {file: side(file, folder) for file in files}
+    held_out = [file for file in files if sides[file] == "held out"]
+    unknown = [file for file in files if sides[file] is None]
+    named = [file for file in files if sides[file] is not None]
+    if named and unknown:
+        shown = ", ".join(str(file.relative_to(folder)) for file in (unknown[0], named[0]))
+        problem = f"{len(unknown)} of {len(files)} files tell no side (train, test, val, ...) while others do: {shown}"
+        raise UserError("data.path", folder, problem, "give the file to train on, or move the others away")
+    if files and not set(files) - set(held_out):
+        names = ", ".join(str(file.relative_to(folder)) for file in held_out[:6])
+        raise UserError("data.path", folder, f"all files are held out: {names}", "give the file to train on")
+    return [file for file in files if file not in held_out], held_out
+
+
+def told(folder: Path, held_out: Sequence[Path]) -> Iterator[Rejection]:
+    """Yield a rejection for each file that is not trained on."""
+    for file in held_out:
+        yield rejected(str(file.relative_to(folder)), "held out", "a file of another side is not trained on")
 
 
 def label_file(path: Path, *names: str) -> Path:

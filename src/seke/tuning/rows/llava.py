@@ -2,23 +2,23 @@
 
     {"id": "7", "image": "a.jpg", "conversations": [{"from": "human", "value": "<image> Who?"}, {"from": "gpt", ...}]}
 
-`image` may be a list, or missing. Our instructions also carry `labels`, which serve `keep`, and the `sha256` of the
-picture that they are about. Other keys are let be.
+The other forms in which the field writes conversations are read as well (turns.py). Our instructions also carry
+`labels`, which serve `keep`, and the `sha256` of the picture that they are about. Other keys are let be.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
+
+from pydantic import ValidationError
 
 from seke import images
 from seke.records import Labels, Rejection
 from seke.tuning.rows.find import missing
 from seke.tuning.rows.objects import objects
-from seke.tuning.rows.row import Keep, Row, Say, kept, made, plain
-
-PLACEHOLDER: Final = "<image>"
-ROLES: Final = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+from seke.tuning.rows.row import Keep, Row, UnusableError, called, fields, kept, made
+from seke.tuning.rows.turns import talk
 
 
 class Llava:
@@ -48,20 +48,17 @@ class Llava:
 
     def _wanted(self, raw: Any) -> bool:
         if not isinstance(raw, dict):
-            return True  # a mistake of the file's, for `made` to tell
-        kind = (raw.get("attributes") or {}).get("kind")
-        return raw.get("source") not in self.without and (self.kinds is None or kind in self.kinds)
-
-
-def called(raw: Any, where: str) -> str:
-    """Return a row's `id`, or, where it has none, the place it stands at."""
-    return str(raw["id"] if isinstance(raw, dict) and raw.get("id") is not None else where)
+            return True  # no row, for `made` to tell
+        attributes, source = raw.get("attributes"), raw.get("source")
+        kind = attributes.get("kind") if isinstance(attributes, dict) else None
+        out = isinstance(source, str) and source in self.without
+        return not out and (self.kinds is None or (isinstance(kind, str) and kind in self.kinds))
 
 
 def conversation(
-    raw: dict[str, Any], name: str, picture: Callable[[str], Path], keep: Keep = "all", labels: Labels | None = None
+    raw: Any, name: str, picture: Callable[[str], Path], keep: Keep = "all", labels: Labels | None = None
 ) -> Row:
-    """Return the row of one LLaVA object.
+    """Return the row of one object.
 
     Args:
         raw: the object.
@@ -72,37 +69,18 @@ def conversation(
 
     Raises:
         ImageError, UnusableError: if the row cannot be used.
-        KeyError, TypeError, ValueError: if it is no conversation.
     """
-    turns = tuple(_say(turn) for turn in raw["conversations"])
-    if not any(turn.role == "assistant" and turn.text for turn in turns):
-        raise ValueError("no answer of the assistant in it")
-    if keep != "all":
-        turns = kept(turns, labels if labels is not None else Labels.model_validate(raw.get("labels") or {}), keep)
-    given = raw.get("image") or []
-    files = tuple(picture(image) for image in ([given] if isinstance(given, str) else given))
+    said = talk(fields(raw))
+    turns = said.turns if keep == "all" else kept(said.turns, _own(raw) if labels is None else labels, keep)
+    files = tuple(picture(image) for image in said.pictures)
     digest = raw.get("sha256") if len(files) == 1 else None
-    return Row(name, placed(turns, len(files)), files, sha256=digest if isinstance(digest, str) else None)
+    return Row(name, turns, files, sha256=digest if isinstance(digest, str) else None)
 
 
-def placed(turns: tuple[Say, ...], pictures: int) -> tuple[Say, ...]:
-    """Return `turns` with a place for each picture; LLaVA's own loader puts them first where the text places none.
-
-    Raises:
-        ValueError: if the text places more or fewer.
-    """
-    places = sum(turn.images for turn in turns)
-    if places == 0 and pictures:
-        first = next((k for k, turn in enumerate(turns) if turn.role == "user"), None)
-        if first is None:
-            raise ValueError("no turn of the user in it")
-        return (*turns[:first], turns[first]._replace(images=pictures), *turns[first + 1 :])
-    if places != pictures:
-        raise ValueError(f"{places} image placeholders for {pictures} images")
-    return turns
-
-
-def _say(turn: dict[str, str]) -> Say:
-    role, text = ROLES[turn["from"]], plain(turn["value"])
-    # As LLaVA-NeXT does, a turn's placeholders move to its front.
-    return Say(role, text.replace(PLACEHOLDER, "").strip(), text.count(PLACEHOLDER) if role == "user" else 0)
+def _own(raw: dict[str, Any]) -> Labels:
+    try:
+        return Labels.model_validate(raw.get("labels") or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("labels", *first["loc"])))
+        raise UnusableError("keep", f"{where}: {first['msg']}") from None

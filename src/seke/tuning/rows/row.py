@@ -6,16 +6,18 @@ A reader lists: it opens label files and folders, never a picture or a video. Th
 named in the row and taken from the video when the row is drawn (clips.py).
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
 from seke.errors import UserError
 from seke.images import ImageError
-from seke.records import Labels, RecordError, Rejection
+from seke.records import Labels, Rejection
+from seke.tuning.rows.objects import Broken
 
 Keep = Literal["all", "expression", "va", "au"]
 KEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -28,6 +30,8 @@ NOUNS: Final = {
     "angry": "anger", "contemptuous": "contempt",
 }  # fmt: skip
 """Adjectives in which datasets name the eight expressions. Worried, doubt, awe and their like are none of the eight."""
+LONGEST_ID, LONGEST_DETAIL = 200, 300
+"""Characters that a row's id, and what is said of its rejection, have at most; a hostile file may hold megabytes."""
 
 
 class Say(NamedTuple):
@@ -90,43 +94,105 @@ class UnusableError(Exception):
 
 
 def made(file: Path, where: str, name: str, make: Callable[[], Row]) -> Row | Rejection:
-    """Return the row that `make` makes, or the rejection `name` that it ends in.
+    """Return the row that `make` makes, or the rejection `name` that it ends in, whatever stands at `where` of `file`.
 
     Raises:
-        RecordError: if what stands at `where` of `file` has not the form of this dataset's rows.
+        UserError: if a setting is at fault, not the row.
     """
     try:
         return make()
-    except (ImageError, OSError) as error:  # OSError: a name that is too long for any file
-        return Rejection(id=name, reason="image", detail=str(error))
     except UnusableError as error:
-        return Rejection(id=name, reason=error.reason, detail=str(error))
+        return rejected(name, error.reason, str(error))
     except UserError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        problem = f"no field {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:120]
-        raise RecordError(file, f"{where}, no row of this dataset ({problem})") from error
+    except (ImageError, OSError) as error:  # OSError: a name that is too long for any file
+        return rejected(name, "image", str(error))
+    except Exception as error:  # a file that somebody else wrote may hold anything in any place
+        problem = str(error) if isinstance(error, ValueError) else "not of this dataset's form"
+        return rejected(name, "form", f"{file.name}, {where}: {problem}")
 
 
-def exchange(question: str, answer: str, images: int = 1) -> tuple[Say, ...]:
+def rejected(name: str, reason: str, detail: str) -> Rejection:
+    """Return a rejection of bounded length that any file can hold."""
+    return Rejection(id=_told(name, LONGEST_ID), reason=reason, detail=_told(detail, LONGEST_DETAIL))
+
+
+def called(raw: Any, where: str) -> str:
+    """Return a row's `id` if it is a text or a number, else the place it stands at."""
+    given = raw.get("id") if isinstance(raw, dict) else None
+    known = isinstance(given, str | int | float) and not isinstance(given, bool) and given != ""
+    return _told(str(given), LONGEST_ID) if known else where
+
+
+def fields(raw: Any) -> dict[str, Any]:
+    """Return the object that a row is.
+
+    Raises:
+        UnusableError: if it is none.
+    """
+    if isinstance(raw, Broken):
+        raise UnusableError("json", raw.problem)
+    if not isinstance(raw, dict):
+        raise UnusableError("form", f"{kind(raw)}, not an object")
+    return raw
+
+
+def text_of(value: Any, what: str, reason: str = "form") -> str:
+    """Return `value` trimmed, if it is text that a tokenizer can read.
+
+    Args:
+        value: anything out of a file.
+        what: what it is called in the file, for the message.
+        reason: of the rejection, if it is no text.
+
+    Raises:
+        UnusableError: if it is anything else, or holds half a character (a lone surrogate, which JSON can spell).
+    """
+    if not isinstance(value, str):
+        raise UnusableError(reason, f"{what} is {kind(value)}, not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UnusableError("form", f"{what} holds half a character (a lone surrogate)") from None
+    if "\0" in value:
+        raise UnusableError("form", f"{what} holds a NUL character")
+    return value.strip()
+
+
+def kind(value: Any) -> str:
+    """Return what a JSON value is, in words.
+
+    >>> kind(None), kind([1]), kind({}), kind(True), kind(2.5)
+    ('null', 'a list', 'an object', 'true or false', 'a number')
+    """
+    names = ((bool, "true or false"), (int | float, "a number"), (str, "text"), (list, "a list"), (dict, "an object"))
+    return next((name for kinds, name in names if isinstance(value, kinds)), "null")
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number, however it is spelt; None if it is none.
+
+    >>> whole(12), whole("12"), whole(12.0), whole(" 12.0 "), whole("12b"), whole(True), whole(None)
+    (12, 12, 12, 12, None, None, None)
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = re.fullmatch(r"\s*([+-]?\d{1,15})(\.0*)?\s*", value, re.ASCII) if isinstance(value, str) else None
+    return int(match[1]) if match else None
+
+
+def exchange(question: Any, answer: Any, images: int = 1) -> tuple[Say, ...]:
     """Return the conversation of one question and its answer.
 
     Raises:
-        UnusableError: if there is no answer.
+        UnusableError: if one of them is no text, or the answer is empty.
     """
-    if not answer.strip():
+    asked, answered = text_of(question, "the question"), text_of(answer, "the answer", "answer")
+    if not answered:
         raise UnusableError("answer", "no answer to learn")
-    return Say("user", plain(question), images), Say("assistant", plain(answer), 0)
-
-
-def plain(text: str) -> str:
-    """Return `text` trimmed, if a tokenizer can read it.
-
-    Raises:
-        ValueError: if it holds half a character (a lone surrogate, which JSON can spell).
-    """
-    text.encode()
-    return text.strip()
+    return Say("user", asked, images), Say("assistant", answered, 0)
 
 
 def kept(turns: tuple[Say, ...], labels: Labels, keep: Keep) -> tuple[Say, ...]:
@@ -150,22 +216,30 @@ def kept(turns: tuple[Say, ...], labels: Labels, keep: Keep) -> tuple[Say, ...]:
     return (*turns[:last], turns[last]._replace(text=describe(wanted)), *turns[last + 1 :])
 
 
-def expression(word: str) -> str | None:
+def expression(word: Any) -> str | None:
     """Return which of the eight expressions `word` names; None where it names none of them.
 
-    >>> expression("Sad"), expression("fear"), expression("worried")
-    ('sadness', 'fear', None)
+    >>> expression("Sad"), expression("fear"), expression("worried"), expression(3)
+    ('sadness', 'fear', None, None)
     """
-    noun = NOUNS.get(word.strip().lower(), word.strip().lower())
+    said = word.strip().lower() if isinstance(word, str) else ""
+    noun = NOUNS.get(said, said)
     return noun if noun in EXPRESSIONS else None
 
 
-def active(names: list[str]) -> dict[int, bool] | None:
+def active(names: Any) -> dict[int, bool] | None:
     """Return a list of active action units as labels; what is not in the list is unknown, other AUs are left out.
 
-    >>> active(["AU1", "au04", "12", "AU43"])
-    {1: True, 4: True, 12: True}
+    >>> active(["AU1", "au04", 12, "AU43"]), active(None)
+    ({1: True, 4: True, 12: True}, None)
     """
-    numbers = [name.strip().upper().removeprefix("AU") for name in names]
-    units = [int(number) for number in numbers if number.isascii() and number.isdigit()]
-    return {au: True for au in sorted(units) if au in ACTION_UNITS} or None
+    listed = names if isinstance(names, list) else []
+    units = [whole(name.strip().upper().removeprefix("AU") if isinstance(name, str) else name) for name in listed]
+    return {au: True for au in sorted(unit for unit in units if unit is not None) if au in ACTION_UNITS} or None
+
+
+def _told(text: str, most: int) -> str:
+    """Return `text` on one line, no longer than `most`; what does not print, such as half a character, is escaped."""
+    line = " ".join(text[: 4 * most].split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return line if len(line) <= most else f"{line[: most - 3]}..."
