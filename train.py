@@ -24,7 +24,14 @@ def train(cfg: DictConfig) -> None:
     data = build(cfg.data)
     outputs = Path(cfg.paths.outputs)
     # A mistaken setting is told while the name is still free; a finished run needs nothing built.
-    parts = None if finished(cfg, "train") else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
+    idle = finished(cfg, "train") and not cfg.dry_run
+    parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
+    if cfg.dry_run and parts:
+        from seke.tuning.plan import plan, told
+
+        model, training, optimizer = parts
+        print(told(plan(model, data, training, optimizer, outputs, cfg.seed, cfg.assumed_mfu)))
+        return
     # Lightning starts the other ranks with this very command; only the first may clear an earlier run.
     cfg.overwrite = cfg.overwrite and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
     run = open_run(cfg, "train", {part.name: part.files for part in data.sources(outputs)})

@@ -32,8 +32,8 @@ ASKED = (
 LONGEST_NAME = 240
 """Bytes; file systems allow 255, of which some are left for endings."""
 VOLATILE = (
-    "overwrite", "paths", "ckpt", "dry_run", "budget", "chunk", "logger", "wandb", "wandb_pictures", "objective",
-    "engine", "workers", "export",
+    "overwrite", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb", "wandb_pictures",
+    "objective", "engine", "workers", "export",
     "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
     *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
 )  # fmt: skip

@@ -260,6 +260,25 @@ class InstructBlip:
             raise UserError("model.path", source, problem, "take a newer revision of the checkpoint")
         return Loaded(model.eval(), processor, source)
 
+    def outline(self, dtype: str | None = None) -> Loaded:
+        """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
+
+        Raises:
+            UserError: as `load`.
+        """
+        options, remedy = where(self.path)
+        with told("model.path", self.path, remedy), _quiet():
+            _check(self.path, InstructBlipConfig.get_config_dict(self.path, **options)[0])
+            processor = InstructBlipProcessor.from_pretrained(self.path, **options)
+            processor.image_processor = BlipImageProcessorPil.from_pretrained(self.path, **options)
+            config = InstructBlipConfig.from_pretrained(self.path, **options)
+            with torch.device("meta"):
+                model = InstructBlipForConditionalGeneration._from_config(
+                    config, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
+                )
+            model.tie_weights()
+        return Loaded(model.eval(), processor, self.path)
+
     def train(self, loaded: Loaded) -> list[dict[str, Any]]:
         """Freeze all but what is tuned, and return AdamW's parameter groups, each with its `name` and `lr`."""
         groups: dict[str, list[Tensor]] = {}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LlavaOnevisionForConditionalGeneration
+from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
@@ -315,6 +315,25 @@ class LlavaOv:
             # Early 5.x releases gave the tied 0.5B model a random head.
             assert model.lm_head.weight is model.get_input_embeddings().weight, "tied head"
         return Loaded(model.eval(), processor, source, self.base_only_when_small)
+
+    def outline(self, dtype: str | None = None) -> Loaded:
+        """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
+
+        Raises:
+            UserError: as `load`.
+        """
+        options, remedy = where(self.path)
+        with told("model.path", self.path, remedy), _quiet():
+            check_architecture(self.path, "llava_onevision", options)
+            image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(self.path, **options)
+            processor = _processor(self.path, image_processor, options)
+            config = LlavaOnevisionConfig.from_pretrained(self.path, **options)
+            with torch.device("meta"):
+                model = LlavaOnevisionForConditionalGeneration._from_config(
+                    config, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
+                )
+            model.tie_weights()
+        return Loaded(model.eval(), processor, self.path, self.base_only_when_small)
 
     def train(self, loaded: Loaded) -> list[dict[str, Any]]:
         """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from seke.tuning.packing import best_fit, rounded, rounds, split
+from seke.tuning.flops import products
+from seke.tuning.packing import best_fit, cost, rounded, rounds, split
 from seke.tuning.samples import Sample, Samples, Vision
 
 MEGABATCH: Final = 50
@@ -167,6 +168,17 @@ class Packs(Epochs):
         packs = [pack[np.argsort(-self.lengths[pack], kind="stable")] for pack in packs]
         costs = np.array([self.costs[pack].sum() for pack in packs])
         return [[packs[k] for k in together] for together in rounds(costs, world, generator)]
+
+
+def arranged(
+    samples: Samples, chosen: NDArray[np.int64], loaded: Any, data: Any, training: Any, seed: int, packed: bool
+) -> Epochs:
+    """Return how the samples with the indices `chosen` make an epoch: packs, or padded batches."""
+    lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate
+    if not packed:
+        return Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
+    costs = cost(products(loaded.model.config), lengths, samples.crops)
+    return Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)
 
 
 class Steps(Dataset[Any]):

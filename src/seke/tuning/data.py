@@ -157,8 +157,10 @@ class Data:
         )  # fmt: skip
 
 
-def stream(part: Part, seed: int = 0) -> Iterator[Row | Rejection]:
+def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Row | Rejection]:
     """Yield a part's rows, with their pictures on disk, and what cannot be used.
+
+    `frames`: a folder for what is taken from videos now; None: the reader's own.
 
     A `limit` costs a second reading of the label files, the first one to count: that is cheaper than keeping the rows.
     """
@@ -170,7 +172,7 @@ def stream(part: Part, seed: int = 0) -> Iterator[Row | Rejection]:
             continue
         number += 1
         if drawn is None or drawn[number]:
-            yield _fetched(found)
+            yield _fetched(found, frames)
 
 
 def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -181,15 +183,18 @@ def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.boo
     return drawn
 
 
-def _fetched(row: Row) -> Row | Rejection:
+def _fetched(row: Row, frames: Path | None = None) -> Row | Rejection:
     """Bring the row's frame out of its video."""
-    if row.frame is None:
+    frame = row.frame
+    if frame is None:
         return row
+    if frames is not None and not frame.file.is_file():
+        frame = frame._replace(file=frames / frame.file.name)
     try:
-        fetch(row.frame)
+        fetch(frame)
     except ImageError as error:
         return Rejection(id=row.id, reason="no image", detail=str(error))
-    return replace(row, images=(row.frame.file,), frame=None)
+    return replace(row, images=(frame.file,), frame=None)
 
 
 def _locate(argument: str, reference: str, outputs: Path) -> Path:

@@ -21,15 +21,13 @@ from seke.runs import Run, manifest_beside
 from seke.tuning import model_card
 from seke.tuning.answered import Answered, questions
 from seke.tuning.bar import Bar
-from seke.tuning.batches import Batches, Epochs, Packs, Steps, collate, collate_step, entries
+from seke.tuning.batches import Steps, arranged, collate, collate_step, entries
 from seke.tuning.checkpoints import STATE, Checkpoints, resumable
 from seke.tuning.data import Data, Part, stream
 from seke.tuning.export import export
-from seke.tuning.flops import products
 from seke.tuning.guards import Bound, Guard, explained
 from seke.tuning.module import Sft
 from seke.tuning.pace import Pace
-from seke.tuning.packing import cost
 from seke.tuning.samples import Samples, prepare
 from seke.tuning.training import Training as Training
 from seke.tuning.watching import Best
@@ -134,11 +132,7 @@ def loader(
 
     `chosen`: the indices that make an epoch.
     """
-    lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate
-    batches: Epochs = Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
-    if packed:
-        costs = cost(products(loaded.model.config), lengths, samples.crops)
-        batches = Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)
+    batches = arranged(samples, chosen, loaded, data, training, seed, packed)
 
     def position() -> tuple[int, int, int, int]:
         epoch, done = divmod(trainer.fit_loop.epoch_loop.batch_progress.total.ready, batches.count(trainer.world_size))

@@ -16,6 +16,8 @@ from torch import Tensor
 from seke.errors import UserError
 
 Groups = list[dict[str, Any]]
+BLOCK, SCALE_BYTES = 256, 4
+"""Moments of 8 bits share a float32 scale block by block."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,10 @@ class AdamW:
     weight_decay: float = 0.0
     keeps_bfloat16: ClassVar[bool] = False
     """Whether small steps survive on bfloat16 weights without a float32 copy of them."""
+
+    def state_bytes(self, numbers: int, bytes_: int) -> float:
+        """Return the bytes of its moments of so many weights, which take `bytes_` themselves: float32, or as they."""
+        return 2.0 * bytes_
 
     def __call__(self, groups: Groups) -> torch.optim.Optimizer:
         """Return the optimiser of parameter groups, each with its own learning rate."""
@@ -57,6 +63,10 @@ class StochasticAdamW:
             import torchao.optim  # noqa: F401
         except ImportError as error:
             raise UserError("optimizer", "", "torchao is not installed", "pip install 'seke[lowmem]'") from error
+
+    def state_bytes(self, numbers: int, bytes_: int) -> float:
+        """Return the bytes of its moments of so many weights, which take `bytes_` themselves."""
+        return 2.0 * bytes_ if self.states == "weights" else 2 * numbers * (1 + SCALE_BYTES / BLOCK)
 
     def __call__(self, groups: Groups) -> torch.optim.Optimizer:
         """Return the optimiser of parameter groups, each with its own learning rate."""

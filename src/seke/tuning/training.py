@@ -1,7 +1,7 @@
 """How to train: the settings of conf/trainer/*.yaml, and Lightning's Trainer made of them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 import torch
@@ -10,6 +10,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from seke.errors import UserError
 from seke.tuning.data import Data
 from seke.tuning.guards import Bound
+
+
+class Zero(NamedTuple):
+    """ZeRO's stage (0: none) and what it offloads (Rajbhandari et al. 2020)."""
+
+    stage: int = 0
+    offload_optimizer: bool = False
+    offload_parameters: bool = False
 
 
 @dataclass
@@ -75,6 +83,23 @@ class Training:
     def on_gpu(self) -> bool:
         """Whether GPUs train."""
         return self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and torch.cuda.is_available())
+
+    @property
+    def ranks(self) -> int:
+        """How many processes would train; devices=auto counts what is here, one at least."""
+        devices: Any = self.devices
+        if isinstance(devices, list | tuple):
+            return len(devices) * self.num_nodes
+        if str(devices).lstrip("-").isdigit() and int(devices) > 0:
+            return int(devices) * self.num_nodes
+        return max(1, torch.cuda.device_count() if self.on_gpu else 1) * self.num_nodes
+
+    @property
+    def zero(self) -> "Zero":
+        """What of its state the strategy shards, or keeps in the host's memory."""
+        settings = getattr(self.strategy, "config", None) or {}
+        found = settings.get("zero_optimization") or {}
+        return Zero(int(found.get("stage", 0)), "offload_optimizer" in found, "offload_param" in found)
 
     def bound(self, packed: bool, data: Data) -> Bound:
         """Return the setting that bounds a batch, and what else would need less memory."""
