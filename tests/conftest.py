@@ -1,6 +1,7 @@
 """Fixtures that every room's tests share: tiny records, a picture, and a door as a subprocess."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,25 @@ def _quiet_and_offline() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heeds_ctrl_c() -> None:
+    """Let SIGINT mean something where it was ignored at the start (`nohup make test &`); children inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return `run(script, "name=x", ...)`, which runs a script beside its own conf/ as a user does."""
+
+    def run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        full = {**os.environ, **environment}
+        asked = [sys.executable, script.name, *words]
+        return subprocess.run(asked, cwd=script.parent, capture_output=True, text=True, check=False, env=full)
+
+    return run
 
 
 @pytest.fixture(scope="session")

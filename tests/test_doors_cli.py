@@ -54,9 +54,9 @@ def knock(tmp_path: Path):
     ("arguments", "line"),
     [
         (["size=0"], "error: size=0: too small; set 1 or more"),
-        (["sise=3"], "error: sise=3: Could not override 'sise'"),
+        (["sise=3"], "error: sise=3: knock.py has no such setting; did you mean `size`?"),
         (["thing=nope"], "error: thing=nope: In 'knock': Could not find 'thing/nope'; Available options in 'thing':"),
-        (["thing.colour=red"], "error: thing.colour=red: Could not override 'thing.colour'"),
+        (["thing.colour=red"], "error: thing.colour=red: knock.py has no such setting; `python knock.py --help` lists"),
         (["size="], "error: size=: not a number; its default is 1"),
         (["overwrite=maybe"], "error: overwrite=maybe: not true or false; its default is False"),
         (["size=[1"], "error: size=[1: "),

@@ -18,20 +18,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import dashboard, runs
+from seke import dashboard, interrupts, runs, settings
 from seke.errors import Paused, UserError
+from seke.settings import BY_DOOR
 
 PAUSED = 3
-INTERRUPTED = 130
-BY_DOOR = ("experiment", "scale")
-"""Groups of which an option is a folder with a file for each door that has part in it."""
 LARGEST_SEED = 2**32 - 1
 """NumPy's legacy generator, which training seeds as well, takes no larger one."""
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
@@ -47,7 +44,8 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     @functools.wraps(main)
     def job(cfg: DictConfig) -> float | list[float] | None:
         try:
-            _check_types(cfg)
+            sys.argv[:] = typed or sys.argv
+            settings.check(cfg, main.__name__)
             OmegaConf.resolve(cfg)
             _check_seed(cfg.seed)
             OmegaConf.update(cfg, "name", runs.checked_name("" if cfg.name is None else f"{cfg.name}{_cell(cfg)}"))
@@ -63,7 +61,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             if _counted_elsewhere(cfg):
                 raise Mistake(mistake) from None
             if _sweeping():
-                failed.append(HydraConfig.get().job.override_dirname)
+                failed.append(_overrides())
                 _say(mistake)
                 return None
             _give_up(mistake)
@@ -71,6 +69,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             dashboard.close()
 
     failed: list[str] = []
+    typed: list[str] = []
     conf = Path(inspect.getfile(main)).resolve().parent / "conf"
     app = hydra.main(version_base="1.3", config_path=str(conf), config_name=main.__name__)(job)
 
@@ -79,18 +78,22 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         # Hydra would print several lines and exit with 1; asked for full errors, it lets them through to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
-            sys.argv[1:] = [_of_door(word, conf, main.__name__, _experiment(sys.argv)) for word in sys.argv[1:]]
-        except UserError as mistake:
-            _give_up(str(mistake))
-        try:
+            interrupts.listen()
+            typed[:] = settings.without_launchers_words(sys.argv)
+            experiment = _experiment(typed)
+            words = [_of_door(word, conf, main.__name__, experiment) for word in typed[1:]]
+            words = settings.written(words, conf, main.__name__)
+            if {"--cfg", "-c"} & set(words):
+                settings.check_shown(words, conf, main.__name__)
+            sys.argv[1:] = words
             app()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             print("interrupted; the same command goes on from here", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
+            raise SystemExit(interrupts.exit_code(stop)) from None
         except BrokenPipeError:  # `--help | head`: the reader has what it wanted
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except Exception as error:
-            line = _users_mistake(error)
+            line = settings.mistake(error, typed[1:], conf, main.__name__) or _users_mistake(error)
             if line is None or WANTS_TRACEBACK:
                 raise
             _give_up(line)
@@ -156,28 +159,6 @@ def _of_door(word: str, conf: Path, door_name: str, experiment: str = "") -> str
     return f"+{group}/{value}={door_name}"
 
 
-def _check_types(cfg: DictConfig) -> None:
-    """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause."""
-    hydra_config = HydraConfig.get()
-    added = {override.lstrip("+").partition("=")[0] for override in hydra_config.overrides.task if override[0] == "+"}
-    chosen = [
-        f"{'+' if group in added else ''}{group}={name}"
-        for group, name in hydra_config.runtime.choices.items()
-        if not group.startswith("hydra/")
-    ]
-    loader = GlobalHydra.instance().config_loader()
-    defaults = loader.load_configuration(hydra_config.job.config_name, [*chosen], RunMode.RUN)
-    for override in hydra_config.overrides.task:
-        key = override.partition("=")[0].lstrip("+~")
-        try:
-            before, now = OmegaConf.select(defaults, key), OmegaConf.select(cfg, key)
-        except OmegaConfBaseException:
-            continue  # a group's choice, or a value that is interpolated and resolved later
-        for kind, noun in ((bool, "true or false"), (int | float, "a number")):
-            if isinstance(before, kind) and now is not None and not isinstance(now, kind):
-                raise UserError(key, now, f"not {noun}", f"its default is {before}")
-
-
 def _check_seed(seed: object) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
         raise UserError("seed", seed, "no seed", f"use a whole number from 0 to {LARGEST_SEED}")
@@ -236,8 +217,16 @@ def _cell(cfg: DictConfig) -> str:
     """Return what a sweep adds to `name`: `cell`, or else the overrides, so that cells never share a directory."""
     if not _sweeping():
         return ""
-    own = str(cfg.cell) if "cell" in cfg else HydraConfig.get().job.override_dirname
+    own = str(cfg.cell) if "cell" in cfg else _overrides()
     return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", f"-{own}") if own else ""
+
+
+def _overrides() -> str:
+    """Return what this cell of a sweep sets, as it was typed: Hydra's own `override_dirname`, but for added pluses."""
+    job = HydraConfig.get().job.config.override_dirname
+    words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    kept = sorted(word for word in words if word.lstrip("~").partition("=")[0] not in job.exclude_keys)
+    return str(job.item_sep.join(kept))
 
 
 def _group(cfg: DictConfig) -> str:

@@ -176,7 +176,7 @@ def test_starting_again_forgets_the_old_checkpoints(sft, tmp_path, monkeypatch):
     assert path.name == "step-00000003"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_schedulers_signal_saves_at_the_next_step_and_pauses(sft, tmp_path, number):
     plan = {"batch_size": 1, "accumulate": 2, "log_every": 1}
     sft.train(tmp_path / "whole", logger=CSVLogger(tmp_path / "whole", "logs"), **plan)

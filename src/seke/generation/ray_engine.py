@@ -7,8 +7,8 @@
     <run>/ledgers/          what each worker buys, until it is merged into the ledger of all runs (`branches`)
 
 A record's outcome depends on nothing but itself, so the result files do not depend on who worked on what, nor on when;
-an interrupted run may go on with the other engine, another chunk or other workers. Ctrl-C, a budget and a mistake all
-end in the same way: what is in flight comes in, and nothing more is asked.
+an interrupted run may go on with the other engine, another chunk or other workers. Ctrl-C, SIGTERM, a budget and a
+mistake all end in the same way: what is in flight comes in, and nothing more is asked.
 """
 
 import json
@@ -26,6 +26,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from seke import interrupts
 from seke.errors import Paused, UserError
 from seke.generation import blocks, progress
 from seke.generation.branches import branching, gather
@@ -99,7 +100,7 @@ def annotate(
     with (
         branching(ledger, folder / LEDGERS) if ledger else nullcontext(),
         _local_ray(ray, workers) if rows else nullcontext(),
-        _ctrl_c(stop) as interrupted,
+        _interruptible(stop) as interrupted,
         tqdm(total=len(records), initial=finished, unit=" records", desc="generate", mininterval=0.5, delay=0.5) as bar,
     ):
         for report in _reports(ray, rows, job):
@@ -115,7 +116,7 @@ def annotate(
                 told = {"records": finished, "rejected_in_chunk": report.rejected}
                 log_row({**told, **(meter.spent.row() if meter else {})})
     if interrupted:
-        raise KeyboardInterrupt
+        raise interrupts.Interrupted(interrupted[0])
     if stopped:
         raise _exception(workers, *min(stopped, key=lambda reason: reason[0] == Halted.__name__))
     done = blocks.append(folder, lines, done)
@@ -188,13 +189,13 @@ def _reports(ray: Any, rows: Sequence[Mapping[str, Any]], job: Job) -> Iterator[
 
 
 @contextmanager
-def _ctrl_c(stop: Path) -> Iterator[list[int]]:
-    """Have the first Ctrl-C make the file `stop`, and a second one break off; what is yielded tells of the first."""
+def _interruptible(stop: Path) -> Iterator[list[int]]:
+    """Have the first signal make the file `stop`, and a second one break off; what is yielded tells of the first."""
     interrupted: list[int] = []
 
     def handle(signum: int, frame: FrameType | None) -> None:
         if interrupted:
-            raise KeyboardInterrupt
+            raise interrupts.Interrupted(signum)
         interrupted.append(signum)
         stop.touch()
         log.warning("waiting for what the workers have in flight; Ctrl-C drops it")
@@ -202,11 +203,12 @@ def _ctrl_c(stop: Path) -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():  # which alone may say what a signal does
         yield interrupted
         return
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in interrupts.heeded()}
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exception(workers: int, kind: str, message: str) -> Exception:

@@ -19,8 +19,9 @@ from torch import Tensor
 from seke.errors import UserError
 from seke.tuning.checkpoints import Checkpoints
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1)
-"""What a scheduler sends before it takes the machine away; Slurm sends either, as its user asks (--signal)."""
+SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""What a scheduler sends before it takes the machine away; Slurm sends either of two, as its user asks (--signal). A
+terminal that closes sends the third; nohup has that ignored, and it stays so."""
 EXHAUSTED: Final = ("out of memory", "not enough memory", "can't allocate memory")
 """How devices and PyTorch's CPU allocator say that memory has run out."""
 
@@ -83,7 +84,8 @@ class Guard(pl.Callback):  # type: ignore[misc]
         def ask(_: int, __: FrameType | None) -> None:
             self.asked = True
 
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
+        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in heeded}
         try:
             yield
         finally:

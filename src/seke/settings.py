@@ -1,0 +1,371 @@
+"""Which settings a command knows: every other key is refused, wherever it stands, and the nearest known one is named.
+
+    words = written(sys.argv[1:], conf, "generate")   # what was typed, as Hydra is to read it
+    check(cfg, "generate")                            # inside a run of Hydra: raises UserError for what no config knows
+
+A typing mistake must cost nothing: `+dry_run=true` at a command without dry runs would pay for everything. So known is
+only what the command's own configuration has with the options chosen, with or without `+`. Some mappings are open, as
+their keys are names that only the user knows (`OPEN`); a few nodes also take what their Python class does (`BY_CLASS`).
+"""
+
+import inspect
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seke.errors import UserError
+
+BY_DOOR: Final = ("experiment", "scale")
+"""Groups of which an option is a folder with a file for each command that has part in it."""
+OPEN: Final = re.compile(
+    r"(.+\.)?(extra_body|prices|lr_of|classes|au_bias)|data\.mixture|model\.lora|backend\.model\.lora"
+    r"|predictions_fields|benchmark\.questions|generator\.(counts_of|emotions)|wording\.\w+"
+)
+"""Mappings whose keys are the user's own, by their dotted names: parameters of a server, models, datasets, classes."""
+BY_CLASS: Final = re.compile(r"data\.reader|trainer\.strategy|logger")
+"""Nodes to which whatever their class takes may be added."""
+READ_BY_THE_PROGRAM: Final = ("cell",)
+"""Settings that stand in no configuration, and are read where they are given."""
+NAMES: Final = ("name", "path", "model", "root", "records", "predictions", "compare", "review", "run", "runs")
+"""Last words of settings that are text even where they look like a number: a run may be called 007."""
+SECRET: Final = re.compile(r"key|secret|password|authorization|credential", re.IGNORECASE)
+
+
+def written(words: Sequence[str], conf: Path, command: str) -> list[str]:
+    """Return the words of a command line as Hydra is to read them.
+
+    A key that may be new, in an open mapping or behind a `+`, is set whether it is there or not: `check` decides which
+    keys there are. Names stay as they are typed. An option of a group is put in its place, or added, as need be.
+
+    >>> written(["limit=3", "backend.extra_body.effort=none", "name=1e5"], Path("conf"), "generate")
+    ['limit=3', '++backend.extra_body.effort=none', "name='1e5'"]
+    """
+    folders = [conf, *(Path(folder) for folder in _config_folders(words))]
+    read: list[str] = []
+    plain_groups: list[str] = []
+    added: list[int] = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        plain = key.lstrip("+")
+        if not equals or key.startswith(("-", "~")) or plain.startswith("hydra"):
+            read.append(word)
+        elif any((folder / plain.partition("@")[0]).is_dir() for folder in folders) and not value.startswith("{"):
+            if (key != plain or "@" in key) and plain.partition("/")[0] not in BY_DOOR:
+                added.append(len(read))
+            else:
+                plain_groups.append(_first_choice(word))
+            read.append(word)
+        else:
+            force = "++" if key.startswith("+") or value.startswith("{") or _may_be_new(plain) else ""
+            read.append(f"{force}{plain}={_as_typed(value) if _is_name(plain) else value}")
+    if added:
+        with _initialised(conf):
+            composed = hydra.compose(command, plain_groups, return_hydra_config=True)
+        there = {str(group) for group in composed.hydra.runtime.choices}
+        for place in added:
+            plain = read[place].lstrip("+")
+            read[place] = plain if plain.partition("=")[0] in there else f"+{plain}"
+    return read
+
+
+def check(cfg: DictConfig, command: str) -> None:
+    """Refuse keys of `cfg` that `command` does not know, and values of another type than their default's.
+
+    Called where Hydra has composed `cfg`, with its own node in it or in HydraConfig.
+
+    Raises:
+        UserError: naming the key, what it was set to, and the nearest key that is known.
+    """
+    hydra_config = cfg.hydra if "hydra" in cfg else HydraConfig.get()
+    choices = {str(group): option for group, option in hydra_config.runtime.choices.items()}
+    overrides: list[str] = list(hydra_config.overrides.task)
+    added = {override.lstrip("+").partition("=")[0] for override in overrides if override.startswith("+")}
+    own = {group: option for group, option in choices.items() if group.partition("/")[0] not in (*BY_DOOR, "hydra")}
+    mine: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    mine.pop("hydra", None)
+    bare = _tree(_composed(command, own, added, with_added=False))
+    text = OmegaConf.to_yaml(OmegaConf.create(mine)) + str(hydra_config.sweeper.get("params", ""))
+    for group in added & own.keys():
+        package = group.rpartition("@")[2]
+        if not _reaches(bare, package) and not _is_read(package, text):
+            raise _no_setting(group, own[group], command, bare, choices, overrides)
+    known = _tree(_composed(command, own, added)) if added & own.keys() else bare
+    for key, value in _unknown(mine, known):
+        if "." in key or not _is_read(key, text):
+            raise _no_setting(*_innermost(key, value), command, known, choices, overrides)
+    _check_types(cfg, _composed(command, choices, added), overrides)
+
+
+def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) -> str | None:
+    """Return the line for a key that Hydra itself does not find, as in a sweep's parameters; None for other errors."""
+    found = re.search(
+        r"Could not (?:override|delete from config\.) '([^']+)'|Key '([^']+)' is not in struct", str(error)
+    )
+    if not isinstance(error, HydraException) or found is None or "Could not find" in str(error):
+        return None
+    inner = re.search(r"full_key: (\S+)", str(error))
+    key = inner.group(1) if inner else found.group(1) or found.group(2)
+    value = next((_value(word, key) for word in words if _is_part(key, word.lstrip("+~").partition("=")[0])), "")
+    with _initialised(conf):
+        return str(_no_setting(key, value, command, _tree(_composed(command, {}, set())), {}, [key]))
+
+
+def check_shown(words: Sequence[str], conf: Path, command: str) -> None:
+    """Check the settings of a command line that only asks to see the configuration (--cfg), which runs nothing.
+
+    Raises:
+        UserError: as `check`.
+    """
+    asked = (word for word in words if word.startswith("~") or ("=" in word and not word.startswith("-")))
+    overrides = [_first_choice(word) for word in asked]
+    with _initialised(conf):
+        check(hydra.compose(command, overrides, return_hydra_config=True), command)
+
+
+def _config_folders(words: Sequence[str]) -> Iterator[str]:
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word in ("--config-dir", "-cd"):
+            yield following
+        elif word.startswith("--config-dir="):
+            yield word.partition("=")[2]
+
+
+def _is_name(key: str) -> bool:
+    return key.rpartition(".")[2] in NAMES or key.startswith("paths.")
+
+
+def _may_be_new(key: str) -> bool:
+    parts = key.split(".")
+    above = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
+    return any(OPEN.fullmatch(node) or BY_CLASS.fullmatch(node) for node in above)
+
+
+def _as_typed(value: str) -> str:
+    """Quote what Hydra would take for a number or a truth value; of several, each.
+
+    >>> _as_typed("12"), _as_typed("demo"), _as_typed("1e5,b,true"), _as_typed("null")
+    ("'12'", 'demo', "'1e5',b,'true'", 'null')
+    """
+    if re.search(r"[\s'\"\[\](){}$\\]", value):
+        return value
+    return ",".join(f"'{part}'" if _is_number_or_bool(part) else part for part in value.split(","))
+
+
+def _is_number_or_bool(text: str) -> bool:
+    try:
+        return isinstance(_parser().parse_override(f"key={text}").value(), int | float)
+    except HydraException:
+        return False
+
+
+@cache
+def _parser() -> OverridesParser:
+    return OverridesParser.create()
+
+
+def _first_choice(word: str) -> str:
+    """Return one override of those that a sweep makes of `word`."""
+    parsed = _parser().parse_override(word)
+    if not parsed.is_sweep_override():
+        return word
+    return f"{word.partition('=')[0]}={next(iter(parsed.sweep_string_iterator()), '')}"
+
+
+@contextmanager
+def _initialised(conf: Path) -> Iterator[None]:
+    """Have Hydra know the command's configuration where no run of it has begun, or one has ended by an error."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+        yield
+
+
+def _composed(command: str, choices: Mapping[str, Any], added: set[str], with_added: bool = True) -> DictConfig:
+    """Return the configuration with these options and no value set; options that only others' bring are left out."""
+    loader = GlobalHydra.instance().config_loader()
+    chosen = {
+        group: f"{'+' if group in added or group.partition('/')[0] in BY_DOOR else ''}{group}={option}"
+        for group, option in choices.items()
+        if not group.startswith("hydra/") and (with_added or group not in added)
+    }
+    while True:
+        try:
+            return loader.load_configuration(command, list(chosen.values()), RunMode.RUN)
+        except ConfigCompositionException as error:
+            absent = re.search(r"Could not override '([^']+)'", str(error))
+            if absent is None or chosen.pop(absent.group(1), None) is None:
+                raise
+
+
+def _tree(cfg: DictConfig) -> dict[str, Any]:
+    tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    tree.pop("hydra", None)
+    return tree
+
+
+def _unknown(mine: Mapping[Any, Any], known: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key of `mine` that `known` does not have, by its dotted name, with its value."""
+    for key, value in mine.items():
+        name = f"{above}{key}"
+        if key not in known:
+            if name not in READ_BY_THE_PROGRAM and not _is_taken(above.removesuffix("."), str(key), mine):
+                yield name, value
+        elif isinstance(value, Mapping) and not OPEN.fullmatch(name):
+            theirs = known[key]
+            if isinstance(theirs, Mapping):
+                yield from _unknown(value, theirs, f"{name}.")
+            elif "_target_" not in value and not str(theirs).startswith("${"):
+                yield from ((f"{name}.{inner}", value[inner]) for inner in value)
+
+
+def _is_taken(node: str, key: str, content: Mapping[Any, Any]) -> bool:
+    """Whether the class of a node takes the argument `key`."""
+    if not BY_CLASS.fullmatch(node) or "_target_" not in content:
+        return False
+    made_by = hydra.utils.get_object(str(content["_target_"]))
+    return key in inspect.signature(made_by).parameters or any(
+        key in inspect.signature(base).parameters for base in getattr(made_by, "__mro__", ())[1:-1]
+    )
+
+
+def _is_read(key: str, text: str) -> bool:
+    """Whether an interpolation in `text` reads the top-level setting `key`."""
+    first = re.escape(key.partition(".")[0])
+    return re.search(rf"\$\{{{first}[.}}\[]|oc\.select:'?{first}[.'\[,]", text) is not None
+
+
+def _innermost(key: str, value: Any) -> tuple[str, Any]:
+    while isinstance(value, Mapping) and value:
+        inner, value = next(iter(value.items()))
+        key = f"{key}.{inner}"
+    return key, value
+
+
+def _reaches(tree: Mapping[Any, Any], name: str) -> bool:
+    node: Any = tree
+    for part in name.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _flat(tree: Mapping[Any, Any], above: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if key != "_target_":
+            yield f"{above}{key}"
+            if isinstance(value, Mapping):
+                yield from _flat(value, f"{above}{key}.")
+
+
+def _no_setting(
+    key: str, value: object, command: str, known: Mapping[str, Any], choices: Mapping[str, Any],
+    overrides: Sequence[str],
+) -> UserError:  # fmt: skip
+    nearest = nearest_name(key.rpartition("@")[2], list(_flat(known)))
+    remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help` lists what there is"
+    typed = any(_is_part(key, override.lstrip("+~").partition("=")[0]) for override in overrides)
+    files = [f"{group.replace('/', '=')}" for group in choices if group.partition("/")[0] in BY_DOOR]
+    where = f" (it stands in {' or '.join(files)})" if files and not typed else ""
+    return UserError(key, "***" if SECRET.search(key) else value, f"{command}.py has no such setting{where}", remedy)
+
+
+def _value(word: str, key: str) -> object:
+    """Return what `word` sets `key` to, as it is typed or, within a mapping, as it is read."""
+    name, _, text = word.lstrip("+~").partition("=")
+    if name == key:
+        return text
+    try:
+        node: Any = _parser().parse_override(word).value()
+        for part in key.removeprefix(f"{name}.").split("."):
+            node = node[part]
+    except (HydraException, LookupError, TypeError):
+        return ""
+    return node
+
+
+def _is_part(key: str, of: str) -> bool:
+    return key == of or key.startswith(f"{of}.") or of.startswith(f"{key}.")
+
+
+def nearest_name(key: str, known: Sequence[str]) -> str | None:
+    """Return the known setting that `key` most probably means: the same last word elsewhere, else the closest spelling.
+
+    >>> nearest_name("max_samples", ["seed", "generator.max_samples"]), nearest_name("sorce", ["seed", "source"])
+    ('generator.max_samples', 'source')
+    >>> nearest_name("backend.modle", ["backend.model", "model"]), nearest_name("zzz", ["seed"])
+    ('backend.model', None)
+    """
+    ordered = sorted(known, key=lambda name: (name.count("."), name))
+    last = key.rpartition(".")[2]
+    if "." in key and (close := get_close_matches(key, ordered, 1, 0.85)):
+        return close[0]
+    words: dict[str, str] = {}
+    for name in ordered:
+        words.setdefault(name.rpartition(".")[2], name)
+    alike = [word for word in words if abs(len(word) - len(last)) <= 1 + len(last) // 8]
+    close = get_close_matches(last, alike, 1, 0.7)
+    return words[close[0]] if close else None
+
+
+def _check_types(cfg: DictConfig, defaults: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause."""
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        try:
+            before, now = (_plain(OmegaConf.select(node, key)) for node in (defaults, cfg))
+        except OmegaConfBaseException:
+            continue  # a group's choice, or a value that is interpolated and resolved later
+        _check_type(key, before, now)
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+
+
+def _check_type(key: str, before: Any, now: Any) -> None:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for inner in before.keys() & now.keys():
+            _check_type(f"{key}.{inner}", before[inner], now[inner])
+        return
+    if isinstance(now, str) and "${" in now:
+        return  # what it refers to is resolved later
+    for kind, noun in ((bool, "true or false"), (int | float, "a number")):
+        if isinstance(before, kind) and now is not None and not isinstance(now, kind):
+            raise UserError(key, now, f"not {noun}", f"its default is {before}")
+
+
+LAUNCHERS: Final = re.compile(r"--local[-_]rank(=\d+)?")
+
+
+def without_launchers_words(words: Sequence[str]) -> list[str]:
+    """Return the command line without `--local_rank=<n>`, which some launchers add, and tell the environment of it.
+
+    >>> without_launchers_words(["train.py", "--local_rank=0", "name=x"])
+    ['train.py', 'name=x']
+    """
+    kept: list[str] = []
+    expected = False
+    for word in words:
+        if expected and word.isdigit():
+            os.environ.setdefault("LOCAL_RANK", word)
+        elif match := LAUNCHERS.fullmatch(word):
+            if match.group(1):
+                os.environ.setdefault("LOCAL_RANK", match.group(1)[1:])
+        else:
+            kept.append(word)
+        expected = LAUNCHERS.fullmatch(word) is not None and "=" not in word
+    return kept
