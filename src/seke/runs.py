@@ -20,7 +20,7 @@ from seke.errors import UserError
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
 HOW_TO_ASK = (
-    "concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices",
+    "concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices", "schema",
     "mode", "folder", "poll", "window", "rows", "megabytes", "retries",
 )  # fmt: skip
 """Settings of a backend that its answers do not depend on."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.backends.completions import Completions, Dialect, NoReply, choices, decode, seed
+from seke.backends.completions import Completions, NoReply, choices, decode, seed
+from seke.backends.dialect import Dialect
 from seke.backends.pictures import Pictures
 from seke.vlm import Choice, Image, Message, Request, Usage
 

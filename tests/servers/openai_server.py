@@ -192,6 +192,9 @@ class Server:
         for name in self.refuses:
             if name in request:
                 return f"Unsupported parameter: '{name}' is not supported with this model."
+        form = (request.get("response_format") or {}).get("type")
+        if form is not None and form not in self.forms:
+            return f"This response_format type is unavailable now: '{form}'"
         if self.n == "no" and request.get("n", 1) > 1:
             return "Unsupported value: 'n' must be 1 for this model."
         return None
@@ -222,7 +225,7 @@ class Server:
     def _answer(self, request: Mapping[str, Any], choice: int) -> str:
         rng = _dice(request, choice)
         words = f"Answer {rng.randrange(10**6)}" + (f" {ODD}" if rng.random() < self.odd else "")
-        schema = (request.get("response_format") or {}).get("json_schema", {}).get("schema")
+        schema = (request.get("response_format") or {}).get("json_schema", {}).get("schema") or _told(request)
         return words if schema is None else json.dumps(_conform(schema, rng, words), ensure_ascii=rng.random() < 0.5)
 
     def _flaw(self, request: Mapping[str, Any], choice: int) -> str | None:
@@ -243,6 +246,13 @@ class Server:
         elif fault == "html":
             await _send(writer, 200, WELCOME, {"content-type": "text/html"})
         return fault in ("truncated", "html")
+
+
+def _told(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the schema that a prompt tells in words, if it does."""
+    texts = (part["text"] for message in request["messages"] for part in _parts(message) if part["type"] == "text")
+    told = [text.partition("JSON Schema:\n")[2] for text in texts if "JSON Schema:\n" in text]
+    return json.loads(told[-1]) if told else None
 
 
 def _dice(request: Mapping[str, Any], choice: int, *more: object) -> Random:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.backends.completions import Dialect
+from seke.backends.dialect import Dialect
 from seke.errors import UserError
 from seke.vlm import Status
 

@@ -18,7 +18,8 @@ import openai
 
 from seke.backends.batch_jobs import Job, Notes
 from seke.backends.buyer import FILTERED, OF_THE_IMAGE
-from seke.backends.completions import Dialect, NoReply, decode
+from seke.backends.completions import Completions, NoReply, decode
+from seke.backends.dialect import Dialect, remedy
 from seke.backends.transport import Refused, Server, Trouble
 from seke.errors import UserError
 from seke.ledger import Ledger, Receipt
@@ -61,6 +62,8 @@ class Bookkeeper:
     notes: Notes
     dialect: Dialect
     server: Server
+    written: Completions
+    """How the requests were written."""
     finds_out: bool
     """Whether it may be found that the server does not give several choices to one request."""
     clean: Callable[[str], str]
@@ -119,18 +122,21 @@ class Bookkeeper:
         elif self.dialect.answered or found.code in OF_THE_IMAGE:
             self.notes.refused(result.key, "invalid", found.message)
         else:
-            return UserError("backend.model", job.model, found.message, "correct the backend's settings")
+            return UserError(
+                "backend.model", job.model, found.message, remedy(found.message, found.param, self.written.extra_body)
+            )
         return None
 
     def _learnt(self, refused: Refused, job: Job) -> bool:
         """Return whether a refusal is about what will not be sent again."""
-        sent, before = dict.fromkeys(job.parameters), set(self.dialect.dropped)
+        sent, known = job.parameters, self.dialect.known
         if self.finds_out and "n" in sent and self.dialect.minds_n(refused.message, refused.param):
             self.dialect.several = False
             return True
-        dropped = self.dialect.learn(sent, refused.message, refused.param)
-        if dropped is not None and dropped not in before:
-            log.warning("%s does not accept %s; those requests are sent again without it", job.model, dropped)
+        dropped = self.dialect.learn(sent, refused.message, refused.param, self.written.finds_form)
+        if dropped is not None and self.dialect.known != known:
+            instead = self.dialect.instead(dropped)
+            log.warning("%s does not accept %s; %s, and those requests are sent again", job.model, dropped, instead)
         return dropped is not None
 
     def _diagnosed(self, result: Result) -> Trouble | Refused | UserError:

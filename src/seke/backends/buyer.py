@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from seke.backends.bounds import Sending, bound, known_cost, stated
-from seke.backends.completions import Completions, Dialect, NoReply, choices, decode
+from seke.backends.completions import Completions, NoReply, choices, decode
+from seke.backends.dialect import Dialect, names, remedy
 from seke.backends.transport import Call, Refused, Transport
 from seke.errors import UserError
 from seke.images import ImageError
@@ -138,12 +139,12 @@ class Buyer:
             try:
                 return await self._transport.send(call)
             except Refused as refused:
-                before = set(self._dialect.dropped)
-                dropped = self._dialect.learn(body, refused.message, refused.param)
+                known = self._dialect.known
+                dropped = self._dialect.learn(names(body), refused.message, refused.param, self._written.finds_form)
                 if dropped is None:
                     raise
-                if dropped not in before:
-                    instead = "max_completion_tokens takes its place" if dropped == "max_tokens" else "it is left out"
+                if self._dialect.known != known:
+                    instead = self._dialect.instead(dropped)
                     log.warning("%s does not accept %s; %s", self._written.model, dropped, instead)
 
     def _give_up(self, gathered: Gathered, numbers: list[int], refused: Refused) -> None:
@@ -154,8 +155,9 @@ class Buyer:
         else:
             # Nothing has worked yet: what is wrong with this request is wrong with all of them.
             self._transport.doom = UserError(
-                "backend.model", self._written.model, refused.message, "correct the backend's settings"
-            )
+                "backend.model", self._written.model, refused.message,
+                remedy(refused.message, refused.param, self._written.extra_body),
+            )  # fmt: skip
             raise self._transport.doom
 
     @asynccontextmanager

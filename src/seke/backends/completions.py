@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from seke.backends.bounds import prompt_tokens
+from seke.backends.dialect import Dialect, Form, asked_for, in_words
 from seke.backends.pictures import Pictures
 from seke.backends.reading import Fit, ends_with, fits, no_number, once, problem, same, spoken
 from seke.backends.schema import mismatch, strict
@@ -61,30 +62,6 @@ def host_of(address: str) -> str:
     return "local" if host in LOCAL else host
 
 
-@dataclass
-class Dialect:
-    """What one server has been found to understand; a 400 that names a parameter teaches it."""
-
-    several: bool | None = None
-    """Whether it gives `n` choices to one request; None: nobody has asked yet."""
-    dropped: set[str] = field(default_factory=set)
-    """Parameters that it refuses."""
-    answered: bool = False
-    """Whether it has answered anything yet."""
-
-    def learn(self, body: Mapping[str, Any], message: str, param: str) -> str | None:
-        """Take note of a 400; return which parameter of `body` will not be sent again, None if it named none."""
-        for name in ("max_tokens", "temperature", "seed", "logprobs"):
-            if name in body and (param == name or (not param and re.search(rf"\b{name}\b", message))):
-                self.dropped.add(name)
-                return name
-        return None
-
-    def minds_n(self, message: str, param: str) -> bool:
-        """Return whether a 400 is about `n`."""
-        return param == "n" or (not param and re.search(r"['\"`]n['\"`]|\bn (?:must|>|=|is)", message) is not None)
-
-
 @dataclass(frozen=True)
 class Completions:
     """How requests are written for one model."""
@@ -95,11 +72,20 @@ class Completions:
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     host: str = ""
     """Who serves the model; two servers may call different weights by one name (see `host_of`)."""
+    schema: Form | Literal["auto"] = "auto"
+    """How a schema is asked for; auto: as the server takes it."""
+
+    @property
+    def finds_form(self) -> bool:
+        """Whether the server's 400s decide how a schema is asked for."""
+        return self.schema == "auto"
 
     def key(self, request: Request) -> str:
         """Return the sha256 of everything that decides the answer: the ledger's key."""
         pictures = self.pictures.settings(request.images)
         sent = [self.host, self.model, request.key, pictures, self.logprobs, self.extra_body]
+        if request.schema is not None and self.schema in ("json_object", "prompt"):
+            sent.append(self.schema)  # not there otherwise: keys of what was bought before this could be set stay
         return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
 
     def prompt_at_most(self, request: Request) -> int:
@@ -109,18 +95,21 @@ class Completions:
     def body(self, request: Request, urls: Mapping[str, str], dialect: Dialect) -> dict[str, Any]:
         """Return the request's JSON, without `extra_body`; `urls` holds the images' data URLs by their keys."""
         limit = "max_completion_tokens" if "max_tokens" in dialect.dropped else "max_tokens"
+        messages, form = request.messages, dialect.form if self.schema == "auto" else self.schema
+        schema = None if request.schema is None else _strict(json.dumps(request.schema))
+        if schema is not None and form != "strict":
+            messages = in_words(messages, schema)
         body = {
             "model": self.model,
-            "messages": [self._message(message, urls) for message in request.messages],
+            "messages": [self._message(message, urls) for message in messages],
             "temperature": request.temperature,
             limit: request.max_tokens,
             "seed": seed(request),
         }
         if request.n > 1:
             body["n"] = request.n
-        if request.schema is not None:
-            answer = {"name": "answer", "strict": True, "schema": _strict(json.dumps(request.schema))}
-            body["response_format"] = {"type": "json_schema", "json_schema": answer}
+        if schema is not None:
+            body |= asked_for(schema, form)
         if self.logprobs or request.logprobs:
             body["logprobs"] = True
         return {name: value for name, value in body.items() if name not in dialect.dropped}

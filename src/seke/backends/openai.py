@@ -25,7 +25,8 @@ import openai
 from seke.backends.background import Background
 from seke.backends.bounds import Sending, bound
 from seke.backends.buyer import Buyer, Gathered, recall
-from seke.backends.completions import Completions, Dialect, host_of
+from seke.backends.completions import Completions, host_of
+from seke.backends.dialect import FORMS, Dialect, Form
 from seke.backends.pictures import Pictures
 from seke.backends.transport import Server, Transport
 from seke.errors import UserError
@@ -62,6 +63,8 @@ class OpenAI:
         logprobs: ask for the answer's log probabilities, too.
         extra_body: what this server wants beyond the protocol, sent as it is.
         seed: of the pauses' jitter.
+        schema: how the form of an answer is asked for: strict (the server enforces it), json_object (it enforces some
+            JSON object), prompt (in words alone); auto takes the first of these that the server accepts.
 
     Raises:
         UserError: for a setting out of range. Nothing is opened or asked before the first request.
@@ -72,7 +75,7 @@ class OpenAI:
         concurrency: int = 32, timeout: float = 120.0, image: Mapping[str, Any] | None = None,
         n: Literal["auto"] | bool = "auto", max_retries: int = 10, backoff: float = 0.5, patience: float = 600.0,
         prices: Mapping[str, Sequence[float | None]] | None = None, logprobs: bool = False,
-        extra_body: Mapping[str, Any] | None = None, seed: int = 0,
+        extra_body: Mapping[str, Any] | None = None, seed: int = 0, schema: Form | Literal["auto"] = "auto",
     ) -> None:  # fmt: skip
         self.address = checked_address(base_url or OPENAI)
         for name, value, least in (
@@ -86,11 +89,13 @@ class OpenAI:
             raise UserError("backend.max_retries", max_retries, "less than none", "set 0 or more")
         if n not in ("auto", True, False):
             raise UserError("backend.n", n, "no such choice", "set auto, true or false")
+        if schema not in ("auto", *FORMS):
+            raise UserError("backend.schema", schema, "no such way to ask", f"set auto, {', '.join(FORMS)}")
         self.model, self.ledger, self.n, self.prices = model, ledger, n, dict(prices or {})
         self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
         self.backoff, self.patience, self.seed = backoff, patience, seed
         pictures = Pictures(**(image or {}))
-        self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), host_of(self.address))
+        self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), host_of(self.address), schema)
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
 

@@ -22,7 +22,7 @@ from seke.backends.batch_jobs import Failure, Job, Limits, Notes, Row
 from seke.backends.batch_results import TOGETHER, Bookkeeper, chunks
 from seke.backends.batch_service import ByHand, Clerk, Service
 from seke.backends.buyer import Gathered
-from seke.backends.completions import Dialect
+from seke.backends.dialect import Dialect, Form, names
 from seke.backends.openai import CONNECT_S, KEYLESS, OpenAI, api_key
 from seke.backends.transport import Server
 from seke.errors import Paused, UserError
@@ -56,6 +56,7 @@ class OpenAIBatch(OpenAI):
         prices: model -> USD per million tokens of input, output and cached input, as batches are billed.
         logprobs: ask for log probabilities, too.
         extra_body: what this model wants beyond the protocol.
+        schema: how the form of an answer is asked for; as in `OpenAI`.
 
     Raises:
         UserError: for a setting out of range. Nothing is opened or asked before the first request.
@@ -67,11 +68,11 @@ class OpenAIBatch(OpenAI):
         window: str = "24h", rows: int = 50_000, megabytes: float = 200.0, retries: int = 2, timeout: float = 600.0,
         patience: float = 600.0, image: Mapping[str, Any] | None = None, n: Literal["auto"] | bool = "auto",
         prices: Mapping[str, Sequence[float | None]] | None = None, logprobs: bool = False,
-        extra_body: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None, schema: Form | Literal["auto"] = "auto",
     ) -> None:  # fmt: skip
         super().__init__(
             model, base_url, ledger, timeout=timeout, image=image, n=n, patience=patience, prices=prices,
-            logprobs=logprobs, extra_body=extra_body,
+            logprobs=logprobs, extra_body=extra_body, schema=schema,
         )  # fmt: skip
         if mode not in ("batch", "file"):
             raise UserError("backend.mode", mode, "no such mode", "set batch or file")
@@ -143,7 +144,9 @@ class OpenAIBatch(OpenAI):
             return
         self._clerk = self._clerk or self._employed()
         assert self._ledger is not None
-        keeper = Bookkeeper(self._ledger, self._notes, self._dialect, self._server, self.n == "auto", self._clean)
+        keeper = Bookkeeper(
+            self._ledger, self._notes, self._dialect, self._server, self.written, self.n == "auto", self._clean
+        )
         for ended in self._clerk.ended(jobs):
             keeper.settle(ended)
             # Of requests that are the same, one was paid for.
@@ -193,7 +196,7 @@ class OpenAIBatch(OpenAI):
             return None
         body = {**self.written.body(part, urls, self._dialect), **self.written.extra_body}
         row = {"custom_id": key, "method": "POST", "url": batch_jobs.ENDPOINT, "body": body}
-        return Row(key, frozenset(body), json.dumps(row).encode() + b"\n")
+        return Row(key, names(body), json.dumps(row).encode() + b"\n")
 
     def _give_up(self, gathered: Gathered) -> None:
         """Put the reason in place of choices that cannot be had."""
