@@ -60,6 +60,8 @@ class Server:
     """Several choices in one request: "yes", "no" (a 400 names it) or "ignored" (one comes back)."""
     refuses: Sequence[str] = ()
     """Parameters that a 400 names: temperature, max_tokens, seed, ..."""
+    forms: Sequence[str] = ("json_schema", "json_object")
+    """Types of response_format that it takes; a prompt that tells a schema in words is always followed."""
     shutdown_date: str | None = None
     odd: float = 0.0
     """Share of answers, fixed by their content, with characters that break careless programs."""

@@ -80,6 +80,10 @@ class Completions:
         """Whether the server's 400s decide how a schema is asked for."""
         return self.schema == "auto"
 
+    def form(self, dialect: Dialect) -> Form:
+        """Return how a schema is asked for."""
+        return dialect.form if self.schema == "auto" else self.schema
+
     def key(self, request: Request) -> str:
         """Return the sha256 of everything that decides the answer: the ledger's key."""
         pictures = self.pictures.settings(request.images)
@@ -95,7 +99,7 @@ class Completions:
     def body(self, request: Request, urls: Mapping[str, str], dialect: Dialect) -> dict[str, Any]:
         """Return the request's JSON, without `extra_body`; `urls` holds the images' data URLs by their keys."""
         limit = "max_completion_tokens" if "max_tokens" in dialect.dropped else "max_tokens"
-        messages, form = request.messages, dialect.form if self.schema == "auto" else self.schema
+        messages, form = request.messages, self.form(dialect)
         schema = None if request.schema is None else _strict(json.dumps(request.schema))
         if schema is not None and form != "strict":
             messages = in_words(messages, schema)

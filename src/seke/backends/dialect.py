@@ -1,6 +1,6 @@
 """What one server understands of chat.completions: found out from the 400s in which it says what it does not.
 
-    response_format    strict (a JSON Schema that is enforced) -> json_object (some JSON) -> prompt (words alone)
+    response_format    strict (a JSON Schema that is enforced) -> prompt (words alone, which every server takes)
     n                  several choices to one request -> one each
     max_tokens         -> max_completion_tokens;   temperature, seed, logprobs -> left out
 
@@ -18,7 +18,8 @@ from seke.vlm import Message
 
 Form = Literal["strict", "json_object", "prompt"]
 FORMS: Final[tuple[Form, ...]] = ("strict", "json_object", "prompt")
-"""How a schema is asked for, from the surest on."""
+"""How a schema is asked for: held to the schema, held to some JSON object (which servers that know no schema know in
+different ways, and some only by name), or in words alone."""
 DROPPED: Final = ("max_tokens", "temperature", "seed", "logprobs")
 """Parameters that a request can do without."""
 
@@ -44,7 +45,7 @@ _OF_A_VALUE: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_PICTURES: Final = re.compile(
-    r"image_url|image input|(?:does not|doesn't|not) support (?:image|vision|multi-?modal)|not a (?:multi-?modal|vision)",
+    r"image_url|image input|not support (?:image|vision|multi-?modal)|not a (?:multi-?modal|vision)",
     re.IGNORECASE,
 )
 _SIZE: Final = re.compile(
@@ -84,8 +85,7 @@ class Dialect:
             return name
         form = _form(sent)
         if finds_form and form != "prompt" and self._minds_form(message, param):
-            below = FORMS[FORMS.index(form) + 1]
-            self.form = max(self.form, below, key=FORMS.index)
+            self.form = "prompt"
             return f"backend.schema={form}"
         return None
 
@@ -105,9 +105,8 @@ class Dialect:
         return param == "n" or (not param and _ABOUT_N.search(message) is not None)
 
     def _minds_form(self, message: str, param: str) -> bool:
-        if param:
-            return param.startswith(("response_format", "response_schema", "output_config", "guided_json"))
-        return _ABOUT_FORM.search(message) is not None or (not self.answered and _VAGUE.search(message) is not None)
+        vague = not self.answered and _VAGUE.search(message) is not None
+        return _ABOUT_FORM.search(param or message) is not None or (not param and vague)
 
 
 def names(body: Mapping[str, Any]) -> frozenset[str]:

@@ -29,6 +29,7 @@ from seke.backends.completions import Completions, host_of
 from seke.backends.dialect import FORMS, Dialect, Form
 from seke.backends.pictures import Pictures
 from seke.backends.transport import Server, Transport
+from seke.backends.usable import Usable
 from seke.errors import UserError
 from seke.ledger import Ledger
 from seke.vlm import Bill, Reply, Request
@@ -64,7 +65,7 @@ class OpenAI:
         extra_body: what this server wants beyond the protocol, sent as it is.
         seed: of the pauses' jitter.
         schema: how the form of an answer is asked for: strict (the server enforces it), json_object (it enforces some
-            JSON object), prompt (in words alone); auto takes the first of these that the server accepts.
+            JSON object), prompt (in words alone); auto is strict, and prompt where the server cannot do that.
 
     Raises:
         UserError: for a setting out of range. Nothing is opened or asked before the first request.
@@ -96,6 +97,7 @@ class OpenAI:
         self.backoff, self.patience, self.seed = backoff, patience, seed
         pictures = Pictures(**(image or {}))
         self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), host_of(self.address), schema)
+        self.usable = Usable(model)
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
 
@@ -106,7 +108,7 @@ class OpenAI:
         Ctrl-C does not wait.
 
         Raises:
-            UserError: if there is no key, or the server takes no request at all.
+            UserError: if there is no key, the server takes no request at all, or no answer can be used.
         """
         if self._ledger is None:
             self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
@@ -126,6 +128,7 @@ class OpenAI:
                     if not gathered.missing:
                         yield index, self._reply(gathered)
                 if not pulled and not asked:
+                    self.usable.over(self._form)
                     return
                 for index, gathered, future in _taken(finished) if asked else ():
                     asked.discard(future)
@@ -176,7 +179,18 @@ class OpenAI:
         return all_gathered
 
     def _reply(self, gathered: Gathered) -> Reply:
-        return gathered.reply(self.written, self.prices)
+        reply = gathered.reply(self.written, self.prices)
+        if gathered.models:  # somebody answered
+            self.usable.add(gathered.request, reply.choices, self._form)
+        return reply
+
+    @property
+    def _dialect(self) -> Dialect:
+        return _dialects.setdefault((self.address, self.model), Dialect())
+
+    @property
+    def _form(self) -> Form:
+        return self.written.form(self._dialect)
 
 
 class Desk:
@@ -196,9 +210,8 @@ class Desk:
             self._post, ledger, Server(settings.address, settings.model), settings.concurrency, settings.max_retries,
             settings.backoff, settings.patience, "" if key == KEYLESS else key, settings.seed,
         )  # fmt: skip
-        dialect = _dialects.setdefault((settings.address, settings.model), Dialect())
         several = None if settings.n == "auto" else settings.n
-        self.buyer = Buyer(settings.written, self.transport, dialect, several)
+        self.buyer = Buyer(settings.written, self.transport, settings._dialect, several)
         if (urlsplit(settings.address).hostname or "").endswith(".azure.com"):
             log.warning("%s: Azure blurs faces before the model sees them; its labels are guesses", settings.address)
         self.background.start(self._warn_of_shutdown(settings.model))

@@ -94,7 +94,7 @@ class OpenAIBatch(OpenAI):
 
         Raises:
             Paused: with mode=file, when somebody has to run the files; if a batch was cancelled.
-            UserError: if there is no key, or the server takes no batch or no request at all.
+            UserError: if there is no key, the server takes no batch or no request at all, or no answer can be used.
         """
         if self._ledger is None:
             self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
@@ -106,6 +106,7 @@ class OpenAIBatch(OpenAI):
             yield from self._look(some, waiting)
         while waiting:
             yield from self._round(waiting)
+        self.usable.over(self._form)
 
     def close(self) -> None:
         """Close connections and ledger; what is under way goes on. The next request opens them anew."""

@@ -41,6 +41,8 @@ ENGINES = ("local", "ray")
 PROGRESS = "progress.jsonl"
 DECLINED = ("refusal", "filtered", "truncated", "invalid", "incomplete")
 """Why the annotator gave no labels; another one may."""
+FEW = 16
+"""Records that may all be declined by chance."""
 COUNTED = ("requests", "samples", "input_tokens", "output_tokens")
 
 
@@ -129,6 +131,7 @@ def generate(
         ray_engine.require()
     else:
         ray_engine.recover(folder, generator, fallback)
+    _as_last_resort(fallback)
     if meter is not None:
         for each in (generator, fallback):
             through(each, meter.other)
@@ -165,6 +168,8 @@ def annotate(
             began = time.perf_counter()
             batch = records[start : start + chunk]
             found = list(outcomes(batch, image_root, generator, fallback))
+            if start == 0 and start + chunk < len(records):
+                _check_first(found)
             append(file, found, (time.perf_counter() - began) / len(batch))
             if meter is not None:
                 bar.set_postfix_str(meter.spent.line(), refresh=False)
@@ -178,6 +183,31 @@ def annotate(
                         **(meter.spent.row() if meter else {}),
                     }
                 )
+
+
+def _check_first(found: list[Outcome]) -> None:
+    """Refuse to pay on where the first chunk brought nothing.
+
+    Raises:
+        UserError: if the annotator gave labels to none of `FEW` records or more.
+    """
+    declined = [outcome.row for outcome in found if isinstance(outcome.row, Rejection) and _declined(outcome)]
+    if len(declined) < FEW or any(isinstance(outcome.row, InstructionRecord) for outcome in found):
+        return
+    counts = ", ".join(f"{number} {reason}" for reason, number in Counter(row.reason for row in declined).most_common())
+    raise UserError(
+        "chunk", len(found), f"the first records brought no instruction ({counts}; the last: {declined[-1].detail})",
+        "choose another backend.model, or name a second one with +backend@fallback; what was answered is kept",
+    )  # fmt: skip
+
+
+def _as_last_resort(fallback: Generator | None) -> None:
+    """Tell a fallback's annotator that it gets what another one declined, and may well decline all of it."""
+    layer = getattr(fallback, "vlm", None)
+    while layer is not None:
+        if (usable := getattr(layer, "usable", None)) is not None:
+            usable.last_resort = True
+        layer = getattr(layer, "vlm", None)
 
 
 def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:

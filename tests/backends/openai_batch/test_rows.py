@@ -213,3 +213,20 @@ def test_extra_settings_of_a_model_are_sent_as_they_are(make: Make, asked: Asked
     with running() as server:
         replies(make(server, extra_body={"reasoning_effort": "none"}, logprobs=True), asked(1))
         assert server.bodies[0]["reasoning_effort"] == "none" and server.bodies[0]["logprobs"] is True
+
+
+def test_rows_of_a_server_without_schemas_are_sent_again_in_words(make: Make, asked: Asked) -> None:
+    with running(forms=()) as server:
+        found = replies(make(server), asked(3))
+        assert len(server.batches) == 2 and sum(server.executed.values()) == 3
+        replies(make(server), asked(5))  # which is remembered
+        assert len(server.batches) == 3
+    assert {reply.choices[0].status for reply in found} == {"ok"}
+
+
+def test_a_batch_without_a_usable_answer_is_not_followed_by_another(make: Make, asked: Asked) -> None:
+    with running(faults={"schema": 1.0}) as server:
+        for _ in range(2):
+            with pytest.raises(UserError, match="none of 5 answers can be used"):
+                replies(make(server), asked(5))
+        assert len(server.batches) == 1
