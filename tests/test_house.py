@@ -24,7 +24,9 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "prompts": {"errors"},
     "money": {"errors", "vlm"},
     "estimate": {"vlm"},
-    "ledger": {"errors"},
+    "current": set(),
+    "ledger_sql": set(),
+    "ledger": {"errors", "ledger_sql"},
     "runs": {"errors"},
     "records": {"affect", "errors"},
     "licences": set(),
@@ -53,7 +55,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "dashboard": {"errors", "pictured", "runs"},
     "interrupts": set(),
     "settings": {"errors"},
-    "doors": {"dashboard", "errors", "interrupts", "runs", "settings"},
+    "doors": {"current", "dashboard", "errors", "interrupts", "runs", "settings"},
 }
 
 

@@ -13,6 +13,7 @@ import inspect
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import dashboard, interrupts, runs, settings
+from seke import current, dashboard, interrupts, runs, settings
 from seke.errors import Paused, UserError
 from seke.settings import BY_DOOR
 
@@ -49,6 +50,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             OmegaConf.resolve(cfg)
             _check_seed(cfg.seed)
             OmegaConf.update(cfg, "name", runs.checked_name("" if cfg.name is None else f"{cfg.name}{_cell(cfg)}"))
+            current.enter(f"{main.__name__} {time.time_ns()} {os.getpid()}")  # until there is a run
             main(cfg)
             return _objective(cfg, main.__name__)
         except Paused as pause:
@@ -116,6 +118,8 @@ def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequen
     assert isinstance(config, dict)
     path = Path(cfg.paths.outputs) / door_name / cfg.name
     run = runs.claim(path, {str(key): value for key, value in config.items()}, inputs, bool(cfg.overwrite))
+    # A resume is the same run; one that overwrote another is not.
+    current.enter(f"{door_name}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
     return dashboard.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
 

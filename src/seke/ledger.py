@@ -7,7 +7,7 @@
 
 One SQLite file in WAL mode, shared by all runs and open in one process at a time:
     pending    sent, and nobody knows yet whether it was billed; what a crash leaves here may be paid twice
-    replies    the raw reply and its usage, one row a key, never changed afterwards
+    replies    the raw reply and its usage, one row a key, never changed afterwards, unless it is damaged
     failures   the last reason why a call came to nothing and was not billed, for whoever looks with the sqlite3 shell
 
 One thread owns the connection and takes whatever has queued up into one transaction (group commit): callers share the
@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from seke.errors import UserError
+from seke.ledger_sql import COLUMNS, DONE, FAILED, SENT, TABLES, TAKE_OVER, TOTALS
 
 T = TypeVar("T")
 
@@ -46,40 +47,6 @@ NAMED = 3
 """Calls that a warning names, at most."""
 KEYS_A_QUERY = 900  # SQLite before 3.32 takes no more than 999 parameters
 ROWS_A_MERGE = 200
-
-# `raw` comes last, so that sums over the other columns need not read a long reply's overflow pages.
-TABLES = """
-CREATE TABLE pending (
-    key TEXT PRIMARY KEY, about TEXT NOT NULL, sent_at TEXT NOT NULL, sendings INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE replies (
-    key TEXT PRIMARY KEY, about TEXT, sent_at TEXT, done_at TEXT NOT NULL, sendings INTEGER NOT NULL,
-    model TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, raw TEXT NOT NULL
-);
-CREATE TABLE failures (key TEXT PRIMARY KEY, failed_at TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
-"""
-# Text from outside is bound as bytes and cast: SQLite's TEXT then holds any str, lone surrogates included.
-SENT = """
-INSERT INTO pending (key, about, sent_at, sendings) VALUES (?, CAST(? AS TEXT), ?, 1)
-ON CONFLICT (key) DO UPDATE SET about = excluded.about, sent_at = excluded.sent_at, sendings = sendings + 1
-"""
-DONE = """
-INSERT INTO replies (key, about, sent_at, done_at, sendings, model, input_tokens, output_tokens, raw)
-SELECT new.key, about, sent_at, done_at, coalesce(sendings, 0), model, input_tokens, output_tokens, raw
-FROM (SELECT ? AS key, ? AS done_at, CAST(? AS TEXT) AS model, ? AS input_tokens, ? AS output_tokens,
-             CAST(? AS TEXT) AS raw) AS new LEFT JOIN pending ON pending.key = new.key
-WHERE true ON CONFLICT (key) DO UPDATE SET sendings = sendings + excluded.sendings
-"""
-FAILED = "INSERT OR REPLACE INTO failures (key, failed_at, detail) VALUES (?, ?, CAST(? AS TEXT))"
-TOTALS = """
-SELECT model, count(*), sum(input_tokens), sum(output_tokens), sum(max(sendings - 1, 0))
-FROM replies GROUP BY model ORDER BY model
-"""
-COLUMNS = "key, about, sent_at, done_at, sendings, model, input_tokens, output_tokens, raw"
-TAKE_OVER = f"""
-INSERT INTO replies ({COLUMNS})
-VALUES (?, CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT)) ON CONFLICT (key) DO NOTHING
-"""
 
 
 class Unsettled(NamedTuple):
@@ -180,6 +147,11 @@ class Ledger:
         """Settle `key` with its raw reply and billed tokens. A reply that is already there stays as it is."""
         row = (key, _now(), _encoded(model), input_tokens, output_tokens, _encoded(raw))
         return self._submit(lambda db: _run(db, (DONE, row), ("DELETE FROM pending WHERE key = ?", (key,))))
+
+    def spoilt(self, key: str) -> Receipt[None]:
+        """Forget a reply that cannot be read any more, so that the next one takes its place; it stays in `failures`."""
+        row = (key, _now(), "a stored reply was damaged, and has to be paid for again")
+        return self._submit(lambda db: _run(db, (FAILED, row), ("DELETE FROM replies WHERE key = ?", (key,))))
 
     def failed(self, key: str, detail: str) -> Receipt[None]:
         """Write down that the last sending of `key` is known not to be billed; earlier ones stay in doubt."""
@@ -289,7 +261,7 @@ class Ledger:
         except (OSError, sqlite3.Error) as error:
             raise self._mistake(error) from error
         try:
-            db.text_factory = _decoded
+            db.text_factory = decoded
             # SQLite's own lock is the ledger's: the system drops it with the process, however that ends. Held for good
             # it also spares the shared memory that WAL else needs, and that a network drive cannot give.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -391,8 +363,12 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _decoded(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
+def decoded(data: bytes) -> str:
+    """Return the text of a column; none for bytes that no text has: a damaged one is told by who reads it."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return ""
 
 
 def _now() -> str:

@@ -174,10 +174,11 @@ class Buyer:
         return not self._dialect.answered or (part.n > 1 and self.several is None)
 
 
-def recall(gathered: Gathered, part: Request, raw: str | None) -> None:
-    """Add what the ledger holds for `part`, if that is a reply."""
+def recall(gathered: Gathered, part: Request, raw: str | None) -> bool:
+    """Add what the ledger holds for `part`; return False if it holds something that is no reply."""
     if raw is not None:
         try:
             gathered.add(raw, part)
         except NoReply:
-            return
+            return False
+    return True

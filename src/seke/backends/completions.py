@@ -62,6 +62,25 @@ def host_of(address: str) -> str:
     return "local" if host in LOCAL else host
 
 
+def whose(address: str, model: str, prices: Mapping[str, Sequence[float | None]], run: str | None) -> str:
+    """Return what stands for a server in the keys of its replies.
+
+    Replies that cost money are known by the server's name, for ever. A server on this machine that has no price may
+    have other weights tomorrow, at the same address and under the same name: its replies are known within one `run`.
+
+    >>> whose("http://localhost:8000/v1", "gpt-4o", {"gpt-4o": [2.5, 10.0]}, "generate/a")
+    'local'
+    >>> whose("http://localhost:8000/v1", "qwen", {}, "generate/a")
+    'local:8000 generate/a'
+    """
+    host = host_of(address)
+    if host != "local" or any(prices.get(model) or ()):
+        return host
+    parts = urlsplit(address)
+    port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    return f"{host}:{port}" + (f" {run}" if run else "")
+
+
 @dataclass(frozen=True)
 class Completions:
     """How requests are written for one model."""
@@ -71,7 +90,7 @@ class Completions:
     logprobs: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     host: str = ""
-    """Who serves the model; two servers may call different weights by one name (see `host_of`)."""
+    """Who serves the model; two servers may call different weights by one name (see `whose`)."""
     schema: Form | Literal["auto"] = "auto"
     """How a schema is asked for; auto: as the server takes it."""
 

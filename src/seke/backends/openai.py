@@ -10,8 +10,10 @@ import logging
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
@@ -22,10 +24,11 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
+from seke import current
 from seke.backends.background import Background
 from seke.backends.bounds import Sending, bound
 from seke.backends.buyer import Buyer, Gathered, recall
-from seke.backends.completions import Completions, host_of
+from seke.backends.completions import Completions, host_of, whose
 from seke.backends.dialect import FORMS, Dialect, Form
 from seke.backends.pictures import Pictures
 from seke.backends.transport import Server, Transport
@@ -96,7 +99,10 @@ class OpenAI:
         self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
         self.backoff, self.patience, self.seed = backoff, patience, seed
         pictures = Pictures(**(image or {}))
-        self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), host_of(self.address), schema)
+        self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), schema=schema)
+        self._run: str | None = None
+        self.counts = Counter[str]()
+        """How many replies were recalled, how many asked for, and how many stored ones were damaged."""
         self.usable = Usable(model)
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
@@ -110,10 +116,7 @@ class OpenAI:
         Raises:
             UserError: if there is no key, the server takes no request at all, or no answer can be used.
         """
-        if self._ledger is None:
-            self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
-            if doubt := self._ledger.in_doubt():
-                log.warning("%s", doubt)
+        self._open()
         numbered = enumerate(requests)
         finished: SimpleQueue[Finished] = SimpleQueue()
         asked: set[Future[None]] = set()
@@ -151,6 +154,25 @@ class OpenAI:
             self._ledger.close()
         self.written.pictures.clear()
         self._desk = self._ledger = None
+        if self.counts["recalled"]:
+            log.warning("%s: %d replies recalled from the ledger, %d asked for", self.model, *self._said())
+        self.counts.clear()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Take the run along into another process, which does not know of it."""
+        return {**self.__dict__, "_run": self._run or current.run()}
+
+    def _said(self) -> tuple[int, int]:
+        return self.counts["recalled"], self.counts["asked"]
+
+    def _open(self) -> None:
+        """Open the ledger, under the name that this server's replies have in it now."""
+        host = whose(self.address, self.model, self.prices, self._run or current.run())
+        self.written = replace(self.written, host=host)
+        if self._ledger is None:
+            self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
+            if doubt := self._ledger.in_doubt():
+                log.warning("%s", doubt)
 
     def _ask(self, index: int, gathered: Gathered, finished: "SimpleQueue[Finished]") -> "Future[None]":
         """Begin to buy what is missing; `finished` gets the result."""
@@ -173,13 +195,20 @@ class OpenAI:
             keys = [self.written.key(part) for _, part in parts]
             found = self._ledger.find(keys) if keys else {}
             for (gathered, part), key in zip(parts, keys, strict=True):
-                recall(gathered, part, found.get(key))
+                if not recall(gathered, part, found.get(key)):
+                    self._ledger.spoilt(key).result()
+                    self.counts["damaged"] += 1
+                    if self.counts["damaged"] == 1:
+                        log.warning(
+                            "%s: a stored reply is damaged (%s...); it is asked for again", self._ledger.path, key[:12]
+                        )
             several = [gathered for _, gathered in all_gathered if gathered.request.n > 1]
             parts = [(gathered, gathered.single(number)) for gathered in several for number in gathered.missing]
         return all_gathered
 
     def _reply(self, gathered: Gathered) -> Reply:
         reply = gathered.reply(self.written, self.prices)
+        self.counts["recalled" if reply.recalled else "asked"] += 1
         if gathered.models:  # somebody answered
             self.usable.add(gathered.request, reply.choices, self._form)
         return reply

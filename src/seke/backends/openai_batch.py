@@ -40,7 +40,7 @@ class OpenAIBatch(OpenAI):
 
     Args:
         model: name of the model.
-        base_url: address of the server; with mode=file that of the model's, so that `backend=vllm` finds the replies.
+        base_url: address of the server; with mode=file that of the one that will run the files.
         ledger: the ledger that all runs share.
         mode: batch, or file: write the requests and pause, for somebody else to run them.
         folder: where the files lie, and the notes on what is under way.
@@ -96,10 +96,7 @@ class OpenAIBatch(OpenAI):
             Paused: with mode=file, when somebody has to run the files; if a batch was cancelled.
             UserError: if there is no key, the server takes no batch or no request at all, or no answer can be used.
         """
-        if self._ledger is None:
-            self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
-            if doubt := self._ledger.in_doubt():
-                log.warning("%s", doubt)
+        self._open()
         self._notes, self._unreadable = Notes.read(self.folder / NOTES), {}
         waiting: dict[int, Gathered] = {}
         for some in chunks(enumerate(requests), TOGETHER):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seke.errors import UserError
-from seke.ledger import Ledger
+from seke.ledger import Ledger, decoded
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Branch(Ledger):
         super().__init__(path)
         # `immutable`: neither lock nor write-ahead log is looked at, since the driver holds the file and leaves it be.
         self._shared = sqlite3.connect(f"{shared.absolute().as_uri()}?immutable=1", uri=True, check_same_thread=False)
-        self._shared.text_factory = lambda data: data.decode("utf-8", "surrogatepass")
+        self._shared.text_factory = decoded
 
     def find(self, keys: Sequence[str]) -> dict[str, str]:
         """Return the raw replies of those `keys` that are settled, here or in the shared ledger."""
