@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -197,6 +198,14 @@ def test_text_in_another_encoding_names_the_file(copy):
     ck_plus.written(copy / "Emotion/S010/001/S010_001_00000003_emotion.txt", b"caf\xe9")
     with pytest.raises(UserError, match=r"S010_001_00000003_emotion\.txt: not UTF-8"):
         read(copy)
+
+
+def test_a_pipe_among_the_label_files_is_not_waited_for(copy):
+    file = copy / "Emotion/S010/001/S010_001_00000003_emotion.txt"
+    file.unlink()
+    os.mkfifo(file)
+    assert file not in CKPlus(str(copy)).inputs["emotions"]
+    assert read(copy)[1][peak("S010_001")].reason == "no label"
 
 
 def test_two_files_for_one_frame_name_both(copy):

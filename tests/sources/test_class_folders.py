@@ -135,6 +135,35 @@ def test_a_folder_that_names_nothing_is_refused(tmp_path, folder, complaint):
         read(tmp_path)
 
 
+def test_a_table_that_says_otherwise_rejects_its_picture(tmp_path):
+    make(tmp_path, *(f"{side}/{n}" for side in ("train", "test") for n in range(1, 8)))
+    rows = [f"train_{n}_0.jpg,{n}" for n in range(1, 8)]
+    (tmp_path / "train_labels.csv").write_text("\n".join(["image,label", *rows[:-1], "train_7_0.jpg,3", "gone.jpg,1"]))
+    (tmp_path / "labels.csv").write_text(
+        ",pth,label,relFCs\n0,test/1/test_1_0.jpg,happy,0.8\n1,test/2/test_2_0.jpg,fear,0.9\n"
+    )
+    (tmp_path / "notes_labels.csv").write_text("a,b\n1,2\n")
+    records, rejected = read(tmp_path, classes="raf_db")
+    assert len(records) == 26
+    assert {id_: row.detail for id_, row in rejected.items()} == {
+        "class_folders/train/7/train_7_0.jpg": "its folder says 7, and train_labels.csv, line 8 says 3",
+        "class_folders/test/1/test_1_0.jpg": "its folder says 1, and labels.csv, line 2 says happy",
+    }  # fmt: skip
+    assert set(ClassFolders(str(tmp_path)).inputs) == {"train_labels.csv", "labels.csv", "notes_labels.csv"}
+
+
+@pytest.mark.parametrize("name", ["test.csv", "val_list.txt", "Test_Labels.csv"])
+def test_a_split_in_a_list_that_is_not_read_is_refused_unless_folders_tell_it(tmp_path, name):
+    make(tmp_path / "one", "fear", "sad")
+    (tmp_path / "one" / name).write_text("image\n")
+    with pytest.raises(UserError, match=rf"{name} lies in it, which is not read, .*; put its pictures into a folder"):
+        read(tmp_path / "one")
+    assert len(read(tmp_path / "one", splits={name: None})[0]) == 4
+    make(tmp_path / "two", "train/fear", "test/sad")
+    (tmp_path / "two" / name).write_text("image\n")
+    assert len(read(tmp_path / "two")[0]) == 4
+
+
 def test_pictures_beside_the_classes_are_counted(tmp_path):
     make(tmp_path, "train/fear")
     save(tmp_path / "overview.png")

@@ -147,6 +147,16 @@ def test_however_a_list_spells_its_paths_its_pictures_keep_their_side(tree, spel
     assert {id_: row.split for id_, row in after.items()} == {id_: row.split for id_, row in before.items()}
 
 
+def test_lists_may_be_called_by_any_word_of_their_side_and_no_side_has_two(tree):
+    before, _ = read(tree)
+    for name, other in (("val", "validation"), ("test", "Test_list"), ("train", "training")):
+        (tree / f"{name}.json").rename(tree / f"{other}.json")
+    assert read(tree)[0] == before
+    (tree / "testing.json").write_text("[]")
+    with pytest.raises(UserError, match="keep one of the two lists"):
+        read(tree)
+
+
 def test_a_list_of_other_pictures_is_refused(tree):
     (tree / "test.json").write_text(json.dumps([["awe", "image/awe/999.jpg", "annotation/awe/999.json"]]))
     with pytest.raises(UserError, match=r"test\.json: none of its 1 pictures is there, such as image/awe/999"):

@@ -224,6 +224,13 @@ def test_half_an_archive_is_told_before_anything_is_read(copy, gone, wanted):
         _ = RAFDB(str(copy)).inputs
 
 
+def test_a_linked_part_is_named_however_deep_it_lies(copy, tmp_path):
+    (copy / "basic" / "Image" / "aligned").rename(tmp_path / "aligned")
+    (copy / "basic" / "Image" / "aligned").symlink_to(tmp_path / "aligned")
+    with pytest.raises(UserError, match="Image/aligned is a link, and links are not followed; move"):
+        _ = RAFDB(str(copy)).inputs
+
+
 def test_further_pictures_move_no_record_to_another_split(tree, copy):
     before, _ = read(tree, official_split=False)
     lines = (copy / "basic" / "EmoLabel" / raf_db.LIST).read_text().split("\n")

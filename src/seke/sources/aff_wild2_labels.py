@@ -255,4 +255,4 @@ def _checked(columns: Columns, text: str, before: int = 0) -> Known:
 
 def _shifted(task: str, file: Path, header: str) -> UserError:
     expected = " or ".join(",".join(names) for names in HEADERS[task])
-    return tree.mistake(file, 1, f"the header is {header[:200]!r}, expected {expected} (in any case)")
+    return tree.mistake(file, 1, f"the header is {header[:80]!r}, expected {expected} (in any case)")

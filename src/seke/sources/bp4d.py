@@ -226,7 +226,7 @@ def read_header(file: Path, header: Sequence[str], occlusion: str = "auto") -> C
     """
     titles = [tree.whole(title) for title in header]
     if not titles or titles[0] != 0:
-        there = repr(header[0]) if header else "nothing"
+        there = repr(header[0][:40]) if header else "nothing"
         raise tree.mistake(file, 1, f"the header begins with {there} and not with 0, the column of frame numbers")
     mark = _occlusion_column(titles, occlusion)
     aus: dict[int, int] = {}

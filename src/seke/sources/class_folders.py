@@ -5,9 +5,9 @@ r"""Pictures in folders that are called like expressions, as FER2013, CK+48, RAF
     DATASET/{train,test}/{1,2,3,4,5,6,7}/train_00001_aligned.jpg                           classes=raf_db
     AffectNet/{train,val,test}/{0,1,2,3,4,5,6,7}/*.jpg                                     classes=affectnet
 
-The word of a folder is the label; numbers are read by the convention that `classes` states, never guessed. Folders
-around it that name a split are the split. Where none does, people are kept together by what file names say of them,
-and pictures of nobody known are each hashed.
+The word of a folder is the label; a table beside the folders that says otherwise rejects the picture. Numbers are read
+by the convention that `classes` states, never guessed. Folders around it that name a split are the split. Where none
+does, people are kept together by what file names say of them, and pictures of nobody known are each hashed.
 """
 
 import re
@@ -20,10 +20,11 @@ from typing import Final, NamedTuple
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
+from seke.sources.class_tables import contradictions, tables
 from seke.sources.class_words import Vocabulary, bare
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
-from seke.sources.split_words import checked_splits, split_folders, split_word
+from seke.sources.split_words import check_lists, checked_splits, split_folders, split_word
 
 SUBJECT: Final = r"(S\d{3})_\d{3}_\d+"
 """How CK+ names its frames: subject, sequence, number."""
@@ -82,8 +83,8 @@ class ClassFolders(Licensed):
 
     @property
     def inputs(self) -> dict[str, Path]:
-        """None: folders are all there is."""
-        return {}
+        """The tables of labels beside the folders, if there are any."""
+        return {table.name: table for table in tables(self.root)}
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Yield every picture in a class folder, and a rejection for each of a class that is no expression, or of none.
@@ -96,8 +97,14 @@ class ClassFolders(Licensed):
             raise tree.missing(self.root, "pictures in folders called angry, happy, sad, ... (or 0, 1, 2, ...)")
         self.vocabulary.check_numbers({row.folder for row in filed})
         sides = split_folders(self.root, [row.place for row in filed], self.splits)
+        check_lists(self.root, sides, self.splits)
         known = Counter(side for side in sides.values() if side)
+        doubted = contradictions(tables(self.root), {row.image: row.folder for row in filed}, self.vocabulary)
         for row in filed:
+            if told := doubted.get(row.image):
+                detail = f"its folder says {row.folder}, and {told.where} says {told.label[:40]}"
+                yield Rejection(id=f"{self.name}/{row.image}", reason="two labels", detail=detail)
+                continue
             key = self._subject(row.image) or row.image
             expression = self.vocabulary.expression(row.folder)
             yield self.record(

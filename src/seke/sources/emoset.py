@@ -18,6 +18,7 @@ from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
 from seke.sources.licensed import Licensed
+from seke.sources.split_words import split_word
 from seke.sources.tables import Bad
 
 EMOTIONS: Final = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
@@ -27,6 +28,8 @@ SPLITS: Final[Mapping[str, Split]] = {"train": "train", "val": "validation", "te
 
 LARGEST: Final = 2**20
 """Bytes of an annotation; they have some hundreds."""
+
+LISTS: Final[Mapping[Split, str]] = {split: name for name, split in SPLITS.items()}
 
 Place = tuple[str, str]
 """The folder and the stem of a picture and of its annotation: ("amusement", "amusement_03317")."""
@@ -94,8 +97,10 @@ class EmoSet(Licensed):
     def _lists(self) -> dict[str, Path]:
         """The owners' lists by name; they lie beside the folders, which may lie deeper than the root."""
         beside = (self.root, tree.located(self.root, "image").parent, tree.located(self.root, "annotation").parent)
-        lists = [folder / f"{name}.json" for name in SPLITS for folder in beside]
-        found = {path.stem: path for path in lists if path.is_file()}
+        there = [Path(entry.path) for folder in dict.fromkeys(beside) for entry in tree.files(folder, ".json")]
+        named = ((split_word(path.stem, exact=True), path) for path in there)
+        found = tree.only(((LISTS[split], path) for split, path in named if split), "keep one of the two lists")
+        found = {name: found[name] for name in SPLITS if name in found}
         # Without one of the held-out lists its pictures would be trained on.
         for name in ("val", "test"):
             if found and name not in found:

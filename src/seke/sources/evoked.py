@@ -15,7 +15,7 @@ from seke.sources import tree
 from seke.sources.emoset import EMOTIONS
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
-from seke.sources.split_words import checked_splits, split_folders
+from seke.sources.split_words import check_lists, checked_splits, split_folders
 
 
 class Filed(NamedTuple):
@@ -95,6 +95,7 @@ class Evoked(Licensed):
             raise tree.missing(self.root, f"pictures in folders {', '.join([*folders][:3])}, ...")
         places = {folder: folder.relative_to(self.root).parts[:-1] for folder, entries in inside if entries}
         sides = split_folders(self.root, places.values(), self.splits)
+        check_lists(self.root, sides, self.splits)
         for folder, entries in inside:
             _, twins = tree.by_stem(entries)
             for entry in entries:

@@ -26,7 +26,7 @@ from seke.sources.class_words import word
 from seke.sources.folder_table import Known, matched, read_labels
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
-from seke.sources.split_words import checked_splits, split_folders
+from seke.sources.split_words import check_lists, checked_splits, split_folders
 from seke.sources.tables import Bad
 
 EXTENSIONS: Final = SUFFIXES
@@ -103,6 +103,7 @@ class Folder(Source):
         self._check(listed, missing)
         places = {image: tuple(image.split("/")[:-1]) for image in listed}
         sides = split_folders(self.root, places.values(), self.splits, exact=True, others=True)
+        check_lists(self.root, sides, self.splits)
         seen: list[tuple[str, str, Known | None]] = []
         for image in tqdm(found, desc="reading pictures", unit="image", disable=None):
             if isinstance(image, Rejection):

@@ -12,6 +12,7 @@ from typing import Final
 
 from seke.errors import UserError
 from seke.records import Split
+from seke.sources import tree
 
 WORDS: Final[Mapping[str, Split]] = {
     **dict.fromkeys(("train", "training", "trn", "tr", "trainval"), "train"),
@@ -25,11 +26,13 @@ SHORT: Final = frozenset(("tr", "te", "trn", "tst"))
 """Too short to mean a split beside other words."""
 NOISE: Final = frozenset(
     ("set", "sets", "data", "dataset", "image", "images", "img", "imgs", "pic", "pics", "picture", "pictures", "photos",
-     "face", "faces", "split", "part", "folder", "dir", "public", "private", "official", "the", "samples", "aligned")
+     "face", "faces", "split", "part", "folder", "dir", "public", "private", "official", "the", "samples", "aligned",
+     "label", "labels", "list", "lists", "file", "files", "annotation", "annotations")
 )  # fmt: skip
 """Words that add nothing to a name of a split."""
 ENDINGS: Final = ("dataset", "images", "data", "set", "imgs", "split")
 """What is written together with a word: testset."""
+LISTS: Final = (".csv", ".tsv", ".txt", ".json", ".jsonl")
 SPLITS: Final = ("train", "validation", "test")
 
 
@@ -100,6 +103,24 @@ def split_folders(
         raise _unknown(root, silent, sides)
     own = None if sides else split_word(root.name, exact=True)
     return {**sides, **dict.fromkeys(silent, own)}
+
+
+def check_lists(root: Path, sides: Mapping[tuple[str, ...], Split | None], named: Mapping[str, Split | None]) -> None:
+    """Refuse a folder whose split is in lists that are not read, while no folder tells it: all would be hashed.
+
+    Raises:
+        UserError: if a file called test or validation lies in the folder and no folder names a split.
+    """
+    if any(sides.values()) or split_word(root.name, exact=True):
+        return
+    for entry in tree.files(root, *LISTS):
+        side = split_word(entry.name.rpartition(".")[0], exact=True)
+        if side in ("test", "validation") and entry.name.lower() not in named:
+            problem = f"{entry.name} lies in it, which is not read, and no folder is called {side}"
+            remedy = (
+                f"put its pictures into a folder {side}/, or set 'source.splits={{{entry.name}: null}}' to ignore it"
+            )
+            raise UserError("source.root", root, problem, remedy)
 
 
 def _unknown(root: Path, silent: Sequence[tuple[str, ...]], sides: Mapping[tuple[str, ...], Split | None]) -> UserError:

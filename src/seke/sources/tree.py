@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,12 @@ from seke.errors import UserError
 from seke.images import SUFFIXES
 
 IMAGES: Final = SUFFIXES
+MOST_FOLDERS: Final = 2000
+"""So many are looked through for links; a million take long."""
 DEPTH: Final = 4
 """How many folders an unpacking tool may have put around what is looked for."""
 NUMBER: Final = re.compile(r"(|.*[^0-9])([0-9]{1,12})", re.DOTALL)
 """A stem that ends in a number: what stands before it, and the number."""
-LINK: Final = "/ (a link to another folder, and links are not followed)"
 STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 """Names that operating systems leave behind."""
 LARGEST: Final = 512 * 2**20
@@ -58,13 +60,23 @@ def located(root: Path, *names: str, folder: bool = True, skip: Collection[str] 
 
 def missing(root: Path, what: str) -> UserError:
     """Return the error of a root that lacks `what`, telling what it holds instead, and which folders are only links."""
-    entries = sorted(listed(root), key=lambda entry: not is_link(entry))
-    names = [f"{entry.name}/" * is_folder(entry) or f"{entry.name}{LINK * is_link(entry)}" for entry in entries]
+    entries = listed(root)
+    names = [f"{entry.name}/" * is_folder(entry) or f"{entry.name}" for entry in entries]
     there = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     remedy = "give the folder it is unpacked in"
-    if any(map(is_link, entries)):
-        remedy = "move (or mount) the linked folder here in place of the link"
+    if links := [link.relative_to(root).as_posix() for link in linked(root)]:
+        them = f"{', '.join(links[:3])} {'is a link' if len(links) == 1 else 'are links'}"
+        there = f"{there}; {them}, and links are not followed"
+        remedy = "move (or mount) the folder here that a link leads to"
     return UserError("source.root", root, f"no {what} in it, found {there or 'nothing'}", remedy)
+
+
+def linked(root: Path) -> list[Path]:
+    """Return the links to folders that lie in the first levels of folders."""
+    found: list[Path] = []
+    for folder in islice(below(root, STRAY), MOST_FOLDERS):
+        found += [Path(entry.path) for entry in listed(folder) if is_link(entry)]
+    return found
 
 
 def mistake(file: Path, line: int | None, problem: str) -> UserError:
@@ -176,11 +188,16 @@ def images(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def walk(folder: Path, *extensions: str) -> Iterator[Path]:
-    """Yield the files below a folder with one of these lower-case extensions, sorted within each folder."""
+    """Yield the files below a folder with one of these lower-case extensions, sorted within each folder.
+
+    What is called like a picture and is no file (a pipe, a link to nowhere) is yielded too: who opens it rejects it.
+    """
     for entry in listed(folder):
         if is_folder(entry):
             yield from walk(Path(entry.path), *extensions)
-        elif entry.name.lower().endswith(extensions) and not is_link(entry):
+        elif entry.name.lower().endswith(extensions) and (
+            is_file(entry) or (extensions == IMAGES and not is_link(entry))
+        ):
             yield Path(entry.path)
 
 
