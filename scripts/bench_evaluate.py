@@ -143,7 +143,7 @@ def generate(options: argparse.Namespace) -> list[Verdict]:
     from seke.backends.local import Local
     from seke.models.llava_ov import LlavaOv
 
-    tiny = LlavaOv(str(ROOT / "assets" / "llava_ov_tiny"), base_only_when_small=True, attention="eager")
+    tiny = LlavaOv(str(ROOT / "assets" / "llava_ov_tiny"), attention="eager")
     ways = {
         "batched": Local(tiny, device="cpu", batch_size=128),
         "one at a time": Local(tiny, device="cpu", batch_size=1),

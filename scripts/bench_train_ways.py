@@ -98,7 +98,7 @@ def build(case: Case) -> Any:
     tokenizer = Qwen2Tokenizer.from_pretrained(TOKENIZER, local_files_only=True)
     tiny = build_tiny(tokenizer)
     if not case.text:
-        return Loaded(tiny.model, tiny.processor, "tiny", base_only_when_small=False)
+        return Loaded(tiny.model, tiny.processor, "tiny")
     side, patch = 384, 14
     pinpoints = [[side * rows, side * columns] for rows in range(1, 7) for columns in range(1, 7)]
     vision = {
@@ -124,7 +124,7 @@ def build(case: Case) -> Any:
         size={"height": side, "width": side}, image_grid_pinpoints=pinpoints, image_mean=half, image_std=half
     )
     tiny.processor.image_processor, tiny.processor.num_image_tokens = seeing, (side // patch) ** 2
-    return Loaded(model, tiny.processor, "random", base_only_when_small=False)
+    return Loaded(model, tiny.processor, "random")
 
 
 def run(case: Case, way: str, folder: Path) -> Took:

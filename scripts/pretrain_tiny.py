@@ -6,7 +6,10 @@
 2. tower     the vision tower alone, with a throw-away head that regresses the captions' visible features
 3. language  projector and language model, tower frozen, on the captions as text
 No emotion, action unit, valence or arousal is ever seen: like LLaVA-OneVision this is a general base, and asked for a
-feeling it can only describe. Each stage is kept in `work` and not repeated.
+feeling it can only describe. Each stage is kept in `work` and not repeated. `start=DIR` goes on from a checkpoint with
+the third stage; so, after 2200 steps on the base view alone, the one in assets/ learned with its tile beside it, too:
+
+    python scripts/pretrain_tiny.py start=assets/llava_ov_tiny language_steps=500 language_lr=1e-3
 """
 
 import io
@@ -38,7 +41,7 @@ SIZE = 96
 ASK = ("Describe the picture.", "What do you see?", "Describe this image.", "What does the picture show?")
 ASK_STRIKING = ("What is striking about this face?", "Name only what stands out.", "What is unusual in the picture?")
 SETTINGS: dict[str, Any] = {
-    "work": "/tmp/pretrain_tiny", "out": "assets/llava_ov_tiny", "images": 100_000, "seed": 20_000,
+    "work": "/tmp/pretrain_tiny", "out": "assets/llava_ov_tiny", "start": "", "images": 100_000, "seed": 20_000,
     "vision_width": 128, "vision_layers": 4, "width": 128, "layers": 3, "feed_forward": 256, "vocabulary": 2048,
     "tower_steps": 3000, "tower_batch": 64, "tower_lr": 1e-3,
     "language_steps": 2200, "language_batch": 32, "language_lr": 2e-3,
@@ -220,15 +223,17 @@ def caption_loss(loaded: Loaded, pool: Pool, chosen: np.ndarray, flip: bool, rng
     size = (SIZE, SIZE)
     tokens = loaded.image_tokens(size)
     encoded = loaded.encode([[("user", ask, (tokens,)), ("assistant", answer, ())] for ask, answer in talk])
-    width = max(len(ids) for ids, _ in encoded)
+    width = max(len(one.ids) for one in encoded)
     ids_BT = torch.zeros(len(encoded), width, dtype=torch.long)
     keep_BT = torch.zeros(len(encoded), width, dtype=torch.bool)
-    for row, (ids, supervised) in enumerate(encoded):
+    for row, (ids, supervised, _) in enumerate(encoded):
         ids_BT[row, : len(ids)] = torch.tensor(ids)
         keep_BT[row, : len(ids) - 1] = torch.tensor(supervised[1:])
     with torch.no_grad():
         states = loaded.see(crops(pool, chosen, flip))
-    logits = loaded.logits(ids_BT, None, loaded.features(states, [1] * len(talk), [size] * len(talk)), keep_BT)
+    # A picture of the tile's size is its own one tile: others of the checkpoint show it twice, and so do we.
+    twice = states.repeat_interleave(2, 0)
+    logits = loaded.logits(ids_BT, None, loaded.features(twice, [2] * len(talk), [size] * len(talk)), keep_BT)
     return F.cross_entropy(logits, ids_BT.roll(-1, 1)[keep_BT])
 
 
@@ -256,14 +261,17 @@ def main(**settings: Any) -> None:
     work = Path(settings["work"])
     pool = make_pool(work / "pool", settings["images"], settings["seed"])
     torch.set_num_threads(2)
-    tokenizer = train_tokenizer([*pool.captions[:5000], *words()], settings["vocabulary"])
-    sizes = {name: settings[name] for name in ("vision_width", "vision_layers", "width", "layers", "feed_forward")}
-    loaded = build_tiny(tokenizer, SIZE, **sizes)
-    train_tower(loaded, pool, work, settings["tower_batch"], settings["tower_lr"], settings["tower_steps"])
+    if settings["start"]:
+        loaded = LlavaOv(settings["start"]).load()
+    else:
+        tokenizer = train_tokenizer([*pool.captions[:5000], *words()], settings["vocabulary"])
+        sizes = {name: settings[name] for name in ("vision_width", "vision_layers", "width", "layers", "feed_forward")}
+        loaded = build_tiny(tokenizer, SIZE, **sizes)
+        train_tower(loaded, pool, work, settings["tower_batch"], settings["tower_lr"], settings["tower_steps"])
     train_language(loaded, pool, settings["language_batch"], settings["language_lr"], settings["language_steps"])
     loaded.save(Path(settings["out"]))
     weights = sum(parameter.numel() for parameter in loaded.model.parameters())
-    print(f"{settings['out']}: {weights:,} weights, {len(tokenizer)} tokens")
+    print(f"{settings['out']}: {weights:,} weights, {len(loaded.processor.tokenizer)} tokens")
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def theirs(directory: Path) -> tuple[list[int], torch.Tensor]:
 
 def ours(directory: Path, dtype: str) -> tuple[list[int], torch.Tensor]:
     """Return the same by our own loading, preprocessing and template."""
-    loaded = LlavaOv(str(directory), dtype=dtype, base_only_when_small=False).load()
+    loaded = LlavaOv(str(directory), dtype=dtype).load()
     pixels = loaded.pixels(picture(loaded.tile))
     [ids] = loaded.prompts([[("user", QUESTION, (loaded.image_tokens(pixels.size),))]])
     with torch.no_grad():

@@ -20,6 +20,8 @@ MAX_PIXELS = 50_000_000
 """Larger images are refused as decompression bombs: no face crop comes near."""
 MIN_SIDE = 8
 """Smaller ones show nobody."""
+MARGIN = 0.3
+"""What of a photograph is shown around the face that a record marks, in sides of the face."""
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "PPM")
 """What Pillow may take a file for, whatever its name; reading others (PostScript, WMF) would start programs."""
 SUFFIXES = (
@@ -226,6 +228,16 @@ def cropped(picture: "Image", face: tuple[int, int, int, int], margin: float) ->
     )
     sane = box[2] - box[0] >= MIN_SIDE and box[3] - box[1] >= MIN_SIDE
     return picture.crop(box) if sane else picture
+
+
+def shown(data: bytes, name: str, face: tuple[int, int, int, int] | None) -> "Image":
+    """Return what a model on this machine is shown of a picture: its face where one is marked, else the whole of it.
+
+    Raises:
+        ImageError: as `decode` does.
+    """
+    picture = decode(data, name)
+    return picture if face is None else cropped(picture, face, MARGIN)
 
 
 def sha256(data: bytes) -> str:

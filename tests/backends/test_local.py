@@ -43,7 +43,7 @@ def requests(tmp_path_factory):
 
 
 def local(path, **more):
-    return Local(LlavaOv(str(path), base_only_when_small=True), **more)
+    return Local(LlavaOv(str(path)), **more)
 
 
 def answers(backend, requests):

@@ -39,22 +39,20 @@ def features(loaded, crops, size):
     return loaded.features(torch.randn(crops, side * side, 16), [crops], [size])[0]
 
 
-@pytest.mark.parametrize("base_only", [True, False])
 @given(st.tuples(st.integers(8, 500), st.integers(8, 500)))
-def test_tokens_of_any_size_against_features_and_processor(small, base_only, size):
-    loaded = Loaded(small.model, small.processor, "x", base_only_when_small=base_only)
+def test_tokens_of_any_size_against_features_and_processor(small, size):
+    loaded = small
     picture = Image.fromarray(np.zeros((*size, 3), np.uint8))
     tokens = loaded.image_tokens(size)
     assert tokens == len(features(loaded, len(loaded.pixels(picture).crops), size))
-    if not loaded.is_small(size):
-        ids = loaded.processor(images=[picture], text="<image>", return_tensors="pt")["input_ids"]
-        assert tokens == int((ids == loaded.processor.image_token_id).sum())
+    ids = loaded.processor(images=[picture], text="<image>", return_tensors="pt")["input_ids"]
+    assert tokens == int((ids == loaded.processor.image_token_id).sum())
 
 
 @settings(max_examples=12)
 @given(st.tuples(st.integers(40, 3000), st.integers(40, 3000)))
 def test_tokens_at_the_hubs_geometry_against_features(hub, size):
-    loaded = Loaded(hub.model, hub.processor, "x", base_only_when_small=False)
+    loaded = Loaded(hub.model, hub.processor, "x")
     crops = 1 + int(np.prod(best_tiles(hub, size)))
     tokens = loaded.image_tokens(size)
     assert tokens == len(features(loaded, crops, size))

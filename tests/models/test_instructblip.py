@@ -248,7 +248,8 @@ def test_a_tiny_model_is_built_alike_every_time():
 def test_a_checkpoint_of_another_architecture_is_refused_in_one_line(tmp_path):
     build_llava(train_llava(WORDS, 400), image=32, patch=8, vision_width=16, vision_layers=1, width=16, layers=1,
                 heads=2, feed_forward=16).save(tmp_path)  # fmt: skip
-    with pytest.raises(UserError, match=r"^model\.path=.*a checkpoint of llava_onevision, not of instructblip") as said:
+    named = "a checkpoint of LlavaOnevisionForConditionalGeneration, not of instructblip"
+    with pytest.raises(UserError, match=rf"^model\.path=.*{named}") as said:
         InstructBlip(str(tmp_path)).load()
     assert "\n" not in str(said.value)
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from seke.errors import UserError
-from seke.models.llava_ov import ImageOnlyProcessor, LlavaOv, Loaded
+from seke.models.llava_ov import LlavaOv, Loaded
+from seke.models.processors import ImageOnlyProcessor
 from seke.models.tiny import build_tiny, train_tokenizer
 
 SIZES = [(32, 32), (20, 31), (64, 64), (40, 90), (96, 33), (200, 60), (33, 32)]
@@ -38,18 +39,15 @@ def features(loaded, pixels):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("base_only", [True, False])
-def test_token_counts_equal_the_models_features(loaded, size, base_only):
-    model = Loaded(loaded.model, loaded.processor, "x", base_only)
+def test_token_counts_equal_the_models_features(loaded, size):
+    model = loaded
     [found] = features(model, model.pixels(picture(size)))
     assert len(found) == model.image_tokens(size)
-    if base_only and max(size) <= 32:
-        assert len(found) == 16 + 1
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_anyres_features_against_transformers(loaded, size):
-    model = Loaded(loaded.model, loaded.processor, "x", base_only_when_small=False)
+    model = Loaded(loaded.model, loaded.processor, "x")
     inputs = loaded.processor.image_processor([picture(size)], return_tensors="pt")
     theirs = loaded.model.get_image_features(inputs["pixel_values"], inputs["image_sizes"]).pooler_output
     torch.testing.assert_close(features(model, model.pixels(picture(size)))[0], theirs[0])
@@ -62,11 +60,12 @@ def test_base_view_against_transformers_multi_image_path(loaded):
         inputs["pixel_values"], inputs["image_sizes"], batch_num_images=inputs["batch_num_images"]
     ).pooler_output
     for seed, features_TH in zip((1, 2), theirs, strict=True):
-        torch.testing.assert_close(features(loaded, loaded.pixels(picture((32, 32), seed)))[0], features_TH)
+        states = loaded.see(loaded.pixels(picture((32, 32), seed)).crops)
+        torch.testing.assert_close(loaded.features(states[:1], [1], [(32, 32)])[0], features_TH)
 
 
 def test_loss_against_plain_transformers(loaded):
-    model = Loaded(loaded.model, loaded.processor, "x", base_only_when_small=False)
+    model = Loaded(loaded.model, loaded.processor, "x")
     pixels = model.pixels(picture((40, 90)))
     [(ids, supervised, _)] = model.encode(
         [[("user", "What is this?", (model.image_tokens((40, 90)),)), ("assistant", "A face with AU12.", ())]]
@@ -99,10 +98,12 @@ def test_batched_answers_equal_single_ones(loaded):
 def test_saved_model_gives_equal_logits_with_us_and_with_plain_transformers(loaded, saved):
     from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
-    again = LlavaOv(str(saved), base_only_when_small=True).load()
+    again = LlavaOv(str(saved)).load()
     pixels = loaded.pixels(picture((32, 32)))
-    prompt = loaded.prompts([[("user", "What is this?", (17,))]])
-    assert again.prompts([[("user", "What is this?", (17,))]]) == prompt
+    tokens = loaded.image_tokens((32, 32))
+    assert tokens == 16 + 4 * 5
+    prompt = loaded.prompts([[("user", "What is this?", (tokens,))]])
+    assert again.prompts([[("user", "What is this?", (tokens,))]]) == prompt
     ids = torch.tensor(prompt)
     before = loaded.logits(ids, None, features(loaded, pixels))
     torch.testing.assert_close(
@@ -120,8 +121,21 @@ def test_saved_model_gives_equal_logits_with_us_and_with_plain_transformers(load
 
 def test_an_exact_tile_is_preprocessed_as_the_processor_does(loaded):
     ours = loaded.pixels(picture((32, 32))).crops
-    theirs = loaded.processor.image_processor([picture((32, 32))], return_tensors="pt")["pixel_values"][0, :1]
+    theirs = loaded.processor.image_processor([picture((32, 32))], return_tensors="pt")["pixel_values"][0]
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (20, 20), (20, 31), (40, 90)])
+def test_equal_crops_are_seen_once_and_alike(loaded, size, monkeypatch):
+    crops = torch.cat([loaded.pixels(picture(size, seed)).crops for seed in (1, 2)])
+    shown = []
+    states = loaded._states
+    monkeypatch.setattr(Loaded, "_states", lambda self, some: shown.append(len(some)) or states(some))
+    twice = loaded.see(crops)
+    with torch.no_grad():
+        once = loaded.see(crops)
+    torch.testing.assert_close(once, twice)
+    assert shown == [len(crops), 2 if size[0] == size[1] else len(crops)]
 
 
 def test_parts_are_frozen_and_have_their_own_learning_rates(loaded):

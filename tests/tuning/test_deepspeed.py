@@ -125,7 +125,7 @@ class Plain(pl.LightningModule):
 
 
 def trained(base, tmp_path, dtype="float32", precision="32-true", **strategy):
-    model = LlavaOv(str(base / "model"), dtype=dtype, base_only_when_small=True)
+    model = LlavaOv(str(base / "model"), dtype=dtype)
     loaded = model.load()
     model.train(loaded)
     strategy = CPUDeepSpeedStrategy(

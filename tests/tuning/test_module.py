@@ -42,7 +42,7 @@ def train(base, where, model=None, data=None, **training):
     settings = {"batch_size": 2, "max_epochs": 2, "clip": 0.0, **training}
     run = Run(where, {}, {})
     where.mkdir(exist_ok=True)
-    model = model or LlavaOv(str(base / "model"), base_only_when_small=True, trainable=["projector", "llm"], lr=1e-3)
+    model = model or LlavaOv(str(base / "model"), trainable=["projector", "llm"], lr=1e-3)
     data = Data(**{"path": str(base / "rows.jsonl"), **(data or {})})
     facts = fit(run, model, data, Training(**settings), False, where)
     return facts, LlavaOv(str(where / "model")).load().model.state_dict()
@@ -74,7 +74,7 @@ def test_loss_is_the_same_however_a_step_is_cut_up(base, tmp_path):
 
 
 def test_states_kept_once_equal_pixels_seen_every_time(base, tmp_path):
-    model = LlavaOv(str(base / "model"), base_only_when_small=True, trainable=["projector", "llm"], lr=1e-3)
+    model = LlavaOv(str(base / "model"), trainable=["projector", "llm"], lr=1e-3)
     facts, kept = train(base, tmp_path / "kept", model)
     run = Run(tmp_path / "seen", {}, {})
     run.path.mkdir()

@@ -53,7 +53,7 @@ def with_image(loaded, pad):
 def train(base, where, every=1, accumulate=1, made=batches, more=(), clip=1.0):
     """Train two batches; return what each window logged, and the module."""
     torch.manual_seed(0)
-    model = LlavaOv(str(base), base_only_when_small=True, lr=1e-3, lr_of={"vision_tower": 1e-4})
+    model = LlavaOv(str(base), lr=1e-3, lr_of={"vision_tower": 1e-4})
     loaded = model.load()
     module = Sft(loaded, model.train(loaded))
     pace = Pace()
@@ -105,7 +105,7 @@ def test_the_last_window_is_logged_even_if_it_is_short(base, tmp_path):
 
 
 def test_an_image_costs_flops_of_the_vision_side(base, tmp_path):
-    model = LlavaOv(str(base), base_only_when_small=True).load()
+    model = LlavaOv(str(base)).load()
     rows, _ = train(base, tmp_path, made=lambda pad: [with_image(model, pad), *batches(pad)[:1]])
     assert rows[0]["tflops_vision"] > 0 and rows[0]["crops_per_s"] > 0
     assert rows[1]["tflops_vision"] == 0 and rows[1]["tflops_language"] > 0

@@ -38,7 +38,7 @@ def picture(size, seed):
 
 @pytest.fixture
 def loaded(base):
-    return LlavaOv(str(base / "model"), base_only_when_small=False).load()
+    return LlavaOv(str(base / "model")).load()
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def rows(base):
 def train(base, rows, where, data, **training):
     run = Run(where, {}, {})
     where.mkdir(exist_ok=True)
-    model = LlavaOv(str(base / "model"), base_only_when_small=True, trainable=["projector", "language_model"], lr=1e-3)
+    model = LlavaOv(str(base / "model"), trainable=["projector", "language_model"], lr=1e-3)
     settings = Training(**{"max_epochs": 2, "clip": 0.0, **training})
     facts = fit(run, model, Data(path=str(rows), **data), settings, False, where)
     return facts, LlavaOv(str(where / "model")).load().model.state_dict()

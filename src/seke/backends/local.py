@@ -18,10 +18,8 @@ from transformers import LogitsProcessor
 
 from seke import devices, images
 from seke.errors import UserError
-from seke.vlm import Choice, Image, Reply, Request, Usage
+from seke.vlm import Choice, Reply, Request, Usage
 
-MARGIN = 0.3
-"""What of a photograph is shown around the face that a record marks, in sides of the face."""
 CHUNK = 16
 """Batches read ahead, so that answers of one length share a batch."""
 
@@ -131,12 +129,8 @@ class Local:
                 torch.set_num_threads(self.threads)
             self._loaded = self.model.load(self.path)
             self._loaded.model.to(self.device)
+            self._loaded.try_out()
         return self._loaded
-
-
-def _picture(image: Image) -> Any:
-    picture = images.decode(image.read(), image.path.name)
-    return picture if image.face is None else images.cropped(picture, image.face, MARGIN)
 
 
 def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Prepared], list[tuple[int, str]]]:
@@ -144,7 +138,7 @@ def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Pr
 
     def pictures(request: Request) -> list[Any] | str:
         try:
-            return [loaded.pixels(_picture(image)) for image in request.images]
+            return [loaded.pixels(images.shown(image.read(), image.path.name, image.face)) for image in request.images]
         except (images.ImageError, OSError) as error:
             return str(error)
 

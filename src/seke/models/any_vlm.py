@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from seke import devices, images
 from seke.errors import UserError
-from seke.models.mistakes import told
+from seke.models.auto import load
 from seke.vlm import Choice, Image, Message, Reply, Request, Usage
 
 CHUNK = 16
@@ -97,7 +96,7 @@ class AnyVlm:
 
     def _prepared(self, index: int, request: Request) -> Prepared:
         _, processor = self._load()
-        pictures = [images.decode(image.read(), image.path.name) for image in request.images]
+        pictures = [images.shown(image.read(), image.path.name, image.face) for image in request.images]
         turns = [{"role": message.role, "content": _content(message)} for message in request.messages]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         return Prepared(index, min(self.max_new_tokens, request.max_tokens), text, pictures)
@@ -129,16 +128,11 @@ class AnyVlm:
         if self._loaded is None:
             if self.threads:
                 torch.set_num_threads(self.threads)
-            remedy = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
-            with told("backend.model", self.model, remedy):
-                processor = AutoProcessor.from_pretrained(self.model, trust_remote_code=False)
-                model = AutoModelForImageTextToText.from_pretrained(
-                    self.model, dtype=self.dtype, trust_remote_code=False, use_safetensors=True
-                )
+            model, processor = load("backend.model", self.model, self.dtype, conversation=True)
             processor.tokenizer.padding_side = "left"
             if processor.tokenizer.pad_token_id is None:
                 processor.tokenizer.pad_token = processor.tokenizer.eos_token
-            self._loaded = model.to(self.device).eval(), processor
+            self._loaded = model.to(self.device), processor
         return self._loaded
 
 

@@ -10,11 +10,10 @@ from itertools import islice
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from seke import devices, images
 from seke.errors import UserError
-from seke.models.mistakes import told
+from seke.models.auto import load
 from seke.vlm import Choice, Image, Reply, Request, Usage
 
 
@@ -83,17 +82,12 @@ class Captions:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            remedy = "check the directory, or the id and the network"
-            with told("captioner.vlm.model", self.model, remedy):
-                processor = AutoProcessor.from_pretrained(self.model, trust_remote_code=False)
-                model = AutoModelForImageTextToText.from_pretrained(
-                    self.model, dtype=self.dtype, trust_remote_code=False, use_safetensors=True
-                )
-            self._loaded = model.to(self.device).eval(), processor
+            model, processor = load("captioner.vlm.model", self.model, self.dtype)
+            self._loaded = model.to(self.device), processor
         return self._loaded
 
 
 def _picture(shown: Sequence[Image]) -> Any:
     if not shown:
         raise images.ImageError("no picture to caption")
-    return images.decode(shown[-1].read(), shown[-1].path.name)
+    return images.shown(shown[-1].read(), shown[-1].path.name, shown[-1].face)

@@ -25,7 +25,9 @@ from seke.models.chat import Encoded, LabelMask, Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.instruct_text import Instructions
 from seke.models.llava_ov import Pixels, TurnLike, _quiet
-from seke.models.mistakes import told, where
+from seke.models.mistakes import check_architecture, told
+from seke.models.opening import check_numbers, fetched, read_weights
+from seke.models.soundness import PLAINLY, check_answer, check_loaded, check_size, generation, note_left
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -139,6 +141,16 @@ class Loaded:
         weights = [(name, weight) for name, weight in vision.named_parameters() if "post_layernorm" not in name]
         return fingerprint(weights, self.processor.image_processor.to_dict())
 
+    def try_out(self) -> None:
+        """Read a black image and two tokens.
+
+        Raises:
+            UserError: if that fails, or gives no numbers.
+        """
+        with told("model.path", self.name), torch.no_grad():
+            features = self.features(self.see(self.nothing(states=False).to(self.model.dtype)), [1], [(1, 1)])
+            check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
+
     # -- sequences ----------------------------------------------------------------------------------------------------
 
     @property
@@ -244,20 +256,26 @@ class InstructBlip:
                 of another architecture.
         """
         source = str(path if path is not None else self.path)
-        options, remedy = where(source)
-        with told("model.path", source, remedy), _quiet():
-            _check(source, InstructBlipConfig.get_config_dict(source, **options)[0])
-            processor = InstructBlipProcessor.from_pretrained(source, **options)
+        with told("model.path", source), _quiet():
+            directory = fetched("model.path", source)
+            config = check_architecture(source, directory, "instructblip")
+            weights = read_weights("model.path", source, directory)
+            check_numbers("model.path", source, config, weights)
+            settings = InstructBlipConfig.from_pretrained(directory)
+            processor = InstructBlipProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
             # Never another backend: without torchvision this is what loads, and its pixels differ a little.
-            processor.image_processor = BlipImageProcessorPil.from_pretrained(source, **options)
-            model = InstructBlipForConditionalGeneration.from_pretrained(
-                source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
-                trust_remote_code=False, use_safetensors=True, **options,
+            processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
+            _check(source, config, settings, processor)
+            check_size("model.path", source, lambda: InstructBlipForConditionalGeneration(settings), weights)
+            ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
+            asked, left = generation(directory, **ends)
+            model, found = InstructBlipForConditionalGeneration.from_pretrained(
+                directory, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
+                generation_config=asked, **PLAINLY,
             )  # fmt: skip
-        image = processor.tokenizer.convert_tokens_to_ids("<image>")
-        if model.config.image_token_id != image:
-            problem = f"image token {model.config.image_token_id} in config.json, {image} in its tokenizer"
-            raise UserError("model.path", source, problem, "take a newer revision of the checkpoint")
+            check_loaded("model.path", source, model, found)
+            model.language_model.generation_config = generation(directory, **ends)[0]
+        note_left(source, left)
         return Loaded(model.eval(), processor, source)
 
     def outline(self, dtype: str | None = None) -> Loaded:
@@ -295,12 +313,27 @@ class InstructBlip:
         return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
 
 
-def _check(source: str, config: dict[str, Any]) -> None:
-    """Refuse what is no InstructBLIP with a decoder."""
-    kind = config.get("model_type", "unknown")
-    if kind != "instructblip":
-        raise UserError("model.path", source, f"a checkpoint of {kind}, not of instructblip", "set model= to its kind")
+def _check(source: str, config: dict[str, Any], settings: Any, processor: Any) -> None:
+    """Refuse what is no InstructBLIP with a decoder, or whose processor belongs to another."""
     inner = (config.get("text_config") or {}).get("model_type", "opt")
     if inner == "t5":
         problem = "its language model, t5, is an encoder-decoder"
         raise UserError("model.path", source, problem, "use Salesforce/instructblip-vicuna-7b")
+    image = processor.tokenizer.convert_tokens_to_ids("<image>")
+    if settings.image_token_id != image:
+        problem = f"image token {settings.image_token_id} in config.json, {image} in its tokenizer"
+        raise UserError("model.path", source, problem, "take a newer revision of the checkpoint")
+    tile, pictures = settings.vision_config.image_size, processor.image_processor
+    shown = {(pictures.size or {}).get(side) for side in ("height", "width")}
+    sound = {
+        "num_query_tokens": processor.num_query_tokens in (None, settings.num_query_tokens),
+        "size": shown == {tile},
+        "image_std": len(pictures.image_std or ()) == 3 and all(float(value) > 0 for value in pictures.image_std),
+        "vocab_size": max(processor.tokenizer.get_vocab().values(), default=0) < settings.text_config.vocab_size,
+        "qformer_config.vocab_size": max(processor.qformer_tokenizer.get_vocab().values(), default=0)
+        < settings.qformer_config.vocab_size,
+    }
+    for name, fits in sound.items():
+        if not fits:
+            problem = f"{name} of its processor and of its model do not fit together"
+            raise UserError("model.path", source, problem, "use the processor that belongs to this checkpoint")

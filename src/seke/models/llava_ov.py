@@ -18,20 +18,20 @@ import torch
 from torch import Tensor
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
-from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
-from transformers.processing_utils import ProcessorMixin
 from transformers.utils import logging as transformers_logging
 
 from seke.errors import UserError
+from seke.models import processors
 from seke.models.answering import answer
-from seke.models.chat import TEMPLATE, Chat, Encoded, LabelMask, Role, Turn
+from seke.models.chat import Chat, Encoded, LabelMask, Role, Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.hub_layout import hub_state
 from seke.models.lora import Lora, is_adapter, merge
-from seke.models.mistakes import check_architecture, check_images, told, where
+from seke.models.mistakes import check_architecture, check_images, check_pictures, told
+from seke.models.opening import check_numbers, fetched, read_weights
 from seke.models.packed_attention import install, segments
+from seke.models.soundness import PLAINLY, check_answer, check_loaded, check_size, generation, note_left
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -41,31 +41,6 @@ PARTS = {"vision_tower": "model.vision_tower.", "projector": "model.multi_modal_
 """Parameter prefixes of the parts that can be frozen or given a learning rate of their own; the rest is the LLM."""
 ALL_PARTS = (*PARTS, "language_model")
 SHORT = {"full": ALL_PARTS, "llm": ("language_model",)}
-
-
-class ImageOnlyProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
-    """LlavaOnevisionProcessor without its video processor, which needs torchvision."""
-
-    def __init__(
-        self,
-        image_processor: Any = None,
-        tokenizer: Any = None,
-        num_image_tokens: int | None = None,
-        vision_feature_select_strategy: str | None = None,
-        chat_template: str | None = None,
-        image_token: str = "<image>",
-        video_token: str = "<video>",
-        vision_aspect_ratio: str = "anyres_max_9",
-        **_: Any,
-    ) -> None:
-        # ProcessorMixin reads this signature to learn its parts: that is why no video_processor may stand in it.
-        self.num_image_tokens = num_image_tokens
-        self.vision_feature_select_strategy = vision_feature_select_strategy
-        self.vision_aspect_ratio = vision_aspect_ratio
-        self.image_token, self.video_token = image_token, video_token
-        self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
-        self.video_token_id = tokenizer.convert_tokens_to_ids(video_token)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
 class Pixels(NamedTuple):
@@ -85,7 +60,6 @@ class Loaded:
     processor: Any
     name: str
     """Directory or Hub id it came from."""
-    base_only_when_small: bool = True
 
     def __post_init__(self) -> None:
         self.chat = Chat(self.processor.tokenizer)
@@ -99,32 +73,25 @@ class Loaded:
         """Side of a crop in pixels."""
         return int(self.model.config.vision_config.image_size)
 
-    def is_small(self, size: tuple[int, int]) -> bool:
-        """Whether an image gets the base view only: its one AnyRes tile would show the same pixels again."""
-        return self.base_only_when_small and max(size) <= self.tile
-
     def pixels(self, picture: "Picture") -> Pixels:
-        """Preprocess one RGB picture."""
+        """Preprocess one RGB picture: the whole of it, then its AnyRes tiles, as every user of the checkpoint does."""
         size = (picture.height, picture.width)
         processor = self.processor.image_processor
-        if size == (self.tile, self.tile) and self.is_small(size):
+        if size == (self.tile, self.tile) and self.crops(size) == 2:
             # What the processor does to a picture that already has the tile's size, without its 1 ms of bookkeeping.
-            crops_NHWC = np.asarray(picture, dtype=np.float32)[None] / 255
+            crop_HWC = np.asarray(picture, dtype=np.float32) / 255
             mean, std = (np.asarray(v, dtype=np.float32) for v in (processor.image_mean, processor.image_std))
-            return Pixels(torch.from_numpy(((crops_NHWC - mean) / std).transpose(0, 3, 1, 2)).contiguous(), size)
+            crop_CHW = torch.from_numpy(((crop_HWC - mean) / std).transpose(2, 0, 1))
+            return Pixels(torch.stack([crop_CHW, crop_CHW]), size)
         crops = processor([picture], do_pad=False, return_tensors="np")["pixel_values"][0]
-        return Pixels(torch.from_numpy(np.asarray(crops[:1] if self.is_small(size) else crops)), size)
+        return Pixels(torch.from_numpy(np.asarray(crops)), size)
 
     def image_tokens(self, size: tuple[int, int]) -> int:
         """Return how many tokens an image of (height, width) takes, exactly, without reading a pixel."""
-        if self.is_small(size):
-            return int(self.processor.num_image_tokens) + 1
         return int(self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"][0])
 
     def crops(self, size: tuple[int, int]) -> int:
         """Return how many crops of an image of (height, width) the tower sees."""
-        if self.is_small(size):
-            return 1
         return int(image_size_to_num_patches(size, self.model.config.image_grid_pinpoints, self.tile))
 
     @property
@@ -133,10 +100,19 @@ class Loaded:
         return int(self.model.config.text_config.max_position_embeddings)
 
     def see(self, crops_NCHW: Tensor) -> Tensor:
-        """Run the vision tower: states (N, P, D) of the layer the projector reads."""
-        config = self.model.config
+        """Run the vision tower: states (N, P, D) of the layer the projector reads.
+
+        The one tile of a small square picture shows the whole of it again: without gradients it is seen once.
+        """
+        if torch.is_grad_enabled() or len(crops_NCHW) < 2:
+            return self._states(crops_NCHW)
+        new_N = torch.ones(len(crops_NCHW), dtype=torch.bool, device=crops_NCHW.device)
+        new_N[1:] = (crops_NCHW[1:] != crops_NCHW[:-1]).flatten(1).any(1)
+        return self._states(crops_NCHW[new_N])[new_N.cumsum(0) - 1]
+
+    def _states(self, crops_NCHW: Tensor) -> Tensor:
         hidden = self.model.model.vision_tower(crops_NCHW, output_hidden_states=True).hidden_states
-        states: Tensor = hidden[config.vision_feature_layer]
+        states: Tensor = hidden[self.model.config.vision_feature_layer]
         return states
 
     def features(
@@ -172,8 +148,18 @@ class Loaded:
     def fingerprint(self) -> str:
         """Return what names the states of an image: the tower's weights, the layer read, the preprocessing."""
         tower, settings = self.model.model.vision_tower, self.processor.image_processor.to_dict()
-        seeing = {"layer": self.model.config.vision_feature_layer, "base_only": self.base_only_when_small}
+        seeing = {"layer": self.model.config.vision_feature_layer}
         return fingerprint(tower.named_parameters(), settings | seeing)
+
+    def try_out(self) -> None:
+        """Read a black image and two tokens.
+
+        Raises:
+            UserError: if that fails, or gives no numbers.
+        """
+        with told("model.path", self.name), torch.no_grad():
+            features = self.features(self.see(self.nothing(states=False)), [1], [(self.tile, self.tile)])
+            check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
 
     # -- sequences ----------------------------------------------------------------------------------------------------
 
@@ -249,12 +235,9 @@ class Loaded:
         Adapters are merged, in place.
         """
         merge(self.model)
-        self.processor.chat_template = TEMPLATE
         with _quiet():
             self.model.save_pretrained(path, state_dict=hub_state(self.model), save_original_format=False)
-            for told in ("is_local", "local_files_only"):  # how it was loaded here is no property of a tokenizer
-                self.processor.tokenizer.init_kwargs.pop(told, None)
-            self.processor.save_pretrained(path)
+        processors.save(self.processor, path)
 
 
 @dataclass
@@ -264,7 +247,6 @@ class LlavaOv:
     path: str
     """Directory in Hugging Face layout, or Hub id."""
     dtype: str = "float32"
-    base_only_when_small: bool = False
     trainable: str | Sequence[str] = "full"
     """What SFT changes: full, or one part or several of vision_tower, projector, language_model (llm for short)."""
     lora: Any = None
@@ -301,20 +283,25 @@ class LlavaOv:
             UserError: if there is no such model here and the Hub cannot be reached, or its files are not whole.
         """
         source = str(path if path is not None else self.path)
-        options, remedy = where(source)
-        with told("model.path", source, remedy), _quiet():
-            config = check_architecture(source, "llava_onevision", options)
-            image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(source, **options)
-            processor = _processor(source, image_processor, options)
-            check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), options)
-            model = LlavaOnevisionForConditionalGeneration.from_pretrained(
-                source, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
-                trust_remote_code=False, use_safetensors=True, **options,
+        with told("model.path", source), _quiet():
+            directory = fetched("model.path", source)
+            config = check_architecture(source, directory, "llava_onevision")
+            weights = read_weights("model.path", source, directory)
+            check_numbers("model.path", source, config, weights)
+            processor = processors.read(directory)
+            check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
+            settings = LlavaOnevisionConfig.from_pretrained(directory)
+            check_pictures(source, settings, processor)
+            check_size("model.path", source, lambda: LlavaOnevisionForConditionalGeneration(settings), weights)
+            ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
+            asked, left = generation(directory, **ends)
+            model, found = LlavaOnevisionForConditionalGeneration.from_pretrained(
+                directory, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
+                generation_config=asked, **PLAINLY,
             )  # fmt: skip
-        if getattr(model.config.text_config, "tie_word_embeddings", False):
-            # Early 5.x releases gave the tied 0.5B model a random head.
-            assert model.lm_head.weight is model.get_input_embeddings().weight, "tied head"
-        return Loaded(model.eval(), processor, source, self.base_only_when_small)
+            check_loaded("model.path", source, model, found)
+        note_left(source, left)
+        return Loaded(model.eval(), processor, source)
 
     def outline(self, dtype: str | None = None) -> Loaded:
         """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
@@ -357,22 +344,6 @@ class LlavaOv:
         loaded.train_mode()
         lr_of = self.lr_of or {}
         return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
-
-
-def _processor(source: str, image_processor: Any, options: dict[str, Any]) -> ImageOnlyProcessor:
-    from transformers import Qwen2Tokenizer
-    from transformers.utils import cached_file
-
-    tokenizer = Qwen2Tokenizer.from_pretrained(source, **options)
-    settings: dict[str, Any] = {}
-    if found := cached_file(source, "processor_config.json", _raise_exceptions_for_missing_entries=False, **options):
-        import json
-
-        settings = json.loads(Path(found).read_text(encoding="utf-8"))
-    names = ("num_image_tokens", "vision_feature_select_strategy", "vision_aspect_ratio", "image_token", "video_token")
-    return ImageOnlyProcessor(
-        image_processor, tokenizer, chat_template=TEMPLATE, **{n: settings[n] for n in names if n in settings}
-    )
 
 
 @contextlib.contextmanager

@@ -1,64 +1,59 @@
 """What can be wrong with a checkpoint before its weights are read: its architecture, its image token, its template."""
 
-import json
-import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError
-from transformers import PreTrainedConfig
-from transformers.utils import cached_file
-
 from seke.errors import UserError
+from seke.models.opening import read_json
 
 TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")
 """Where a processor keeps its chat template, the newer place first."""
-
-
-def where(source: str) -> tuple[dict[str, Any], str]:
-    """Return the options with which transformers reads a checkpoint, and what to do if that fails.
-
-    Raises:
-        UserError: if `source` is neither a directory nor looks like a Hub id.
-    """
-    local = Path(source).is_dir()
-    if not local and (source.count("/") != 1 or source.startswith((".", "/"))):
-        raise UserError("model.path", source, "no such directory", "give a directory, a run's name or a Hub id")
-    remedy = "check the directory" if local else "check the id and the network, or give a local directory"
-    return {"local_files_only": local or os.environ.get("HF_HUB_OFFLINE") == "1"}, remedy
+MOST_SHAPES: Final = 1_000
+"""Shapes of grids that AnyRes chooses among; the published models have 36."""
+MOST_TILES: Final = 16
+"""Tiles a side of such a grid; theirs have six."""
 
 
 @contextmanager
-def told(argument: str, source: str, remedy: str) -> Iterator[None]:
-    """Make one line for the user of what goes wrong within: files that are missing, not whole, or not understood."""
+def told(argument: str, source: str, remedy: str = "check the directory, or the id and the network") -> Iterator[None]:
+    """Make one line for the user of whatever goes wrong within: files missing, not whole, hostile, or not understood.
+
+    What reads them here is code of others, which on files of others raises anything, panics of Rust included.
+    """
     try:
         yield
-    except UserError:
+    except (UserError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except (OSError, KeyError, ValueError, ImportError, SafetensorError) as error:
-        first = " ".join(str(error).split())[:160]
-        raise UserError(argument, source, f"cannot be loaded ({first})", remedy) from error
+    except BaseException as error:
+        first = " ".join(str(error).split())[:160] or "no reason given"
+        kind = "" if isinstance(error, OSError | ValueError | KeyError | ImportError) else f"{type(error).__name__}: "
+        raise UserError(argument, source, f"cannot be loaded ({kind}{first})", remedy) from error
 
 
-def check_architecture(source: str, kind: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint's config.json, which must be of `kind`.
+def check_architecture(source: str, directory: Path, kind: str) -> dict[str, Any]:
+    """Return the checkpoint's config.json, which must be of `kind`, without code or quantisation of its own.
 
     Raises:
-        UserError: naming what it is instead.
-        OSError: if there is none.
+        UserError: naming what it is instead, or if there is none.
     """
-    config, _ = PreTrainedConfig.get_config_dict(source, **options)
+    config = read_json("model.path", source, directory / "config.json")
     if config.get("model_type") != kind:
-        found = ", ".join(config.get("architectures") or []) or config.get("model_type") or "an unknown kind"
+        architectures = config.get("architectures")
+        named = ", ".join(map(str, architectures)) if isinstance(architectures, list) else ""
+        found = (named or str(config.get("model_type") or "") or "an unknown kind")[:100]
         raise UserError(
             "model.path", source, f"a checkpoint of {found}, not of {kind}", "set model= to its kind or path to another"
         )
-    return dict(config)
+    for key, what in (("auto_map", "it names code of its own"), ("quantization_config", "its weights are quantised")):
+        if config.get(key):
+            raise UserError("model.path", source, f"{what} (config.json: {key})", "use a plain checkpoint, or a server")
+    return config
 
 
-def check_images(source: str, tokenizer: Any, token: str, number: int | None, options: dict[str, Any]) -> None:
+def check_images(source: str, tokenizer: Any, token: str, number: int | None, directory: Path) -> None:
     """Refuse a checkpoint whose conversations could hold no image.
 
     Args:
@@ -66,7 +61,7 @@ def check_images(source: str, tokenizer: Any, token: str, number: int | None, op
         tokenizer: must know `token` as one token of its own.
         token: the image token, e.g. <image>.
         number: the id that the model expects for it; None: any.
-        options: for reading files of `source`.
+        directory: where its files are.
 
     Raises:
         UserError: if the tokenizer, the model and the template do not agree on the image token.
@@ -76,10 +71,49 @@ def check_images(source: str, tokenizer: Any, token: str, number: int | None, op
         problem = f"its tokenizer has id {known} for {token}, its model {number}"
         raise UserError("model.path", source, problem, "use the tokenizer that belongs to this checkpoint")
     for name in TEMPLATES:
-        if file := cached_file(source, name, _raise_exceptions_for_missing_entries=False, **options):
-            text = Path(file).read_text(encoding="utf-8")
-            template = json.loads(text)["chat_template"] if name.endswith("json") else text
-            if token not in template:
-                problem = f"its {name} has no {token}, so no image would reach the model"
-                raise UserError("model.path", source, problem, "use the processor that belongs to this checkpoint")
-            return
+        file = directory / name
+        if not file.is_file():
+            continue
+        whole = str(read_json("model.path", source, file).get("chat_template")) if name.endswith("json") else None
+        if token not in (file.read_text(encoding="utf-8") if whole is None else whole):
+            problem = f"its {name} has no {token}, so no image would reach the model"
+            raise UserError("model.path", source, problem, "use the processor that belongs to this checkpoint")
+        return
+
+
+def check_pictures(source: str, config: Any, processor: Any) -> None:
+    """Refuse a LLaVA-OneVision whose processor and model do not agree on how pictures are cut, or ask the absurd.
+
+    Raises:
+        UserError: naming the first setting that does not fit.
+    """
+    vision, pictures, tokenizer = config.vision_config, processor.image_processor, processor.tokenizer
+    tile, side = int(vision.image_size), int(vision.image_size) // int(vision.patch_size)
+    grid = [list(cell) for cell in pictures.image_grid_pinpoints or []]
+    size = dict(pictures.size or {})
+    shown = {size.get("height", size.get("shortest_edge")), size.get("width", size.get("shortest_edge"))}
+    largest = max([*tokenizer.get_vocab().values(), int(config.image_token_id)], default=0)
+    spread = [float(value) for value in pictures.image_std or ()]
+    ratio = str(processor.vision_aspect_ratio)
+    sound = {
+        "num_image_tokens": processor.num_image_tokens == side * side,
+        "size": shown == {tile},
+        "image_grid_pinpoints": grid == [list(cell) for cell in config.image_grid_pinpoints]
+        and 0 < len(grid) <= MOST_SHAPES
+        and {len(cell) for cell in grid} == {2}
+        and {side for cell in grid for side in cell} <= {tile * tiles for tiles in range(1, MOST_TILES + 1)},
+        "image_std": len(spread) == 3 and all(value > 0 for value in spread),
+        "image_mean": len(pictures.image_mean or ()) == 3,
+        "vision_aspect_ratio": re.fullmatch(r"anyres_max_[1-9]\d?", ratio) is not None
+        and ratio == config.vision_aspect_ratio,
+        "vision_feature_select_strategy": {processor.vision_feature_select_strategy or "full"}
+        == {config.vision_feature_select_strategy}
+        == {"full"},
+        "vision_feature_layer": isinstance(config.vision_feature_layer, int)
+        and -vision.num_hidden_layers - 1 <= config.vision_feature_layer <= vision.num_hidden_layers,
+        "vocab_size": largest < config.text_config.vocab_size,
+    }
+    for name, fits in sound.items():
+        if not fits:
+            problem = f"{name} of its processor and of its model do not fit together"
+            raise UserError("model.path", source, problem, "use the processor that belongs to this checkpoint")

@@ -20,7 +20,8 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from seke.models.chat import TEMPLATE
-from seke.models.llava_ov import ImageOnlyProcessor, Loaded
+from seke.models.llava_ov import Loaded
+from seke.models.processors import ImageOnlyProcessor
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 TEXT_INIT = 0.08
@@ -121,4 +122,4 @@ def build_tiny(
         vision_feature_select_strategy="full",
         chat_template=TEMPLATE,
     )
-    return Loaded(model.eval(), processor, "tiny", base_only_when_small=True)
+    return Loaded(model.eval(), processor, "tiny")

@@ -25,7 +25,7 @@ PACKAGES: Final = ("torch", "transformers", "lightning")
 SILENT: Final = (
     "_target_", "path", "reader", "mixture", "validation", "image_root", "cache", "cache_dir", "workers", "threads",
     "log_every", "checkpoint_every", "peak_tflops", "answered", "answer_every", "accelerator", "devices", "num_nodes",
-    "pack", "base_only_when_small",
+    "pack",
 )  # fmt: skip
 """Settings that say where a run's files are or how it was watched, or that the card tells as what came of them."""
 

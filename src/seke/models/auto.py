@@ -1,0 +1,143 @@
+"""Any vision LLM of transformers and its processor, by Hub id or directory, looked at before it is believed.
+
+A processor's template, tokenizer and sizes are the checkpoint's own. They are tried first in a process of their own,
+with bounds on its time and memory: a loop in a template or an expression without end cannot be stopped in this one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import is_torchvision_available
+
+from seke.errors import UserError
+from seke.models import processors
+from seke.models.chat import TEMPLATE
+from seke.models.mistakes import told
+from seke.models.opening import check_numbers, fetched, read_json, read_weights
+from seke.models.soundness import PLAINLY, check_loaded, check_size, generation, note_left
+
+REMEDY: Final = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
+SECONDS: Final = 40
+"""How long a processor may take to start and to prepare one question; it takes under a second."""
+MEMORY: Final = 4 << 30
+"""Bytes that it may take for that, beside the libraries."""
+QUESTION: Final = "Which emotion does this face show, which facial action units are active, and how strong are they?"
+tried: set[tuple[str, int]] = set()
+"""Processors found good by this process: their directory, and when its newest file was written."""
+
+
+def load(argument: str, source: str, dtype: torch.dtype, conversation: bool = False) -> tuple[Any, Any]:
+    """Return a model, in eval mode, and its processor; no code of their own is run.
+
+    Args:
+        argument: the setting that names the model.
+        source: its value, a directory in Hugging Face layout or a Hub id.
+        dtype: of the weights.
+        conversation: whether the processor must also render a question with its chat template.
+
+    Raises:
+        UserError: if there is no such model, or it is not whole or sound.
+    """
+    with told(argument, source, REMEDY):
+        directory = fetched(argument, source)
+        config = read_json(argument, source, directory / "config.json")
+        weights = read_weights(argument, source, directory)
+        check_numbers(argument, source, config, weights)
+        _try_out(argument, source, directory, conversation)
+        processor = read_processor(argument, source, directory)
+        settings = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+        if not config.get("quantization_config"):
+            check_size(argument, source, lambda: AutoModelForImageTextToText.from_config(settings), weights)
+        asked, left = generation(directory)
+        if asked.eos_token_id is None:
+            own = getattr(settings.get_text_config(), "eos_token_id", None)
+            asked.eos_token_id = processor.tokenizer.eos_token_id if own is None else own
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            directory, dtype=dtype, generation_config=asked, **PLAINLY
+        )
+        check_loaded(argument, source, model, found)
+    note_left(source, left)
+    return model.eval(), processor
+
+
+def read_processor(argument: str, source: str, directory: Path) -> Any:
+    """Return the processor of a checkpoint; LLaVA-OneVision's without torchvision, which only its videos need.
+
+    Raises:
+        UserError: if it needs what is not installed.
+    """
+    kind = read_json(argument, source, directory / "config.json").get("model_type")
+    if kind == "llava_onevision" and not is_torchvision_available():
+        file = directory / "chat_template.jinja"
+        template = file.read_text(encoding="utf-8") if file.is_file() else TEMPLATE
+        return processors.read(directory, template)
+    try:
+        return AutoProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+    except ImportError as error:
+        if is_torchvision_available() or "torchvision" not in str(error).lower():
+            raise
+        remedy = "pip install torchvision (of the same build as torch), or use a server: backend=vllm"
+        raise UserError(argument, source, "its processor needs torchvision, which is not here", remedy) from error
+
+
+def prepare(processor: Any, conversation: bool) -> None:
+    """Have a processor prepare one question about a picture of two colours, as it will be asked to."""
+    picture = Image.radial_gradient("L").resize((96, 64)).convert("RGB")
+    if not conversation:
+        processor.image_processor([picture], return_tensors="pt")
+        return
+    turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+    text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+    processor(text=[text], images=[[picture]], return_tensors="pt")
+
+
+def _try_out(argument: str, source: str, directory: Path, conversation: bool) -> None:
+    newest = max((path.stat().st_mtime_ns for path in directory.iterdir()), default=0)
+    if (str(directory), newest) in tried:
+        return
+    asked = json.dumps([argument, source, str(directory), conversation])
+    # Nothing that an attacker may have put into the working directory is imported.
+    command = [sys.executable, "-P", "-c", "from seke.models.auto import _child; _child()", asked]
+    hidden = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
+    known = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, **hidden, "PYTHONPATH": known}
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        problem = f"its processor does not prepare one question within {SECONDS} s"
+        raise UserError(argument, source, problem, "look at its chat template and tokenizer") from error
+    if done.returncode != 0:
+        said = next((line for line in done.stderr.splitlines() if line.startswith("refused: ")), "")
+        problem, _, remedy = said.removeprefix("refused: ").partition("\t")
+        raise UserError(argument, source, problem or f"its processor ended with {done.returncode}", remedy or REMEDY)
+    tried.add((str(directory), newest))
+
+
+def _child() -> None:
+    """Try out the processor that the command line names, within bounds; say on stderr what is wrong with it."""
+    import resource
+
+    argument, source, directory, conversation = json.loads(sys.argv[1])
+    torch.set_num_threads(1)
+    if sys.platform == "linux":
+        here = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = here + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        with told(argument, source, REMEDY):
+            prepare(read_processor(argument, source, Path(directory)), conversation)
+    except UserError as error:
+        print(f"refused: {error.problem}\t{str(error).rpartition('; ')[2]}", file=sys.stderr)
+        raise SystemExit(1) from None
