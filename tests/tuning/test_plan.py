@@ -51,7 +51,7 @@ def test_what_is_planned_is_what_is_done(sft, tiny_base, tmp_path, training, pac
     facts = sft.train(tmp_path / "run", data=data, **{"max_epochs": 1, **training})
     rows = str(tiny_base / "rows.jsonl")
     settings = Training(**{"clip": 0.0, "max_epochs": 1, "batch_size": 2, **training})
-    model = LlavaOv(str(tiny_base / "model"), base_only_when_small=True, trainable=["projector", "llm"], lr=1e-3)
+    model = LlavaOv(str(tiny_base / "model"), trainable=["projector", "llm"], lr=1e-3)
     found = plan(model, Data(path=rows, **data), settings, None, tmp_path)
     assert (found.rows, found.total_steps, sum(found.rejected.values())) == (
         facts["rows"], facts["steps"], facts["rejected"],
@@ -64,7 +64,7 @@ def test_what_is_planned_is_what_is_done(sft, tiny_base, tmp_path, training, pac
 
 
 def test_the_optimizers_state_and_a_checkpoint_have_the_bytes_that_are_planned(sft, tiny_base, tmp_path):
-    model = LlavaOv(str(tiny_base / "model"), base_only_when_small=True, trainable=["projector", "llm"], lr=1e-3)
+    model = LlavaOv(str(tiny_base / "model"), trainable=["projector", "llm"], lr=1e-3)
     found = plan(model, Data(path=str(tiny_base / "rows.jsonl")), Training(batch_size=2), None, tmp_path)
     loaded = model.load(dtype="float32")
     groups = model.train(loaded)

@@ -25,7 +25,12 @@ from seke.models.soundness import PLAINLY, check_loaded, check_size, generation,
 
 REMEDY: Final = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
 SECONDS: Final = 40
-"""How long a processor may take to start and to prepare one question; it takes under a second."""
+PROCESSOR_SECONDS: Final = 20
+"""How long a processor may take to start and to prepare one question, and how much of it computing; a published one
+takes under a second, the libraries some more."""
+MOST_CHARACTERS: Final = 1_000_000
+MOST_TOKENS: Final = 100_000
+"""Of one question with a small picture."""
 MEMORY: Final = 4 << 30
 """Bytes that it may take for that, beside the libraries."""
 QUESTION: Final = "Which emotion does this face show, which facial action units are active, and how strong are they?"
@@ -95,7 +100,11 @@ def prepare(processor: Any, conversation: bool) -> None:
         return
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-    processor(text=[text], images=[[picture]], return_tensors="pt")
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"its chat template makes {len(text):,} characters of one question")
+    tokens = processor(text=[text], images=[[picture]], return_tensors="pt")["input_ids"].shape[1]
+    if tokens > MOST_TOKENS:
+        raise ValueError(f"one question becomes {tokens:,} tokens")
 
 
 def _try_out(argument: str, source: str, directory: Path, conversation: bool) -> None:
@@ -133,7 +142,7 @@ def _child() -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         wanted = here + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         with told(argument, source, REMEDY):

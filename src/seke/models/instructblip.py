@@ -257,15 +257,9 @@ class InstructBlip:
         """
         source = str(path if path is not None else self.path)
         with told("model.path", source), _quiet():
-            directory = fetched("model.path", source)
-            config = check_architecture(source, directory, "instructblip")
+            directory, settings, processor = _opened(source)
             weights = read_weights("model.path", source, directory)
-            check_numbers("model.path", source, config, weights)
-            settings = InstructBlipConfig.from_pretrained(directory)
-            processor = InstructBlipProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
-            # Never another backend: without torchvision this is what loads, and its pixels differ a little.
-            processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
-            _check(source, config, settings, processor)
+            check_numbers("model.path", source, settings.to_dict(), weights)
             check_size("model.path", source, lambda: InstructBlipForConditionalGeneration(settings), weights)
             ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
             asked, left = generation(directory, **ends)
@@ -284,15 +278,11 @@ class InstructBlip:
         Raises:
             UserError: as `load`.
         """
-        options, remedy = where(self.path)
-        with told("model.path", self.path, remedy), _quiet():
-            _check(self.path, InstructBlipConfig.get_config_dict(self.path, **options)[0])
-            processor = InstructBlipProcessor.from_pretrained(self.path, **options)
-            processor.image_processor = BlipImageProcessorPil.from_pretrained(self.path, **options)
-            config = InstructBlipConfig.from_pretrained(self.path, **options)
+        with told("model.path", self.path), _quiet():
+            _, settings, processor = _opened(self.path, weights=False)
             with torch.device("meta"):
                 model = InstructBlipForConditionalGeneration._from_config(
-                    config, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
+                    settings, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
                 )
             model.tie_weights()
         return Loaded(model.eval(), processor, self.path)
@@ -311,6 +301,19 @@ class InstructBlip:
         loaded.train_mode()
         lr_of = self.lr_of or {}
         return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
+
+
+def _opened(source: str, weights: bool = True) -> tuple[Path, Any, Any]:
+    """Return a checkpoint's directory, configuration and processor, looked at; `weights`: whether these are fetched."""
+    directory = fetched("model.path", source, weights)
+    config = check_architecture(source, directory, "instructblip")
+    check_numbers("model.path", source, config)
+    settings = InstructBlipConfig.from_pretrained(directory)
+    processor = InstructBlipProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+    # Never another backend: without torchvision this is what loads, and its pixels differ a little.
+    processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
+    _check(source, config, settings, processor)
+    return directory, settings, processor
 
 
 def _check(source: str, config: dict[str, Any], settings: Any, processor: Any) -> None:

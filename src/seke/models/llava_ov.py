@@ -284,14 +284,9 @@ class LlavaOv:
         """
         source = str(path if path is not None else self.path)
         with told("model.path", source), _quiet():
-            directory = fetched("model.path", source)
-            config = check_architecture(source, directory, "llava_onevision")
+            directory, settings, processor = _opened(source)
             weights = read_weights("model.path", source, directory)
-            check_numbers("model.path", source, config, weights)
-            processor = processors.read(directory)
-            check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
-            settings = LlavaOnevisionConfig.from_pretrained(directory)
-            check_pictures(source, settings, processor)
+            check_numbers("model.path", source, settings.to_dict(), weights)
             check_size("model.path", source, lambda: LlavaOnevisionForConditionalGeneration(settings), weights)
             ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
             asked, left = generation(directory, **ends)
@@ -309,18 +304,14 @@ class LlavaOv:
         Raises:
             UserError: as `load`.
         """
-        options, remedy = where(self.path)
-        with told("model.path", self.path, remedy), _quiet():
-            check_architecture(self.path, "llava_onevision", options)
-            image_processor = LlavaOnevisionImageProcessorPil.from_pretrained(self.path, **options)
-            processor = _processor(self.path, image_processor, options)
-            config = LlavaOnevisionConfig.from_pretrained(self.path, **options)
+        with told("model.path", self.path), _quiet():
+            _, settings, processor = _opened(self.path, weights=False)
             with torch.device("meta"):
                 model = LlavaOnevisionForConditionalGeneration._from_config(
-                    config, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
+                    settings, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
                 )
             model.tie_weights()
-        return Loaded(model.eval(), processor, self.path, self.base_only_when_small)
+        return Loaded(model.eval(), processor, self.path)
 
     def train(self, loaded: Loaded) -> list[dict[str, Any]]:
         """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
@@ -344,6 +335,18 @@ class LlavaOv:
         loaded.train_mode()
         lr_of = self.lr_of or {}
         return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
+
+
+def _opened(source: str, weights: bool = True) -> tuple[Path, Any, Any]:
+    """Return a checkpoint's directory, configuration and processor, looked at; `weights`: whether these are fetched."""
+    directory = fetched("model.path", source, weights)
+    config = check_architecture(source, directory, "llava_onevision")
+    check_numbers("model.path", source, config)
+    processor = processors.read(directory)
+    check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
+    settings = LlavaOnevisionConfig.from_pretrained(directory)
+    check_pictures(source, settings, processor)
+    return directory, settings, processor
 
 
 @contextlib.contextmanager

@@ -68,8 +68,10 @@ class Weights(NamedTuple):
         return total
 
 
-def fetched(argument: str, source: str) -> Path:
+def fetched(argument: str, source: str, weights: bool = True) -> Path:
     """Return the directory that `source` is, or that the Hub's repository of this id is kept in, its files checked.
+
+    `weights`: whether they are wanted, too; all else is small.
 
     Raises:
         UserError: naming the file that is not what it should be.
@@ -79,8 +81,9 @@ def fetched(argument: str, source: str) -> Path:
     if not directory.is_dir():
         if source.count("/") != 1 or source.startswith((".", "/")):
             raise UserError(argument, source, "no such directory", "give a directory, a run's name or a Hub id")
+        wanted = [pattern for pattern in READ if weights or not pattern.endswith(".safetensors")]
         offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-        directory = Path(snapshot_download(source, allow_patterns=list(READ), local_files_only=offline))
+        directory = Path(snapshot_download(source, allow_patterns=wanted, local_files_only=offline))
     for file in _files(argument, source, directory):
         _check_file(argument, source, file)
     return directory
@@ -179,8 +182,10 @@ def _shards(argument: str, source: str, directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-def check_numbers(argument: str, source: str, config: Mapping[str, Any], weights: Weights) -> None:
+def check_numbers(argument: str, source: str, config: Mapping[str, Any], weights: Weights | None = None) -> None:
     """Refuse a configuration whose numbers no model has: building it would take hours, or all memory.
+
+    `weights`, once they are known: no more layers than there are of them.
 
     Raises:
         UserError: naming the first such number.
@@ -210,7 +215,7 @@ def _entries(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             waiting += [(f"{where}.{place}", key, value) for place, value in enumerate(node)]
 
 
-def _problem(key: str, value: object, weights: Weights) -> str | None:
+def _problem(key: str, value: object, weights: Weights | None) -> str | None:
     """Return what is wrong with one entry."""
     if key.endswith("attn_implementation") and isinstance(value, str) and not value.isidentifier():
         return "which is code of someone else's"
@@ -218,7 +223,9 @@ def _problem(key: str, value: object, weights: Weights) -> str | None:
         return "no number"
     if isinstance(value, bool) or not isinstance(value, int) or IDS.search(key):
         return None
-    if LAYERS.search(key) and not 0 <= value <= min(MOST_LAYERS, max(64, len(weights.shapes))):
+    if LAYERS.search(key) and not 0 <= value <= MOST_LAYERS:
+        return f"not from 0 to {MOST_LAYERS}"
+    if LAYERS.search(key) and weights and value > max(64, len(weights.shapes)):
         return f"but its files hold {len(weights.shapes)} weights"
     if key == "image_size" and value > LARGEST_PICTURE:
         return f"more than {LARGEST_PICTURE} pixels a side"
