@@ -51,9 +51,7 @@ class Runs:
     ):  # fmt: skip
         settings = {"batch_size": 2, "max_epochs": 2, "clip": 0.0, **training}
         where.mkdir(exist_ok=True)
-        model = LlavaOv(
-            str(self.base / "model"), trainable=list(trainable), lr=lr, lora=lora
-        )
+        model = LlavaOv(str(self.base / "model"), trainable=list(trainable), lr=lr, lora=lora)
         data = Data(**{"path": str(self.base / "rows.jsonl"), **(data or {})})
         return fit(Run(where, {}, {}), model, data, Training(**settings), logger, where, resume=resume)
 

@@ -36,6 +36,12 @@ def seven(tmp_path_factory):
     config["text_config"].pop("layer_types")
     for part, sizes in SEVEN.items():
         config[part] |= sizes
+    side, grid = config["vision_config"]["image_size"], config["image_grid_pinpoints"]
+    config["image_grid_pinpoints"] = [[side * tall // 96, side * wide // 96] for tall, wide in grid]
+    patches = (side // config["vision_config"]["patch_size"]) ** 2
+    own = {"size": {"height": side, "width": side}, "image_grid_pinpoints": config["image_grid_pinpoints"]}
+    for name, changed in (("preprocessor_config.json", own), ("processor_config.json", {"num_image_tokens": patches})):
+        (path / name).write_text(json.dumps(json.loads((path / name).read_text()) | changed))
     (path / "config.json").write_text(json.dumps(config))
     return path
 

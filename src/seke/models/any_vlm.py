@@ -16,7 +16,8 @@ from torch import Tensor
 
 from seke import devices, images
 from seke.errors import UserError
-from seke.models.auto import load
+from seke.models.auto import load, question
+from seke.models.mistakes import told
 from seke.vlm import Choice, Image, Message, Reply, Request, Usage
 
 CHUNK = 16
@@ -133,6 +134,9 @@ class AnyVlm:
             if processor.tokenizer.pad_token_id is None:
                 processor.tokenizer.pad_token = processor.tokenizer.eos_token
             self._loaded = model.to(self.device), processor
+            with told("backend.model", self.model), torch.inference_mode():
+                seen = question(processor).to(self.device, self.dtype)
+                model.generate(**seen, max_new_tokens=1, do_sample=False, pad_token_id=processor.tokenizer.pad_token_id)
         return self._loaded
 
 

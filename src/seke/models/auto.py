@@ -92,19 +92,23 @@ def read_processor(argument: str, source: str, directory: Path) -> Any:
         raise UserError(argument, source, "its processor needs torchvision, which is not here", remedy) from error
 
 
-def prepare(processor: Any, conversation: bool) -> None:
-    """Have a processor prepare one question about a picture of two colours, as it will be asked to."""
+def question(processor: Any, conversation: bool = True) -> Any:
+    """Return one question about a small picture, or the picture alone, as a processor prepares it.
+
+    Raises:
+        ValueError: if it becomes longer than any question is.
+    """
     picture = Image.radial_gradient("L").resize((96, 64)).convert("RGB")
     if not conversation:
-        processor.image_processor([picture], return_tensors="pt")
-        return
+        return processor.image_processor([picture], return_tensors="pt")
     turns = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"its chat template makes {len(text):,} characters of one question")
-    tokens = processor(text=[text], images=[[picture]], return_tensors="pt")["input_ids"].shape[1]
-    if tokens > MOST_TOKENS:
+    prepared = processor(text=[text], images=[[picture]], return_tensors="pt")
+    if (tokens := prepared["input_ids"].shape[1]) > MOST_TOKENS:
         raise ValueError(f"one question becomes {tokens:,} tokens")
+    return prepared
 
 
 def _try_out(argument: str, source: str, directory: Path, conversation: bool) -> None:
@@ -146,7 +150,7 @@ def _child() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         with told(argument, source, REMEDY):
-            prepare(read_processor(argument, source, Path(directory)), conversation)
+            question(read_processor(argument, source, Path(directory)), conversation)
     except UserError as error:
         print(f"refused: {error.problem}\t{str(error).rpartition('; ')[2]}", file=sys.stderr)
         raise SystemExit(1) from None
