@@ -8,12 +8,14 @@ it saves at the next step and ends with exit code 3.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from seke.doors import build, door, finished, open_run
 from seke.errors import UserError
+from seke.tuning.launching import without_rank
 
 
 @door
@@ -39,14 +41,14 @@ def train(cfg: DictConfig) -> None:
         print(f"{run.path} is finished; overwrite=true trains it again")
         return
     from seke.tuning import loggers
-    from seke.tuning.fit import fit
+    from seke.tuning.fit import fit, summary
 
     logger = loggers.beside_dashboard(build(cfg.logger, save_dir=str(run.path)))
     model, training, optimizer = parts
     facts = fit(run, model, data, training, logger, outputs, cfg.seed, cfg.ckpt == "last", optimizer)
-    loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
-    print(f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}: {run.path / 'model'}")
+    print("\n".join(summary(facts)) + f": {run.path / 'model'}")
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = without_rank(sys.argv[1:])
     train()

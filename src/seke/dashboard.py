@@ -22,6 +22,8 @@ from seke.errors import UserError
 from seke.runs import Run
 
 MODES: Final = ("offline", "online")
+THEIR_MODES: Final = ("online", "offline", "disabled", "shared", "dryrun", "run")
+"""What WANDB_MODE may be; the last two are former names."""
 MADE: Final = {"prepare": "records", "generate": "instructions", "train": "checkpoint", "evaluate": "metrics"}
 """What a stage makes: the type of its artefact."""
 RESULTS: Final = ("metrics.json", "cost.json")
@@ -67,10 +69,24 @@ def checked(mode: str | None) -> str | None:
     """Return the mode.
 
     Raises:
-        UserError: for another mode than offline, online or None.
+        UserError: for another mode than offline, online or None, or if WANDB_MODE is one that W&B does not know.
     """
     if mode is not None and mode not in MODES:
         raise UserError("wandb", mode, "no such mode", "set offline, online or null")
+    if mode is not None:
+        mode_of_environment()
+    return mode
+
+
+def mode_of_environment() -> str | None:
+    """Return WANDB_MODE, if it is set.
+
+    Raises:
+        UserError: if W&B knows no such mode.
+    """
+    mode = os.environ.get("WANDB_MODE") or None
+    if mode is not None and mode not in THEIR_MODES:
+        raise UserError("WANDB_MODE", mode, "no such mode", f"set one of {', '.join(THEIR_MODES)}, or unset it")
     return mode
 
 

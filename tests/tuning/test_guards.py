@@ -125,7 +125,9 @@ def test_image_tokens_other_than_features_name_model_and_records(sft, tmp_path, 
 
 
 def test_an_empty_dataset_is_refused_before_training(sft, tmp_path):
-    with pytest.raises(UserError, match=r"^data.path=.*: no usable row \(10 rejected\); see rejected.jsonl"):
+    with pytest.raises(
+        UserError, match=r"^data.path=.*: no usable row \(10 rejected, 10 for 'length'.*\); see rejected.jsonl"
+    ):
         sft.train(tmp_path / "run", data={"max_tokens": 5})
 
 

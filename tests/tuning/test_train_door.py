@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
@@ -161,3 +162,32 @@ def test_two_ranks_train_as_one_and_lose_no_rejection(door, rows, tmp_path):
     for column in ("loss", "grad_norm"):
         assert [row[column] for row in logged[1]] == pytest.approx([row[column] for row in logged[0]], rel=1e-3)
     assert json.loads((tmp_path / "train" / "r2" / "rejected.jsonl").read_text())["id"] == "gone"
+    for ranks in (1, 2):  # the last step of two ranks leaves one of them with nothing
+        manifest = json.loads((tmp_path / "train" / f"r{ranks}" / "manifest.json").read_text())
+        assert manifest["loss"] == logged[ranks - 1][-1]["loss"] == pytest.approx(logged[0][-1]["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "deepspeed"])
+def test_a_launchers_ranks_train_together_with_the_default_devices(rows, tmp_path, launcher):
+    settings = [f"data.path={rows}", f"paths.outputs={tmp_path}", "name=l", "trainer.batch_size=2", "trainer.threads=1",
+                "trainer.max_epochs=1", "trainer.log_every=1"]  # fmt: skip
+    if launcher == "torchrun":
+        words = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29631", "train.py", *settings]
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    else:  # its launcher wants a GPU or a compiler; what it gives to its processes is all that counts
+        share = {**os.environ, "WORLD_SIZE": "2", "LOCAL_SIZE": "2", "CROSS_SIZE": "1", "CROSS_RANK": "0",
+                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29632"}  # fmt: skip
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, "train.py", f"--local_rank={rank}", *settings],
+                cwd=ROOT,
+                env={**share, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in range(2)
+        ]
+        assert [rank.wait() for rank in ranks] == [0, 0]
+    manifest = json.loads((tmp_path / "train" / "l" / "manifest.json").read_text())
+    assert manifest["hardware"]["processes"] == 2 and manifest["steps"] == 2 and manifest["rejected"] == 1
+    assert manifest["loss"] == logs(tmp_path / "train" / "l")[-1]["loss"]

@@ -18,6 +18,7 @@ from seke import runs
 from seke.errors import UserError
 from seke.images import ImageError
 from seke.records import Rejection
+from seke.tuning.checks import check_whole
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.llava import Llava
 from seke.tuning.rows.row import KEPT, Keep, Reader, Row
@@ -88,8 +89,9 @@ class Data:
             raise UserError("data.cache_dir", self.cache_dir, "data.cache=disk needs a folder", "name one")
         if self.pack not in (True, False, "auto"):
             raise UserError("data.pack", self.pack, "unknown", "use auto, true or false")
-        if self.pack_tokens < 1:
-            raise UserError("data.pack_tokens", self.pack_tokens, "less than 1", "use what a batch may hold of tokens")
+        check_whole("data.pack_tokens", self.pack_tokens, 1)
+        check_whole("data.max_tokens", self.max_tokens, 1)
+        check_whole("data.workers", self.workers, 0, optional=True)
         if bool(self.path) == bool(self._entries()):
             raise UserError("data.path", self.path, "not exactly one of path and mixture", "give one of them")
         _check("data", self.keep, self.limit)
@@ -97,7 +99,7 @@ class Data:
             if not isinstance(entry, Mapping) or not {"path"} <= set(entry) <= ENTRY or not entry["path"]:
                 raise UserError(f"data.mixture.{name}", entry, "not an entry with a path", f"use {', '.join(ENTRY)}")
             weight = entry.get("weight", 1)
-            if not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+            if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < float("inf"):
                 raise UserError(f"data.mixture.{name}.weight", weight, "not above 0", "null instead of a part drops it")
             _check(f"data.mixture.{name}", entry.get("keep") or self.keep, entry.get("limit"))
 

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,6 +59,7 @@ def fit(
         guard.listening(),
         explained(guard, str(model.path)),
     ):
+        training.check_machine()
         pl.seed_everything(seed, verbose=False)
         parts, watched = data.sources(outputs), data.watched(outputs)
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
@@ -81,18 +82,20 @@ def fit(
         if rank_zero_only.rank == 0:
             arrow.with_suffix(".jsonl").replace(run.path / "rejected.jsonl")
         chosen = entries(samples.part, [part.weight for part in parts], seed)
-        if not len(chosen):
-            raise UserError(
-                "data.path", data.path, f"no usable row ({samples.rejected} rejected)", "see rejected.jsonl"
-            )
-        validation = watched and _validation(watched, loaded, data, frozen, Path(scratch), training.batch_size)
+        for number, part in enumerate(parts):
+            argument = "data.path" if data.path else f"data.mixture.{part.name}"
+            _check_usable(argument, part, samples, number, run.path / "rejected.jsonl")
+        validation = watched and _validation(
+            watched, loaded, data, frozen, Path(scratch), training.batch_size, run.path
+        )
         states = frozen and data.cache in ("auto", "states", "disk")
         module = Sft(loaded, groups, warm_up=training.warm_up, states=states, optimizer=optimizer)
 
         best = Best(folder / "best.safetensors" if training.keep_best else None, training.patience)
         asked = questions(stream(watched or parts[0], seed), training.answered)
-        told = [Pace(training.peak_tflops), Answered(asked, run.path, training.answer_every), Bar()]
-        callbacks = [guard, *([best] if watched else []), *told, checkpoints]
+        pace = Pace(training.peak_tflops)
+        watching = [pace, Answered(asked, run.path, training.answer_every), Bar()]
+        callbacks = [guard, *([best] if watched else []), *watching, checkpoints]
         trainer = training.lightning(logger=logger, default_root_dir=str(run.path), callbacks=callbacks)
         batches = loader(samples, chosen, loaded, data, training, seed, trainer, packed)
         if resume:
@@ -105,10 +108,12 @@ def fit(
         "base": str(loaded.name),
         "rows": len(chosen),
         "rejected": samples.rejected,
+        "rejected_for": dict(samples.unused.reasons.most_common()),
+        "without_picture": samples.blind,
         "parts": {part.name: int((samples.part == k).sum()) for k, part in enumerate(parts)},
         "steps": int(trainer.global_step),
         "epochs": int(trainer.current_epoch),
-        "loss": _last(trainer, "loss"),
+        "loss": pace.latest.get("loss"),
         "validation_loss": _last(trainer, "validation_loss"),
         "best": {"step": best.step, "validation_loss": best.loss} if watched else None,
         "annotations": [manifest_beside(part.files[0]).get("annotator") for part in parts],
@@ -166,12 +171,37 @@ def _train(trainer: Any, module: Any, batches: Any, validation: Any, checkpoints
         raise
 
 
-def _validation(part: Part, loaded: Any, data: Data, frozen: bool, scratch: Path, batch: int) -> DataLoader[Any]:
-    samples = prepare([stream(part)], loaded, data, frozen, scratch / "validation.arrow")
+def _check_usable(argument: str, part: Part, samples: Samples, number: int, told: Path) -> None:
+    """Refuse a part of which nothing can be trained on, or watched: whoever names it expects that it counts."""
+    if not (samples.part == number).any():
+        problem = f"no usable row ({samples.unused.told(number)})"
+        raise UserError(argument, part.path, problem, f"see {told.name}")
+
+
+def _validation(
+    part: Part, loaded: Any, data: Data, frozen: bool, scratch: Path, batch: int, run: Path
+) -> DataLoader[Any]:
+    arrow = scratch / "validation.arrow"
+    samples = prepare([stream(part)], loaded, data, frozen, arrow)
+    if rank_zero_only.rank == 0:
+        arrow.with_suffix(".jsonl").replace(run / "rejected_validation.jsonl")
+    _check_usable("data.validation", part, samples, 0, run / "rejected_validation.jsonl")
     pad = loaded.processor.tokenizer.pad_token_id
     return DataLoader(
         samples, batch_size=batch, collate_fn=partial(collate, pad=pad, step_tokens=1), generator=torch.Generator()
     )
+
+
+def summary(facts: Mapping[str, Any]) -> list[str]:
+    """Return what a finished training has to say, line by line."""
+    lines = []
+    if facts["rejected_for"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in facts["rejected_for"].items())
+        lines.append(f"rejected: {reasons}; see rejected.jsonl")
+    if facts["without_picture"]:
+        lines.append(f"without a picture: {facts['without_picture']} rows, trained on as text")
+    loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
+    return [*lines, f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}"]
 
 
 def _last(trainer: Any, name: str) -> float | None:

@@ -183,6 +183,12 @@ def explained(guard: Guard, path: str) -> Iterator[None]:
             raise
         problem = f"{' '.join(str(error).split())[:120]}{_with(guard.names)}"
         raise UserError("model.path", path, problem, "use the processor that belongs to this checkpoint") from error
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb."):
+            raise
+        problem = " ".join(str(error).split())[:200]
+        remedy = "set WANDB_API_KEY, or WANDB_MODE=offline to upload later"
+        raise UserError("logger", "wandb", problem, remedy) from error
 
 
 def _with(names: Sequence[str]) -> str:

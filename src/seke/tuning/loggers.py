@@ -16,9 +16,12 @@ CONFIG = "config.yaml"
 
 
 def beside_dashboard(logger: Any) -> Any:
-    """Return `logger`, and with it the W&B run that is open already where `wandb=` has the whole stage shown."""
+    """Return `logger`, and with it the W&B run that is open already where `wandb=` has the whole stage shown.
+
+    `logger=null` logs nowhere else; Lightning would take None as a wish for its own.
+    """
     shown = not isinstance(logger, WandbLogger) and dashboard.live() is not None
-    return [logger, WandbLogger()] if shown else logger
+    return [*([logger] if logger else []), WandbLogger()] if shown else logger or False
 
 
 def wandb(save_dir: str, project: str, group: str | None = None) -> Any:
@@ -30,8 +33,11 @@ def wandb(save_dir: str, project: str, group: str | None = None) -> Any:
         save_dir: the run's directory; its name is the W&B run's, its config.yaml the W&B run's config.
         project: the project there.
         group: what the cells of one sweep have in common.
+
+    Raises:
+        UserError: if WANDB_MODE is none that W&B knows.
     """
-    mode = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+    mode = dashboard.mode_of_environment() or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
     settings = Path(save_dir) / CONFIG
     resolved = yaml.safe_load(settings.read_text(encoding="utf-8"))["config"] if settings.is_file() else None
     return WandbLogger(

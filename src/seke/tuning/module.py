@@ -70,9 +70,7 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         the sum is divided by the supervised tokens of the whole global step (known from the sampler) instead.
         """
         total = self.loss_sum(batch)
-        # A tensor, not a number: reading it every step would make a GPU wait. What loggers get is `Pace`'s exact mean.
-        mean = total.detach() / max(1, len(batch["targets"]))
-        self.log("loss", mean, prog_bar=True, logger=False, batch_size=batch["samples"])
+        # Nothing is logged here: what one rank and batch know is no step's loss. `Pace` tells that.
         share = self.trainer.world_size * self.trainer.accumulate_grad_batches / max(1, batch["step_tokens"])
         loss: Tensor = total * share
         return loss

@@ -115,6 +115,11 @@ class Window:
         self.computed += batch["ids"].numel()
         self.samples += batch["samples"]
 
+    def last(self, batches: int) -> tuple[float, int]:
+        """Return summed loss and supervised tokens of the last `batches`; this waits for the device."""
+        loss = float(torch.stack(self.losses[-batches:]).double().sum())
+        return loss, sum(supervised for _, _, supervised, _ in self.held[-batches:])
+
     def sums(self, waited: float) -> Sums:
         """Read everything; this waits for the device."""
         loss = float(torch.stack(self.losses).double().sum())
@@ -128,6 +133,9 @@ class Window:
 class Pace(pl.Callback):  # type: ignore[misc]
     """Logs `figures` of every window with learning rates by part, gradient norm before clipping, and memory.
 
+    Of the losses, `loss` is that of the step at which it is logged, over all ranks and accumulated batches, which is
+    also the run's when it is the last; `loss_mean` is the mean over all tokens of the window.
+
     `peak_tflops`: what one device can do, in bfloat16; None: known by the device's name, or no MFU is logged.
     """
 
@@ -139,6 +147,14 @@ class Pace(pl.Callback):  # type: ignore[misc]
         self._began, self._step = 0.0, 0
         self._rates: dict[str, float] = {}
         self._norm: Any = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run that has nothing left to do tells as its last loss."""
+        return {"latest": self.latest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.latest = state_dict["latest"]
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Learn what is trained, before a strategy splits it up."""
@@ -191,20 +207,28 @@ class Pace(pl.Callback):  # type: ignore[misc]
         sums = window.sums(self._waiting.seconds)
         sums = sums._replace(busy=window.busy + time.perf_counter() - self._began)
         self._window, self._waiting.seconds = Window(), 0.0
-        values = torch.tensor([*sums[:-1], *sums.work, _memory(trainer.strategy.root_device)], dtype=torch.float64)
+        step = window.last(trainer.accumulate_grad_batches)  # a step's batches are all there, be they only fillers
+        values = torch.tensor([*sums[:-1], *sums.work, *step, _memory(trainer.strategy.root_device)],
+                              dtype=torch.float64)  # fmt: skip
         if trainer.world_size > 1:
             values = trainer.strategy.all_gather(values.to(trainer.strategy.root_device)).cpu()
-        loss, busy, waited, computed, samples, *added, _ = values.view(trainer.world_size, -1).sum(0).tolist()
+        loss, busy, waited, computed, samples, *added, step_loss, step_tokens, _ = (
+            values.view(trainer.world_size, -1).sum(0).tolist()
+        )
         everyone = Sums(loss, busy, waited, computed, samples, Work(*map(round, added)))
         norm = {} if self._norm is None else {"grad_norm": float(self._norm)}
         memory = {"memory_gib": values.view(trainer.world_size, -1)[:, -1].max().item() / 2**30}
-        self.latest = {**figures(everyone, trainer.world_size, self._device), **self._rates, **norm, **memory}
+        found = figures(everyone, trainer.world_size, self._device)
+        losses = {"loss": step_loss / max(1, step_tokens), "loss_mean": found.pop("loss")} if "loss" in found else {}
+        self.latest = {**losses, **found, **self._rates, **norm, **memory}
         self._norm = None
         for logger in trainer.loggers:
             logger.log_metrics(self.latest, step=trainer.global_step)
             logger.save()
         if module is not None:
-            module.log("tokens_per_s", self.latest["tokens_per_s"], prog_bar=True, logger=False)
+            for name in ("loss", "tokens_per_s"):
+                if name in self.latest:
+                    module.log(name, self.latest[name], prog_bar=True, logger=False)
 
 
 def _due(trainer: Any, step: int) -> bool:

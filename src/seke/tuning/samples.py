@@ -6,6 +6,7 @@ In memory are one number a sample for its length, its supervised tokens and its 
 their states or pixels, where the settings keep these there). Lengths are exact, and no sample is ever cut.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -194,11 +195,39 @@ class StoredPictures(Pictures):
         return [Vision(NOTHING.values, found.size) if isinstance(found, Vision) else found for found in seen]
 
 
+class Unused:
+    """What a training set has of rows that cannot be used, counted by reason."""
+
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+        self.parts: Counter[tuple[int, str]] = Counter()
+        self._first: dict[tuple[int, str], str] = {}
+
+    def add(self, part: int, rejection: Rejection) -> None:
+        """Take in one of a part's."""
+        self.reasons[rejection.reason] += 1
+        self.parts[part, rejection.reason] += 1
+        self._first.setdefault((part, rejection.reason), f"{rejection.id}: {rejection.detail}")
+
+    def told(self, part: int) -> str:
+        """Return how many of a part's rows are rejected, and for what most of them."""
+        counts = {reason: count for (of, reason), count in self.parts.items() if of == part}
+        if not counts:
+            return "none rejected"
+        reason = max(counts, key=lambda reason: counts[reason])
+        return f"{sum(counts.values())} rejected, {counts[reason]} for {reason!r}, such as {self._first[part, reason]}"
+
+
 class Samples(Dataset[Any]):
     """All samples of a training set: read from disk when asked, their images kept or decoded."""
 
-    def __init__(self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], rejected: int) -> None:
-        self.arrow, self.pictures, self.rejected = arrow, pictures, rejected
+    def __init__(
+        self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], unused: Unused, blind: int
+    ) -> None:
+        self.arrow, self.pictures = arrow, pictures
+        self.unused, self.rejected = unused, unused.reasons.total()
+        self.blind = blind
+        """How many samples have no picture."""
         self.lengths, self.tokens, self.part, self.crops = measures.T
         """Of every sample: its tokens, those of them that carry loss, the part of the mixture it comes from, and the
         crops that the tower sees in training (0 where its states are kept)."""
@@ -237,22 +266,28 @@ def prepare(
     cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
     pictures = _pictures(loaded, cache, data)
     measures = [np.zeros((0, 4), np.int32)]
+    unused, blind = Unused(), 0
 
     def stored(writer: Any) -> Iterator[Rejection]:
+        nonlocal blind
         for part, rows in enumerate(parts):
             progress = tqdm(rows, desc="rows", unit=" rows", leave=False, mininterval=1, disable=None)
             for block in _blocks(progress, BLOCK):
                 found = list(_encoded(block, loaded, data, pictures))
-                yield from (rejection for rejection in found if isinstance(rejection, Rejection))
+                for rejection in found:
+                    if isinstance(rejection, Rejection):
+                        unused.add(part, rejection)
+                        yield rejection
                 if samples := [sample for sample in found if isinstance(sample, Sample)]:
                     columns = zip(zip(*samples, strict=True), SCHEMA.types, strict=True)
                     writer.write_batch(pa.record_batch([pa.array(*column) for column in columns], schema=SCHEMA))
                     measured = [(len(s.ids), s.tokens, part, pictures.seen(s.images)) for s in samples]
                     measures.append(np.array(measured, np.int32))
+                    blind += sum(not s.images for s in samples)
 
     with pa.OSFile(str(arrow), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        rejected = write_jsonl(arrow.with_suffix(".jsonl"), stored(writer))
-    return Samples(arrow, pictures, np.concatenate(measures), rejected)
+        write_jsonl(arrow.with_suffix(".jsonl"), stored(writer))
+    return Samples(arrow, pictures, np.concatenate(measures), unused, blind)
 
 
 def _pictures(loaded: Any, cache: str, data: Data) -> Pictures:

@@ -1,15 +1,26 @@
 """How to train: the settings of conf/trainer/*.yaml, and Lightning's Trainer made of them."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.strategies import Strategy
 
 from seke.errors import UserError
+from seke.tuning.checks import check_between, check_whole
 from seke.tuning.data import Data
 from seke.tuning.guards import Bound
+from seke.tuning.launching import settled
+
+PRECISIONS: Final = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
+ACCELERATORS: Final = ("cpu", "gpu", "cuda", "mps", "auto")
+STRATEGIES: Final = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
+"""Those whose checkpoints and exports are tested; DeepSpeed's are objects that conf/trainer/deepspeed_*.yaml make."""
 
 
 class Zero(NamedTuple):
@@ -67,12 +78,38 @@ class Training:
                 "trainer.precision", self.precision, "it would round RoPE's frequencies and so displace tokens",
                 "use bf16-mixed with model.dtype=bfloat16",
             )  # fmt: skip
-        for name in ("batch_size", "accumulate", "max_epochs", "num_nodes", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"trainer.{name}", getattr(self, name), "less than 1", "use 1 or more")
-        for name in ("validate_every", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"trainer.{name}", getattr(self, name), "less than 1", "use 1 or more, or null")
+        _check_among("trainer.precision", self.precision, PRECISIONS)
+        _check_among("trainer.accelerator", self.accelerator, ACCELERATORS)
+        if not isinstance(self.strategy, Strategy):
+            remedy = f"use {', '.join(STRATEGIES)}, or trainer=deepspeed_zero2 and its like"
+            _check_among("trainer.strategy", self.strategy, STRATEGIES, remedy)
+        if not _counts_devices(self.devices):
+            raise UserError("trainer.devices", self.devices, "no number of devices", "use 1 or more, or auto")
+        if self.max_steps == 0:
+            raise UserError("trainer.max_steps", 0, "nothing would be trained", "use 1 or more, or -1 for whole epochs")
+        check_whole("trainer.max_steps", self.max_steps, -1)
+        for name in ("batch_size", "accumulate", "max_epochs", "num_nodes", "checkpoint_every", "log_every"):
+            check_whole(f"trainer.{name}", getattr(self, name), 1)
+        for name in ("validate_every", "patience", "answer_every", "threads"):
+            check_whole(f"trainer.{name}", getattr(self, name), 1, optional=True)
+        check_whole("trainer.answered", self.answered, 0)
+        check_between("trainer.clip", self.clip, 0, optional=True)
+        check_between("trainer.warm_up", self.warm_up, 0, 1)
+        check_between("trainer.peak_tflops", self.peak_tflops, 0, optional=True)
+        self.devices, self.num_nodes = settled(self.devices, self.num_nodes)
+
+    def check_machine(self) -> None:
+        """Refuse, before anything is loaded, what this machine has not.
+
+        Raises:
+            UserError: naming what it has.
+        """
+        known = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
+        there = [name for name, kind in known.items() if kind.is_available()]
+        wanted = {"gpu": ("cuda", "mps"), "auto": tuple(there)}.get(self.accelerator, (self.accelerator,))
+        if not set(wanted) & set(there):
+            remedy = f"this machine has {', '.join(there)}: use trainer=cpu or trainer.accelerator={there[0]}"
+            raise UserError("trainer.accelerator", self.accelerator, "there is none here", remedy)
 
     @property
     def master_weights(self) -> bool:
@@ -125,6 +162,32 @@ class Training:
                 accumulate_grad_batches=self.accumulate, gradient_clip_val=self.clip, use_distributed_sampler=False,
                 enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=self.log_every, **more,
             )  # fmt: skip
-        except MisconfigurationException as error:
-            problem = " ".join(str(error).split())[:160]
-            raise UserError("trainer.accelerator", self.accelerator, problem, "use trainer=cpu here") from error
+        except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+            raise self._mistake(error) from error
+
+    def _mistake(self, error: Exception) -> UserError:
+        """Return what Lightning has to say about a setting as one line that names it."""
+        problem = " ".join(str(error).split())
+        # Whole sentences, as many as fit: a list of possible values that is cut short misleads.
+        end = max(problem.rfind(". ", 0, 240), problem.rfind("? ", 0, 240))
+        shown = problem if len(problem) <= 240 else problem[: end + 1] if end > 0 else f"{problem[:237]}..."
+        names = ("devices", "precision", "strategy", "accelerator")
+        name = next((name for name in names if name in problem.lower()), "accelerator")
+        return UserError(
+            f"trainer.{name}", getattr(self, name), shown.rstrip("."), "see conf/trainer for sets that fit"
+        )
+
+
+def _check_among(argument: str, value: Any, known: Sequence[str], remedy: str = "") -> None:
+    if not any(str(value) == name for name in known):
+        raise UserError(argument, value, "unknown", remedy or f"use {', '.join(known)}")
+
+
+def _counts_devices(value: Any) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value >= 1 or value == -1
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in value)
+    return isinstance(value, str) and bool(
+        re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)*,?", value, re.ASCII) and value != "0"
+    )
