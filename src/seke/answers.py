@@ -19,6 +19,8 @@ from seke.readings import read_expression
 from seke.records import Labels
 from seke.scope import faces, refuses, without_quotations, without_refusals
 from seke.spelling import normalise, sentences, tokens
+from seke.stance import SUSPECT, about_this_face
+from seke.tables import rows_told
 from seke.units import join_units
 
 __all__ = ["EXPRESSION_WORDS", "describe", "extract", "is_refusal"]
@@ -136,7 +138,7 @@ def _from_prose(text: str) -> Labels:
 
 def _from_answer(text: str) -> Labels:
     """Read an answer; of several faces it tells what all of them share."""
-    said = without_quotations(text)
+    said = without_quotations(rows_told(text))
     if any(map(said.__contains__, _ANSWER_NEEDLES)):
         said = _ANSWER_TAG.sub("\n final answer: ", said)
     normal = without_refusals(normalise(said))
@@ -158,13 +160,17 @@ def _shared(one: Labels, other: Labels) -> Labels:
 
 
 def _from_part(normal: str) -> Labels:
-    parts = join_units(sentences(tokens(normal)))
+    parts = sentences(tokens(normal))
+    if suspects := SUSPECT & set().union(*[part.roles for part in parts]):
+        parts = about_this_face(parts, suspects)
+    parts = join_units(parts)
     roles = set().union(*[part.roles for part in parts])
     stated: dict[str, Any] = {}
+    seen = "unseen" not in roles
     if not _EXPRESSIONS.isdisjoint(roles):
-        stated["expression"] = read_expression(parts)
+        stated["expression"] = read_expression(parts, seen)
     if "number" in roles and not _DIMENSIONS.isdisjoint(roles):
         stated["valence"], stated["arousal"] = read_valence_arousal(parts)
     if not _UNITS_SPELT.isdisjoint(roles):
-        stated["action_units"] = read_action_units(parts) or None
+        stated["action_units"] = read_action_units(parts, seen) or None
     return Labels(**stated)

@@ -10,28 +10,35 @@ from typing import Final
 
 from seke.affect import ACTION_UNITS
 from seke.lexicon import END, Token
-from seke.spelling import Sentence
-from seke.units import OTHERS
+from seke.spelling import Sentence, yes_or_no
+from seke.units import BOUND, OTHERS
 
 _NONE: Final = -1
 """Stands for "no action unit": it denies none by name, but "no action unit other than AU4" is a complete list."""
-_UNREAL: Final = {"hypothetical", "past", "whether"}
+_UNREAL: Final = {"hypothetical", "past", "whether", "if"}
+_CONDITIONS: Final = {"when", "whenever", "should", "had", "were"}
+"""First words of a clause that says what would be."""
+_IF: Final = Token("if", "if")
 _UNITS: Final = {"au", "head", "others", "complete"}
 _PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", "final"}
 _SIGNS: Final = frozenset(",|)](")
 """Signs that end a part of a clause, or begin an aside."""
 _SILENT: Final = {"link", "be", "sign", "number"}
 """Roles that change nothing between units and their predicate."""
-_SPEAKS: Final = {*_UNITS, "active", "inactive", "unknown", "correction"}
+_SPEAKS: Final = {*_UNITS, "active", "inactive", "unknown", "unlikely", "correction"}
 """Roles without which a sentence asserts nothing about action units."""
 
 
-def read_action_units(sentences: Sequence[Sentence]) -> dict[int, bool]:
-    """Return which action units the text says are active and inactive; all 17 if it says that all others are not."""
+def read_action_units(sentences: Sequence[Sentence], seen: bool = True) -> dict[int, bool]:
+    """Return which action units the text says are active and inactive; all 17 if it says that all others are not.
+
+    Where no face was `seen`, "no AU6" denies nothing.
+    """
     reader = _UnitReader()
     for sentence in sentences:
         reader.read(sentence)
-    return reader.result()
+    units = reader.result()
+    return units if seen else {au: active for au, active in units.items() if active}
 
 
 class _UnitReader:
@@ -58,8 +65,10 @@ class _UnitReader:
         """What was said beforehand: by a "heading", a "predicate" ("absent: AU4"), a "negation" ("no AU4"), or ""."""
         self.negation = self.outer_negation = ""
         """A "not" or "no" that waits for what it negates."""
+        self.open = False
+        """Whether the last predicate left its units open: "AU4 is debatable, AU7 is not"."""
         self.described = self.described_before_negation = self.content_since_negation = self.soft = False
-        self.generic = self.excepting = self.quantified = False
+        self.generic = self.excepting = self.quantified = self.equated = False
         self.others: bool | None = None
         self.last: bool | None = None
         self.aside = ""
@@ -81,9 +90,11 @@ class _UnitReader:
         if sentence.asks:
             self.asked = [word.au for word in words if word.role == "au"]
             return
-        if words[0].text in {"yes", "no"}:
-            self._vote(self.asked, True, words[0].text == "yes")
+        if self.asked and (answered := yes_or_no(words)) is not None:
+            self._vote(self.asked, True, answered)
         self.asked = []
+        if words[0].text in _CONDITIONS:
+            words, roles = [_IF, *words[1:]], {*roles, "if"}
         if not _UNREAL.isdisjoint(roles):
             words = _asserted(words)
         if _SPEAKS.isdisjoint(roles):
@@ -103,6 +114,8 @@ class _UnitReader:
                     self._take_sign(word, words[position])
                 elif role not in _SILENT:
                     self._take(word, words, position)
+                elif role == "be":
+                    self.equated = word.text == "is"
                 self.before = word
         self.units_in_line |= "au" in roles or "others" in roles
         if words[-1].text == "\n":
@@ -118,7 +131,19 @@ class _UnitReader:
             return True
         if word.role in {"au", "others", "but"}:  # a "but" ends the clause and with it the aside
             return True
-        if word.role not in {"be", "not", "no", "active", "inactive", "unknown", "filler", "link", "number"}:
+        if word.role not in {
+            "be",
+            "not",
+            "no",
+            "may",
+            "doubt",
+            "active",
+            "inactive",
+            "unknown",
+            "filler",
+            "link",
+            "number",
+        }:
             self.aside_plain, self.negation = False, self.outer_negation
         return self.aside_plain
 
@@ -141,8 +166,8 @@ class _UnitReader:
             self._take_unit(word)
         elif role == "head":
             self._take_head(words[position : position + 3])
-        elif role in {"active", "inactive", "unknown"}:
-            self._take_predicate(role, words[position : position + 3])
+        elif role in {"active", "inactive", "unknown", "unlikely"}:
+            self._take_predicate(role, () if word.text == BOUND else words[position : position + 3])
         elif role in {"not", "no"}:
             self.denied_aside = bool(self.aside)
             if following.text != "," or self.group:
@@ -154,7 +179,7 @@ class _UnitReader:
             self.kind, self.announced = "predicate" if self.last is not None else "", self.last
         elif role == "complete":
             self.exhaustive = True
-        elif role == "doubt":
+        elif role == "doubt" or (role == "may" and all(word.role != "hedge" for word in words[position:][:3])):
             self._take_doubt(words[position : position + 3])
         elif role == "correction":
             self._vote(self.group, True, False)
@@ -186,7 +211,13 @@ class _UnitReader:
 
     def _take_unit(self, word: Token) -> None:
         if word.state is not None:
+            if not word.state and self.group and not self.described and self.before.role == "link":  # "AU1, AU2: 0"
+                self._vote(self.group, True, None)
+                self.group = []
             self._vote([word.au], True, word.state)
+            return
+        if word.text == "name" and self.group == [word.au] and self.equated:  # "AU12 is the lip corner puller"
+            self.group = []
             return
         if self.negation:
             self._flush()
@@ -196,7 +227,7 @@ class _UnitReader:
             if self.before.text not in {"or", "nor"}:
                 self._end_negation()
         (self.excepted if self.excepting and word.au != OTHERS else self.group).append(word.au)
-        self.described = self.soft = False
+        self.described = self.soft = self.equated = False
 
     def _take_head(self, after: Sequence[Token]) -> None:
         """Take "action units" without numbers: "no action unit is active", "action units: none"."""
@@ -211,6 +242,7 @@ class _UnitReader:
 
     def _take_predicate(self, role: str, after: Sequence[Token]) -> None:
         state = {"active": True, "inactive": False}.get(role)
+        self.open = state is None
         if after and after[0].text in {":", "="} and len(after) > 1:
             if after[1].role in {"active", "inactive", "no"}:  # "AU12 active: no"
                 return
@@ -244,7 +276,7 @@ class _UnitReader:
 
     def _take_doubt(self, after: Sequence[Token]) -> None:
         """Take "possibly": what it is said of stays open, be it "AU20 is possibly active" or "possibly AU20"."""
-        if after[0].role in {"au", "name"}:
+        if after[0].role == "au" or (len(after) > 1 and after[0].role in {"be", "verb"} and after[1].role == "au"):
             self._flush()
             self.kind, self.announced = "doubt", None
         elif self.group and (after[0].text == ")" or any(word.role in {"active", "inactive"} for word in after)):
@@ -272,7 +304,7 @@ class _UnitReader:
             if (self.negation == "not" and not self.soft) or (
                 self.negation == "no" and not self.described_before_negation
             ):
-                self._vote(self.group, True, False)
+                self._vote(self.group, True, None if self.open else False)
                 self.group = []
             self.negation = ""
 
@@ -315,11 +347,11 @@ def _asserted(words: Sequence[Token]) -> list[Token]:
     aside = False  # within "which would ...,"
     for word, following in zip(words, [*words[1:], END], strict=True):
         if (
-            word.role in {"but", "whether"}
+            word.role in {"but", "whether", "if"}
             or word.text == ";"
             or (word.text == "," and (aside or following.text == "which"))
         ):
             kept += [] if any(other.role in _UNREAL for other in clause) else clause
-            clause, aside = [], following.text == "which"
+            clause, aside = [], following.text == "which" or word.role == "if"
         clause.append(word)
     return [*kept, *([words[-1]] if any(word.role in _UNREAL for word in clause) else clause)]

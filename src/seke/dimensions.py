@@ -20,7 +20,8 @@ _OF: Final = ("for", "in", "on", "of", "(", "the")
 _PATIENCE: Final = 14
 """How many plain words may stand between "valence" and its number."""
 _BOTH: Final = ("valence", "arousal")
-_SPEAKS: Final = {"valence", "arousal", "number", "correction", "final"}
+_BOTH_SET: Final = frozenset(_BOTH)
+_SPEAKS: Final = {"valence", "arousal", "number", "scale", "correction", "final"}
 """Roles without which a sentence says nothing about the dimensions."""
 _SILENT: Final = {"link", "be", "sign", "filler", "hedge", "doubt"}
 """Roles that change nothing between a dimension and its number."""
@@ -28,6 +29,14 @@ _FRACTION: Final = frozenset(".,e%")
 """Signs that no whole number has."""
 _UNKNOWN: Final = float("nan")
 """A value that is stated but cannot be used."""
+_POINTS: Final = {"star", "stars", "point", "points"}
+_OTHER_SCALE: Final = Token("scale", "foreign")
+_MOVES: Final = {
+    "rose", "rises", "rise", "went", "goes", "fell", "falls", "dropped", "drops", "changed", "changes", "shifted",
+    "shifts", "moved", "moves", "increased", "increases", "decreased", "decreases", "climbed", "climbs", "declined",
+    "declines", "swung", "swings",
+}  # fmt: skip
+"""What a value did that was another before: "valence went from 0.5 to -0.2"."""
 
 
 def read_valence_arousal(sentences: Sequence[Sentence]) -> tuple[float | None, float | None]:
@@ -50,6 +59,8 @@ class _DimensionReader:
         """Whether the percent of this text are signed."""
         self.foreign: set[str] = set()
         """Dimensions given on another scale."""
+        self.whole: dict[str, bool] = {}
+        """Whether a dimension was given as a whole number: beside a 7 a 1 is of another scale."""
         self.waiting: list[str] = []
         """Dimensions that wait for their number."""
         self.plain = 0
@@ -69,6 +80,8 @@ class _DimensionReader:
         if name in self.foreign or (name in self.percent and not self.signed) or len(self.values[name]) != 1:
             return None
         (value,) = self.values[name]
+        if self.whole.get(name) and any(abs(other) >= 2 for values in self.values.values() for other in values):
+            return None
         return value if -1 <= value <= 1 else None
 
     def read(self, words: Sequence[Token]) -> None:
@@ -85,6 +98,9 @@ class _DimensionReader:
         if self.loose and role not in (*_BOTH, "number", "link") and word.text not in _OF:
             self.loose = []
         if role in _BOTH:
+            if before.role in {"link", "filler", "word"} and _is_certainty(words[max(position - 4, 0) : position - 1]):
+                self.plain += 1  # "my confidence in the valence is 0.8"
+                return
             self._take_dimension(role, before, words[position : position + 2])
         elif role == "number":
             self._take_number(word, before, words[position : position + 2])
@@ -94,6 +110,8 @@ class _DimensionReader:
             self._take_scale(word)
         elif role == "range":
             self.scale_ends = 2
+            if before.text in _POINTS:  # "on a 7-point scale"
+                self._take_scale(_OTHER_SCALE)
         elif role == "bound":
             self.bounded = True
         elif role in {"correction", "final"}:
@@ -122,7 +140,11 @@ class _DimensionReader:
         self.last, self.loose, self.plain, self.scale_ends, self.bounded = name, [], 0, 0, False
 
     def _take_number(self, word: Token, before: Token, after: Sequence[Token]) -> None:
-        if before.text in {"±", "not"} or before.role == "confidence" or _is_legend(after):
+        if before.text in {"±", "not"} or before.role == "confidence":
+            return
+        if _is_legend(after):
+            if abs(word.number) > 1:
+                self._take_scale(_OTHER_SCALE)
             return
         whole = _FRACTION.isdisjoint(word.text) or word.text.lstrip("+-") in {"1.0", "1.00"}
         if self.scale_ends and whole:
@@ -137,6 +159,7 @@ class _DimensionReader:
             value = _UNKNOWN
         self.bounded = False
         if self.waiting:
+            self.whole[self.waiting[0]] = whole
             self._set(self.waiting.pop(0), value)
             self.plain = 0
         elif not whole:
@@ -153,7 +176,9 @@ class _DimensionReader:
         """Take "-1 to 1" or "(1-10)": it is the scale of the dimension named before, else of both."""
         if word.text == "percent":
             self.signed = True
-        elif word.text == "foreign" and (self.last or not self.elsewhere):
+        elif word.text.startswith("same"):
+            self.foreign.update(_BOTH if self.foreign else ())
+        elif word.text != "own" and (self.last or not self.elsewhere):
             self.foreign.update([self.last] if self.last else _BOTH)
 
     def _set(self, name: str, value: float) -> None:
@@ -171,8 +196,17 @@ def _is_part_of_another_scale(after: Sequence[Token]) -> bool:
     """Whether a number is one out of more than 1: "4/5", "7 out of 10"."""
     if len(after) < 2:
         return False
-    return (after[0].text == "/" and after[1].role == "number" and after[1].number > 1) or (
-        after[0].text == "out" and after[1].text == "of"
+    return (
+        (after[0].text in {"/", "of"} and after[1].role == "number" and after[1].number > 1)
+        or (after[0].text == "out" and after[1].text == "of")
+        or after[0].text in _POINTS
+    )
+
+
+def _is_certainty(before: Sequence[Token]) -> bool:
+    """Whether what comes is the certainty about a dimension, not its value."""
+    return any(word.role == "confidence" for word in before) and any(
+        word.text in {"in", "of", "for"} for word in before
     )
 
 
@@ -183,7 +217,8 @@ def _has_alternative(after: Sequence[Token]) -> bool:
 
 def _with_intervals(words: list[Token]) -> list[Token]:
     """Put a token `scale` for a stated scale ("-1 to 1", "[-1, 1]") and the middle for an interval ("0.6-0.8")."""
-    if [*map(ROLE, words)].count("number") < 2:
+    roles = [*map(ROLE, words)]
+    if roles.count("number") < 2:
         return words
     out: list[Token] = []
     position = 0
@@ -194,22 +229,35 @@ def _with_intervals(words: list[Token]) -> list[Token]:
             between, high = words[position + 1].text, words[position + 2]
             spans = between in {"to", "-", "~", "through"} or (before in {"between", "from"} and between == "and")
             ends = (word.number, high.number)
-            if _is_scale(word, high) and (spans or (between == "," and before in {"[", "("} and ends[0] < 0)):
+            boxed = between == "," and before in {"[", "("}
+            single = boxed and _of_one_dimension(out)
+            unclaimed = boxed and before == "[" and (single or _BOTH_SET.isdisjoint(map(ROLE, out)))
+            if _is_scale(word, high) and (spans or unclaimed or (boxed and ends[0] < 0)):
                 kind = "own" if ends == (-1, 1) else "percent" if ends[0] == -100 else "foreign"
                 out.append(Token("scale", "percent" if high.text.endswith("%") and ends == (-1, 1) else kind))
                 position += 3
                 continue
-            if spans and ends[0] < ends[1]:
+            if before == "from" and any(other.text in _MOVES for other in out[-5:]):
+                out[-1] = high  # what it was before does not count
+                position += 3
+                continue
+            if (spans and ends[0] < ends[1]) or single:
                 if out and before in {"between", "from"}:
                     out.pop()
                 middle = round((ends[0] + ends[1]) / 2, 6)
-                within = ends[0] >= -1 and ends[1] <= 1
+                within = -1 <= ends[0] < ends[1] <= 1
                 out.append(Token("number", "." + high.text[-1:], number=middle if within else _UNKNOWN))
                 position += 3
                 continue
         out.append(word)
         position += 1
     return out
+
+
+def _of_one_dimension(before: Sequence[Token]) -> bool:
+    """Whether a bracket stands behind one dimension and holds its interval, not the values of both."""
+    near = [word.role for word in before[-6:]]
+    return sum(role in _BOTH and "number" not in near[place:] for place, role in enumerate(near)) == 1
 
 
 def _is_scale(low: Token, high: Token) -> bool:

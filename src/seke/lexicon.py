@@ -85,7 +85,8 @@ _ROLES: Final = {
         not never neither nor lack lacks lacking lacked absence hardly barely scarcely unlike isnt arent doesnt dont
         didnt wasnt cant nothing devoid non fails fail failing; rather than; instead of; as opposed to; opposed to;
         ruled out; rules out; rule out; mistaken for; confused with; distinguished from; far from; anything but; free
-        of; none of; little to; little evidence; wrong to; incorrect to; little sign; no longer; contrary to
+        of; none of; little to; little evidence; wrong to; incorrect to; inappropriate to; compared with; compared to;
+        little sign; no longer; contrary to
     """,
     "no": "no without",
     "but": """
@@ -93,58 +94,71 @@ _ROLES: Final = {
         in contrast
     """,
     "active": """
-        active activated activates activation activations present presence visible visibly observed observable
-        detected engaged engagement activity evident apparent yes true triggered seen noticeable identified noted
-        exhibited involved contracted occurring occurs recruited
+        active activated activates activation activations present presence visible visibly observed observable detected
+        engaged engagement activity evident apparent yes true triggered seen noticeable identified noted exhibited
+        involved contracted occurring occurs recruited
     """,
     "inactive": """
-        inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged
-        invisible
+        inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged invisible
     """,
     "unknown": """
-        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null undecidable
-        ambiguous; hard to; difficult to; may or may not; might or might not; can not be determined; could not be
-        determined; could not be assessed; could not be judged; can not be assessed; can not be judged; can not be
-        reliably; can not tell; not clear; not sure; not certain; not applicable; not visible enough; can not say; can
-        not judge; can not decide; could not tell; could not say; not assessed; not determinable; not available; not
-        given; not stated
+        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null undecidable ambiguous
+        doubtful questionable debatable dubious suspected arguable disputable inconclusive indiscernible imperceptible;
+        hard to; difficult to; may or may not; might or might not; can not be determined; could not be determined; could
+        not be assessed; could not be judged; can not be assessed; can not be judged; can not be reliably; can not tell;
+        not clear; not sure; not certain; not applicable; not visible enough; can not say; can not judge; can not
+        decide; could not tell; could not say; not assessed; not determinable; not available; not given; not stated; can
+        not rule out; can not be ruled out; could not rule out; could not be ruled out; can not be excluded; can not
+        exclude; could not be excluded; can not be confirmed; can not confirm; can not be made out; can not make out;
+        not ruled out; nearly absent; almost absent; almost inactive; nearly inactive; not true; almost imperceptible;
+        not evaluated; not visible enough; low confidence; little if any
     """,
+    "unlikely": "unlikely improbable implausible; i doubt; doubt that",
     "head": "au aus actionunits actionunit units; action unit; action units",
     "others": "others other remaining rest remainder",
     "complete": "; nothing else; no action unit is active",
     "all": "all every each",
     "only": "only solely exclusively",
-    "except": "except besides excluding beyond; other than; except for; apart from; aside from; with the exception of",
+    "except": """
+        except besides excluding beyond; other than; except for; apart from; aside from; with the exception of
+    """,
     "same": "; as is; as are; so is; so are; as well as",
     "valence": "valence val",
     "arousal": "arousal aro",
-    "cue": "expression expressions emotion emotions emotional affect answer label prediction category class verdict",
+    "cue": """
+        expression expressions emotion emotions emotional affect answer label prediction category class verdict
+    """,
     "final": """
-        overall primary primarily dominant dominantly main mainly predominant predominantly principal conclusion
-        summary summarize conclude therefore thus hence final predict predicted mostly classified categorized labeled
-        labelled strongest; most likely; most prominent; most consistent; best described; best matches; best match;
-        most closely; best fits
+        overall primary primarily dominant dominantly main mainly predominant predominantly principal conclusion summary
+        summarize conclude therefore thus hence final predict predicted mostly classified categorized labeled labelled
+        strongest; most likely; most prominent; most consistent; best described; best matches; best match; most closely;
+        best fits
     """,
     "prevails": "dominates dominating prevails prevailing predominates",
     "hedge": """
-        might may could slight slightly subtle somewhat mild mildly either
+        slight slightly subtle somewhat mild mildly either
     """,
-    "doubt": "possibly possible maybe perhaps potentially potential conceivably arguably",
-    "past": "; first impression; had been; had looked; had seemed; used to; was previously; were previously",
+    "may": "might may could",
+    "doubt": "suspect suspects possibly possible maybe perhaps potentially potential conceivably arguably",
+    "past": """
+        ; first impression; had been; had looked; had seemed; initially i thought; i initially thought; at first i
+        thought; i first thought; used to; was previously; were previously
+    """,
     "correction": """
-        correction; actually no; no wait; wait no; scratch that; on second thought; on second thoughts; on reflection;
-        on closer inspection; on a closer look; i take that back; let me correct; or rather; looking again; i mean;
-        a closer look; change my answer; change my mind; revise my answer
+        correction; actually no; actually , no; no , wait; wait , no; oh wait; hold on; no wait; wait no; scratch that;
+        on second thought; on second thoughts; on reflection; on closer inspection; on a closer look; i take that back;
+        let me correct; or rather; looking again; i mean; a closer look; change my answer; change my mind; revise my
+        answer
     """,
     "bound": """
-        above below over under beneath exceeds exceeding > < ≥ ≤; more than; less than; greater than; lower than;
-        higher than; larger than; smaller than; at least; at most; up to; no more than; no less than
+        above below over under beneath exceeds exceeding > < ≥ ≤; more than; less than; greater than; lower than; higher
+        than; larger than; smaller than; at least; at most; up to; no more than; no less than
     """,
     "minor": """
-        hint hints tinge tinged touch trace traces undertone undertones secondary secondarily also alongside
-        accompanied element elements underlying like resemble resembles resembling; mixed with; combined with;
-        followed by; a bit of; a bit; a little; hinting at; bordering on; blended with; with some; and some;
-        such as; similar to; reminiscent of
+        hint hints tinge tinged touch trace traces undertone undertones secondary secondarily also alongside accompanied
+        element elements underlying like resemble resembles resembling; mixed with; combined with; followed by; a bit
+        of; a bit; a little; hinting at; bordering on; blended with; with some; and some; such as; similar to;
+        reminiscent of
     """,
     "typical": """
         ; associated with; associate with; linked to; typical of; characteristic of; common in; commonly seen in; seen
@@ -152,25 +166,36 @@ _ROLES: Final = {
     """,
     "generic": "typically usually commonly generally often normally",
     "hypothetical": "would",
-    "if": "if unless",
+    "if": "if unless supposing assuming",
     "whether": "whether",
     "side": "l r",
     "than": "than",
+    "less": "less",
+    "heard": "voice voices speech lyrics soundtrack",
+    "unseen": """
+        ; no face; no faces; not see a face; not see any face; see no face; without a face; not a face; no person; no
+        people; no human; nobody is; image is blank; picture is blank; screen is blank; photo is blank; frame is blank;
+        page is blank; image is empty; empty room; empty image; blank image; blank picture; blank page; blank wall;
+        entirely black; completely black; all black; image is black; picture is black; is too dark; motion blur; face is
+        turned away; turned away from; out of frame; out of view; face is too small; is too blurry; back is to; face is
+        blurred; image is blurred; face is blurry; image is blurry; face is covered; face is hidden; face is obscured;
+        face is not visible; not a person; not be loaded; not load the; cropped out; face is cropped; back of the head
+    """,
     "be": "is are was were be being been remains remain : = | includes include including",
     "verb": """
-        look looks looking seem seems seemed appear appears appearing appeared show shows showing shown display
-        displays displaying displayed express expresses expressing expressed convey conveys conveying conveyed exhibit
-        exhibits exhibiting suggest suggests suggesting suggestive indicate indicates indicating indicative reveal
-        reveals reflect reflects reflecting portray portrays depict depicts feel feels feeling has have having had do
-        does did perceive read reads communicate communicates; would say; would describe; would estimate; would rate;
-        would classify; would identify; would suggest; would think; would assess; would place; would assign; would
-        call; would go; would put; would label; would give; would choose; would pick; would conclude; would
-        characterize; would be around; would be approximately; would be about
+        look looks looking seem seems seemed appear appears appearing appeared show shows showing shown display displays
+        displaying displayed express expresses expressing expressed convey conveys conveying conveyed exhibit exhibits
+        exhibiting suggest suggests suggesting suggestive indicate indicates indicating indicative reveal reveals
+        reflect reflects reflecting portray portrays depict depicts feel feels feeling has have having had do does did
+        perceive read reads communicate communicates; would say; would describe; would estimate; would rate; would
+        classify; would identify; would suggest; would think; would assess; would place; would assign; would call; would
+        go; would put; would label; would give; would choose; would pick; would conclude; would characterize; would be
+        around; would be approximately; would be about
     """,
     "opinion": "think believe that",
     "filler": """
-        any particular specific strong clear discernible noticeably obvious significant intense overt much a an the
-        very of facial sign signs evidence indication indications really particularly distinct readily to kind sort
+        any particular specific strong clear discernible noticeably obvious significant intense overt much a an the very
+        of facial sign signs evidence indication indications really particularly distinct readily to kind sort
         pronounced real these those this following listed code codes combination
     """,
     "options": "options choices candidates choose select categories; one of the following",
@@ -179,13 +204,48 @@ _ROLES: Final = {
     "confidence": "confidence certainty probability likelihood sure",
     "place": """
         position background backgrounds color colour colors colours lighting wall tone tones setting point sea water
-        waters ocean lake river sky scene landscape room evening day weather music song movie film book story news
-        crowd dog cat birthday new holiday anniversary hour ending
+        waters ocean lake river sky scene landscape room evening day weather music song movie film book story news crowd
+        dog cat birthday new holiday anniversary hour ending
+    """,
+    "scale": "likert sam; same scale; same range; nine point; five point; seven point; ten point",
+    "lore": """
+        definition definitions textbook textbooks; in general; generally speaking; stands for; stand for; refers to;
+        refer to; is defined as; are defined as; consists of; consist of; is a marker of; is a term; for reference; by
+        definition; people who; for instance; i can explain; is usually coded; would be coded; typical neutral;usually
+        ranges; there are six; there are seven; there are eight; how facs works; basic emotions are; means the; means
+        that the; signalled by; signaled by; is known as
+    """,
+    "example": """
+        placeholder placeholders; example output; example of; example answer; the format is; output format; sample
+        output; example response; expected format; for example output; example json
+    """,
+    "order": """
+        imagine suppose consider def describe choose provide identify please classify estimate determine rate return
+        task instruction instructions select
+    """,
+    "told": """
+        ; you asked; you said; you told; you mentioned; your prompt; the prompt; the question; you want; you wanted
+    """,
+    "denial": """
+        nicht kein keine keinen keiner weder fehlt inaktiv kaum ne ni pas aucune aucun jamais absente absentes inactif
+        inactifs non nessuna nessun assente assenti não nem sem inativa inativo sin ausente ausentes inactiva inactivo
+        inactivas tampoco ninguna ningún ningun niet geen inactief nie ikke inte ej değil yok нет не без
+    """,
+    "affirmed": """
+        zeigt aktiv aktive aktiver aktiviert activas activos activa activo activé activée activés activées actif actifs
+        attive attiva attivo ativas ativos ativa ativo actief actieve aktywne
+    """,
+    "foreign": """
+        ist sind und oder aber der das ein eine einen auch sehr gesicht mund augen vorhanden sichtbar deutlich wird mit
+        el los las una unos con pero que es está están son del por muy hay observa persona parece presentes presente le
+        les et est du des avec une un il elle sont cette visage semble présent présente présents présentes gli della è
+        presenti volto sono uma pessoa rosto het een zijn van de toont maar ook jest twarz och er ser ut var ve etkin la
+        lo se su
     """,
     "word": """
-        ; not only; not just; not merely; not limited to; no doubt; without doubt; without a doubt; no question; help
-        but; nothing but; happy to; glad to; pleased to; delighted to; i'm afraid; i am afraid; not to mention; in
-        other words
+        ; for example; not the only; not only; not just; not merely; not limited to; no doubt; without doubt; without a
+        doubt; no question; help but; nothing but; happy to; glad to; pleased to; delighted to; i'm afraid; i am afraid;
+        not to mention; in other words
     """,
 }
 """The role of each word: single words before the first semicolon, phrases after it; the last entry of a word counts."""

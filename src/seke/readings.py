@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from seke.lexicon import Token
-from seke.spelling import Sentence
+from seke.spelling import Sentence, yes_or_no
 
 _PLAIN: Final = {"word", "sign", "number"}
 """Roles that only lengthen a clause."""
@@ -17,6 +17,11 @@ _SILENT: Final = {"filler", "active", "all"}
 """Roles that change nothing."""
 _SPEAKS: Final = {"named", "shown", "cue"}
 """Roles without which a sentence says nothing about the expression."""
+_ASSIGNS: Final = frozenset(":=(|-")
+"""Signs between an expression and its score."""
+_YES: Final = {"yes", "true", "present", "y"}
+_NO: Final = {"no", "false", "absent", "none", "n", "not"}
+_CLOSES: Final = frozenset(",;.|)}\n")
 
 
 @dataclass(slots=True)
@@ -34,17 +39,26 @@ class _Mention:
     """Whether it is said of action units or people at large, not of this face."""
 
 
-def read_expression(sentences: Sequence[Sentence]) -> str | None:
-    """Return the expression that is stated most firmly; None where there is none or several are stated alike."""
+def read_expression(sentences: Sequence[Sentence], seen: bool = True) -> str | None:
+    """Return the expression that is stated most firmly; None where there is none or several are stated alike.
+
+    Where no face was `seen`, neither "no emotion" nor "blank" speaks of a neutral one.
+    """
     mentions: list[_Mention] = []
     announced = False
+    asked: list[str] = []
     for sentence in sentences:
         if sentence.asks:
+            asked = [word.expression for word in sentence.words if word.role == "named"]
             continue
+        if asked:
+            if len(asked) == 1 and yes_or_no(sentence.words):
+                mentions.append(_Mention(asked[0], 3))
+            asked = []
         if "correction" in sentence.roles and _SPEAKS & sentence.roles:
             mentions.clear()
         if announced or not _SPEAKS.isdisjoint(sentence.roles):
-            reader = _ExpressionReader(announced)
+            reader = _ExpressionReader(announced, seen)
             mentions += reader.read(sentence)
             announced = reader.announces
     return _firmest(mentions)
@@ -52,13 +66,16 @@ def read_expression(sentences: Sequence[Sentence]) -> str | None:
 
 def _firmest(mentions: list[_Mention]) -> str | None:
     if len(mentions) == 1:
-        return mentions[0].expression or None
+        (only,) = mentions
+        return only.expression or None if only.score is None or only.score >= 0.5 else None
     scores: dict[str, float] = {}
     for mention in mentions:
         if mention.score is not None:
             scores[mention.expression] = max(mention.score, scores.get(mention.expression, 0.0))
     if len(scores) > 1:
         highest = max(scores.values())
+        if not highest:
+            return None
         mentions = [mention for mention in mentions if mention.score is None]
         mentions += [_Mention(expression, 3.25) for expression, score in scores.items() if score == highest]
     firmest = max((mention.level for mention in mentions), default=0)
@@ -74,8 +91,11 @@ def _firmest(mentions: list[_Mention]) -> str | None:
 class _ExpressionReader:
     """Walks over one sentence and collects the expressions that it states."""
 
-    def __init__(self, announced: bool) -> None:
+    def __init__(self, announced: bool, seen: bool) -> None:
+        self.seen = seen
         self.found: list[_Mention] = []
+        self.units = False
+        """Whether the sentence names action units."""
         self.cue = self.verdict = announced
         """Whether "the expression" was named, and whether what comes now is said of it."""
         self.final = self.hedged = self.minor = self.typical = False
@@ -96,16 +116,23 @@ class _ExpressionReader:
         self.chain = 0
         self.alternative = False
         """After "or": what comes is no more and no less chosen than the last mention."""
+        self.fresh = False
+        """Whether the expression is announced once more ("emotion: happy ... emotion: sad")."""
+        self.valued = self.less = False
+        """Whether a "no" is the value of the last mention; whether the next feeling is the lesser one."""
         self.announces = announced
         """Whether the next line says what the expression is ("Expression:")."""
 
     def read(self, sentence: Sentence) -> list[_Mention]:
         """Return the mentions that count."""
         words, roles = sentence.words, sentence.roles
+        self.units = "au" in roles
         for position, word in enumerate(words, 1):
             role = word.role
-            if role in {"named", "shown"}:
-                self._take_feeling(word, words[position : position + 4])
+            if self.valued and role in {"no", "not", "inactive"}:  # "happy: no, sad: yes"
+                self.valued = False
+            elif role in {"named", "shown"}:
+                self._take_feeling(word, words[position : position + 5])
             elif role in {"link", "minor", "typical"}:
                 self.minor = self.minor or role == "minor"
                 self.typical = self.typical or role == "typical"
@@ -151,7 +178,13 @@ class _ExpressionReader:
     def _take(self, word: Token, words: Sequence[Token], position: int) -> None:
         """Take a word; `words[position]` is the next."""
         role = word.role
-        if role in {"not", "no", "than", "past"}:
+        if role == "less":
+            self.less = True
+        elif role == "than" and self.less:
+            self.less = self.denied = False
+        elif role in {"not", "no", "than", "past"} or (
+            role in {"heard", "place"} and words[position].text in {"is", "are", "was", "sounds"}
+        ):
             self.denied, self.content, self.certain, self.negative = True, False, False, True
         elif role == "but" or word.text == ";":
             self.denied = self.hedged = self.minor = self.typical = self.dimension = self.alternative = False
@@ -175,12 +208,16 @@ class _ExpressionReader:
                 self._raise_last(4.5)
         elif role in {"generic", "hypothetical"}:
             self.typical = True
-            if role == "hypothetical" and self.found and self.distance <= 3:
+            if self.found and self.distance <= (3 if role == "hypothetical" or self.units else 0):
                 self.found[-1].level = 0  # "a happy person would show"
         elif role in {"valence", "arousal"}:
             self.dimension = True
-        elif role in {"hedge", "doubt"}:
+        elif role in {"hedge", "may", "doubt"}:
             self.hedged, self.settled = True, True
+        elif role == "unlikely":
+            if self.found and self.distance <= 3:
+                self.found.pop()  # "anger is unlikely"
+            self.denied = not self.found
         elif role in {"except", "au", "others"}:
             self.denied = False
         elif role == "opinion":
@@ -192,17 +229,23 @@ class _ExpressionReader:
             self.content = True
 
     def _take_feeling(self, word: Token, after: Sequence[Token]) -> None:
-        if word.role == "shown" and word.expression != "neutral":
+        if word.role == "shown" and (word.expression != "neutral" or not self.seen):
             self._take_rival(word)
             return
         named = word.role == "named"
         self.content = True
+        self.fresh = False
         if not self.denied and (self.verdict or not _about_dimension(word, self.dimension, after)):
             joined = self.alternative and self.found
             if self.distance and not joined:
                 self.chain += 1
             level = self.found[-1].level if joined and named and not self.final else self._level(named)
-            self.found.append(_Mention(word.expression, level, _score(after), self.chain, self.typical))
+            score = _score(after)
+            self.valued = score == 0
+            if self.less:
+                self.chain += 1
+            else:
+                self.found.append(_Mention(word.expression, level, score, self.chain, self.typical))
         # Evidence leaves a verdict open: "the expression shows a smile, hence happiness".
         self.distance = 0 if named and not self.minor and not self.typical else min(self.distance, 1)
         self.linked = self.settled = self.alternative = False
@@ -231,11 +274,13 @@ class _ExpressionReader:
             and words[position].text != "of"
         ):
             self.chain += 1
-            self.found.append(_Mention("neutral", 2, chain=self.chain))
+            if self.seen and _only_denied(words[position : position + 5]):
+                self.found.append(_Mention("neutral", 2, chain=self.chain))
         elif self.found and self.linked and self.distance <= 4:
             self._raise_last(3)
         elif self.distance != 1:  # not "a happy expression"
             self.cue = True
+            self.fresh = words[position].text == ":"
         self.content = True
 
     def _take_verb(self) -> None:
@@ -248,11 +293,26 @@ class _ExpressionReader:
             self.settled = True
 
     def _undecided(self) -> bool:
-        return self.cue and not any(mention.level >= 2.5 for mention in self.found)
+        return self.cue and (self.fresh or not self._verdicts())
+
+    def _verdicts(self) -> bool:
+        return any(mention.level >= 2.5 for mention in self.found)
 
     def _raise_last(self, level: float) -> None:
         self.found[-1].level = max(level, self.found[-1].level)
 
+
+def _only_denied(after: Sequence[Token]) -> bool:
+    """Whether "no emotion" is said of the face, not of what could be made out: "no emotion was detected"."""
+    for word in after:
+        if word.role == "end" or word.text in {",", ")"} or word.role == "but":
+            return True
+        if word.text in _TRIES or word.role in {"word", "hedge", "may", "unknown"}:
+            return word.text in {"on", "in", "at", "here", "whatsoever", "her", "his", "their"}
+    return True
+
+
+_TRIES: Final = {"was", "were", "detected", "identified", "can not", "has", "have", "could", "may"}
 
 _TITLE = ("cue", "filler", "final")
 """Words of a title line that announces the expression: "### Facial Expression"."""
@@ -277,9 +337,17 @@ def _about_dimension(word: Token, dimension: bool, after: Sequence[Token]) -> bo
 
 
 def _score(after: Sequence[Token]) -> float | None:
-    """Return the probability behind an expression: "happiness: 0.8", "sad (15%)"."""
-    if after and after[0].text in {":", "=", "(", "|", "-"}:
+    """Return the score behind an expression: "happiness: 0.8", "sad (15%)", "anger: 7/10", "fear: yes"."""
+    assigned = bool(after) and after[0].text in _ASSIGNS
+    if assigned:
         after = after[1:]
-    if after and after[0].role == "number" and 0 <= after[0].number <= 1:
-        return after[0].number
+    if not after:
+        return None
+    value, *rest = after
+    if value.role == "number" and value.number >= 0:
+        if len(rest) > 1 and rest[0].text == "/" and rest[1].role == "number" and rest[1].number > 0:
+            return value.number / rest[1].number
+        return value.number if assigned or value.number <= 1 else None
+    if assigned and rest and (rest[0].text in _CLOSES or rest[0].role == "end"):
+        return 1.0 if value.text in _YES else 0.0 if value.text in _NO else None
     return None

@@ -20,17 +20,20 @@ _REFUSAL: Final = re.compile(
     rf"){_REST}*"
     rf"|\bunable to (?:{_REFUSED})\b{_REST}*"
     rf"|\b(?:once|as soon as) (?:i|you)\b{_REST}*"
+    rf"|\boutside my (?:abilities|ability|capabilities|scope|remit|competence)\b"
+    rf"|\b(?:i|we) must refuse\b{_REST}*"
     rf"|\b(?:not something i can|something i can not|beyond what i can)\b{_REST}*"
 )
 """A clause in which the writer declines or asks for the picture, to the end of the sentence."""
-_REFUSAL_NEEDLES: Final = (" not ", "unable", "decline", "beyond", "once ", "soon as")
+_REFUSAL_NEEDLES: Final = (" not ", "unable", "decline", "beyond", "once ", "soon as", "outside my", "refuse")
 """No refusal is without one of these."""
-_BEYOND: Final = ("not something", "something", "beyond")
+_BEYOND: Final = ("not something", "something", "beyond", "outside")
 _TURN: Final = re.compile(r"\b(?:but|however|though)\b")
 _QUOTATION: Final = re.compile(
     r"(?:(?<=[A-Za-z])(?<!\bas)(?<!\bis)(?<!\bbe),? "
     r"|\b(?:asks?|asked|says?|said|reads?|cries|shouts?|whispers?) ?: ?[*_]*)"
     r'"(?=[^"\s]* )[^"\n]*"(?! ?:)[*_]*'
+    r'|(?<= says )"[^"\n]*"'
 )
 """Somebody's words: several of them, behind a word of the sentence and not as a value ("label: ...", "as ...")."""
 

@@ -16,7 +16,9 @@ from seke.lexicon import ACTIONS, END, PARTS, PHRASES, ROLE, WORDS, Token
 _SIGNS: Final = str.maketrans(
     {
         **dict.fromkeys("−‐‑‒–﹣－", "-"), **dict.fromkeys("—―", " - "), **dict.fromkeys("‘’ʼ´", "'"),
-        **dict.fromkeys("✓✔✅☑", " yes "), **dict.fromkeys("✗✘❌✖☐", " false "), **dict.fromkeys('"“”„«»`*#\\$', None),
+        **dict.fromkeys("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳", ", "),
+        **dict.fromkeys("✓✔✅☑", " yes "), **dict.fromkeys("✗✘❌✖☐×❎", " false "),
+        **dict.fromkeys('"“”„«»`*#\\$', None),
         **dict.fromkeys("≈≃≅≡", "="), **dict.fromkeys("→⇒➔", ":"), "_": " ", "\t": " | ", "。": ". ",
         "；": ";", "、": ",",
     }
@@ -26,10 +28,14 @@ _MARKS: Final = frozenset(map(chr, _SIGNS))
 _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = tuple(
     (needle, re.compile(pattern), new)
     for needle, pattern, new in (
+        ("<", r"<(expression|emotion|valence|arousal|aus?|action units?)>", r"\n\1: "),
         ("<", r"<br ?/?>", "\n"),
         ("<", r"</?[a-z][a-z ]{0,20}>", " "),
         ("boxed", r"\b(?:boxed|text|mathrm) ?\{([^{}\n]*)\}", r" \1 "),
         ("..", r"\.{2,}", " - "),
+        ("(+)", r"\(\+\) ?(?=au)", " active: "),
+        ("(-)", r"\(-\) ?(?=au)", " inactive: "),
+        ("[ ]", r"\[ \](?= ?[a-z])", " false "),
         ("[", r"\[ ?\]", " none "),
         ("[", r"\[x\]", " yes "),
         (">", r"[-=]>", ":"),
@@ -88,6 +94,28 @@ class Sentence:
         return self.words[-1].text == "?"
 
 
+def _without_ordinals(text: str) -> str:
+    """Blank what numbers the items of a list: at the start of lines, before "AU", and in a run that begins with 1."""
+    text = _ORDINAL.sub(" ", text)
+    run, expected = [], 1
+    for match in _ENUMERATED.finditer(text):
+        if int(match[1]) == expected:
+            run.append(match)
+            expected += 1
+    if len(run) < 2:
+        return text
+    for match in reversed(run):
+        text = f"{text[: match.start()]}, {text[match.end() :]}"
+    return text
+
+
+_LISTED: Final = re.compile(r"[0-9][.)\]] ")
+_ORDINAL: Final = re.compile(
+    r"(?:^|(?<=\n))[ •-]{0,8}[(\[]?[0-9]{1,2}[.)\]]{1,2} (?=[ •-]{0,8}[^\W\d])|[(\[][0-9]{1,2}[)\]][ :.]?(?= ?au)"
+)
+_ENUMERATED: Final = re.compile(r"(?<![^\s:;,(])\(?([0-9]{1,2})[.)] (?=[a-z(])")
+
+
 def normalise(text: str) -> str:
     """Return `text` in lower case, without mark-up and quotes, contractions undone, signs in one spelling."""
     if not text.isascii():
@@ -95,6 +123,8 @@ def normalise(text: str) -> str:
     if not _MARKS.isdisjoint(text):
         text = text.translate(_SIGNS)
     text = text.casefold()
+    if _LISTED.search(text):
+        text = _without_ordinals(text)
     if _INITIAL.search(text):
         for initial, words in _INITIALS:
             text = initial.sub(words, text)
@@ -126,6 +156,16 @@ def sentences(words: list[Token]) -> list[Sentence]:
     return found
 
 
+def yes_or_no(words: Sequence[Token]) -> bool | None:
+    """Return what a sentence answers to the question before it: "Yes.", "A: no"; None if neither."""
+    for word in words[:4]:
+        if word.text in {"yes", "no"}:
+            return word.text == "yes"
+        if word.text not in {"a", "answer", ":", "-"}:
+            break
+    return None
+
+
 def sentence_of(words: list[Token]) -> Sentence:
     """Return the sentence that some tokens make."""
     return Sentence(words, set(map(ROLE, words)))
@@ -152,7 +192,23 @@ def _token(text: str) -> Token:
         return _number(text)
     if text[0] in ".!?;\n":
         return Token("end", text[0])
-    return Token("word" if text[0].isalpha() else "sign", text)
+    if not text[0].isalpha():
+        return Token("sign", text)
+    if text.isascii():
+        return Token("word", text)
+    if _AFFIRMED.fullmatch(text):
+        return Token("affirmed", text)
+    if _ASKED.fullmatch(text):
+        return Token("cue", text)
+    return Token("denial" if _DENIAL.search(text) else "foreign", text)
+
+
+_AFFIRMED: Final = re.compile(
+    r"(?:被|已|主要)?(?:激活|活跃)?的?(?:面部)?(?:动作|运动)单[元位](?:为|是|有|包括)?|[被已]?激活的?"
+)
+_ASKED: Final = re.compile(r"(?:面部)?(?:表情|情绪|情感)[为是]?")
+_DENIAL: Final = re.compile(r"[不没無无未非缺否]|ない|ません|않|없|아니")
+"""The Chinese words that answers mixed with English keep around units and expressions, and what denies them."""
 
 
 def _number(text: str) -> Token:
@@ -194,7 +250,8 @@ def _with_names(words: Sequence[Token]) -> list[Token]:
         done = behind = position
         while behind < position + 3 and _may_stand_between(padded[behind]):
             behind += 1
-        if name := ACTIONS.get((part, padded[behind].text)):
+        compared = padded[behind].text == "lower" and padded[behind - 1].role == "be"  # "the brows are lower"
+        if not compared and (name := ACTIONS.get((part, padded[behind].text))):
             out += [other for other in padded[position:behind] if other.role == "not"]
             down = name.au == 12 and padded[behind + 1].text.startswith("down")
             out.append(Token("name", part, au=15) if down else name)
