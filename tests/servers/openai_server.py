@@ -4,7 +4,7 @@
     python tests/servers/openai_server.py --faults all=0.3 --hang-s 2 --die-s 5
 
     POST /v1/chat/completions     an answer, or a fault
-    GET  /v1/models/<model>       with shutdown_date, if one was given
+    GET  /v1/models               and /v1/models/<model>, with shutdown_date if one was given
     GET  /counts                  by sha256 of the request body: how often seen, bought (whole 200s), broken (cut off)
     POST /die?seconds=5           refuse connections for a while
     POST /script?faults=429,ok    what the next requests get, before the dice are thrown again
@@ -62,6 +62,8 @@ class Server:
     """Parameters that a 400 names: temperature, max_tokens, seed, ..."""
     forms: Sequence[str] = ("json_schema", "json_object")
     """Types of response_format that it takes; a prompt that tells a schema in words is always followed."""
+    models: Sequence[str] = ("gpt-test", "gpt-other")
+    """What it lists; it answers for every one."""
     shutdown_date: str | None = None
     odd: float = 0.0
     """Share of answers, fixed by their content, with characters that break careless programs."""
@@ -129,13 +131,17 @@ class Server:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         url = urlsplit(target)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        if method == "POST" and url.path.endswith("/chat/completions"):
+        if method == "POST" and url.path == "/v1/chat/completions":
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
             try:
                 return await self._complete(body, headers.get("authorization", ""), writer)
             finally:
                 self.in_flight -= 1
+        if url.path == "/v1/models":
+            listed = [{"id": name, "object": "model", "created": 0, "owned_by": "test"} for name in self.models]
+            await _send(writer, 200, json.dumps({"object": "list", "data": listed}))
+            return True
         if url.path == "/die":
             await _send(writer, 200, "{}")
             self.die(float(query.get("seconds", self.die_s)))

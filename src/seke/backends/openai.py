@@ -25,6 +25,7 @@ import httpx2
 import openai
 
 from seke import current
+from seke.backends.addresses import NoModel, with_models
 from seke.backends.background import Background
 from seke.backends.bounds import Sending, bound
 from seke.backends.buyer import Buyer, Gathered, recall
@@ -135,7 +136,7 @@ class OpenAI:
                     return
                 for index, gathered, future in _taken(finished) if asked else ():
                     asked.discard(future)
-                    future.result()
+                    self._settled(future)
                     yield index, self._reply(gathered)
         finally:
             if asked and self._desk is not None:
@@ -181,6 +182,13 @@ class OpenAI:
         future = self._desk.background.start(self._desk.buyer.complete(gathered))
         future.add_done_callback(lambda done: finished.put((index, gathered, done)))
         return future
+
+    def _settled(self, future: "Future[None]") -> None:
+        try:
+            future.result()
+        except NoModel as error:
+            assert self._desk is not None
+            raise with_models(error, self._desk.models()) from None
 
     @property
     def _window(self) -> int:
@@ -263,6 +271,18 @@ class Desk:
         sent = {"model": self._model, **body, **self._extra_body}
         response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=sent)
         return response.text
+
+    def models(self) -> list[str]:
+        """Return the names of the models that the server has; none if it does not tell."""
+
+        async def listed() -> list[str]:
+            page = await self._client.models.list(timeout=CONNECT_S)
+            return [str(model.id) for model in page.data]
+
+        try:
+            return self.background.start(listed()).result()
+        except Exception:  # any server may fail at this in its own way, and nothing depends on it
+            return []
 
     async def _warn_of_shutdown(self, model: str) -> None:
         """Warn of a model that will soon be gone; a server that does not say so is not asked twice."""

@@ -19,6 +19,7 @@ import aiohttp
 import httpx2
 import openai
 
+from seke.backends.addresses import hint, not_found, say, unreached
 from seke.backends.completions import NoReply, decode
 from seke.backends.limits import Breaker, Concurrency, told_to_wait
 from seke.errors import UserError
@@ -96,6 +97,8 @@ class Transport:
         self._breaker = Breaker(backoff_s)
         self._jitter = random.Random(seed)
         self._trouble_since: float | None = None
+        self._met = False
+        """Whether anybody has ever been there."""
         self.doom: UserError | None = None
         """Why no request is sent any more."""
         self.at_sea: set[asyncio.Task[str]] = set()
@@ -158,13 +161,17 @@ class Transport:
             raw = self._clean(await self._post(call.body))
             receipt = decode(raw)
         except NoReply as error:
-            found: Exception = Trouble(str(error), billed=True, own=True)
+            found: Exception = Trouble(f"{error}{hint(self._server.address)}", billed=True, own=True)
         except openai.APIError as error:
             found = self._server.diagnose(error, self._clean)
+            nowhere = unreached(error, self._server.address)
+            self._met = self._met or nowhere is None
+            if nowhere and nowhere.certain and not self._met:
+                found = self._server.mistake(nowhere.problem, nowhere.remedy)
             if not (isinstance(found, Trouble) and found.billed):
                 self._ledger.failed(call.key, str(found))
         else:
-            usage = receipt.usage or Usage()
+            self._met, usage = True, receipt.usage or Usage()
             await self._ledger.done(call.key, raw, receipt.model, usage.input_tokens, usage.output_tokens)
             return raw
         if isinstance(found, Trouble) and found.reached:
@@ -233,7 +240,7 @@ class Server(NamedTuple):
         cause = error.__cause__
         # The SDK's translation of aiohttp calls a connection that was lost halfway a ConnectTimeout, too.
         broken = (cause and cause.__cause__) or cause or error
-        detail = clean(f"{type(broken).__name__}: {broken}")
+        detail = clean(str(unreached(broken, self.address) or "") or f"{type(broken).__name__}: {broken}")
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
         never_left = isinstance(broken, NEVER_LEFT)
@@ -253,7 +260,9 @@ class Server(NamedTuple):
         if status == 401:
             return self.mistake(f"does not accept the key ({detail})", "set OPENAI_API_KEY to a valid one")
         if status in (403, 404):
+            if status == 404:
+                return not_found(self.address, self.model, detail, str(message), code)
             return UserError("backend.model", self.model, detail, "choose a model that this key may use")
         if status in (400, 413, 422):
             return Refused(detail, code, clean(str(told.get("param") or "")))
-        return self.mistake(detail, "correct the address, which usually ends in /v1")
+        return self.mistake(detail, say(self.address))
