@@ -32,7 +32,7 @@ from seke.errors import UserError
 BY_DOOR: Final = ("experiment", "scale")
 """Groups of which an option is a folder with a file for each command that has part in it."""
 OPEN: Final = re.compile(
-    r"(.+\.)?(extra_body|prices|lr_of|classes|au_bias)|data\.mixture|model\.lora|backend\.model\.lora"
+    r"(.+\.)?(extra_body|prices|lr_of|classes|splits|au_bias)|data\.mixture|model\.lora|backend\.model\.lora"
     r"|predictions_fields|benchmark\.questions|generator\.(counts_of|emotions)|wording\.\w+"
 )
 """Mappings whose keys are the user's own, by their dotted names: parameters of a server, models, datasets, classes."""

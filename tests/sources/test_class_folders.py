@@ -216,5 +216,10 @@ def test_through_the_door(door, tmp_path):
     done = door(*words, "name=fer", "source.name=fer2013", "source.validation_share=0")
     assert done.returncode == 0, done.stderr
     assert "14 train, 0 validation, 14 test" in done.stdout
+    make(tmp_path / "fer", "unseen/joie")
+    lost = door(*words, "name=other", "source.classes={joie: happiness}")
+    assert lost.returncode == 2 and lost.stderr.startswith("error: source.root=") and "unseen" in lost.stderr
+    said = door(*words, "name=other", "source.classes={joie: happiness}", "source.splits={unseen: test}")
+    assert said.returncode == 0, "a command that was refused leaves its name to the next one"
     refused = door(*words, "name=other", "source.splits={train: null, test: null}", "source.classes=affectnt")
     assert refused.returncode == 2 and refused.stderr.startswith("error: source.classes=affectnt: ")

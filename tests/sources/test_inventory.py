@@ -104,6 +104,29 @@ def test_links_and_names_that_are_not_utf8_are_rejected_whatever_the_source(tmp_
     assert 'b\\\\xff.png","reason":"bad name"' in text
 
 
+def test_results_that_lie_among_the_pictures_are_none_of_them(door, tmp_path):
+    for name in ("happy/a.png", "sad/b.png"):
+        save(tmp_path / name)
+    for source, more in (("class_folders", "source.root={}"), ("folder", "source.labels=null")):
+        words = ("prepare", f"source={source}", f"source.root={tmp_path}", f"paths.outputs={tmp_path / 'out'}", more)
+        words = (*words[:4], f"name={source}", *(more,) * ("{}" not in more))
+        first = door(*words)
+        assert first.returncode == 0 and "2 train" in first.stdout, first.stderr
+        assert "finished already" in door(*words).stdout
+
+
+def test_folders_in_folders_without_end_are_listed_not_followed(tmp_path):
+    save(tmp_path / "a.png")
+    deep = tmp_path / "/".join("d" * 300)
+    deep.mkdir(parents=True)
+    save(deep / "b.png")
+    run = tmp_path / "out" / "prepare" / "x"
+    run.mkdir(parents=True)
+    counts = prepared.write(Folder(str(tmp_path)), run, near_duplicate=None)
+    assert (counts["train"], counts["rejected"]) == (1, 1)
+    assert '"reason":"too deep"' in (run / "rejected.jsonl").read_text()
+
+
 def test_a_damaged_inventory_is_named(finished):
     root, run = finished
     (run / inventory.FILE).write_text("[1]\n")

@@ -165,8 +165,11 @@ def survey(root: Path) -> Survey:
     ahead = [root]
     while ahead:
         folder = ahead.pop()
-        with os.scandir(folder) as entries:
-            inner = _folders(entries)
+        try:
+            with os.scandir(folder) as entries:
+                inner = _folders(entries)
+        except OSError as error:
+            raise tree.mistake(folder, None, f"this folder cannot be listed ({error.strerror})") from error
         if inner is None:
             found.videos.append(folder)
         else:
@@ -181,6 +184,6 @@ def _folders(entries: Iterable[os.DirEntry[str]]) -> list[Path] | None:
     for entry in entries:
         if NUMBERED.match(entry.name):
             return None
-        if entry.is_dir(follow_symlinks=False) and not tree.STRAY.search(entry.name):
+        if tree.is_folder(entry) and tree.is_utf8(entry.name) and not tree.STRAY.search(entry.name):
             inner.append(Path(entry.path))
     return inner

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.sources import tree
-from seke.sources.tables import Bad, RowError, read_csv, sifted
+from seke.sources.tables import LONGEST_LINE, Bad, RowError, read_csv, sifted
 
 COLUMNS: Final = (
     "subdirectory_filepath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks",
@@ -25,8 +25,6 @@ COLUMNS: Final = (
 BOX: Final = COLUMNS[1:5]
 FARTHEST: Final = 10**6
 """Pixels; no picture is as wide."""
-LONGEST_LINE: Final = 2**20
-"""Characters; a longer line is cut, and its pieces are bad rows."""
 
 
 class Reading(NamedTuple):

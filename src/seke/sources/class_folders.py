@@ -13,7 +13,6 @@ does, people are kept together by what file names say of them, and pictures of n
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +22,7 @@ from seke.sources import tree
 from seke.sources.class_tables import contradictions, tables
 from seke.sources.class_words import Vocabulary, bare
 from seke.sources.licensed import Licensed
+from seke.sources.source import results
 from seke.sources.split import VALIDATION_SHARE
 from seke.sources.split_words import check_lists, checked_splits, split_folders, split_word
 
@@ -92,9 +92,11 @@ class ClassFolders(Licensed):
         Raises:
             UserError: see the class.
         """
-        filed, loose = self._filed
+        filed, loose = self._sorted(results(run_path))
         if not filed:
-            raise tree.missing(self.root, "pictures in folders called angry, happy, sad, ... (or 0, 1, 2, ...)")
+            none = tree.missing(self.root, "pictures in folders called angry, happy, sad, ... (or 0, 1, 2, ...)")
+            remedy = "give the folder around them, or say what yours mean: 'source.classes={joie: happiness}'"
+            raise UserError("source.root", self.root, none.problem, remedy)
         self.vocabulary.check_numbers({row.folder for row in filed})
         sides = split_folders(self.root, [row.place for row in filed], self.splits)
         check_lists(self.root, sides, self.splits)
@@ -114,12 +116,11 @@ class ClassFolders(Licensed):
         for image in loose:
             yield self.no_label(image, "no folder around it names a class")
 
-    @cached_property
-    def _filed(self) -> tuple[list[Filed], list[str]]:
-        """The pictures in class folders, and those that lie outside any."""
+    def _sorted(self, outputs: Path) -> tuple[list[Filed], list[str]]:
+        """Return the pictures in class folders, and those that lie outside any."""
         filed, loose = [], []
         unknown: Counter[str] = Counter()
-        for path in tree.walk(self.root, *tree.IMAGES):
+        for path in tree.walk(self.root, *tree.IMAGES, leave=outputs):
             relative = path.relative_to(self.root)
             around = relative.parts[:-1]
             at = self._class(around)

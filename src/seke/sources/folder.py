@@ -22,9 +22,10 @@ from seke.errors import UserError
 from seke.images import SUFFIXES, ImageError, resolve
 from seke.records import ImageRecord, Labels, Rejection, Split
 from seke.runs import file_sha256
+from seke.sources import tree
 from seke.sources.class_words import word
 from seke.sources.folder_table import Known, matched, read_labels
-from seke.sources.source import Source
+from seke.sources.source import Source, results
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.split_words import check_lists, checked_splits, split_folders
 from seke.sources.tables import Bad
@@ -95,7 +96,7 @@ class Folder(Source):
             UserError: if there is no picture, if most rows of the table mean none, if a folder beside one that names a
                 split names none, or if folders are called like expressions and there is no table.
         """
-        found = list(pictures(self.root))
+        found = list(pictures(self.root, results(run_path)))
         if not found:
             raise UserError("source.root", self.root, "no picture in it", f"give a folder with {', '.join(EXTENSIONS)}")
         listed = [image for image in found if isinstance(image, str)]
@@ -171,16 +172,18 @@ def _group(digest: str, person: Mapping[str, str]) -> str:
     return f"subject/{person[digest]}" if digest in person else f"picture/{digest}"
 
 
-def pictures(root: Path) -> Iterator[str | Rejection]:
-    """Yield the pictures below `root` as paths relative to it, sorted; hidden files are none.
+def pictures(root: Path, leave: Path | None = None) -> Iterator[str | Rejection]:
+    """Yield the pictures below `root` as paths relative to it, sorted; hidden files are none, nor those in `leave`.
 
     A link to a folder is not followed but rejected: it may lead anywhere, and round in circles.
     """
     found: list[str | Rejection] = []
     unread: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=unread.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != leave)
         here = Path(folder).relative_to(root)
+        if len(here.parts) >= tree.DEEPEST:
+            folders.clear()  # the inventory lists what lies deeper
         for name in folders:
             if (Path(folder) / name).is_symlink():
                 found.append(

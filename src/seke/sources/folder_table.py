@@ -6,10 +6,11 @@
 Columns are found by name, in any order and case. A cell is read whole or its row is rejected; nothing is guessed.
 """
 
-import io
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
@@ -19,13 +20,14 @@ from seke.images import ImageError, face_box
 from seke.records import Labels
 from seke.sources import tree
 from seke.sources.class_words import word
-from seke.sources.tables import Bad, RowError, read_csv, sifted
+from seke.sources.tables import LONGEST_LINE, Bad, RowError, read_csv, sifted
 
 TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 ATTRIBUTE: Final = "attributes."
 FACE: Final = "face"
 """The attribute that other commands crop to."""
 REMEDY: Final = "mend the table; an empty cell means unknown"
+MOST_ROWS: Final = 2_000_000
 NAMES: Final = ("image", "subject", "expression", "valence", "arousal")
 
 
@@ -47,38 +49,37 @@ def read_labels(path: Path, bad: list[Bad] | None = None) -> dict[str, Known]:
         UserError: naming file, line and column, if a column is unknown or stands twice, if a quote is never closed, or
             if half of the rows are bad (without `bad`, if one is).
     """
+    known: dict[str, Known] = {}
     try:
-        if path.stat().st_size > tree.LARGEST:
-            raise _mistake(path, None, f"larger than a table ({path.stat().st_size:,} bytes)")
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            lines = iter(partial(text.readline, LONGEST_LINE), "")
+            first = next(lines, "")
+            delimiter = max(",;\t", key=first.count)
+            rows = read_csv(path, chain([first] if first else [], lines), delimiter)
+            line, header = next(rows, (1, []))
+            if isinstance(header, RowError):
+                raise _mistake(path, line, str(header))
+            columns = _columns(path, header)
+
+            def parse(cells: list[str] | RowError) -> tuple[str, Known]:
+                image, found = _row(columns, cells, decimal_comma=delimiter != ",")
+                if image in known:
+                    raise RowError(f"column image: {image[:80]} stands in line {known[image].line} already")
+                return image, found
+
+            filled = (row for row in rows if isinstance(row[1], RowError) or any(cell.strip() for cell in row[1]))
+            for at, (image, found) in sifted(path, filled, parse, bad):
+                known[image] = found._replace(line=at)
+                if len(known) > MOST_ROWS:
+                    raise _mistake(path, at, f"more than {MOST_ROWS:,} rows")
     except UnicodeDecodeError as error:
         raise _mistake(path, None, f"not UTF-8 text ({error.reason}); save it as CSV in UTF-8") from error
     except OSError as error:
         raise _mistake(path, None, f"cannot be read ({error.strerror})") from error
-    first = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=first.count)
-    known: dict[str, Known] = {}
-    try:
-        rows = read_csv(path, io.StringIO(text, newline=""), delimiter)
-        line, header = next(rows, (1, []))
-        if isinstance(header, RowError):
-            raise _mistake(path, line, str(header))
-        columns = _columns(path, header)
-        filled = (row for row in rows if isinstance(row[1], RowError) or any(cell.strip() for cell in row[1]))
-
-        def parse(cells: list[str] | RowError) -> tuple[str, Known]:
-            image, found = _row(columns, cells, decimal_comma=delimiter != ",")
-            if image in known:
-                raise RowError(f"column image: {image} stands in line {known[image].line} already")
-            return image, found
-
-        for at, (image, found) in sifted(path, filled, parse, bad):
-            known[image] = found._replace(line=at)
     except UserError as error:
         where = str(error.value).removeprefix(str(path)).removeprefix(", ")
-        raise UserError(
-            "source.labels", path, f"{where}, {error.problem}" if where else error.problem, REMEDY
-        ) from None
+        problem = f"{where}, {error.problem}" if where else error.problem
+        raise UserError("source.labels", path, problem, REMEDY) from None
     return known
 
 

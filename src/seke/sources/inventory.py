@@ -17,7 +17,7 @@ from seke.records import Rejection
 from seke.runs import file_sha256
 from seke.sources import tree
 from seke.sources.drawn import NOTE
-from seke.sources.source import Source
+from seke.sources.source import Source, results
 
 FILE: Final = "pictures.jsonl"
 FILMS: Final = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".wmv")
@@ -47,8 +47,9 @@ def take(source: Source, run_path: Path) -> Inventory:
     """Return all pictures and films below the folders of a source; of one that draws its own, nothing."""
     found = Inventory({}, [])
     base = (run_path / source.image_root(run_path)).resolve()
+    outputs = results(run_path)
     for root in source.roots(run_path):
-        _look_into(root, base, found)
+        _look_into(root, base, outputs, found)
     return found
 
 
@@ -85,15 +86,18 @@ def check(source: Source, run_path: Path) -> None:
         raise UserError("name", run_path.name, problem, "say overwrite=true to make it anew, or choose another name=")
 
 
-def _look_into(folder: Path, base: Path, found: Inventory) -> None:
-    if (folder / NOTE).is_file():
-        return  # frames that an earlier run has drawn from films
+def _look_into(folder: Path, base: Path, outputs: Path, found: Inventory, depth: int = tree.DEEPEST) -> None:
+    if (folder / NOTE).is_file() or folder == outputs:
+        return  # frames that an earlier run has drawn from films, or the pictures of our own pages
     for entry in tree.listed(folder, every=True):
         name = os.path.relpath(entry.path, base).encode(errors="surrogateescape").decode(errors="backslashreplace")
         if not tree.is_utf8(entry.name):
             found.left_out.append(Rejection(id=name, reason="bad name", detail="its name is not UTF-8"))
+        elif tree.is_folder(entry) and depth:
+            _look_into(Path(entry.path), base, outputs, found, depth - 1)
         elif tree.is_folder(entry):
-            _look_into(Path(entry.path), base, found)
+            detail = f"more than {tree.DEEPEST} folders down, it is not looked into"
+            found.left_out.append(Rejection(id=name, reason="too deep", detail=detail))
         elif tree.is_link(entry):
             found.left_out.append(Rejection(id=name, reason="link", detail="a link to a folder is not followed"))
         elif entry.name.lower().endswith((*tree.IMAGES, *FILMS)):

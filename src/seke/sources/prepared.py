@@ -41,8 +41,12 @@ def write(
     Raises:
         UserError: if two records have one id, or if nothing is left.
     """
-    pictures = inventory.take(source, run_path)
-    pool, unusable = listed(source, run_path)
+    try:
+        pictures = inventory.take(source, run_path)
+        pool, unusable = listed(source, run_path)
+    except UserError:
+        _free(run_path)
+        raise
     told = {row.id for row in unusable}
     unusable += [row for row in pictures.left_out if row.id not in told]
     looks = Looks(run_path / source.image_root(run_path), run_path / "looks.jsonl")
@@ -66,6 +70,13 @@ def write(
         inventory.write(run_path / inventory.FILE, pictures, looks.digests())
     looks.cache.unlink(missing_ok=True)
     return counts
+
+
+def _free(run_path: Path) -> None:
+    """Leave the name to a command with other settings: nothing has been written under it but these settings."""
+    if [path.name for path in run_path.iterdir()] == ["config.yaml"]:
+        (run_path / "config.yaml").unlink()
+        run_path.rmdir()
 
 
 def listed(source: Source, run_path: Path) -> tuple[list[ImageRecord], list[Rejection]]:

@@ -7,6 +7,14 @@ from pathlib import Path
 from seke.records import ImageRecord, Rejection
 
 
+def results(run_path: Path) -> Path:
+    """Return the folder of all runs' results, outputs/, by the path of a run, outputs/prepare/<name>.
+
+    It may lie among the pictures, and what it holds is none of them.
+    """
+    return run_path.resolve().parents[1] if len(run_path.resolve().parts) > 2 else run_path
+
+
 class Source(ABC):
     """A face dataset on disk (or one that draws itself)."""
 

@@ -18,7 +18,7 @@ WORDS: Final[Mapping[str, Split]] = {
     **dict.fromkeys(("train", "training", "trn", "tr", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "vali", "dev", "devel", "development"), "validation"),
     **dict.fromkeys(
-        ("test", "testing", "tests", "tst", "te", "eval", "evaluation", "evaluate", "holdout", "heldout", "benchmark"),
+        ("test", "testing", "tests", "tst", "te", "eval", "evaluation", "evaluate", "holdout", "heldout"),
         "test",
     ),
 }

@@ -15,6 +15,8 @@ from seke.sources import tree
 Cells = TypeVar("Cells")
 Row = TypeVar("Row")
 
+LONGEST_LINE: Final = 2**20
+"""Characters; a longer line is cut, and its pieces are bad rows."""
 HALF: Final = 2
 THIRD: Final = 3
 STRONGEST: Final = 5

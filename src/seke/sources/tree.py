@@ -20,8 +20,10 @@ NUMBER: Final = re.compile(r"(|.*[^0-9])([0-9]{1,12})", re.DOTALL)
 """A stem that ends in a number: what stands before it, and the number."""
 STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 """Names that operating systems leave behind."""
-LARGEST: Final = 512 * 2**20
-"""Bytes of a label file; the largest that is known, AffectNet's automatic list, has about as many."""
+LARGEST: Final = 32 * 2**20
+"""Bytes of a label file that is read at once; the largest that is known, WEBEmo's list, has about half as many."""
+DEEPEST: Final = 64
+"""Folders in folders; further down nothing is looked for."""
 
 
 def find(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path | None:
@@ -187,14 +189,16 @@ def images(folder: Path) -> list[os.DirEntry[str]]:
     return files(folder, *IMAGES)
 
 
-def walk(folder: Path, *extensions: str) -> Iterator[Path]:
+def walk(folder: Path, *extensions: str, leave: Path | None = None, depth: int = DEEPEST) -> Iterator[Path]:
     """Yield the files below a folder with one of these lower-case extensions, sorted within each folder.
 
+    The folder `leave`, that of our own results, and what lies more than `depth` folders down are not looked into.
     What is called like a picture and is no file (a pipe, a link to nowhere) is yielded too: who opens it rejects it.
     """
     for entry in listed(folder):
         if is_folder(entry):
-            yield from walk(Path(entry.path), *extensions)
+            if depth and Path(entry.path) != leave:
+                yield from walk(Path(entry.path), *extensions, leave=leave, depth=depth - 1)
         elif entry.name.lower().endswith(extensions) and (
             is_file(entry) or (extensions == IMAGES and not is_link(entry))
         ):
