@@ -40,7 +40,7 @@ def report(cfg: DictConfig) -> None:
     if written.study:
         print(f"\n{written.study.terminal}")
     for table in () if written.study else written.main:
-        print(f"\n{table.title}{f' ({written.nature})' if written.nature else ''}\n{to_terminal(table)}")
+        print(f"\n{table.title}", to_terminal(table), *filter(None, [table.made_of]), sep="\n")
     for note in written.notes:
         print(f"note: {note}")
     print(f"\n{written.page}")

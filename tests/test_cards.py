@@ -119,6 +119,21 @@ def test_the_data_card_is_one_that_the_hub_reads_and_tells_what_the_run_did(tmp_
         assert told in card.text, told
 
 
+def test_a_card_of_two_annotators_says_how_many_rows_the_simulated_one_wrote(tmp_path):
+    path = generated(tmp_path, instruction(1), instruction(2, "gpt-4o"), instruction(3, "gpt-4o"))
+    text = published(path)
+    assert "**1 of 3 rows are of a simulated annotator:**" in text and "**The annotator is simulated" not in text
+    assert "vision LLM completed." in text
+    facts = {"base": "b", "rows": 3, "parts": {"data0": 3}, "best": None,
+             "trained_on": [str(path / "instructions.jsonl")], "config": {"data": {"path": "feid"}}, "inputs": {},
+             "rejected": 0, "made": made(ARGV), "epoch_tokens": {"all": 1, "supervised": 1}, "packed": False,
+             "steps": 1, "epochs": 1, "loss": 1.0, "validation_loss": None,
+             "hardware": {"device": "cpu", "processes": 1, "nodes": 1}}  # fmt: skip
+    tuned = model_card.card("m", facts)
+    assert "**In part labels of a simulated annotator**, of feid (1 of 3 rows)" in tuned.replace("\\", "")
+    assert "no vision model looked at the pictures of the training data" not in tuned
+
+
 def test_a_card_of_a_real_annotator_does_not_speak_of_a_simulated_one(tmp_path):
     text = published(generated(tmp_path, instruction(1, "gpt-4o-2024-11-20")))
     assert "gpt-4o-2024-11-20 (1 rows)" in text

@@ -75,9 +75,14 @@ class Content(NamedTuple):
         return "visual-emotion" if self.annotators and not self.origins else "facial-expression"
 
     @property
-    def simulated(self) -> bool:
-        """Whether any annotator is no vision model."""
-        return any(who.startswith(SIMULATED) for who in self.annotators)
+    def simulated(self) -> int:
+        """How many rows are of an annotator that is no vision model."""
+        return sum(rows for who, rows in self.annotators.items() if who.startswith(SIMULATED))
+
+    @property
+    def simulated_wholly(self) -> bool:
+        """Whether no row is of a vision model."""
+        return 0 < self.simulated == sum(self.annotators.values())
 
 
 def card(content: Content, features: Any = None, meanings: Mapping[str, str] | None = None) -> str:

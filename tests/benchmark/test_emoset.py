@@ -150,7 +150,7 @@ def test_another_set_or_question_is_not_comparable() -> None:
 def test_drawn_pictures_and_simulated_answers_are_said_beside_the_accuracy() -> None:
     drawn = record("a", "awe").model_copy(update={"source": "synthetic_scenes"})
     assert BENCHMARK.what_differs(Path("x"), [drawn, record("b", "awe")], ["simulated-scenes"]) == [
-        "synthetic scenes (2 pictures), not EmoSet's photographs",
+        "synthetic scenes (1 of 2 pictures), not EmoSet's photographs",
         "answers of a simulated annotator, not of a model",
     ]
 

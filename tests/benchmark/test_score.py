@@ -9,9 +9,10 @@ from seke.answers import describe
 from seke.benchmark import judge
 from seke.benchmark.answer import Answer
 from seke.benchmark.feab import Feab
+from seke.benchmark.reliability import Reliability
 from seke.benchmark.score import score
 from seke.errors import UserError
-from seke.records import ImageRecord, Labels
+from seke.records import ImageRecord, Labels, Origins
 
 from .faces import predictions
 
@@ -81,3 +82,22 @@ def test_who_is_said_to_have_answered_counts_where_the_answers_do_not_say(tmp_pa
     facts = scored(tmp_path / "ours", nameless, models=["simulated-annotator"])
     assert facts["models"] == ["simulated-annotator"]
     assert "answers of a simulated annotator" in (tmp_path / "ours" / "table.md").read_text()
+
+
+def test_the_number_that_is_told_is_the_number_that_was_scored(tmp_path: Path) -> None:
+    """Of a generation that annotated six of all records, six are scored, whatever the file of records holds."""
+    origin = Origins(expression="generated")
+    some = {row.id: Answer(id=row.id, labels=row.labels, origin=origin, model="gpt-4o") for row in ROWS[:6]}
+    (run := tmp_path / "run").mkdir()
+    (tmp_path / "truth.jsonl").write_text("")
+    facts = score(run, Reliability(), RECORDS, some, judge.parse, tmp_path / "truth.jsonl", 0)
+    assert facts["counts"] == {"predictions": 6, "missing": len(RECORDS) - 6}
+    assert "synthetic faces (6 images), not FEAB's photographs" in facts["notes"]
+    assert str(len(RECORDS)) not in (run / "table.md").read_text()
+
+
+def test_one_simulated_model_among_others_is_told_as_such(tmp_path: Path) -> None:
+    facts = scored(tmp_path / "ours", models=("simulated-annotator",))
+    assert (
+        facts["notes"][-1] == "some of the answers are of a simulated annotator (simulated-annotator), not of a model"
+    )

@@ -106,7 +106,9 @@ def _holds_every_part(page: str, dom: Dom, files: dict[Path, bytes]) -> None:
     }
     table = files[Path("tables/feab.md")].decode()
     assert "| Tuned on SEKE's annotations | **75.7** [72.7–78.7] |" in table
-    assert "synthetic faces, simulated annotator" in table
+    assert table.endswith("Every row: synthetic faces.\n")
+    costs = files[Path("tables/cost.md")].decode()
+    assert costs.endswith("Every row: synthetic faces, simulated annotator.\n")
 
 
 def test_a_hostile_answer_is_text_and_nothing_else(outputs: Path, settings: Settings, rewrite) -> None:
@@ -228,7 +230,7 @@ def test_the_door_prints_the_main_table_and_the_path_of_the_page(outputs: Path, 
     lean(outputs)
     done = door("report", "name=demo", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr
-    assert "(synthetic faces, simulated annotator)" in done.stdout
+    assert "Every row: synthetic faces, simulated annotator." in done.stdout
     assert "SEKE: prior and self-verification" in done.stdout
     assert done.stdout.splitlines()[-1] == str(outputs / "report" / "demo" / "index.html")
     nothing = door("report", "name=other", f"paths.outputs={outputs}")

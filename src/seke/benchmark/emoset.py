@@ -22,7 +22,7 @@ from seke.benchmark.answer import Answer, Status
 from seke.benchmark.groups import Number, Part
 from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.significance import Measure, Paired, Right
-from seke.benchmark.tables import ABSENT, with_interval
+from seke.benchmark.tables import ABSENT, simulated_note, with_interval
 from seke.errors import UserError
 from seke.records import ImageRecord
 from seke.vlm import Image, Message, Request
@@ -145,13 +145,13 @@ class EmoSet:
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return why a run's accuracy cannot be held against the paper's."""
         notes = [] if self.answering == "constrained" else ["another question than EmoVIT's"]
-        if any(record.source == SYNTHETIC for record in records):
-            notes.append(f"synthetic scenes ({len(records):,} pictures), not EmoSet's photographs")
+        drawn = sum(record.source == SYNTHETIC for record in records)
+        if drawn:
+            of = f"{drawn:,} of {len(records):,}" if drawn < len(records) else f"{drawn:,}"
+            notes.append(f"synthetic scenes ({of} pictures), not EmoSet's photographs")
         elif len(records) != PAPER_PICTURES or any(record.source != "emoset" for record in records):
             notes.append(f"other pictures than EmoSet's {PAPER_PICTURES:,} ({len(records):,} here)")
-        if any(model.startswith("simulated") for model in models):
-            notes.append("answers of a simulated annotator, not of a model")
-        return notes
+        return [*notes, *simulated_note(models)]
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: accuracy beside the paper's, and each emotion's scores."""

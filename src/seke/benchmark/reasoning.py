@@ -28,7 +28,7 @@ from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.rubric import Answered, Marks, Rubric
 from seke.benchmark.significance import Measure, Paired
-from seke.benchmark.tables import ABSENT, with_interval
+from seke.benchmark.tables import ABSENT, simulated_note, with_interval
 from seke.errors import UserError
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.vlm import VLM, Image, Message, Request
@@ -193,7 +193,7 @@ class AffectiveReasoning:
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return what a reader of the marks has to know; there is no figure of the paper's to hold them against."""
-        return ["answers of a simulated model"] if any(model.startswith("simulated") for model in models) else []
+        return simulated_note(models)
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: mean marks over all questions and by kind, each judge's own, and the judges' agreement."""

@@ -111,7 +111,9 @@ def score(
         metrics["groups"] = grouping.by_group(predictions, records, groups, seed, grouping=by)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     answered = sorted({*models, *(answer.model for answer in answers.values() if answer.model is not None)})
-    notes = [*measured.what_differs(records_file, records, answered), *marks]
+    ids = {row.id for row in predictions}
+    scored = [record for record in records if record.id in ids]  # a generate run may annotate a part of its file alone
+    notes = [*measured.what_differs(records_file, scored, answered), *marks]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
     if against is not None:
         pairing = benchmark.paired if isinstance(benchmark, significance.Compared) else significance.faces

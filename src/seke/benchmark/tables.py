@@ -86,9 +86,21 @@ def what_differs(records_file: Path, records: Sequence[ImageRecord], models: Seq
         notes.append(f"synthetic faces ({len(records)} images), not FEAB's photographs")
     elif found != expected:
         notes.append(f"other images than the paper's 3035 ({len(records)} here)")
-    if any(model.startswith("simulated") for model in models):
-        notes.append("answers of a simulated annotator, not of a model")
-    return notes
+    return [*notes, *simulated_note(models)]
+
+
+def simulated_note(models: Sequence[str]) -> list[str]:
+    """Return what must be known of answers of which some, or all, are no model's; nothing where all are.
+
+    >>> simulated_note(["simulated-annotator"]), simulated_note(["gpt-4o"])
+    (['answers of a simulated annotator, not of a model'], [])
+    """
+    some = sorted(model for model in models if model.startswith("simulated"))
+    if not some:
+        return []
+    if len(some) == len(models):
+        return ["answers of a simulated annotator, not of a model"]
+    return [f"some of the answers are of a simulated annotator ({', '.join(some)}), not of a model"]
 
 
 def _folder(dataset: str) -> str:

@@ -10,7 +10,7 @@ from seke.errors import UserError
 from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl
 from seke.reporting import results, scenes
 from seke.reporting.gather import FinishedRun, Gathered
-from seke.reporting.provenance import nature
+from seke.reporting.provenance import Natures, natures
 from seke.reporting.wording import NamedRun, Words, named
 
 
@@ -47,8 +47,8 @@ class Material:
     """The generation of the gallery."""
     trusted: Mapping[str, tuple[results.Bin, ...]]
     """How often the labels that `chosen` generated are right, by their uncertainty."""
-    nature: str
-    """What the numbers come from where it is not real, e.g. "synthetic faces, simulated annotator"."""
+    natures: Natures
+    """Of each run, what the numbers come from where it is not real, e.g. "synthetic faces, simulated annotator"."""
     absent: Sequence[str]
     """Labels of evaluations that the wording expects and nobody ran."""
 
@@ -88,7 +88,7 @@ def collect(
         chosen=chosen,
         gallery=chosen if same else _looked(shown, outputs, images, damaged),
         trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
-        nature=nature(found, rows),
+        natures=natures(found, rows, outputs),
         absent=_absent(of_faces, wording.get("evaluate", {})),
     )
 

@@ -1,15 +1,25 @@
 """Where each number comes from: run, command, commit, settings, seed, input files, package versions, date."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
 
 from seke.records import InstructionRecord
 from seke.reporting import scenes
-from seke.reporting.gather import Gathered
+from seke.reporting.gather import FinishedRun, Gathered
+from seke.reporting.tables import Column, Table
 
 UNTOLD = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
 """Settings that say nothing about a result, or too much for a list; the run's manifest holds them all."""
+
+SIMULATED: Final = "simulated"
+"""How the names of models begin that are none."""
+REAL: Final = "no"
+KINDS: Final = ("synthetic faces", "synthetic scenes", "simulated annotator", "simulated judges")
+"""What can be synthetic or simulated, in the order in which it is named."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +84,111 @@ def packages(found: Gathered) -> list[tuple[str, tuple[str, ...]]]:
     return [(package, tuple(sorted(seen))) for package, seen in sorted(versions.items())]
 
 
-def nature(found: Gathered, rows: Mapping[str, Sequence[InstructionRecord]]) -> str:
-    """Say what kind of data the numbers come from, where it is not real: "synthetic faces, simulated annotator".
+Natures = Mapping[tuple[str, str], str]
+"""Of each run, by door and name, what of it is synthetic or simulated; empty where nothing is."""
 
-    A truth.jsonl exists for synthetic faces only, a scenes.jsonl for synthetic scenes, which predictions name as their
-    source; rows name their annotator, metrics their judges, and evaluations leave notes.
+
+def natures(
+    found: Gathered, rows: Mapping[str, Sequence[InstructionRecord]], outputs: Path
+) -> dict[tuple[str, str], str]:
+    """Say of each generation and evaluation what of it is not real: "synthetic faces, simulated annotator".
+
+    Records are synthetic beside which lies the truth that only drawn pictures have; annotators, models and judges are
+    simulated by their names. What holds of a part of a run is said with its number.
     """
-    notes = " ".join(str(run.manifest.get("notes") or "") for run in found.runs)
-    kinds = []
-    if "synthetic faces" in notes or any((run.path / "truth.jsonl").is_file() for run in found.of("prepare")):
-        kinds.append("synthetic faces")
-    prepared = any((run.path / "scenes.jsonl").is_file() for run in found.of("prepare"))
-    if prepared or any(map(scenes.drawn, found.of("evaluate"))):
-        kinds.append("synthetic scenes")
-    if "simulated" in notes or any(row.annotator.startswith("simulated") for made in rows.values() for row in made):
-        kinds.append("simulated annotator")
-    if any(model.startswith("simulated") for run in found.of("evaluate") for model in scenes.judges(run)):
-        kinds.append("simulated judges")
-    return ", ".join(kinds)
+    told = {}
+    for run in found.of("generate"):
+        who = Counter(row.annotator.startswith(SIMULATED) for row in rows.get(run.name, ()))
+        kinds = [*_pictures(run, outputs), *_part("simulated annotator", who[True], who.total(), "rows")]
+        told["generate", run.name] = ", ".join(kinds)
+    simulated = {run.name: told["generate", run.name] for run in found.of("generate")}
+    for run in found.of("evaluate"):
+        told["evaluate", run.name] = ", ".join(dict.fromkeys(_of_evaluation(run, outputs, found, simulated)))
+    return told
+
+
+def _of_evaluation(run: FinishedRun, outputs: Path, found: Gathered, generations: Mapping[str, str]) -> Iterator[str]:
+    notes = " ".join(map(str, run.manifest.get("notes") or ()))
+    yield from _pictures(run, outputs)
+    if "synthetic faces" in notes:
+        yield "synthetic faces"
+    drawn, every = scenes.drawn(run)
+    yield from _part("synthetic scenes", drawn, every, "pictures")
+    models = [str(model) for model in run.manifest.get("models") or ()]
+    yield from _part("simulated annotator", sum(map(_is_simulated, models)), len(models), "models")
+    if not models and "simulated" in notes:  # a run of an earlier version of the program
+        yield "simulated annotator"
+    judges = scenes.judges(run)
+    yield from _part("simulated judges", sum(map(_is_simulated, judges)), len(judges), "judges")
+    for source in _taught(run, found):
+        if "simulated annotator" in generations.get(source, ""):
+            yield "trained on labels of a simulated annotator"
+
+
+def _pictures(run: FinishedRun, outputs: Path) -> Iterator[str]:
+    """Yield what the pictures are that a run was about, where the prepared set says that they are drawn."""
+    reference = str(run.config.get("records") or "")
+    folder = outputs / "prepare" / reference if reference else Path()
+    if not reference or not folder.is_dir():
+        folder = Path(reference).parent
+    for file, kind in (("truth.jsonl", "synthetic faces"), ("scenes.jsonl", "synthetic scenes")):
+        if reference and (folder / file).is_file():
+            yield kind
+
+
+def _taught(run: FinishedRun, found: Gathered) -> Iterator[str]:
+    """Yield the names of the generations whose instructions the model of an evaluation was trained on."""
+    node = run.config.get("backend")
+    model = node.get("model") if isinstance(node, Mapping) else None
+    path = model.get("path") if isinstance(model, Mapping) else None
+    for trained in found.of("train"):
+        if path is not None and Path(str(path)).resolve() == (trained.path / "model").resolve():
+            yield from (Path(str(file)).parent.name for file in trained.manifest.get("trained_on") or ())
+
+
+def _is_simulated(model: str) -> bool:
+    return model.startswith(SIMULATED)
+
+
+def _part(kind: str, some: int, every: int, noun: str) -> list[str]:
+    """Return a statement about some of `every`, with the numbers unless it holds of all."""
+    return [] if not some else [kind if some == every else f"{kind} ({some:,} of {every:,} {noun})"]
+
+
+def nature(told: Natures) -> str:
+    """Return all that is not real in any run, each kind once; empty where everything is."""
+    kinds = [kind for of_run in told.values() for kind in of_run.split(", ") if kind]
+    order = {kind: place for place, kind in enumerate(KINDS)}
+    plain = dict.fromkeys(kind.partition(" (")[0] for kind in kinds)
+    return ", ".join(sorted(plain, key=lambda kind: order.get(kind, len(order))))
+
+
+def uniform(told: Natures) -> bool:
+    """Whether one statement holds of every run."""
+    return len(set(told.values())) == 1
+
+
+def stated(table: Table, door: str, told: Natures, columns: Mapping[str, str] = MappingProxyType({})) -> Table:
+    """Return a table that says of each row what of it is not real: once if all are alike, else in a column.
+
+    `columns`: of a table whose columns are runs, the run's name by the column's key.
+    """
+    runs = list(columns.values()) if columns else [row.run for row in table.rows]
+    of_run = {name: told.get((door, name), "") for name in runs if (door, name) in told}
+    if not any(of_run.values()):
+        return table
+    if len(set(of_run.values())) == 1:
+        return _ending(table, f"Every {'column' if columns else 'row'}: {next(iter(of_run.values()))}.")
+    if columns:
+        each = "; ".join(f"{key}: {of_run.get(name) or REAL}" for key, name in columns.items())
+        return _ending(table, f"Synthetic or simulated: {each}.")
+    column = Column("nature", "synthetic or simulated", "Made of")
+    lines = tuple(
+        replace(row, cells={**row.cells, "nature": (of_run[row.run] or REAL) if row.run in of_run else None})
+        for row in table.rows
+    )
+    return replace(table, columns=(*table.columns, column), rows=lines)
+
+
+def _ending(table: Table, statement: str) -> Table:
+    return replace(table, caption=f"{table.caption} {statement}".strip(), made_of=statement)

@@ -145,12 +145,13 @@ def judges(run: FinishedRun) -> list[str]:
     return [str(model) for each in found.values() for model in each["models"]]
 
 
-def drawn(run: FinishedRun) -> bool:
-    """Whether an evaluation's scenes are synthetic: its predictions name their source."""
+def drawn(run: FinishedRun) -> tuple[int, int]:
+    """Return how many of an evaluation's scenes are synthetic, of how many: its predictions name their source."""
     path = run.path / "predictions.jsonl"
     if not path.is_file() or not (measures(run, EMOTION) or measures(run, REASONING)):
-        return False
-    return any(row.source == SYNTHETIC for row in read_jsonl(path, Sourced))
+        return 0, 0
+    found = [row.source == SYNTHETIC for row in read_jsonl(path, Sourced)]
+    return sum(found), len(found)
 
 
 class Sourced(BaseModel):

@@ -56,6 +56,8 @@ class Line:
     """Per seed's name, per task, the evaluation (or prepared set); under "" where one stands for all tasks."""
     source: str | None = None
     """Of the run's faces only those of this source."""
+    notes: tuple[str, ...] = ()
+    """Why its numbers may not be held against the paper's, as its runs noted."""
 
     def value(self, measure: str) -> Value:
         """Return a measure: of one seed as it is, of several the mean and the standard deviation."""
@@ -92,13 +94,14 @@ def find(outputs: Path, name: str, runs: Mapping[str, str], rows: Mapping[str, A
         runs: per door, how its runs are called, e.g. {"evaluate": "{name}-labels-{cell}"}.
         rows: per row its label, or {label, short, tone, reference, cell, tasks, source}; see the module.
     """
-    seeds, notes = seeds_of(outputs, name, runs), dict[str, None]()
+    seeds = seeds_of(outputs, name, runs)
     missing = dict.fromkeys(_unseeded(outputs, name, runs, rows) if seeds != (name,) else ())
     lines = []
     for place, (key, given) in enumerate(rows.items()):
         spec: Mapping[str, Any] = {} if isinstance(given, str) else given
         each: dict[str, dict[str, Estimate]] = {}
         evaluations: dict[str, dict[str, FinishedRun]] = {}
+        notes: dict[str, None] = {}
         for seed, (task, cell), (door, called) in product(seeds, _cells(key, spec), runs.items()):
             read = _read(outputs, door, called.format(name=seed, cell=cell), spec.get("source"))
             if isinstance(read, LeftOut):
@@ -112,8 +115,9 @@ def find(outputs: Path, name: str, runs: Mapping[str, str], rows: Mapping[str, A
         if each:
             tone = spec.get("tone", TONES[place % len(TONES)])
             words = Words(label(rows, key), str(spec.get("short", key)), tone, bool(spec.get("reference", False)))
-            lines.append(Line(key, words, each, evaluations, spec.get("source")))
-    return Found(tuple(lines), seeds, tuple(missing), tuple(notes))
+            lines.append(Line(key, words, each, evaluations, spec.get("source"), tuple(notes)))
+    every = dict.fromkeys(note for line in lines for note in line.notes)
+    return Found(tuple(lines), seeds, tuple(missing), tuple(every))
 
 
 def _cells(key: str, spec: Mapping[str, Any]) -> list[tuple[str, str]]:

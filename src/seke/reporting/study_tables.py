@@ -1,7 +1,7 @@
 """A study's tables: our rows, the paper's beside them, set apart where the two cannot be compared."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -116,8 +116,15 @@ def _captions(found: Found, paper: Sequence[Line], caption: str) -> list[str]:
         parts.append("With 95 % intervals, bootstrap over subjects, or over pictures that have none.")
     if found.notes:
         head = "† The paper's numbers, not comparable with ours: " if paper else "Measured on "
-        parts.append(f"{head}{'; '.join(found.notes)}.")
+        parts.append(f"{head}{'; '.join(_of_rows(found))}.")
     return parts
+
+
+def _of_rows(found: Found) -> Iterator[str]:
+    """Yield what was noted of the rows; what does not hold of all of them, with the names of those of which it does."""
+    for note in found.notes:
+        rows = [line.words.label for line in found.lines if note in line.notes]
+        yield note if len(rows) == len(found.lines) else f"{note} ({', '.join(rows)})"
 
 
 def varies(column: Column) -> bool:

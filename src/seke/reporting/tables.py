@@ -52,6 +52,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: str = ""
+    made_of: str = ""
+    """What of every row is synthetic or simulated, where that is one statement; it ends the caption, too."""
     across: bool = False
     """Whether cells compete along their row (columns are systems) or down their column (rows are systems)."""
 

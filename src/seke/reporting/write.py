@@ -63,7 +63,7 @@ class Written(NamedTuple):
     main: tuple[Table, ...]
     """The tables to print."""
     nature: str
-    """What the numbers come from where it is not real."""
+    """What any of the numbers comes from where it is not real; the tables say which."""
     notes: tuple[str, ...]
     study: Compiled | None = None
 
@@ -131,7 +131,8 @@ def _write(
     content = {
         "name": name,
         "study": compiled,
-        "nature": material.nature,
+        "nature": provenance.nature(material.natures),
+        "uniform": provenance.uniform(material.natures),
         "notes": notes,
         "tiles": _tiles(material, settings),
         "tables": tables,
@@ -148,14 +149,14 @@ def _write(
     inputs = {f"{run.door}/{run.name}": runs.file_sha256(run.path / "manifest.json") for run in found.runs}
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     runs.write_text(folder / "manifest.json", manifest + "\n")
+    nature = provenance.nature(material.natures)
     main = tuple(tables[key] for key in MAIN if key in tables)
-    return Written(outputs / "report" / name / "index.html", main, material.nature, tuple(notes), compiled)
+    return Written(outputs / "report" / name / "index.html", main, nature, tuple(notes), compiled)
 
 
 def _tables(material: Material) -> list[Table]:
     """Return the tables there are runs for."""
-    made = f" Numbers from {material.nature}." if material.nature else ""
-    best = " Bold: the best of the rows that compete; reference rows do not." + made
+    best = " Bold: the best of the rows that compete; reference rows do not."
     intervals = (
         "With 95 % intervals. n: images with a truth; no answer: those of them whose answer holds no such label "
         "(E expression, AU action units, V valence, A arousal, where these differ)."
@@ -163,27 +164,31 @@ def _tables(material: Material) -> list[Table]:
     tables = []
     if material.scored:
         title = "FEAB on held-out subjects"
-        tables.append(results.score_table("feab", title, "System", material.scored, intervals + best))
+        scored = results.score_table("feab", title, "System", material.scored, intervals + best)
+        tables.append(provenance.stated(scored, "evaluate", material.natures))
         caption = "Positive-class F1 over the images whose source annotates the AU." + best
         units = results.au_table(material.scored, caption)
         if _measured(units):
-            tables.append(units)
-    tables += _scene_tables(material, best, made)
+            tables.append(_across(units, material.scored, material))
+    tables += _scene_tables(material, best)
     if material.checked:
         title = "Generated labels against the latent truth"
         caption = "Only labels that the generator made; those people gave are right by definition. " + intervals + best
-        tables.append(results.score_table("reliability", title, "Generator", material.checked, caption))
+        checked = results.score_table("reliability", title, "Generator", material.checked, caption)
+        tables.append(provenance.stated(checked, "evaluate", material.natures))
     if material.generated:
         caption = (
             "E[S]: mean draws per record. Floor: what Algorithm 1 takes at zero uncertainty, 3 − 2^(2−N), so 2.875 at "
-            "N = 5. US$ n/a: the annotator has no price." + made
+            "N = 5. US$ n/a: the annotator has no price."
         )
-        tables.append(results.cost_table(material.generated, material.rows, caption))
+        cost = results.cost_table(material.generated, material.rows, caption)
+        tables.append(provenance.stated(cost, "generate", material.natures))
     if material.chosen and any(level.n for levels in material.trusted.values() for level in levels):
+        made = material.natures.get(("generate", material.chosen.run.name))
         caption = (
             f"{material.chosen.words.label}; labels that people gave do not enter. Valence and arousal are right "
             "within 0.2 of the truth (Fig. 6); each AU counts by itself, under the uncertainty of its record's AUs."
-            + made
+            + (f" All of it: {made}." if made else "")
         )
         tables.append(results.trust_table(material.trusted, caption))
     return tables
@@ -194,17 +199,24 @@ def _measured(table: Table) -> bool:
     return any(isinstance(cell, Estimate) and cell.value is not None for cell in cells)
 
 
-def _scene_tables(material: Material, best: str, made: str) -> list[Table]:
+def _across(table: Table, runs: Sequence[NamedRun], material: Material) -> Table:
+    """Return a table whose columns are evaluations, with what of each is not real."""
+    return provenance.stated(table, "evaluate", material.natures, {item.words.label: item.run.name for item in runs})
+
+
+def _scene_tables(material: Material, best: str) -> list[Table]:
     """Return the tables of scenes: whether their emotion is named, and how well it is reasoned about."""
     over = "With 95 % intervals, bootstrap over pictures."
     tables = []
     if material.scenes:
-        tables.append(scenes.score_table(material.scenes, over + best))
-        tables.append(scenes.class_table(material.scenes, "Over the pictures of the test set." + best))
+        tables.append(provenance.stated(scenes.score_table(material.scenes, over + best), "evaluate", material.natures))
+        classes = scenes.class_table(material.scenes, "Over the pictures that were scored." + best)
+        tables.append(_across(classes, material.scenes, material))
     if material.reasoned:
-        tables.append(scenes.marks_table(material.reasoned, f"Means over the answers that were marked. {over}{made}"))
+        marks = scenes.marks_table(material.reasoned, f"Means over the answers that were marked. {over}")
+        tables.append(provenance.stated(marks, "evaluate", material.natures))
         agreed = scenes.agreement_table(material.reasoned)
-        tables += [agreed] if agreed else []
+        tables += [provenance.stated(agreed, "evaluate", material.natures)] if agreed else []
     return tables
 
 

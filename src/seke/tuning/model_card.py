@@ -68,7 +68,9 @@ def card(name: str, manifest: Mapping[str, Any]) -> str:
     paths = _paths(config.get("data") or {})
     contents = list(_contents(manifest["trained_on"]))
     local = Path(base).is_dir()
-    simulated, drawn = (any(getattr(content, what) for content in contents) for what in ("simulated", "drawn"))
+    simulated = [_simulated(content) for content in contents if content.simulated]
+    drawn = [content.name for content in contents if content.drawn]
+    wholly = len(contents) == len(manifest["parts"])
     data = ModelCardData(
         language="en",
         license="other",
@@ -97,9 +99,17 @@ def card(name: str, manifest: Mapping[str, Any]) -> str:
         contents=contents,
         sources=sorted({source for content in contents if not content.drawn for source in content.sources}),
         simulated=simulated,
+        simulated_wholly=wholly and all(content.simulated_wholly for content in contents),
         drawn=drawn,
+        drawn_wholly=wholly and len(drawn) == len(contents),
         settings=list(_settings(config)),
     )
+
+
+def _simulated(content: Content) -> str:
+    """Return the name of a dataset, and how much of it a simulated annotator wrote, if not all."""
+    rows = sum(content.annotators.values())
+    return content.name if content.simulated_wholly else f"{content.name} ({content.simulated:,} of {rows:,} rows)"
 
 
 def _paths(data: Mapping[str, Any]) -> dict[str, str]:
