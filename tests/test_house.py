@@ -23,7 +23,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "video": {"errors"},
     "prompts": {"errors"},
     "money": {"errors", "vlm"},
-    "estimate": {"vlm"},
+    "estimate": {"money", "vlm"},
     "current": set(),
     "ledger_sql": set(),
     "ledger": {"errors", "ledger_sql"},

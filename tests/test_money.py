@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import Paused, UserError
-from seke.money import Budget, Metered, Spent
+from seke.money import Budget, Metered, Spent, model_of
 from seke.vlm import Bill, Choice, Message, Reply, Request, Usage
 
 
@@ -203,3 +203,14 @@ def test_shares_of_a_budget_never_make_more_than_it(among, tokens):
     share = Budget(usd=9.0, tokens=1000).share(Spent(usd_at_most=1.0, tokens_at_most=tokens), among)
     assert share.usd * among == pytest.approx(8.0)
     assert share.tokens * among <= max(1000 - tokens, among)
+
+
+def test_a_model_of_this_machine_is_an_object_with_a_name():
+    class Local(Shop):
+        model, name = {"an": "object"}, "outputs/train/demo/model"
+
+    meter = Metered(Local(), Budget(usd=3, tokens=10_000), kept=True)
+    with pytest.raises(Paused):
+        list(meter.reply(requests(5)))
+    assert meter.spent.requests == 3 and model_of(meter.vlm) == "outputs/train/demo/model"
+    assert model_of(object()) == ""

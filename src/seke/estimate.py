@@ -11,6 +11,7 @@ from hashlib import sha256
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from seke.money import model_of
 from seke.vlm import Choice, Reply, Request, Usage
 
 CHARACTERS_PER_TOKEN: Final = 4
@@ -109,7 +110,7 @@ class Asked(NamedTuple):
 
 def asked(role: str, vlm: Any, expected: Estimate, worst: Estimate) -> Asked:
     """Return what `vlm` would be asked, with its own model and prices as far as it has them."""
-    model, prices = str(getattr(vlm, "model", None) or ""), getattr(vlm, "prices", None)
+    model, prices = model_of(vlm), getattr(vlm, "prices", None)
     if price := getattr(vlm, "usd_per_million", None):  # a simulated one that plays through a price
         model, prices = "simulated", {"simulated": price}
     return Asked(role, model, prices, expected, worst)

@@ -125,6 +125,12 @@ class Spent:
         return known if self.usd_at_most <= self.usd + 1e-12 else f"{known} known, at most {most}"
 
 
+def model_of(vlm: object) -> str:
+    """Return the name of the model that a backend asks, which on this machine is an object; empty where it has none."""
+    names = (getattr(vlm, "model", None), getattr(vlm, "name", None))
+    return next((name for name in names if isinstance(name, str)), "")
+
+
 def _known_usd(reply: Reply) -> float | None:
     """Return what is known to have been paid: nothing of a reply without usage, though its price be known."""
     return 0.0 if reply.usage is None and reply.bound.usd is not None else reply.cost
@@ -240,7 +246,7 @@ class Metered:
     def _price(self) -> Sequence[float | None] | None:
         """Return the price of the backend's model: USD per million tokens, input first; None where it has none."""
         prices: Mapping[str, Sequence[float | None]] = getattr(self.vlm, "prices", None) or {}
-        return prices.get(getattr(self.vlm, "model", ""))
+        return prices.get(model_of(self.vlm))
 
     @property
     def _limited(self) -> bool:
@@ -248,7 +254,7 @@ class Metered:
 
     def _check_price(self) -> None:
         """Refuse a budget in dollars where no price can be known, before the first request is paid for."""
-        prices, model = getattr(self.vlm, "prices", None), str(getattr(self.vlm, "model", ""))
+        prices, model = getattr(self.vlm, "prices", None), model_of(self.vlm)
         if self.budget.usd is None or prices is None:
             return
         # A model may answer by the name of its snapshot, which alone may be priced.
