@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import jinja2
 
+from seke.escape import markdown, visible
 from seke.licences import licence
 from seke.making import Evaluation, Making
 
@@ -118,7 +119,7 @@ def told(value: object, nothing: str = UNKNOWN) -> str:
         return ", ".join(f"{told(key)} {told(inner, nothing)}" for key, inner in value.items()) or nothing
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(told(inner, nothing) for inner in value) or "none"
-    return re.sub(r"([\\`*\[\]<>|~])", r"\\\1", " ".join(str(value).split()))
+    return markdown(str(value))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], nothing: str = UNKNOWN) -> str:
@@ -131,7 +132,7 @@ def fenced(text: str) -> str:
     """Return `text` as a block of code which it cannot leave."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{text}\n{fence}"
+    return f"{fence}\n{visible(text)}\n{fence}"
 
 
 def measured(evaluations: Iterable[Evaluation]) -> str:

@@ -10,6 +10,7 @@ they are conf/experiment/figure5/<door>.yaml and conf/scale/demo/<door>.yaml.
 
 import functools
 import inspect
+import logging
 import os
 import re
 import sys
@@ -27,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seke import current, dashboard, interrupts, runs, settings
 from seke.errors import Paused, UserError
+from seke.escape import VisibleFormatter, one_line
 from seke.settings import BY_DOOR
 
 PAUSED = 3
@@ -77,6 +79,8 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def program() -> None:
+        assert logging.lastResort is not None
+        logging.lastResort.setFormatter(VisibleFormatter())
         # Hydra would print several lines and exit with 1; asked for full errors, it lets them through to us.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
@@ -196,7 +200,7 @@ def _is_about(word: str, text: str) -> bool:
 
 
 def _say(line: str) -> None:
-    print("error: " + " ".join(line.split()), file=sys.stderr)
+    print("error: " + one_line(line), file=sys.stderr)
 
 
 def _give_up(line: str) -> NoReturn:

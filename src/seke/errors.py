@@ -1,5 +1,7 @@
 """The one kind of error that is the user's to mend."""
 
+from seke.escape import visible
+
 
 class UserError(ValueError):
     """A mistake in a setting or a file; ends the program with exit code 2 and this one line.
@@ -9,7 +11,7 @@ class UserError(ValueError):
     """
 
     def __init__(self, argument: str, value: object, problem: str, remedy: str) -> None:
-        super().__init__(f"{argument}={value}: {problem}; {remedy}")
+        super().__init__(visible(f"{argument}={value}: {problem}; {remedy}"))
         self.value, self.problem = value, problem
 
 
@@ -18,3 +20,6 @@ class Paused(Exception):
 
     The door prints the message and ends with exit code 3.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(message))

@@ -199,3 +199,18 @@ def test_one_word_is_a_list_of_one_key_and_what_is_no_list_is_refused() -> None:
     assert listed(None) == listed([]) == []
     with pytest.raises(UserError, match=r"^groups=7: no list"):
         listed(7)
+
+
+def test_a_groups_name_is_text_in_the_table_whatever_it_holds(tmp_path) -> None:
+    names = ["<script>alert(1)</script>", "a\nb: x\n---", "p|q ![i](http://evil.invalid/x)", "\x1b[31mred"]
+    rows, records = graded({name: [True, False] for name in names})
+    records = [
+        one.model_copy(update={"attributes": {"<b>": name}}) for one, name in zip(records, names * 2, strict=True)
+    ]
+    text = groups_table(by_group(rows, records, ["attributes.<b>"], seed=0))
+    assert not any(raw in text for raw in ("<script>", "![i](", "\x1b", "\n---", "<b>\n"))
+    assert all(
+        line.replace("\\|", "").count("|") == text.splitlines()[2].count("|")
+        for line in text.splitlines()
+        if line[:1] == "|"
+    )

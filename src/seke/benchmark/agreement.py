@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from seke.errors import UserError
+from seke.escape import markdown, visible
 from seke.records import Prediction, read_jsonl
 from seke.runs import write_text
 
@@ -95,7 +96,7 @@ def _compared(task: Task, pairs: Sequence[tuple[Prediction, Prediction]]) -> Agr
 
 def table(found: Sequence[Agreement], names: tuple[str, str]) -> str:
     """Return agreement.md."""
-    a, b = names
+    a, b = map(markdown, names)
     lines = [f"# Judges: {a} and {b}", "", f"| Label | Agree (%) | Same | Different | Only {a} | Only {b} |"]
     lines.append("|---|---:|---:|---:|---:|---:|")
     for row in found:
@@ -106,14 +107,14 @@ def table(found: Sequence[Agreement], names: tuple[str, str]) -> str:
         if row.examples:
             lines += ["", f"## {row.task}", "", f"| Record | {a} | {b} | Answer |", "|---|---|---|---|"]
             for ours, theirs in row.examples:
-                cells = [ours.id, str(task.label(ours)), str(task.label(theirs)), _short(ours.text)]
+                cells = [markdown(ours.id), str(task.label(ours)), str(task.label(theirs)), _short(ours.text)]
                 lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split()).replace("|", "\\|")
-    return line if len(line) <= CUT else line[:CUT] + " ..."
+    line = " ".join(text.split())
+    return markdown(line if len(line) <= CUT else line[:CUT] + " ...")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str]) -> None:
     runs = [Path(argument) for argument in arguments[:2]]
     first, second = (list(read_jsonl(run / "predictions.jsonl", Prediction)) for run in runs)
     text = table(agreement(first, second), (runs[0].name, runs[1].name))
-    print(text)
+    print(visible(text))
     write_text(Path(arguments[2]) if len(arguments) > 2 else runs[1] / "agreement.md", text)
 
 

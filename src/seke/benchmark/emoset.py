@@ -24,6 +24,7 @@ from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.significance import Measure, Paired, Right
 from seke.benchmark.tables import ABSENT, simulated_note, with_interval
 from seke.errors import UserError
+from seke.escape import markdown, visible
 from seke.records import ImageRecord
 from seke.vlm import Image, Message, Request
 
@@ -158,7 +159,7 @@ class EmoSet:
         found, bounds = metrics["emotion"], metrics["ci95"].get("emotion")
         mark = " †" if notes else ""
         lines = [
-            f"# EmoSet: {name}",
+            f"# EmoSet: {markdown(name)}",
             "",
             "| Method | Accuracy | Macro F1 | n | Unanswered |",
             "|---|---:|---:|---:|---:|",
@@ -167,17 +168,17 @@ class EmoSet:
         if found is not None and bounds is not None:
             cells = [with_interval(found[key], bounds[key]) for key in ("accuracy", "f1_macro")]
             cells += [str(found["n"]), str(metrics["unanswered"]["emotion"])]
-            lines += [f"| {name}{mark} | " + " | ".join(cells) + " |", ""]
+            lines += [f"| {markdown(name)}{mark} | " + " | ".join(cells) + " |", ""]
             lines += ["| Emotion | Precision | Recall | F1 | n |", "|---|---:|---:|---:|---:|"]
             for emotion, row in found["classes"].items():
                 cells = [with_interval(row[key], None) for key in ("precision", "recall", "f1")]
-                lines.append(f"| {emotion} | " + " | ".join([*cells, str(row["n"])]) + " |")
-        lines += [f"\n† Not comparable with the paper: {'; '.join(notes)}."] if notes else []
+                lines.append(f"| {markdown(emotion)} | " + " | ".join([*cells, str(row["n"])]) + " |")
+        lines += [f"\n† Not comparable with the paper: {markdown('; '.join(notes))}."] if notes else []
         return "\n".join(lines) + "\n"
 
     def show(self, metrics: Mapping[str, Any], title: str) -> None:
         """Print accuracy and macro F1."""
-        print(title)
+        print(visible(title))
         for key in ("accuracy", "f1_macro") if metrics["emotion"] else ():
             print(f"  {key}: {with_interval(metrics['emotion'][key], metrics['ci95']['emotion'][key])}")
 

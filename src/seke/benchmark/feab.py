@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.tables import summary_table, table2
+from seke.escape import markdown
 from seke.records import ImageRecord, Prediction
 from seke.vlm import Image, Message, Request
 
@@ -53,4 +54,4 @@ class Feab:
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: the paper's Table 2 with this run's row under it, then every metric with its interval."""
-        return f"# FEAB: {name}\n\n{table2(name, metrics, notes)}\n{summary_table(metrics)}"
+        return f"# FEAB: {markdown(name)}\n\n{table2(name, metrics, notes)}\n{summary_table(metrics)}"

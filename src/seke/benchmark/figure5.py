@@ -14,6 +14,7 @@ from seke.benchmark.comparison import Bill, Estimate, Price, differences, qualit
 from seke.benchmark.tables import ABSENT, with_interval
 from seke.benchmark.trust import trust
 from seke.errors import UserError
+from seke.escape import markdown
 from seke.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
 
 MASKS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
@@ -112,7 +113,7 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
             ["Method", *measures, *(f"{head} per 1,000" for head in heads.values()), "Pilot, once (USD)"],
             [
                 [
-                    row["method"],
+                    markdown(row["method"]),
                     *(with_interval(e.value, e[1:]) for e in row["quality"].values()),
                     *(f"{row['per_1000'][name]:,.{2 if name == 'usd' else 0}f}" for name in heads),
                     ABSENT if row["pilot_usd"] is None else f"{row['pilot_usd']:.2f}",
@@ -123,13 +124,13 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
         f"\nDifference to {reference}, paired by subject (* the interval excludes 0):\n",
         *_grid(
             ["Method", *measures],
-            [[row["method"], *map(_signed, row["difference"].values())] for row in rows if row["difference"]],
+            [[markdown(row["method"]), *map(_signed, row["difference"].values())] for row in rows if row["difference"]],
         ),
         "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better.\n",
         *_grid(
             ["Method", "Task", "ECE", "Brier", "AURC", "Excess AURC", "n"],
             [
-                [row["method"], task, *(with_interval(found[name], row["ci95"][task][name]) for name in
+                [markdown(row["method"]), task, *(with_interval(found[name], row["ci95"][task][name]) for name in
                  ("ece", "brier", "aurc", "excess_aurc")), str(found["n"])]
                 for row in rows
                 for task, found in row["calibration"].items()

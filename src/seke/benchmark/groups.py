@@ -18,6 +18,7 @@ from seke.benchmark.bootstrap import bounds, drawn, point
 from seke.benchmark.columns import Columns, columns
 from seke.benchmark.tables import with_interval
 from seke.errors import UserError
+from seke.escape import markdown
 from seke.records import ImageRecord, Prediction
 
 UNSTATED: Final = "unknown"
@@ -181,11 +182,12 @@ def groups_table(found: Mapping[str, Any]) -> str:
     parts = []
     for key, of_key in found.items():
         measures = list(of_key["gaps"])
-        lines = [f"## By {key}", "", f"| {key} | n | " + " | ".join(measures) + " |"]
+        name = markdown(key)
+        lines = [f"## By {name}", "", f"| {name} | n | " + " | ".join(measures) + " |"]
         lines.append("|---|" + "---:|" * (len(measures) + 1))
         for group, cells in of_key["groups"].items():
             texts = [_cell(cells[measure], of_key["fewest"]) for measure in measures]
-            lines.append("| " + " | ".join([group, str(cells["n"]), *texts]) + " |")
+            lines.append("| " + " | ".join([markdown(group), str(cells["n"]), *texts]) + " |")
         gaps = [_gap_cell(of_key["gaps"][measure]) for measure in measures]
         lines += ["| " + " | ".join(["**largest gap**", "", *gaps]) + " |", ""]
         note = f"° fewer than {of_key['fewest']} images with truth, no end of a gap; nor is {UNSTATED!r}."

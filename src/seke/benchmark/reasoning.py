@@ -30,6 +30,7 @@ from seke.benchmark.rubric import Answered, Marks, Rubric
 from seke.benchmark.significance import Measure, Paired
 from seke.benchmark.tables import ABSENT, simulated_note, with_interval
 from seke.errors import UserError
+from seke.escape import markdown, visible
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.vlm import VLM, Image, Message, Request
 
@@ -197,9 +198,16 @@ class AffectiveReasoning:
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: mean marks over all questions and by kind, each judge's own, and the judges' agreement."""
-        lines = [f"# Affective reasoning: {name}", "", *(f"**Warning:** {line}.\n" for line in metrics["warnings"])]
+        lines = [
+            f"# Affective reasoning: {markdown(name)}",
+            "",
+            *(f"**Warning:** {markdown(line)}.\n" for line in metrics["warnings"]),
+        ]
         groups = {"All": metrics["reasoning"]["criteria"], **metrics["reasoning"]["kinds"]}
-        lines += ["| Criterion | " + " | ".join(groups) + " | n |", "|---|" + "---:|" * (len(groups) + 1)]
+        lines += [
+            "| Criterion | " + " | ".join(map(markdown, groups)) + " | n |",
+            "|---|" + "---:|" * (len(groups) + 1),
+        ]
         for criterion, found in groups["All"].items():
             cells = [_shown(of_group[criterion], "mean") for of_group in groups.values()]
             lines.append(f"| {criterion} | " + " | ".join([*cells, str(found["n"])]) + " |")
@@ -213,18 +221,26 @@ class AffectiveReasoning:
         for judge, found in metrics["judges"].items():
             cells = [_shown(found["criteria"][criterion], "mean") for criterion in groups["All"]]
             lost = ", ".join(f"{count} {status}" for status, count in found["status"].items() if status != "ok")
-            lines.append(f"| {judge} | {', '.join(found['models'])} | " + " | ".join([*cells, lost or "0"]) + " |")
+            lines.append(
+                f"| {markdown(judge)} | {markdown(', '.join(found['models']))} | "
+                + " | ".join([*cells, lost or "0"])
+                + " |"
+            )
         for pair, criteria in metrics["agreement"].items():
-            lines += ["", f"| Agreement of {pair} | Quadratic-weighted κ | Same mark (%) | n |", "|---|---:|---:|---:|"]
+            lines += [
+                "",
+                f"| Agreement of {markdown(pair)} | Quadratic-weighted κ | Same mark (%) | n |",
+                "|---|---:|---:|---:|",
+            ]
             for criterion, found in criteria.items():
                 exact = ABSENT if found["exact"] is None else f"{100 * found['exact']:.1f}"
                 lines.append(f"| {criterion} | {_shown(found, 'kappa')} | {exact} | {found['n']} |")
-        lines += [f"\nNote: {'; '.join(notes)}."] if notes else []
+        lines += [f"\nNote: {markdown('; '.join(notes))}."] if notes else []
         return "\n".join(lines) + "\n"
 
     def show(self, metrics: Mapping[str, Any], title: str) -> None:
         """Print the mean marks and how far the judges agree."""
-        print(title)
+        print(visible(title))
         for criterion, found in metrics["reasoning"]["criteria"].items():
             print(f"  {criterion}: {_shown(found, 'mean')}, n={found['n']}")
         for pair, criteria in metrics["agreement"].items():

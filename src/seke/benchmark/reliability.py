@@ -15,6 +15,7 @@ from seke.benchmark.judge import Judge
 from seke.benchmark.tables import summary_table, trust_table
 from seke.benchmark.trust import trust
 from seke.errors import UserError
+from seke.escape import markdown
 from seke.records import ImageRecord, Labels, Origins, Prediction
 
 FILES: Final = {"truth": "truth.jsonl", "manual": "train.jsonl"}
@@ -92,8 +93,9 @@ class Reliability:
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: every metric with its interval."""
-        lines = "".join(f"- {note}\n" for note in notes)
-        return f"# Reliability of generated labels: {name}\n\n{lines}\n{summary_table(metrics)}\n{trust_table(metrics)}"
+        lines = "".join(f"- {markdown(note)}\n" for note in notes)
+        head = f"# Reliability of generated labels: {markdown(name)}"
+        return f"{head}\n\n{lines}\n{summary_table(metrics)}\n{trust_table(metrics)}"
 
 
 def generated(labels: Labels, origin: Origins) -> Labels:

@@ -14,6 +14,7 @@ from seke.benchmark import significance, tables
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.metrics import evaluate
+from seke.escape import markdown, visible
 from seke.records import ImageRecord, Prediction, write_jsonl
 from seke.runs import write_text
 
@@ -118,13 +119,13 @@ def score(
     if against is not None:
         pairing = benchmark.paired if isinstance(benchmark, significance.Compared) else significance.faces
         parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
-    parts.append("".join(f"- {remark}\n" for remark in remarks))
+    parts.append("".join(f"- {markdown(remark)}\n" for remark in remarks))
     write_text(path / "table.md", "\n".join(part for part in parts if part))
     measured.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
     for line in metrics["warnings"]:
-        print(f"warning: {line}", file=sys.stderr)
+        print(f"warning: {visible(line)}", file=sys.stderr)
     for line in (*notes, *remarks):
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {visible(line)}", file=sys.stderr)
     counts = {"predictions": len(predictions), "missing": missing}
     return {"counts": counts, "models": answered, "notes": notes, "remarks": list(remarks)}
 
@@ -133,5 +134,5 @@ def _compared(path: Path, found: Mapping[str, Any]) -> str:
     """Write comparison.json and comparison.md, and return the section for table.md."""
     table = significance.comparison_table(found, path.name)
     write_text(path / "comparison.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
-    write_text(path / "comparison.md", f"# {path.name} against {found['against']}\n\n{table}")
-    return f"## Against {found['against']}\n\n{table}"
+    write_text(path / "comparison.md", f"# {markdown(path.name)} against {markdown(found['against'])}\n\n{table}")
+    return f"## Against {markdown(found['against'])}\n\n{table}"

@@ -23,6 +23,7 @@ from seke.benchmark.bootstrap import bounds, drawn, point
 from seke.benchmark.columns import UNKNOWN, Columns, columns
 from seke.benchmark.tables import ABSENT, HEADLINE, with_interval
 from seke.errors import UserError
+from seke.escape import markdown
 from seke.records import Prediction, RecordError, read_jsonl
 
 DRAWS: Final = 10_000
@@ -255,7 +256,7 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
     """Return comparison.json in Markdown, without a title."""
     against = found["against"]
     lines = [
-        f"| Task | Metric | n | {name} | {against} | Difference (95 % interval) | p | p, Holm |",
+        f"| Task | Metric | n | {markdown(name)} | {markdown(against)} | Difference (95 % interval) | p | p, Holm |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in found["metrics"]:
@@ -272,7 +273,7 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
         "",
         f"Paired bootstrap over {found['over']}, {found['draws']} draws; * p < 0.05 after Holm's correction for the "
         f"{len(found['metrics'])} metrics.",
-        *found["remarks"],
+        *map(markdown, found["remarks"]),
     ]
     if (split := found["mcnemar"]) is not None:
         proviso = "; takes images as independent, the bootstrap does not" if found["over"] == "subjects" else ""

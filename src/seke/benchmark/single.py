@@ -9,6 +9,7 @@ from seke.benchmark.judge import Judging
 from seke.benchmark.paying import ANSWERS, Purse, dry_run_of_one, through
 from seke.benchmark.predict import ask_once
 from seke.errors import UserError
+from seke.escape import visible
 from seke.records import ImageRecord, Labels
 from seke.vlm import VLM
 
@@ -40,8 +41,8 @@ def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging, purse: Purse | 
     [row], _ = benchmark.predictions([record], {answer.id: answer}, read)
     found = row.model_dump()
     labels = {key: value for key, value in found.items() if key not in ENVELOPE}
-    lines = [answer.text, "", f"status: {row.status}"]
-    lines += [f"judged: {row.judged}"] if row.judged else []
+    lines = [visible(answer.text), "", f"status: {row.status}"]
+    lines += [f"judged: {visible(row.judged)}"] if row.judged else []
     lines += [f"cost: {purse.spent.line()}"] if purse.spent.usd_at_most != 0 else []
     return "\n".join([*lines, *_lines(labels.pop("labels", {}) | labels)])
 

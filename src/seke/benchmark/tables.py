@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from seke.affect import TABLE2_AUS
+from seke.escape import markdown, visible
 from seke.records import ImageRecord
 
 PAPER: Final = Path(__file__).parent / "paper"
@@ -63,7 +64,7 @@ def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
     A row that is comparable competes for the bold numbers; one that is not (`notes` say why) stands outside.
     """
     theirs = [(row["method"], row) for row in paper("table2.csv")]
-    ours = [(f"{name} †" if notes else name, table2_row(metrics))]
+    ours = [(markdown(name) + (" †" if notes else ""), table2_row(metrics))]
     head = ["Method", "EXP Acc (%)", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence MAE", "Arousal MAE"]
     lines = [
         "| " + " | ".join(head) + " |",
@@ -72,7 +73,7 @@ def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         "",
         "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
         f"best {'of them ' if notes else ''}in bold, * closed-source.",
-        *([f"\n† Not comparable with the paper's rows: {'; '.join(notes)}."] if notes else []),
+        *([f"\n† Not comparable with the paper's rows: {markdown('; '.join(notes))}."] if notes else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -127,7 +128,7 @@ def summary(metrics: Mapping[str, Any]) -> list[Line]:
 
 def summary_table(metrics: Mapping[str, Any]) -> str:
     """Return what is suspicious and `summary` in Markdown, then the same numbers source by source and AU by AU."""
-    lines = [f"**Warning:** {warning}.\n" for warning in metrics["warnings"]]
+    lines = [f"**Warning:** {markdown(warning)}.\n" for warning in metrics["warnings"]]
     lines += ["| Task | Metric | Value | 95 % interval | n | Unanswered |", "|---|---|---:|---|---:|---:|"]
     for line in summary(metrics):
         cells = [line.task, line.metric, *cells_of(line)]
@@ -139,7 +140,7 @@ def summary_table(metrics: Mapping[str, Any]) -> str:
     lines += ["| Source | n | " + " | ".join(TABLE2_COLUMNS) + " |", "|---|---:|" + "---:|" * len(TABLE2_COLUMNS)]
     for source, found in metrics["by_source"].items():
         row = table2_row(found)
-        cells = [source, str(found["n"]), *(row[column] for column in TABLE2_COLUMNS)]
+        cells = [markdown(source), str(found["n"]), *(row[column] for column in TABLE2_COLUMNS)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, *_au_lines(metrics)]) + "\n"
 
@@ -175,8 +176,9 @@ def show(metrics: Mapping[str, Any], title: str) -> None:
     """Print `summary` to the terminal."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("task", "metric", title=title, title_justify="left")
+    table = Table("task", "metric", title=Text(visible(title)), title_justify="left")
     for column in ("value", "95 % interval", "n", "unanswered"):
         table.add_column(column, justify="right")
     for line in summary(metrics):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+from seke.escape import markdown
 from seke.records import ImageRecord, InstructionRecord
 
 KIND: Final = "kind"
@@ -37,9 +38,9 @@ def page(entries: Sequence[Entry], rejected: Collection[str]) -> str:
     if not planned:
         return ""
     classes = sorted({emotion for numbers in planned.values() for emotion in numbers})
-    rows = [[emotion, *_cells(planned, written, [emotion])] for emotion in classes]
+    rows = [[markdown(emotion), *_cells(planned, written, [emotion])] for emotion in classes]
     lines = [
-        ["class", *planned, "all"],
+        ["class", *map(markdown, planned), "all"],
         ["---", *(["---:"] * (len(planned) + 1))],
         *rows,
         ["all", *_cells(planned, written, classes)],

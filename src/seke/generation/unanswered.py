@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from seke.escape import markdown
 from seke.records import ImageRecord
 
 UNKNOWN: Final = "unknown"
@@ -39,12 +40,12 @@ def _table(
     shown = [group for group, number in sorted(sums.items(), key=lambda item: (-item[1], item[0])) if number][:MOST]
     rows = [
         [
-            group,
+            markdown(group),
             str(everybody[group]),
             f"{sums[group] / everybody[group]:.1%}",
             *(str(missing[group, k]) for k in kinds),
         ]
         for group in shown
     ]
-    lines = [[name, "records", "unanswered", *kinds], ["---"] * (3 + len(kinds)), *rows]
+    lines = [[name, "records", "unanswered", *map(markdown, kinds)], ["---"] * (3 + len(kinds)), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

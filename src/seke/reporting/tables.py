@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from seke.escape import csv_cell, latex, markdown, one_line, visible
 from seke.reporting.gather import Estimate
 
 MISSING = "n/a"
@@ -124,16 +125,16 @@ def to_markdown(table: Table) -> str:
 
     def cell(row: Row, column: Column) -> str:
         value, span = shown(row.cells.get(column.key), column), interval(row.cells.get(column.key), column)
-        value = f"**{value}**" if table.is_best(row, column) else _markdown(value)
+        value = f"**{value}**" if table.is_best(row, column) else markdown(value)
         return f"{value} [{span}]" if span else value
 
-    header = [_markdown(table.head), *(_markdown(f"{column.group} {column.label}".strip()) for column in table.columns)]
-    lines = [f"### {_markdown(table.title)}", "", "| " + " | ".join(header) + " |"]
+    header = [markdown(table.head), *(markdown(f"{column.group} {column.label}".strip()) for column in table.columns)]
+    lines = [f"### {markdown(table.title)}", "", "| " + " | ".join(header) + " |"]
     lines.append("|" + "|".join([" --- ", *(" ---: " for _ in table.columns)]) + "|")
     lines += [
-        "| " + " | ".join([_markdown(row.label), *(cell(row, c) for c in table.columns)]) + " |" for row in table.rows
+        "| " + " | ".join([markdown(row.label), *(cell(row, c) for c in table.columns)]) + " |" for row in table.rows
     ]
-    return "\n".join([*lines, "", _markdown(table.caption), ""]) if table.caption else "\n".join([*lines, ""])
+    return "\n".join([*lines, "", markdown(table.caption), ""]) if table.caption else "\n".join([*lines, ""])
 
 
 def to_csv(table: Table) -> str:
@@ -149,13 +150,13 @@ def to_csv(table: Table) -> str:
     header = [table.head, "run"]
     for column in table.columns:
         header += [column.key, f"{column.key}.low", f"{column.key}.high"] if column.key in spanned else [column.key]
-    writer.writerow(header)
+    writer.writerow(map(csv_cell, header))
     for row in table.rows:
-        line: list[object] = [row.label, row.run]
+        line = [csv_cell(row.label), csv_cell(row.run)]
         for column in table.columns:
             cell = row.cells.get(column.key)
             numbers = cell if isinstance(cell, Estimate) else Estimate(None)
-            line.append(cell if isinstance(cell, str) else _raw(numbers.value))
+            line.append(csv_cell(cell) if isinstance(cell, str) else _raw(numbers.value))
             if column.key in spanned:
                 line += [_raw(numbers.low), _raw(numbers.high)]
         writer.writerow(line)
@@ -171,17 +172,17 @@ def to_latex(table: Table) -> str:
 
     def cell(row: Row, column: Column) -> str:
         value, span = shown(row.cells.get(column.key), column), interval(row.cells.get(column.key), column)
-        value = rf"\textbf{{{_latex(value)}}}" if table.is_best(row, column) else _latex(value)
-        return rf"{value} {{\scriptsize [{_latex(span)}]}}" if span else value
+        value = rf"\textbf{{{latex(value)}}}" if table.is_best(row, column) else latex(value)
+        return rf"{value} {{\scriptsize [{latex(span)}]}}" if span else value
 
-    lines = [rf"% {' '.join(table.caption.split())}", rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
+    lines = [rf"% {one_line(table.caption)}", rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"\toprule"]
     if any(group for group, _ in table.groups):
-        groups = [rf"\multicolumn{{{width}}}{{c}}{{{_latex(group)}}}" for group, width in table.groups]
+        groups = [rf"\multicolumn{{{width}}}{{c}}{{{latex(group)}}}" for group, width in table.groups]
         lines.append(" & ".join(["", *groups]) + r" \\")
-    lines.append(" & ".join([_latex(table.head), *(_latex(column.label) for column in table.columns)]) + r" \\")
+    lines.append(" & ".join([latex(table.head), *(latex(column.label) for column in table.columns)]) + r" \\")
     lines.append(r"\midrule")
     lines += [
-        " & ".join([_latex(row.label), *(cell(row, column) for column in table.columns)]) + r" \\" for row in table.rows
+        " & ".join([latex(row.label), *(cell(row, column) for column in table.columns)]) + r" \\" for row in table.rows
     ]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
@@ -200,16 +201,4 @@ def to_terminal(table: Table) -> str:
             header, last = (header and header + " ").ljust(start) + column.group, column.group
         start += width + 2
     body = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in grid]
-    return "\n".join([header, *body] if header else body)
-
-
-def _markdown(text: str) -> str:
-    safe = " ".join(text.split())
-    for sign in "\\|*_`<>[]":
-        safe = safe.replace(sign, "\\" + sign)
-    return safe
-
-
-def _latex(text: str) -> str:
-    names = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--"}
-    return "".join(names.get(sign, "\\" + sign if sign in "&%$#_{}" else sign) for sign in text)
+    return visible("\n".join([header, *body] if header else body))

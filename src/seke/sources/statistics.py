@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.escape import markdown
 from seke.records import ImageRecord, Rejection
 
 SPLITS: Final = ("train", "validation", "test")
@@ -43,7 +44,7 @@ def statistics(
 ) -> str:
     """Return a Markdown page: Table 1 beside ours, Appendix B's distributions per split, and what was left out."""
     parts = [
-        f"# {title}",
+        f"# {markdown(title)}",
         "Images per source; the paper's train is our train and validation together.",
         _sources(records),
         *_notes(records),
@@ -158,5 +159,6 @@ def _left_out(rejected: Sequence[Rejection]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    lines = [[markdown(str(cell)) for cell in line] for line in (header, *rows)]
+    lines.insert(1, ["---"] * len(header))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
