@@ -21,5 +21,5 @@ class Paused(Exception):
     The door prints the message and ends with exit code 3.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str = "") -> None:
         super().__init__(visible(message))
