@@ -26,6 +26,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "money": {"errors", "vlm"},
     "estimate": {"money", "vlm"},
     "current": set(),
+    "thoughts": {"vlm"},
     "ledger_sql": set(),
     "ledger": {"errors", "ledger_sql"},
     "runs": {"errors"},

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.backends.completions import choices, decode
-from seke.backends.reading import objects, spoken
+from seke.backends.reading import objects
 from seke.backends.schema import adjusted, mismatch, strict
+from seke.thoughts import spoken
 from seke.vlm import Choice, Message, Request
 
 SCHEMA = {
@@ -70,6 +71,7 @@ def told(content: object, **message: object) -> Choice:
         told(f'<tool_call>\n{{"name": "answer", "arguments": {SAID}}}\n</tool_call>'),
         told(json.dumps({"answer": RIGHT})),
         told(json.dumps([RIGHT])),
+        told(json.dumps({"draft": OTHER, "answer": RIGHT})),
         told(json.dumps({**RIGHT, "confidence": 0.9, "notes": {"a": 1}})),
         told(json.dumps({**RIGHT, "valence": "-0.5", "action_units": ["AU04"]})),
         told(json.dumps({**RIGHT, "valence": " -.5 ", "action_units": "AU4"})),
@@ -104,8 +106,12 @@ def test_an_answer_as_it_was_asked_for_is_left_as_it_is() -> None:
         (told(f"```json\n{ELSE}\n```\n```json\n{SAID}\n```"), "invalid"),
         (told(SAID, tool_calls=[{"function": {"arguments": ELSE}}]), "invalid"),
         (told("Calling.", tool_calls=[{"function": {"arguments": said}} for said in (ELSE, SAID)]), "invalid"),
-        (told(json.dumps({"draft": OTHER, "answer": RIGHT})), "invalid"),
+        (told(json.dumps({"first": OTHER, "second": RIGHT})), "invalid"),
         (told(f"The form is to be, for example, {SAID}"), "invalid"),
+        (told(f"I see no face. Example: {SAID}"), "invalid"),
+        (told(json.dumps({"error": "no face", "example": RIGHT})), "invalid"),
+        (told(json.dumps({**RIGHT, "expression": "-fear"})), "invalid"),
+        (told(json.dumps({**RIGHT, "expression": "fear?"})), "invalid"),
         (told(f"<think>{SAID}</think>"), "invalid"),
         (told(f"<think>{SAID} But is that right? Let me see"), "truncated"),
         (told(f"<think>First {ELSE}, then {SAID}"), "truncated"),
@@ -137,6 +143,7 @@ def test_an_answer_as_it_was_asked_for_is_left_as_it_is() -> None:
         (judged({"content": SAID}, "MAX_TOKENS"), "truncated"),
         (judged({"content": ""}, "error", error={"code": 502, "message": "upstream"}), "invalid"),
         (told("{" * 200_000), "invalid"),
+        (told(json.loads('{"a":' * 900 + "1" + "}" * 900)), "invalid"),
         (told('{"' + '\\"' * 200_000), "invalid"),
         (told("{'a': " * 10_000), "invalid"),
         (told("{}" * 100_000), "invalid"),
@@ -153,6 +160,7 @@ def test_free_text_is_told_without_the_thoughts_before_it() -> None:
 
     assert free("<think>AU12 perhaps</think>\n\nHappy.") == Choice("Happy.")
     assert free("Happy.\n") == Choice("Happy.\n")
+    assert free("[Analysis] AU12 [Answer] Happy.").status == "ok"
     assert free("<think>AU12 perhaps").status == "truncated"
     assert free("<think>AU12</think>").status == "invalid"
     assert judged({"content": "", "reasoning_content": "AU12"}, request=FREE).status == "invalid"

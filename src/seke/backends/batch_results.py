@@ -164,9 +164,12 @@ def opens_with_result(path: Path) -> bool:
 
 def _result(line: bytes) -> Result | None:
     try:
-        row = json.loads(line)
+        return _of_row(json.loads(line))
     except (ValueError, RecursionError):
         return None
+
+
+def _of_row(row: Any) -> Result | None:
     if not isinstance(row, dict) or not isinstance(row.get("custom_id"), str):
         return None
     response = _mapping(row.get("response"))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 from seke.backends.bounds import prompt_tokens
 from seke.backends.dialect import Dialect, Form, asked_for, in_words
 from seke.backends.pictures import Pictures
-from seke.backends.reading import Fit, ends_with, fits, no_number, once, problem, same, spoken
+from seke.backends.reading import Fit, ends_with, fits, no_number, once, problem, same
 from seke.backends.schema import mismatch, strict
+from seke.thoughts import spoken
+from seke.thoughts import told as free
 from seke.vlm import Choice, Image, Message, Request, Status, Usage
 
 REFUSAL = re.compile(
@@ -186,6 +188,13 @@ def choices(received: Received, request: Request) -> list[Choice]:
 
 
 def _choice(said: Any, schema: Mapping[str, Any] | None) -> Choice:
+    try:
+        return _judged(said, schema)
+    except RecursionError:
+        return Choice("brackets in brackets without end", "invalid")
+
+
+def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
     message = _message(said)
     if message is None:
         return Choice(f"no message: {ascii(said)[:200]}", "invalid")
@@ -197,11 +206,16 @@ def _choice(said: Any, schema: Mapping[str, Any] | None) -> Choice:
         return Choice(text, status)
     if schema is not None:
         return _answer(text, message, said.get("logprobs"), schema)
-    answer, unfinished = spoken(text)
-    if not answer.strip():
-        return Choice(text, "truncated") if unfinished else Choice(_nothing(said), "invalid")
-    answer = text if answer == text else answer.strip()
-    return Choice(answer, "refusal" if REFUSAL.match(answer) else "ok", _logprobs(said.get("logprobs")))
+    if not text.strip():
+        return Choice(_nothing(said), "invalid")
+    choice = free(text)
+    if choice.status != "ok":
+        return choice
+    return replace(
+        choice,
+        status="refusal" if REFUSAL.match(choice.text) else "ok",
+        logprobs=_logprobs_of(choice.text, text, said.get("logprobs")),
+    )
 
 
 def _answer(text: str, message: Mapping[str, Any], logprobs: Any, schema: Mapping[str, Any]) -> Choice:

@@ -18,6 +18,7 @@ from transformers import LogitsProcessor
 
 from seke import devices, images
 from seke.errors import UserError
+from seke.thoughts import told
 from seke.vlm import Choice, Reply, Request, Usage
 
 CHUNK = 16
@@ -181,7 +182,7 @@ def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[Sequence[Prepa
 def _choice(loaded: Any, ids: list[int]) -> tuple[Choice, int]:
     if loaded.end in ids:
         length = ids.index(loaded.end)
-        return Choice(loaded.decode(ids[:length])), length + 1
+        return told(loaded.decode(ids[:length])), length + 1
     return Choice(loaded.decode(ids), "truncated"), len(ids)
 
 

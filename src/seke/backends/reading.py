@@ -1,6 +1,6 @@
 """Finds the one answer in what a model said, whatever stands around it.
 
-    <think>...</think>      thoughts: never read for an answer, unless nothing else was said (`unfinished`)
+    <think>...</think>      thoughts: never read for an answer, unless one that never ends holds it at its end
     ```json {...} ```       fences, sentences and marks around the JSON object do not matter
     {'a': 1,}               Python's quotes, a comma too many, line breaks in a string: read where they mean one thing
     {...} ... {...}         two different objects that both fit are no answer: nobody knows which one was meant
@@ -17,19 +17,14 @@ from typing import Any, Final, NamedTuple
 
 from seke.backends.schema import adjusted, mismatch
 
-_TAG: Final = re.compile(
-    r"[<\[◁](?P<end>/)?(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad)[>\]▷]"
-    r"|<\|channel\|>(?:analysis|commentary)[^<]{0,40}<\|message\|>"
-    r"|(?P<final><\|channel\|>final[^<]{0,40}<\|message\|>)",
-    re.IGNORECASE,
-)
-"""What opens and closes thoughts: of Qwen, DeepSeek, Magistral, Kimi, Seed and gpt-oss, and of prompts that ask."""
 _EXAMPLE: Final = re.compile(
-    r"\b(?:for example|e\.g|for instance|an? example|hypothetical(?:ly)?|placeholders?|template"
+    r"\b(?:examples?|e\.g|for instance|hypothetical(?:ly)?|placeholders?|template|sample"
     r"|not my answer|if i (?:had|were|could)|would (?:have )?look(?:ed)? like)\b[^{}]{0,80}$",
     re.IGNORECASE,
 )
 """Words before an object that is shown and not meant."""
+_NOT_MEANT: Final = re.compile(r"example|draft|template|previous|schema|format|hypothe|alternative", re.IGNORECASE)
+"""Names of objects inside another one that are not its answer."""
 _BRACES: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[{}]', re.DOTALL)
 _SURPLUS: Final = re.compile(r'("(?:[^"\\]|\\.)*(?:"|\Z))|,(?=\s*[}\]])|\+(?=[0-9])', re.DOTALL)
 """Strings, and outside of them what JSON does not have: a comma before a bracket, a plus sign."""
@@ -60,29 +55,6 @@ class Fit(NamedTuple):
     start: int
     end: int
     """Where it stands; the text may have been written otherwise there."""
-
-
-def spoken(text: str) -> tuple[str, str | None]:
-    """Return what of `text` was said, and a thought that did not end (None: there is none).
-
-    A tag that only closes was opened by the prompt: all before it is thought.
-
-    >>> spoken("<think>AU12?</think> Happy."), spoken("AU12? </think>Happy."), spoken("Well. <think>AU12")
-    ((' Happy.', None), ('Happy.', None), ('Well. ', 'AU12'))
-    """
-    said: list[str] = []
-    since, thinking = 0, False
-    for tag in _TAG.finditer(text):
-        if tag["end"] or tag["final"]:
-            if not thinking:
-                said.clear()
-            since, thinking = tag.end(), False
-        elif not thinking:
-            said.append(text[since : tag.start()])
-            since, thinking = tag.end(), True
-    if thinking:
-        return "".join(said), text[since:]
-    return "".join([*said, text[since:]]), None
 
 
 def objects(text: str) -> Iterator[Found]:
@@ -220,8 +192,10 @@ def _within(value: Any) -> Iterator[dict[str, Any]]:
     waiting, seen = [value], 0
     while waiting and seen < MOST_WITHIN:
         outer = waiting.pop(0)
-        for inner in outer.values() if isinstance(outer, dict) else outer:
+        for name, inner in outer.items() if isinstance(outer, dict) else enumerate(outer):
             seen += 1
+            if _NOT_MEANT.search(str(name)):
+                continue
             if isinstance(inner, str) and inner.lstrip()[:1] == "{":
                 inner = next((found.value for found in objects(inner) if found.text == inner.strip()), None)
             if isinstance(inner, dict):

@@ -133,7 +133,7 @@ def _from_text(text: str, schema: Mapping[str, Any], kinds: list[str]) -> Any:
         return float(text)
     if "integer" in kinds and (unit := UNIT.fullmatch(text)) and (named := unit[2]) is None:
         return int(unit[1])
-    if "integer" in kinds and unit and _plain(ACTION_UNITS.get(int(unit[1]), "")) == _plain(named):
+    if "integer" in kinds and unit and _letters(ACTION_UNITS.get(int(unit[1]), "")) == _letters(named):
         return int(unit[1])
     return text
 
@@ -173,7 +173,12 @@ def _name(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", " ", text).strip().casefold()
+    """Return a word or name without case, without quotes or a full stop around it, words apart by one space."""
+    return re.sub(r"[\s_-]+", " ", text.strip(" \t\r\n\"'`*.")).casefold()
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
 
 
 def _kinds(schema: Mapping[str, Any]) -> list[str]:
