@@ -144,6 +144,14 @@ def test_a_limit_draws_at_random_by_the_seed_in_the_order_of_the_file(root):
     assert ids(part._replace(limit=99)) == ids(part._replace(limit=None))
 
 
+def test_a_limit_keeps_the_shares_of_sources(root):
+    lines = [conversation(id=f"{name}{k}", source=name) for name, size in (("x", 30), ("y", 10)) for k in range(size)]
+    [part] = Data(path=str(write(root / "two.jsonl", *lines)), limit=8).sources(root)
+    for seed in range(3):
+        drawn = ids(part, seed)
+        assert (len(drawn), sum(name.startswith("y") for name in drawn)) == (8, 2)
+
+
 def test_a_limit_counts_rows_that_can_be_used(root):
     broken = [conversation(id=f"x{k}", image="gone.png") for k in range(5)]
     file = write(root / "x.jsonl", *broken, conversation(id="ok"), conversation(id="fine"))

@@ -9,7 +9,6 @@ row whose picture turns out to be broken is rejected by name and never replaced.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from random import Random
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from seke import runs
 from seke.errors import UserError
 from seke.images import ImageError
+from seke.limit import checked, group_of, places
 from seke.records import Rejection
 from seke.tuning.checks import check_whole
 from seke.tuning.rows.clips import fetch
@@ -77,7 +77,7 @@ class Data:
     workers: int | None = None
     """Processes a rank that read and decode; None: see `processes`."""
     limit: int | None = None
-    """So many rows of each part, drawn at random; an entry's own `limit` comes first, as do `keep` and `image_root`."""
+    """So many rows of each part (`seke.limit`); an entry's own `limit` comes first, as do `keep` and `image_root`."""
     image_root: str | None = None
 
     def __post_init__(self) -> None:
@@ -178,10 +178,11 @@ def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Ro
 
 
 def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Return which of the part's usable rows are drawn."""
-    found = sum(isinstance(row, Row) for row in part.reader.read(part.path, part.root, part.keep))
-    drawn = np.zeros(found, dtype=bool)
-    drawn[Random(f"{seed} {part.path.name}").sample(range(found), min(limit, found))] = True
+    """Return which of the part's usable rows are drawn; kept in memory are their names, sources and splits."""
+    usable = (row for row in part.reader.read(part.path, part.root, part.keep) if isinstance(row, Row))
+    known = [(row.id, group_of(row)) for row in usable]
+    drawn = np.zeros(len(known), dtype=bool)
+    drawn[places([name for name, _ in known], [group for _, group in known], limit, seed)] = True
     return drawn
 
 
@@ -216,5 +217,4 @@ def _locate(argument: str, reference: str, outputs: Path) -> Path:
 def _check(argument: str, keep: Any, limit: Any) -> None:
     if keep not in ("all", *KEPT):
         raise UserError(f"{argument}.keep", keep, "no such description", f"use all, {', '.join(KEPT)}")
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise UserError(f"{argument}.limit", limit, "not a number of rows", "use 1 or more, or null for all")
+    checked(limit, f"{argument}.limit")

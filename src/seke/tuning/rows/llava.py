@@ -74,7 +74,8 @@ def conversation(
     turns = said.turns if keep == "all" else kept(said.turns, _own(raw) if labels is None else labels, keep)
     files = tuple(picture(image) for image in said.pictures)
     digest = raw.get("sha256") if len(files) == 1 else None
-    return Row(name, turns, files, sha256=digest if isinstance(digest, str) else None)
+    source, split = (str(raw.get(key) or "") for key in ("source", "split"))
+    return Row(name, turns, files, None, digest if isinstance(digest, str) else None, source, split)
 
 
 def _own(raw: dict[str, Any]) -> Labels:

@@ -63,6 +63,9 @@ class Row:
     """How the row's only image comes into being where its file may not be there yet."""
     sha256: str | None = None
     """Of the row's only image when its labels were made, where the row says so."""
+    source: str = ""
+    """The dataset that it comes from, and below the split of it, where the row says so: a limit keeps their shares."""
+    split: str = ""
 
 
 class Reader(Protocol):
