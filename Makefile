@@ -1,8 +1,9 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-# The pins were made for Python 3.11 and later; an older one resolves pyproject.toml's ranges.
-LOCK := $(shell $(PYTHON) -c 'import sys; print("-r requirements.lock" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
+# Exact versions with hashes, for Python 3.11 and later; an older one resolves pyproject.toml's ranges. What the lock does
+# not hold (torch, whose build differs by machine) is installed after it, from pyproject.toml.
+LOCK := $(shell $(PYTHON) -c 'import sys; print("--require-hashes --no-deps -r requirements.lock" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
@@ -13,7 +14,8 @@ help: ## this list
 
 .venv/.ready: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(LOCK) -e '.[dev]'
+	test -z '$(LOCK)' || $(BIN)/python -m pip install --quiet $(LOCK)
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
 
 demo: .venv/.ready ## prepare, generate, train, evaluate and report on the embedded default (minutes, no GPU, no key)

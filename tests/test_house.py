@@ -17,6 +17,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "affect": set(),
     "errors": {"escape"},
     "escape": set(),
+    "forget": {"errors", "images", "runs"},
     "devices": {"errors"},
     "limit": {"errors"},
     "vlm": set(),

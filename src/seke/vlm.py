@@ -29,6 +29,11 @@ class Image:
         """What stands for this image in a request's key."""
         return self.sha256 if self.face is None else f"{self.sha256} {self.face}"
 
+    @property
+    def mark(self) -> str:
+        """Name of the file and the beginning of its hash: how people, and `forget`, find it in the ledger."""
+        return f"{self.path.name}#{self.sha256[:12]}"
+
     def read(self) -> bytes:
         """Return the file's bytes."""
         return self.path.read_bytes()

@@ -131,7 +131,7 @@ class Buyer:
                 self._dialect.several = not gathered.missing
 
     async def _send(self, gathered: Gathered, part: Request, urls: Mapping[str, str]) -> str:
-        images = " ".join(image.path.name for image in part.images)
+        images = " ".join(image.mark for image in part.images)
         about = f"{self._written.model}: {images or part.text[:40]!r}, draw {part.draw}, n={part.n}"
         while True:
             body = self._written.body(part, urls, self._dialect)
