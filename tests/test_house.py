@@ -29,9 +29,9 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "current": set(),
     "thoughts": {"vlm"},
     "ledger_sql": set(),
-    "ledger": {"errors", "ledger_sql"},
-    "runs": {"errors"},
-    "records": {"affect", "errors"},
+    "ledger": {"errors", "files", "ledger_sql"},
+    "runs": {"errors", "files", "locks"},
+    "records": {"affect", "errors", "files"},
     "licences": set(),
     "making": {"records", "runs"},
     "card": {"escape", "licences", "making"},
@@ -61,8 +61,10 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "pictured": {"images", "runs"},
     "dashboard": {"errors", "pictured", "runs"},
     "interrupts": set(),
+    "files": set(),
+    "locks": {"errors", "files"},
     "settings": {"errors"},
-    "doors": {"current", "dashboard", "errors", "escape", "interrupts", "runs", "settings"},
+    "doors": {"current", "dashboard", "errors", "escape", "files", "interrupts", "runs", "settings"},
 }
 
 

@@ -8,6 +8,7 @@ In a sweep such a line does not stop the other cells. What `experiment=figure5` 
 they are conf/experiment/figure5/<door>.yaml and conf/scale/demo/<door>.yaml.
 """
 
+import contextlib
 import functools
 import inspect
 import logging
@@ -26,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import current, dashboard, interrupts, runs, settings
+from seke import current, dashboard, files, interrupts, runs, settings
 from seke.errors import Paused, UserError
 from seke.escape import VisibleFormatter, one_line
 from seke.settings import BY_DOOR
@@ -46,10 +47,12 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def job(cfg: DictConfig) -> float | list[float] | None:
+        mistaken = False
         try:
             sys.argv[:] = typed or sys.argv
             settings.check(cfg, main.__name__)
             OmegaConf.resolve(cfg)
+            files.permit(_mode(cfg.paths.mode))
             _check_seed(cfg.seed)
             OmegaConf.update(cfg, "name", runs.checked_name("" if cfg.name is None else f"{cfg.name}{_cell(cfg)}"))
             current.enter(f"{main.__name__} {time.time_ns()} {os.getpid()}")  # until there is a run
@@ -59,7 +62,8 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             print(f"paused: {pause}; the same command goes on from here", file=sys.stderr)
             raise SystemExit(PAUSED) from None
         except Exception as error:
-            mistake = _users_mistake(error)
+            mistaken = True
+            mistake = _users_mistake(error, cfg)
             if mistake is None or WANTS_TRACEBACK:
                 raise
             if _counted_elsewhere(cfg):
@@ -71,6 +75,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             _give_up(mistake)
         finally:
             dashboard.close()
+            runs.release(failed=mistaken)
 
     failed: list[str] = []
     typed: list[str] = []
@@ -112,7 +117,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
 
 def finished(cfg: DictConfig, door_name: str) -> bool:
     """Whether there is nothing left to do, nor to check: the run is finished, and is not to be done again."""
-    return not cfg.overwrite and (Path(cfg.paths.outputs) / door_name / cfg.name / "manifest.json").is_file()
+    return not cfg.overwrite and runs.is_finished(Path(cfg.paths.outputs) / door_name / cfg.name)
 
 
 def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
@@ -121,7 +126,8 @@ def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequen
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     path = Path(cfg.paths.outputs) / door_name / cfg.name
-    run = runs.claim(path, {str(key): value for key, value in config.items()}, inputs, bool(cfg.overwrite))
+    settled = {str(key): value for key, value in config.items()}
+    run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(door_name, os.environ))
     # A resume is the same run; one that overwrote another is not.
     current.enter(f"{door_name}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
     return dashboard.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
@@ -172,12 +178,40 @@ def _check_seed(seed: object) -> None:
         raise UserError("seed", seed, "no seed", f"use a whole number from 0 to {LARGEST_SEED}")
 
 
-def _users_mistake(error: BaseException) -> str | None:
-    """Return the line of the UserError at the root of `error`, if it is one."""
+def _mode(text: object) -> int:
+    """Return the setting `paths.mode` as a number.
+
+    Raises:
+        UserError: if it is no mode of a folder, or one that its owner may not use.
+    """
+    if not re.fullmatch(r"0?7[0-7]{2}", str(text)):
+        raise UserError("paths.mode", text, "no mode of a folder of yours", "set 700 (you alone), 750, 770 or 755")
+    return int(str(text), 8)
+
+
+def _rank(door_name: str, environment: Mapping[str, str]) -> str:
+    """Return which process of those of one run this is: "0" is the first, or the only one.
+
+    Training and evaluation alone are done by several; started several times, any other command is in its own way.
+    """
+    if door_name == "evaluate" or (door_name == "train" and "RANK" in environment):
+        return environment.get("RANK", "0")
+    if door_name != "train":
+        return "0"
+    if int(environment.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in environment:
+        return environment["SLURM_PROCID"]
+    node, local = environment.get("NODE_RANK", "0"), environment.get("LOCAL_RANK", "0")
+    return local if node == "0" else f"{node}.{local}"
+
+
+def _users_mistake(error: BaseException, cfg: DictConfig | None = None) -> str | None:
+    """Return the line of the UserError at the root of `error`, or about the file or the disk that is, if it is one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError | Mistake):
             return str(cause)
+        if cfg is not None and (line := files.mistake(cause, Path(cfg.paths.outputs))):
+            return line
         cause = cause.__cause__
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _command_line_mistake(error)
@@ -200,7 +234,8 @@ def _is_about(word: str, text: str) -> bool:
 
 
 def _say(line: str) -> None:
-    print("error: " + one_line(line), file=sys.stderr)
+    with contextlib.suppress(OSError):  # stderr itself may lie on the disk that is full
+        print("error: " + one_line(line), file=sys.stderr)
 
 
 def _give_up(line: str) -> NoReturn:

@@ -30,6 +30,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from seke import files
 from seke.errors import UserError
 from seke.ledger_sql import COLUMNS, DONE, FAILED, SENT, TABLES, TAKE_OVER, TOTALS
 
@@ -257,6 +258,7 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            files.new(self.path)  # its log gets the same mode
             db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise self._mistake(error) from error

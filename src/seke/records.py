@@ -20,6 +20,7 @@ from pydantic import (
     model_serializer,
 )
 
+from seke import files
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
 
@@ -245,13 +246,8 @@ def to_line(row: BaseModel) -> str:
 
 def write_jsonl(path: str | os.PathLike[str], rows: Iterable[BaseModel]) -> int:
     """Write rows to `path` and return their number; the file appears whole or not at all."""
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
     count = 0
-    with part.open("w", encoding="utf-8") as out:
+    with files.whole(Path(path)) as out:
         for count, row in enumerate(rows, start=1):  # noqa: B007  (the last count is the result)
             out.write(to_line(row) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(target)
     return count

@@ -1,14 +1,21 @@
 """A run's directory: claimed once, resumed by the same command, refused to another configuration.
 
 outputs/<door>/<name>/config.yaml     the resolved configuration, written when the run is claimed
-outputs/<door>/<name>/manifest.json   written last: its presence says that the run is finished
+outputs/<door>/<name>/manifest.json   written last: a whole one says that the run is finished
+outputs/<door>/<name>/.lock           held by the process that works on the run (`locks`)
+outputs/<door>/<name>/.earlier/       what overwrite=true replaces, until the new run is finished
+outputs/<door>/<name>/damaged-1/      what a run left whose config.yaml cannot be read any more
+
+A name belongs to a run as soon as there is something to lose. Until then, whatever ended it, the name is free again.
 """
 
 import hashlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +23,9 @@ from typing import Any
 
 import yaml
 
+from seke import files, locks
 from seke.errors import UserError
+from seke.files import write_text as write_text
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
 HOW_TO_ASK = (
@@ -38,6 +47,14 @@ VOLATILE = (
     *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
 )  # fmt: skip
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
+MARK, MANIFEST, EARLIER, MOVING = "config.yaml", "manifest.json", ".earlier", ".earlier-moving"
+REPLACEABLE = ("wandb", EARLIER)
+"""Folders in a run's directory that do not make it worth keeping."""
+
+log = logging.getLogger(__name__)
+
+_fresh: dict[Path, bool] = {}
+"""Directories that this process has claimed, and whether it has begun what is in them."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +69,21 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the run has written its manifest."""
-        return (self.path / "manifest.json").is_file()
+        return is_finished(self.path)
 
     def finish(self, **facts: Any) -> None:
         """Write manifest.json: the run's facts (image_root, counts, ...), its config, inputs and package versions."""
         manifest = {**facts, "config": self.config, "inputs": self.inputs, "packages": _packages()}
-        write_text(self.path / "manifest.json", json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        for file in (*self.path.glob("*"), *self.path.glob("model/*")):
+            if file.is_file() and not locks.is_lock(file):
+                files.sync(file)  # a manifest must not outlast a power cut that its results do not
+        write_text(self.path / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        shutil.rmtree(self.path / EARLIER, ignore_errors=True)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the directory holds the whole manifest of a finished run; an empty or cut one does not count."""
+    return _manifest(path / MANIFEST) is not None
 
 
 def checked_name(name: str) -> str:
@@ -79,37 +105,190 @@ def checked_name(name: str) -> str:
 
 
 def claim(
-    path: Path, config: Mapping[str, Any], inputs: Mapping[str, Path | Sequence[Path]], overwrite: bool = False
-) -> Run:
+    path: Path, config: Mapping[str, Any], inputs: Mapping[str, Path | Sequence[Path]], overwrite: bool = False,
+    rank: str = "0",
+) -> Run:  # fmt: skip
     """Claim `path` for a run of `config` on `inputs`; an earlier, equal run is handed back as it stands.
 
-    An input that is many files counts as one: their names and contents, in order, make one sha256.
+    An input that is many files counts as one: their names and contents, in order, make one sha256. A run that is not
+    finished is locked until `release`, or the end of the process. What is overwritten is kept until the new run is
+    finished.
+
+    Args:
+        path: the run's directory.
+        config: the resolved configuration.
+        inputs: the files that the run reads, by name.
+        overwrite: whether another run, or this one done before, may be replaced.
+        rank: which of several processes of one run this is; all but "0" take what they find.
 
     Raises:
-        UserError: if the directory belongs to a run with other settings or other input files.
+        UserError: if the directory belongs to a run with other settings or other input files, or to nobody's, or if
+            another process works in it.
     """
     digests = {
-        name: file_sha256(files) if isinstance(files, Path) else _files_sha256(files)
-        for name, files in sorted(inputs.items())
+        name: file_sha256(paths) if isinstance(paths, Path) else _files_sha256(paths)
+        for name, paths in sorted(inputs.items())
     }
-    run = Run(path, config, digests)
-    mark = path / "config.yaml"
-    if path.is_dir() and any(path.iterdir()) and not mark.is_file():
+    run, now = Run(path, config, digests), {"config": _settled(config), "inputs": digests}
+    if path.is_dir() and not (path / MARK).is_file() and any(_content(path)) and not _is_put_by(path):
         # Never cleared, not even by overwrite=true: it may be somebody's thesis.
         raise UserError("name", path.name, f"{path} holds files that no run wrote", "choose another name=")
-    if overwrite and mark.is_file():
-        shutil.rmtree(path)
-    if mark.is_file():
-        before = yaml.safe_load(mark.read_text(encoding="utf-8"))
-        difference = _difference(before, {"config": _settled(config), "inputs": digests})
-        if difference:
-            raise UserError(
-                "name", path.name, f"{path} holds a run with {difference}", "choose another name= or say overwrite=true"
-            )
+    if not overwrite and run.finished and not _difference(_before(path, now), now):
         return run
-    path.mkdir(parents=True, exist_ok=True)
-    write_text(mark, yaml.safe_dump({"config": _settled(config), "inputs": digests}, sort_keys=False))
+    files.folder(path)
+    locks.hold(path, rank)
+    key = path.absolute()
+    try:
+        fresh = _take(path, now, overwrite) if rank == "0" else _join(path, now)
+    except BaseException:
+        if key not in _fresh:
+            locks.release(path)
+        raise
+    _fresh[key] = fresh or _fresh.get(key, False)
     return run
+
+
+def release(failed: bool) -> None:
+    """Give free what this process has claimed; after a failure also the names of runs that came to nothing."""
+    for path, fresh in list(_fresh.items()):
+        del _fresh[path]
+        if failed and fresh and path.is_dir() and not is_finished(path) and _is_idle(path):
+            _restore(path)
+        locks.release(path)
+        with suppress(OSError):  # it holds something, as it should
+            path.rmdir()
+
+
+def _take(path: Path, now: Mapping[str, Any], overwrite: bool) -> bool:
+    """Make `path`, which is locked, the directory of the run `now`; return whether that begins here."""
+    _bring_back(path)
+    if (path / EARLIER).is_dir() and _is_idle(path) and not is_finished(path):
+        _restore(path)  # overwriting it came to nothing
+    there, before = (path / MARK).is_file(), _before(path, now)
+    if there and overwrite:
+        _put_by(path)
+    elif there and before is None and not _is_idle(path):
+        log.warning("%s is damaged; its run is begun anew, what it left is in %s", path / MARK, _set_aside(path))
+    elif before is not None:
+        difference = _difference(before, now)
+        if difference and (is_finished(path) or not _is_idle(path)):
+            raise _other(path, difference)
+        if not difference:
+            files.clear_parts(path)
+            if (path / MARK).read_bytes() != _text(now):
+                write_text(path / MARK, _text(now).decode())
+            return False
+        _remove(path)
+    files.clear_parts(path)
+    write_text(path / MARK, _text(now).decode())
+    return True
+
+
+def _join(path: Path, now: Mapping[str, Any]) -> bool:
+    """Take part in a run that another process has claimed, or will."""
+    before = _before(path, now)
+    if before is not None and (difference := _difference(before, now)):
+        raise _other(path, difference)
+    if before is None:
+        write_text(path / MARK, _text(now).decode())
+    return False
+
+
+def _other(path: Path, difference: str) -> UserError:
+    remedy = "choose another name= or say overwrite=true"
+    return UserError("name", path.name, f"{path} holds a run with {difference}", remedy)
+
+
+def _text(now: Mapping[str, Any]) -> bytes:
+    text: str = yaml.safe_dump(dict(now), sort_keys=False)
+    return text.encode()
+
+
+def _before(path: Path, now: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return config and inputs of the run in `path`; None where there is none, or neither of its files tells them."""
+    try:
+        written = (path / MARK).read_bytes()
+        before = yaml.safe_load(written)
+    except (OSError, ValueError, yaml.YAMLError):
+        written, before = b"", None
+    cut = written != _text(now) and _text(now).startswith(written)
+    if not cut and isinstance(before, dict) and before.keys() >= {"config", "inputs"}:
+        return before
+    manifest = _manifest(path / MANIFEST) or {}
+    if not (isinstance(manifest.get("config"), dict) and isinstance(manifest.get("inputs"), dict)):
+        return None
+    return {"config": _settled(manifest["config"]), "inputs": manifest["inputs"]}
+
+
+def _content(path: Path) -> Iterator[Path]:
+    """Yield what lies in a run's directory, but for locks and what was being written when a process was killed."""
+    return (child for child in path.iterdir() if not locks.is_lock(child) and child.suffix != files.PART)
+
+
+def _is_idle(path: Path) -> bool:
+    """Whether a run has left nothing: no file with a byte in it, apart from its configuration."""
+    for child in _content(path):
+        if child.name in (MARK, *REPLACEABLE):
+            continue
+        if not child.is_dir():
+            if child.stat().st_size:
+                return False
+        elif any(file.is_file() and file.stat().st_size for file in child.rglob("*")):
+            return False
+    return not locks.held_by_others(path)
+
+
+def _remove(path: Path) -> None:
+    for child in path.iterdir():
+        if child.name in (EARLIER, MOVING) or locks.is_lock(child):
+            continue
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+
+
+def _put_by(path: Path) -> None:
+    """Keep what is to be overwritten, or, where that came to nothing itself, what it was to overwrite."""
+    earlier = path / EARLIER
+    if is_finished(earlier) and not is_finished(path):
+        _remove(path)
+        return
+    shutil.rmtree(earlier, ignore_errors=True)
+    _move(path, files.folder(path / MOVING))
+    os.replace(path / MOVING, earlier)
+
+
+def _is_put_by(path: Path) -> bool:
+    return any((path / folder).is_dir() for folder in (EARLIER, MOVING))
+
+
+def _restore(path: Path) -> None:
+    """Undo `_put_by`, for a run that has left nothing."""
+    _remove(path)
+    if (path / EARLIER).is_dir():
+        os.replace(path / EARLIER, path / MOVING)
+    _bring_back(path)
+
+
+def _bring_back(path: Path) -> None:
+    """Finish what a kill may have interrupted: what is on its way out of the directory, or back, belongs into it."""
+    if (path / MOVING).is_dir():
+        for child in (path / MOVING).iterdir():
+            os.replace(child, path / child.name)
+        (path / MOVING).rmdir()
+
+
+def _set_aside(path: Path) -> Path:
+    number = 1 + sum(1 for _ in path.glob("damaged-*"))
+    _move(path, files.folder(path / f"damaged-{number}"))
+    return path / f"damaged-{number}"
+
+
+def _move(path: Path, to: Path) -> None:
+    for child in list(_content(path)):
+        if child.name not in (EARLIER, MOVING) and not child.name.startswith("damaged-"):
+            os.replace(child, to / child.name)
 
 
 def locate(argument: str, reference: str, outputs: Path, door: str, file: str) -> Path:
@@ -132,12 +311,24 @@ def locate(argument: str, reference: str, outputs: Path, door: str, file: str) -
 
 
 def manifest_beside(file: Path) -> dict[str, Any]:
-    """Return the manifest.json next to `file`, or an empty dictionary where there is none."""
-    path = file.parent / "manifest.json"
-    if not path.is_file():
-        return {}
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return manifest
+    """Return the manifest.json next to `file`, or an empty dictionary where there is none.
+
+    Raises:
+        UserError: if there is one that is damaged: what it would say is not known.
+    """
+    path = file.parent / MANIFEST
+    manifest = _manifest(path)
+    if manifest is None and path.is_file():
+        raise UserError("file", path, "damaged: empty, cut off or no JSON object", "run the command that made it again")
+    return manifest or {}
+
+
+def _manifest(path: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
 
 
 def image_root(records: Path, override: str | None = None) -> Path:
@@ -156,13 +347,6 @@ def _files_sha256(paths: Sequence[Path]) -> str:
     for path in paths:
         digest.update(f"{path.name}\0{file_sha256(path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` so that the file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def _digest(path: Path) -> str:  # Python 3.10 lacks hashlib.file_digest

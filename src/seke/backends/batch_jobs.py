@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke import files
 from seke.backends.dialect import Dialect
 from seke.errors import UserError
 from seke.vlm import Status
@@ -154,7 +155,7 @@ class Notes:
 
 def write(folder: Path, address: str, model: str, rows: Iterable[Row], limits: Limits) -> Iterator[Job]:
     """Write jobs of `rows`, as few as the limits allow, and yield each once it is on disk."""
-    folder.mkdir(parents=True, exist_ok=True)
+    files.folder(folder)
     for some in split(rows, limits):
         parameters = sorted(frozenset().union(*(row.parameters for row in some)))
         job = Job(folder, address, model, [row.key for row in some], parameters)
@@ -192,6 +193,7 @@ def open_jobs(folder: Path, address: str, model: str) -> list[Job]:
     Raises:
         UserError: if a note cannot be read: what it stands for may have been paid for.
     """
+    files.clear_parts(folder, "*.json*.????????")  # this process alone writes here, as it holds the ledger
     jobs = []
     for path in sorted(folder.glob("*.json")):
         with _reading(path):
@@ -203,18 +205,8 @@ def open_jobs(folder: Path, address: str, model: str) -> list[Job]:
 
 def save(path: Path, *content: str | bytes) -> None:
     """Write a file so that it appears whole or not at all, and outlasts a power cut."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
+    with files.whole(path, "wb") as file:
         file.writelines(text.encode() if isinstance(text, str) else text for text in content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    if os.name == "posix":  # the folder's entry, too
-        entry = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(entry)
-        finally:
-            os.close(entry)
 
 
 @contextmanager

@@ -1,0 +1,142 @@
+"""Files that appear whole or not at all and outlast a power cut, and who may read them.
+
+    with whole(run / "rows.jsonl") as file: ...    a file under a passing name, which takes its own once it is on disk
+    folder(run)                                    a folder for its owner only, or for whom `permit` says
+
+What a kill leaves of a file under its passing name ends with `.part`; whoever holds the folder clears that away.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+PART: Final = ".part"
+PRIVATE: Final = 0o700
+"""Pictures of faces and what is said of them concern nobody but who made the run."""
+
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+NO_WAY: Final = (
+    errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.ENOTEMPTY, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EILSEQ,
+)  # fmt: skip
+"""What the system says of a file that cannot be used."""
+SAID_BY_OTHERS: Final = ("No space left on device", "Disk quota exceeded", "File too large", "file write failed")
+"""How libraries with writers of their own say that there is no room."""
+
+_mode = PRIVATE
+
+
+def permit(mode: int) -> None:
+    """Let folders that are made from now on have this mode, as of chmod, and files the same but for execution."""
+    global _mode
+    _mode = mode
+
+
+def folder(path: Path) -> Path:
+    """Make a folder, unless it is there, with the mode that is permitted; those above it get the system's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=_mode)
+        _widen(path, _mode)
+    if not path.is_dir():
+        raise NotADirectoryError(20, "Not a directory", str(path))
+    return path
+
+
+def new(path: Path) -> None:
+    """Make an empty file with the mode that is permitted, unless there is one."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _mode & 0o666))
+        _widen(path, _mode & 0o666)
+
+
+@contextmanager
+def whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Yield a file to write that takes the place of `path` at the end, when all of it is on the disk.
+
+    Args:
+        path: the file, in a folder that is there.
+        mode: w for text in UTF-8, wb for bytes.
+    """
+    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}{PART}")
+    new(part)
+    try:
+        with part.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that the file appears whole or not at all."""
+    with whole(path) as file:
+        file.write(text)
+
+
+def sync(path: Path) -> None:
+    """Bring a folder's own entries to the disk, where the file system can do that."""
+    if os.name != "posix":
+        return
+    entry = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network drives refuse; the names are then as safe as these make them
+            os.fsync(entry)
+    finally:
+        os.close(entry)
+
+
+def clear_parts(path: Path, name: str = "*") -> None:
+    """Remove what killed processes left half-written directly in a folder that nobody else writes into."""
+    for left in path.glob(f"{name}{PART}"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def mistake(error: BaseException, outputs: Path) -> str | None:
+    """Return one line about the file or disk that `error` is about; None if it is about something else.
+
+    Args:
+        error: what was raised; not what it was raised from.
+        outputs: the setting `paths.outputs`, below which everything is written.
+    """
+    reason = next((said for said in SAID_BY_OTHERS if said in str(error)), "")
+    name: str | None = None
+    if isinstance(error, OSError):
+        if type(error).__module__ != "builtins" or error.errno not in (*NO_ROOM, *NO_WAY):
+            return f"paths.outputs={outputs}: cannot be written ({reason}); {MAKE_ROOM}" if reason else None
+        told = error.filename2 if error.filename2 is not None else error.filename
+        name, reason = None if told is None else os.fsdecode(os.fspath(told)), str(error.strerror)
+        if name is None and error.errno not in NO_ROOM:
+            return None
+    if not reason:
+        return None
+    if name is None or _is_below(Path(name), outputs):
+        what = f"{name} cannot be written" if name else "cannot be written"
+        return f"paths.outputs={outputs}: {what} ({reason}); {MAKE_ROOM}"
+    return f"file={name}: cannot be used ({reason}); see whether it is there and to its permissions"
+
+
+MAKE_ROOM: Final = "see to permissions and free room, then run the same command again, or set paths.outputs= elsewhere"
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+
+
+def _widen(path: Path, mode: int) -> None:
+    """Grant what the process's umask holds back, where more than that is permitted."""
+    with suppress(OSError):  # drives without modes
+        now = path.stat().st_mode & 0o7777
+        if now | mode != now:
+            path.chmod(now | mode)
