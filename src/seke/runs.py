@@ -133,7 +133,8 @@ def claim(
     if path.is_dir() and not (path / MARK).is_file() and any(_content(path)) and not _is_put_by(path):
         # Never cleared, not even by overwrite=true: it may be somebody's thesis.
         raise UserError("name", path.name, f"{path} holds files that no run wrote", "choose another name=")
-    if not overwrite and run.finished and not _difference(_before(path, now), now):
+    settled = run.finished and not (path / MOVING).is_dir() and not overwrite
+    if settled and not _difference(_before(path, now), now):
         return run
     files.folder(path)
     locks.hold(path, rank)
