@@ -48,5 +48,16 @@ def told(text: str) -> Choice:
     if answer == text:
         return Choice(text)
     if not answer.strip():
-        return Choice(text, "truncated" if unfinished is not None else "invalid")
+        # The thought itself is no answer, and must not be read as one.
+        return Choice("", "truncated") if unfinished is not None else Choice("nothing but a thought", "invalid")
     return Choice(answer.strip())
+
+
+def cut(text: str) -> Choice:
+    """Return free text that was cut off as a choice: as far as it goes, without the thoughts in it.
+
+    >>> cut("<think>AU12?</think> Hap").text, cut("<think>AU12?").text
+    ('Hap', '')
+    """
+    answer, _ = spoken(text)
+    return Choice(text if answer == text else answer.strip(), "truncated")

@@ -161,8 +161,11 @@ def test_free_text_is_told_without_the_thoughts_before_it() -> None:
     assert free("<think>AU12 perhaps</think>\n\nHappy.") == Choice("Happy.")
     assert free("Happy.\n") == Choice("Happy.\n")
     assert free("[Analysis] AU12 [Answer] Happy.").status == "ok"
-    assert free("<think>AU12 perhaps").status == "truncated"
-    assert free("<think>AU12</think>").status == "invalid"
+    assert free("<think>AU12 perhaps") == Choice("", "truncated")
+    assert free("<think>AU12</think>") == Choice("nothing but a thought", "invalid")
+    assert judged({"content": "<think>AU12"}, "length", FREE) == Choice("", "truncated")
+    assert judged({"content": "<think>AU12</think> Hap"}, "length", FREE) == Choice("Hap", "truncated")
+    assert judged({"content": "AU12, AU2"}, "length", FREE) == Choice("AU12, AU2", "truncated")
     assert judged({"content": "", "reasoning_content": "AU12"}, request=FREE).status == "invalid"
 
 

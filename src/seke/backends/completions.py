@@ -17,7 +17,7 @@ from seke.backends.dialect import Dialect, Form, asked_for, in_words
 from seke.backends.pictures import Pictures
 from seke.backends.reading import Fit, ends_with, fits, no_number, once, problem, same
 from seke.backends.schema import mismatch, strict
-from seke.thoughts import spoken
+from seke.thoughts import cut, spoken
 from seke.thoughts import told as free
 from seke.vlm import Choice, Image, Message, Request, Status, Usage
 
@@ -203,7 +203,8 @@ def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
     if refusal := message.get("refusal") or declined:
         return Choice(_writable(str(refusal)), "refusal")
     if status := _ended(said.get("finish_reason")):
-        return Choice(text, status)
+        # Free text that was cut off may be read as far as it goes, but never what was thought before it.
+        return Choice(text, status) if schema is not None else replace(cut(text), status=status)
     if schema is not None:
         return _answer(text, message, said.get("logprobs"), schema)
     if not text.strip():

@@ -18,7 +18,7 @@ from transformers import LogitsProcessor
 
 from seke import devices, images
 from seke.errors import UserError
-from seke.thoughts import told
+from seke.thoughts import cut, told
 from seke.vlm import Choice, Reply, Request, Usage
 
 CHUNK = 16
@@ -183,7 +183,7 @@ def _choice(loaded: Any, ids: list[int]) -> tuple[Choice, int]:
     if loaded.end in ids:
         length = ids.index(loaded.end)
         return told(loaded.decode(ids[:length])), length + 1
-    return Choice(loaded.decode(ids), "truncated"), len(ids)
+    return cut(loaded.decode(ids)), len(ids)
 
 
 def _seed(key: str, choice: int) -> int:

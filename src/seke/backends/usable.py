@@ -40,8 +40,10 @@ class Usable:
         Raises:
             UserError: if enough replies brought nothing usable.
         """
-        if self._found or any(choice.status not in (*USELESS, "refusal", "filtered") for choice in choices):
-            self._found = True
+        # Free text that was cut off is read as far as it goes.
+        good = ["ok"] if request.schema is not None else ["ok", "truncated"]
+        self._found = self._found or any(choice.status in good and choice.text for choice in choices)
+        if self._found:
             return
         useless = [choice for choice in choices if choice.status in USELESS]
         if len(useless) < len(choices) or not choices:

@@ -215,6 +215,8 @@ def _answer(id_: str, reply: Reply) -> Answer:
     if not reply.choices:
         return Answer(id=id_, status="unanswered", model=reply.model, paid=paid.numbers())
     said = reply.choices[0]
+    if said.status == "invalid":  # why there is no answer, perhaps in a server's words: no text to read labels from
+        return Answer(id=id_, status=said.status, detail=said.text, model=reply.model, paid=paid.numbers())
     return Answer(id=id_, text=said.text, status=said.status, model=reply.model, paid=paid.numbers())
 
 

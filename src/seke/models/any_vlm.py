@@ -18,6 +18,7 @@ from seke import devices, images
 from seke.errors import UserError
 from seke.models.auto import load, question
 from seke.models.mistakes import told
+from seke.thoughts import cut
 from seke.thoughts import told as answered
 from seke.vlm import Choice, Image, Message, Reply, Request, Usage
 
@@ -124,7 +125,7 @@ class AnyVlm:
         ends = set(ends if isinstance(ends, list) else [ends])
         length = next((place for place, id_ in enumerate(ids) if id_ in ends), None)
         text = processor.tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
-        return (Choice(text, "truncated"), len(ids)) if length is None else (answered(text), length + 1)
+        return (cut(text), len(ids)) if length is None else (answered(text), length + 1)
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:

@@ -1,6 +1,7 @@
 """An annotator of whose answers none can be used is not paid on; a few that cannot be used stop nobody."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,9 @@ def test_json_objects_are_asked_for_where_that_is_set(make: Make, asked: Callabl
 def test_no_other_form_is_known(make: Make) -> None:
     with pytest.raises(UserError, match=r"backend.schema=xml: no such way to ask; set auto, strict"):
         make("http://127.0.0.1:9/v1", schema="xml")
+
+
+def test_free_text_that_is_cut_off_is_read_as_far_as_it_goes(make: Make, asked: Callable) -> None:
+    free = [replace(request, schema=None) for request in asked(6)]
+    with running(faults={"length": 1.0}) as server:
+        assert {reply.choices[0].status for reply in replies(make(server), free)} == {"truncated"}
