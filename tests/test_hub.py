@@ -141,8 +141,9 @@ def front_matter(card):
 
 
 @pytest.mark.parametrize("embed", [False, True])
-def test_every_record_comes_back_equal_and_its_image_opens(prepared, embed):
+def test_every_record_comes_back_equal_and_its_image_opens(prepared, embed, tmp_path, monkeypatch):
     export(prepared, embed=embed)
+    monkeypatch.chdir(tmp_path if embed else tmp_path / "data")  # paths are relative to the folder of the images
     dataset = loaded(prepared)
     assert list(dataset) == ["train", "test"]
     for split, rows in dataset.items():
@@ -153,8 +154,9 @@ def test_every_record_comes_back_equal_and_its_image_opens(prepared, embed):
 
 
 @pytest.mark.parametrize("embed", [False, True])
-def test_every_instruction_comes_back_equal_and_its_image_opens(generated, embed):
+def test_every_instruction_comes_back_equal_and_its_image_opens(generated, embed, tmp_path, monkeypatch):
     export(generated, hub.INSTRUCTIONS, embed)
+    monkeypatch.chdir(tmp_path if embed else tmp_path / "pictures")
     rows = loaded(generated)["train"]
     assert [instruction_of(row, rows.features) for row in rows] == [instruction(k) for k in range(3)]
     assert [picture.size for picture in rows["image"]] == [(9 + k, 12) for k in range(3)]
@@ -211,7 +213,27 @@ def test_images_are_not_in_the_files_unless_asked_for(prepared):
     export(prepared)
     rows = pq.read_table(prepared / "parquet" / "data")["image"].to_pylist()
     assert {row["bytes"] for row in rows} == {None}
-    assert all(Path(row["path"]).is_absolute() and Path(row["path"]).is_file() for row in rows)
+    assert all((prepared.parents[2] / "data" / row["path"]).is_file() for row in rows)
+
+
+@pytest.mark.parametrize("embed", [False, True])
+def test_no_file_of_an_export_says_where_the_images_lie(prepared, tmp_path, embed):
+    export(prepared, embed=embed)
+    files = [file for file in (prepared / "parquet").rglob("*") if file.is_file()]
+    for table in map(pq.read_table, (file for file in files if file.suffix == ".parquet")):
+        assert not any(Path(row["path"]).is_absolute() for row in table["image"].to_pylist())
+    assert len(files) == 4 and not [file for file in files if str(tmp_path).encode() in file.read_bytes()]
+
+
+def test_an_absolute_path_among_the_rows_is_refused(tmp_path):
+    path = tmp_path / "outputs" / "prepare" / "mini"
+    path.mkdir(parents=True)
+    rows = [record(0, tmp_path / "data").model_copy(update={"image": "/home/somebody/0.png"})]
+    for split in ("train", "validation", "test"):
+        write_jsonl(path / f"{split}.jsonl", rows if split == "train" else [])
+    Run(path, {}, {}).finish(image_root=str(tmp_path / "data"))
+    with pytest.raises(UserError, match=r"^export=parquet: /home/somebody/0\.png of .* is an absolute path"):
+        export(path)
 
 
 def test_embedded_images_are_the_files_bytes_and_say_nothing_of_this_machine(prepared, tmp_path):
@@ -223,7 +245,7 @@ def test_embedded_images_are_the_files_bytes_and_say_nothing_of_this_machine(pre
 
 def test_the_setting_for_images_overrules_the_manifest(prepared, tmp_path):
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    export(prepared, root=str(tmp_path / "elsewhere"))
+    export(prepared, root=str(tmp_path / "elsewhere"), embed=True)
     assert loaded(prepared)["train"][3]["image"].size == (12, 12)
 
 

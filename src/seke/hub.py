@@ -5,15 +5,18 @@ outputs/<door>/<name>/parquet/README.md                            the dataset c
 outputs/<door>/<name>/parquet/data/train-00000-of-00001.parquet    one file or more per split that has rows
 outputs/<door>/<name>/parquet/manifest.json                        what it was made from: an equal export is kept
 
-Images stay where they are unless they are embedded: licences forbid to pass them on.
+Images stay where they are unless they are embedded: licences forbid to pass them on. Rows name them relative to the
+folder that they lie in; nothing in the export says where on this machine that is.
 """
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -82,7 +85,7 @@ def export(form: Form, run_path: Path, root_override: str | None, embed: bool, c
     files = {split: run_path / name for split, name in form.files.items()}
     root = image_root(next(iter(files.values())), root_override).resolve()
     rows = {path.name: file_sha256(path) for path in files.values()}
-    made_from = {"rows": rows, "image_root": str(root), "embed_images": embed}
+    made_from = {"rows": rows, "image_root": sha256(os.fsencode(root)).hexdigest(), "embed_images": embed}
     if folder.exists() and _holds(folder, made_from):
         return f"{folder} is exported already"
     content = describe(form, run_path, root, command)._replace(embedded=embed)
@@ -232,9 +235,14 @@ def _values(row: ImageRecord | InstructionRecord, sources: Sequence[str]) -> dic
 
 
 def _picture(row: ImageRecord | InstructionRecord, root: Path, embed: bool) -> dict[str, Any]:
-    """Return what `datasets.Image` stores: the file's bytes, or nothing but where it lies on this machine."""
+    """Return what `datasets.Image` stores: the file's bytes, or nothing but its path below the image root.
+
+    Where that root lies, which mostly names its owner, is nobody else's business.
+    """
+    if PurePath(row.image).is_absolute():
+        raise UserError("export", FORMAT, f"{row.image} of {row.id} is an absolute path", "make its rows anew")
     if not embed:
-        return {"bytes": None, "path": str(root / row.image)}
+        return {"bytes": None, "path": row.image}
     try:
         data = images.resolve(root, row.image).read_bytes()
         images.unchanged(data, row.sha256, row.image)
