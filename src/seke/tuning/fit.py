@@ -62,6 +62,8 @@ def fit(
         training.check_machine()
         pl.seed_everything(seed, verbose=False)
         parts, watched = data.sources(outputs), data.watched(outputs)
+        # Read now: a damaged manifest is to be told before the training, not after it.
+        annotators = [manifest_beside(part.files[0]).get("annotator") for part in parts]
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
         bfloat16 = training.master_weights or getattr(optimizer, "keeps_bfloat16", False)
         if training.master_weights and getattr(optimizer, "keeps_bfloat16", False):
@@ -116,7 +118,7 @@ def fit(
         "loss": pace.latest.get("loss"),
         "validation_loss": _last(trainer, "validation_loss"),
         "best": {"step": best.step, "validation_loss": best.loss} if watched else None,
-        "annotations": [manifest_beside(part.files[0]).get("annotator") for part in parts],
+        "annotations": annotators,
         "trained_on": [str(file.resolve()) for part in parts for file in part.files],
         **model_card.circumstances(trainer, samples, chosen, packed),
     }

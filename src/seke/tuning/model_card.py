@@ -16,8 +16,8 @@ from yaml import YAMLError
 
 from seke import hub
 from seke.card import Content, rendered
+from seke.errors import UserError
 from seke.making import made, place
-from seke.records import RecordError
 from seke.runs import Run, image_root, manifest_beside, write_text
 
 INSTRUCTIONS: Final = "instructions.jsonl"
@@ -126,7 +126,7 @@ def _contents(files: Iterable[str]) -> Iterator[Content]:
     for file in map(Path, files):
         if file.name != INSTRUCTIONS or not file.is_file() or not manifest_beside(file):
             continue
-        with suppress(RecordError):  # training may read what a stricter reader refuses
+        with suppress(UserError):  # training may read what a stricter reader refuses
             yield hub.describe(hub.INSTRUCTIONS, file.parent, image_root(file).resolve())
 
 
