@@ -148,14 +148,15 @@ def table(number: int, parts: Sequence[Asked]) -> str:
 
 
 def _priced(part: Asked) -> list[str]:
-    """Return dollars of the model asked, or, where its price is not known, of every model that has one."""
+    """Return dollars of the model asked; of every model that has a price where nobody said which is asked."""
     if part.prices is None:
         return ["it has no price: it runs on this machine, or is simulated"]
     if not part.prices:
         return ["no price is known for this backend: set backend.prices={model: [input, output]}"]
-    models = [part.model] if part.model in part.prices else list(part.prices)
-    lines = [] if models == [part.model] or not part.model else [_dollars(part.model, [None, None])]
-    return lines + [
+    if part.model and part.model not in part.prices:
+        return [_dollars(part.model, [None, None])]
+    models = [part.model] if part.model else list(part.prices)
+    return [
         _dollars(model, [found.usd(part.prices[model]) for found in (part.expected, part.worst)]) for model in models
     ]
 
@@ -171,7 +172,18 @@ def _together(parts: Sequence[Asked], which: str) -> float | None:
 
 
 def _dollars(name: str, amounts: Sequence[float | None]) -> str:
-    return f"{name:<24}" + "".join(f"{'unknown' if usd is None else f'${usd:,.2f}':>16}" for usd in amounts)
+    return f"{name:<24}" + "".join(f"{_usd(usd):>16}" for usd in amounts)
+
+
+def _usd(usd: float | None) -> str:
+    """Return dollars; cents are not enough for small amounts.
+
+    >>> _usd(12.345), _usd(0.00123), _usd(0.0), _usd(None)
+    ('$12.35', '$0.0012', '$0.00', 'unknown')
+    """
+    if usd is None:
+        return "unknown"
+    return f"${usd:,.2f}" if usd >= 1 or not usd else f"${usd:,.4f}"
 
 
 def _text(request: Request, draw: int) -> str:
