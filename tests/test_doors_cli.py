@@ -20,6 +20,11 @@ def knock(cfg: DictConfig) -> None:
     if cfg.size > 10:
         raise RuntimeError("a bug")
     run = open_run(cfg, "knock", {})
+    if cfg.size == 7:
+        raise UserError("KEY", "", "wants a key", "export KEY=...")
+    if cfg.size == 8:
+        (run.path / "rows.jsonl").symlink_to("/dev/full")
+        (run.path / "rows.jsonl").write_text("row")
     print(run.path.name, "finished" if run.finished else "new", build(cfg.thing))
     run.finish()
 
@@ -103,6 +108,29 @@ def test_the_same_command_again_resumes_and_another_is_refused(knock) -> None:
     assert done.returncode == 2
     assert "holds a run with size=1 (now 2); choose another name= or say overwrite=true" in done.stderr
     assert knock("size=2", "overwrite=true").stdout == "demo new hello\n"
+
+
+def test_a_start_that_comes_to_nothing_leaves_the_name_free_and_an_earlier_run_there(knock, tmp_path: Path) -> None:
+    assert knock("size=7").returncode == 2
+    assert not (tmp_path / "outputs" / "knock" / "demo").exists()
+    assert knock("size=2").stdout == "demo new hello\n"
+    assert knock("size=7", "overwrite=true").returncode == 2
+    assert knock("size=2").stdout == "demo finished hello\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line(knock) -> None:
+    done = knock("size=8")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: paths.outputs=outputs: cannot be written (No space left on device); see to")
+    assert done.stderr.count("\n") == 1
+
+
+def test_outputs_below_a_file_or_for_everybody_are_one_line(knock) -> None:
+    assert knock("paths.outputs=knock.py").stderr.startswith("error: paths.outputs=knock.py: knock.py/knock cannot be")
+    done = knock("paths.mode=777", "name=open")
+    assert done.returncode == 0, done.stderr
+    assert knock("paths.mode=077").stderr.startswith("error: paths.mode=077: no mode of a folder of yours; set 700")
 
 
 def test_a_name_does_not_lead_to_another_doors_run(knock, tmp_path: Path) -> None:

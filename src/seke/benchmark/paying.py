@@ -78,11 +78,18 @@ class Purse:
 
     @contextmanager
     def recorded(self, run: Path) -> Iterator[None]:
-        """Write cost.json at the end, and at a pause, into the run's directory; the first rank does."""
+        """Write cost.json at the end, and at a pause, into the run's directory; the first rank does.
+
+        A failure before anything was asked writes nothing, so that the name stays free.
+        """
+        idle = False
         try:
             yield
+        except BaseException:
+            idle = not any(self.cost(run)[count] for count in ("requests", "sent", "recalled"))
+            raise
         finally:
-            if self.place.rank == 0:
+            if self.place.rank == 0 and not idle:
                 write_text(run / COST, json.dumps(self.cost(run), indent=2) + "\n")
                 if self.spent.requests or self.spent.recalled:
                     print(f"{run / COST}: this command: {self.spent.line()}")

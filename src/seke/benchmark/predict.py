@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from seke import images, runs
@@ -159,8 +160,12 @@ def _answered(run: Path, records: Sequence[ImageRecord]) -> dict[str, Answer]:
 def _whole_lines(file: Path) -> Iterator[Answer]:
     """Yield the answers of a file; its last line may be half written."""
     whole = file.read_bytes()
-    for line in whole[: whole.rfind(b"\n") + 1].splitlines():
-        yield Answer.model_validate_json(line)
+    for number, line in enumerate(whole[: whole.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+        try:
+            yield Answer.model_validate_json(line)
+        except ValidationError:
+            remedy = "delete that line: its answer is asked for again"
+            raise UserError("file", file, f"line {number} is damaged", remedy) from None
 
 
 def ask(

@@ -7,7 +7,6 @@ that script itself cannot turn a text into markup.
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from seke.files import whole
 from seke.reporting.figures import Panel
 from seke.reporting.tables import interval, shown
 
@@ -41,10 +41,8 @@ def write_page(path: Path, content: Mapping[str, Any]) -> None:
     script = "".join(_template(f"{name}.js.jinja") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     page = environment.get_template("page.html.jinja")
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as out:
+    with whole(path) as out:
         out.writelines(page.generate(content, style=Markup(style), script=Markup(script), script_hash=digest))
-    os.replace(part, path)
 
 
 def drawing(panel: Panel) -> Markup:

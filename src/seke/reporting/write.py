@@ -10,13 +10,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from seke import runs
+from seke import files, locks, runs
 from seke.errors import UserError
 from seke.reporting import cases, panels, provenance, results, scenes
 from seke.reporting.gallery import Gallery, Shelf, fill
@@ -31,6 +31,8 @@ from seke.reporting.wording import NamedRun
 
 CASE_SIDE = 160
 """Longest side of a case's picture, in pixels."""
+DRAFT = ".draft-"
+"""Prefix of the folder in which a report lies until it is whole."""
 MAIN = ("feab", "scenes", "reasoning", "agreement", "reliability", "cost")
 """The tables that are printed."""
 
@@ -93,14 +95,22 @@ def write_report(
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
     """Yield an empty folder; what is written into it replaces, at the end and only then, its namesakes in `folder`."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        yield Path(scratch)
-        folder.mkdir(exist_ok=True)
-        for part in Path(scratch).iterdir():
-            if part.is_dir():  # a table of a run that is gone must not stay behind
-                shutil.rmtree(folder / part.name, ignore_errors=True)
-            os.replace(part, folder / part.name)
+    files.folder(folder)
+    locks.hold(folder)
+    try:
+        for left in folder.glob(f"{DRAFT}*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with TemporaryDirectory(prefix=DRAFT, dir=folder) as scratch:
+            yield Path(scratch)
+            # The manifest last: it speaks of all the others.
+            for part in sorted(Path(scratch).iterdir(), key=lambda part: part.name == "manifest.json"):
+                if part.is_dir():  # a table of a run that is gone must not stay behind
+                    shutil.rmtree(folder / part.name, ignore_errors=True)
+                os.replace(part, folder / part.name)
+    finally:
+        locks.release(folder)
+        with suppress(OSError):  # it holds a report, as it should
+            folder.rmdir()
 
 
 def _write(
