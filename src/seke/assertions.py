@@ -173,6 +173,8 @@ class _UnitReader:
             if following.text != "," or self.group:
                 self.negation = role
                 self.described_before_negation, self.content_since_negation = self.described, False
+        elif word.text == "but" and self.quantified and following.role == "au":  # "all units but AU12 are inactive"
+            self.excepting = True
         elif role == "but" or role == "end":
             self._end_clause()
         elif role == "same":
@@ -226,6 +228,10 @@ class _UnitReader:
             self._flush()
             if self.before.text not in {"or", "nor"}:
                 self._end_negation()
+        elif self.before.text == "or" and self.group and self.kind == "":  # "AU1 or AU2"
+            self._vote([*self.group, word.au], True, None)
+            self.group = []
+            return
         (self.excepted if self.excepting and word.au != OTHERS else self.group).append(word.au)
         self.described = self.soft = self.equated = False
 
@@ -259,7 +265,10 @@ class _UnitReader:
                 self.negation = ""  # "lips are parted with no teeth visible" says nothing against the unit
                 return
             state, self.negation = None if state is None else not state, ""
-        if heads or not self.group:
+        if state is None and self.group and self.before.role == "be":  # "the presence of AU17 is debatable"
+            self._vote(self.group, True, None)
+            self.group, self.kind, self.announced = [], *self.heading
+        elif heads or not self.group:
             self._flush()
             self.kind, self.announced = "turned" if turned and state is False else "predicate", state
         elif self.kind == "negation":
@@ -276,7 +285,8 @@ class _UnitReader:
 
     def _take_doubt(self, after: Sequence[Token]) -> None:
         """Take "possibly": what it is said of stays open, be it "AU20 is possibly active" or "possibly AU20"."""
-        if after[0].role == "au" or (len(after) > 1 and after[0].role in {"be", "verb"} and after[1].role == "au"):
+        ahead = next((word for word in after if word.role not in {"be", "verb", "opinion"} and word.text != "of"), END)
+        if ahead.role == "au":
             self._flush()
             self.kind, self.announced = "doubt", None
         elif self.group and (after[0].text == ")" or any(word.role in {"active", "inactive"} for word in after)):

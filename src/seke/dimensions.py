@@ -29,6 +29,8 @@ _FRACTION: Final = frozenset(".,e%")
 """Signs that no whole number has."""
 _UNKNOWN: Final = float("nan")
 """A value that is stated but cannot be used."""
+_IMAGINED: Final = {"if", "hypothetical"}
+"""Roles of what would be: "the valence would be 0.4 if she smiled"."""
 _POINTS: Final = {"star", "stars", "point", "points"}
 _OTHER_SCALE: Final = Token("scale", "foreign")
 _MOVES: Final = {
@@ -43,6 +45,8 @@ def read_valence_arousal(sentences: Sequence[Sentence]) -> tuple[float | None, f
     """Return valence and arousal, in [-1, 1]; None where unstated, out of range, contradictory or on another scale."""
     reader = _DimensionReader()
     for sentence in sentences:
+        if sentence.roles >= _IMAGINED and sentence.words[0].role != "if":
+            continue
         if reader.waiting or not _SPEAKS.isdisjoint(sentence.roles):
             reader.read(_with_intervals(sentence.words))
     return reader.result("valence"), reader.result("arousal")

@@ -104,14 +104,14 @@ _ROLES: Final = {
     "unknown": """
         unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null undecidable ambiguous
         doubtful questionable debatable dubious suspected arguable disputable inconclusive indiscernible imperceptible;
-        hard to; difficult to; may or may not; might or might not; can not be determined; could not be determined; could
-        not be assessed; could not be judged; can not be assessed; can not be judged; can not be reliably; can not tell;
-        not clear; not sure; not certain; not applicable; not visible enough; can not say; can not judge; can not
-        decide; could not tell; could not say; not assessed; not determinable; not available; not given; not stated; can
-        not rule out; can not be ruled out; could not rule out; could not be ruled out; can not be excluded; can not
-        exclude; could not be excluded; can not be confirmed; can not confirm; can not be made out; can not make out;
-        not ruled out; nearly absent; almost absent; almost inactive; nearly inactive; not true; almost imperceptible;
-        not evaluated; not visible enough; low confidence; little if any
+        probably not; likely not; can not confirm; hard to; difficult to; may or may not; might or might not; can not be
+        determined; could not be determined; could not be assessed; could not be judged; can not be assessed; can not be
+        judged; can not be reliably; can not tell; not clear; not sure; not certain; not applicable; not visible enough;
+        can not say; can not judge; can not decide; could not tell; could not say; not assessed; not determinable; not
+        available; not given; not stated; can not rule out; can not be ruled out; could not rule out; could not be ruled
+        out; can not be excluded; can not exclude; could not be excluded; can not be confirmed; can not confirm; can not
+        be made out; can not make out; not ruled out; nearly absent; almost absent; almost inactive; nearly inactive;
+        not true; almost imperceptible; not evaluated; not visible enough; low confidence; little if any
     """,
     "unlikely": "unlikely improbable implausible; i doubt; doubt that",
     "head": "au aus actionunits actionunit units; action unit; action units",
@@ -139,7 +139,7 @@ _ROLES: Final = {
         slight slightly subtle somewhat mild mildly either
     """,
     "may": "might may could",
-    "doubt": "suspect suspects possibly possible maybe perhaps potentially potential conceivably arguably",
+    "doubt": "suspect suspects possibility possibly possible maybe perhaps potentially potential conceivably arguably",
     "past": """
         ; first impression; had been; had looked; had seemed; initially i thought; i initially thought; at first i
         thought; i first thought; used to; was previously; were previously
@@ -196,7 +196,7 @@ _ROLES: Final = {
     "filler": """
         any particular specific strong clear discernible noticeably obvious significant intense overt much a an the very
         of facial sign signs evidence indication indications really particularly distinct readily to kind sort
-        pronounced real these those this following listed code codes combination
+        pronounced real these those this following listed code codes combination namely
     """,
     "options": "options choices candidates choose select categories; one of the following",
     "link": "and or , / & + (",
@@ -207,13 +207,15 @@ _ROLES: Final = {
         waters ocean lake river sky scene landscape room evening day weather music song movie film book story news crowd
         dog cat birthday new holiday anniversary hour ending
     """,
-    "scale": "likert sam; same scale; same range; nine point; five point; seven point; ten point",
+    "scale": "manikin likert sam; same scale; same range; nine point; five point; seven point; ten point",
     "lore": """
-        definition definitions textbook textbooks; in general; generally speaking; stands for; stand for; refers to;
-        refer to; is defined as; are defined as; consists of; consist of; is a marker of; is a term; for reference; by
-        definition; people who; for instance; i can explain; is usually coded; would be coded; typical neutral;usually
-        ranges; there are six; there are seven; there are eight; how facs works; basic emotions are; means the; means
-        that the; signalled by; signaled by; is known as
+        definition definitions textbook textbooks; facs describes; facs defines; denotes the; is the prototype of; are
+        the prototype of; is commonly seen in; are commonly seen in; is often seen in; are often seen in; is typical of;
+        are typical of; in general; generally speaking; stands for; stand for; refers to; refer to; is defined as; are
+        defined as; consists of; consist of; is a marker of; is a term; for reference; by definition; people who; for
+        instance; i can explain; is usually coded; would be coded; typical neutral; usually ranges; there are six; there
+        are seven; there are eight; how facs works; basic emotions are; means the; means that the; signalled by;
+        signaled by; is known as
     """,
     "example": """
         placeholder placeholders; example output; example of; example answer; the format is; output format; sample
@@ -224,7 +226,8 @@ _ROLES: Final = {
         task instruction instructions select
     """,
     "told": """
-        ; you asked; you said; you told; you mentioned; your prompt; the prompt; the question; you want; you wanted
+        ; you asked; you said; you told; you wrote; you mentioned; your prompt; the prompt; the question; you want; you
+        wanted
     """,
     "denial": """
         nicht kein keine keinen keiner weder fehlt inaktiv kaum ne ni pas aucune aucun jamais absente absentes inactif
@@ -243,9 +246,9 @@ _ROLES: Final = {
         lo se su
     """,
     "word": """
-        ; for example; not the only; not only; not just; not merely; not limited to; no doubt; without doubt; without a
-        doubt; no question; help but; nothing but; happy to; glad to; pleased to; delighted to; i'm afraid; i am afraid;
-        not to mention; in other words
+        ; nothing else to; for example; not the only; not only; not just; not merely; not limited to; no doubt; without
+        doubt; without a doubt; no question; help but; nothing but; happy to; glad to; pleased to; delighted to; i'm
+        afraid; i am afraid; not to mention; in other words
     """,
 }
 """The role of each word: single words before the first semicolon, phrases after it; the last entry of a word counts."""

@@ -147,7 +147,7 @@ class _ExpressionReader:
                     self._take_verb()
                 elif role not in _SILENT:
                     self._take(word, words, position)
-        if "if" in roles and "hypothetical" in roles:
+        if "if" in roles and ("hypothetical" in roles or [word.text for word in words[:3]] == ["if", "you", "see"]):
             return []
         if self.found:
             self.announces = False

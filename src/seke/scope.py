@@ -33,7 +33,7 @@ _QUOTATION: Final = re.compile(
     r"(?:(?<=[A-Za-z])(?<!\bas)(?<!\bis)(?<!\bbe),? "
     r"|\b(?:asks?|asked|says?|said|reads?|cries|shouts?|whispers?) ?: ?[*_]*)"
     r'"(?=[^"\s]* )[^"\n]*"(?! ?:)[*_]*'
-    r'|(?<= says )"[^"\n]*"'
+    r'|(?<= says |reads )"[^"\n]*"'
 )
 """Somebody's words: several of them, behind a word of the sentence and not as a value ("label: ...", "as ...")."""
 

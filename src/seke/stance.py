@@ -60,6 +60,8 @@ def _orders(words: Sequence[Token]) -> bool:
     """Whether a sentence begins as an instruction: "Describe ...", "Task: ...", not "Estimate: 0.4"."""
     for place, word in enumerate(words[:-1]):
         if word.role == "order":
+            if words[place + 1].role == "number":  # "Task 2 - AUs: ..."
+                return False
             return words[place + 1].text not in {":", "=", "-"} or word.text in {"task", "please", "instruction"}
         if word.text not in _BULLETS and word.text != "please":
             return False

@@ -93,13 +93,19 @@ class _Columns:
         self.units = _first(titles, _UNITS)
         feelings = _first(titles, _FEELINGS)
         self.subject = self.units if self.units is not None else feelings
-        rest = [(place, title) for place, title in enumerate(titles) if place != self.subject]
+        rest = [
+            (place, title)
+            for place, title in enumerate(titles)
+            if place != self.subject or (len(titles) == 2 and title & (_AFFIRMING | _DENYING))
+        ]
         denies = {"not", "no"} | _DENYING
         self.denied = [place for place, title in rest if title & denies and title & (_DENYING | _AFFIRMING)]
         self.affirmed = [place for place, title in rest if title & _AFFIRMING and place not in self.denied]
         self.valued = [place for place, title in rest if title & _VALUED]
         self.sides = [place for place, title in rest if title & _SIDES]
         both = bool(self.affirmed and self.denied)
+        if both and len(titles) == 2:  # "| Present AUs | Absent AUs |"
+            self.subject = None
         if self.subject is None:
             self.understood = both and len(titles) == 2
         else:

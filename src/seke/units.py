@@ -28,7 +28,7 @@ _PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", 
 _BRIDGES: Final = {"be", "active", "inactive", "filler", "only", "not"}
 """Roles that may stand between "action units" and their numbers."""
 _GRADES: Final = {"intensity", "score", "value", "level", "strength"}
-_VALUE_GLUE: Final = {*")]:=|(-", "are", "is", "at", "with", "an", "of", "its", "p", "prob", "probability", *_GRADES}
+_VALUE_GLUE: Final = {*")]:=|(-{", "are", "is", "at", "with", "an", "of", "its", "p", "prob", "probability", *_GRADES}
 """What may stand between an action unit and its value."""
 _ASSIGNS: Final = frozenset(":=|")
 """Signs behind which stands a value and nothing else."""
@@ -248,7 +248,9 @@ def _value(words: Sequence[Token], position: int) -> tuple[bool | None, int]:
     number = words[look]
     if number.role != "number" or number.number < 0 or words[look - 1].role == "head":
         return None, position
-    if look == position and (number.au > 1 or not _closes(words[look + 1])):  # "AU6 12", but "AU6 0, AU12 1"
+    if look == position and (
+        number.au > 1 or not (_closes(words[look + 1]) or words[look + 1].role == "head")
+    ):  # "AU6 12", but "AU6 0, AU12 1"
         return None, position
     fraction = words[look + 1].text == "/" and words[look + 2].role == "number"
     return number.number >= 0.5, look + (3 if fraction else 1)
@@ -286,7 +288,7 @@ def _value_word(words: Sequence[Token], position: int, marks_first: bool) -> tup
             return None, position
         if value.text in _VALUES:
             return _VALUES[value.text], look + 1
-        strange = value.role in {"word", "foreign", "confidence"} and len(value.text) > 1
+        strange = value.role in {"word", "foreign", "confidence", "doubt"} and len(value.text) > 1
         if first.text in _ASSIGNS and (strange or value.text in _ARROWS):
             return _UNREAD, look + 1
     return None, position
