@@ -136,6 +136,12 @@ class Ledger:
 
         return self._submit(job).result()
 
+    def tells(self, about: str) -> bool:
+        """Return whether any call whose `about` begins so has ever been answered."""
+        select = "SELECT 1 FROM replies WHERE substr(about, 1, ?) = CAST(? AS TEXT) LIMIT 1"
+        row = (len(about), _encoded(about))
+        return self._submit(lambda db: db.execute(select, row).fetchone()).result() is not None
+
     def sent(self, key: str, about: str) -> Receipt[None]:
         """Write down that the call `key` is about to leave; let it leave when the receipt is there.
 

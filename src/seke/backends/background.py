@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -20,6 +20,10 @@ class Background:
     def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Begin `work`; the future can be waited for, and cancelled, from any thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def soon(self, call: Callable[[], object]) -> None:
+        """Let the loop make a call that does not wait."""
+        self._loop.call_soon_threadsafe(call)
 
     def stop(self) -> None:
         """End the loop and its thread, with what still runs in it."""

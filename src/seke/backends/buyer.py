@@ -6,8 +6,9 @@ requests with draw numbers of their own. Choices that did not come are asked for
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -20,8 +21,18 @@ from seke.images import ImageError
 from seke.vlm import Choice, Reply, Request, Status
 
 FILTERED = ("content_filter", "content_policy_violation")
+POLICY = re.compile(
+    r"moderation|\bflagged\b|content[ _](?:filter|policy|management)|data_?inspection|prohibited_content"
+    r"|(?:sensitive|inappropriate) content|responsible_?ai",
+    re.IGNORECASE,
+)
+"""What other servers say of a picture or a prompt that their rules forbid."""
 OF_THE_IMAGE = ("invalid_image", "image_parse_error", "invalid_image_format", "image_too_large", "invalid_image_url")
 """Codes of a 400 that say nothing about the other requests."""
+OF_ITSELF = re.compile(
+    r"context (?:length|window)|too (?:large|long)|(?:process|decode|load|read)\w* (?:the )?image", re.I
+)
+"""Words of one that do not, either."""
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +107,10 @@ class Buyer:
         Raises:
             UserError: if the server takes no request at all.
         """
+        with self._transport.blame.waiting(subject_of(gathered.request)):
+            await self._complete(gathered)
+
+    async def _complete(self, gathered: Gathered) -> None:
         try:
             urls = {image.key: await self._written.pictures.url(image) for image in gathered.request.images}
         except (ImageError, OSError) as error:
@@ -113,11 +128,11 @@ class Buyer:
 
     async def _buy(self, gathered: Gathered, part: Request, numbers: list[int], urls: Mapping[str, str]) -> None:
         """Buy the choices `numbers` with the request `part`, unless they turn out to be had only one by one."""
-        async with self._pioneer(part):
+        async with self._pioneer(part) as let_others:
             if part.n > 1 and self.several is False:
                 return
             try:
-                raw = await self._send(gathered, part, urls)
+                raw = await self._send(gathered, part, urls, let_others)
             except Refused as refused:
                 if part.n > 1 and self._several is None and self._dialect.minds_n(refused.message, refused.param):
                     self._dialect.several = False
@@ -130,12 +145,15 @@ class Buyer:
             if part.n > 1 and self._dialect.several is None:
                 self._dialect.several = not gathered.missing
 
-    async def _send(self, gathered: Gathered, part: Request, urls: Mapping[str, str]) -> str:
+    async def _send(
+        self, gathered: Gathered, part: Request, urls: Mapping[str, str], let_others: Callable[[], None]
+    ) -> str:
         images = " ".join(image.mark for image in part.images)
         about = f"{self._written.model}: {images or part.text[:40]!r}, draw {part.draw}, n={part.n}"
         while True:
             body = self._written.body(part, urls, self._dialect)
-            call = Call(self._written.key(part), about, body, partial(gathered.lose, part))
+            lost, subject = partial(gathered.lose, part), subject_of(part)
+            call = Call(self._written.key(part), about, body, lost, let_others, subject)
             try:
                 return await self._transport.send(call)
             except Refused as refused:
@@ -148,9 +166,9 @@ class Buyer:
                     log.warning("%s does not accept %s; %s", self._written.model, dropped, instead)
 
     def _give_up(self, gathered: Gathered, numbers: list[int], refused: Refused) -> None:
-        if refused.code in FILTERED:
+        if refused.code in FILTERED or POLICY.search(refused.message):
             gathered.fail(numbers, "filtered", refused.message)
-        elif self._dialect.answered or refused.code in OF_THE_IMAGE:
+        elif self._dialect.answered or refused.own or refused.code in OF_THE_IMAGE or OF_ITSELF.search(refused.message):
             gathered.fail(numbers, "invalid", refused.message)
         else:
             # Nothing has worked yet: what is wrong with this request is wrong with all of them.
@@ -161,17 +179,26 @@ class Buyer:
             raise self._transport.doom
 
     @asynccontextmanager
-    async def _pioneer(self, part: Request) -> AsyncIterator[None]:
-        """Let the first request of all go alone, and the first for several choices: the others learn from it."""
-        if self._unknown(part):
-            async with self._first:
-                if self._unknown(part):
-                    yield
-                    return
-        yield
+    async def _pioneer(self, part: Request) -> AsyncIterator[Callable[[], None]]:
+        """Let the first request of all go alone, and the first for several choices: the others learn from it.
+
+        Yields what lets the next one go before: this one may fail for reasons of its own.
+        """
+        with ExitStack() as stack:
+            if self._unknown(part):
+                await self._first.acquire()
+                stack.callback(self._first.release)
+                if not self._unknown(part):
+                    stack.close()
+            yield stack.close
 
     def _unknown(self, part: Request) -> bool:
         return not self._dialect.answered or (part.n > 1 and self.several is None)
+
+
+def subject_of(request: Request) -> str:
+    """Return what a request is about: its pictures, or its text if it has none."""
+    return " ".join(image.key for image in request.images) or request.text
 
 
 def recall(gathered: Gathered, part: Request, raw: str | None) -> bool:

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from itertools import islice
@@ -27,6 +28,7 @@ import openai
 from seke import current
 from seke.backends.addresses import NoModel, with_models
 from seke.backends.background import Background
+from seke.backends.blame import Blame
 from seke.backends.bounds import Sending, bound
 from seke.backends.buyer import Buyer, Gathered, recall
 from seke.backends.completions import Completions, host_of, whose
@@ -107,6 +109,8 @@ class OpenAI:
         self.usable = Usable(model)
         self._ledger: Ledger | None = None
         self._desk: Desk | None = None
+        self._sources: list[SimpleQueue[Finished | None]] = []
+        """Of each caller who may bring further requests, where it takes the replies."""
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield (index, reply) as they finish; `requests` is pulled only as far as they can be in flight.
@@ -119,18 +123,24 @@ class OpenAI:
         """
         self._open()
         numbered = enumerate(requests)
-        finished: SimpleQueue[Finished] = SimpleQueue()
+        finished: SimpleQueue[Finished | None] = SimpleQueue()
         asked: set[Future[None]] = set()
+        self._sources.append(finished)
         try:
             while True:
-                pulled = list(islice(numbered, max(self._window - len(asked), 0)))
-                recalled = self._recalled(pulled)
-                for index, gathered in recalled:
+                room = max(self._window - len(asked), 0)
+                pulled = list(islice(numbered, room))
+                if len(pulled) < room:
+                    self._exhausted(finished)
+                settled = []
+                for index, gathered in self._recalled(pulled):
+                    # Looked at once, and never again here: from now on it is filled in the background.
                     if gathered.missing:
                         asked.add(self._ask(index, gathered, finished))
-                for index, gathered in recalled:
-                    if not gathered.missing:
-                        yield index, self._reply(gathered)
+                    else:
+                        settled.append((index, gathered))
+                for index, gathered in settled:
+                    yield index, self._reply(gathered)
                 if not pulled and not asked:
                     self.usable.over(self._form)
                     return
@@ -139,6 +149,7 @@ class OpenAI:
                     self._settled(future)
                     yield index, self._reply(gathered)
         finally:
+            self._exhausted(finished)
             if asked and self._desk is not None:
                 self._desk.finish(asked)
 
@@ -175,7 +186,19 @@ class OpenAI:
             if doubt := self._ledger.in_doubt():
                 log.warning("%s", doubt)
 
-    def _ask(self, index: int, gathered: Gathered, finished: "SimpleQueue[Finished]") -> "Future[None]":
+    def _exhausted(self, source: "SimpleQueue[Finished | None]") -> None:
+        """Take note that a caller has no further requests: what has failed need not wait for others to tell why."""
+        if source in self._sources:
+            self._sources.remove(source)
+            if self._desk is not None:
+                self._desk.background.soon(self._desk.transport.blame.changed)
+
+    def _stuck(self) -> None:
+        """Wake the callers: a request fails, and others may take its place."""
+        for source in tuple(self._sources):
+            source.put(None)
+
+    def _ask(self, index: int, gathered: Gathered, finished: "SimpleQueue[Finished | None]") -> "Future[None]":
         """Begin to buy what is missing; `finished` gets the result."""
         assert self._ledger is not None
         self._desk = self._desk or Desk(self, self._ledger)
@@ -192,7 +215,9 @@ class OpenAI:
 
     @property
     def _window(self) -> int:
-        return self.concurrency if self._desk is None else self._desk.transport.concurrency.limit
+        if self._desk is None:
+            return self.concurrency
+        return self._desk.transport.concurrency.limit + self._desk.transport.blame.places
 
     def _recalled(self, pulled: Sequence[tuple[int, Request]]) -> list[tuple[int, Gathered]]:
         """Return what the ledger holds for these requests, one lookup for all (a second one for single draws)."""
@@ -246,6 +271,8 @@ class Desk:
         self.transport = Transport(
             self._post, ledger, Server(settings.address, settings.model), settings.concurrency, settings.max_retries,
             settings.backoff, settings.patience, "" if key == KEYLESS else key, settings.seed,
+            Blame(lambda: bool(settings._sources), self._alive, lambda: ledger.tells(f"{settings.model}: "),
+                  settings._stuck),
         )  # fmt: skip
         several = None if settings.n == "auto" else settings.n
         self.buyer = Buyer(settings.written, self.transport, settings._dialect, several)
@@ -283,6 +310,16 @@ class Desk:
             return self.background.start(listed()).result()
         except Exception:  # any server may fail at this in its own way, and nothing depends on it
             return []
+
+    async def _alive(self) -> bool:
+        """Return whether the server answers at all, to this key; its list of models is free."""
+        try:
+            await self._client.get("/models", cast_to=httpx2.Response, options={"timeout": CONNECT_S})
+        except openai.APIStatusError as error:
+            return error.status_code < 500 and error.status_code not in (401, 402, 403, 407, 429)
+        except Exception:  # any server may fail at this in its own way
+            return False
+        return True
 
     async def _warn_of_shutdown(self, model: str) -> None:
         """Warn of a model that will soon be gone; a server that does not say so is not asked twice."""
@@ -346,11 +383,11 @@ def _day(told: object) -> date | None:
     return datetime.fromtimestamp(told, timezone.utc).date() if isinstance(told, int | float) and told else None
 
 
-def _taken(finished: "SimpleQueue[Finished]") -> Iterator[Finished]:
-    """Wait for one entry, then take all that are there."""
-    yield finished.get()
-    while True:
-        try:
-            yield finished.get_nowait()
-        except Empty:
-            return
+def _taken(finished: "SimpleQueue[Finished | None]") -> Iterator[Finished]:
+    """Wait for one entry, then take all that are there; None says only that there is room for more."""
+    entry = finished.get()
+    with suppress(Empty):
+        while True:
+            if entry is not None:
+                yield entry
+            entry = finished.get_nowait()

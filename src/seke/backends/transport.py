@@ -1,8 +1,11 @@
 """Gets one paid call done, however the network and the server behave, and writes down what it may have cost.
 
     408 409 429 5xx, connection lost, time-out, HTML or cut-off JSON in a 200    asked again, with growing pauses
-    no quota, 401, 402, 403, 404                                                the end of the run: UserError
     400 and its like                                                            this request's own: Refused
+    403, 404 and other refusals                                                 the same, if others get through
+    no quota, 401, 402                                                          the end of the run: UserError
+
+What is asked again in vain is given up as its own fault, or waited for as the server's: `blame` tells which.
 
 Every sending is in the ledger before it leaves, and every reply before it is read. What certainly was not billed (an
 error status, no connection) is said so there; a connection that broke leaves the call in doubt.
@@ -12,7 +15,9 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -20,6 +25,7 @@ import httpx2
 import openai
 
 from seke.backends.addresses import hint, not_found, say, unreached
+from seke.backends.blame import Blame
 from seke.backends.completions import NoReply, decode
 from seke.backends.limits import Breaker, Concurrency, told_to_wait
 from seke.errors import UserError
@@ -27,6 +33,8 @@ from seke.ledger import Ledger
 from seke.vlm import Usage
 
 LONGEST_BACKOFF_S = 30.0
+LIMITED = 3
+"""Times as many 429s as other failures."""
 AGAIN = (408, 409, 429)
 NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx2.ConnectError)
 NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
@@ -46,14 +54,24 @@ class Call(NamedTuple):
     body: Mapping[str, Any]
     lost: Callable[[], None] = lambda: None
     """Told of each sending that may have been billed, and brought no reply."""
+    failed: Callable[[], None] = lambda: None
+    """Told when a sending brought no reply: whoever waits for it to show the way need not."""
+    subject: str = ""
+    """What it is about: draws of one picture fail together."""
 
 
 class Refused(Exception):
     """The server does not accept this request: asking again would not help."""
 
-    def __init__(self, message: str, code: str = "", param: str = "") -> None:
+    def __init__(
+        self, message: str, code: str = "", param: str = "", mistake: UserError | None = None, own: bool = False
+    ) -> None:
         super().__init__(message)
         self.message, self.code, self.param = message, code, param
+        self.mistake = mistake
+        """What is wrong if it is not this request's own fault, but might be any other's, too."""
+        self.own = own
+        """Whether it is known to be this request's own fault."""
 
 
 class Trouble(Exception):
@@ -85,12 +103,14 @@ class Transport:
         patience_s: for how long nothing at all may get through.
         secret: the API key, which some servers repeat in their messages: it is cut out everywhere.
         seed: of the pauses' jitter.
+        blame: tells whose fault a failure is.
     """
 
     def __init__(
         self, post: Post, ledger: Ledger, server: "Server", concurrency: int, max_retries: int, backoff_s: float,
-        patience_s: float, secret: str = "", seed: int = 0,
+        patience_s: float, secret: str = "", seed: int = 0, blame: Blame | None = None,
     ) -> None:  # fmt: skip
+        self.blame = blame or Blame()
         self._post, self._ledger, self._server, self._secret = post, ledger, server, secret
         self._max_retries, self._backoff_s, self._patience_s = max_retries, backoff_s, patience_s
         self.concurrency = Concurrency(concurrency)
@@ -99,6 +119,7 @@ class Transport:
         self._trouble_since: float | None = None
         self._met = False
         """Whether anybody has ever been there."""
+        self._failures: Counter[str] = Counter()
         self.doom: UserError | None = None
         """Why no request is sent any more."""
         self.at_sea: set[asyncio.Task[str]] = set()
@@ -111,32 +132,48 @@ class Transport:
             Refused: if the server does not take this request, or failed at it `max_retries` times.
             UserError: if the server takes none at all.
         """
-        retries = 0
+        subject = call.subject or call.key
+        retries = limited = 0
+        began = self.blame.successes
         while True:
-            async with self.concurrency.slot(), self._breaker.passage():
+            async with self.concurrency.slot(), self._passage():
                 if self.doom is not None:
                     raise self.doom
                 try:
                     raw = await self._launch(call)
                 except Trouble as trouble:
-                    self._note(call, trouble)
-                    again = trouble
+                    failure: Trouble | Refused = trouble
                 except UserError as error:
                     raise self._doomed(error) from None
-                except Refused:
-                    self._got_through()
-                    raise
+                except Refused as refused:
+                    if refused.mistake is None:
+                        self._got_through(subject)
+                        raise
+                    failure = refused
                 else:
-                    self._got_through()
+                    self._got_through(subject)
                     self.concurrency.succeeded()
                     return raw
-            if self._breaker.open:
-                continue  # its pauses rule, and a dead server says nothing about this request
-            if not again.limited:
-                retries += 1
-                if retries > self._max_retries:
-                    raise Refused(f"no answer after {retries} tries; the last: {again.detail}")
-            await asyncio.sleep(self._pause(retries, again))
+                self._note(subject, failure)
+            call.failed()
+            if isinstance(failure, Refused):
+                if await self._own(subject, hard=True):
+                    raise Refused(failure.message, failure.code, failure.param, own=True)
+                raise self._doomed(failure.mistake or self._impatient(failure.message))
+            retries += not failure.limited
+            limited += failure.limited
+            # Others got through as often: the server does not say "later" to all, but "no" to this one.
+            refused_alone = min(limited, self.blame.successes - began) > LIMITED * (self._max_retries + 1)
+            given_up = retries > self._max_retries or refused_alone or (retries and self.blame.is_known(subject))
+            if given_up and await self._own(subject):
+                raise self._given_up(subject, failure)
+            if self._patience_left_s < 0:
+                if failure.reached and not failure.limited and await self._own(subject):
+                    raise self._given_up(subject, failure)
+                raise self._doomed(self._impatient(failure.detail))
+            if self._breaker.open and not self.blame.few_left:
+                continue  # its pauses rule
+            await asyncio.sleep(self._pause(retries, failure))
 
     async def landed(self) -> None:
         """Wait until nothing is on its way; whoever asks after that may have better luck."""
@@ -179,36 +216,65 @@ class Transport:
         # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
         raise found
 
-    def _note(self, call: Call, trouble: Trouble) -> None:
-        """Slow down as `trouble` demands.
+    def _note(self, subject: str, failure: Trouble | Refused) -> None:
+        """Slow down as `failure` demands.
 
         Raises:
-            UserError: if nothing has got through for too long.
+            UserError: if the server says that it will not answer for too long.
         """
-        now = time.monotonic()
-        self._trouble_since = self._trouble_since or now
-        if trouble.limited:
+        self._trouble_since = self._trouble_since or time.monotonic()
+        self._failures[subject] += 1
+        if isinstance(failure, Refused):
+            self._breaker.succeeded()
+            self.blame.failed(subject)
+            return
+        if failure.limited:
             self.concurrency.limited()
             self._breaker.succeeded()
-        else:
+        elif not self.blame.is_known(subject):
             was_open = self._breaker.open
-            self._breaker.failed(call.key, trouble.own)
+            self._breaker.failed(subject, failure.own)
             if self._breaker.open and not was_open:
-                log.warning("%s fails (%s); trying again until it answers", self._server.address, trouble.detail)
-        if trouble.wait_s is not None:
-            self.concurrency.hold(min(trouble.wait_s, self._patience_s))
-        if now - self._trouble_since > self._patience_s or (trouble.wait_s or 0) > self._patience_s:
-            mistake = self._server.mistake(
-                f"nothing got through for too long; the last: {trouble.detail}",
-                "run the same command again later; what was bought is kept",
-            )
-            raise self._doomed(mistake)
+                log.warning("%s fails (%s); trying again until it answers", self._server.address, failure.detail)
+            self.blame.failed(subject)
+        if failure.wait_s is not None:
+            self.concurrency.hold(min(failure.wait_s, self._patience_s))
+            if failure.wait_s > self._patience_s:
+                raise self._doomed(self._impatient(failure.detail))
+
+    async def _own(self, subject: str, hard: bool = False) -> bool:
+        """Return whether a failure is the request's own, which then says nothing about the server."""
+        own = await self.blame.own(subject, self._patience_left_s, hard)
+        if own and self.blame.nobody:
+            self._trouble_since = None
+            self._breaker.succeeded()
+        return own
+
+    def _given_up(self, subject: str, failure: Trouble) -> Refused:
+        return Refused(f"no answer after {self._failures[subject]} tries; the last: {failure.detail}", own=True)
+
+    def _passage(self) -> AbstractAsyncContextManager[None]:
+        """Return the way to the server: a dead one is left alone, but the last few requests are no sign of that."""
+        return nullcontext() if self.blame.few_left else self._breaker.passage()
+
+    @property
+    def _patience_left_s(self) -> float:
+        since = self._trouble_since
+        return self._patience_s if since is None else since + self._patience_s - time.monotonic()
+
+    def _impatient(self, detail: str) -> UserError:
+        return self._server.mistake(
+            f"nothing got through for too long; the last: {detail}",
+            "run the same command again later; what was bought is kept",
+        )
 
     def _doomed(self, error: UserError) -> UserError:
-        self.doom = error
-        return error
+        self.doom = self.doom or error
+        self.blame.changed()
+        return self.doom
 
-    def _got_through(self) -> None:
+    def _got_through(self, subject: str) -> None:
+        self.blame.succeeded(subject)
         self._breaker.succeeded()
         self._trouble_since = None
 
@@ -244,8 +310,7 @@ class Server(NamedTuple):
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
         never_left = isinstance(broken, NEVER_LEFT)
-        own = isinstance(cause, httpx2.ReadTimeout)
-        return Trouble(detail, billed=not never_left, own=own, reached=not never_left)
+        return Trouble(detail, billed=not never_left, own=not never_left, reached=not never_left)
 
     def _by_status(self, error: openai.APIStatusError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
         status, told = error.status_code, error.body if isinstance(error.body, dict) else {}
@@ -256,13 +321,14 @@ class Server(NamedTuple):
         if status in AGAIN or status >= 500:
             wait_s = told_to_wait(error.response.headers)
             limited, reached = status == 429, status not in (409, 429)
-            return Trouble(detail, billed=False, own=status == 500, limited=limited, wait_s=wait_s, reached=reached)
+            return Trouble(detail, billed=False, own=not limited, limited=limited, wait_s=wait_s, reached=reached)
         if status == 401:
             return self.mistake(f"does not accept the key ({detail})", "set OPENAI_API_KEY to a valid one")
         if status in (403, 404):
+            mistake = UserError("backend.model", self.model, detail, "choose a model that this key may use")
             if status == 404:
-                return not_found(self.address, self.model, detail, str(message), code)
-            return UserError("backend.model", self.model, detail, "choose a model that this key may use")
+                mistake = not_found(self.address, self.model, detail, str(message), code)
+            return Refused(detail, code, mistake=mistake)
         if status in (400, 413, 422):
             return Refused(detail, code, clean(str(told.get("param") or "")))
-        return self.mistake(detail, say(self.address))
+        return Refused(detail, code, mistake=self.mistake(detail, say(self.address)))
