@@ -38,6 +38,8 @@ def outputs(tmp_path: Path) -> Path:
     out = tmp_path / "outputs"
     rows = [row(0, "ann"), row(1, "ann"), row(2, "bob")]
     lines(out / "prepare" / "p" / "train.jsonl", *rows)
+    pictures = [[one["image"], 9, 1, 1, one["sha256"]] for one in rows]
+    (out / "prepare" / "p" / "pictures.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pictures))
     (out / "prepare" / "p" / "images").mkdir()
     for number in range(3):
         (out / "prepare" / "p" / "images" / f"{number}.jpg").write_bytes(f"picture {number}".encode())
@@ -85,6 +87,8 @@ def test_a_subject_is_forgotten_and_nobody_else(outputs: Path) -> None:
     assert ids(outputs / "generate" / "g" / "draws.jsonl") == ["faces/2"]
     assert ids(outputs / "generate" / "g" / "rejected.jsonl") == ["faces/9"]
     assert ids(outputs / "evaluate" / "e" / "answers.jsonl") == ["faces/2"]
+    [noted] = (outputs / "prepare" / "p" / "pictures.jsonl").read_text().splitlines()
+    assert "images/2.jpg" in noted
     [left] = (outputs / "generate" / "g" / "progress.jsonl").read_text().splitlines()
     assert "faces/2" in left
     assert sorted(path.name for path in (outputs / "prepare" / "p" / "images").iterdir()) == ["2.jpg"]

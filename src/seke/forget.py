@@ -153,6 +153,8 @@ def _rows(line: bytes) -> Iterator[Mapping[str, Any]]:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return
+    if isinstance(row, list) and row and isinstance(row[0], str):  # what prepare.py notes of each picture file
+        yield {"image": row[0]}
     if not isinstance(row, dict):
         return
     nested = [row[key] for key in NESTED if isinstance(row.get(key), str)]
