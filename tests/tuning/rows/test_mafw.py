@@ -79,7 +79,7 @@ def test_test_sides_are_not_trained_on(tmp_path):
     only = tmp_path / "Train & Test Set" / "single" / "with_caption" / "set_1"
     found = {row.id: row for row in MAFW.read(only, tmp_path)}
     assert set(usable(found)) == {"00001", "00002", "00003"}
-    assert found["test.txt"].reason == "held out"
+    assert found["left out: test.txt"].reason == "held out"
 
 
 def write(root, layout, labels):

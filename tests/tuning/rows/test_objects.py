@@ -97,6 +97,16 @@ def test_all_lists_and_objects_of_a_file_are_read(tmp_path, text):
     assert [value for _, value in objects(file)] == [{"a": 1}, {"a": 2}, {"a": 3}]
 
 
+def test_a_file_of_nothing_but_other_lines_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "MOST_BROKEN", 20)
+    file = tmp_path / "x.jsonl"
+    file.write_text("a,b\n" * 20 + '{"a": 1}\n' + "a,b\n" * 20)
+    assert len(list(objects(file))) == 41
+    file.write_text('{"a": 1}\n' + "a,b\n" * 21)
+    with pytest.raises(RecordError, match="line 22 and 20 before it, no JSON"):
+        list(objects(file))
+
+
 def test_what_stands_behind_a_list_is_told(tmp_path):
     file = tmp_path / "x.json"
     file.write_text('[{"a": 1}] oops{\n')

@@ -73,7 +73,7 @@ def trainable(folder: Path, files: Sequence[Path]) -> tuple[list[Path], list[Pat
 def told(folder: Path, held_out: Sequence[Path]) -> Iterator[Rejection]:
     """Yield a rejection for each file that is not trained on."""
     for file in held_out:
-        yield rejected(str(file.relative_to(folder)), "held out", "a file of another side is not trained on")
+        yield rejected(f"left out: {file.relative_to(folder)}", "held out", "a file of another side is not trained on")
 
 
 def label_file(path: Path, *names: str) -> Path:

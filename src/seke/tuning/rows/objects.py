@@ -19,6 +19,8 @@ LONGEST: Final = 16 << 20
 """Characters of a row; a longer one is refused unread."""
 LONGEST_MAPPING: Final = 256 << 20
 """The same where the rows are the members of one object."""
+MOST_BROKEN: Final = 10_000
+"""Lines in a row that are no JSON; after so many the file is none."""
 SEPARATOR: Final = re.compile(r"[\s,]*")
 LONGEST_WORD: Final = 16
 """Within so many characters of the buffer's end, an error may be nothing but a word cut in two."""
@@ -94,14 +96,18 @@ class _Values:
         """Whether any has stood by itself: then a list that is damaged is a line that is."""
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        decoder = json.JSONDecoder()
+        decoder, broken = json.JSONDecoder(), 0
         while self._begin():
             if self.buffer[self.at] == ("]" if self.listed else "["):
                 self.listed, self.at = not self.listed, self.at + 1
                 continue
             self.lines = self.lines or not self.listed
             where = f"row {self.row}" if self.listed else f"line {self.line}"
-            yield where, self._value(decoder, where)
+            value = self._value(decoder, where)
+            broken = broken + 1 if isinstance(value, Broken) else 0
+            if broken > MOST_BROKEN:
+                raise RecordError(self.file, f"{where} and {MOST_BROKEN:,} before it, {value.problem}")
+            yield where, value
             self.row += 1
         if self.listed and not self.lines:
             raise RecordError(self.file, f"row {self.row}, no JSON (the list has no end)")
