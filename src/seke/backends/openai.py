@@ -34,8 +34,10 @@ from seke.backends.buyer import Buyer, Gathered, recall
 from seke.backends.completions import Completions, host_of, whose
 from seke.backends.dialect import FORMS, Dialect, Form
 from seke.backends.pictures import Pictures
+from seke.backends.secrecy import refuse_secrets
 from seke.backends.transport import Server, Transport
 from seke.backends.usable import Usable
+from seke.backends.wire import client
 from seke.errors import UserError
 from seke.ledger import Ledger
 from seke.vlm import Bill, Reply, Request
@@ -101,6 +103,7 @@ class OpenAI:
         self.model, self.ledger, self.n, self.prices = model, ledger, n, dict(prices or {})
         self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
         self.backoff, self.patience, self.seed = backoff, patience, seed
+        refuse_secrets(extra_body or {})
         pictures = Pictures(**(image or {}))
         self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), schema=schema)
         self._run: str | None = None
@@ -261,10 +264,12 @@ class Desk:
     def __init__(self, settings: OpenAI, ledger: Ledger) -> None:
         key = api_key(settings.address)
         read = openai.Timeout(settings.timeout, connect=min(CONNECT_S, settings.timeout), pool=None)
-        # On aiohttp: the SDK's own transport looks at every idle connection at each request, and parses in Python.
-        client = openai.DefaultAioHttpClient()
         self._client = openai.AsyncOpenAI(
-            api_key=key, base_url=settings.address, max_retries=0, timeout=read, http_client=client
+            api_key=key,
+            base_url=settings.address,
+            max_retries=0,
+            timeout=read,
+            http_client=client(settings.timeout),
         )
         self._model, self._extra_body = settings.model, settings.written.extra_body
         self.background = Background("openai")

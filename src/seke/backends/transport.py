@@ -199,6 +199,8 @@ class Transport:
             receipt = decode(raw)
         except NoReply as error:
             found: Exception = Trouble(f"{error}{hint(self._server.address)}", billed=True, own=True)
+        except (UnicodeError, ValueError, RecursionError) as error:  # of a body that no reader foresaw
+            found = Trouble(f"an answer that cannot be read ({type(error).__name__})", billed=True, own=True)
         except openai.APIError as error:
             found = self._server.diagnose(error, self._clean)
             nowhere = unreached(error, self._server.address)
@@ -329,6 +331,10 @@ class Server(NamedTuple):
             if status == 404:
                 mistake = not_found(self.address, self.model, detail, str(message), code)
             return Refused(detail, code, mistake=mistake)
+        if 300 <= status < 400:
+            where = clean(ascii(error.response.headers.get("location", "nowhere"))[:200])
+            mistake = self.mistake(f"sends elsewhere ({status}: to {where})", "say that address if you trust it")
+            return Refused(f"{status}: sent elsewhere", code, mistake=mistake)
         if status in (400, 413, 422):
             return Refused(detail, code, clean(str(told.get("param") or "")))
         return Refused(detail, code, mistake=self.mistake(detail, say(self.address)))

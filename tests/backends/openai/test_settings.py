@@ -106,3 +106,20 @@ def test_an_address_with_a_secret_is_refused_unseen(tmp_path: Path, address: str
     with pytest.raises(UserError, match=r"^backend\.base_url=.*\*\*\*: ") as failure:
         OpenAI("gpt-test", address.format(SECRET), tmp_path / "ledger.sqlite")
     assert SECRET not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"api_key": "abc"}, {"headers": {"Authorization": "Bearer x"}}, {"auth": {"password": "p"}}, {"hf_token": "t"},
+        {"x": ["sk-abcdefghijkl"]}, {"user": "Bearer abc"}, {"client_secret": "s"}, {"apikey": "1"},
+    ],
+)  # fmt: skip
+def test_a_secret_among_extra_settings_is_refused_unseen(tmp_path: Path, extra: dict) -> None:
+    with pytest.raises(UserError, match=r"^backend\.extra_body\S*=\*\*\*: looks like a secret"):
+        OpenAI("gpt-test", ledger=tmp_path / "ledger.sqlite", extra_body=extra)
+
+
+def test_settings_that_only_sound_like_secrets_are_taken(tmp_path: Path) -> None:
+    extra = {"max_tokens": 9, "reasoning_effort": "none", "stop_token_ids": [1], "prompt_cache_key": "seke"}
+    OpenAI("gpt-test", ledger=tmp_path / "ledger.sqlite", extra_body=extra)

@@ -1,0 +1,119 @@
+"""Servers that mean ill: each try ends in time, in little memory, with a line, and nothing leaves for elsewhere."""
+
+import contextlib
+import gzip
+import json
+import resource
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from seke.errors import UserError
+
+from ..openai_asked import replies
+from .conftest import Make
+
+OK = json.dumps({"model": "m", "choices": [{"message": {"content": "Yes."}, "finish_reason": "stop"}]}).encode()
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+
+
+def whole(body: bytes, *headers: bytes) -> bytes:
+    return HEAD + b"".join(h + b"\r\n" for h in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+def bomb(pack: Callable[[bytes], bytes]) -> bytes:
+    return pack(b" " * (300 * 2**20))
+
+
+ANSWERS = {
+    "garbage": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "nothing": b"",
+    "bad chunk": HEAD + b"transfer-encoding: chunked\r\n\r\nZZZ\r\n",
+    "two lengths": HEAD + b"content-length: 2\r\ncontent-length: 5\r\n\r\n{}",
+    "bad length": HEAD + b"content-length: -7\r\n\r\n{}",
+    "NUL in a header": HEAD + b"\x00bad\xff header\r\n\r\n{}",
+    "long header": whole(OK, b"x-long: " + b"v" * 100_000),
+    "many headers": whole(OK, *(b"x-%d: %s" % (n, b"v" * 1000) for n in range(3000))),
+    "odd status": b"HTTP/1.1 999 Weird\r\ncontent-length: 2\r\n\r\n{}",
+    "no gzip": whole(b"notgzip" * 9, b"content-encoding: gzip"),
+    "gzip bomb": whole(bomb(gzip.compress), b"content-encoding: gzip"),
+    "deflate bomb": whole(bomb(zlib.compress), b"content-encoding: deflate"),
+    "gzip in gzip": whole(gzip.compress(bomb(gzip.compress)), b"content-encoding: gzip, gzip"),
+    "brotli unasked": whole(b"x", b"content-encoding: br"),
+    "deep": whole(b"[" * 500_000),
+    "5,000 digits": whole(b'{"choices": [' + b"9" * 5000 + b"]}"),
+    "no UTF-8": whole(b"\xff\xfe\xed\xa0\x80"),
+    "odd charset": whole(b"{}", b"content-type: application/json; charset=no-such"),
+    "short": HEAD + b"content-length: 1000\r\n\r\n{}",
+    "redirect loop": b"HTTP/1.1 307 X\r\nlocation: /v1/chat/completions\r\ncontent-length: 0\r\n\r\n",
+    "redirect to a file": b"HTTP/1.1 307 X\r\nlocation: file:///etc/passwd\r\ncontent-length: 0\r\n\r\n",
+    "redirect to nonsense": b"HTTP/1.1 307 X\r\nlocation: http://[bad\r\ncontent-length: 0\r\n\r\n",
+    "drip": b"drip",
+    "endless chunks": b"endless",
+}
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Answer every request with the same bytes; yield the address and the first lines that were seen."""
+    seen: list[bytes] = []
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (more := connection.recv(65536)):
+                    return
+                head += more
+            seen.append(head.split(b"\r\n")[0])
+            length = next(
+                (int(x.split(b":")[1]) for x in head.split(b"\r\n") if x.lower().startswith(b"content-len")), 0
+            )
+            left = length - len(head.split(b"\r\n\r\n", 1)[1])
+            while left > 0 and (more := connection.recv(65536)):
+                left -= len(more)
+            if answer == b"drip":
+                connection.sendall(HEAD + b"content-length: 100000\r\n\r\n")
+                while not over.wait(0.02):
+                    connection.sendall(b" ")
+            elif answer == b"endless":
+                connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
+                while not over.is_set():
+                    connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+            else:
+                connection.sendall(answer)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1", seen
+    finally:
+        over.set()
+        listener.close()
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_a_hostile_server_ends_in_one_line(make: Make, asked: Callable, kind: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with answering(ANSWERS[kind]) as (address, _), pytest.raises(UserError) as failure:
+        replies(make(address, timeout=0.5, patience=0.1, max_retries=1, backoff=0.001), asked(2))
+    assert "\n" not in str(failure.value) and str(failure.value).startswith("backend.")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024  # KiB
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nothing_follows_a_redirect_to_another_origin(make: Make, asked: Callable, status: int) -> None:
+    with answering(whole(OK)) as (elsewhere, seen):
+        answer = b"HTTP/1.1 %d X\r\nlocation: %s/x\r\ncontent-length: 0\r\n\r\n" % (status, elsewhere.encode())
+        with answering(answer) as (address, _), pytest.raises(UserError, match="sends elsewhere"):
+            replies(make(address, patience=1.0, max_retries=1), asked(2))
+    assert not any(line.startswith(b"POST") for line in seen)
