@@ -121,7 +121,7 @@ def checkpoint(reference: str, outputs: Path) -> str:
 
 def weights(path: str) -> dict[str, Path]:
     """Return a local model's weight files by name: a model trained anew is another input under the same path."""
-    return {f"model/{file.name}": file for file in sorted(Path(path).glob("*.safetensors"))}
+    return {f"model/{file.name}": file for file in sorted(Path(path).glob("*.safetensors")) if file.is_file()}
 
 
 def ask_all(

@@ -131,7 +131,8 @@ def _try_out(argument: str, source: str, directory: Path, conversation: bool) ->
     if done.returncode != 0:
         said = next((line for line in done.stderr.splitlines() if line.startswith("refused: ")), "")
         problem, _, remedy = said.removeprefix("refused: ").partition("\t")
-        raise UserError(argument, source, problem or f"its processor ended with {done.returncode}", remedy or REMEDY)
+        ended = "its processor takes too long, or too much memory, to prepare one question"
+        raise UserError(argument, source, problem or ended, remedy or "look at its chat template and tokenizer")
     tried.add((str(directory), newest))
 
 
