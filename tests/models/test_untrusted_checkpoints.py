@@ -51,7 +51,7 @@ def changed(file, change):
 def config(**entries):
     def change(path):
         for key, value in entries.items():
-            name, _, part = key.partition("__")[::-1]
+            part, _, name = key.partition("__") if "__" in key else ("", "", key)
             changed(path / "config.json", lambda d, p=part, n=name, v=value: (d[p] if p else d).update({n: v}))
 
     return change
