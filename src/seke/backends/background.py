@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from seke.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -14,6 +16,7 @@ class Background:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_unheard)
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -31,6 +34,12 @@ class Background:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep quiet of a mistake that somebody else was told already: whoever waited for this one has left."""
+    if not isinstance(context.get("exception"), UserError):
+        loop.default_exception_handler(context)
 
 
 async def _cancel_all() -> None:
