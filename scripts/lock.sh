@@ -14,7 +14,7 @@ python3 -m venv "$scratch/venv"
 python3 -m venv "$scratch/tools"
 "$scratch/tools/bin/pip" install --quiet pip-tools
 "$scratch/venv/bin/pip" freeze --exclude-editable | sed -E 's/\+(cpu|cu[0-9]+)$//' \
-  | grep -viE '^(nvidia|triton|cuda)[-_]|^torch==' > "$scratch/pins.txt"
+  | grep -viE '^(nvidia|triton|cuda)[-_]' > "$scratch/pins.txt"
 for pin in $(grep -iE '==.*(a|b|rc|dev)[0-9]+$' "$scratch/pins.txt"); do
   needed=$("$scratch/venv/bin/pip" show "${pin%%==*}" | sed -n 's/^Required-by: //p')
   [[ -n $needed ]] || { echo "error: requirements.lock=$pin: a pre-release that nothing needs; pin a release in pyproject.toml" >&2; exit 2; }
@@ -24,5 +24,5 @@ done
   || { cat "$scratch/log" >&2; exit 1; }
 {
   echo "# Exact versions and hashes, made by scripts/lock.sh on Python $(python3 -c 'import platform; print(platform.python_version())'); see there for torch."
-  sed '/^# WARNING/,$d; /^# The following packages are considered/,$d' "$scratch/hashed.txt"
+  awk '/^#/ { next } /^[^ ]/ { kept = $0 !~ /^(torch==|nvidia-|cuda-|triton)/ } kept && NF' "$scratch/hashed.txt"
 } > requirements.lock
