@@ -8,14 +8,12 @@ it saves at the next step and ends with exit code 3.
 """
 
 import os
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from seke.doors import build, door, finished, open_run
 from seke.errors import UserError
-from seke.tuning.launching import without_rank
 
 
 @door
@@ -50,5 +48,4 @@ def train(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = without_rank(sys.argv[1:])
     train()

@@ -8,7 +8,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from seke.errors import UserError
-from seke.settings import check_shown, mistake, written
+from seke.settings import check_shown, mistake, without_launchers_words, written
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """
@@ -176,3 +176,18 @@ def test_an_experiment_may_have_settings_of_its_own_that_it_reads(knock, conf: P
     done = knock("experiment=sizes", "wanted=4")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("builtins.dict {'_target_': 'builtins.str', 'object': 'hello'} 4 ")
+
+
+def test_what_a_launcher_adds_to_the_command_line_is_left_out(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")  # what is set here is restored
+    words = ["--local_rank=1", "name=x", "data.path=a", "--local-rank", "3", "+x=--local_rank"]
+    assert without_launchers_words(words) == ["name=x", "data.path=a", "+x=--local_rank"]
+
+
+@pytest.mark.parametrize(
+    ("command", "word"), [("train", "logger=null"), ("train", "trainer=false"), ("evaluate", "judge=null")]
+)
+def test_no_option_of_a_group_names_the_options(door, tmp_path, command, word):
+    done = door(command, word, f"paths.outputs={tmp_path}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {word}: no option of this group; use ") and done.stderr.count("\n") == 1

@@ -95,6 +95,12 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "nobody",
             "the program and the seed in the command above",
         ),
+        "class_folders": Licence(
+            "Pictures in folders of expressions",
+            "Those of the dataset that was packed so (FER2013, CK+, RAF-DB, AffectNet, ...), unknown to this program.",
+            "the owner of that dataset",
+            "as its owner wishes",
+        ),
         "folder": Licence(
             "A folder of pictures",
             "Unknown to this program: whoever took the pictures and whoever is shown decide what may be passed on.",

@@ -112,6 +112,12 @@ def check(cfg: DictConfig, command: str) -> None:
 
 def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) -> str | None:
     """Return the line for a key that Hydra itself does not find, as in a sweep's parameters; None for other errors."""
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        groups = {path.name for path in conf.iterdir() if path.is_dir()}
+        for group, _, value in (word.lstrip("+").partition("=") for word in words):
+            if group.partition("@")[0] in groups and value in ("null", "false", "true", "~", ""):
+                options = ", ".join(sorted(path.stem for path in (conf / group.partition("@")[0]).glob("*.yaml")))
+                return str(UserError(group, value, "no option of this group", f"use {options}"))
     found = re.search(
         r"Could not (?:override|delete from config\.) '([^']+)'|Key '([^']+)' is not in struct", str(error)
     )

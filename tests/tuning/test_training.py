@@ -11,7 +11,7 @@ from seke import dashboard
 from seke.errors import UserError
 from seke.tuning import loggers
 from seke.tuning.fit import Training
-from seke.tuning.launching import settled, without_rank
+from seke.tuning.launching import settled
 
 WRONG = {
     "precision": ("fp16", "bfloat16", "64-true", None, 8, True),
@@ -71,11 +71,6 @@ def test_settings_that_contradict_a_launcher_are_one_line(devices, nodes, name):
 @pytest.mark.parametrize("environ", [{}, {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "NODE_RANK": "0"}])
 def test_without_a_launcher_the_settings_hold(environ):
     assert settled("auto", 1, environ) == ("auto", 1)
-
-
-def test_what_a_launcher_adds_to_the_command_line_is_left_out():
-    words = ["--local_rank=1", "name=x", "data.path=a", "--local-rank", "3", "+x=--local_rank"]
-    assert without_rank(words) == ["name=x", "data.path=a", "+x=--local_rank"]
 
 
 @pytest.mark.parametrize("mode", ["sometimes", "ON", "true"])

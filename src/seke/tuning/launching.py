@@ -5,13 +5,10 @@ would train as many times over as there are processes.
 """
 
 import os
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, MutableMapping
+from typing import Any, NamedTuple
 
 from seke.errors import UserError
-
-OWN: Final = ("--local_rank", "--local-rank")
-"""What launchers add to the command line, which the environment says as well."""
 
 
 class Launched(NamedTuple):
@@ -57,21 +54,6 @@ def settled(devices: Any, num_nodes: Any, environ: MutableMapping[str, str] = os
     if found.by == "deepspeed" and "CROSS_RANK" in environ:
         environ.setdefault("NODE_RANK", environ["CROSS_RANK"])  # what Lightning calls it
     return found.ranks, found.machines
-
-
-def without_rank(words: Sequence[str]) -> list[str]:
-    """Return a command line without what a launcher has added.
-
-    >>> without_rank(["--local_rank=1", "name=x", "--local-rank", "0"])
-    ['name=x']
-    """
-    kept: list[str] = []
-    follows = False
-    for word in words:
-        if not follows and word.partition("=")[0] not in OWN:
-            kept.append(word)
-        follows = word in OWN
-    return kept
 
 
 def _number(text: str) -> int:
