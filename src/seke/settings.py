@@ -113,11 +113,7 @@ def check(cfg: DictConfig, command: str) -> None:
 def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) -> str | None:
     """Return the line for a key that Hydra itself does not find, as in a sweep's parameters; None for other errors."""
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        groups = {path.name for path in conf.iterdir() if path.is_dir()}
-        for group, _, value in (word.lstrip("+").partition("=") for word in words):
-            if group.partition("@")[0] in groups and value in ("null", "false", "true", "~", ""):
-                options = ", ".join(sorted(path.stem for path in (conf / group.partition("@")[0]).glob("*.yaml")))
-                return str(UserError(group, value, "no option of this group", f"use {options}"))
+        return _no_option(words, conf)
     found = re.search(
         r"Could not (?:override|delete from config\.) '([^']+)'|Key '([^']+)' is not in struct", str(error)
     )
@@ -128,6 +124,15 @@ def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) ->
     value = next((_value(word, key) for word in words if _is_part(key, word.lstrip("+~").partition("=")[0])), "")
     with _initialised(conf):
         return str(_no_setting(key, value, command, _tree(_composed(command, {}, set())), {}, [key]))
+
+
+def _no_option(words: Sequence[str], conf: Path) -> str | None:
+    """Return the line for a group that is given null, or true, in place of one of its options."""
+    for group, _, value in (word.lstrip("+").partition("=") for word in words):
+        options = sorted(path.stem for path in (conf / group.partition("@")[0]).glob("*.yaml"))
+        if options and value in ("null", "~", "false", "true", ""):
+            return str(UserError(group, value, "no option of this group", f"use {', '.join(options)}"))
+    return None
 
 
 def check_shown(words: Sequence[str], conf: Path, command: str) -> None:
