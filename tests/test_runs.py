@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -77,6 +78,37 @@ def test_a_manifest_that_is_cut_anywhere_is_no_finished_run_and_blocks_no_name(t
             runs.manifest_beside(path / "journal.jsonl")
     (path / "manifest.json").write_bytes(whole)
     assert claim(path).finished and (path / "journal.jsonl").read_text() == "row\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1],
+        {"image_root": "a\0b"},
+        {"image_root": ["faces"]},
+        {"notes": "all of it"},
+        {"models": [{"name": "m"}]},
+        {"config": "demo"},
+        {"config": {"paths": "outputs"}},
+        {"config": {"data": ["a.json"]}},
+        {"inputs": ["records"]},
+        {"trained_on": {"a.jsonl": 1}},
+    ],
+)
+def test_a_manifest_whose_fields_are_something_else_is_told_in_one_line(tmp_path: Path, content: object) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    for read in (runs.manifest_beside, runs.image_root):
+        with pytest.raises(UserError, match=r"manifest\.json: damaged: .* no manifest of a run"):
+            read(tmp_path / "rows.jsonl")
+
+
+def test_a_folder_or_endless_brackets_in_a_manifests_place_are_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()
+    assert runs.manifest_beside(tmp_path / "rows.jsonl") == {}
+    (tmp_path / "manifest.json").rmdir()
+    (tmp_path / "manifest.json").write_text('{"config": ' + "[" * 99_999)
+    with pytest.raises(UserError, match="damaged"):
+        runs.manifest_beside(tmp_path / "rows.jsonl")
 
 
 def test_a_finished_run_whose_config_is_cut_is_still_known_by_its_manifest(tmp_path: Path) -> None:

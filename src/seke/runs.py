@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from seke import files, locks
+from seke import files, locks, manifests
 from seke.errors import UserError
 from seke.files import write_text as write_text
 
@@ -83,7 +83,7 @@ class Run:
 
 def is_finished(path: Path) -> bool:
     """Whether the directory holds the whole manifest of a finished run; an empty or cut one does not count."""
-    return _manifest(path / MANIFEST) is not None
+    return manifests.read(path / MANIFEST) is not None
 
 
 def checked_name(name: str) -> str:
@@ -215,7 +215,7 @@ def _before(path: Path, now: Mapping[str, Any]) -> Mapping[str, Any] | None:
     cut = written != _text(now) and _text(now).startswith(written)
     if not cut and isinstance(before, dict) and before.keys() >= {"config", "inputs"}:
         return before
-    manifest = _manifest(path / MANIFEST) or {}
+    manifest = manifests.read(path / MANIFEST) or {}
     if not (isinstance(manifest.get("config"), dict) and isinstance(manifest.get("inputs"), dict)):
         return None
     return {"config": _settled(manifest["config"]), "inputs": manifest["inputs"]}
@@ -318,18 +318,11 @@ def manifest_beside(file: Path) -> dict[str, Any]:
         UserError: if there is one that is damaged: what it would say is not known.
     """
     path = file.parent / MANIFEST
-    manifest = _manifest(path)
+    manifest = manifests.read(path)
     if manifest is None and path.is_file():
-        raise UserError("file", path, "damaged: empty, cut off or no JSON object", "run the command that made it again")
+        problem = "damaged: empty, cut off or no manifest of a run"
+        raise UserError("file", path, problem, "run the command that made it again, or move it away")
     return manifest or {}
-
-
-def _manifest(path: Path) -> dict[str, Any] | None:
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return None
-    return manifest if isinstance(manifest, dict) else None
 
 
 def image_root(records: Path, override: str | None = None) -> Path:

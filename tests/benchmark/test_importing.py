@@ -280,3 +280,69 @@ def test_json_lines_without_anything_that_could_be_an_answer_are_refused(tmp_pat
 def test_a_column_for_an_action_unit_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"predictions_fields\.action_units\.AU99=x: .*none of the 17"):
         read(csv_file(tmp_path, "id,x", "a,1"), IDS, {"id": "id", "action_units": {"AU99": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("neutral to sad", None),
+        ("surprise vs fear", None),
+        ("happily surprised", None),
+        ("Very happy", "happiness"),
+        ("happiness 0.9, sadness 0.1", "happiness"),
+    ],
+)
+def test_a_cell_that_names_two_expressions_names_none(tmp_path: Path, cell: str, said: str | None) -> None:
+    found = read(csv_file(tmp_path, "id,expression", f'a,"{cell}"'), IDS)
+    assert found.answers["a"].labels.expression == said
+    assert bool(found.remarks) == (said is None)
+
+
+@pytest.mark.parametrize("bits", ["000010", "00000000000000010", "0001"])
+def test_a_string_of_bits_is_no_number_of_an_action_unit(tmp_path: Path, bits: str) -> None:
+    assert read(csv_file(tmp_path, "id,action_units", f"a,{bits}"), IDS).answers["a"].labels == Labels()
+    assert read(csv_file(tmp_path, "id,action_units", "a,01"), IDS).answers["a"].labels.action_units == units(1)
+
+
+@pytest.mark.parametrize("other", ["2.5", "0.4", "5"])
+def test_an_intensity_in_one_units_column_shows_what_the_other_columns_are(tmp_path: Path, other: str) -> None:
+    fields = {"id": "id", "action_units": {1: "AU01", 12: "AU12"}}
+    found = read(csv_file(tmp_path, "id,AU01,AU12", f"a,1,{other}", "b,0,1.00"), IDS, fields)
+    assert [answer.labels for answer in found.answers.values()] == [Labels()] * 2
+    whole = read(csv_file(tmp_path, "id,AU01,AU12", "a,1.00,0", "b,0.000,1"), IDS, fields)
+    assert [answer.labels.action_units for answer in whole.answers.values()] == [
+        {1: True, 12: False},
+        {1: False, 12: True},
+    ]
+
+
+@pytest.mark.parametrize("other", ["50%", "3/9", "7 of 9", "1_0", "٠.٥"])
+def test_a_number_with_a_scale_shows_the_scale_of_the_plain_ones_beside_it(tmp_path: Path, other: str) -> None:
+    found = read(csv_file(tmp_path, "id,valence", "a,1", f"b,{other}"), IDS)
+    assert [answer.labels.valence for answer in found.answers.values()] == [None, None]
+    assert found.remarks == ("2 x cell of a column with valence that is no number: unanswered",)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_spreadsheets_own_marks_and_decimal_commas_are_read(tmp_path: Path, mark: str) -> None:
+    lines = ("id,expression,valence", "a,sad,-0.25", "b,,0.5", ",,")
+    file = csv_file(tmp_path, *(line.replace(",", mark).replace(".", ",") for line in lines))
+    labels = [answer.labels for answer in read(file, IDS).answers.values()]
+    assert labels == [Labels(expression="sadness", valence=-0.25), Labels(valence=0.5)]
+
+
+def test_rows_of_json_lines_may_leave_labels_out(tmp_path: Path) -> None:
+    found = read(json_file(tmp_path, {"id": "a", "expression": "sad"}, {"id": "b", "valence": 0.5}), IDS)
+    assert [answer.labels for answer in found.answers.values()] == [Labels(expression="sadness"), Labels(valence=0.5)]
+
+
+def test_labels_by_other_names_are_told(tmp_path: Path) -> None:
+    found = read(json_file(tmp_path, {"id": "a", "labels": {"emotion": "fear", "valence": 0.5}}), IDS)
+    assert found.answers["a"].labels == Labels(valence=0.5)
+    assert found.remarks == ("1 x 'emotion' in labels, which is none of ours: not read",)
+
+
+def test_half_a_character_is_a_broken_row(tmp_path: Path) -> None:
+    for row in ({"id": "\ud800", "valence": 0.5}, {"id": "a", "text": "\ud800"}):
+        with pytest.raises(UserError, match="line 1: field"):
+            read(json_file(tmp_path, row), IDS)

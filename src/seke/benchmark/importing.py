@@ -29,6 +29,8 @@ UNIT_COLUMN: Final = "action_units.{}"
 LABELS: Final = ("expression", "valence", "arousal", UNITS)
 FIELDS: Final = ("id", "text", *LABELS)
 """What can be mapped; labels are there instead of a text."""
+MOST_OTHERS: Final = 10
+"""Keys of other labels than ours that are told."""
 SHOWN: Final = 80
 """Characters of an id, or of a list of columns, that an error echoes."""
 
@@ -67,10 +69,12 @@ def read(
     if not rows:
         raise UserError("predictions", path, "holds no row", "give a row for each record that was answered")
     wanted = _by_name(rows, path, is_csv) if fields is None else _checked(fields)
+    # Of keys that nobody has mapped, a row may leave those out that it has nothing to say of.
+    blank = dict.fromkeys(LABELS) if fields is None and wanted is not None else {}
     found: dict[str, Answer] = {}
     given: list[Cells] = []
     for line, row in rows:
-        answer, cells = _native(row, path, line) if wanted is None else _mapped(row, wanted, path, line)
+        answer, cells = _native(row, path, line) if wanted is None else _mapped(blank | row, wanted, path, line)
         if answer.id in found:
             raise UserError("predictions", path, f"id {_short(answer.id)!r} is answered twice", "keep one row per id")
         if answer.id not in known:
@@ -141,13 +145,23 @@ def _unread(rows: Iterable[tuple[int, Cells]], mapped: Mapping[str, Any] | None)
         beside = [name for name in LABELS if any(row.get(name) not in (None, "") for _, row in rows)]
         if beside:
             yield f"{', '.join(beside)} beside the texts: not read, labels are read from the texts"
+    if mapped is None:
+        inside = (row["labels"] for _, row in rows if isinstance(row.get("labels"), dict))
+        others = Counter(str(key) for labels in inside for key in labels if key not in LABELS)
+        yield from (
+            f"{times} x {_short(key)!r} in labels, which is none of ours: not read"
+            for key, times in sorted(others.items())[:MOST_OTHERS]
+        )
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            filled = filter(None, rows)
+            first = next((line for line in file if line.strip()), "")
+            delimiter = max(",;\t", key=first.count)  # as spreadsheets of other languages write it
+            file.seek(0)
+            rows = csv.reader(file, strict=True, delimiter=delimiter)
+            filled = (cells for cells in rows if any(cell.strip() for cell in cells))
             columns = [name.strip() for name in next(filled, [])]
             for name, times in Counter(filter(None, columns)).items():
                 if times > 1:
@@ -191,8 +205,12 @@ def _native(row: Cells, path: Path, line: int) -> tuple[Answer, Cells]:
     rest = {key: value for key, value in row.items() if key != "labels" and not (key == "text" and value is None)}
     if labels is not None and not isinstance(labels, dict):
         raise _broken(path, line, "field labels: not an object")
+    return _answer(rest, path, line), labels or {}
+
+
+def _answer(fields: Cells, path: Path, line: int) -> Answer:
     try:
-        return Answer.model_validate_json(json.dumps(rest)), labels or {}
+        return Answer.model_validate_json(json.dumps(fields))
     except ValidationError as error:
         first = error.errors()[0]
         raise _broken(path, line, f"field {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -209,10 +227,12 @@ def _mapped(row: Cells, fields: Mapping[str, Any], path: Path, line: int) -> tup
         raise _broken(path, line, f"no id in {fields['id']!r}")
     if "text" in fields:
         said = cell(fields["text"])
-        return Answer(id=str(id_), text="" if said is None else str(said)), {}
+        return _answer({"id": str(id_), "text": "" if said is None else str(said)}, path, line), {}
     by_unit = fields[UNITS] if isinstance(fields.get(UNITS), Mapping) else {}
     given = {name: cell(source) for name, source in fields.items() if name != "id" and not isinstance(source, Mapping)}
-    return Answer(id=str(id_)), given | {UNIT_COLUMN.format(au): cell(column) for au, column in by_unit.items()}
+    return _answer({"id": str(id_)}, path, line), given | {
+        UNIT_COLUMN.format(au): cell(column) for au, column in by_unit.items()
+    }
 
 
 def _labels(given: Sequence[Cells], counts: Sequence[bool]) -> tuple[list[Labels], Counter[str]]:
@@ -224,7 +244,7 @@ def _labels(given: Sequence[Cells], counts: Sequence[bool]) -> tuple[list[Labels
     expression = label_cells.expressions(cells("expression"))
     valence, arousal = (label_cells.numbers(name, cells(name)) for name in ("valence", "arousal"))
     lists = label_cells.unit_lists(cells(UNITS))
-    by_unit = {au: label_cells.unit_column(cells(UNIT_COLUMN.format(au))) for au in ACTION_UNITS}
+    by_unit = label_cells.unit_columns({au: cells(UNIT_COLUMN.format(au)) for au in ACTION_UNITS})
     labels = [
         Labels(expression=felt, valence=v, arousal=a, action_units=listed or _stated(by_unit, row))
         for row, (felt, v, a, listed) in enumerate(

@@ -18,16 +18,27 @@ from seke.affect import ACTION_UNITS, EXPRESSIONS
 NONE_ACTIVE: Final = ("none", "-", "[]", "{}", "()", "set()", "no au", "no aus", "no action unit", "no action units")
 """How a cell says that no action unit is active; an empty cell says nothing."""
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
+ADVERBS: Final = {
+    "happily": "happiness", "sadly": "sadness", "fearfully": "fear", "angrily": "anger", "disgustedly": "disgust",
+    "surprisedly": "surprise", "contemptuously": "contempt",
+}  # fmt: skip
+"""How compound expressions begin: happily surprised is neither of the two."""
 FACS: Final = range(1, 65)
 """Numbers of FACS codes, of which ours are 17. A list that names others is understood; it says nothing of these."""
 MOST: Final = 1000
 """Characters of a cell that lists action units; a longer one lists something else."""
-_UNIT: Final = re.compile(r"(?:(?:AU|action unit)[\s_-]*)?[LRU]?0*(\d{1,3})(?:\.0+)?[A-ELRU]?", re.IGNORECASE)
+_UNIT: Final = re.compile(r"(?:(?:AU|action unit)[\s_-]*)?[LRU]?0?(\d{1,2})(?:\.0+)?[A-ELRU]?", re.IGNORECASE)
+"""More zeros would be those of a bit string: 000010 is not AU10."""
 _PAIR: Final = re.compile(r"(?P<name>[^:=()]+?)\s*(?:[:=]\s*(?P<said>[^:=()]+)|\(\s*(?P<inner>[^:=()]+)\))", re.I)
 
 OTHERS: Final = "action unit that is none of the 17"
 
 _PLAIN: Final = re.compile(r"[-+]?\d{1,20}(?:\.\d{0,20})?(?:e[-+]?\d{1,2})?", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.I | re.ASCII)
+_DECIMAL_COMMA: Final = re.compile(r"[-+]?(?:0,\d+|1,0{1,2})", re.ASCII)
+"""A number of [-1, 1] as German or French spreadsheets write it."""
+_INTENSITY: Final = 5
+"""FACS's intensities A to E are 1 to 5."""
 
 Value = TypeVar("Value")
 
@@ -93,6 +104,22 @@ def unit_column(cells: Sequence[Any]) -> Column[bool]:
     return _read(cells, lambda cell: (_active(cell), ""))
 
 
+def unit_columns(columns: Mapping[int, Sequence[Any]]) -> dict[int, Column[bool]]:
+    """Read the columns of several action units, by their numbers.
+
+    An intensity or a probability in one of them shows what the numbers of all are: a rare unit's column, in which only
+    0 and 1 occur, is one of intensities too.
+
+    >>> columns = unit_columns({1: ["0", "1"], 12: ["3", "0"]})
+    >>> columns[1].values, columns[12].values
+    ([None, None], [None, None])
+    """
+    graded = next((cell for cells in columns.values() for cell in cells if _graded(cell)), None)
+    if graded is None:
+        return {au: unit_column(cells) for au, cells in columns.items()}
+    return {au: _other(cells, str(_neither(graded))) for au, cells in columns.items()}
+
+
 def _read(cells: Sequence[Any], understand: Callable[[Any], tuple[Value | None, str]]) -> Column[Value]:
     values: list[Value | None] = []
     problems: list[str] = []
@@ -106,10 +133,13 @@ def _read(cells: Sequence[Any], understand: Callable[[Any], tuple[Value | None, 
             values.append(None)
             problems.append(str(unclear))
             convention = convention or (str(unclear) if unclear.convention else "")
-    if convention:
-        values = [None] * len(values)
-        problems = ["" if _blank(cell) else f"cell of a column with {convention}" for cell in cells]
-    return Column(values, problems)
+    return _other(cells, convention) if convention else Column(values, problems)
+
+
+def _other(cells: Sequence[Any], convention: str) -> Column[Any]:
+    """Return a column of which nothing is understood, because its cells follow another convention."""
+    told = ["" if _blank(cell) else f"cell of a column with {convention}" for cell in cells]
+    return Column([None] * len(cells), told)
 
 
 def _expression(cell: Any) -> tuple[str, str]:
@@ -117,13 +147,24 @@ def _expression(cell: Any) -> tuple[str, str]:
     found = word if word in EXPRESSIONS else answers.extract(f"Expression: {word}").expression
     if found is None:
         raise Unclear("expression that is none of the eight")
+    if not any(sign.isdigit() for sign in word):  # scores are weighed by the reader; words side by side are no answer
+        words = re.findall(r"[^\W\d_]+", word)
+        named = {ADVERBS.get(one) or answers.extract(f"Expression: {one}").expression for one in words}
+        if len(named - {None}) > 1:
+            raise Unclear("cell that names several expressions")
     return found, ""
 
 
 def _number(name: str, cell: Any) -> tuple[float | None, str]:
+    said = cell.strip() if isinstance(cell, str) else cell
+    if isinstance(said, str):
+        said = said.replace(",", ".") if _DECIMAL_COMMA.fullmatch(said) else said
+        if not _NUMBER.fullmatch(said):
+            # "50%" and "1/9" show the scale of the 1s beside them; "high" shows nothing.
+            raise Unclear(f"{name} that is no number", convention=any(sign.isdigit() for sign in said))
     try:
-        number = float(cell) if not isinstance(cell, bool) else None
-    except (TypeError, ValueError, OverflowError):
+        number = float(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else None
+    except OverflowError:
         number = None
     if number is None:
         raise Unclear(f"{name} that is no number")
@@ -207,9 +248,21 @@ def facs(name: str) -> int | None:
 
 def _active(cell: Any) -> bool:
     word = str(cell).strip().lower()
-    if word not in TRUE + FALSE:
-        raise Unclear(f"action units that are neither 0 nor 1, such as {word[:20]}", convention=True)
-    return word in TRUE
+    if word not in TRUE + FALSE and not re.fullmatch(r"[01]\.0+", word, re.ASCII):
+        raise _neither(cell)
+    return word in TRUE or word.startswith("1")
+
+
+def _neither(cell: Any) -> Unclear:
+    said = str(cell).strip().lower()[:20]
+    return Unclear(f"action units that are neither 0 nor 1, such as {said}", convention=True)
+
+
+def _graded(cell: Any) -> bool:
+    """Whether a cell of an action unit's column is an intensity or a probability."""
+    said = str(cell).strip()
+    number = float(said) if _PLAIN.fullmatch(said) else 0.0
+    return 0 < number <= _INTENSITY and number != 1
 
 
 def _blank(value: Any) -> bool:

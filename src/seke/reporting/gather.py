@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from seke import manifests
 from seke.errors import UserError
 from seke.records import Labels
 
@@ -104,7 +105,7 @@ def gather(outputs: Path, name: str, pattern: str | None) -> Gathered:
             runs.append(FinishedRun(door, path.name, path, _manifest(path / "manifest.json")))
         except FileNotFoundError:
             left_out.append(LeftOut(door, path.name, "not finished: no manifest.json"))
-        except ValueError as error:
+        except (ValueError, OSError, RecursionError) as error:
             left_out.append(LeftOut(door, path.name, f"manifest.json does not read: {error}"))
     if not runs:
         argument, value = ("runs", pattern) if pattern else ("name", name)
@@ -160,6 +161,8 @@ def _manifest(path: Path) -> dict[str, Any]:
     manifest = _object(path)
     if not isinstance(manifest.get("config"), dict):
         raise ValueError("it holds no config")
+    if not manifests.of_form(manifest):
+        raise ValueError("it is not of the form that this program writes")
     return manifest
 
 
