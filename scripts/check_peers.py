@@ -1,6 +1,6 @@
 """The parts of scripts/check_peers.sh that are Python: run by its name, in the peers' environment and without seke.
 
-choose OUTPUTS RECORDS N FOLDER      the first N test faces of a prepared set, as a set of their own   (ours)
+choose OUTPUTS RECORDS N FOLDER      N test faces of a prepared set, as a set of their own             (ours)
 pipeline MODEL TASK OUT              answers by pipeline("image-text-to-text")                         (theirs)
 sft MODEL TASK ANSWERS OUT           a few steps of TRL's SFTTrainer, on our own answers               (theirs)
 lmms OUT LOGS                        the answers that lmms-eval logged, as predictions                 (theirs)
@@ -25,12 +25,13 @@ NUMBERS = {
 
 
 def choose(outputs: str, records: str, count: str, folder: str) -> None:
-    """Copy the first faces of a prepared set, and their manifest, to `folder`."""
+    """Copy some faces of a prepared set, and their manifest, to `folder`."""
     from seke import runs
     from seke.records import ImageRecord, read_jsonl, to_line
 
     file = runs.locate("records", records, Path(outputs), "prepare", "test.jsonl")
-    chosen, root = list(read_jsonl(file, ImageRecord))[: int(count)], runs.image_root(file)
+    every, root = list(read_jsonl(file, ImageRecord)), runs.image_root(file)
+    chosen = every[:: max(1, len(every) // int(count))][: int(count)]  # of every source, which come one by one
     shutil.rmtree(folder, ignore_errors=True)
     Path(folder).mkdir(parents=True)
     runs.write_text(Path(folder) / "test.jsonl", "".join(to_line(row) + "\n" for row in chosen))
@@ -154,7 +155,8 @@ def vllm(model: str, task: str, out: str) -> None:
 def table(evaluated: str, trained: str) -> int:
     """Print what everyone scored, and in how many answers they differ from evaluate.py's own."""
     folders = sorted(Path(evaluated).iterdir(), key=lambda folder: (folder.name != "ours", folder.name))
-    said = {folder.name: _answers(folder / "answers.jsonl") for folder in folders}
+    own, given = {folder.name: folder / "answers.jsonl" for folder in folders}, Path(trained).parent
+    said = {name: _answers(file if file.is_file() else given / f"{name}.jsonl") for name, file in own.items()}
     print("| through | equal answers | " + " | ".join(NUMBERS) + " |\n|---|---|" + "---|" * len(NUMBERS))
     wrong = 0
     for folder in folders:

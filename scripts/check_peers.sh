@@ -58,8 +58,8 @@ peer sft "$model" "$work/tasks/feab" "$scored/evaluate/ours/answers.jsonl" "$wor
 
 PYTHONPATH=src "$theirs/python" -m lmms_eval eval --model llava_hf --model_args "pretrained=$model,device_map=cpu" --tasks feab \
   --include_path "$work/tasks" --batch_size 1 --device cpu --log_samples --output_path "$work/logs" >"$work/lmms.log" 2>&1
-peer lmms "$work/lmms.jsonl" "$work/logs"
-score name=lmms-eval predictions="$work/lmms.jsonl"
+peer lmms "$work/lmms-eval.jsonl" "$work/logs"
+score name=lmms-eval predictions="$work/lmms-eval.jsonl"
 
 if "$theirs/python" -c "import vllm" 2>/dev/null; then
   peer vllm "$model" "$work/tasks/feab" "$work/vllm.jsonl"

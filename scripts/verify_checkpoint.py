@@ -20,9 +20,10 @@ from safetensors import safe_open
 from seke.errors import UserError
 from seke.models.hub_layout import hub_name
 from seke.models.llava_ov import LlavaOv
+from seke.models.processors import PROCESSOR, WRITTEN
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-BESIDE = ("config.json", "generation_config.json", "processor_config.json", "chat_template.jinja", "tokenizer.json")
+BESIDE = ("config.json", "generation_config.json", *WRITTEN)
 QUESTION = "What does this face show?"
 TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-3}
 """Largest difference between two computations of a logit, relative to the largest logit."""
@@ -120,6 +121,12 @@ def verify(directory: Path, expected: Path | None = None) -> Verified:
     for file in BESIDE:
         if not (directory / file).is_file():
             raise UserError("checkpoint", directory, f"no {file}", "export it again")
+    for file in WRITTEN:
+        if file.endswith("_config.json"):
+            kind = json.loads((directory / file).read_text(encoding="utf-8")).get("processor_class", PROCESSOR)
+            if kind != PROCESSOR:
+                problem = f"{file} names {kind}, which no one else has"
+                raise UserError("checkpoint", directory, problem, "export it again")
     found, wanted = names(directory), names(expected) if expected else layout(directory)
     if found != wanted:
         problem = f"{len(wanted - found)} names missing, {len(found - wanted)} unknown, as {min(found ^ wanted)}"

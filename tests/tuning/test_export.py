@@ -156,3 +156,10 @@ def test_a_good_checkpoint_is_said_to_be_one(exported, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(exported[0]), "--layout", str(exported[0])])
     assert verify_checkpoint.main() == 0
     assert "tensors of bfloat16 under the Hub's names" in capsys.readouterr().out
+
+
+def test_a_class_that_nobody_else_has_is_refused(copied):
+    file = copied / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"processor_class": "ImageOnlyProcessor"}))
+    with pytest.raises(UserError, match="names ImageOnlyProcessor, which no one else has"):
+        verify(copied)
