@@ -201,3 +201,18 @@ def test_a_hostile_path_is_an_image_error(tmp_path: Path, image: str) -> None:
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     with pytest.raises(ImageError):
         images.resolve(tmp_path, image)
+
+
+def test_a_jpeg_whose_end_is_zeros_is_no_whole_picture() -> None:
+    exif = Image.Exif()
+    exif[0x10E] = "\xff\xd9"
+    whole = encoded(Image.radial_gradient("L").convert("RGB"), "JPEG", exif=exif)
+    assert decode(whole + bytes(500)).size == (256, 256), "what follows the end is no matter"
+    for kept in (len(whole) // 2, len(whole) - 2):
+        with pytest.raises(ImageError, match="it has no end"):
+            decode(whole[:kept] + bytes(len(whole) - kept))
+
+
+def test_a_picture_that_hardly_shows_is_not_a_white_one() -> None:
+    with pytest.raises(ImageError, match="transparent"):
+        decode(encoded(Image.new("RGBA", (32, 32), (9, 9, 9, 1)), "PNG"))

@@ -34,6 +34,8 @@ DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras and scanners fill of a 16-bit sample."""
 BACKGROUND = (255, 255, 255)
 """What shows through where a picture is transparent: white, as in a browser."""
+SOLID = 32
+"""Of 255; a picture that is nowhere more opaque than this would be a white one."""
 FAINTEST = 64
 """16-bit colours reach Pillow as their upper 8 bits; where none is brighter than this, the samples held fewer bits."""
 
@@ -149,6 +151,8 @@ def decode(data: bytes, name: str = "image", side: int | None = None) -> "Image"
                 if side is not None:
                     picture.draft("RGB", (side, side))
                 deep = _has_16_bit_colours(picture)
+                if picture.format == "JPEG" and not _has_end(data):
+                    raise ImageError(f"{name}: not a whole, readable image (it has no end: half copied?)")
                 picture.load()
                 shown = _rgb(ImageOps.exif_transpose(picture), name)
                 if deep and max(high for _, high in shown.getextrema()) < FAINTEST:  # type: ignore[misc]
@@ -160,6 +164,21 @@ def decode(data: bytes, name: str = "image", side: int | None = None) -> "Image"
         # Pillow names the buffer by its address, which would make two equal runs differ.
         problem = re.sub(r"<_io\.BytesIO [^>]*>", "it", str(error))
         raise ImageError(f"{name}: not a whole, readable image ({type(error).__name__}: {problem})") from error
+
+
+def _has_end(data: bytes) -> bool:
+    """Return whether the first scan of a JPEG is followed by an end; a decoder takes zeros in its place for a picture.
+
+    Segments before it are passed over by their lengths, since a thumbnail in one has an end of its own.
+    """
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xDA:
+            return data.find(b"\xff\xd9", at) >= 0
+        bare = marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01  # a filler, or a marker without a length
+        at += 1 if marker == 0xFF else 2 if bare else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return True  # of another build than this reads: for the decoder to judge
 
 
 def recognised(data: bytes) -> "Image":
@@ -270,7 +289,7 @@ def _rgb(picture: "Image", name: str) -> "Image":
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     seen = picture.convert("RGBA")
-    if seen.getchannel("A").getextrema() == (0, 0):
+    if seen.getchannel("A").getextrema()[1] < SOLID:  # type: ignore[operator]
         raise ImageError(f"{name}: wholly transparent")
     return Image.alpha_composite(Image.new("RGBA", seen.size, (*BACKGROUND, 255)), seen).convert("RGB")
 

@@ -108,6 +108,30 @@ def test_every_picture_comes_to_its_place(tmp_path, row, names, places):
         ({"images": ["a.jpg"], "messages": messages(PART, {"type": "tool_use"})}, "form"),
         ({"images": ["a.jpg"], "messages": messages(PART, 5)}, "form"),
         ({"instruction": "Who?", "output": "Joy.", "images": ["a.jpg"]}, "form"),
+        ({"metadata": {"source": "x", "image": "a"}, "conversations": ASKED}, "image"),
+        ({"meta": [{"files": ["faces/a.jpg"]}], "conversations": ASKED}, "image"),
+        ({"conversations": [{"from": "human", "value": "Who?", "image_url": "a"}, ANSWER]}, "image"),
+        ({"conversations": [{"from": "human", "value": "Who?", "media": ["a.jpg"]}, ANSWER]}, "image"),
+        (
+            {"image": "a.jpg", "conversations": [{"from": "human", "role": "assistant", "value": "Who?"}, ANSWER]},
+            "form",
+        ),
+        ({"image": "a.jpg", "conversations": [{"from": "human", "value": "Who?", "content": "What?"}, ANSWER]}, "form"),
+        ({"image": "a.jpg", "conversations": [ASKED[0], {**ANSWER, "weight": 0}]}, "answer"),
+        ({"image": "a.jpg", "conversations": [ASKED[0], {**ANSWER, "loss": False}]}, "answer"),
+        *(
+            ({"image": "a.jpg", "conversations": [{"from": "human", "value": f"{place} Who?"}, ANSWER]}, "form")
+            for place in (
+                "<IMAGE>",
+                "< image >",
+                "[image]",
+                "<img src='a.jpg'>",
+                "![a](a.jpg)",
+                "<start_of_image>",
+                "<im_start><image><im_end>",
+                "<image_soft_token>",
+            )
+        ),
         (None, "form"),
         ("text", "form"),
         (3, "form"),
@@ -120,6 +144,12 @@ def test_what_is_not_understood_whole_is_rejected_by_name(tmp_path, row, reason)
     assert isinstance(first, Row) and isinstance(last, Row)
     assert isinstance(bad, Rejection) and bad.reason == reason, bad
     assert bad.detail and "NoneType" not in bad.detail and "attribute" not in bad.detail
+
+
+def test_an_answer_that_is_weighed_fully_and_keys_that_agree_are_a_row(tmp_path):
+    answer = {**ANSWER, "weight": 1.0, "role": "gpt", "loss": None}
+    [row] = read(tmp_path, {"image": "a.jpg", "conversations": [PLACED[0], answer]})
+    assert isinstance(row, Row) and row.turns[-1].text == "Joy."
 
 
 def test_text_alone_is_a_row_without_a_picture(tmp_path):

@@ -19,6 +19,8 @@ ROLES: Final = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
     "model": "assistant", "system": "system",
 }  # fmt: skip
+TURN: Final = ("from", "role", "value", "content")
+"""Keys of a turn that are read."""
 TURNS: Final = ("conversations", "messages")
 """Keys of a row that hold its turns."""
 PICTURES: Final = ("image", "images")
@@ -28,11 +30,19 @@ MOVING: Final = ("video", "videos", "audio", "audios")
 BETWEEN: Final = re.compile(r"(<image>|<img>.*?</img>)", re.DOTALL)
 """The places of pictures in a text."""
 FOREIGN: Final = re.compile(
-    r"<(?:(?P<moving>video|audio|speech)(?:[-_ ]?(?:\d+|here|placeholder))?"
-    r"|image[-_ ]?(?:\d+|here|placeholder)|img|/img|\|(?:image|vision|video|audio|media)\w*\|)>",
+    r"<\s{0,3}/?(?:(?P<moving>video|audio|speech)(?:[-_ ]?(?:\d+|here|placeholder))?"
+    r"|(?:start_of_|end_of_)?(?:image|img)(?:[-_ ]?(?:\d+|here|placeholder|token|pad|patch|soft_token))?"
+    r"|im_(?:patch|start|end)|\|(?:image|vision|video|audio|media)\w*\|)\s{0,3}>"
+    r"|<img\s[^<>]{0,500}>|!\[[^\[\]]{0,500}\]\([^()]{1,500}\)|\[(?:image|img|picture)\]",
     re.IGNORECASE,
 )
-"""Places of pictures, clips and sounds in the formats of other programs."""
+"""Places of pictures, clips and sounds in the formats of other programs, HTML and Markdown."""
+UNLEARNT: Final = ("weight", "loss", "train", "learn")
+"""Keys by which other programs say of an answer that it must not be learnt."""
+SAME: Final = (("from", "role"), ("value", "content"))
+"""Keys of a turn that mean the same."""
+DEEPEST: Final = 6
+"""Levels of a row in which a name of a picture is looked for."""
 FILE: Final = re.compile(
     r"\.(?:jpe?g|png|bmp|gif|webp|tiff?|jfif|heic|heif|avif|mp4|avi|mkv|mov|webm|npy|pt)$", re.IGNORECASE
 )
@@ -129,6 +139,9 @@ def _turn(number: int, raw: Any) -> _Turn:
     """Return one turn, whether its keys are from and value or role and content."""
     if not isinstance(raw, dict):
         raise UnusableError("form", f"turn {number} is {kind(raw)}, not an object")
+    for one, other in SAME:
+        if one in raw and other in raw and raw[one] != raw[other]:
+            raise UnusableError("form", f"turn {number} has `{one}` and `{other}`, which differ")
     speaker = raw.get("from", raw.get("role"))
     role = ROLES.get(speaker.strip().lower()) if isinstance(speaker, str) else None
     if role is None:
@@ -137,6 +150,10 @@ def _turn(number: int, raw: Any) -> _Turn:
     for key in (*PICTURES, *MOVING):
         if not _empty(raw.get(key)):
             raise UnusableError(key.removesuffix("s"), f"turn {number} has `{key}` of its own, beside its text")
+    _check_blind({key: held for key, held in raw.items() if key not in TURN}, f"turn {number}: ")
+    off = next((key for key in UNLEARNT if raw.get(key) in (0, False) and raw.get(key) is not None), None)
+    if off and role == "assistant":
+        raise UnusableError("answer", f"turn {number} has {off}={raw[off]}: not to be learnt, which is not supported")
     value = raw["value"] if "value" in raw else raw.get("content")
     listed = value if isinstance(value, list) else [value]
     parts = [_part(part, f"turn {number}") for part in listed]
@@ -186,14 +203,27 @@ def _check_order(turns: list[_Turn]) -> None:
         raise UnusableError("answer", "an answer of the assistant is empty")
 
 
-def _check_blind(raw: dict[str, Any]) -> None:
-    """Refuse a row without a picture whose keys look as if there were one."""
-    for key, value in raw.items():
-        held = value if isinstance(value, list) else [value]
-        file = next((one for one in held if isinstance(one, str) and FILE.search(one.strip())), None)
-        named = NAMING.search(key) and any(isinstance(one, str | dict) and one for one in held)
-        if key not in (*PICTURES, *TURNS, "id") and (file or named):
-            raise UnusableError("image", f"`{key}` may name a picture, which is read from `image` or `images` only")
+def _check_blind(raw: Mapping[str, Any], where: str = "") -> None:
+    """Refuse a row without a picture, or a turn, of which some key, however deep, looks as if there were one."""
+    for path, value in _leaves({key: held for key, held in raw.items() if key not in (*PICTURES, *TURNS, "id")}):
+        first, nested, _ = path.partition(".")
+        text = isinstance(value, str) and value.strip()
+        file = text and FILE.search(text)
+        if file or (text and NAMING.search(path)) or (nested and NAMING.search(first)):
+            problem = f"{where}`{path}` may name a picture, which is read from the row's `image` or `images` only"
+            raise UnusableError("image", problem)
+
+
+def _leaves(value: Any, path: str = "", deep: int = 0) -> Iterator[tuple[str, Any]]:
+    """Yield the texts and numbers in a value with the keys that lead to them; the items of a list have the list's."""
+    if isinstance(value, Mapping) and deep < DEEPEST:
+        for key, held in value.items():
+            yield from _leaves(held, f"{path}.{key}" if path else str(key), deep + 1)
+    elif isinstance(value, list) and deep < DEEPEST:
+        for held in value:
+            yield from _leaves(held, path, deep + 1)
+    else:
+        yield path, value
 
 
 def _placed(turns: list[_Turn], given: tuple[str, ...]) -> Talk:
