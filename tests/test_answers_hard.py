@@ -34,7 +34,7 @@ def test_hard_answers_are_read_as_a_careful_reader_does() -> None:
         invented += len(found - right)
         wrong += [row["id"]] if found != right else []
     assert len(wrong) <= 0.03 * len(HARD), wrong
-    assert invented <= 0.012 * given_labels, wrong
+    assert invented <= 0.005 * given_labels, wrong
 
 
 # what numbers the items of a list is no action unit ----------------------------------------------------------------
@@ -85,6 +85,51 @@ def test_a_value_that_is_not_understood_states_nothing(value: str) -> None:
 )  # fmt: skip
 def test_what_is_left_open_stays_open(text: str) -> None:
     assert 15 not in (extract(text).action_units or {})
+
+
+# words that are not understood ----------------------------------------------------------------------------------------
+
+unknown_words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=5, max_size=9).map(lambda word: f"{word}qz")
+
+
+@given(some_units, unknown_words, st.sampled_from([" and ", ", ", " + "]))
+def test_an_unknown_word_beside_a_list_of_units_leaves_all_of_them_open(units: list[int], word: str, glue: str) -> None:
+    named = glue.join(f"AU{unit}" for unit in units)
+    assert extract(f"{named} {word}.") == Labels()
+    assert extract(f"They {word} {named}.") == Labels()
+    assert extract(f"{word.title()} creases: {named}.") == Labels(action_units=dict.fromkeys(units, True))
+
+
+@given(st.sampled_from(EXPRESSIONS), unknown_words)
+def test_an_unknown_word_beside_an_expression_leaves_it_open(expression: str, word: str) -> None:
+    assert extract(f"Her {expression} is {word}.") == Labels()
+    assert extract(f"She {word} her {expression}.") == Labels()
+    assert extract(f"The {word} looks like {expression}.").expression == expression
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["The father shows AU4 while his son shows AU12.", "Her wife looks sad with AU15, and she is calm.",
+     "The first is scared (AU1); the second is happy (AU6).", "AU14 resembles AU12.",
+     "AU12: 40\nAU6: 77", "If AU9 > 0: expression = disgust", "AU7 can neither be confirmed nor ruled out.",
+     "Valence: 0.8 (0 = unpleasant, 1 = pleasant)", "Are AU4 and AU9 both visible? No."],
+)  # fmt: skip
+def test_what_is_said_of_others_or_of_nobody_is_no_label(text: str) -> None:
+    assert extract(text) == Labels()
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("There is no visible activation of AU1, AU2 or AU9.", Labels(action_units={1: False, 2: False, 9: False})),
+        ("AU17 is active. No, AU17 is not active.", Labels(action_units={17: False})),
+        ("Draft: AU1, fear.\nRevised answer: AU2, surprise.", Labels(expression="surprise", action_units={2: True})),
+        ("Arousal 0.7. On reflection, 0.5.", Labels(arousal=0.5)),
+        ("A neutral expression with a valence of 0.1.", Labels(expression="neutral", valence=0.1)),
+    ],
+)
+def test_the_last_word_and_the_nearest_noun_count(text: str, labels: Labels) -> None:
+    assert extract(text) == labels
 
 
 # other scales --------------------------------------------------------------------------------------------------------

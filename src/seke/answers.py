@@ -21,6 +21,7 @@ from seke.scope import faces, refuses, without_quotations, without_refusals
 from seke.spelling import normalise, sentences, tokens
 from seke.stance import SUSPECT, about_this_face
 from seke.tables import rows_told
+from seke.understood import DOUBTS, understood
 from seke.units import join_units
 
 __all__ = ["EXPRESSION_WORDS", "describe", "extract", "is_refusal"]
@@ -34,6 +35,11 @@ _TEMPLATE: Final = re.compile(
     rf"(?:; (?:(all others are inactive)|inactive: ({_UNITS})))?|Inactive action units: ({_UNITS}))\.)?"
 )
 _THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>")
+_REVISED: Final = re.compile(
+    r"\bdraft\b.*\b(?:revised|revision|final|corrected|clean)(?: (?:answer|version|labels?|draft))?[*_]* ?:",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A draft, up to what replaces it; no draft is without "raft"."""
 _DIMENSIONS: Final = {"valence", "arousal"}
 _EXPRESSIONS: Final = {"named", "shown", "cue"}
 _UNITS_SPELT: Final = {"au", "head", "others", "complete"}
@@ -128,7 +134,9 @@ def _numbers(names: str | None) -> list[int]:
 
 
 def _from_prose(text: str) -> Labels:
-    """Read any text; an answer behind the model's thoughts counts before what was thought."""
+    """Read any text; an answer behind the model's thoughts counts before what was thought, a draft not at all."""
+    if "raft" in text and (revised := _REVISED.search(text)):
+        text = text[revised.end() :]
     thoughts = list(_THOUGHT.finditer(text)) if "</" in text else []
     if not thoughts:
         return _from_answer(text) if "<think" not in text else Labels()  # it breaks off before any verdict
@@ -165,6 +173,9 @@ def _from_part(normal: str) -> Labels:
         parts = about_this_face(parts, suspects)
     parts = join_units(parts)
     roles = set().union(*[part.roles for part in parts])
+    if not DOUBTS.isdisjoint(roles):
+        parts = [understood(part) for part in parts]
+        roles = set().union(*[part.roles for part in parts])
     stated: dict[str, Any] = {}
     seen = "unseen" not in roles
     if not _EXPRESSIONS.isdisjoint(roles):

@@ -20,7 +20,7 @@ _CONDITIONS: Final = {"when", "whenever", "should", "had", "were"}
 """First words of a clause that says what would be."""
 _IF: Final = Token("if", "if")
 _UNITS: Final = {"au", "head", "others", "complete"}
-_PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", "final"}
+_PLAIN: Final = {"word", "strange", "verb", "named", "shown", "cue", "valence", "arousal", "final"}
 _SIGNS: Final = frozenset(",|)](")
 """Signs that end a part of a clause, or begin an aside."""
 _SILENT: Final = {"link", "be", "sign", "number"}
@@ -53,6 +53,8 @@ class _UnitReader:
         """What a heading says about the lines below it."""
         self.asked: list[int] = []
         """Units of a question that waits for its answer: "Is AU12 active? No."."""
+        self.asked_of_all = False
+        """Whether the question was about all of them together, so that a "no" denies none by name."""
         self.units_in_line = False
         self.closing: tuple[str, bool | None] = ("", None)
         self._start_clause()
@@ -89,10 +91,15 @@ class _UnitReader:
         words, roles = sentence.words, sentence.roles
         if sentence.asks:
             self.asked = [word.au for word in words if word.role == "au"]
+            self.asked_of_all = any(word.text in {"and", "both", "all", "&"} for word in words)
+            if len(self.asked) > 1 and any(word.text == "or" for word in words):
+                self.asked_of_all = False
             return
         if self.asked and (answered := yes_or_no(words)) is not None:
-            self._vote(self.asked, True, answered)
+            self._vote(self.asked, True, None if self.asked_of_all and not answered else answered)
         self.asked = []
+        if words[0].text == "no" and words[1].text == ",":  # "No, AU9 is not active."
+            self._forget(words)
         if words[0].text in _CONDITIONS:
             words, roles = [_IF, *words[1:]], {*roles, "if"}
         if not _UNREAL.isdisjoint(roles):
@@ -166,6 +173,8 @@ class _UnitReader:
             self._take_unit(word)
         elif role == "head":
             self._take_head(words[position : position + 3])
+        elif role == "active" and following.role == "active" and word.text != BOUND:
+            pass  # "no noticeable activation of AU4"
         elif role in {"active", "inactive", "unknown", "unlikely"}:
             self._take_predicate(role, () if word.text == BOUND else words[position : position + 3])
         elif role in {"not", "no"}:
@@ -186,12 +195,13 @@ class _UnitReader:
         elif role == "correction":
             self._vote(self.group, True, False)
             self.group = []
+            self._forget(words[position:])
         elif role == "except":
             self.excepting = True
         elif role == "all":
             self.quantified = True
         elif role == "generic":
-            self.generic = True
+            self.generic = self.generic or following.text not in {",", "."}  # not "eyes open normally,"
         elif role != "filler" or (self.before.text == "," and following.role not in {"au", "head"}):
             self.described = bool(self.group)
             self.content_since_negation = True
@@ -285,11 +295,18 @@ class _UnitReader:
 
     def _take_doubt(self, after: Sequence[Token]) -> None:
         """Take "possibly": what it is said of stays open, be it "AU20 is possibly active" or "possibly AU20"."""
-        ahead = next((word for word in after if word.role not in {"be", "verb", "opinion"} and word.text != "of"), END)
+        ahead = next(
+            (word for word in after if word.role not in {"be", "verb", "opinion"} and word.text not in {"of", "some"}),
+            END,
+        )
         if ahead.role == "au":
             self._flush()
             self.kind, self.announced = "doubt", None
-        elif self.group and (after[0].text == ")" or any(word.role in {"active", "inactive"} for word in after)):
+        elif self.group and (
+            after[0].text in {")", ","}
+            or after[0].role == "end"
+            or any(word.role in {"active", "inactive"} for word in after)
+        ):
             self._vote(self.group, True, None)
             self.group = []
 
@@ -305,6 +322,12 @@ class _UnitReader:
                     self.votes[au] = set(), set()
                 if state is not None:
                     self.votes[au][explicit].add(state)
+
+    def _forget(self, words: Sequence[Token]) -> None:
+        """Forget what was said so far of the units that a correction names."""
+        for word in words:
+            if word.role == "au":
+                self.votes.pop(word.au, None)
 
     def _settle(self) -> None:
         """Let a negation that found no predicate deny the waiting units: "AU4 is not", "AU4: no furrowing"."""

@@ -71,6 +71,8 @@ class _DimensionReader:
         """Plain words since the dimension was named."""
         self.last = ""
         """The dimension that this line named last."""
+        self.latest = ""
+        """The dimension that the text named last."""
         self.elsewhere = False
         """Whether this line speaks of something else that has a scale."""
         self.loose: list[float] = []
@@ -102,7 +104,9 @@ class _DimensionReader:
         if self.loose and role not in (*_BOTH, "number", "link") and word.text not in _OF:
             self.loose = []
         if role in _BOTH:
-            if before.role in {"link", "filler", "word"} and _is_certainty(words[max(position - 4, 0) : position - 1]):
+            if before.role in {"link", "filler", "word", "strange"} and _is_certainty(
+                words[max(position - 4, 0) : position - 1]
+            ):
                 self.plain += 1  # "my confidence in the valence is 0.8"
                 return
             self._take_dimension(role, before, words[position : position + 2])
@@ -120,8 +124,8 @@ class _DimensionReader:
             self.bounded = True
         elif role in {"correction", "final"}:
             self.corrected = True
-            if role == "correction" and self.last and not self.waiting:
-                self.waiting, self.plain = [self.last], 0
+            if role == "correction" and self.latest and not self.waiting:
+                self.waiting, self.plain = [self.last or self.latest], 0
         elif role not in _SILENT:
             self.elsewhere = self.elsewhere or role in {"head", "au", "confidence"}
             if role not in {"named", "shown", "active"}:
@@ -142,12 +146,13 @@ class _DimensionReader:
         else:
             self.waiting = [name]
         self.last, self.loose, self.plain, self.scale_ends, self.bounded = name, [], 0, 0, False
+        self.latest = name
 
     def _take_number(self, word: Token, before: Token, after: Sequence[Token]) -> None:
         if before.text in {"±", "not"} or before.role == "confidence":
             return
         if _is_legend(after):
-            if abs(word.number) > 1:
+            if abs(word.number) > 1 or (word.number == 0 and after[1].text in _LOWEST):
                 self._take_scale(_OTHER_SCALE)
             return
         whole = _FRACTION.isdisjoint(word.text) or word.text.lstrip("+-") in {"1.0", "1.00"}
@@ -189,6 +194,22 @@ class _DimensionReader:
         if self.corrected:
             self.values[name].clear()
         self.values[name].add(value)
+
+
+_LOWEST: Final = {
+    "negative",
+    "unpleasant",
+    "very",
+    "most",
+    "low",
+    "lowest",
+    "passive",
+    "calm",
+    "sleepy",
+    "not",
+    "relaxed",
+}
+"""What only the lower end of a scale is called: "0 = calm, 1 = excited" is no scale from -1."""
 
 
 def _is_legend(after: Sequence[Token]) -> bool:

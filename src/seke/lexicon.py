@@ -102,16 +102,19 @@ _ROLES: Final = {
         inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged invisible
     """,
     "unknown": """
-        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null undecidable ambiguous
-        doubtful questionable debatable dubious suspected arguable disputable inconclusive indiscernible imperceptible;
-        probably not; likely not; can not confirm; hard to; difficult to; may or may not; might or might not; can not be
-        determined; could not be determined; could not be assessed; could not be judged; can not be assessed; can not be
-        judged; can not be reliably; can not tell; not clear; not sure; not certain; not applicable; not visible enough;
-        can not say; can not judge; can not decide; could not tell; could not say; not assessed; not determinable; not
-        available; not given; not stated; can not rule out; can not be ruled out; could not rule out; could not be ruled
-        out; can not be excluded; can not exclude; could not be excluded; can not be confirmed; can not confirm; can not
-        be made out; can not make out; not ruled out; nearly absent; almost absent; almost inactive; nearly inactive;
-        not true; almost imperceptible; not evaluated; not visible enough; low confidence; little if any
+        unclear unknown uncertain unsure undetermined indeterminate occluded obscured hidden null undecidable
+        ambiguous doubtful questionable debatable dubious suspected arguable disputable inconclusive
+        indiscernible imperceptible; probably not; likely not; can not confirm; hard to; difficult to; may or
+        may not; might or might not; can not be determined; could not be determined; could not be assessed;
+        could not be judged; can not be assessed; can not be judged; can not be reliably; can not tell; not
+        clear; not sure; not certain; not applicable; not visible enough; can not say; can not judge; can not
+        decide; could not tell; could not say; not assessed; not determinable; not in question; beyond question;
+        in question; open to; up for; can neither be; barely perceptible; barely visible; barely noticeable;
+        barely detectable; hardly perceptible; not available; not given; not stated; can not rule out; can not
+        be ruled out; could not rule out; could not be ruled out; can not be excluded; can not exclude; could
+        not be excluded; can not be confirmed; can not confirm; can not be made out; can not make out; not ruled
+        out; nearly absent; almost absent; almost inactive; nearly inactive; not true; almost imperceptible; not
+        evaluated; not visible enough; low confidence; little if any
     """,
     "unlikely": "unlikely improbable implausible; i doubt; doubt that",
     "head": "au aus actionunits actionunit units; action unit; action units",
@@ -141,14 +144,15 @@ _ROLES: Final = {
     "may": "might may could",
     "doubt": "suspect suspects possibility possibly possible maybe perhaps potentially potential conceivably arguably",
     "past": """
-        ; first impression; had been; had looked; had seemed; initially i thought; i initially thought; at first i
-        thought; i first thought; used to; was previously; were previously
+        ; first impression; at first glance; at first sight; want to say; wanted to say; tempted to; had been;
+        had looked; had seemed; initially i thought; i initially thought; at first i thought; i first thought;
+        used to; was previously; were previously
     """,
     "correction": """
-        correction; actually no; actually , no; no , wait; wait , no; oh wait; hold on; no wait; wait no; scratch that;
-        on second thought; on second thoughts; on reflection; on closer inspection; on a closer look; i take that back;
-        let me correct; or rather; looking again; i mean; a closer look; change my answer; change my mind; revise my
-        answer
+        correction; actually no; actually , no; no , wait; hmm , wait; wait , the; wait , no; oh wait; hold on;
+        no wait; wait no; scratch that; on second thought; on second thoughts; on reflection; on closer
+        inspection; on a closer look; i take that back; let me correct; or rather; looking again; i mean; a
+        closer look; change my answer; change my mind; revise my answer
     """,
     "bound": """
         above below over under beneath exceeds exceeding > < ≥ ≤; more than; less than; greater than; lower than; higher
@@ -166,20 +170,22 @@ _ROLES: Final = {
     """,
     "generic": "typically usually commonly generally often normally",
     "hypothetical": "would",
-    "if": "if unless supposing assuming",
+    "if": "if unless supposing assuming; be surprised if",
     "whether": "whether",
     "side": "l r",
     "than": "than",
     "less": "less",
     "heard": "voice voices speech lyrics soundtrack",
     "unseen": """
-        ; no face; no faces; not see a face; not see any face; see no face; without a face; not a face; no person; no
-        people; no human; nobody is; image is blank; picture is blank; screen is blank; photo is blank; frame is blank;
-        page is blank; image is empty; empty room; empty image; blank image; blank picture; blank page; blank wall;
-        entirely black; completely black; all black; image is black; picture is black; is too dark; motion blur; face is
-        turned away; turned away from; out of frame; out of view; face is too small; is too blurry; back is to; face is
-        blurred; image is blurred; face is blurry; image is blurry; face is covered; face is hidden; face is obscured;
-        face is not visible; not a person; not be loaded; not load the; cropped out; face is cropped; back of the head
+        ; no face; no faces; see a cat; is a cat; of a cat; see a dog; is a dog; of a dog; an animal; a
+        landscape; not see a face; not see any face; see no face; without a face; not a face; no person; no
+        people; no human; nobody is; image is blank; picture is blank; screen is blank; photo is blank; frame is
+        blank; page is blank; image is empty; empty room; empty image; blank image; blank picture; blank page;
+        blank wall; entirely black; completely black; all black; image is black; picture is black; is too dark;
+        motion blur; face is turned away; turned away from; out of frame; out of view; face is too small; is too
+        blurry; back is to; face is blurred; image is blurred; face is blurry; image is blurry; face is covered;
+        face is hidden; face is obscured; face is not visible; not a person; not be loaded; not load the;
+        cropped out; face is cropped; back of the head
     """,
     "be": "is are was were be being been remains remain : = | includes include including",
     "verb": """
@@ -246,9 +252,9 @@ _ROLES: Final = {
         lo se su
     """,
     "word": """
-        ; nothing else to; for example; not the only; not only; not just; not merely; not limited to; no doubt; without
-        doubt; without a doubt; no question; help but; nothing but; happy to; glad to; pleased to; delighted to; i'm
-        afraid; i am afraid; not to mention; in other words
+        ; nothing else to; more plausible; more likely; for example; not the only; not only; not just; not
+        merely; not limited to; no doubt; without doubt; without a doubt; no question; help but; nothing but;
+        happy to; glad to; pleased to; delighted to; i'm afraid; i am afraid; not to mention; in other words
     """,
 }
 """The role of each word: single words before the first semicolon, phrases after it; the last entry of a word counts."""
@@ -328,6 +334,7 @@ def _vocabulary() -> tuple[dict[str, Token], _Phrases]:
 
 WORDS, PHRASES = _vocabulary()
 """Word -> token; the first two words of a phrase -> the phrases that begin so, the longest first, and their tokens."""
+AFFIRMED: Final = frozenset(word for word, token in WORDS.items() if token.role == "affirmed")
 ACTIONS: Final = {
     (part, action): Token("name", part, au=au)
     for au, (parts, actions) in _MOVEMENTS.items()

@@ -11,7 +11,7 @@ from typing import Final
 from seke.lexicon import Token
 from seke.spelling import Sentence, yes_or_no
 
-_PLAIN: Final = {"word", "sign", "number"}
+_PLAIN: Final = {"word", "strange", "sign", "number"}
 """Roles that only lengthen a clause."""
 _SILENT: Final = {"filler", "active", "all"}
 """Roles that change nothing."""
@@ -61,7 +61,8 @@ def read_expression(sentences: Sequence[Sentence], seen: bool = True) -> str | N
             reader = _ExpressionReader(announced, seen)
             mentions += reader.read(sentence)
             announced = reader.announces
-    return _firmest(mentions)
+    firmest = _firmest(mentions)
+    return firmest if seen or firmest != "neutral" else None
 
 
 def _firmest(mentions: list[_Mention]) -> str | None:
@@ -148,6 +149,8 @@ class _ExpressionReader:
                 elif role not in _SILENT:
                     self._take(word, words, position)
         if "if" in roles and ("hypothetical" in roles or [word.text for word in words[:3]] == ["if", "you", "see"]):
+            return []
+        if words[0].role == "if" and words[1].role in {"au", "head", "valence", "arousal"}:  # "if AU12 > 0: ..."
             return []
         if self.found:
             self.announces = False
@@ -307,7 +310,7 @@ def _only_denied(after: Sequence[Token]) -> bool:
     for word in after:
         if word.role == "end" or word.text in {",", ")"} or word.role == "but":
             return True
-        if word.text in _TRIES or word.role in {"word", "hedge", "may", "unknown"}:
+        if word.text in _TRIES or word.role in {"word", "strange", "hedge", "may", "unknown"}:
             return word.text in {"on", "in", "at", "here", "whatsoever", "her", "his", "their"}
     return True
 
@@ -329,7 +332,7 @@ def _about_dimension(word: Token, dimension: bool, after: Sequence[Token]) -> bo
     for next_word in after[:3]:
         if next_word.text in {"and", "to", "or"}:
             continue
-        if next_word.role in {"end", "link"}:
+        if next_word.role in {"end", "link", "cue"}:
             break
         if next_word.role in {"valence", "arousal", "place"}:
             return True

@@ -39,16 +39,28 @@ _QUOTATION: Final = re.compile(
 
 _PERSON: Final = r"(?:person|persons|people|man|woman|boy|girl|child|kid|baby|lady|guy|face|individual|one|figure)"
 _PLACE: Final = r"(?:left|right|centre|center|middle|front|back|foreground|background|top|bottom)"
+_KIN: Final = (
+    r"(?:mother|father|mom|mum|dad|son|daughter|husband|wife|brother|sister|grandmother|grandfather|grandson|granddaughter"
+    r"|bride|groom|girlfriend|boyfriend|parents|twin|colleague|friend|partner)"
+)
+_DOES: Final = r"(?:is|are|was|looks?|seems?|appears?|shows?|has|displays?|expresses|smiles|frowns|remains|feels)"
+_HER: Final = re.compile(
+    r"(?<=[;,] )(?:(?:and|while|but|whereas) )?s?he(?= (?:is|looks|seems|appears|shows|has|displays)\b)"
+)
+"""Where an answer that has named somebody's kin turns back to the one they belong to."""
 _FACE: Final = re.compile(
     rf"\b{_PERSON}(?: \w+)?,? \(?(?:on|to|at|in) the (?:far )?{_PLACE}\b"
     rf"|\b(?:person|face|individual|subject) ?(?::? ?[0-9]|#?[a-d]|one|two|three)\b(?! is the)"
     rf"|\b(?:first|second|third|fourth|other|left|right) {_PERSON}\b"
     rf"|(?:^|\n)[-*• ]*(?:[0-9][.):] ?)?{_PLACE}(?: {_PERSON})?(?= ?[-:(])"
+    rf"|\b(?:the|her|his|their|my|a) {_KIN}(?= {_DOES}\b)"
+    rf"|\bthe (?:first|second|third|other|latter|former)(?: one)?(?= {_DOES}\b)"
 )
 """Where an answer about several faces turns to one of them."""
+_RELATED: Final = re.compile(rf"(?:her|his|their) {_KIN}")
 _SECOND: Final = re.compile(r"(?:person|face|individual|subject) ?[:#]? ?(?:[2-9]|b\b|two\b)")
 _SECOND_NEEDLES: Final = ("left", "right", "cent", "middle", "front", "ground", "second", "other ")
-"""No answer turns to a second face without one of these."""
+"""No answer turns to a second face without one of these, unless it numbers faces or names somebody's kin."""
 _SUBJECT: Final = re.compile(
     r"\b(?:subject|in question|main (?:person|face)|focus|foreground|closest|nearest|most prominent (?:person|face)"
     r"|(?:we are|is) asked about|you asked about(?! (?:one|a) ))\b"
@@ -88,9 +100,12 @@ def faces(normal: str) -> list[str]:
     >>> faces("the woman on the left is happy, the man on the right is sad")
     [' is happy, the ', ' is sad']
     """
-    if not any(map(normal.__contains__, _SECOND_NEEDLES)) and not _SECOND.search(normal):
+    numbered = any(map(normal.__contains__, _SECOND_NEEDLES)) or _SECOND.search(normal)
+    if not numbered and not (("her " in normal or "his " in normal) and _RELATED.search(normal)):
         return []
     marks = list(_FACE.finditer(normal))
+    if len(marks) == 1 and _RELATED.match(marks[0][0]):
+        marks += _HER.finditer(normal, marks[0].end())
     if len({mark[0].strip() for mark in marks}) < 2 or _SUBJECT.search(normal):
         return []
     ends = [mark.start() for mark in marks[1:]] + [len(normal)]

@@ -12,6 +12,7 @@ from itertools import compress, count, pairwise
 from typing import Final
 
 from seke.lexicon import ACTIONS, END, PARTS, PHRASES, ROLE, WORDS, Token
+from seke.plain import PLAIN_WORDS
 
 _SIGNS: Final = str.maketrans(
     {
@@ -32,6 +33,8 @@ _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]]
         ("<", r"<br ?/?>", "\n"),
         ("<", r"</?[a-z][a-z ]{0,20}>", " "),
         ("boxed", r"\b(?:boxed|text|mathrm) ?\{([^{}\n]*)\}", r" \1 "),
+        ("y:", r"(?<![^\n])[-• ]*y: ?(?=au)", "active: "),
+        ("n:", r"(?<![^\n])[-• ]*n: ?(?=au)", "inactive: "),
         ("..", r"\.{2,}", " - "),
         ("(+)", r"\(\+\) ?(?=au)", " active: "),
         ("(-)", r"\(-\) ?(?=au)", " inactive: "),
@@ -193,9 +196,9 @@ def _token(text: str) -> Token:
     if text[0] in ".!?;\n":
         return Token("end", text[0])
     if not text[0].isalpha():
-        return Token("sign", text)
+        return Token("sign" if text.isascii() or not "\u2500" <= text <= "\u25ff" else "strange", text)
     if text.isascii():
-        return Token("word", text)
+        return Token("word" if text in PLAIN_WORDS or (text.endswith("ly") and len(text) > 4) else "strange", text)
     if _AFFIRMED.fullmatch(text):
         return Token("affirmed", text)
     if _ASKED.fullmatch(text):

@@ -24,6 +24,8 @@ _COGNATES: Final = {
 _FOREIGN: Final = {"foreign", "denial", "affirmed"}
 _AND: Final = {"und", "et", "y", "e", "和", "与", "及"}
 _JOINS: Final = frozenset({*",:+/&(", "and", *_AND})
+_CONTRASTS: Final = {"but", "however", "yet", "though", "although"}
+"""Words that turn from what holds in general to this face; "while" goes on with it."""
 _BULLETS: Final = frozenset("-•|+>)")
 
 
@@ -45,7 +47,7 @@ def _stated(sentence: Sentence) -> Sentence | None:
     if "order" in roles and _orders(sentence.words):
         return None
     if "lore" in roles or "example" in roles:
-        turns = [place for place, word in enumerate(sentence.words) if word.role == "but" and word.text != "so"]
+        turns = [place for place, word in enumerate(sentence.words) if word.text in _CONTRASTS]
         last = max(place for place, word in enumerate(sentence.words) if word.role in {"lore", "example"})
         behind = [place for place in turns if place > last]
         return sentence_of(sentence.words[behind[0] :]) if behind else None
@@ -77,7 +79,7 @@ def _in_english(sentences: Sequence[Sentence]) -> list[Sentence]:
         if foreign:
             spoken = own >= foreign and own > 0
         else:  # "AU12 ausente." says nothing by itself; the sentences around it do
-            spoken = own > 0 or strange <= english or "word" not in sentence.roles
+            spoken = own > 0 or strange <= english or sentence.roles.isdisjoint({"word", "strange"})
         if spoken:
             kept.append(sentence_of([_as_word(word) for word in sentence.words]))
         else:

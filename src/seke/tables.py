@@ -71,7 +71,12 @@ def _told(lines: list[str], bar: str) -> list[str]:
     if sum(_UNIT.fullmatch(title) is not None for title in header) > 1:
         if not all(_VALUE.fullmatch(cell) for row in body for cell in row[1:]):
             return lines
-        return [f"{title}: {cell}" for row in body for title, cell in zip(header, row, strict=False) if cell]
+        return [
+            f"{title}: {'active' if cell in {'x', 'X'} else cell}"
+            for row in body
+            for title, cell in zip(header, row, strict=False)
+            if cell
+        ]
     if len(body) == 1 and sum(not title.isdisjoint(_RECORD) for title in titles) > 1:
         return [f"{title}: {cell}" for title, cell in zip(header, body[0], strict=False) if cell]
     told = _Columns(titles)

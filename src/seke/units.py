@@ -23,7 +23,20 @@ _STARTS: Final = {"head", "name", "number", "numeral", "others", "active", "inac
 """Roles that may start a unit or a flag."""
 _ACTS: Final = {*_STARTS, "be", "end"}
 """Roles that do something outside a list of numbers."""
-_PLAIN: Final = {"word", "verb", "named", "shown", "cue", "valence", "arousal", "final", "generic", "hedge", "minor"}
+_PLAIN: Final = {
+    "word",
+    "strange",
+    "verb",
+    "named",
+    "shown",
+    "cue",
+    "valence",
+    "arousal",
+    "final",
+    "generic",
+    "hedge",
+    "minor",
+}
 """Roles that end every list of numbers."""
 _BRIDGES: Final = {"be", "active", "inactive", "filler", "only", "not"}
 """Roles that may stand between "action units" and their numbers."""
@@ -119,7 +132,9 @@ class _Joiner:
         if role == "number" and word.au:
             headed = _ends_with_head(out)
             counts = not headed and (
-                following.text in _NOT_UNITS or (not self.listing and following.role in {"word", "foreign"})
+                following.text in _NOT_UNITS
+                or (not self.listing and following.role in {"word", "strange", "foreign"})
+                or (following.text == "(" and words[position + 1].role == "head" and out[-1].text == "only")
             )
             if (self.patience or self.listing) and not counts:
                 del out[len(out) - headed :]
@@ -253,6 +268,8 @@ def _value(words: Sequence[Token], position: int) -> tuple[bool | None, int]:
     ):  # "AU6 12", but "AU6 0, AU12 1"
         return None, position
     fraction = words[look + 1].text == "/" and words[look + 2].role == "number"
+    if number.number > 5 and not fraction and words[look - 1].text in _ASSIGNS and _closes(words[look + 1]):
+        return None, position  # of a scale that FACS does not know
     return number.number >= 0.5, look + (3 if fraction else 1)
 
 
@@ -284,11 +301,16 @@ def _value_word(words: Sequence[Token], position: int, marks_first: bool) -> tup
         value = words[look]
         if words[look - 1].text == "-" and first.text in _ASSIGNS and _closes(value):  # "AU12: -"
             return _UNREAD, look
-        if value.role == "end" or not _closes(words[look + 1]):
-            return None, position
-        if value.text in _VALUES:
+        closed = value.role != "end" and _closes(words[look + 1])
+        if closed and value.text in _VALUES:
             return _VALUES[value.text], look + 1
-        strange = value.role in {"word", "foreign", "confidence", "doubt"} and len(value.text) > 1
+        if first.text == "=" and value.role == "strange":  # "AU4 = int(True)"
+            return _UNREAD, look + 1
+        if not closed:
+            return None, position
+        strange = value.role in {"word", "strange", "foreign", "confidence", "doubt", "same", "number"} and (
+            len(value.text) > 1 or value.text == "x"
+        )
         if first.text in _ASSIGNS and (strange or value.text in _ARROWS):
             return _UNREAD, look + 1
     return None, position
