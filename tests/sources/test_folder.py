@@ -327,3 +327,35 @@ def test_missing_folders_and_files_are_the_users_mistakes(tmp_path):
         Folder(str(tmp_path), labels="mine.csv")
     with pytest.raises(UserError, match="no picture in it"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("valence", [1, 5, 1, 9, 1, 1]), ("AU12", [0, 3, 1, 0, 2, 1]), ("AU4", [0.0, 0.7, 1.0, 0.0, 0.2, 1.0])],
+)
+def test_a_column_on_another_scale_is_refused_whole(tmp_path, column, cells):
+    picture(tmp_path / "a.png")
+    text = f"image,{column}\n" + "".join(f"{k}.png,{cell}\n" for k, cell in enumerate(cells))
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(UserError, match=f"{column.rstrip('0123456789')} on another scale .*2 of 6 rows"):
+        Folder(str(tmp_path))
+
+
+def test_one_number_beyond_the_range_is_a_bad_row_and_no_scale(tmp_path):
+    bad = []
+    (tmp_path / "labels.csv").write_text("image,valence\na.png,1\nb.png,-5\nc.png,0.5\nd.png,1_0\ne.png,0\n")
+    assert {image: row.labels.valence for image, row in read_labels(tmp_path / "labels.csv", bad).items()} == {
+        "a.png": 1.0, "c.png": 0.5, "e.png": 0.0,
+    }  # fmt: skip
+    assert [row.line for row in bad] == [3, 5]
+
+
+def test_a_row_of_a_folder_that_is_there_means_no_picture_of_another(tmp_path):
+    for name in ("anna/02.png", "bert/01.png", "clara/03.png"):
+        picture(tmp_path / name, (9, 9, ord(name[0])))
+    (tmp_path / "labels.csv").write_text(rows("anna/01.png,fear,,,", "anna/02.png,sad,,,", "old/03.png,anger,,,"))
+    records, rejected = read(tmp_path)
+    assert {id_: row.labels.expression for id_, row in records.items()} == {
+        "anna/02.png": "sadness", "bert/01.png": None, "clara/03.png": "anger",
+    }  # fmt: skip
+    assert rejected["anna/01.png"].reason == "no image"

@@ -8,6 +8,7 @@ Columns are found by name, in any order and case. A cell is read whole or its ro
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import chain
@@ -20,7 +21,7 @@ from seke.images import ImageError, face_box
 from seke.records import Labels
 from seke.sources import tree
 from seke.sources.class_words import word
-from seke.sources.tables import LONGEST_LINE, Bad, RowError, read_csv, sifted
+from seke.sources.tables import LONGEST_LINE, STRONGEST, Bad, RowError, read_csv, sifted
 
 TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 ATTRIBUTE: Final = "attributes."
@@ -28,6 +29,8 @@ FACE: Final = "face"
 """The attribute that other commands crop to."""
 REMEDY: Final = "mend the table; an empty cell means unknown"
 MOST_ROWS: Final = 2_000_000
+TWENTIETH: Final = 20
+RANGES: Final = {"AU": "0 (absent) and 1 (active)", "valence": "-1 to 1", "arousal": "-1 to 1"}
 NAMES: Final = ("image", "subject", "expression", "valence", "arousal")
 
 
@@ -61,7 +64,10 @@ def read_labels(path: Path, bad: list[Bad] | None = None) -> dict[str, Known]:
                 raise _mistake(path, line, str(header))
             columns = _columns(path, header)
 
+            scales = _Scales()
+
             def parse(cells: list[str] | RowError) -> tuple[str, Known]:
+                scales.add(columns, cells, decimal_comma=delimiter != ",")
                 image, found = _row(columns, cells, decimal_comma=delimiter != ",")
                 if image in known:
                     raise RowError(f"column image: {image[:80]} stands in line {known[image].line} already")
@@ -72,6 +78,8 @@ def read_labels(path: Path, bad: list[Bad] | None = None) -> dict[str, Known]:
                 known[image] = found._replace(line=at)
                 if len(known) > MOST_ROWS:
                     raise _mistake(path, at, f"more than {MOST_ROWS:,} rows")
+            if problem := scales.problem():
+                raise _mistake(path, None, problem)
     except UnicodeDecodeError as error:
         raise _mistake(path, None, f"not UTF-8 text ({error.reason}); save it as CSV in UTF-8") from error
     except OSError as error:
@@ -83,11 +91,49 @@ def read_labels(path: Path, bad: list[Bad] | None = None) -> dict[str, Known]:
     return known
 
 
+class _Scales:
+    """How many rows have a number beyond the range of their column: two and a twentieth show that it has another scale.
+
+    Then the cells that lie within the range do not mean what they seem to: of valences from 1 to 9 only the 1s do. All
+    action units have one scale.
+    """
+
+    def __init__(self) -> None:
+        self.filled: Counter[str] = Counter()
+        self.beyond: Counter[str] = Counter()
+        self.example: dict[str, str] = {}
+
+    def add(self, columns: list[str], cells: list[str] | RowError, decimal_comma: bool) -> None:
+        """Take in the cells of a row."""
+        filled: set[str] = set()
+        beyond: set[str] = set()
+        for column, cell in zip(columns, cells, strict=False) if isinstance(cells, list) else ():
+            scale = column[:2] if column.startswith("AU") else column
+            if not cell.strip() or scale not in RANGES:
+                continue
+            value = tree.number(cell.replace(",", ".") if decimal_comma else cell)
+            filled.add(scale)
+            if value is not None and (0 < value <= STRONGEST and value != 1 if scale == "AU" else abs(value) > 1):
+                beyond.add(scale)
+                self.example.setdefault(scale, f"column {column}, {cell.strip()[:20]}")
+        self.filled.update(filled)
+        self.beyond.update(beyond)
+
+    def problem(self) -> str:
+        """Return what is wrong with a scale; empty if nothing is."""
+        for scale, beyond in self.beyond.items():
+            if beyond > 1 and beyond * TWENTIETH >= self.filled[scale]:
+                shown = f"{beyond} of {self.filled[scale]} rows are beyond, such as {self.example[scale]}"
+                return f"{scale} on another scale than {RANGES[scale]}: {shown}"
+        return ""
+
+
 def matched(rows: Iterable[str], pictures: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the row of each picture, and why each of the other rows has none.
 
     A row means the picture of its path; else the only one whose path differs in its Unicode form, case or slashes only;
-    else the only one of that file name, wherever it lies; and, where it has no extension, the only one of that stem.
+    else the only one of that file name, wherever it lies; and at last the only one of that stem, whatever its
+    extension. A row whose folder holds pictures is about one of these, and of no other folder.
 
     >>> matched(["A.JPG", "/mnt/x/b.png", "gone.jpg"], ["a.jpg", "b.png"])
     ({'a.jpg': 'A.JPG', 'b.png': '/mnt/x/b.png'}, {'gone.jpg': 'no such picture in the folder'})
@@ -95,10 +141,13 @@ def matched(rows: Iterable[str], pictures: Iterable[str]) -> tuple[dict[str, str
     left, free = list(dict.fromkeys(rows)), list(dict.fromkeys(pictures))
     found: dict[str, str] = {}
     problems: dict[str, str] = {}
+    folders = {_folder(picture) for picture in free}
     for alike in (str, _folded, lambda path: _folded(PurePosixPath(path).name), _stem):
         by_row, by_picture = _grouped(left, alike), _grouped(free, alike)
         for key, named in by_row.items():
             candidates = by_picture.get(key, [])
+            if len(named) == 1 and (folder := _folder(named[0])) and folder in folders:
+                candidates = [picture for picture in candidates if _folder(picture) == folder]
             if len(named) == len(candidates) == 1:
                 found[candidates[0]] = named[0]
             elif candidates:
@@ -123,6 +172,11 @@ def _grouped(paths: Iterable[str], alike: Callable[[str], str]) -> dict[str, lis
 
 def _folded(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def _folder(path: str) -> str:
+    """Return the folder that a path names; empty where it names none."""
+    return _folded(path).rpartition("/")[0]
 
 
 def _stem(path: str) -> str:

@@ -106,7 +106,13 @@ def lines(file: Path) -> list[str]:
 
 
 def number(text: str) -> float | None:
-    """Return the number that `text` spells, None where it spells none or one that is not finite."""
+    """Return the number that `text` spells, None where it spells none or one that is not finite.
+
+    >>> number(" 0.5 "), number("1_0"), number("nan")
+    (0.5, None, None)
+    """
+    if "_" in text or not text.isascii():  # a number to Python alone
+        return None
     try:
         value = float(text)
     except ValueError:
