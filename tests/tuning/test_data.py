@@ -248,3 +248,19 @@ def test_a_folder_is_no_file_of_conversations(root):
 )  # fmt: skip
 def test_processes_decode_where_a_gpu_would_wait(workers, decoding, on_gpu, cores, processes):
     assert Data(path="x", workers=workers).processes(decoding, on_gpu, cores) == processes
+
+
+@pytest.mark.parametrize("split", ["test", "Testing", "holdout"])
+def test_rows_that_say_they_are_for_testing_are_watched_but_never_trained_on(root, split):
+    file = write(root / "x.jsonl", conversation(split="train"), conversation(id="2", split=split))
+    for limit in (None, 1):
+        first, other = stream(Data(path=str(file), limit=limit).sources(root)[0])
+        assert isinstance(first, Row) and isinstance(other, Rejection)
+        assert (other.id, other.reason) == ("2", "held out")
+    watched = Data(path=str(file), validation=str(file)).watched(root)
+    assert [row.id for row in stream(watched)] == ["1", "2"]
+
+
+def test_a_hash_that_is_no_text_rejects_its_row(root):
+    [row] = read_rows(write(root / "x.jsonl", conversation(sha256=5)), root)
+    assert isinstance(row, Rejection) and row.detail == "sha256 is a number, not text"

@@ -21,13 +21,17 @@ from seke.records import Rejection
 from seke.tuning.checks import check_whole
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.llava import Llava
-from seke.tuning.rows.row import KEPT, Keep, Reader, Row
+from seke.tuning.rows.row import KEPT, Keep, Reader, Row, rejected
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 MOST_WORKERS: Final = 8
 """A rank's processes that decode; more only wait for the disk."""
 ENTRY: Final = {"path", "reader", "weight", "limit", "keep", "image_root"}
 """What an entry of a mixture may set."""
+
+
+TEST: Final = frozenset(("test", "tests", "testing", "tst", "eval", "evaluation", "holdout", "heldout"))
+"""What rows call the split that models are scored on."""
 
 
 class Part(NamedTuple):
@@ -44,6 +48,8 @@ class Part(NamedTuple):
     weight: float
     limit: int | None
     keep: Keep
+    watched: bool = False
+    """Whether the loss is watched on it and nothing is trained on it."""
 
 
 @dataclass
@@ -141,7 +147,9 @@ class Data:
         """Return the part on which the loss is watched, whole, or None."""
         if self.validation is None:
             return None
-        return self._part("validation", "data.validation", {"path": self.validation}, outputs)._replace(limit=None)
+        return self._part("validation", "data.validation", {"path": self.validation}, outputs)._replace(
+            limit=None, watched=True
+        )
 
     def _entries(self) -> dict[str, Any]:
         entries = self.mixture or {}
@@ -168,7 +176,7 @@ def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Ro
     """
     drawn = None if part.limit is None else _drawn(part, part.limit, seed)
     number = -1
-    for found in part.reader.read(part.path, part.root, part.keep):
+    for found in _read(part):
         if isinstance(found, Rejection):
             yield found
             continue
@@ -177,9 +185,18 @@ def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Ro
             yield _fetched(found, frames)
 
 
+def _read(part: Part) -> Iterator[Row | Rejection]:
+    """Yield a part's rows; one that says of itself that it is of the test side is not trained on."""
+    for found in part.reader.read(part.path, part.root, part.keep):
+        if isinstance(found, Row) and found.split.strip().lower() in TEST and not part.watched:
+            yield rejected(found.id, "held out", f"its split is {found.split}: rows of a test side are not trained on")
+        else:
+            yield found
+
+
 def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which of the part's usable rows are drawn; kept in memory are their names, sources and splits."""
-    usable = (row for row in part.reader.read(part.path, part.root, part.keep) if isinstance(row, Row))
+    usable = (row for row in _read(part) if isinstance(row, Row))
     known = [(row.id, group_of(row)) for row in usable]
     drawn = np.zeros(len(known), dtype=bool)
     drawn[places([name for name, _ in known], [group for _, group in known], limit, seed)] = True

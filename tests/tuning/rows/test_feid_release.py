@@ -91,6 +91,8 @@ def tree(root, *names):
         (["feid_training.json", "feid-dev.json", "Validation.jsonl"], ["feid_training.json"]),
         (["train/RAF-DB.json", "train/CK.json", "test/RAF-DB.json"], ["train/CK.json", "train/RAF-DB.json"]),
         (["FEID/DISFA.json", "FEAB/DISFA.json"], ["FEID/DISFA.json"]),
+        (["train.json", "tests.json", "held_out.json"], ["train.json"]),
+        (["trainval.json", "HeldOut/x.json", "evaluate/y.json", "minival.json"], ["trainval.json"]),
         (["TrainSet.json", "ValSet.json", "testing.json"], ["TrainSet.json"]),
         (["constrained.json", "latest.json", "valence.json"], ["constrained.json", "latest.json", "valence.json"]),
     ],

@@ -1,7 +1,7 @@
 """MAFW's rows: captions from the sheet or from GB18030 text, header or none; the middle frame; labels by number."""
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 from PIL import Image
 
 from seke.errors import UserError
@@ -220,3 +220,15 @@ def test_files_identify_captions_and_labels(tmp_path):
 def test_wrong_settings_are_users_mistakes(wrong):
     with pytest.raises(UserError, match=r"^data\.reader\."):
         Mafw(**{"question": "?", "naming": "{emotion}", **wrong})
+
+
+def test_a_clip_that_is_listed_with_two_emotions_is_rejected(tmp_path):
+    write(tmp_path, "xlsx", [1, 11, 4])
+    book = load_workbook(tmp_path / "single-set.xlsx")
+    book.active.append(["00001.mp4", 3])
+    book.active.append(["00003.mp4", 4])
+    book.save(tmp_path / "single-set.xlsx")
+    rows = read(tmp_path)
+    assert [(type(row), getattr(row, "reason", "")) for row in rows.values()] == [
+        (Rejection, "two labels"), (Row, ""), (Row, ""),
+    ]  # fmt: skip

@@ -13,10 +13,11 @@ from seke.tuning.rows.row import rejected
 
 DEPTH: Final = 5
 """How many folders deep label files may lie."""
-TRAIN: Final = frozenset(("train", "training", "trn", "feid"))
+TRAIN: Final = frozenset(("train", "training", "trn", "trainval", "feid"))
 HELD_OUT: Final = frozenset((
-    "test", "testing", "tst", "val", "valid", "validation", "validating", "dev", "devel", "development", "eval",
-    "evaluation", "evaluating", "holdout", "heldout", "feab",
+    "test", "tests", "testing", "tst", "te", "val", "vali", "valid", "validate", "validation", "validations",
+    "validating", "dev", "devel", "development", "devtest", "testdev", "eval", "evals", "evaluate", "evaluation",
+    "evaluating", "holdout", "holdouts", "heldout", "minitest", "minival", "unseen", "benchmark", "feab",
 ))  # fmt: skip
 """Words in the names of files and folders of a dataset's sides; FEID and FEAB are one dataset's two sides."""
 ENDING: Final = re.compile(r"(?:set|data|split|images)$")
@@ -37,10 +38,14 @@ def side(path: Path, folder: Path) -> str | None:
     ('train', 'held out')
     >>> side(Path("a/notes.json"), Path("a")), side(Path("a/constrained.json"), Path("a"))
     (None, None)
+    >>> side(Path("a/held_out.json"), Path("a")), side(Path("a/HeldOut/x.json"), Path("a"))
+    ('held out', 'held out')
     """
     inside = path.relative_to(folder)
     for part in (inside.stem, *(parent.name for parent in inside.parents)):
-        words = {ENDING.sub("", word.lower()) for word in WORDS.findall(part)}
+        together = re.sub(r"(?i)(h[eo]ld)[ ._-]out", r"\1out", part)
+        words = {ENDING.sub("", word.lower()) for name in (part, together) for word in WORDS.findall(name)}
+        words |= {word.lower() for word in re.findall(r"[A-Za-z]+", together)}
         if words & HELD_OUT:
             return "held out"
         if words & TRAIN:

@@ -17,7 +17,7 @@ from seke import images
 from seke.records import Labels, Rejection
 from seke.tuning.rows.find import missing
 from seke.tuning.rows.objects import objects
-from seke.tuning.rows.row import Keep, Row, UnusableError, called, fields, kept, made
+from seke.tuning.rows.row import Keep, Row, UnusableError, called, fields, kept, kind, made
 from seke.tuning.rows.turns import talk
 
 
@@ -74,8 +74,10 @@ def conversation(
     turns = said.turns if keep == "all" else kept(said.turns, _own(raw) if labels is None else labels, keep)
     files = tuple(picture(image) for image in said.pictures)
     digest = raw.get("sha256") if len(files) == 1 else None
+    if digest is not None and not isinstance(digest, str):
+        raise UnusableError("form", f"sha256 is {kind(digest)}, not text")
     source, split = (str(raw.get(key) or "") for key in ("source", "split"))
-    return Row(name, turns, files, None, digest if isinstance(digest, str) else None, source, split)
+    return Row(name, turns, files, None, digest, source, split)
 
 
 def _own(raw: dict[str, Any]) -> Labels:

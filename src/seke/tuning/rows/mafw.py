@@ -32,6 +32,8 @@ EMOTIONS: Final = (
 """The classes 1 to 11 (facts 1.7)."""
 SHEET: Final = "descriptive_text.xlsx"
 LABELS: Final = "single-set.xlsx"
+TWO: Final = "two"
+"""In the place of the emotion of a clip that is listed with two."""
 MOST_ROWS, MOST_COLUMNS, LARGEST_BOOK = 200_000, 50, 512 << 20
 """Of a workbook: rows, columns, and bytes once unpacked. MAFW has ten thousand rows."""
 
@@ -96,7 +98,10 @@ class Mafw:
                 emotion = emotions.get(clip)
             else:
                 emotion = None if "compound" in file.parts else _emotion(caption.label, first)
-            yield made(file, caption.where, clip, partial(self._row, caption, emotion, clips, keep))
+            if emotion == TWO:
+                yield rejected(clip, "two labels", f"{LABELS} gives it two emotions")
+            else:
+                yield made(file, caption.where, clip, partial(self._row, caption, emotion, clips, keep))
 
     def _first(self, labels: Iterable[tuple[str, str]], none: bool = False) -> int:
         """Return the number of anger.
@@ -134,9 +139,13 @@ class Mafw:
         if not {"clip", "single_label"} <= set(header):
             raise RecordError(file, f"no columns clip and single_label but {', '.join(header)[:80]!r}")
         clip, label = header.index("clip"), header.index("single_label")
-        labels = {_stem(cells[clip]): cells[label] for cells in rows if len(cells) > max(clip, label)}
-        first = self._first(((f"{file.name}: {name}", text) for name, text in labels.items()), none=True)
-        return {name: _emotion(text, first) for name, text in labels.items()}
+        listed = [(_stem(cells[clip]), cells[label]) for cells in rows if len(cells) > max(clip, label)]
+        first = self._first(((f"{file.name}: {name}", text) for name, text in listed), none=True)
+        labels: dict[str, str | None] = {}
+        for name, text in listed:
+            emotion = _emotion(text, first)
+            labels[name] = emotion if labels.get(name, emotion) == emotion else TWO
+        return labels
 
     def _row(self, caption: Caption, emotion: str | None, clips: Clips, keep: Keep) -> Row:
         text: str = getattr(caption, self.captions).strip()
