@@ -54,6 +54,19 @@ def test_done_twice_keeps_the_first_and_says_nothing(tmp_path: Path):
         assert ledger.totals() == {"model": Total(calls=1, input_tokens=10, output_tokens=2, resent=0)}
 
 
+def test_tokens_that_a_server_does_not_state_are_counted_as_unknown_and_in_no_sum(tmp_path: Path):
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        settle(ledger, "a", "stated")
+        ledger.done("b", "unstated", "model", None, None).result()
+        ledger.done("c", "as the first ledgers held it", "model", 0, 0).result()
+        assert ledger.totals() == {"model": Total(calls=3, input_tokens=10, output_tokens=2, resent=0, unstated=2)}
+        ledger.done("d", "half", "model", 7, 0).result()
+        assert ledger.totals()["model"].unstated == 2
+    with Ledger(tmp_path / "copy.sqlite") as copy:
+        copy.merge(tmp_path / "ledger.sqlite")
+        assert copy.totals()["model"] == Total(calls=4, input_tokens=17, output_tokens=2, resent=0, unstated=2)
+
+
 def test_a_failed_call_may_be_sent_again(tmp_path: Path):
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.sent("a", "record a").result()
@@ -175,7 +188,7 @@ def test_totals_are_the_plain_sums(tmp_path: Path):
         assert set(totals) == {"gpt", "qwen"}
         for name, total in totals.items():
             own = [(into, out) for _, model, into, out in rows if model == name]
-            assert total == (len(own), sum(into for into, _ in own), sum(out for _, out in own), 0)
+            assert total == (len(own), sum(into for into, _ in own), sum(out for _, out in own), 0, 0)
 
 
 def test_merging_takes_over_settled_calls_once(tmp_path: Path):

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from seke import files
 from seke.errors import UserError
-from seke.ledger_sql import COLUMNS, DONE, FAILED, SENT, TABLES, TAKE_OVER, TOTALS
+from seke.ledger_sql import COLUMNS, DONE, FAILED, NOT_STATED, SENT, TABLES, TAKE_OVER, TOTALS
 
 T = TypeVar("T")
 
@@ -64,9 +64,12 @@ class Total(NamedTuple):
 
     calls: int
     input_tokens: int
+    """Stated by the server."""
     output_tokens: int
     resent: int
     """Further sendings of these calls (after a time-out or a crash) that may have been billed too."""
+    unstated: int = 0
+    """Calls among them whose tokens the server did not state: the sums lack what these cost."""
 
 
 class Receipt(Future[T]):
@@ -150,9 +153,15 @@ class Ledger:
         row = (key, _encoded(about), _now())
         return self._submit(lambda db: _run(db, (SENT, row)))
 
-    def done(self, key: str, raw: str, model: str, input_tokens: int, output_tokens: int) -> Receipt[None]:
-        """Settle `key` with its raw reply and billed tokens. A reply that is already there stays as it is."""
-        row = (key, _now(), _encoded(model), input_tokens, output_tokens, _encoded(raw))
+    def done(
+        self, key: str, raw: str, model: str, input_tokens: int | None, output_tokens: int | None
+    ) -> Receipt[None]:
+        """Settle `key` with its raw reply and billed tokens, None for what the server did not state.
+
+        A reply that is already there stays as it is.
+        """
+        tokens = (NOT_STATED if count is None else count for count in (input_tokens, output_tokens))
+        row = (key, _now(), _encoded(model), *tokens, _encoded(raw))
         return self._submit(lambda db: _run(db, (DONE, row), ("DELETE FROM pending WHERE key = ?", (key,))))
 
     def spoilt(self, key: str) -> Receipt[None]:
@@ -190,7 +199,7 @@ class Ledger:
         )
 
     def totals(self) -> dict[str, Total]:
-        """Return calls and billed tokens by model, over all runs."""
+        """Return calls, billed tokens and how many calls have unknown tokens, by model, over all runs."""
         return self._submit(lambda db: {model: Total(*sums) for model, *sums in db.execute(TOTALS)}).result()
 
     def merge(self, other: str | Path) -> int:

@@ -11,6 +11,8 @@ CREATE TABLE replies (
 );
 CREATE TABLE failures (key TEXT PRIMARY KEY, failed_at TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
 """
+NOT_STATED = -1
+"""Tokens of a reply whose server did not say them; the first ledgers held 0 for it, which no call can have cost."""
 # Text from outside is bound as bytes and cast: SQLite's TEXT then holds any str, lone surrogates included.
 SENT = """
 INSERT INTO pending (key, about, sent_at, sendings) VALUES (?, CAST(? AS TEXT), ?, 1)
@@ -25,7 +27,8 @@ WHERE true ON CONFLICT (key) DO UPDATE SET sendings = sendings + excluded.sendin
 """
 FAILED = "INSERT OR REPLACE INTO failures (key, failed_at, detail) VALUES (?, ?, CAST(? AS TEXT))"
 TOTALS = """
-SELECT model, count(*), sum(input_tokens), sum(output_tokens), sum(max(sendings - 1, 0))
+SELECT model, count(*), sum(max(input_tokens, 0)), sum(max(output_tokens, 0)), sum(max(sendings - 1, 0)),
+       sum(input_tokens <= 0 AND output_tokens <= 0)
 FROM replies GROUP BY model ORDER BY model
 """
 COLUMNS = "key, about, sent_at, done_at, sendings, model, input_tokens, output_tokens, raw"

@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import httpx2
 import openai
 
 from seke.backends.batch_jobs import Job, Notes
+from seke.backends.bounds import tokens
 from seke.backends.buyer import FILTERED, OF_THE_IMAGE
 from seke.backends.completions import Completions, NoReply, decode
 from seke.backends.dialect import Dialect, remedy
 from seke.backends.transport import Refused, Server, Trouble
+from seke.backends.wire import MOST_BYTES
 from seke.errors import UserError
 from seke.ledger import Ledger, Receipt
-from seke.vlm import Usage
 
 T = TypeVar("T")
 
@@ -105,8 +106,7 @@ class Bookkeeper:
         if "n" in job.parameters and (self.dialect.several is None or len(received.choices) > 1):
             self.dialect.several = len(received.choices) > 1
         self.notes.failures.pop(result.key, None)
-        usage = received.usage or Usage()
-        return self.ledger.done(result.key, raw, received.model, usage.input_tokens, usage.output_tokens)
+        return self.ledger.done(result.key, raw, received.model, *tokens(received.usage))
 
     def _judge(self, result: Result, job: Job) -> UserError | None:
         """Note why a row failed; return what is wrong with all of them, if that is it."""
@@ -152,14 +152,19 @@ class Bookkeeper:
 
 def results(path: Path) -> Iterator[Result]:
     """Yield what a file of results holds; a line that is none, for example a last one cut short, is passed over."""
-    with path.open("rb") as lines:
-        yield from filter(None, map(_result, lines))
+    with path.open("rb") as file:
+        yield from filter(None, map(_result, _lines(file)))
 
 
 def opens_with_result(path: Path) -> bool:
     """Return whether the first line is a result."""
-    with path.open("rb") as lines:
-        return _result(lines.readline()) is not None
+    with path.open("rb") as file:
+        return _result(file.readline(MOST_BYTES)) is not None
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield lines, a longer one than any answer in pieces, which are no results."""
+    return iter(lambda: file.readline(MOST_BYTES), b"")
 
 
 def _result(line: bytes) -> Result | None:

@@ -13,8 +13,9 @@ Servers spell what is not there in many ways (null, "", "null", nothing at all),
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,9 +23,11 @@ import httpx2
 import openai
 from openai.types import Batch, FileObject
 
+from seke.backends.background import Background
 from seke.backends.batch_jobs import ENDPOINT, Job
 from seke.backends.batch_results import Ended, opens_with_result, results
 from seke.backends.transport import Server, Trouble
+from seke.backends.wire import MOST_BYTES, file_client
 from seke.errors import Paused, UserError
 
 T = TypeVar("T")
@@ -43,6 +46,10 @@ LOOKS = 10
 FULL = "token_limit_exceeded"
 """More is queued for this model than the account may have at a time."""
 LONGEST_PAUSE_S = 60.0
+MOST_LISTED = 10_000
+"""Batches that are looked through for one that has begun."""
+BYTES_A_ROW = 2**20
+"""Of a file of results, at most."""
 
 log = logging.getLogger(__name__)
 
@@ -67,24 +74,27 @@ class Service:
     """The Batch API of one server.
 
     Args:
-        client: of the `openai` SDK, without retries of its own.
+        client: of the `openai` SDK, without retries of its own, whose answers are bounded (`wire.client`).
         server: address and model, as messages name them.
         window: within which the server is to finish, "24h".
         poll_s: seconds between two looks.
         patience_s: for how long nothing at all may get through.
+        timeout_s: for an answer; a file takes longer by its size.
         clean: takes secrets out of the server's words.
     """
 
     def __init__(
-        self, client: openai.OpenAI, server: Server, window: str, poll_s: float, patience_s: float,
-        clean: Callable[[str], str],
+        self, client: openai.AsyncOpenAI, server: Server, window: str, poll_s: float, patience_s: float,
+        timeout_s: float, clean: Callable[[str], str],
     ) -> None:  # fmt: skip
         self._client, self._server, self._window = client, server, window
-        self._poll_s, self._patience_s, self._clean = poll_s, patience_s, clean
+        self._poll_s, self._patience_s, self._timeout_s, self._clean = poll_s, patience_s, timeout_s, clean
+        self._background = Background("openai batch")
 
     def close(self) -> None:
         """Close the connections; the batches go on."""
-        self._client.close()
+        self._background.start(self._client.close()).result()
+        self._background.stop()
 
     def ended(self, jobs: Sequence[Job]) -> Iterator[Ended]:
         """Begin the jobs that have not begun, then yield each once it is over.
@@ -147,12 +157,12 @@ class Service:
             job.save()
         created = False
 
-        def begun() -> Batch | None:
+        async def begun() -> Batch | None:
             nonlocal in_doubt, created
-            found = self._begun(job) if in_doubt else None
+            found = await self._begun(job) if in_doubt else None
             in_doubt = True
             if found is None and not created:
-                found = self._create(job)
+                found = await self._create(job)
                 created = isinstance(found, Batch)  # which costs, whether or not it tells its id
             return found
 
@@ -160,23 +170,25 @@ class Service:
         job.save()
         log.warning("%s: %d requests, window %s; Ctrl-C is safe", job.batch_id, len(job.keys), self._window)
 
-    def _upload(self, job: Job) -> FileObject:
+    async def _upload(self, job: Job) -> FileObject:
         with job.requests.open("rb") as file:
-            return self._client.files.create(file=file, purpose="batch")
+            return await self._client.files.create(file=file, purpose="batch")
 
-    def _begun(self, job: Job) -> Batch | None:
+    async def _begun(self, job: Job) -> Batch | None:
         """Return the batch of the job's file, if there is one: the reply that told its id got lost."""
-        for batch in self._client.batches.list(limit=100):  # the newest first
+        looked = 0
+        async for batch in self._client.batches.list(limit=100):  # the newest first
             if _id(batch, "input_file_id") == job.file_id and _status(batch) != "failed":
                 return batch
-            if 0 < _seconds(batch) < job.uploaded_at:
+            looked += 1
+            if 0 < _seconds(batch) < job.uploaded_at or looked == MOST_LISTED:
                 return None
         return None
 
-    def _create(self, job: Job) -> Batch:
+    async def _create(self, job: Job) -> Batch:
         assert job.file_id is not None
         window: Any = self._window
-        return self._client.batches.create(input_file_id=job.file_id, endpoint=ENDPOINT, completion_window=window)
+        return await self._client.batches.create(input_file_id=job.file_id, endpoint=ENDPOINT, completion_window=window)
 
     def _look(self, job: Job) -> Batch:
         batch_id = job.batch_id
@@ -227,7 +239,8 @@ class Service:
                 f"no longer has {file_id}, the results of {batch.id}",
                 f"delete {job.note} if its {len(job.keys)} requests are to be asked, and paid for, again",
             )
-            files.append(self._insist(lambda id=file_id, to=path: self._fetch(id, to), Path, gone))  # type: ignore[misc]
+            most = MOST_BYTES + len(job.keys) * BYTES_A_ROW
+            files.append(self._insist(partial(self._fetch, file_id, path, most), Path, gone))
         return tuple(files)
 
     def _lacks(self, job: Job, batch: Batch, files: Sequence[Path]) -> bool:
@@ -257,16 +270,28 @@ class Service:
         """Take a file with faces off the server, if it lets us; nothing depends on it."""
         if file_id is not None:
             with suppress(openai.APIError):
-                self._client.files.delete(file_id)
+                self._asked(self._client.files.delete(file_id))
 
-    def _fetch(self, file_id: str, path: Path) -> Path:
-        with self._client.files.with_streaming_response.content(file_id) as response:
-            response.stream_to_file(path)
+    async def _fetch(self, file_id: str, path: Path, most: int) -> Path:
+        async with file_client(self._timeout_s, most) as bounded:
+            files = self._client.with_options(http_client=bounded).files
+            async with files.with_streaming_response.content(file_id) as response:
+                await response.stream_to_file(path)
         if path.stat().st_size and not opens_with_result(path):
             raise Garbled(f"{file_id} is no file of results")
         return path
 
-    def _insist(self, ask: Callable[[], T | None], kind: type[T], absent: UserError | None = None) -> T:
+    def _asked(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` brings; interrupted, it is dropped."""
+        future = self._background.start(work)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def _insist(
+        self, ask: Callable[[], Coroutine[Any, Any, T | None]], kind: type[T], absent: UserError | None = None
+    ) -> T:
         """Return what `ask` brings, a `kind`; it is asked again while the server has passing trouble.
 
         Raises:
@@ -275,7 +300,7 @@ class Service:
         began, pause_s = time.monotonic(), min(self._poll_s, 1.0)
         while True:
             try:
-                got = ask()
+                got = self._asked(ask())
             except openai.NotFoundError as error:
                 found: Exception = absent or self._server.diagnose(error, self._clean)
             except openai.APIError as error:

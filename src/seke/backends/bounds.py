@@ -82,6 +82,11 @@ def stated(sendings: Sequence[Sending]) -> Usage | None:
     return Usage(*(sum(counts) for counts in zip(Usage(), *usages, strict=True)))
 
 
+def tokens(usage: Usage | None) -> tuple[int, int] | tuple[None, None]:
+    """Return a reply's tokens, input and output, as the ledger keeps them; None for what was not stated."""
+    return (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
+
+
 def known_cost(sendings: Sequence[Sending], prices: Prices, model: str) -> float | None:
     """Return US dollars for what the server stated; `model` was asked. None where a price is not known."""
     return _sum([cost(sending.usage, _price(sending, prices, model)) for sending in sendings if sending.usage])

@@ -25,6 +25,7 @@ from seke.backends.buyer import Gathered
 from seke.backends.dialect import Dialect, Form, names
 from seke.backends.openai import CONNECT_S, KEYLESS, OpenAI, api_key
 from seke.backends.transport import Server
+from seke.backends.wire import SLOWEST, client
 from seke.errors import Paused, UserError
 from seke.images import ImageError
 from seke.ledger import Ledger
@@ -49,7 +50,7 @@ class OpenAIBatch(OpenAI):
         rows: requests in one file, at most.
         megabytes: size of one file, at most (a megabyte is a million bytes).
         retries: how often a row is asked again that failed, expired or did not come back.
-        timeout: seconds that an upload may stand still.
+        timeout: seconds that an answer may take; files get as much more as they are large.
         patience: seconds without any answer after which the run is given up; its batches go on.
         image: settings of `Pictures`.
         n: whether several choices fit into one request; auto finds out.
@@ -160,8 +161,11 @@ class OpenAIBatch(OpenAI):
         key = api_key(self.address)
         self._secret = "" if key == KEYLESS else key
         timeout = openai.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout))
-        client = openai.OpenAI(api_key=key, base_url=self.address, max_retries=0, timeout=timeout)
-        return Service(client, self._server, self.window, self.poll, self.patience, self._clean)
+        asker = openai.AsyncOpenAI(
+            api_key=key, base_url=self.address, max_retries=0, timeout=timeout,
+            http_client=client(self.timeout, SLOWEST),
+        )  # fmt: skip
+        return Service(asker, self._server, self.window, self.poll, self.patience, self.timeout, self._clean)
 
     def _jobs(self, waiting: Iterable[Gathered], wanted: Set[str]) -> list[Job]:
         """Return the jobs that will answer what is `wanted`: those under way already, and new ones for the rest."""

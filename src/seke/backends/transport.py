@@ -26,11 +26,11 @@ import openai
 
 from seke.backends.addresses import hint, not_found, say, unreached
 from seke.backends.blame import Blame
+from seke.backends.bounds import tokens
 from seke.backends.completions import NoReply, decode
 from seke.backends.limits import Breaker, Concurrency, told_to_wait
 from seke.errors import UserError
 from seke.ledger import Ledger
-from seke.vlm import Usage
 
 LONGEST_BACKOFF_S = 30.0
 LIMITED = 3
@@ -210,8 +210,8 @@ class Transport:
             if not (isinstance(found, Trouble) and found.billed):
                 self._ledger.failed(call.key, str(found))
         else:
-            self._met, usage = True, receipt.usage or Usage()
-            await self._ledger.done(call.key, raw, receipt.model, usage.input_tokens, usage.output_tokens)
+            self._met = True
+            await self._ledger.done(call.key, raw, receipt.model, *tokens(receipt.usage))
             return raw
         if isinstance(found, Trouble) and found.reached:
             call.lost()
