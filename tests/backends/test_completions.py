@@ -188,3 +188,10 @@ def test_odd_log_probabilities_do_not_spoil_an_answer(given_logprobs: object) ->
     entry = {"message": {"content": "Yes."}, "finish_reason": "stop", "logprobs": given_logprobs}
     [choice] = choices(decode(json.dumps({"choices": [entry]})), replace(REQUEST, schema=None))
     assert choice.status == "ok" and not choice.logprobs
+
+
+@pytest.mark.parametrize("request_", [REQUEST, replace(REQUEST, schema=None)])
+def test_an_answer_longer_than_any_model_gives_is_not_looked_into(request_: Request) -> None:
+    choice = judged('{"a":' * 300_000, request=request_)
+    assert choice.status == "invalid" and choice.text.startswith("an answer of 1,500,000 characters: ")
+    assert len(choice.text) < 300

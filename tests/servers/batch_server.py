@@ -36,7 +36,8 @@ class BatchServer(Server):
     finished: float = 0.5
     """Share of rows done in a batch that expired or was cancelled."""
     control: deque[str] = field(default_factory=deque)
-    """What the next requests for files and batches get: ok, a status, html, or deaf: done, but the reply is lost."""
+    """What the next requests for files and batches get: ok, a status, html, an address to go to, drip or flood (what
+    never ends), or deaf: done, but the reply is lost."""
     max_rows: int = 50_000
     max_bytes: int = 200_000_000
     has_batches: bool = True
@@ -77,6 +78,16 @@ class BatchServer(Server):
         if fault == "html":
             await _send(writer, 200, "<html><body>Welcome</body></html>", {"content-type": "text/html"})
             return True
+        if fault.startswith("http"):
+            await _send(writer, 307, "", {"location": fault})
+            return True
+        if fault in ("drip", "flood"):
+            writer.write(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(b"1\r\n \r\n" if fault == "drip" else b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01 if fault == "drip" else 0)
+            return False
         status, answer = self._handle(method, path, body, headers)
         if fault == "deaf":
             writer.transport.abort()

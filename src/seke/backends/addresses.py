@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from seke.errors import UserError
 
 PATH: Final = "/chat/completions"
+_AZURE: Final = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com", ".openai.azure.us")
 _OF_A_PATH: Final = re.compile(
     r"^\s*<|invalid url|cannot (?:post|get)|unexpected endpoint|no (?:such )?(?:route|path|handler|static resource)"
     r"|(?:page|path|route|url|endpoint|resource)\b.{0,40}\bnot found|^\W*(?:404\W*|detail\W+)?not found\W*$",
@@ -46,6 +47,15 @@ def not_found(address: str, model: str, detail: str, message: str, code: str = "
     return NoModel("backend.model", model, detail, "choose a model that this key may use")
 
 
+def tells(message: str, code: str = "") -> bool:
+    """Return whether the words of a 404 are about a path or a model, which is then wrong for every request.
+
+    >>> tells("Not Found"), tells("model 'qwen' not found"), tells("no such face")
+    (True, True, False)
+    """
+    return bool(_OF_A_PATH.search(message) or _OF_A_MODEL.search(f"{message} {code}"))
+
+
 def with_models(error: NoModel, names: Sequence[str]) -> UserError:
     """Return the error with the names of the models that the server has."""
     shown = [name for name in names if name.isprintable() and len(name) <= LONGEST_NAME][:MOST_NAMED]
@@ -55,6 +65,25 @@ def with_models(error: NoModel, names: Sequence[str]) -> UserError:
     return UserError(
         "backend.model", error.value, error.problem, f"choose a model that it has: {', '.join(shown)}{more}"
     )
+
+
+def azures(address: str) -> str | None:
+    """Return how to say an address of Azure's that OpenAI's protocol is not spoken at; None if there is no need.
+
+    Azure speaks it below /openai/v1 alone, with a deployment's name for the model's. Its older addresses name the
+    deployment themselves and want an api-version, which this protocol has not.
+
+    >>> azures("https://me.openai.azure.com/openai/deployments/gpt4o/chat/completions?api-version=2024-10-21")
+    'say https://me.openai.azure.com/openai/v1, with backend.model=gpt4o'
+    """
+    parts = urlsplit(address)
+    path = parts.path.rstrip("/")
+    spoken = path.endswith("/openai/v1") and not parts.query
+    if spoken or not (parts.hostname or "").endswith(_AZURE):
+        return None
+    deployment = re.match(r"/openai/deployments/([^/]+)", path)
+    model = deployment[1] if deployment else "the deployment's name"
+    return f"say https://{parts.hostname}/openai/v1, with backend.model={model}"
 
 
 def say(address: str) -> str:

@@ -55,6 +55,11 @@ class Blame:
         return 0 < len(self._failing) < DIFFERENT and not self._others
 
     @property
+    def answered(self) -> bool:
+        """Whether this server has ever answered a request, as far as is known."""
+        return self.successes > 0 or self._answered_before()
+
+    @property
     def nobody(self) -> bool:
         """Whether no request fails."""
         return not self._failing
@@ -126,6 +131,6 @@ class Blame:
     async def _alone(self, hard: bool) -> bool:
         if len(self._failing) >= DIFFERENT:
             return False
-        if (hard or len(self._failing) > 1) and not (self.successes or self._answered_before()):
+        if (hard or len(self._failing) > 1) and not self.answered:
             return False
         return await self._alive()

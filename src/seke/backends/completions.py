@@ -51,6 +51,8 @@ class Received(NamedTuple):
 
 MOST_TOKENS = 2**21
 """Of a prompt or its answers; longer than any model's context but Llama 4's, and than anything that is asked here."""
+LONGEST_ANSWER = 1_000_000
+"""Characters of one choice, several times what any of these models can say; a longer one is not looked into."""
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal")
 
 
@@ -199,6 +201,8 @@ def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
     if message is None:
         return Choice(f"no message: {ascii(said)[:200]}", "invalid")
     content, declined = _content(message.get("content"))
+    if len(content) > LONGEST_ANSWER:
+        return Choice(f"an answer of {len(content):,} characters: {_writable(content[:200])}", "invalid")
     text = _writable(content)
     if refusal := message.get("refusal") or declined:
         return Choice(_writable(str(refusal)), "refusal")

@@ -26,7 +26,7 @@ import httpx2
 import openai
 
 from seke import current
-from seke.backends.addresses import NoModel, with_models
+from seke.backends.addresses import NoModel, azures, with_models
 from seke.backends.background import Background
 from seke.backends.blame import Blame
 from seke.backends.bounds import Sending, bound
@@ -375,8 +375,10 @@ def checked_address(base_url: str) -> str:
         whole = False
     if not whole:
         raise UserError("backend.base_url", base_url, "no web address", example)
+    shown = re.sub(r"[?#].*", "?***", base_url, flags=re.DOTALL)
+    if remedy := azures(base_url):
+        raise UserError("backend.base_url", shown, "there Azure speaks a protocol of its own", remedy)
     if parts.query or parts.fragment:
-        shown = re.sub(r"[?#].*", "?***", base_url, flags=re.DOTALL)
         raise UserError("backend.base_url", shown, "what is asked for is written behind its path", example)
     return base_url.rstrip("/")
 

@@ -24,7 +24,7 @@ import aiohttp
 import httpx2
 import openai
 
-from seke.backends.addresses import hint, not_found, say, unreached
+from seke.backends.addresses import hint, not_found, say, tells, unreached
 from seke.backends.blame import Blame
 from seke.backends.bounds import tokens
 from seke.backends.completions import NoReply, decode
@@ -64,14 +64,17 @@ class Refused(Exception):
     """The server does not accept this request: asking again would not help."""
 
     def __init__(
-        self, message: str, code: str = "", param: str = "", mistake: UserError | None = None, own: bool = False
-    ) -> None:
+        self, message: str, code: str = "", param: str = "", mistake: UserError | None = None, own: bool = False,
+        certain: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.message, self.code, self.param = message, code, param
         self.mistake = mistake
         """What is wrong if it is not this request's own fault, but might be any other's, too."""
         self.own = own
         """Whether it is known to be this request's own fault."""
+        self.certain = certain
+        """Whether `mistake` is by its words about all requests, if the server has answered none."""
 
 
 class Trouble(Exception):
@@ -155,6 +158,8 @@ class Transport:
                     self.concurrency.succeeded()
                     return raw
                 self._note(subject, failure)
+            if isinstance(failure, Refused) and failure.mistake and failure.certain and not self.blame.answered:
+                raise self._doomed(failure.mistake)
             call.failed()
             if isinstance(failure, Refused):
                 if await self._own(subject, hard=True):
@@ -330,11 +335,11 @@ class Server(NamedTuple):
             mistake = UserError("backend.model", self.model, detail, "choose a model that this key may use")
             if status == 404:
                 mistake = not_found(self.address, self.model, detail, str(message), code)
-            return Refused(detail, code, mistake=mistake)
+            return Refused(detail, code, mistake=mistake, certain=status == 404 and tells(str(message), code))
         if 300 <= status < 400:
             where = clean(ascii(error.response.headers.get("location", "nowhere"))[:200])
             mistake = self.mistake(f"sends elsewhere ({status}: to {where})", "say that address if you trust it")
-            return Refused(f"{status}: sent elsewhere", code, mistake=mistake)
+            return Refused(f"{status}: sent elsewhere, to {where}", code, mistake=mistake)
         if status in (400, 413, 422):
             return Refused(detail, code, clean(str(told.get("param") or "")))
         return Refused(detail, code, mistake=self.mistake(detail, say(self.address)))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from seke.backends.addresses import NoModel, not_found, say, unreached, with_models
+from seke.backends.openai import checked_address
 from seke.errors import UserError
 
 from ...servers.openai_server import running
@@ -67,6 +68,26 @@ def test_a_model_that_nobody_has_is_the_models(message: str, code: str) -> None:
 )
 def test_how_to_correct_an_address(address: str, said: str) -> None:
     assert say(address) == said
+
+
+@pytest.mark.parametrize(
+    ("address", "model"),
+    [
+        ("https://me.openai.azure.com", "the deployment's name"),
+        ("https://me.openai.azure.com/openai/deployments/vision-4o", "vision-4o"),
+        ("https://ME.openai.azure.com/openai/deployments/v/chat/completions?api-version=2025-01-01-preview", "v"),
+        ("https://me.openai.azure.com/openai/v1?api-version=preview", "the deployment's name"),
+        ("https://me.cognitiveservices.azure.com/openai", "the deployment's name"),
+    ],
+)
+def test_an_address_of_azures_own_protocol_is_told_with_the_one_of_openais(address: str, model: str) -> None:
+    host = address.split("/")[2].lower()
+    with pytest.raises(UserError, match=rf"; say https://{host}/openai/v1, with backend.model={model}$"):
+        checked_address(address)
+
+
+def test_azures_address_of_openais_protocol_is_taken() -> None:
+    assert checked_address("https://me.openai.azure.com/openai/v1/") == "https://me.openai.azure.com/openai/v1"
 
 
 def caused(cause: Exception) -> Exception:

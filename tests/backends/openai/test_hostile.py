@@ -24,8 +24,14 @@ def whole(body: bytes, *headers: bytes) -> bytes:
     return HEAD + b"".join(h + b"\r\n" for h in headers) + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
-def bomb(pack: Callable[[bytes], bytes]) -> bytes:
-    return pack(b" " * (300 * 2**20))
+def bomb(wbits: int) -> bytes:
+    """Return a few bytes that unpack to 300 MiB."""
+    packer = zlib.compressobj(wbits=wbits)
+    first, more = (packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    return first + more * 299
+
+
+GZIP, DEFLATE = 31, 15
 
 
 ANSWERS = {
@@ -39,9 +45,9 @@ ANSWERS = {
     "many headers": whole(OK, *(b"x-%d: %s" % (n, b"v" * 1000) for n in range(3000))),
     "odd status": b"HTTP/1.1 999 Weird\r\ncontent-length: 2\r\n\r\n{}",
     "no gzip": whole(b"notgzip" * 9, b"content-encoding: gzip"),
-    "gzip bomb": whole(bomb(gzip.compress), b"content-encoding: gzip"),
-    "deflate bomb": whole(bomb(zlib.compress), b"content-encoding: deflate"),
-    "gzip in gzip": whole(gzip.compress(bomb(gzip.compress)), b"content-encoding: gzip, gzip"),
+    "gzip bomb": whole(bomb(GZIP), b"content-encoding: gzip"),
+    "deflate bomb": whole(bomb(DEFLATE), b"content-encoding: deflate"),
+    "gzip in gzip": whole(gzip.compress(bomb(GZIP)), b"content-encoding: gzip, gzip"),
     "brotli unasked": whole(b"x", b"content-encoding: br"),
     "deep": whole(b"[" * 500_000),
     "5,000 digits": whole(b'{"choices": [' + b"9" * 5000 + b"]}"),
@@ -53,6 +59,7 @@ ANSWERS = {
     "redirect to nonsense": b"HTTP/1.1 307 X\r\nlocation: http://[bad\r\ncontent-length: 0\r\n\r\n",
     "drip": b"drip",
     "endless chunks": b"endless",
+    "endless 1xx": b"1xx",
 }
 
 
@@ -85,6 +92,9 @@ def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
                 connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n")
                 while not over.is_set():
                     connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+            elif answer == b"1xx":
+                while not over.is_set():
+                    connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 1000)
             else:
                 connection.sendall(answer)
 
@@ -105,7 +115,7 @@ def answering(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
 def test_a_hostile_server_ends_in_one_line(make: Make, asked: Callable, kind: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with answering(ANSWERS[kind]) as (address, _), pytest.raises(UserError) as failure:
-        replies(make(address, timeout=0.5, patience=0.1, max_retries=1, backoff=0.001), asked(2))
+        replies(make(address, timeout=0.2, patience=0.1, max_retries=1, backoff=0.001), asked(2))
     assert "\n" not in str(failure.value) and str(failure.value).startswith("backend.")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024  # KiB
 
@@ -117,3 +127,13 @@ def test_nothing_follows_a_redirect_to_another_origin(make: Make, asked: Callabl
         with answering(answer) as (address, _), pytest.raises(UserError, match="sends elsewhere"):
             replies(make(address, patience=1.0, max_retries=1), asked(2))
     assert not any(line.startswith(b"POST") for line in seen)
+
+
+@pytest.mark.parametrize(
+    "told", [b'{"error": {"message": "The model `m` does not exist", "code": 404}}', b"404 page not found"]
+)
+def test_a_wrong_model_or_path_costs_one_request(make: Make, asked: Callable, told: bytes) -> None:
+    answer = b"HTTP/1.1 404 X\r\ncontent-length: %d\r\n\r\n%s" % (len(told), told)
+    with answering(answer) as (address, seen), pytest.raises(UserError):
+        replies(make(address), asked(8))
+    assert sum(line.startswith(b"POST") for line in seen) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seke.backends import batch_results
 from seke.errors import Paused, UserError
 
 from ...servers.batch_server import running
@@ -156,3 +157,32 @@ def test_a_damaged_note_is_not_taken_for_no_job(make: Make, asked: Asked, tmp_pa
     (tmp_path / "batches" / "0123456789ab.json").write_text('{"keys": ["a"], "addr')
     with running() as server, pytest.raises(UserError, match=r"backend.folder=.*: 0123456789ab.json is damaged"):
         replies(make(server), asked(1))
+
+
+@pytest.mark.parametrize("fault", ["drip", "flood"])
+def test_an_answer_without_end_is_given_up_and_asked_for_again(make: Make, asked: Asked, fault: str) -> None:
+    with running(looks=0) as server:
+        server.control.extend(["ok", "ok", fault, fault, "ok"])  # of the batch, and of its results
+        if fault == "flood":
+            server.control[2] = "ok"
+        found = replies(make(server, timeout=0.5 if fault == "drip" else 60.0), asked(2))
+        assert len(server.batches) == len(server.sizes) == 1 and not server.control
+    assert {reply.choices[0].status for reply in found} == {"ok"}
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_faces_prompts_and_results_follow_no_redirect_to_another_origin(make: Make, asked: Asked, step: int) -> None:
+    with running(looks=0) as server, running() as other:
+        server.control.extend(["ok"] * step + [f"{other.url}/files"])
+        with pytest.raises(UserError, match=rf"sent elsewhere, to '{other.url}/files'"):
+            replies(make(server), asked(1))
+        assert not other.files and not other.sizes
+
+
+def test_a_row_longer_than_any_answer_is_read_in_pieces_and_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_results, "MOST_BYTES", 100)
+    row = '{"custom_id": "%s", "response": {"body": {"choices": [{}]}}}\n'
+    (tmp_path / "results").write_text(row % "a" + "[" * 1000 + "\n" + row % "b", encoding="utf-8")
+    assert [result.key for result in batch_results.results(tmp_path / "results")] == ["a", "b"]
