@@ -339,7 +339,7 @@ class Server(NamedTuple):
         if 300 <= status < 400:
             where = clean(ascii(error.response.headers.get("location", "nowhere"))[:200])
             mistake = self.mistake(f"sends elsewhere ({status}: to {where})", "say that address if you trust it")
-            return Refused(f"{status}: sent elsewhere, to {where}", code, mistake=mistake)
+            return Refused(f"{status}: sent elsewhere, to {where}", code, mistake=mistake, certain=True)
         if status in (400, 413, 422):
             return Refused(detail, code, clean(str(told.get("param") or "")))
         return Refused(detail, code, mistake=self.mistake(detail, say(self.address)))

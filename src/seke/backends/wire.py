@@ -61,8 +61,8 @@ class Bounded(httpx2.AsyncBaseTransport):
             response = await self._asked(request)
             if response.status_code not in FOLLOWED or "location" not in response.headers:
                 return response
-            target = request.url.join(response.headers["location"])
-            if _origin(target) != _origin(request.url):
+            target = _joined(request.url, response.headers["location"])
+            if target is None or _origin(target) != _origin(request.url):
                 return response
             await response.aclose()
             extensions = request.extensions
@@ -167,6 +167,14 @@ def file_client(timeout_s: float, most: int) -> httpx2.AsyncClient:
 
 def _client(transport: Bounded) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
+
+
+def _joined(url: httpx2.URL, location: str) -> httpx2.URL | None:
+    """Return where a redirect leads; None if that is no address."""
+    try:
+        return url.join(location)
+    except (httpx2.InvalidURL, ValueError):
+        return None
 
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:

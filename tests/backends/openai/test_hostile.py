@@ -57,6 +57,7 @@ ANSWERS = {
     "redirect loop": b"HTTP/1.1 307 X\r\nlocation: /v1/chat/completions\r\ncontent-length: 0\r\n\r\n",
     "redirect to a file": b"HTTP/1.1 307 X\r\nlocation: file:///etc/passwd\r\ncontent-length: 0\r\n\r\n",
     "redirect to nonsense": b"HTTP/1.1 307 X\r\nlocation: http://[bad\r\ncontent-length: 0\r\n\r\n",
+    "redirect to no ASCII": b"HTTP/1.1 307 X\r\nlocation: http://x/\x1b[2J\xff\xfe\r\ncontent-length: 0\r\n\r\n",
     "drip": b"drip",
     "endless chunks": b"endless",
     "endless 1xx": b"1xx",
@@ -124,8 +125,9 @@ def test_a_hostile_server_ends_in_one_line(make: Make, asked: Callable, kind: st
 def test_nothing_follows_a_redirect_to_another_origin(make: Make, asked: Callable, status: int) -> None:
     with answering(whole(OK)) as (elsewhere, seen):
         answer = b"HTTP/1.1 %d X\r\nlocation: %s/x\r\ncontent-length: 0\r\n\r\n" % (status, elsewhere.encode())
-        with answering(answer) as (address, _), pytest.raises(UserError, match="sends elsewhere"):
+        with answering(answer) as (address, here), pytest.raises(UserError, match="sends elsewhere"):
             replies(make(address, patience=1.0, max_retries=1), asked(2))
+        assert sum(line.startswith(b"POST") for line in here) == 1
     assert not any(line.startswith(b"POST") for line in seen)
 
 
