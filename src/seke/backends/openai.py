@@ -376,8 +376,8 @@ def checked_address(base_url: str) -> str:
     if not whole:
         raise UserError("backend.base_url", base_url, "no web address", example)
     shown = re.sub(r"[?#].*", "?***", base_url, flags=re.DOTALL)
-    if remedy := azures(base_url):
-        raise UserError("backend.base_url", shown, "there Azure speaks a protocol of its own", remedy)
+    if spoken := azures(base_url):
+        raise UserError("backend.base_url", shown, "there Azure speaks a protocol of its own", spoken)
     if parts.query or parts.fragment:
         raise UserError("backend.base_url", shown, "what is asked for is written behind its path", example)
     return base_url.rstrip("/")
