@@ -359,3 +359,14 @@ def test_a_row_of_a_folder_that_is_there_means_no_picture_of_another(tmp_path):
         "anna/02.png": "sadness", "bert/01.png": None, "clara/03.png": "anger",
     }  # fmt: skip
     assert rejected["anna/01.png"].reason == "no image"
+
+
+@pytest.mark.parametrize("name", ["Labels.CSV", "label.csv", "labels.xlsx", "annotations_v2.json", "labels (1).csv"])
+def test_a_table_of_another_name_is_not_passed_over_without_a_word(tmp_path, name):
+    picture(tmp_path / "a.png")
+    (tmp_path / name).write_text("image,expression\na.png,fear\n")
+    with pytest.raises(UserError, match="no labels.csv in it, and a file .* which is not read"):
+        read(tmp_path)
+    assert read(tmp_path, labels=None)[0]["a.png"].labels == Labels()
+    if name.lower().endswith(".csv"):
+        assert read(tmp_path, labels=name)[0]["a.png"].labels.expression == "fear"

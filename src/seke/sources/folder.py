@@ -11,6 +11,7 @@ nobody labelled is for training, because there is nothing in it to test against.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,8 @@ OTHER_PICTURES: Final = (
 )  # fmt: skip
 """Pictures that nothing here reads: they are counted, so that nobody misses them in silence."""
 DEFAULT_LABELS: Final = "labels.csv"
+MEANT: Final = re.compile(r"(labels?|annotations?)([\W_].*)?\.(csv|tsv|txt|xlsx?|ods|json|jsonl)", re.IGNORECASE)
+"""What people call a table that they take to be read."""
 LARGEST: Final = 2**29
 """Bytes of a picture."""
 
@@ -159,6 +162,11 @@ class Folder(Source):
             problem = f"{len(lost)} of {len(inside)} rows mean no picture in {self.root}, such as {lost[0][:80]}"
             remedy = "set source.root to the folder that the column image is relative to, or mend the names"
             raise UserError("source.labels", self.table, problem, remedy)
+        named = sorted(entry.name for entry in tree.listed(self.root) if MEANT.fullmatch(entry.name))
+        if self._guess and named:
+            problem = f"no {DEFAULT_LABELS} in it, and a file {named[0][:80]}, which is not read"
+            remedy = f"save it as {DEFAULT_LABELS} (or give a .csv file as source.labels=), or set source.labels=null"
+            raise UserError("source.root", self.root, problem, remedy)
         folders = Counter(image.split("/")[-2] for image in listed if "/" in image)
         classes = [name for name in folders if word(name)]
         if self._guess and len(classes) > 1:
