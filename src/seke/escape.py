@@ -3,7 +3,9 @@ r"""Text from elsewhere - of models, servers, label files, file names - where it
     visible     terminals, messages, logs       markdown    tables and cards
     latex       tables                          csv_cell    tables that a spreadsheet opens
 
-HTML is escaped by Jinja's autoescape, JSON by `json`.
+    in_html     pages, as the `finalize` of a Jinja environment whose autoescape does the rest
+
+JSON is escaped by `json`.
 """
 
 import logging
@@ -57,6 +59,15 @@ def latex(text: str) -> str:
     '100 \\% of a\\_b \\textbackslash{}input\\{x\\}'
     """
     return "".join(LATEX.get(sign, sign) for sign in one_line(text))
+
+
+def in_html(value: object) -> object:
+    r"""Return a template's value with control characters spelt out; markup, numbers and the like as they are.
+
+    >>> in_html("\x1b[31mred"), in_html(5)
+    ('\\x1b[31mred', 5)
+    """
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def csv_cell(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seke import escape
 from seke.errors import UserError
 from seke.reporting.write import Settings, write_report
 
@@ -120,7 +121,13 @@ def test_a_hostile_answer_is_text_and_nothing_else(outputs: Path, settings: Sett
     def poison(row):
         row["conversations"][0]["value"] = "<image>\n" + HOSTILE
         row["conversations"][1]["value"] = HOSTILE
-        row |= {"source": HOSTILE, "subject": HOSTILE, "annotator": HOSTILE, "flags": [HOSTILE], "image": HOSTILE}
+        row |= {
+            "source": HOSTILE,
+            "subject": HOSTILE + "\x1b[31m\u202e",
+            "annotator": HOSTILE,
+            "flags": [HOSTILE],
+            "image": HOSTILE,
+        }
         row["id"] = HOSTILE
 
     rewrite(kept, poison)
@@ -135,6 +142,7 @@ def test_a_hostile_answer_is_text_and_nothing_else(outputs: Path, settings: Sett
     assert not dom.of("img")  # the picture's path leads nowhere, so there is a placeholder
     assert page.count("alert(1)") == page.count("&lt;script&gt;alert(1)") > 5
     assert "onerror=alert(2)" in dom.text
+    assert not escape.CONTROLS.search(page) and r"\x1b[31m\u202e" in dom.text
 
 
 def test_runs_that_are_missing_are_said_and_never_zero(outputs: Path, settings: Settings) -> None:

@@ -365,7 +365,7 @@ def test_a_row_of_a_folder_that_is_there_means_no_picture_of_another(tmp_path):
 def test_a_table_of_another_name_is_not_passed_over_without_a_word(tmp_path, name):
     picture(tmp_path / "a.png")
     (tmp_path / name).write_text("image,expression\na.png,fear\n")
-    with pytest.raises(UserError, match="no labels.csv in it, and a file .* which is not read"):
+    with pytest.raises(UserError, match=r"no labels\.csv in it, and a file .* which is not read"):
         read(tmp_path)
     assert read(tmp_path, labels=None)[0]["a.png"].labels == Labels()
     if name.lower().endswith(".csv"):

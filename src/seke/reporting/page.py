@@ -15,6 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from seke.escape import in_html
 from seke.files import whole
 from seke.reporting.figures import Panel
 from seke.reporting.tables import interval, shown
@@ -32,6 +33,7 @@ def write_page(path: Path, content: Mapping[str, Any]) -> None:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
+        finalize=in_html,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

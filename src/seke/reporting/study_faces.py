@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from seke import runs
 from seke.affect import ACTION_UNITS
 from seke.errors import UserError
+from seke.escape import in_html
 from seke.images import ImageError, open_record
 from seke.records import ImageRecord, Labels, Prediction, read_jsonl
 from seke.reporting import figures
@@ -178,7 +179,7 @@ def _signed(value: float) -> str:
 
 
 def _rendered(**content: Any) -> Markup:
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(autoescape=True, finalize=in_html, trim_blocks=True, lstrip_blocks=True)
     text = (files("seke.reporting") / "study_faces.html.jinja").read_text(encoding="utf-8")
     return Markup(environment.from_string(text).render(**content))
 
