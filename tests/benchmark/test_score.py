@@ -101,3 +101,11 @@ def test_one_simulated_model_among_others_is_told_as_such(tmp_path: Path) -> Non
     assert (
         facts["notes"][-1] == "some of the answers are of a simulated annotator (simulated-annotator), not of a model"
     )
+
+
+def test_records_without_an_answer_are_counted_with_a_reason(tmp_path: Path, capsys) -> None:
+    gone = Answer(id=RECORDS[1].id, status="unanswered", detail="x.png changed after it was prepared")
+    facts = scored(tmp_path / "ours", ANSWERS | {gone.id: gone})
+    said = f"1 of {len(RECORDS)} records are scored as unanswered, such as {gone.id}: {gone.detail}"
+    assert said in facts["remarks"] and said in " ".join(capsys.readouterr().err.split())
+    assert "scored as unanswered" not in str(scored(tmp_path / "whole")["remarks"])

@@ -5,7 +5,7 @@ With another run to compare with, also comparison.json and comparison.md; what t
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -71,6 +71,15 @@ class Trusted(Protocol):
         """Return metrics.json's "calibration", and the same keys' intervals."""
 
 
+def _silent(records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> Iterator[str]:
+    """Yield a remark on records without an answer, where it is known why: a picture that is gone, or another one."""
+    given = (answers.get(record.id) for record in records)
+    silent = [answer for answer in given if answer is not None and answer.status == "unanswered" and answer.detail]
+    if silent:
+        first = f"{silent[0].id[:80]}: {silent[0].detail[:200]}"
+        yield f"{len(silent)} of {len(records)} records are scored as unanswered, such as {first}"
+
+
 def score(
     path: Path,
     benchmark: Benchmark,
@@ -102,6 +111,7 @@ def score(
         models: who answered, beside whom the answers themselves name.
     """
     measured = benchmark if isinstance(benchmark, Measured) else Faces()
+    remarks = [*remarks, *_silent(records, answers)]
     predictions, missing = benchmark.predictions(records, answers, judge)
     write_jsonl(path / "predictions.jsonl", predictions)
     metrics = {**measured.metrics(predictions, seed), "missing": missing}
