@@ -143,3 +143,9 @@ def test_a_part_of_a_mixture_without_a_usable_row_is_refused(sft, tmp_path):
         UserError, match=r"^data\.mixture\.none=.*no usable row \(1 rejected, 1 for 'form', such as x: "
     ):
         sft.train(tmp_path / "run", data={"path": None, "mixture": parts})
+
+
+@pytest.mark.parametrize("wrong", [{"group": [1]}, {"project": {"a": 1}}])
+def test_a_wandb_project_or_group_that_is_no_name_is_told(tmp_path, wrong):
+    with pytest.raises(UserError, match=rf"logger\.{next(iter(wrong))}=.*no name"):
+        loggers.wandb(str(tmp_path), **{"project": "x", **wrong})

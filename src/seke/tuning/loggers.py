@@ -8,6 +8,7 @@ import yaml
 from lightning.pytorch.loggers import WandbLogger
 
 from seke import dashboard
+from seke.errors import UserError
 
 OFFLINE = ("offline", "dryrun")
 """What WANDB_MODE calls it, now and formerly."""
@@ -35,16 +36,19 @@ def wandb(save_dir: str, project: str, group: str | None = None) -> Any:
         group: what the cells of one sweep have in common.
 
     Raises:
-        UserError: if WANDB_MODE is none that W&B knows.
+        UserError: if WANDB_MODE is none that W&B knows, or project or group no name.
     """
+    for argument, value in (("logger.project", project), ("logger.group", group)):
+        if not isinstance(value, str | int | float | None):
+            raise UserError(argument, value, "no name", "give a text")
     mode = dashboard.mode_of_environment() or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
     settings = Path(save_dir) / CONFIG
     resolved = yaml.safe_load(settings.read_text(encoding="utf-8"))["config"] if settings.is_file() else None
     return WandbLogger(
         name=Path(save_dir).name,
         save_dir=save_dir,
-        project=project,
-        group=group,
+        project=None if project is None else str(project),
+        group=None if group is None else str(group),
         offline=mode in OFFLINE,
         config=resolved,
     )
