@@ -20,6 +20,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "forget": {"errors", "images", "runs"},
     "devices": {"errors"},
     "limit": {"errors"},
+    "secrecy": {"errors"},
     "vlm": set(),
     "images": set(),
     "video": {"errors"},
@@ -68,7 +69,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "files": set(),
     "locks": {"errors", "files"},
     "settings": {"errors"},
-    "doors": {"current", "dashboard", "errors", "escape", "files", "interrupts", "runs", "settings"},
+    "doors": {"current", "dashboard", "errors", "escape", "files", "interrupts", "runs", "secrecy", "settings"},
 }
 
 

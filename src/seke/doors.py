@@ -27,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import current, dashboard, files, interrupts, runs, settings
+from seke import current, dashboard, files, interrupts, runs, secrecy, settings
 from seke.errors import Paused, UserError
 from seke.escape import VisibleFormatter, one_line
 from seke.settings import BY_DOOR
@@ -52,6 +52,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             sys.argv[:] = typed or sys.argv
             settings.check(cfg, main.__name__)
             OmegaConf.resolve(cfg)
+            secrecy.check(plain(cfg))
             files.permit(_mode(cfg.paths.mode))
             _check_seed(cfg.seed)
             OmegaConf.update(cfg, "name", runs.checked_name("" if cfg.name is None else f"{cfg.name}{_cell(cfg)}"))

@@ -34,12 +34,12 @@ from seke.backends.buyer import Buyer, Gathered, recall
 from seke.backends.completions import Completions, host_of, whose
 from seke.backends.dialect import FORMS, Dialect, Form
 from seke.backends.pictures import Pictures
-from seke.backends.secrecy import refuse_secrets
 from seke.backends.transport import Server, Transport
 from seke.backends.usable import Usable
 from seke.backends.wire import client
 from seke.errors import UserError
 from seke.ledger import Ledger
+from seke.secrecy import refuse_secret_address, refuse_secrets
 from seke.vlm import Bill, Reply, Request
 
 OPENAI = "https://api.openai.com/v1"
@@ -365,9 +365,7 @@ def checked_address(base_url: str) -> str:
             repeated.
     """
     example = "say for example http://localhost:8000/v1"
-    if "@" in base_url:
-        remedy = "leave it out: the key is read from OPENAI_API_KEY, and from nowhere else"
-        raise UserError("backend.base_url", "***", "the login before its @ would stand in the run's files", remedy)
+    refuse_secret_address(base_url)
     try:
         parts = urlsplit(base_url)
         whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)

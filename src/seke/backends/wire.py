@@ -9,6 +9,7 @@ bounds that grow with what has come or gone.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
@@ -23,6 +24,10 @@ READ = ("gzip", "deflate", "identity")
 """Encodings whose pieces unpack to a bounded size; others are not asked for, and not read."""
 SLOWEST = 25_000
 """Bytes a second that a file has to bring on average; a fifth of a megabit."""
+CHARSETS = re.compile(
+    r"utf-?(?:8|16|32)(?:-?[lb]e)?|us-ascii|ascii|latin-?1|(?:iso|windows|gb|big5|euc|shift_jis)[\w-]{0,12}",
+    re.IGNORECASE,
+)
 HOPS = 3
 FOLLOWED = (307, 308)
 
@@ -150,9 +155,16 @@ async def _within(seconds: float, work: Awaitable[T], request: httpx2.Request) -
 
 
 def _kept(response: httpx2.Response) -> list[tuple[str, str]]:
-    """Return the headers that still hold once the body is unpacked; cookies are not kept."""
+    """Return the headers that still hold once the body is unpacked; cookies are not kept.
+
+    Of the character sets that Python knows, some are none (rot13), and some take quadratic time (idna): a body is in
+    one that texts are really written in, or else in UTF-8, as JSON is.
+    """
     dropped = ("content-encoding", "content-length", "transfer-encoding", "set-cookie")
-    return [(name, value) for name, value in response.headers.multi_items() if name not in dropped]
+    kept = [(name, value) for name, value in response.headers.multi_items() if name not in dropped]
+    if CHARSETS.fullmatch(response.charset_encoding or "utf-8"):
+        return kept
+    return [(name, value.partition(";")[0] if name == "content-type" else value) for name, value in kept]
 
 
 def client(timeout_s: float, slowest: float | None = None) -> httpx2.AsyncClient:

@@ -53,6 +53,7 @@ ANSWERS = {
     "5,000 digits": whole(b'{"choices": [' + b"9" * 5000 + b"]}"),
     "no UTF-8": whole(b"\xff\xfe\xed\xa0\x80"),
     "odd charset": whole(b"{}", b"content-type: application/json; charset=no-such"),
+    "no charset of texts": whole(b"{}", b"content-type: application/json; charset=rot13"),
     "short": HEAD + b"content-length: 1000\r\n\r\n{}",
     "redirect loop": b"HTTP/1.1 307 X\r\nlocation: /v1/chat/completions\r\ncontent-length: 0\r\n\r\n",
     "redirect to a file": b"HTTP/1.1 307 X\r\nlocation: file:///etc/passwd\r\ncontent-length: 0\r\n\r\n",
