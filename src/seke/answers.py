@@ -7,7 +7,7 @@ stays unknown. `extract(describe(x)) == x` for every `Labels` x.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ from seke.dimensions import read_valence_arousal
 from seke.lexicon import EXPRESSION_WORDS
 from seke.readings import read_expression
 from seke.records import Labels
-from seke.scope import faces, refuses, without_quotations, without_refusals
-from seke.spelling import normalise, sentences, tokens
+from seke.scope import faces, may_refuse, refuses, without_quotations, without_refusals
+from seke.spelling import Sentence, normalise, sentences, split, tokens
 from seke.stance import SUSPECT, about_this_face
 from seke.tables import rows_told
 from seke.understood import DOUBTS, understood
@@ -34,6 +34,15 @@ _TEMPLATE: Final = re.compile(
     rf"(?:(?:(No action unit is active)|Active action units: ({_UNITS})"
     rf"(?:; (?:(all others are inactive)|inactive: ({_UNITS})))?|Inactive action units: ({_UNITS}))\.)?"
 )
+_STARTS: Final = (
+    "The expression is ",
+    "Valence is ",
+    "Arousal is ",
+    "No action ",
+    "Active action ",
+    "Inactive action ",
+)
+"""How a text in the template begins."""
 _THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>")
 _REVISED: Final = re.compile(
     r"\bdraft\b.*\b(?:revised|revision|final|corrected|clean)(?: (?:answer|version|labels?|draft))?[*_]* ?:",
@@ -43,8 +52,6 @@ _REVISED: Final = re.compile(
 _DIMENSIONS: Final = {"valence", "arousal"}
 _EXPRESSIONS: Final = {"named", "shown", "cue"}
 _UNITS_SPELT: Final = {"au", "head", "others", "complete"}
-_ANSWER_NEEDLES: Final = ("<answer>", "ssistant", "ASSISTANT")
-"""No answer tag is without one of these."""
 _ANSWER_TAG: Final = re.compile(r"<answer>|(?:assistant|Assistant|ASSISTANT) ?: ?(?=\S)")
 
 
@@ -109,7 +116,7 @@ def is_refusal(text: str) -> bool:
 
 def _from_template(text: str) -> Labels | None:
     """Read a text that is the template and nothing else, fast; None if it is anything else."""
-    match = _TEMPLATE.fullmatch(text)
+    match = _TEMPLATE.fullmatch(text) if text.startswith(_STARTS) else None
     if match is None:
         return None
     expression, valence, arousal_too, arousal_alone, none, active, others, inactive, only_inactive = match.groups()
@@ -146,14 +153,20 @@ def _from_prose(text: str) -> Labels:
 
 def _from_answer(text: str) -> Labels:
     """Read an answer; of several faces it tells what all of them share."""
-    said = without_quotations(rows_told(text))
-    if any(map(said.__contains__, _ANSWER_NEEDLES)):
+    said = without_quotations(rows_told(text) if "\n" in text else text)
+    if "ssistant" in said or "<answer>" in said or "ASSISTANT" in said:
         said = _ANSWER_TAG.sub("\n final answer: ", said)
-    normal = without_refusals(normalise(said))
-    parts = faces(normal)
+    normal = normalise(said)
+    plain = split(normal)
+    words = frozenset(plain)
+    if may_refuse(words):
+        kept = without_refusals(normal)
+        if kept != normal:
+            normal, plain = kept, split(kept)
+    parts = faces(normal, words)
     if not parts:
-        return _from_part(normal)
-    first, *others = [_from_part(part) for part in parts]
+        return _from_part(plain)
+    first, *others = [_from_part(split(part)) for part in parts]
     return reduce(_shared, others, first)
 
 
@@ -167,15 +180,19 @@ def _shared(one: Labels, other: Labels) -> Labels:
     )
 
 
-def _from_part(normal: str) -> Labels:
-    parts = sentences(tokens(normal))
-    if suspects := SUSPECT & set().union(*[part.roles for part in parts]):
+def _roles(parts: Sequence[Sentence]) -> set[str]:
+    return parts[0].roles if len(parts) == 1 else set().union(*[part.roles for part in parts])
+
+
+def _from_part(plain: list[str]) -> Labels:
+    parts = sentences(tokens(plain))
+    roles = _roles(parts)
+    if suspects := SUSPECT & roles:
         parts = about_this_face(parts, suspects)
     parts = join_units(parts)
-    roles = set().union(*[part.roles for part in parts])
     if not DOUBTS.isdisjoint(roles):
         parts = [understood(part) for part in parts]
-        roles = set().union(*[part.roles for part in parts])
+    roles = _roles(parts)
     stated: dict[str, Any] = {}
     seen = "unseen" not in roles
     if not _EXPRESSIONS.isdisjoint(roles):

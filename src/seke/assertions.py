@@ -21,6 +21,8 @@ _CONDITIONS: Final = {"when", "whenever", "should", "had", "were"}
 _IF: Final = Token("if", "if")
 _UNITS: Final = {"au", "head", "others", "complete"}
 _PLAIN: Final = {"word", "strange", "verb", "named", "shown", "cue", "valence", "arousal", "final"}
+_OF_UNITS: Final = {"be", "not", "no", "may", "doubt", "active", "inactive", "unknown", "filler", "link", "number"}
+"""Roles that may stand in an aside about the units before it."""
 _SIGNS: Final = frozenset(",|)](")
 """Signs that end a part of a clause, or begin an aside."""
 _SILENT: Final = {"link", "be", "sign", "number"}
@@ -43,6 +45,13 @@ def read_action_units(sentences: Sequence[Sentence], seen: bool = True) -> dict[
 
 class _UnitReader:
     """Walks over the sentences of a text and collects what is said about each action unit."""
+
+    __slots__ = (
+        "announced", "aside", "aside_plain", "asked", "asked_of_all", "before", "closing",
+        "content_since_negation", "denied_aside", "described", "described_before_negation", "equated",
+        "excepted", "excepting", "exhaustive", "generic", "group", "heading", "kind", "last", "negation",
+        "open", "others", "outer_negation", "quantified", "soft", "units_in_line", "votes",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.votes: dict[int, tuple[set[bool], set[bool]]] = {}
@@ -89,7 +98,7 @@ class _UnitReader:
     def read(self, sentence: Sentence) -> None:
         """Read one sentence or line."""
         words, roles = sentence.words, sentence.roles
-        if sentence.asks:
+        if words[-1].text == "?":
             self.asked = [word.au for word in words if word.role == "au"]
             self.asked_of_all = any(word.text in {"and", "both", "all", "&"} for word in words)
             if len(self.asked) > 1 and any(word.text == "or" for word in words):
@@ -119,7 +128,9 @@ class _UnitReader:
                     self._take_unit(word)
                 elif word.text in _SIGNS:
                     self._take_sign(word, words[position])
-                elif role not in _SILENT:
+                elif role == "end":
+                    self._end_clause()
+                elif role not in _SILENT and (role != "filler" or self.before.text == ","):
                     self._take(word, words, position)
                 elif role == "be":
                     self.equated = word.text == "is"
@@ -138,19 +149,7 @@ class _UnitReader:
             return True
         if word.role in {"au", "others", "but"}:  # a "but" ends the clause and with it the aside
             return True
-        if word.role not in {
-            "be",
-            "not",
-            "no",
-            "may",
-            "doubt",
-            "active",
-            "inactive",
-            "unknown",
-            "filler",
-            "link",
-            "number",
-        }:
+        if word.role not in _OF_UNITS:
             self.aside_plain, self.negation = False, self.outer_negation
         return self.aside_plain
 
@@ -184,7 +183,7 @@ class _UnitReader:
                 self.described_before_negation, self.content_since_negation = self.described, False
         elif word.text == "but" and self.quantified and following.role == "au":  # "all units but AU12 are inactive"
             self.excepting = True
-        elif role == "but" or role == "end":
+        elif role == "but":
             self._end_clause()
         elif role == "same":
             self.kind, self.announced = "predicate" if self.last is not None else "", self.last
@@ -343,6 +342,8 @@ class _UnitReader:
 
     def _flush(self) -> None:
         """Let the waiting units go as announced; a bare mention counts as active, a definition or list of all not."""
+        if not self.group:
+            return
         if self.kind:
             self._vote(self.group, True, self.announced)
         elif not self.generic and len(set(self.group)) < len(ACTION_UNITS) - 2:

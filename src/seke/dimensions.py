@@ -48,12 +48,18 @@ def read_valence_arousal(sentences: Sequence[Sentence]) -> tuple[float | None, f
         if sentence.roles >= _IMAGINED and sentence.words[0].role != "if":
             continue
         if reader.waiting or not _SPEAKS.isdisjoint(sentence.roles):
+            reader.rated = "confidence" in sentence.roles
             reader.read(_with_intervals(sentence.words))
     return reader.result("valence"), reader.result("arousal")
 
 
 class _DimensionReader:
     """Walks over the tokens of a text and collects the values of each dimension."""
+
+    __slots__ = (
+        "bounded", "corrected", "elsewhere", "foreign", "last", "latest", "loose", "percent", "plain",
+        "rated", "scale_ends", "signed", "values", "waiting", "whole",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.values: dict[str, set[float]] = {"valence": set(), "arousal": set()}
@@ -80,6 +86,8 @@ class _DimensionReader:
         self.scale_ends = 0
         """How many ends of a scale ("ranges from -1 (low) to 1 (high)") are still to come."""
         self.bounded = self.corrected = False
+        self.rated = False
+        """Whether the sentence speaks of how certain something is."""
 
     def result(self, name: str) -> float | None:
         """Return the one value in range that the text gives a dimension."""
@@ -104,9 +112,8 @@ class _DimensionReader:
         if self.loose and role not in (*_BOTH, "number", "link") and word.text not in _OF:
             self.loose = []
         if role in _BOTH:
-            if before.role in {"link", "filler", "word", "strange"} and _is_certainty(
-                words[max(position - 4, 0) : position - 1]
-            ):
+            apart = before.role in {"link", "filler", "word", "strange"}
+            if self.rated and apart and _is_certainty(words[max(position - 4, 0) : position - 1]):
                 self.plain += 1  # "my confidence in the valence is 0.8"
                 return
             self._take_dimension(role, before, words[position : position + 2])

@@ -295,7 +295,7 @@ _NUMERALS: Final = """
 """
 
 
-_Phrases = dict[tuple[str, str], list[tuple[list[str], Token]]]
+_Phrases = dict[str, dict[str, list[tuple[list[str], Token]]]]
 
 
 def _vocabulary() -> tuple[dict[str, Token], _Phrases]:
@@ -305,7 +305,7 @@ def _vocabulary() -> tuple[dict[str, Token], _Phrases]:
     def add(text: str, token: Token) -> None:
         first, *more = text.split()
         if more:
-            phrases.setdefault((first, more[0]), []).append(([first, *more], token))
+            phrases.setdefault(first, {}).setdefault(more[0], []).append(([first, *more], token))
         else:
             words[first] = token
 
@@ -327,13 +327,14 @@ def _vocabulary() -> tuple[dict[str, Token], _Phrases]:
         for part in parts.split("; "):
             add(part, Token("part", part))
     add("dimpler", Token("name", "dimpler", au=14))
-    for ways in phrases.values():
-        ways.sort(key=lambda way: -len(way[0]))
+    for seconds in phrases.values():
+        for ways in seconds.values():
+            ways.sort(key=lambda way: -len(way[0]))
     return words, phrases
 
 
 WORDS, PHRASES = _vocabulary()
-"""Word -> token; the first two words of a phrase -> the phrases that begin so, the longest first, and their tokens."""
+"""Word -> token; first word -> second word -> the phrases that begin so, the longest first, and their tokens."""
 AFFIRMED: Final = frozenset(word for word, token in WORDS.items() if token.role == "affirmed")
 ACTIONS: Final = {
     (part, action): Token("name", part, au=au)

@@ -48,7 +48,7 @@ def read_expression(sentences: Sequence[Sentence], seen: bool = True) -> str | N
     announced = False
     asked: list[str] = []
     for sentence in sentences:
-        if sentence.asks:
+        if sentence.words[-1].text == "?":
             asked = [word.expression for word in sentence.words if word.role == "named"]
             continue
         if asked:
@@ -91,6 +91,12 @@ def _firmest(mentions: list[_Mention]) -> str | None:
 
 class _ExpressionReader:
     """Walks over one sentence and collects the expressions that it states."""
+
+    __slots__ = (
+        "alternative", "announces", "certain", "chain", "content", "cue", "denied", "dimension", "distance",
+        "final", "found", "fresh", "hedged", "less", "linked", "minor", "negative", "seen", "settled",
+        "typical", "units", "valued", "verdict",
+    )  # fmt: skip
 
     def __init__(self, announced: bool, seen: bool) -> None:
         self.seen = seen
@@ -299,7 +305,7 @@ class _ExpressionReader:
         return self.cue and (self.fresh or not self._verdicts())
 
     def _verdicts(self) -> bool:
-        return any(mention.level >= 2.5 for mention in self.found)
+        return bool([mention for mention in self.found if mention.level >= 2.5]) if self.found else False
 
     def _raise_last(self, level: float) -> None:
         self.found[-1].level = max(level, self.found[-1].level)
@@ -344,6 +350,8 @@ def _score(after: Sequence[Token]) -> float | None:
     assigned = bool(after) and after[0].text in _ASSIGNS
     if assigned:
         after = after[1:]
+    elif after and after[0].role != "number":
+        return None
     if not after:
         return None
     value, *rest = after

@@ -65,7 +65,9 @@ class Labels(_Frozen):
     @classmethod
     def _integer_keys(cls, value: Any) -> Any:
         # JSON has string keys only; strict mode would refuse to read back what we wrote.
-        if isinstance(value, Mapping) and all(isinstance(key, int) or str(key).isdecimal() for key in value):
+        if not isinstance(value, Mapping) or set(map(type, value)) == {int}:
+            return value
+        if all(isinstance(key, int) or str(key).isdecimal() for key in value):
             return {int(key): active for key, active in value.items()}
         return value
 

@@ -4,6 +4,7 @@ Everything here works on text, before it is split into tokens.
 """
 
 import re
+from collections.abc import Set
 from typing import Final
 
 _REST: Final = r"(?:[^.!?\n]|\.(?=\S))"
@@ -27,6 +28,8 @@ _REFUSAL: Final = re.compile(
 """A clause in which the writer declines or asks for the picture, to the end of the sentence."""
 _REFUSAL_NEEDLES: Final = (" not ", "unable", "decline", "beyond", "once ", "soon as", "outside my", "refuse")
 """No refusal is without one of these."""
+_REFUSING: Final = frozenset(["not", "unable", "decline", "beyond", "once", "soon", "outside", "refuse"])
+"""The same as words."""
 _BEYOND: Final = ("not something", "something", "beyond", "outside")
 _TURN: Final = re.compile(r"\b(?:but|however|though)\b")
 _QUOTATION: Final = re.compile(
@@ -39,10 +42,12 @@ _QUOTATION: Final = re.compile(
 
 _PERSON: Final = r"(?:person|persons|people|man|woman|boy|girl|child|kid|baby|lady|guy|face|individual|one|figure)"
 _PLACE: Final = r"(?:left|right|centre|center|middle|front|back|foreground|background|top|bottom)"
-_KIN: Final = (
-    r"(?:mother|father|mom|mum|dad|son|daughter|husband|wife|brother|sister|grandmother|grandfather|grandson|granddaughter"
-    r"|bride|groom|girlfriend|boyfriend|parents|twin|colleague|friend|partner)"
-)
+_RELATIVES: Final = (
+    "mother", "father", "mom", "mum", "dad", "son", "daughter", "husband", "wife", "brother", "sister", "grandmother",
+    "grandfather", "grandson", "granddaughter", "bride", "groom", "girlfriend", "boyfriend", "parents", "twin",
+    "colleague", "friend", "partner",
+)  # fmt: skip
+_KIN: Final = f"(?:{'|'.join(_RELATIVES)})"
 _DOES: Final = r"(?:is|are|was|looks?|seems?|appears?|shows?|has|displays?|expresses|smiles|frowns|remains|feels)"
 _HER: Final = re.compile(
     r"(?<=[;,] )(?:(?:and|while|but|whereas) )?s?he(?= (?:is|looks|seems|appears|shows|has|displays)\b)"
@@ -57,10 +62,15 @@ _FACE: Final = re.compile(
     rf"|\bthe (?:first|second|third|other|latter|former)(?: one)?(?= {_DOES}\b)"
 )
 """Where an answer about several faces turns to one of them."""
-_RELATED: Final = re.compile(rf"(?:her|his|their) {_KIN}")
+_RELATED: Final = re.compile(rf"h(?:er|is) {_KIN}")
 _SECOND: Final = re.compile(r"(?:person|face|individual|subject) ?[:#]? ?(?:[2-9]|b\b|two\b)")
-_SECOND_NEEDLES: Final = ("left", "right", "cent", "middle", "front", "ground", "second", "other ")
-"""No answer turns to a second face without one of these, unless it numbers faces or names somebody's kin."""
+_PLACES: Final = frozenset(
+    ["left", "right", "centre", "center", "central", "middle", "front", "foreground", "background", *_RELATIVES]
+)
+_OTHER: Final = re.compile(rf"(?:other|second)(?: one)? (?:{_PERSON}|{_DOES})\b")
+_NUMBERS: Final = frozenset(["2", "b", "two"])
+_ORDINALS: Final = frozenset(["other", "second", "another"])
+"""No answer turns to a second face without a word of these or those."""
 _SUBJECT: Final = re.compile(
     r"\b(?:subject|in question|main (?:person|face)|focus|foreground|closest|nearest|most prominent (?:person|face)"
     r"|(?:we are|is) asked about|you asked about(?! (?:one|a) ))\b"
@@ -76,6 +86,11 @@ def without_quotations(text: str) -> str:
 def refuses(normal: str) -> bool:
     """Return whether the writer of a normalised text declines to answer, wholly or in part."""
     return any(map(normal.__contains__, _REFUSAL_NEEDLES)) and _REFUSAL.search(normal) is not None
+
+
+def may_refuse(words: Set[str]) -> bool:
+    """Return whether a text of these words needs a closer look for a refusal."""
+    return not words.isdisjoint(_REFUSING)
 
 
 def without_refusals(normal: str) -> str:
@@ -94,14 +109,22 @@ def without_refusals(normal: str) -> str:
     return "".join([*kept, normal[position:]])
 
 
-def faces(normal: str) -> list[str]:
+def faces(normal: str, words: Set[str]) -> list[str]:
     """Return the parts of a text that speak about one of several faces each; none if one face is meant.
 
-    >>> faces("the woman on the left is happy, the man on the right is sad")
+    Args:
+        normal: a normalised text.
+        words: its words.
+
+    >>> text = "the woman on the left is happy, the man on the right is sad"
+    >>> faces(text, set(text.split()))
     [' is happy, the ', ' is sad']
     """
-    numbered = any(map(normal.__contains__, _SECOND_NEEDLES)) or _SECOND.search(normal)
-    if not numbered and not (("her " in normal or "his " in normal) and _RELATED.search(normal)):
+    if not (
+        not words.isdisjoint(_PLACES)
+        or (not words.isdisjoint(_NUMBERS) and _SECOND.search(normal))
+        or (not words.isdisjoint(_ORDINALS) and _OTHER.search(normal))
+    ):
         return []
     marks = list(_FACE.finditer(normal))
     if len(marks) == 1 and _RELATED.match(marks[0][0]):

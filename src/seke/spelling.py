@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress, count, pairwise
+from itertools import compress, count
 from typing import Final
 
 from seke.lexicon import ACTIONS, END, PARTS, PHRASES, ROLE, WORDS, Token
@@ -24,8 +24,8 @@ _SIGNS: Final = str.maketrans(
         "；": ";", "、": ",",
     }
 )  # fmt: skip
-_MARKS: Final = frozenset(map(chr, _SIGNS))
-"""A text without these needs no translation."""
+_UNUSUAL: Final = re.compile("[" + re.escape("".join(map(chr, _SIGNS)) + "<[>|'{/") + "]")
+"""A text without such a sign needs no translation, and only the repairs of `_COMMON_REPAIRS`."""
 _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = tuple(
     (needle, re.compile(pattern), new)
     for needle, pattern, new in (
@@ -55,6 +55,7 @@ _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]]
     )
 )
 """What to look for, the pattern that holds it, and what to put instead."""
+_COMMON_REPAIRS: Final = tuple(repair for repair in _REPAIRS if not _UNUSUAL.search(repair[0]) and repair[0] != "boxed")
 _INITIAL: Final = re.compile(r"[va](?<!\w[va])(?:a\b| ?[:=,/&-] ?[-+.0-9a]| [-+]?[0-9]*\.[0-9])")
 """Valence or arousal by its initial: "v = 0.3", "V/A", "VA"."""
 _INITIALS: Final = tuple(
@@ -112,7 +113,7 @@ def _without_ordinals(text: str) -> str:
     return text
 
 
-_LISTED: Final = re.compile(r"[0-9][.)\]] ")
+_LISTED: Final = re.compile(r"[0-9](?<![\w.][0-9])[0-9]?[.)\]]{1,2}[ :]")
 _ORDINAL: Final = re.compile(
     r"(?:^|(?<=\n))[ •-]{0,8}[(\[]?[0-9]{1,2}[.)\]]{1,2} (?=[ •-]{0,8}[^\W\d])|[(\[][0-9]{1,2}[)\]][ :.]?(?= ?au)"
 )
@@ -121,9 +122,10 @@ _ENUMERATED: Final = re.compile(r"(?<![^\s:;,(])\(?([0-9]{1,2})[.)] (?=[a-z(])")
 
 def normalise(text: str) -> str:
     """Return `text` in lower case, without mark-up and quotes, contractions undone, signs in one spelling."""
+    unusual = _UNUSUAL.search(text) is not None
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_SIGNS))
-    if not _MARKS.isdisjoint(text):
+        unusual, text = True, unicodedata.normalize("NFKC", text.translate(_SIGNS))
+    if unusual:
         text = text.translate(_SIGNS)
     text = text.casefold()
     if _LISTED.search(text):
@@ -131,15 +133,19 @@ def normalise(text: str) -> str:
     if _INITIAL.search(text):
         for initial, words in _INITIALS:
             text = initial.sub(words, text)
-    for needle, pattern, new in _REPAIRS:
+    for needle, pattern, new in _REPAIRS if unusual else _COMMON_REPAIRS:
         if needle in text:
             text = pattern.sub(new, text)
     return text
 
 
-def tokens(text: str) -> list[Token]:
-    """Split normalised text into tokens; the end of a sentence, line or half-sentence is a token of role `end`."""
-    plain = (_ASCII_TOKEN if text.isascii() else _TOKEN).findall(text)
+def split(normal: str) -> list[str]:
+    """Split normalised text into words, numbers and signs."""
+    return (_ASCII_TOKEN if normal.isascii() else _TOKEN).findall(normal)
+
+
+def tokens(plain: list[str]) -> list[Token]:
+    """Return the tokens of a split text; the end of a sentence, line or half-sentence has the role `end`."""
     words = _with_phrases(plain)
     return words if PARTS.isdisjoint(plain) else _with_names(words)
 
@@ -228,16 +234,17 @@ def _with_phrases(plain: list[str]) -> list[Token]:
     """Return the token of every word, and one token for every phrase."""
     out: list[Token] = []
     done = 0
-    for position in compress(count(), map(PHRASES.__contains__, pairwise(plain))):
-        if position < done:
+    last = len(plain) - 1
+    for position in compress(count(), map(PHRASES.__contains__, plain)):
+        if position < done or position == last:
             continue
-        for phrase, token in PHRASES[plain[position], plain[position + 1]]:
+        for phrase, token in PHRASES[plain[position]].get(plain[position + 1], ()):
             end = position + len(phrase)
             if plain[position:end] == phrase:
                 out += [*map(_TOKENS.__getitem__, plain[done:position]), token]
                 done = end
                 break
-    return [*out, *map(_TOKENS.__getitem__, plain[done:])]
+    return [*out, *map(_TOKENS.__getitem__, plain[done:])] if done else [*map(_TOKENS.__getitem__, plain)]
 
 
 def _with_names(words: Sequence[Token]) -> list[Token]:

@@ -24,19 +24,9 @@ _STARTS: Final = {"head", "name", "number", "numeral", "others", "active", "inac
 _ACTS: Final = {*_STARTS, "be", "end"}
 """Roles that do something outside a list of numbers."""
 _PLAIN: Final = {
-    "word",
-    "strange",
-    "verb",
-    "named",
-    "shown",
-    "cue",
-    "valence",
-    "arousal",
-    "final",
-    "generic",
-    "hedge",
+    "word", "strange", "verb", "named", "shown", "cue", "valence", "arousal", "final", "generic", "hedge",
     "minor",
-}
+}  # fmt: skip
 """Roles that end every list of numbers."""
 _BRIDGES: Final = {"be", "active", "inactive", "filler", "only", "not"}
 """Roles that may stand between "action units" and their numbers."""
@@ -65,6 +55,7 @@ _SUFFIXES: Final = {"r", "c"}
 _KEYS: Final = {"id", "number", "code"}
 """Before the number of an action unit in a list of objects: {"id": 4, "active": true}."""
 _COUNTS: Final = {"number", "count", "total"}
+_LISTED: Final = {"head", "number"}
 _RANGES: Final = {"-", "to", "through"}
 
 
@@ -80,6 +71,10 @@ def join_units(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 class _Joiner:
     """Walks over the sentences of a text; a heading or the first row of a table is remembered for the lines below."""
+
+    __slots__ = (
+        "bars", "column", "headed", "listing", "marks_first", "out", "patience",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.out: list[Token] = []
@@ -130,15 +125,16 @@ class _Joiner:
         if role == "name":
             return self._finish(words, position, word.au)
         if role == "number" and word.au:
-            headed = _ends_with_head(out)
-            counts = not headed and (
-                following.text in _NOT_UNITS
-                or (not self.listing and following.role in {"word", "strange", "foreign"})
-                or (following.text == "(" and words[position + 1].role == "head" and out[-1].text == "only")
-            )
-            if (self.patience or self.listing) and not counts:
-                del out[len(out) - headed :]
-                return self._number(word, words, position)
+            if self.patience or self.listing:
+                headed = _ends_with_head(out)
+                counts = not headed and (
+                    following.text in _NOT_UNITS
+                    or (not self.listing and following.role in {"word", "strange", "foreign"})
+                    or (following.text == "(" and words[position + 1].role == "head" and out[-1].text == "only")
+                )
+                if not counts:
+                    del out[len(out) - headed :]
+                    return self._number(word, words, position)
             row = self.column and following.text == "|" and _starts_row(out)
             row = row or (self.headed and len(out) > 1 and out[-1].text in {":", "="} and out[-2].text in _KEYS)
             return self._finish(words, position, word.au) if row else 0
@@ -167,6 +163,10 @@ class _Joiner:
         """Append the token of one action unit with its value, if it has one, and return the position behind."""
         out = self.out
         named = words[position - 1].role == "name"
+        following = words[position]
+        if following.role == "end" or (following.text == "," and words[position + 1].role in _LISTED):  # "AU6, AU12"
+            out.append(_joined(au, named, None))
+            return position
         if not named and au != OTHERS:
             if words[position].text in _SUFFIXES and (
                 words[position + 1].text in _ASSIGNS or words[position + 1].role == "number"
@@ -178,7 +178,15 @@ class _Joiner:
             name = words[position + skip]
             if name.role == "name" and not (skip and words[position].text == "," and name.au != au):
                 position += skip + 1
-        if words[position].text in _RANGES and (behind := _range_end(words, position, au)):
+        following = words[position]
+        if (
+            following.role == "end"
+            or following.text == "and"
+            or (following.text == "," and words[position + 1].text not in _GRADES)
+        ):
+            out.append(_joined(au, named, None))
+            return position
+        if following.text in _RANGES and (behind := _range_end(words, position, au)):
             out.append(Token("word", "range"))  # "AU1-AU4": which ones are meant is not said
             return behind
         state, behind = _value(words, position)
@@ -191,7 +199,12 @@ class _Joiner:
 
     def _take(self, word: Token, following: Token) -> None:
         role, text = word.role, word.text
-        if role == "head":
+        if role == "end":
+            if text == "\n":
+                self.column, self.bars = self.bars > 0 and self.column, 0
+            self.patience = self.patience if text == "\n" and self.patience == 5 else 0
+            self.listing, self.headed = False, self.headed and text == ";"
+        elif role == "head":
             counted = _counted(self.out, following)
             self.headed, self.patience = True, 0 if counted else 6
             self.column = self.column or (_starts_row(self.out) and following.text in {"|", "number", "no"})
@@ -201,11 +214,6 @@ class _Joiner:
             self.patience -= self.patience > 0
             self.bars += text == "|"
             self.listing = self.listing and (text in {",", "(", ":", "not"} or self.out[-1].text == ":")
-        elif role == "end":
-            if text == "\n":
-                self.column, self.bars = self.bars > 0 and self.column, 0
-            self.patience = self.patience if text == "\n" and self.patience == 5 else 0
-            self.listing, self.headed = False, self.headed and text == ";"
         else:
             self.patience = 0
             self.listing = self.listing and (
@@ -325,7 +333,7 @@ def _counted(before: Sequence[Token], following: Token) -> bool:
     """Whether "action units" are only counted: "of the 17 action units, 2 are active", "number of AUs: 2"."""
     if before and before[-1].role in {"number", "numeral"} and following.text == ",":
         return True
-    return any(word.text in _COUNTS for word in before[-4:]) or following.text in _COUNTS
+    return following.text in _COUNTS or not _COUNTS.isdisjoint([word.text for word in before[-4:]])
 
 
 def _range_end(words: Sequence[Token], position: int, au: int) -> int:
