@@ -313,7 +313,8 @@ class Server(NamedTuple):
         cause = error.__cause__
         # The SDK's translation of aiohttp calls a connection that was lost halfway a ConnectTimeout, too.
         broken = (cause and cause.__cause__) or cause or error
-        detail = clean(str(unreached(broken, self.address) or "") or f"{type(broken).__name__}: {broken}")
+        said = f"{type(broken).__name__}: {broken}" if str(broken) else str(cause or error)
+        detail = clean(str(unreached(broken, self.address) or said))
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
         never_left = isinstance(broken, NEVER_LEFT)

@@ -154,17 +154,17 @@ async def _within(seconds: float, work: Awaitable[T], request: httpx2.Request) -
         raise httpx2.RemoteProtocolError(f"no HTTP that can be read ({words})", request=request) from error
 
 
-def _kept(response: httpx2.Response) -> list[tuple[str, str]]:
+def _kept(response: httpx2.Response) -> list[tuple[bytes, bytes]]:
     """Return the headers that still hold once the body is unpacked; cookies are not kept.
 
     Of the character sets that Python knows, some are none (rot13), and some take quadratic time (idna): a body is in
     one that texts are really written in, or else in UTF-8, as JSON is.
     """
-    dropped = ("content-encoding", "content-length", "transfer-encoding", "set-cookie")
-    kept = [(name, value) for name, value in response.headers.multi_items() if name not in dropped]
+    dropped = (b"content-encoding", b"content-length", b"transfer-encoding", b"set-cookie")
+    kept = [(name, value) for name, value in response.headers.raw if name.lower() not in dropped]
     if CHARSETS.fullmatch(response.charset_encoding or "utf-8"):
         return kept
-    return [(name, value.partition(";")[0] if name == "content-type" else value) for name, value in kept]
+    return [(name, value.partition(b";")[0] if name.lower() == b"content-type" else value) for name, value in kept]
 
 
 def client(timeout_s: float, slowest: float | None = None) -> httpx2.AsyncClient:

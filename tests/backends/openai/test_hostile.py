@@ -122,6 +122,18 @@ def test_a_hostile_server_ends_in_one_line(make: Make, asked: Callable, kind: st
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024  # KiB
 
 
+@pytest.mark.parametrize("header", [b"x-name: M\xfcller", b"x-name: \xe8\xa1\xa8"])
+def test_an_answer_under_odd_headers_is_read(make: Make, asked: Callable, header: bytes) -> None:
+    with answering(whole(OK, header)) as (address, _):
+        [reply] = replies(make(address, timeout=5.0, patience=0.5, max_retries=0), asked(1))
+    assert "Yes." in reply.choices[0].text
+
+
+def test_an_answer_that_takes_too_long_is_told_with_the_time(make: Make, asked: Callable) -> None:
+    with answering(b"drip") as (address, _), pytest.raises(UserError, match=r"the last: no whole answer in 0.1 s"):
+        replies(make(address, timeout=0.1, patience=0.05, max_retries=0, backoff=0.001), asked(1))
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_nothing_follows_a_redirect_to_another_origin(make: Make, asked: Callable, status: int) -> None:
     with answering(whole(OK)) as (elsewhere, seen):
