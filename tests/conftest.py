@@ -29,10 +29,12 @@ def _quiet_and_offline() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _heeds_ctrl_c() -> None:
-    """Let SIGINT mean something where it was ignored at the start (`nohup make test &`); children inherit that."""
+def _heeds_signals() -> None:
+    """Let signals mean something that were ignored at the start (`nohup make test &`), and so would be in children."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

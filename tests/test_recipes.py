@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FREE = ("demo", "lock", "settings", "judge_agreement")
+FREE = ("check_peers", "demo", "lock", "settings", "judge_agreement")
 """Scripts that are no recipes, or have settings of their own."""
 RECIPES = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in FREE)
 OF_ONE_RUN = ("emovit_phrasing", "emovit_reasoning", "fairness", "figure6", "phrasing", "table1", "table2")

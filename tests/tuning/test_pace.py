@@ -47,7 +47,7 @@ def with_image(loaded, pad):
     tokens = loaded.image_tokens((32, 32))
     ids = [image] * tokens + [20] * 5
     sample = Sample("image", ids, [False] * tokens + [True] * 5, (0,))
-    return collate([(sample, [Vision(torch.randn(1, 3, 32, 32), (32, 32))])], pad, sample.tokens)
+    return collate([(sample, [Vision(torch.randn(loaded.crops((32, 32)), 3, 32, 32), (32, 32))])], pad, sample.tokens)
 
 
 def train(base, where, every=1, accumulate=1, made=batches, more=(), clip=1.0):
