@@ -264,7 +264,8 @@ def _with_intervals(words: list[Token]) -> list[Token]:
             boxed = between == "," and before in {"[", "("}
             single = boxed and _of_one_dimension(out)
             unclaimed = boxed and before == "[" and (single or _BOTH_SET.isdisjoint(map(ROLE, out)))
-            if _is_scale(word, high) and (spans or unclaimed or (boxed and ends[0] < 0)):
+            named = boxed and len(out) > 1 and out[-2].text == "on"  # "0.9 on [0, 1]"
+            if _is_scale(word, high) and (spans or unclaimed or named or (boxed and ends[0] < 0)):
                 kind = "own" if ends == (-1, 1) else "percent" if ends[0] == -100 else "foreign"
                 out.append(Token("scale", "percent" if high.text.endswith("%") and ends == (-1, 1) else kind))
                 position += 3

@@ -96,7 +96,7 @@ _ROLES: Final = {
     "active": """
         active activated activates activation activations present presence visible visibly observed observable detected
         engaged engagement activity evident apparent yes true triggered seen noticeable identified noted exhibited
-        involved contracted occurring occurs recruited
+        involved contracted recognised recognized spotted occurring occurs recruited
     """,
     "inactive": """
         inactive absent false missing none deactivated unactivated nonexistent inactivity undetected unengaged invisible
@@ -108,13 +108,14 @@ _ROLES: Final = {
         may not; might or might not; can not be determined; could not be determined; could not be assessed;
         could not be judged; can not be assessed; can not be judged; can not be reliably; can not tell; not
         clear; not sure; not certain; not applicable; not visible enough; can not say; can not judge; can not
-        decide; could not tell; could not say; not assessed; not determinable; not in question; beyond question;
-        in question; open to; up for; can neither be; barely perceptible; barely visible; barely noticeable;
-        barely detectable; hardly perceptible; not available; not given; not stated; can not rule out; can not
-        be ruled out; could not rule out; could not be ruled out; can not be excluded; can not exclude; could
-        not be excluded; can not be confirmed; can not confirm; can not be made out; can not make out; not ruled
-        out; nearly absent; almost absent; almost inactive; nearly inactive; not true; almost imperceptible; not
-        evaluated; not visible enough; low confidence; little if any
+        decide; could not tell; could not say; not assessed; not determinable; less so; out on; the verge of; on
+        the edge of; anyone guess; comes and goes; not in question; beyond question; in question; open to; up
+        for; can neither be; barely perceptible; barely visible; barely noticeable; barely detectable; hardly
+        perceptible; not available; not given; not stated; can not rule out; can not be ruled out; could not
+        rule out; could not be ruled out; can not be excluded; can not exclude; could not be excluded; can not
+        be confirmed; can not confirm; can not be made out; can not make out; not ruled out; nearly absent;
+        almost absent; almost inactive; nearly inactive; not true; almost imperceptible; not evaluated; not
+        visible enough; low confidence; little if any
     """,
     "unlikely": "unlikely improbable implausible; i doubt; doubt that",
     "head": "au aus actionunits actionunit units; action unit; action units",
@@ -177,15 +178,15 @@ _ROLES: Final = {
     "less": "less",
     "heard": "voice voices speech lyrics soundtrack",
     "unseen": """
-        ; no face; no faces; see a cat; is a cat; of a cat; see a dog; is a dog; of a dog; an animal; a
-        landscape; not see a face; not see any face; see no face; without a face; not a face; no person; no
-        people; no human; nobody is; image is blank; picture is blank; screen is blank; photo is blank; frame is
-        blank; page is blank; image is empty; empty room; empty image; blank image; blank picture; blank page;
-        blank wall; entirely black; completely black; all black; image is black; picture is black; is too dark;
-        motion blur; face is turned away; turned away from; out of frame; out of view; face is too small; is too
-        blurry; back is to; face is blurred; image is blurred; face is blurry; image is blurry; face is covered;
-        face is hidden; face is obscured; face is not visible; not a person; not be loaded; not load the;
-        cropped out; face is cropped; back of the head
+        ; no face; no faces; blank frame; nobody in; nothing to judge; see a cat; is a cat; of a cat; see a dog;
+        is a dog; of a dog; an animal; a landscape; not see a face; not see any face; see no face; without a
+        face; not a face; no person; no people; no human; nobody is; image is blank; picture is blank; screen is
+        blank; photo is blank; frame is blank; page is blank; image is empty; empty room; empty image; blank
+        image; blank picture; blank page; blank wall; entirely black; completely black; all black; image is
+        black; picture is black; is too dark; motion blur; face is turned away; turned away from; out of frame;
+        out of view; face is too small; is too blurry; back is to; face is blurred; image is blurred; face is
+        blurry; image is blurry; face is covered; face is hidden; face is obscured; face is not visible; not a
+        person; not be loaded; not load the; cropped out; face is cropped; back of the head
     """,
     "be": "is are was were be being been remains remain : = | includes include including",
     "verb": """
@@ -215,13 +216,14 @@ _ROLES: Final = {
     """,
     "scale": "manikin likert sam; same scale; same range; nine point; five point; seven point; ten point",
     "lore": """
-        definition definitions textbook textbooks; facs describes; facs defines; denotes the; is the prototype of; are
-        the prototype of; is commonly seen in; are commonly seen in; is often seen in; are often seen in; is typical of;
-        are typical of; in general; generally speaking; stands for; stand for; refers to; refer to; is defined as; are
-        defined as; consists of; consist of; is a marker of; is a term; for reference; by definition; people who; for
-        instance; i can explain; is usually coded; would be coded; typical neutral; usually ranges; there are six; there
-        are seven; there are eight; how facs works; basic emotions are; means the; means that the; signalled by;
-        signaled by; is known as
+        definition definitions textbook textbooks; facs describes; facs defines; denotes the; is the prototype
+        of; are the prototype of; is commonly seen in; are commonly seen in; is often seen in; are often seen
+        in; is typical of; are typical of; in general; generally speaking; stands for; stand for; refers to;
+        refer to; is coded as; are coded as; as background; researchers link; researchers associate; studies
+        link; in the literature; is defined as; are defined as; consists of; consist of; is a marker of; is a
+        term; for reference; by definition; people who; for instance; i can explain; is usually coded; would be
+        coded; typical neutral; usually ranges; there are six; there are seven; there are eight; how facs works;
+        basic emotions are; means the; means that the; signalled by; signaled by; is known as
     """,
     "example": """
         placeholder placeholders; example output; example of; example answer; the format is; output format; sample

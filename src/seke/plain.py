@@ -67,6 +67,8 @@ _DEGREES: Final = """
     unpleasant utter various vibrant visceral visible warm weak weaker wide wider wistful youthful
 """
 _JUDGEMENTS: Final = """
+    occur occurs occurring co hallmark hallmarks engage engages engaging lean leans leaning sparkle sparkles shine
+    shines gleam gleams align aligns aligned fitting blended evidences evidenced manifested typifies typify tired
     above accentuate accentuated accentuates accompany accompanying accordingly activated add added adding adds
     affect air amount analysis annotate annotated appearance arise arises aroused aspect aspects assess assessed
     assign assigned associated attitude basis bear bearing bears became become becomes becoming betray betrays

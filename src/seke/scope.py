@@ -48,7 +48,7 @@ _RELATIVES: Final = (
     "colleague", "friend", "partner",
 )  # fmt: skip
 _KIN: Final = f"(?:{'|'.join(_RELATIVES)})"
-_DOES: Final = r"(?:is|are|was|looks?|seems?|appears?|shows?|has|displays?|expresses|smiles|frowns|remains|feels)"
+_DOES: Final = r"(?:are|\w+s)"
 _HER: Final = re.compile(
     r"(?<=[;,] )(?:(?:and|while|but|whereas) )?s?he(?= (?:is|looks|seems|appears|shows|has|displays)\b)"
 )

@@ -31,6 +31,7 @@ _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]]
     for needle, pattern, new in (
         ("<", r"<(expression|emotion|valence|arousal|aus?|action units?)>", r"\n\1: "),
         ("<", r"<br ?/?>", "\n"),
+        ("<", r"(?<=[0-9] )<([a-z]+)>", r"\1"),  # "AU4 <absent>"
         ("<", r"</?[a-z][a-z ]{0,20}>", " "),
         ("boxed", r"\b(?:boxed|text|mathrm) ?\{([^{}\n]*)\}", r" \1 "),
         ("y:", r"(?<![^\n])[-• ]*y: ?(?=au)", "active: "),
@@ -40,10 +41,12 @@ _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]]
         ("(-)", r"\(-\) ?(?=au)", " inactive: "),
         ("[ ]", r"\[ \](?= ?[a-z])", " false "),
         ("[", r"\[ ?\]", " none "),
+        ("[", r"\[0,1\]", "[0, 1]"),  # two numbers, not 0.1
         ("[", r"\[x\]", " yes "),
         (">", r"[-=]>", ":"),
         ("|", r"(?<=[=:]) ?[0-9]{1,2}(?:\|[0-9]{1,2})+", lambda bars: bars[0].replace("|", ",")),
         ("can", r"\b(?:can't|cannot)\b", "can not"),
+        ("won't", r"\bwon't\b", "will not"),
         ("n't", r"n't\b", " not"),
         ("'s", r"'s\b", ""),
         ("'", r"(?<![a-z])'|'(?![a-z])", ""),
@@ -202,7 +205,9 @@ def _token(text: str) -> Token:
     if text[0] in ".!?;\n":
         return Token("end", text[0])
     if not text[0].isalpha():
-        return Token("sign" if text.isascii() or not "\u2500" <= text <= "\u25ff" else "strange", text)
+        return Token(
+            "sign" if text.isascii() or not ("\u2500" <= text <= "\u25ff" or text in "★☆") else "strange", text
+        )
     if text.isascii():
         return Token("word" if text in PLAIN_WORDS or (text.endswith("ly") and len(text) > 4) else "strange", text)
     if _AFFIRMED.fullmatch(text):

@@ -17,12 +17,12 @@ _CLOSING: Final = {"end", "but", "strange", "active", "inactive", "unknown"}
 _SIGNS: Final = frozenset(",;()[]{}|:=-•/")
 _LEADS: Final = {"be", "verb", "cue", "not", "no", "head", "valence", "arousal"}
 """Roles before a label that say what is meant by it, whatever stands before them."""
-_SETS_OFF: Final = {"and", "or", "&", "with", "via", "as", "by", "without"}
+_SETS_OFF: Final = {"and", "or", "&", "with", "via", "by", "without"}
 _TRAILS: Final = {"cue", "valence", "arousal"}
 _COMPLETES: Final = {
     "in", "of", "with", "on", "at", "as", "by", "from", "through", "around", "near", "due", "and", "or", "&", "face",
-    "look", "smile", "mood", "demeanor", "demeanour", "state", "here", "to", "for", "during", "when", "where", "this",
-    "that", "because", "since", "which", "who", "without", "towards", "toward", "about",
+    "look", "smile", "mood", "demeanor", "demeanour", "state", "here", "during", "when", "where", "this",
+    "that", "because", "since", "which", "who", "without", "about",
 }  # fmt: skip
 """Behind a label these begin something new: "AU4 in the glabella"."""
 _JOINS: Final = {",", "and", "or", "&", "+", "/", "nor"}
@@ -40,7 +40,8 @@ def understood(sentence: Sentence) -> Sentence:
     open_labels: set[int] = set()
     for place, word in enumerate(words):
         if word.role == "strange" or word.text in _LIKENS:
-            for label in (_before(words, place), _behind(words, place)):
+            # A sign that is not understood ("AU4 ███") is said of what stands before it; before a label it is a bullet.
+            for label in (_before(words, place), _behind(words, place) if word.text.isalnum() else None):
                 if label is None or label in open_labels:
                     continue
                 if word.role == "strange" or words[label].role == "au":  # "looks like anger" is a way to say anger
@@ -66,7 +67,7 @@ def _behind(words: Sequence[Token], place: int) -> int | None:
     for look in range(place + 1, min(place + 7, len(words))):
         word = words[look]
         if word.role in _LABELS:
-            return look if word.state is None else None
+            return look if word.state is None or look == place + 1 else None
         if (
             word.role in _CLOSING
             or word.role in _LEADS

@@ -287,7 +287,7 @@ def _value_word(words: Sequence[Token], position: int, marks_first: bool) -> tup
     "AU4: y", "AU12 (+)", "AU6-, AU12+" and "AU1 ✗ AU12 ✓" have values; "AU6: blorp" has one that is not understood.
     """
     first, second = words[position], words[position + 1 : position + 3] or (END,)
-    if first.text in _ARROWS:
+    if first.text in _ARROWS or (first.text == "+" and second[0].text == "="):
         return _UNREAD, position + 1
     if first.text in _VALUES and first.text in {"+", "-"}:
         return (
@@ -312,7 +312,11 @@ def _value_word(words: Sequence[Token], position: int, marks_first: bool) -> tup
         closed = value.role != "end" and _closes(words[look + 1])
         if closed and value.text in _VALUES:
             return _VALUES[value.text], look + 1
-        if first.text == "=" and value.role == "strange":  # "AU4 = int(True)"
+        if value.text == "see" and words[look + 1].role == "head":  # "AU7: see AU6"
+            return _UNREAD, look + 3
+        if value.text == "same" and words[look + 1].text == "as":
+            return _UNREAD, look + 1
+        if value.role == "strange" and (first.text == "=" or not value.text.isalnum()):  # "AU4 = int(True)"
             return _UNREAD, look + 1
         if not closed:
             return None, position
