@@ -17,7 +17,7 @@ from seke.dimensions import read_valence_arousal
 from seke.lexicon import EXPRESSION_WORDS
 from seke.readings import read_expression
 from seke.records import Labels
-from seke.scope import faces, may_refuse, refuses, without_quotations, without_refusals
+from seke.scope import CLOSER_LOOK, faces, may_refuse, refuses, without_quotations, without_refusals
 from seke.spelling import Sentence, normalise, sentences, split, tokens
 from seke.stance import SUSPECT, about_this_face
 from seke.tables import rows_told
@@ -51,7 +51,7 @@ _REVISED: Final = re.compile(
 """A draft, up to what replaces it; no draft is without "raft"."""
 _DIMENSIONS: Final = {"valence", "arousal"}
 _EXPRESSIONS: Final = {"named", "shown", "cue"}
-_UNITS_SPELT: Final = {"au", "head", "others", "complete"}
+_UNITS_SPELT: Final = {"head", "name", "others", "complete"}
 _ANSWER_TAG: Final = re.compile(r"<answer>|(?:assistant|Assistant|ASSISTANT) ?: ?(?=\S)")
 
 
@@ -104,7 +104,7 @@ def extract(text: str) -> Labels:
     >>> extract("She isn't angry, she looks sad (valence about -0,4). AU06 is absent, AU 1 and AU4 are visible.")
     Labels(expression='sadness', valence=-0.4, arousal=None, action_units={1: True, 4: True, 6: False})
     """
-    template = _from_template(text.strip())
+    template = _from_template(text.strip()) if text.lstrip().startswith(_STARTS) else None
     return template if template is not None else _from_prose(text)
 
 
@@ -116,7 +116,7 @@ def is_refusal(text: str) -> bool:
 
 def _from_template(text: str) -> Labels | None:
     """Read a text that is the template and nothing else, fast; None if it is anything else."""
-    match = _TEMPLATE.fullmatch(text) if text.startswith(_STARTS) else None
+    match = _TEMPLATE.fullmatch(text)
     if match is None:
         return None
     expression, valence, arousal_too, arousal_alone, none, active, others, inactive, only_inactive = match.groups()
@@ -144,7 +144,9 @@ def _from_prose(text: str) -> Labels:
     """Read any text; an answer behind the model's thoughts counts before what was thought, a draft not at all."""
     if "raft" in text and (revised := _REVISED.search(text)):
         text = text[revised.end() :]
-    thoughts = list(_THOUGHT.finditer(text)) if "</" in text else []
+    if "<" not in text:
+        return _from_answer(text)
+    thoughts = list(_THOUGHT.finditer(text))
     if not thoughts:
         return _from_answer(text) if "<think" not in text else Labels()  # it breaks off before any verdict
     thought = _from_answer(_THOUGHT.sub("\n", text[: thoughts[-1].start()]))
@@ -158,6 +160,8 @@ def _from_answer(text: str) -> Labels:
         said = _ANSWER_TAG.sub("\n final answer: ", said)
     normal = normalise(said)
     plain = split(normal)
+    if CLOSER_LOOK.isdisjoint(plain):
+        return _from_part(plain)
     words = frozenset(plain)
     if may_refuse(words):
         kept = without_refusals(normal)
@@ -187,12 +191,12 @@ def _roles(parts: Sequence[Sentence]) -> set[str]:
 def _from_part(plain: list[str]) -> Labels:
     parts = sentences(tokens(plain))
     roles = _roles(parts)
-    if suspects := SUSPECT & roles:
-        parts = about_this_face(parts, suspects)
+    if not SUSPECT.isdisjoint(roles):
+        parts = about_this_face(parts, SUSPECT & roles)
+        roles = _roles(parts)
     parts = join_units(parts)
     if not DOUBTS.isdisjoint(roles):
         parts = [understood(part) for part in parts]
-    roles = _roles(parts)
     stated: dict[str, Any] = {}
     seen = "unseen" not in roles
     if not _EXPRESSIONS.isdisjoint(roles):

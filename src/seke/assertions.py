@@ -13,6 +13,8 @@ from seke.lexicon import END, Token
 from seke.spelling import Sentence, yes_or_no
 from seke.units import BOUND, OTHERS
 
+_MOST: Final = len(ACTION_UNITS) - 2
+"""A bare list of so many units is the list of all that there are."""
 _NONE: Final = -1
 """Stands for "no action unit": it denies none by name, but "no action unit other than AU4" is a complete list."""
 _UNREAL: Final = {"hypothetical", "past", "whether", "if"}
@@ -210,7 +212,8 @@ class _UnitReader:
         if word.text == "(":
             self._open_aside(word.text)
             return
-        self._settle()
+        if self.negation:
+            self._settle()
         doubted = self.kind == "doubt"
         if doubted:  # "possibly AU4, AU15"
             self._flush()
@@ -346,7 +349,7 @@ class _UnitReader:
             return
         if self.kind:
             self._vote(self.group, True, self.announced)
-        elif not self.generic and len(set(self.group)) < len(ACTION_UNITS) - 2:
+        elif not self.generic and (len(self.group) < _MOST or len(set(self.group)) < _MOST):
             self._vote([au for au in self.group if au > 0], False, True)
         self.group = []
 

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress, count
 from typing import Final
 
@@ -34,7 +35,6 @@ _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]]
         ("<", r"(?<=[0-9] )<([a-z]+)>", r"\1"),  # "AU4 <absent>"
         ("<", r"</?[a-z][a-z ]{0,20}>", " "),
         ("boxed", r"\b(?:boxed|text|mathrm) ?\{([^{}\n]*)\}", r" \1 "),
-        ("y:", r"(?<![^\n])[-• ]*y: ?(?=au)", "active: "),
         ("n:", r"(?<![^\n])[-• ]*n: ?(?=au)", "inactive: "),
         ("..", r"\.{2,}", " - "),
         ("(+)", r"\(\+\) ?(?=au)", " active: "),
@@ -59,7 +59,7 @@ _REPAIRS: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]]
 )
 """What to look for, the pattern that holds it, and what to put instead."""
 _COMMON_REPAIRS: Final = tuple(repair for repair in _REPAIRS if not _UNUSUAL.search(repair[0]) and repair[0] != "boxed")
-_INITIAL: Final = re.compile(r"[va](?<!\w[va])(?:a\b| ?[:=,/&-] ?[-+.0-9a]| [-+]?[0-9]*\.[0-9])")
+_INITIAL: Final = re.compile(r"[va](?![b-z])(?<!\w[va])(?:a\b| ?[:=,/&-] ?[-+.0-9a]| [-+]?[0-9]*\.[0-9])")
 """Valence or arousal by its initial: "v = 0.3", "V/A", "VA"."""
 _INITIALS: Final = tuple(
     (re.compile(pattern), new)
@@ -274,8 +274,14 @@ def _with_names(words: Sequence[Token]) -> list[Token]:
         elif out and (name := ACTIONS.get((part, out[-1].text))):
             out[-1] = name
         else:
-            out.append(Token("word", part))
+            out.append(_still(part))
     return [*out, *words[done:]]
+
+
+@cache
+def _still(part: str) -> Token:
+    """Return the token of a part of the face that does not move; there are few of them."""
+    return Token("word", part)
 
 
 def _may_stand_between(word: Token) -> bool:

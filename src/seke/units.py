@@ -44,6 +44,7 @@ _YES: Final = {
 _NO: Final = {"no", "n", "false", "f", "off", "-", "negative", "zero", "nil"}
 _VALUES: Final = {word: Token("active", BOUND) for word in _YES} | {word: Token("inactive", BOUND) for word in _NO}
 """Words and signs that are the value of an action unit where nothing else stands behind it."""
+_BULLETS: Final = frozenset("-•|")
 _BARE: Final = {"yes", "y", "true", "t", "on", "no", "n", "false", "f", "off"}
 """Those that need no sign before them: "AU4 yes, AU12 no"."""
 _UNREAD: Final = Token("unknown", BOUND)
@@ -92,15 +93,16 @@ class _Joiner:
     def passes(self, sentence: Sentence) -> bool:
         """Return whether a sentence holds nothing to join."""
         roles = sentence.roles
-        flagged = "number" in roles and ("active" in roles or "inactive" in roles)
-        return _SPELT.isdisjoint(roles) and not (self.patience or self.column or flagged)
+        if self.patience or self.column or not _SPELT.isdisjoint(roles):
+            return False
+        return "number" not in roles or not ("active" in roles or "inactive" in roles)
 
     def join(self, words: Sequence[Token]) -> list[Token]:
         """Return the tokens of a sentence with its units joined."""
         out = self.out = []
         end = len(words) - 1  # the token that closes the sentence
         position = 0
-        self.marks_first = words[words[0].text in {"-", "•", "|"}].text in _VALUES
+        self.marks_first = words[words[0].text in _BULLETS].text in _VALUES
         while position < end:
             word = words[position]
             position += 1
