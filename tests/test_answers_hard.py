@@ -114,7 +114,8 @@ def test_an_unknown_word_beside_an_expression_leaves_it_open(expression: str, wo
      "AU12: 40\nAU6: 77", "If AU9 > 0: expression = disgust", "AU7 can neither be confirmed nor ruled out.",
      "Valence: 0.8 (0 = unpleasant, 1 = pleasant)", "Are AU4 and AU9 both visible? No.",
      "The groom grins (AU12); his sister cries (AU15).", "AU4 ★★", "AU9 <tbd>", "AU2: █", "valence = 0.3 on [0, 1]",
-     "I won't infer feelings. As background: fear is coded as AU1+AU2+AU5.", "The jury is out on AU9."],
+     "I won't infer feelings. As background: fear is coded as AU1+AU2+AU5.", "The jury is out on AU9.",
+     "I cannot judge emotions. A typical sad face has AU1.", "Her son smiles (AU12), she stays calm."],
 )  # fmt: skip
 def test_what_is_said_of_others_or_of_nobody_is_no_label(text: str) -> None:
     assert extract(text) == Labels()
@@ -127,6 +128,7 @@ def test_what_is_said_of_others_or_of_nobody_is_no_label(text: str) -> None:
         ("AU17 is active. No, AU17 is not active.", Labels(action_units={17: False})),
         ("Draft: AU1, fear.\nRevised answer: AU2, surprise.", Labels(expression="surprise", action_units={2: True})),
         ("● AU6\n● AU12 <absent>", Labels(action_units={6: True, 12: False})),
+        ("| AU | Yes | No |\n|---|---|---|\n| 1 | x | |\n| 2 | | x |", Labels(action_units={1: True, 2: False})),
         ("Arousal 0.7. On reflection, 0.5.", Labels(arousal=0.5)),
         ("A neutral expression with a valence of 0.1.", Labels(expression="neutral", valence=0.1)),
     ],

@@ -216,14 +216,14 @@ _ROLES: Final = {
     """,
     "scale": "manikin likert sam; same scale; same range; nine point; five point; seven point; ten point",
     "lore": """
-        definition definitions textbook textbooks; facs describes; facs defines; denotes the; is the prototype
-        of; are the prototype of; is commonly seen in; are commonly seen in; is often seen in; are often seen
-        in; is typical of; are typical of; in general; generally speaking; stands for; stand for; refers to;
-        refer to; is coded as; are coded as; as background; researchers link; researchers associate; studies
-        link; in the literature; is defined as; are defined as; consists of; consist of; is a marker of; is a
-        term; for reference; by definition; people who; for instance; i can explain; is usually coded; would be
-        coded; typical neutral; usually ranges; there are six; there are seven; there are eight; how facs works;
-        basic emotions are; means the; means that the; signalled by; signaled by; is known as
+        definition definitions textbook textbooks; a typical; facs describes; facs defines; denotes the; is the
+        prototype of; are the prototype of; is commonly seen in; are commonly seen in; is often seen in; are
+        often seen in; is typical of; are typical of; in general; generally speaking; stands for; stand for;
+        refers to; refer to; is coded as; are coded as; as background; researchers link; researchers associate;
+        studies link; in the literature; is defined as; are defined as; consists of; consist of; is a marker of;
+        is a term; for reference; by definition; people who; for instance; i can explain; is usually coded;
+        would be coded; typical neutral; usually ranges; there are six; there are seven; there are eight; how
+        facs works; basic emotions are; means the; means that the; signalled by; signaled by; is known as
     """,
     "example": """
         placeholder placeholders; example output; example of; example answer; the format is; output format; sample

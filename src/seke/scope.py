@@ -49,9 +49,7 @@ _RELATIVES: Final = (
 )  # fmt: skip
 _KIN: Final = f"(?:{'|'.join(_RELATIVES)})"
 _DOES: Final = r"(?:are|\w+s)"
-_HER: Final = re.compile(
-    r"(?<=[;,] )(?:(?:and|while|but|whereas) )?s?he(?= (?:is|looks|seems|appears|shows|has|displays)\b)"
-)
+_HER: Final = re.compile(rf"(?<=[;,] )(?:(?:and|while|but|whereas) )?s?he(?= {_DOES}\b)")
 """Where an answer that has named somebody's kin turns back to the one they belong to."""
 _FACE: Final = re.compile(
     rf"\b{_PERSON}(?: \w+)?,? \(?(?:on|to|at|in) the (?:far )?{_PLACE}\b"

@@ -22,6 +22,8 @@ _AFFIRMING: Final = {
     "present", "active", "observed", "detected", "visible", "presence", "occurrence", "activated",
 }  # fmt: skip
 _DENYING: Final = frozenset(["absent", "inactive", "unobserved", "undetected"])
+_VERDICTS: Final = {"yes": "present", "no": "absent", "y": "present", "n": "absent"}
+"""What a column is for whose title is a verdict."""
 _VALUED: Final = {
     "status", "state", "verdict", "result", "decision", "activation", "activity", "intensity", "score", "value",
     "probability", "level", "rating", "strength", "answer", "coding",
@@ -67,7 +69,7 @@ def _told(lines: list[str], bar: str) -> list[str]:
     if len(rows) < 2:
         return lines
     header, *body = rows
-    titles = [frozenset(_WORDS.findall(title.lower())) for title in header]
+    titles = [frozenset(_WORDS.findall(_VERDICTS.get(title.lower(), title.lower()))) for title in header]
     if sum(_UNIT.fullmatch(title) is not None for title in header) > 1:
         if not all(_VALUE.fullmatch(cell) for row in body for cell in row[1:]):
             return lines

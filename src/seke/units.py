@@ -31,7 +31,7 @@ _PLAIN: Final = {
 _BRIDGES: Final = {"be", "active", "inactive", "filler", "only", "not"}
 """Roles that may stand between "action units" and their numbers."""
 _GRADES: Final = {"intensity", "score", "value", "level", "strength"}
-_VALUE_GLUE: Final = {*")]:=|(-{", "are", "is", "at", "with", "an", "of", "its", "p", "prob", "probability", *_GRADES}
+_VALUE_GLUE: Final = {*")]:=|(-{~", "are", "is", "at", "with", "an", "of", "its", "p", "prob", "probability", *_GRADES}
 """What may stand between an action unit and its value."""
 _ASSIGNS: Final = frozenset(":=|")
 """Signs behind which stands a value and nothing else."""
