@@ -208,7 +208,23 @@ def test_a_table_whose_header_is_not_understood_is_left_as_it_is() -> None:
     assert rows_told(text) == text
 
 
-@pytest.mark.parametrize("unit", ["|a\n", "AU1,\n", "1. a ", "(1) au ", "|x|", "\t\n", "AU1: -", "不AU1"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "|a\n",
+        "AU1,\n",
+        "1. a ",
+        "(1) au ",
+        "|x|",
+        "\t\n",
+        "AU1: -",
+        "不AU1",
+        "draft ",
+        "her son is ",
+        "AU1 qz ",
+        "zqz ",
+    ],
+)
 def test_hostile_lists_and_tables_are_read_in_linear_time(unit: str) -> None:
     extract((unit * 60_000)[:60_000])
 

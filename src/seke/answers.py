@@ -44,11 +44,11 @@ _STARTS: Final = (
 )
 """How a text in the template begins."""
 _THOUGHT: Final = re.compile(r"</(?:think|thinking|reasoning)>")
+_DRAFT: Final = re.compile(r"\bdraft\b", re.IGNORECASE)
 _REVISED: Final = re.compile(
-    r"\bdraft\b.*\b(?:revised|revision|final|corrected|clean)(?: (?:answer|version|labels?|draft))?[*_]* ?:",
-    re.IGNORECASE | re.DOTALL,
+    r"\b(?:revised|revision|final|corrected|clean)(?: (?:answer|version|labels?|draft))?[*_]* ?:", re.IGNORECASE
 )
-"""A draft, up to what replaces it; no draft is without "raft"."""
+"""What replaces a draft; two patterns, because one would take quadratic time."""
 _DIMENSIONS: Final = {"valence", "arousal"}
 _EXPRESSIONS: Final = {"named", "shown", "cue"}
 _UNITS_SPELT: Final = {"head", "name", "others", "complete"}
@@ -142,8 +142,8 @@ def _numbers(names: str | None) -> list[int]:
 
 def _from_prose(text: str) -> Labels:
     """Read any text; an answer behind the model's thoughts counts before what was thought, a draft not at all."""
-    if "raft" in text and (revised := _REVISED.search(text)):
-        text = text[revised.end() :]
+    if ("raft" in text or "RAFT" in text) and (draft := _DRAFT.search(text)):
+        text = text[max((revised.end() for revised in _REVISED.finditer(text, draft.end())), default=0) :]
     if "<" not in text:
         return _from_answer(text)
     thoughts = list(_THOUGHT.finditer(text))
