@@ -37,7 +37,8 @@ import yaml
 from PIL import Image as Pillow
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.backends.completions import Completions, Dialect
+from seke.backends.completions import Completions
+from seke.backends.dialect import Dialect
 from seke.backends.openai import OpenAI
 from seke.backends.pictures import Pictures
 from seke.generation.asking import missing, schema

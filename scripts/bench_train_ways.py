@@ -90,8 +90,9 @@ def build(case: Case) -> Any:
     """Build the model with random weights, the same in every process, with its processor."""
     import torch
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, Qwen2Tokenizer
+    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
-    from seke.models.llava_ov import LlavaOnevisionImageProcessorPil, Loaded
+    from seke.models.llava_ov import Loaded
     from seke.models.tiny import build_tiny
 
     torch.manual_seed(0)
