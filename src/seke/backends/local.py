@@ -18,6 +18,7 @@ from transformers import LogitsProcessor
 
 from seke import devices, images
 from seke.errors import UserError
+from seke.models.protocol import LoadedVLM, Loader, Pixels
 from seke.thoughts import cut, told
 from seke.vlm import Choice, Reply, Request, Usage
 
@@ -31,7 +32,7 @@ class Prepared(NamedTuple):
     place: int
     request: Request
     ids: list[int]
-    pixels: list[Any]
+    pixels: list[Pixels]
     context: Sequence[int] = ()
     """What the image encoder reads beside its images."""
 
@@ -66,7 +67,7 @@ class Local:
     """
 
     def __init__(
-        self, model: Any, path: str | None = None, batch_size: int = 64,
+        self, model: Loader, path: str | None = None, batch_size: int = 64,
         max_new_tokens: int = 512, device: str = "auto", threads: int | None = None,
     ) -> None:  # fmt: skip
         for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
@@ -76,7 +77,7 @@ class Local:
         rank = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = devices.chosen("backend.device", device, torch.cuda.device_count(), rank)
         self.threads = threads
-        self._loaded: Any = None
+        self._loaded: LoadedVLM | None = None
 
     @property
     def name(self) -> str:
@@ -99,7 +100,7 @@ class Local:
         """Let go of the model; the next request loads it anew."""
         self._loaded = None
 
-    def _answers(self, loaded: Any, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
+    def _answers(self, loaded: LoadedVLM, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
         seen = [pixels for item in batch for pixels in item.pixels]
         with torch.no_grad():
             features = _features(loaded, seen, [item.context for item in batch for _ in item.pixels])
@@ -124,7 +125,7 @@ class Local:
             usage = Usage(len(item.ids), sum(tokens for _, tokens in said[k]))
             yield item.place, Reply(tuple(choice for choice, _ in said[k]), self.name, usage, cost=0.0)
 
-    def _load(self) -> Any:
+    def _load(self) -> LoadedVLM:
         if self._loaded is None:
             if self.threads:
                 torch.set_num_threads(self.threads)
@@ -134,10 +135,10 @@ class Local:
         return self._loaded
 
 
-def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Prepared], list[tuple[int, str]]]:
+def _prepare(loaded: LoadedVLM, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Prepared], list[tuple[int, str]]]:
     """Decode images and encode prompts; requests whose image cannot be read come back with the reason."""
 
-    def pictures(request: Request) -> list[Any] | str:
+    def pictures(request: Request) -> list[Pixels] | str:
         try:
             return [loaded.pixels(images.shown(image.read(), image.path.name, image.face)) for image in request.images]
         except (images.ImageError, OSError) as error:
@@ -155,7 +156,7 @@ def _prepare(loaded: Any, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Pr
     return [Prepared(i, r, ids, seen, read) for (i, r, seen), (ids, read) in zip(good, encoded, strict=True)], broken
 
 
-def _features(loaded: Any, seen: Sequence[Any], contexts: Sequence[Sequence[int]]) -> list[Tensor]:
+def _features(loaded: LoadedVLM, seen: Sequence[Pixels], contexts: Sequence[Sequence[int]]) -> list[Tensor]:
     if not seen:
         return []
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
@@ -179,7 +180,7 @@ def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[Sequence[Prepa
         yield batch
 
 
-def _choice(loaded: Any, ids: list[int]) -> tuple[Choice, int]:
+def _choice(loaded: LoadedVLM, ids: list[int]) -> tuple[Choice, int]:
     if loaded.end in ids:
         length = ids.index(loaded.end)
         return told(loaded.decode(ids[:length])), length + 1

@@ -11,10 +11,9 @@ tokens spelt out in it stay ordinary text, and only a turn's own images become i
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-Role = Literal["system", "user", "assistant"]
-LabelMask = Literal["answer", "llava_next"]
+from seke.models.protocol import Encoded, LabelMask, Role
 
 IMAGE_LINE = "<image>\n"
 TEMPLATE = (
@@ -34,15 +33,6 @@ class Turn(NamedTuple):
     role: Role
     text: str
     images: tuple[int, ...] = ()
-
-
-class Encoded(NamedTuple):
-    """A conversation as token ids, and which of them carry loss."""
-
-    ids: list[int]
-    supervised: list[bool]
-    context: Sequence[int] = ()
-    """What the image encoder reads beside the image: an instruction-aware Q-Former the instruction, others nothing."""
 
 
 class Chat:

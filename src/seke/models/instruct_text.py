@@ -15,7 +15,8 @@ from itertools import groupby
 from typing import Any
 
 from seke.errors import UserError
-from seke.models.chat import Encoded, LabelMask, Turn
+from seke.models.chat import Turn
+from seke.models.protocol import Encoded, LabelMask
 
 
 class Instructions:

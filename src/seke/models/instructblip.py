@@ -21,12 +21,13 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 
 from seke.errors import UserError
 from seke.models.answering import answer, place
-from seke.models.chat import Encoded, LabelMask, Turn
+from seke.models.chat import Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.instruct_text import Instructions
-from seke.models.llava_ov import Pixels, TurnLike, _quiet
+from seke.models.llava_ov import _quiet
 from seke.models.mistakes import check_architecture, told
 from seke.models.opening import check_numbers, fetched, read_weights
+from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
 from seke.models.soundness import PLAINLY, check_answer, check_loaded, check_size, generation, note_left
 
 if TYPE_CHECKING:
@@ -176,8 +177,10 @@ class Loaded:
         attention_BT: Tensor | None,
         features: list[Tensor],
         keep_BT: Tensor | None = None,
+        lengths: Sequence[int] = (),
     ) -> Tensor:
         """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
+        assert not lengths, "this attention cannot keep the conversations of a pack apart"
         decoder = self.model.language_model
         seen_BTH = place(decoder.get_input_embeddings()(ids_BT), ids_BT == self.text.image, features)
         hidden = decoder.base_model(inputs_embeds=seen_BTH, attention_mask=attention_BT, use_cache=False)[0]
@@ -248,7 +251,7 @@ class InstructBlip:
         """The parts that SFT changes."""
         return (*TRAINED, "ln_vision") if self.ln_vision else TRAINED
 
-    def load(self, path: str | Path | None = None, dtype: str | None = None) -> Loaded:
+    def load(self, path: str | Path | None = None, dtype: str | None = None) -> TrainableVLM:
         """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
 
         Raises:
@@ -272,7 +275,7 @@ class InstructBlip:
         note_left(source, left)
         return Loaded(model.eval(), processor, source)
 
-    def outline(self, dtype: str | None = None) -> Loaded:
+    def outline(self, dtype: str | None = None) -> TrainableVLM:
         """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
 
         Raises:
@@ -287,7 +290,7 @@ class InstructBlip:
             model.tie_weights()
         return Loaded(model.eval(), processor, self.path)
 
-    def train(self, loaded: Loaded) -> list[dict[str, Any]]:
+    def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
         """Freeze all but what is tuned, and return AdamW's parameter groups, each with its `name` and `lr`."""
         groups: dict[str, list[Tensor]] = {}
         for name, parameter in loaded.model.named_parameters():

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,32 +24,23 @@ from transformers.utils import logging as transformers_logging
 from seke.errors import UserError
 from seke.models import processors
 from seke.models.answering import answer
-from seke.models.chat import Chat, Encoded, LabelMask, Role, Turn
+from seke.models.chat import Chat, Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.hub_layout import hub_state
 from seke.models.lora import Lora, is_adapter, merge
 from seke.models.mistakes import check_architecture, check_images, check_pictures, told
 from seke.models.opening import check_numbers, fetched, read_weights
 from seke.models.packed_attention import install, segments
+from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
 from seke.models.soundness import PLAINLY, check_answer, check_loaded, check_size, generation, note_left
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-TurnLike = tuple[Role, str, tuple[int, ...]]
 PARTS = {"vision_tower": "model.vision_tower.", "projector": "model.multi_modal_projector."}
 """Parameter prefixes of the parts that can be frozen or given a learning rate of their own; the rest is the LLM."""
 ALL_PARTS = (*PARTS, "language_model")
 SHORT = {"full": ALL_PARTS, "llm": ("language_model",)}
-
-
-class Pixels(NamedTuple):
-    """One image, ready for the tower."""
-
-    crops: Tensor
-    """(N, 3, S, S), normalised: the whole image, then (AnyRes) its tiles."""
-    size: tuple[int, int]
-    """Height and width of the picture as it came."""
 
 
 @dataclass
@@ -276,7 +267,7 @@ class LlavaOv:
         parts = tuple(part for name in named for part in SHORT.get(name, (name,)))
         return parts if self.lora is None or "language_model" in parts else (*parts, "language_model")
 
-    def load(self, path: str | Path | None = None, dtype: str | None = None) -> Loaded:
+    def load(self, path: str | Path | None = None, dtype: str | None = None) -> TrainableVLM:
         """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
 
         Raises:
@@ -298,7 +289,7 @@ class LlavaOv:
         note_left(source, left)
         return Loaded(model.eval(), processor, source)
 
-    def outline(self, dtype: str | None = None) -> Loaded:
+    def outline(self, dtype: str | None = None) -> TrainableVLM:
         """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
 
         Raises:
@@ -313,7 +304,7 @@ class LlavaOv:
             model.tie_weights()
         return Loaded(model.eval(), processor, self.path)
 
-    def train(self, loaded: Loaded) -> list[dict[str, Any]]:
+    def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
         """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
         if self.lora is not None:
             self.lora.attach(loaded.model)

@@ -15,6 +15,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.loggers import WandbLogger
 
 from seke import images
+from seke.models.protocol import LoadedVLM
 from seke.records import Rejection
 from seke.tuning.rows.row import Row, Say
 
@@ -49,15 +50,16 @@ def questions(rows: Iterable[Row | Rejection], count: int) -> list[Question]:
     return found
 
 
-def answer(loaded: Any, question: Question, max_new_tokens: int) -> str:
+def answer(loaded: LoadedVLM, question: Question, max_new_tokens: int) -> str:
     """Return the model's greedy answer to one question."""
     seen = [loaded.pixels(_decoded(file)) for file in question.files]
     tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
     turns = [(turn.role, turn.text, tuple(next(tokens) for _ in range(turn.images))) for turn in question.turns]
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
     counts, sizes = [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen]
+    [context] = loaded.contexts([turns])
     with torch.no_grad():
-        features = loaded.features(loaded.see(crops), counts, sizes, loaded.contexts([turns]) * len(seen))
+        features = loaded.features(loaded.see(crops), counts, sizes, [context] * len(seen))
     (new,) = loaded.generate(loaded.prompts([turns]), features, max_new_tokens).tolist()
     return str(loaded.decode(new[: new.index(loaded.end)] if loaded.end in new else new))
 

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from seke.models.protocol import TrainableVLM
+from seke.tuning.data import Data
 from seke.tuning.flops import products
 from seke.tuning.packing import best_fit, cost, rounded, rounds, split
 from seke.tuning.samples import Sample, Samples, Vision
+from seke.tuning.training import Training
 
 MEGABATCH: Final = 50
 """Batches sorted by length together: neighbours have one length, yet over an epoch the order stays random."""
@@ -171,7 +174,13 @@ class Packs(Epochs):
 
 
 def arranged(
-    samples: Samples, chosen: NDArray[np.int64], loaded: Any, data: Any, training: Any, seed: int, packed: bool
+    samples: Samples,
+    chosen: NDArray[np.int64],
+    loaded: TrainableVLM,
+    data: Data,
+    training: Training,
+    seed: int,
+    packed: bool,
 ) -> Epochs:
     """Return how the samples with the indices `chosen` make an epoch: packs, or padded batches."""
     lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 
+from seke.models.protocol import TrainableVLM
 from seke.tuning.watching import whole
 
 
-def export(trainer: Any, loaded: Any, path: Path, dtype: str) -> None:
+def export(trainer: Any, loaded: TrainableVLM, path: Path, dtype: str) -> None:
     """Write `loaded` to `path` in Hugging Face layout and `dtype`; shards of ZeRO-3 are put together first.
 
     Frozen weights are written like trained ones: what is exported is whole. Afterwards the model on rank 0 has `dtype`

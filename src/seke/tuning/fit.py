@@ -17,6 +17,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
 from seke.errors import UserError
+from seke.models.protocol import Family, TrainableVLM
 from seke.runs import Run, manifest_beside
 from seke.tuning import model_card
 from seke.tuning.answered import Answered, questions
@@ -27,6 +28,7 @@ from seke.tuning.data import Data, Part, stream
 from seke.tuning.export import export
 from seke.tuning.guards import Bound, Guard, explained
 from seke.tuning.module import Sft
+from seke.tuning.optimizers import Optimizer
 from seke.tuning.pace import Pace
 from seke.tuning.samples import Samples, prepare
 from seke.tuning.training import Training as Training
@@ -37,8 +39,8 @@ SCRATCH = "samples-"
 
 
 def fit(
-    run: Run, model: Any, data: Data, training: Training, logger: Any, outputs: Path, seed: int = 0,
-    resume: bool = True, optimizer: Any = None,
+    run: Run, model: Family, data: Data, training: Training, logger: Any, outputs: Path, seed: int = 0,
+    resume: bool = True, optimizer: Optimizer | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train `model` on `data`, save it below the run's directory, and write the manifest.
 
@@ -65,8 +67,9 @@ def fit(
         # Read now: a damaged manifest is to be told before the training, not after it.
         annotators = [manifest_beside(part.files[0]).get("annotator") for part in parts]
         # Plain AdamW on bfloat16 weights loses updates at 1e-5; DeepSpeed keeps float32 masters itself.
-        bfloat16 = training.master_weights or getattr(optimizer, "keeps_bfloat16", False)
-        if training.master_weights and getattr(optimizer, "keeps_bfloat16", False):
+        kept = optimizer is not None and optimizer.keeps_bfloat16
+        bfloat16 = training.master_weights or kept
+        if training.master_weights and kept:
             raise UserError("optimizer", "(bfloat16)", "DeepSpeed keeps float32 copies itself", "use optimizer=adamw")
         loaded = model.load(dtype=None if bfloat16 else "float32")
         packed = data.packed(loaded.packs, training.on_gpu)
@@ -133,7 +136,14 @@ def fit(
 
 
 def loader(
-    samples: Samples, chosen: Any, loaded: Any, data: Data, training: Training, seed: int, trainer: Any, packed: bool
+    samples: Samples,
+    chosen: Any,
+    loaded: TrainableVLM,
+    data: Data,
+    training: Training,
+    seed: int,
+    trainer: Any,
+    packed: bool,
 ) -> DataLoader[Any]:
     """Return the training loader; its order follows the trainer's epoch, rank and position.
 
@@ -181,7 +191,7 @@ def _check_usable(argument: str, part: Part, samples: Samples, number: int, told
 
 
 def _validation(
-    part: Part, loaded: Any, data: Data, frozen: bool, scratch: Path, batch: int, run: Path
+    part: Part, loaded: TrainableVLM, data: Data, frozen: bool, scratch: Path, batch: int, run: Path
 ) -> DataLoader[Any]:
     arrow = scratch / "validation.arrow"
     samples = prepare([stream(part)], loaded, data, frozen, arrow)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seke.tuning.optimizers import AdamW
+from seke.models.protocol import TrainableVLM
+from seke.tuning.optimizers import AdamW, Optimizer
 
 
 def cosine_with_warm_up(step: int, total: int, warm_up: float = 0.03) -> float:
@@ -27,8 +28,8 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
     """Trains `loaded.model`; `model.train(loaded)` has said which parts and at what learning rates."""
 
     def __init__(
-        self, loaded: Any, groups: list[dict[str, Any]], warm_up: float = 0.03, states: bool = False,
-        optimizer: Any = None,
+        self, loaded: TrainableVLM, groups: list[dict[str, Any]], warm_up: float = 0.03, states: bool = False,
+        optimizer: Optimizer | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.loaded, self.groups = loaded, groups

@@ -8,7 +8,7 @@ probability that makes it right on average, it is not (torchao's `bf16_stochasti
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,23 @@ from seke.errors import UserError
 Groups = list[dict[str, Any]]
 BLOCK, SCALE_BYTES = 256, 4
 """Moments of 8 bits share a float32 scale block by block."""
+
+
+class Optimizer(Protocol):
+    """How weights are updated: what conf/optimizer/ offers."""
+
+    @property
+    def keeps_bfloat16(self) -> bool:
+        """Whether small steps survive on bfloat16 weights without a float32 copy of them."""
+        ...
+
+    def state_bytes(self, numbers: int, bytes_: int) -> float:
+        """Return the bytes of its states of so many weights, which take `bytes_` themselves."""
+        ...
+
+    def __call__(self, groups: Groups) -> torch.optim.Optimizer:
+        """Return the optimiser of parameter groups, each with a learning rate `lr` of its own."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from typing import Any, Final, NamedTuple
 import torch
 
 from seke.errors import UserError
+from seke.models.protocol import Family, TrainableVLM
 from seke.records import Rejection, read_jsonl
 from seke.tuning import flops
 from seke.tuning.batches import Epochs, arranged, entries
 from seke.tuning.checkpoints import KEPT
 from seke.tuning.data import Data, stream
-from seke.tuning.optimizers import AdamW
+from seke.tuning.optimizers import AdamW, Optimizer
 from seke.tuning.samples import Samples, prepare
 from seke.tuning.training import Training
 
@@ -116,7 +117,13 @@ def checked_mfu(mfu: object) -> float:
 
 
 def plan(
-    model: Any, data: Data, training: Training, optimizer: Any, outputs: Path, seed: int = 0, mfu: float = 0.4
+    model: Family,
+    data: Data,
+    training: Training,
+    optimizer: Optimizer | None,
+    outputs: Path,
+    seed: int = 0,
+    mfu: float = 0.4,
 ) -> Plan:
     """Return what `seke.tuning.fit.fit` would do with the same settings.
 
@@ -125,7 +132,7 @@ def plan(
     """
     mfu, optimizer = checked_mfu(mfu), optimizer or AdamW()
     parts, watched = data.sources(outputs), data.watched(outputs)
-    bfloat16 = training.master_weights or getattr(optimizer, "keeps_bfloat16", False)
+    bfloat16 = training.master_weights or optimizer.keeps_bfloat16
     loaded = model.outline(dtype=None if bfloat16 else "float32")
     packed = data.packed(loaded.packs, training.on_gpu)
     model.train(loaded)
@@ -181,7 +188,7 @@ def plan(
     )
 
 
-def sizes_of(loaded: Any) -> Sizes:
+def sizes_of(loaded: TrainableVLM) -> Sizes:
     """Return how many parameters a model has that is ready to train, and how many bytes they take."""
     parts: Counter[str] = Counter()
     everything, trained = [0, 0], [0, 0]
@@ -195,7 +202,7 @@ def sizes_of(loaded: Any) -> Sizes:
 
 
 def _bytes(
-    loaded: Any, sizes: Sizes, training: Training, optimizer: Any, largest: tuple[int, int], ranks: int
+    loaded: TrainableVLM, sizes: Sizes, training: Training, optimizer: Optimizer, largest: tuple[int, int], ranks: int
 ) -> tuple[Memory, float, float]:
     """Return bytes of a device, of the host's memory, and of a checkpoint (all ranks together)."""
     zero = training.zero
@@ -214,7 +221,7 @@ def _bytes(
     return Memory(weights, gradients, moments, activations), host, sizes.trained_bytes + state
 
 
-def _activations(loaded: Any, training: Training, tokens: int, supervised: int) -> float:
+def _activations(loaded: TrainableVLM, training: Training, tokens: int, supervised: int) -> float:
     """Return roughly what a forward pass of the language model keeps for its backward, in bytes.
 
     With checkpointing a hidden state a layer and one layer's own; else all layers' own: about sixteen vectors of the
@@ -238,19 +245,19 @@ def _largest(batches: Epochs, samples: Samples, packed: bool, ranks: int) -> tup
     return most
 
 
-def _states(loaded: Any, samples: Samples) -> float:
+def _states(loaded: TrainableVLM, samples: Samples) -> float:
     """Return bytes of the frozen tower's states of all pictures, which are kept."""
     one = loaded.nothing(True)
     return float(sum(samples.pictures.crops) * one.numel() * one.element_size())
 
 
-def work_of_tower(loaded: Any, samples: Samples) -> float:
+def work_of_tower(loaded: TrainableVLM, samples: Samples) -> float:
     """Return the FLOPs of a frozen tower that sees every picture once."""
     seen = flops.Work(crops=sum(samples.pictures.crops))
     return flops.forward(flops.products(loaded.model.config), seen).get("vision_tower", 0.0)
 
 
-def _work(samples: Samples, chosen: Any, loaded: Any) -> flops.Work:
+def _work(samples: Samples, chosen: Any, loaded: TrainableVLM) -> flops.Work:
     """Return what an epoch holds."""
     contexts: Sequence[int] = ()
     if any(product.unit == "context" for product in flops.products(loaded.model.config)):
@@ -260,7 +267,7 @@ def _work(samples: Samples, chosen: Any, loaded: Any) -> flops.Work:
     return flops.work(crops, samples.lengths[chosen].tolist(), supervised, contexts)
 
 
-def _flops(loaded: Any, work: flops.Work, states: bool) -> float:
+def _flops(loaded: TrainableVLM, work: flops.Work, states: bool) -> float:
     """Return the FLOPs of an epoch, forward and backward, as the logged MFU counts them."""
     free = [(loaded.part(name), name, p) for name, p in loaded.model.named_parameters() if p.requires_grad]
     trained = {part for part, name, p in free if p.ndim > 1 and "lora_" not in name}

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from seke import images
+from seke.models.protocol import TrainableVLM, TurnLike
 from seke.records import Rejection, write_jsonl
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row
@@ -95,7 +96,7 @@ def wanted_by(row: Row) -> list[Wanted]:
 class Pictures:
     """The images of a set, each looked at once: its tokens, or why it cannot be used, and what is kept of it."""
 
-    def __init__(self, loaded: Any, cache: str) -> None:
+    def __init__(self, loaded: TrainableVLM, cache: str) -> None:
         self.loaded, self.cache = loaded, cache
         self.files: list[str] = []
         self.kept: list[Vision] = []
@@ -168,7 +169,7 @@ class Pictures:
 class StoredPictures(Pictures):
     """The same with a frozen tower's states on disk, where an earlier run may have left them; in memory are none."""
 
-    def __init__(self, loaded: Any, store: StateStore) -> None:
+    def __init__(self, loaded: TrainableVLM, store: StateStore) -> None:
         super().__init__(loaded, "disk")
         self.store = store
         self._digests: dict[str, str] = {}
@@ -257,7 +258,7 @@ class Samples(Dataset[Any]):
 
 
 def prepare(
-    parts: Sequence[Iterable[Row | Rejection]], loaded: Any, data: Data, frozen_tower: bool, arrow: Path
+    parts: Sequence[Iterable[Row | Rejection]], loaded: TrainableVLM, data: Data, frozen_tower: bool, arrow: Path
 ) -> Samples:
     """Encode the rows of all parts into the file `arrow`; what cannot be used is written to a .jsonl file beside it.
 
@@ -290,14 +291,14 @@ def prepare(
     return Samples(arrow, pictures, np.concatenate(measures), unused, blind)
 
 
-def _pictures(loaded: Any, cache: str, data: Data) -> Pictures:
+def _pictures(loaded: TrainableVLM, cache: str, data: Data) -> Pictures:
     if cache == "disk":
         return StoredPictures(loaded, StateStore(Path(str(data.cache_dir)), loaded.fingerprint()))
     return Pictures(loaded, cache)
 
 
 def _encoded(
-    block: Sequence[Row | Rejection], loaded: Any, data: Data, pictures: Pictures
+    block: Sequence[Row | Rejection], loaded: TrainableVLM, data: Data, pictures: Pictures
 ) -> Iterator[Sample | Rejection]:
     rows = [found for found in block if isinstance(found, Row)]
     pictures.look(rows)
@@ -320,7 +321,7 @@ def _encoded(
             yield Sample(found.id, ids, supervised, numbers[found], context)
 
 
-def _turns(row: Row, tokens: Sequence[int]) -> list[tuple[str, str, tuple[int, ...]]]:
+def _turns(row: Row, tokens: Sequence[int]) -> list[TurnLike]:
     left = iter(tokens)
     return [(turn.role, turn.text, tuple(islice(left, turn.images))) for turn in row.turns]
 

@@ -16,6 +16,7 @@ from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
 from seke.errors import UserError
 from seke.images import ImageError
+from seke.models.protocol import Role
 from seke.records import Labels, Rejection
 from seke.tuning.rows.objects import Broken
 
@@ -37,7 +38,7 @@ LONGEST_ID, LONGEST_DETAIL = 200, 300
 class Say(NamedTuple):
     """One turn of a row: who, what, and how many images stand before the text."""
 
-    role: str
+    role: Role
     text: str
     images: int
 

@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from seke.models.protocol import Role
 from seke.tuning.rows.row import Say, UnusableError, kind, text_of
 
 PLACEHOLDER: Final = "<image>"
-ROLES: Final = {
+ROLES: Final[dict[str, Role]] = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant",
     "model": "assistant", "system": "system",
 }  # fmt: skip
@@ -58,7 +59,7 @@ class Talk(NamedTuple):
 
 
 class _Turn(NamedTuple):
-    role: str
+    role: Role
     text: str
     places: tuple[str | None, ...]
     """Of every picture its name, or None: the row's next one."""

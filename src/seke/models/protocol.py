@@ -1,0 +1,247 @@
+"""What training and local answering use of a vision LLM: the Protocols that a model family implements.
+
+    conf/model/<name>.yaml -> Family -> .load() -> TrainableVLM: a LoadedVLM, and what training needs beside it
+
+A new family is one module with these two (as `llava_ov.py` and `instructblip.py` have them) and one YAML. Nobody need
+inherit from them, and nothing here imports torch, so that every room may name these types.
+
+Shapes: N crops, S side of a crop in pixels, P patches a crop, D width of the vision tower, B sequences, T tokens, V
+words of the vocabulary, H width of the language model.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+    from torch import Tensor
+    from transformers import PreTrainedModel, ProcessorMixin
+
+Role = Literal["system", "user", "assistant"]
+LabelMask = Literal["answer", "llava_next"]
+"""Which tokens carry loss: what the model says and the token that ends it, or as LLaVA-NeXT masks."""
+TurnLike = tuple[Role, str, tuple[int, ...]]
+"""A turn of a conversation: who speaks, the text, and how many tokens each of its images takes (`image_tokens`)."""
+
+
+class Pixels(NamedTuple):
+    """One image, ready for the tower."""
+
+    crops: "Tensor"
+    """(N, 3, S, S), normalised: the whole image, then, where the family cuts it up, its tiles."""
+    size: tuple[int, int]
+    """Height and width of the picture as it came."""
+
+
+class Encoded(NamedTuple):
+    """A conversation as token ids, and which of them carry loss."""
+
+    ids: list[int]
+    supervised: list[bool]
+    context: Sequence[int] = ()
+    """What the image encoder reads beside the image: an instruction-aware Q-Former the instruction, others nothing."""
+
+
+@runtime_checkable
+class LoadedVLM(Protocol):
+    """A model with its processor, ready to answer.
+
+    An image goes `pixels` -> `see` -> `features`, a conversation `prompts` -> `generate` -> `decode`. Each answer may
+    depend on its own conversation alone, never on what shares its batch.
+    """
+
+    model: "PreTrainedModel"
+    """transformers' own model; its `device` and `dtype` are those of what `see` is given."""
+    processor: "ProcessorMixin"
+    """Has a `tokenizer` with a `pad_token_id`."""
+    name: str
+    """Directory or Hub id it came from."""
+
+    @property
+    def end(self) -> int:
+        """Id of the token that ends an answer."""
+        ...
+
+    def pixels(self, picture: "Picture") -> Pixels:
+        """Preprocess one RGB picture; called from several threads at once."""
+        ...
+
+    def image_tokens(self, size: tuple[int, int]) -> int:
+        """Return how many tokens an image of (height, width) takes, exactly, without reading a pixel."""
+        ...
+
+    def see(self, crops_NCHW: "Tensor") -> "Tensor":
+        """Run the vision tower: states (N, P, D), from crops (N, 3, S, S) on the model's device, in its type."""
+        ...
+
+    def features(
+        self,
+        states_NPD: "Tensor",
+        counts: Sequence[int],
+        sizes: Sequence[tuple[int, int]],
+        contexts: Sequence[Sequence[int]] = (),
+    ) -> list["Tensor"]:
+        """Return what the language model reads of each image: (tokens, H), with `image_tokens(size)` tokens.
+
+        Args:
+            states_NPD: of all images, one after another.
+            counts: crops of each image; their sum is N.
+            sizes: (height, width) of each image as it came.
+            contexts: what is read beside each image, see `contexts`; () for every image: nothing.
+        """
+        ...
+
+    def prompts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
+        """Return ids of conversations that the model is to go on with, image tokens among them."""
+        ...
+
+    def contexts(self, conversations: Iterable[Sequence[TurnLike]]) -> Sequence[Sequence[int]]:
+        """Return the token ids that the image encoder reads beside each conversation's images; () for nothing."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        features: list["Tensor"],
+        max_new_tokens: int,
+        processors: Sequence[Any] = (),
+    ) -> "Tensor":
+        """Answer prompts in one batch; return the new ids (B, at most `max_new_tokens`), padded after `end`.
+
+        Args:
+            prompts: of different lengths, as `prompts` gives them.
+            features: of all images, in the order of the prompts.
+            max_new_tokens: cap on every answer.
+            processors: transformers' LogitsProcessors, asked before each token; the largest logit is taken.
+        """
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return ids as text, special tokens left out."""
+        ...
+
+    def try_out(self) -> None:
+        """Read a black image and two tokens: a broken checkpoint is to be told before the first request.
+
+        Raises:
+            UserError: if that fails, or gives no numbers.
+        """
+        ...
+
+
+@runtime_checkable
+class TrainableVLM(LoadedVLM, Protocol):
+    """A loaded model as training uses it."""
+
+    @property
+    def tile(self) -> int:
+        """Side S of a crop in pixels."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens a sequence may have, those of images included."""
+        ...
+
+    @property
+    def packs(self) -> bool:
+        """Whether several conversations may share a sequence: whether `logits` keeps them apart by `lengths`."""
+        ...
+
+    def crops(self, size: tuple[int, int]) -> int:
+        """Return how many crops `pixels` makes of an image of (height, width)."""
+        ...
+
+    def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
+        """Return ids, which of them carry loss, and the context of each conversation; nothing is ever cut."""
+        ...
+
+    def logits(
+        self,
+        ids_BT: "Tensor",
+        attention_BT: "Tensor | None",
+        features: list["Tensor"],
+        keep_BT: "Tensor | None" = None,
+        lengths: Sequence[int] = (),
+    ) -> "Tensor":
+        """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone.
+
+        Args:
+            ids_BT: right-padded.
+            attention_BT: 1 where there is a token; None: everywhere, for nothing looks at the padding to its right.
+            features: of all images, in the order of their tokens.
+            keep_BT: bool.
+            lengths: those of the conversations that share the one sequence (B = 1); only where `packs`.
+        """
+        ...
+
+    def nothing(self, states: bool) -> "Tensor":
+        """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
+        ...
+
+    def part(self, parameter: str) -> str:
+        """Return the part that a named parameter belongs to; the tower's is "vision_tower"."""
+        ...
+
+    def train_mode(self) -> None:
+        """Put into training mode what is tuned, and what else needs it."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return what names the states of an image: the tower's weights and the preprocessing, and nothing else."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write weights (safetensors), configuration and processor to a directory in Hugging Face layout."""
+        ...
+
+
+class Loader(Protocol):
+    """Which model is to answer."""
+
+    path: str
+    """Directory in Hugging Face layout, or Hub id."""
+
+    def load(self, path: str | Path | None = None, dtype: str | None = None) -> LoadedVLM:
+        """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
+
+        Raises:
+            UserError: if there is no such model here and the Hub cannot be reached, or its files are not whole.
+        """
+        ...
+
+
+class Family(Loader, Protocol):
+    """Which model is to be tuned, and how: what conf/model/ offers."""
+
+    dtype: str
+    """Of the frozen weights, and of the exported model, as torch names it: float32, bfloat16, ..."""
+
+    @property
+    def trained(self) -> Sequence[str]:
+        """The parts that training changes, as `TrainableVLM.part` names them."""
+        ...
+
+    def load(self, path: str | Path | None = None, dtype: str | None = None) -> TrainableVLM:
+        """Load model and processor; see `Loader.load`."""
+        ...
+
+    def outline(self, dtype: str | None = None) -> TrainableVLM:
+        """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
+
+        Raises:
+            UserError: as `load`.
+        """
+        ...
+
+    def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
+        """Freeze what is to be frozen, in place, and return the optimiser's groups.
+
+        Returns:
+            "name" (the part), "params" and "lr" of each group, which must not be empty.
+
+        Raises:
+            UserError: if nothing is left to train.
+        """
+        ...
