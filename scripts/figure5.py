@@ -11,6 +11,7 @@ from pathlib import Path
 from seke.benchmark.answer import read_answers
 from seke.benchmark.comparison import Bill, Price
 from seke.benchmark.figure5 import MASKS, Method, figure5, table
+from seke.files import write_text
 from seke.records import ImageRecord, read_jsonl
 
 GPT4O = Price(2.5, 10.0)
@@ -43,8 +44,8 @@ def compare(outputs: Path, records: Path, name: str, reference: str, methods: Se
         notes.append("simulated annotator on synthetic faces: how the program behaves, not how a vision LLM does")
     folder = outputs / "figure5" / name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table.md").write_text(table(found, labels[reference], notes), encoding="utf-8")
-    (folder / "rows.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "table.md", table(found, labels[reference], notes))
+    write_text(folder / "rows.json", json.dumps(found, indent=1) + "\n")
     return folder
 
 

@@ -19,7 +19,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "affect": set(),
     "errors": {"escape"},
     "escape": set(),
-    "forget": {"errors", "images", "runs"},
+    "forget": {"errors", "files", "images", "runs"},
     "devices": {"errors"},
     "limit": {"errors"},
     "secrecy": {"errors"},

@@ -1,6 +1,8 @@
 """Files that appear whole or not at all and outlast a power cut, and who may read them.
 
     with whole(run / "rows.jsonl") as file: ...    a file under a passing name, which takes its own once it is on disk
+    with replacing(run / "face.jpg") as part: ...  the same for writers that want a name; safe from kills alone
+    with journal(run / "answers.jsonl") as file:   a file that grows line by line; what a kill left of its last is cut
     folder(run)                                    a folder for its owner only, or for whom `permit` says
 
 What a kill leaves of a file under its passing name ends with `.part`; whoever holds the folder clears that away.
@@ -10,10 +12,10 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TextIO
 
 PART: Final = ".part"
 PRIVATE: Final = 0o700
@@ -56,6 +58,21 @@ def new(path: Path) -> None:
 
 
 @contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` to write a file under, which takes the place of `path` at the end.
+
+    So the file appears whole or not at all to other processes and after a kill, with the mode that its writer gives it;
+    only `whole` outlasts a power cut.
+    """
+    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}{PART}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
 def whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Yield a file to write that takes the place of `path` at the end, when all of it is on the disk.
 
@@ -63,16 +80,12 @@ def whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         path: the file, in a folder that is there.
         mode: w for text in UTF-8, wb for bytes.
     """
-    part = path.with_name(f"{path.name[:200]}.{secrets.token_hex(4)}{PART}")
-    new(part)
-    try:
+    with replacing(path) as part:
+        new(part)
         with part.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     sync(path.parent)
 
 
@@ -80,6 +93,52 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` so that the file appears whole or not at all."""
     with whole(path) as file:
         file.write(text)
+
+
+def journal(path: Path) -> TextIO:
+    """Open a journal, which may be there already, for more lines; a last one that a kill has torn is cut off."""
+    cut_torn(path)
+    return path.open("a", encoding="utf-8")
+
+
+def append(file: TextIO, lines: Iterable[str], durable: bool = True) -> None:
+    """Write lines at the end of a journal, safe from a kill and, if `durable`, from a power cut."""
+    file.writelines(line + "\n" for line in lines)
+    file.flush()
+    if durable:
+        os.fsync(file.fileno())
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Yield a journal's lines without their ends, but not a last one that is torn or just being written."""
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # the rest of it may come while we read
+            yield line[:-1]
+
+
+def cut_torn(path: Path, read: Callable[[bytes], object] = bytes) -> int:
+    """Cut off what a kill or a power cut has left of a journal's end, and return how many lines are left.
+
+    Args:
+        path: the journal; none has no lines.
+        read: raises ValueError for a damaged line, which then goes with all that follow it.
+    """
+    if not path.is_file():
+        return 0
+    count = length = 0
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                read(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n"):
+                break
+            count, length = count + 1, length + len(line)
+    os.truncate(path, length)
+    return count
 
 
 def sync(path: Path) -> None:

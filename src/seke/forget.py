@@ -9,7 +9,6 @@ The picture files of a dataset are its owner's and stay. Weights that learnt fro
 """
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from seke import runs
+from seke import files, runs
 from seke.errors import UserError
 from seke.images import sha256
 
@@ -173,13 +172,9 @@ def _from_rows(file: Path, person: Person, dry_run: bool) -> int:
         else:
             kept.append(line)
     if count and not dry_run:
-        part = file.with_name(file.name + ".part")
-        with part.open("wb") as out:
+        with files.whole(file, "wb") as out:
             out.writelines(kept)
-            out.flush()
-            os.fsync(out.fileno())
-        shutil.copymode(file, part)
-        part.replace(file)
+            shutil.copymode(file, out.name)
     return count
 
 

@@ -4,18 +4,17 @@ Under `torchrun --nproc-per-node=4 evaluate.py ...` every rank asks about every 
 own, answers.<rank>.jsonl; the first waits for the others and scores. A resume may have another number of ranks.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TextIO
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from seke import images, runs
+from seke import files, images, runs
 from seke.benchmark.answer import Answer
 from seke.errors import UserError
 from seke.money import Spent
@@ -159,8 +158,7 @@ def _answered(run: Path, records: Sequence[ImageRecord]) -> dict[str, Answer]:
 
 def _whole_lines(file: Path) -> Iterator[Answer]:
     """Yield the answers of a file; its last line may be half written."""
-    whole = file.read_bytes()
-    for number, line in enumerate(whole[: whole.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
+    for number, line in enumerate(files.whole_lines(file), 1):
         try:
             yield Answer.model_validate_json(line)
         except ValidationError:
@@ -176,7 +174,6 @@ def ask(
     An image that cannot be read is not sent: its answer has the status "unanswered" and says why. `out` has the
     answers in the order in which they came; the caller orders them.
     """
-    _drop_torn_line(out)
     done: dict[str, Answer] = {}
     sent: list[ImageRecord] = []
     unreadable: list[Answer] = []
@@ -192,15 +189,15 @@ def ask(
             yield request(Image(opened.path, opened.sha256))
 
     progress = tqdm(total=len(records), desc="answers", unit="image")
-    with using(vlm), out.open("a", encoding="utf-8") as file, progress as bar:
+    with using(vlm), files.journal(out) as file, progress as bar:
         for index, reply in vlm.reply(requests()):
             done[sent[index].id] = answer = _answer(sent[index].id, reply)
-            _append(file, answer)
+            files.append(file, [to_line(answer)], durable=False)
             bar.update()
         for answer in unreadable:
             done[answer.id] = answer
-            _append(file, answer)
-            bar.update()
+        files.append(file, map(to_line, unreadable), durable=False)
+        bar.update(len(unreadable))
     return done
 
 
@@ -258,15 +255,3 @@ def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answe
     with using(vlm):
         [(_, reply)] = vlm.reply([request(image)])
     return _answer(path.name, reply)
-
-
-def _append(file: TextIO, answer: Answer) -> None:
-    file.write(to_line(answer) + "\n")
-    file.flush()
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut off a last line that a kill left half-written."""
-    if path.is_file():
-        whole = path.read_bytes().rfind(b"\n") + 1
-        os.truncate(path, whole)

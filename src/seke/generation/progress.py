@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 
 from tqdm import tqdm
 
-from seke import images
+from seke import files, images
 from seke.errors import UserError
 from seke.generation import statistics
 from seke.generation.captioning import through
@@ -254,8 +254,8 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
 
 def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
     """Write one line per outcome, its rows as text so that they reach the result files unchanged; sync the disk."""
-    for outcome in outcomes:
-        line = {
+    lines = (
+        {
             "file": "instructions" if isinstance(outcome.row, InstructionRecord) else "rejected",
             "row": to_line(outcome.row),
             "trace": to_line(outcome.trace),
@@ -267,27 +267,14 @@ def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
             "seconds": round(seconds, 6),
             "flags": outcome.row.flags if isinstance(outcome.row, InstructionRecord) else (),
         }
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    file.flush()
-    os.fsync(file.fileno())
+        for outcome in outcomes
+    )
+    files.append(file, (json.dumps(line, ensure_ascii=False) for line in lines))
 
 
 def whole_rows(progress: Path) -> int:
     """Return how many rows a former run completed, after cutting off what a crash left half written."""
-    if not progress.is_file():
-        return 0
-    count = length = 0
-    with progress.open("rb") as file:
-        for line in file:
-            try:
-                json.loads(line)
-            except ValueError:
-                break
-            if not line.endswith(b"\n"):
-                break
-            count, length = count + 1, length + len(line)
-    os.truncate(progress, length)
-    return count
+    return files.cut_torn(progress, json.loads)
 
 
 def finish(progress: Path, folder: Path) -> Summary:

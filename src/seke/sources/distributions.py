@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.files import replacing
 from seke.records import ImageRecord
 from seke.sources.statistics import SPLITS, TABLE1
 
@@ -27,9 +28,8 @@ def distributions(records: Sequence[ImageRecord], title: str, path: Path) -> Non
     _action_units(axes[1][0], records)
     _plane(axes[1][1], records)
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SPLITS), frameon=False)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", metadata={"Software": None})
-    part.replace(path)
+    with replacing(path) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})
 
 
 def _sources(axis: Any, records: Sequence[ImageRecord]) -> None:

@@ -1,13 +1,12 @@
 """Frames of videos, written once as pictures into a folder of the dataset and found there by every later run."""
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tqdm import tqdm
 
-from seke import video
+from seke import files, video
 from seke.errors import UserError
 from seke.records import Rejection
 from seke.sources import tree
@@ -83,14 +82,12 @@ class DrawnFrames:
             yield Rejection(id=id_, reason="no image", detail=problem)
 
     def _save(self, picture: "Image", file: Path) -> None:
-        # Another run may be drawing the same frame, and this one may be killed: a name of our own until it is whole.
-        part = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
+        try:  # another run may be drawing the same frame, and this one may be killed
             file.parent.mkdir(parents=True, exist_ok=True)
             if not (self.folder / NOTE).exists():
                 (self.folder / NOTE).write_text(self.note, encoding="utf-8")
-            picture.save(part, "JPEG", quality=QUALITY)
-            part.replace(file)
+            with files.replacing(file) as part:
+                picture.save(part, "JPEG", quality=QUALITY)
         except OSError as error:
             problem = f"cannot be written ({error.strerror or error})"
             remedy = "make it writable, or extract the frames yourself"

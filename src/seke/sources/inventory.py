@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke import files
 from seke.errors import UserError
 from seke.records import Rejection
 from seke.runs import file_sha256
@@ -55,13 +56,9 @@ def take(source: Source, run_path: Path) -> Inventory:
 
 def write(path: Path, inventory: Inventory, digests: Mapping[str, str]) -> None:
     """Write the inventory, with the sha256 of what was opened; the file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as out:
+    with files.whole(path) as out:
         for name, mark in sorted(inventory.marks.items()):
             out.write(json.dumps([name, *mark, digests.get(name)]) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(path)
 
 
 def check(source: Source, run_path: Path) -> None:

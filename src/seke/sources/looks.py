@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple
 
 from tqdm import tqdm
 
+from seke import files
 from seke.images import ImageError, decode, resolve, sha256
 from seke.sources.parallel import cores, mapped
 
@@ -61,10 +62,10 @@ class Looks:
         marks = {image: _mark(self.root, image) for image in images}
         missing = [image for image, mark in marks.items() if (image, mark) not in self._known]
         if missing:
-            with self.cache.open("a", encoding="utf-8") as cache:
+            with files.journal(self.cache) as cache:
                 for image, seen in self._taken(missing):
                     self._known[image, marks[image]] = seen
-                    _keep(cache, image, marks[image], seen)
+                    cache.write(json.dumps([image, marks[image], *seen]) + "\n")
         return {image: self._known[image, mark] for image, mark in marks.items()}
 
     def digests(self) -> dict[str, str]:
@@ -91,10 +92,6 @@ def _mark(root: Path, image: str) -> str:
     except (OSError, ValueError):
         return ""
     return f"{status.st_size}/{status.st_mtime_ns}"
-
-
-def _keep(cache: TextIO, image: str, mark: str, seen: Look) -> None:
-    cache.write(json.dumps([image, mark, *seen]) + "\n")
 
 
 def _cached(cache: Path) -> Iterator[tuple[tuple[str, str], Look]]:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from tqdm import tqdm
 
+from seke import files
 from seke.affect import AUS_OF_SOURCE, EXPRESSIONS
 from seke.errors import UserError
 from seke.images import ImageError, decode, sha256
@@ -108,6 +109,7 @@ class Synthetic(Source):
         ]
         for source in self.counts:
             (root / source).mkdir(parents=True, exist_ok=True)
+            files.clear_parts(root / source)
         digests: dict[tuple[str, int], str] = {}
         with tqdm(total=sum(self.counts.values()), desc="drawing faces", unit="image", disable=None) as bar:
             for job, chunk in zip(jobs, mapped(render, jobs, self.workers), strict=True):
@@ -204,10 +206,9 @@ def _rendered(job: Job, index: int) -> str:
         decode(data)
     except (OSError, ImageError):
         face, identity, scene = latent(job.seed, job.source, index)
-        part = path.with_name(path.name + ".part")
-        draw(face.au_intensity, identity, scene, job.size).save(part, "JPEG", quality=QUALITY)
-        data = part.read_bytes()
-        part.replace(path)
+        with files.replacing(path) as part:
+            draw(face.au_intensity, identity, scene, job.size).save(part, "JPEG", quality=QUALITY)
+        data = path.read_bytes()
     return sha256(data)
 
 

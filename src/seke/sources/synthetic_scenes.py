@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from tqdm import tqdm
 
+from seke import files
 from seke.errors import UserError
 from seke.images import ImageError, decode, sha256
 from seke.records import ImageRecord, Labels, Rejection, write_jsonl
@@ -81,6 +82,7 @@ class SyntheticScenes(Source):
         for emotion in EMOTIONS:
             for kind in ("image", "annotation"):
                 (root / kind / emotion).mkdir(parents=True, exist_ok=True)
+                files.clear_parts(root / kind / emotion)
         jobs = [
             Job(self.seed, range(start, min(start + CHUNK, self.images)), self.size, root)
             for start in range(0, self.images, CHUNK)
@@ -153,10 +155,9 @@ def _rendered(job: Job, index: int) -> str:
         data = path.read_bytes()
         decode(data)
     except (OSError, ImageError):
-        part = path.with_name(path.name + ".part")
-        draw(*latent(job.seed, index), job.size).save(part, "JPEG", quality=QUALITY)
-        data = part.read_bytes()
-        part.replace(path)
+        with files.replacing(path) as part:
+            draw(*latent(job.seed, index), job.size).save(part, "JPEG", quality=QUALITY)
+        data = path.read_bytes()
     return sha256(data)
 
 

@@ -14,7 +14,7 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.loggers import WandbLogger
 
-from seke import images
+from seke import files, images
 from seke.models.protocol import LoadedVLM
 from seke.records import Rejection
 from seke.tuning.rows.row import Row, Say
@@ -101,9 +101,9 @@ class Answered(pl.Callback):  # type: ignore[misc]
         with evaluating(loaded.model), trainer.precision_plugin.val_step_context():
             said = [answer(loaded, question, self.max_new_tokens) for question in self.asked]
         step = int(trainer.global_step)
-        with self.file.open("a", encoding="utf-8") as file:
-            for question, text in zip(self.asked, said, strict=True):
-                file.write(json.dumps(_row(step, question, text), ensure_ascii=False) + "\n")
+        rows = (_row(step, question, text) for question, text in zip(self.asked, said, strict=True))
+        with files.journal(self.file) as file:
+            files.append(file, (json.dumps(row, ensure_ascii=False) for row in rows), durable=False)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_table("answered", list(COLUMNS), data=_table(step, self.asked, said), step=step)

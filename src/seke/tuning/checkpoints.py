@@ -22,6 +22,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from seke.errors import Paused, UserError
+from seke.files import write_text
 
 KEPT: Final = 2
 """Complete checkpoints that stay; a killed writer leaves the one before."""
@@ -56,12 +57,7 @@ def read_mark(path: Path) -> Mark | None:
 def write_mark(path: Path, step: int, epoch: int, world: int, strategy: str) -> None:
     """Declare the checkpoint at `path` complete, in one indivisible step."""
     files = {str(file.relative_to(path)): file.stat().st_size for file in sorted(path.rglob("*")) if file.is_file()}
-    draft = path / f"{MARK}.draft"
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(Mark(step, epoch, world, strategy, files)._asdict(), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path / MARK)
+    write_text(path / MARK, json.dumps(Mark(step, epoch, world, strategy, files)._asdict()))
 
 
 def newest(folder: Path) -> tuple[Path | None, list[Path]]:

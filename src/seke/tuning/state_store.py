@@ -9,11 +9,12 @@ folder at the same time, and what a crash left half-written counts as missing. N
 
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from seke.files import replacing
 
 
 class Entry(NamedTuple):
@@ -54,7 +55,6 @@ class StateStore:
         """Keep an entry; one that is there already is replaced by its equal."""
         path = self.path(digest)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{uuid4().hex}")
         height, width = map(str, entry.size)
-        save_file({"states": entry.states.contiguous()}, beside, {"height": height, "width": width})
-        beside.replace(path)
+        with replacing(path) as part:
+            save_file({"states": entry.states.contiguous()}, part, {"height": height, "width": width})

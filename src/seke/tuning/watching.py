@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 from safetensors.torch import load_file, save_file
 
+from seke.files import replacing
 from seke.tuning.checkpoints import trained
 
 
@@ -86,6 +87,5 @@ def _save(module: Any, file: Path, write: bool) -> None:
                 tensors[name] = parameter.detach().to("cpu", copy=True).contiguous()
     if write:
         file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".draft")
-        save_file(tensors, draft)
-        draft.replace(file)
+        with replacing(file) as part:
+            save_file(tensors, part)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from seke.errors import UserError
+from seke.files import replacing
 from seke.images import ImageError, resolve
 from seke.tuning.rows.row import Frame, UnusableError
 from seke.video import VideoError, count, frames
@@ -109,11 +110,10 @@ def fetch(frame: Frame) -> None:
         raise ImageError(str(error)) from error
     if picture is None:
         raise ImageError(f"{frame.video.name}: no frame {number}")
-    part = frame.file.with_name(f"{frame.file.name}.{os.getpid()}.part")
     try:
         frame.file.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(part, "JPEG", quality=QUALITY)
-        part.replace(frame.file)
+        with replacing(frame.file) as part:
+            picture.save(part, "JPEG", quality=QUALITY)
     except OSError as error:
         problem = f"frames cannot be written there ({error.strerror})"
         raise UserError("data.reader.frames", frame.file.parent, problem, "set it to a folder of yours") from error
