@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from .warm import Warm
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESS_GROUP = {"MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"}
@@ -38,27 +39,29 @@ def _heeds_signals() -> None:
 
 
 @pytest.fixture(scope="session")
-def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+def _warm() -> Iterator[Warm]:
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
+@pytest.fixture(scope="session")
+def command(_warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return `run(script, "name=x", ...)`, which runs a script beside its own conf/ as a user does."""
 
     def run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        full = {**os.environ, **environment}
-        asked = [sys.executable, script.name, *words]
-        return subprocess.run(asked, cwd=script.parent, capture_output=True, text=True, check=False, env=full)
+        return _warm.run(Path(script.name), words, script.parent, {**os.environ, **environment})
 
     return run
 
 
 @pytest.fixture(scope="session")
-def door() -> Callable[..., subprocess.CompletedProcess[str]]:
+def door(_warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return `run("prepare", "name=x", ...)`, which runs a door as a user does and hands back its exit and output."""
 
     def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / f"{name}.py"), *map(str, arguments)]
         # A test that trained in this very process has left the port of its own process group behind.
         inherited = {key: value for key, value in os.environ.items() if key not in PROCESS_GROUP}
-        return subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, check=False, env={**inherited, **environment}
-        )
+        return _warm.run(ROOT / f"{name}.py", [*map(str, arguments)], ROOT, {**inherited, **environment})
 
     return run
