@@ -187,7 +187,9 @@ def test_a_gap_between_scenes_against_the_normal_interval_of_two_proportions() -
 def test_a_benchmark_that_measures_nothing_by_group_is_refused() -> None:
     check(["attributes.kind"], [scene(0, kind="sea")], EMOSET)
     with pytest.raises(UserError, match=r"^groups=.*this benchmark measures nothing by group"):
-        check(["attributes.kind"], [scene(0, kind="sea")], SimpleNamespace(metrics=print))
+        check(
+            ["attributes.kind"], [scene(0, kind="sea")], SimpleNamespace(metrics=print, what_differs=print, show=print)
+        )
 
 
 def test_without_groups_there_is_no_table() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from seke.benchmark import judge
 from seke.benchmark.answer import Answer
+from seke.benchmark.protocol import Calibrated
 from seke.benchmark.reliability import Reliability
-from seke.benchmark.score import Trusted
 from seke.benchmark.tables import trust_table
 from seke.benchmark.trust import judged, trust
 from seke.errors import UserError
@@ -108,4 +108,4 @@ def test_the_table_names_each_measure_with_its_interval() -> None:
     found, bounds = trust(rows, {r.id: Answer(id=r.id, confidence={"expression": 0.8}) for r in rows}, draws=10)
     text = trust_table({"calibration": found, "ci95": {"calibration": bounds}})
     assert "| expression | 0.200 (0.200 to 0.200) | 0.040 (0.040 to 0.040) |" in text
-    assert isinstance(Reliability(), Trusted)
+    assert isinstance(Reliability(), Calibrated)

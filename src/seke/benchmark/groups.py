@@ -8,7 +8,7 @@ farthest apart: among many groups some gap is always seen.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from seke.affect import TABLE2_AUS
 from seke.benchmark.bootstrap import bounds, drawn, point
 from seke.benchmark.columns import Columns, columns
+from seke.benchmark.protocol import Benchmark, Grouped, Measured
 from seke.benchmark.tables import with_interval
 from seke.errors import UserError
 from seke.escape import markdown
@@ -58,14 +59,11 @@ Grouping = Callable[[Sequence[Any], NDArray[Any], int, int, int], tuple[Mapping[
 """(predictions, the group of each, seed, draws, fewest) -> every group, and what else metrics.json is to tell."""
 
 
-@runtime_checkable
-class Grouped(Protocol):
-    """A benchmark that says itself what of its groups is measured; of any other's it is the labels of `faces`."""
-
-    def grouped(
-        self, predictions: Sequence[Any], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
-    ) -> tuple[Mapping[str, Part], Mapping[str, Any]]:
-        """Return each group's measures; see `Grouping`."""
+def grouping_of(benchmark: Benchmark) -> Grouping | None:
+    """Return what a benchmark measures of its groups: of faces their labels, unless it says; None for nothing."""
+    if isinstance(benchmark, Grouped):
+        return benchmark.grouped
+    return None if isinstance(benchmark, Measured) else faces
 
 
 def listed(keys: object) -> list[str]:
@@ -81,13 +79,13 @@ def listed(keys: object) -> list[str]:
     return [str(key) for key in keys]
 
 
-def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Any = None) -> None:
+def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Benchmark | None = None) -> None:
     """Refuse, before anything is paid for, a key that makes no groups of the records.
 
     Raises:
         UserError: if no record has it, or if it has too many values, or if the benchmark measures nothing by group.
     """
-    if keys and hasattr(benchmark, "metrics") and not hasattr(benchmark, "grouped"):
+    if keys and benchmark is not None and grouping_of(benchmark) is None:
         raise UserError("groups", list(keys), "this benchmark measures nothing by group", "leave groups= out")
     for key in keys:
         values = [_value(record, key) for record in records]

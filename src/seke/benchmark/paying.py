@@ -7,16 +7,18 @@ backend, judge -> Purse.metered -> the same, counted and held by the budget -> c
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 
 from seke import estimate as estimates
 from seke import runs
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
+from seke.benchmark.judge import Judging
+from seke.benchmark.protocol import Benchmark, Pays, Wrap
 from seke.benchmark.task import Task
 from seke.estimate import Estimate, MadeUp, counted, sampled, table
 from seke.money import Budget, Metered, Spent
@@ -27,16 +29,6 @@ from seke.vlm import VLM
 ANSWERS: Final = "answers"
 """The role of the model under test."""
 COST: Final = "cost.json"
-Wrap = Callable[[str, VLM], VLM]
-"""(role, backend) -> what takes its place."""
-
-
-@runtime_checkable
-class Pays(Protocol):
-    """A judge, or a benchmark, that asks models of its own."""
-
-    def through(self, wrap: Wrap) -> None:
-        """Replace every backend that this asks by what `wrap` makes of it."""
 
 
 def through(parts: Sequence[Any], wrap: Wrap) -> None:
@@ -64,7 +56,13 @@ class Purse:
         return self.meters[role]
 
     def answers(
-        self, asked: Task, benchmark: Any, judging: Any, backend: Any, images_below: str | None, run: Path
+        self,
+        asked: Task,
+        benchmark: Benchmark,
+        judging: Judging,
+        backend: VLM | None,
+        images_below: str | None,
+        run: Path,
     ) -> Mapping[str, Answer] | None:
         """Return the answers, given or asked for now, by record id; from here on all that is asked is metered.
 
@@ -73,6 +71,8 @@ class Purse:
         through((judging, benchmark), self.metered)
         if asked.answers is not None:
             return asked.answers
+        assert backend is not None, "without answers there is somebody to ask"
+        assert benchmark.request is not None, "without answers there is a question"
         root = runs.image_root(asked.inputs["records"], images_below)
         return predict.ask_all(asked.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.place)
 
@@ -109,7 +109,7 @@ class Purse:
         return {**total.facts(), "by": {role: spent.facts() for role, spent in of_role.items()}}
 
 
-def dry_run(asked: Task, benchmark: Any, judging: Any, backend: Any, images_below: str | None) -> str:
+def dry_run(asked: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None) -> str:
     """Return what an evaluation would cost; nobody is asked, and no name is claimed.
 
     Args:
@@ -123,7 +123,7 @@ def dry_run(asked: Task, benchmark: Any, judging: Any, backend: Any, images_belo
     return _told(asked, benchmark, judging, backend, root)
 
 
-def dry_run_of_one(path: Path, backend: Any, benchmark: Any, judging: Any) -> str:
+def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judging: Judging) -> str:
     """Return what asking about one picture would cost.
 
     Raises:
@@ -136,8 +136,8 @@ def dry_run_of_one(path: Path, backend: Any, benchmark: Any, judging: Any) -> st
     return _told(Task([record], {}, None, {}, ()), benchmark, judging, backend, path.parent)
 
 
-def _told(asked: Task, benchmark: Any, judging: Any, backend: Any, root: Path) -> str:
-    payees: dict[str, Any] = {} if backend is None else {ANSWERS: backend}
+def _told(asked: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, root: Path) -> str:
+    payees: dict[str, VLM] = {} if backend is None else {ANSWERS: backend}
 
     def noted(role: str, vlm: VLM) -> VLM:
         payees[role] = vlm
@@ -154,7 +154,7 @@ def _told(asked: Task, benchmark: Any, judging: Any, backend: Any, root: Path) -
     return table(len(asked.records), parts)
 
 
-def _played(asked: Task, benchmark: Any, judging: Any, root: Path, worst: bool) -> Mapping[str, Estimate]:
+def _played(asked: Task, benchmark: Benchmark, judging: Judging, root: Path, worst: bool) -> Mapping[str, Estimate]:
     """Return by role what made-up models are asked when the evaluation is played through, a sample standing for all."""
     made: dict[str, MadeUp] = {}
 
@@ -170,6 +170,7 @@ def _played(asked: Task, benchmark: Any, judging: Any, root: Path, worst: bool) 
         if answers is None:
             read = share
             with TemporaryDirectory() as folder:
+                assert benchmark.request is not None, "without answers there is a question"
                 vlm, out = stand_in(ANSWERS, None), Path(folder) / predict.FILE
                 answers = predict.ask(records, vlm, benchmark.request, root, out)
         judge = judging.ready(answers)

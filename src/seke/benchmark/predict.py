@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 from tqdm import tqdm
 
 from seke import files, images, runs
+from seke.benchmark import significance
 from seke.benchmark.answer import Answer
+from seke.benchmark.protocol import Benchmark, Planned, Reading
 from seke.errors import UserError
 from seke.money import Spent
 from seke.records import ImageRecord, read_jsonl, to_line
@@ -50,7 +52,7 @@ class Place(NamedTuple):
 
 
 def inputs(
-    benchmark: Any, outputs: Path, records: str, predictions: str | None, compare: str | None
+    benchmark: Benchmark, outputs: Path, records: str, predictions: str | None, compare: str | None
 ) -> dict[str, Path]:
     """Return the files of a run by name: its records, and the predictions to score or to compare with if given.
 
@@ -59,13 +61,13 @@ def inputs(
     """
     if predictions is None and benchmark.request is None:
         raise UserError("predictions", None, "this benchmark asks no model", "name the generate run to score")
-    if compare is not None and hasattr(benchmark, "metrics") and not hasattr(benchmark, "paired"):
+    if compare is not None and significance.pairing_of(benchmark) is None:
         raise UserError("compare", compare, "this benchmark does not say what to compare", "leave compare= out")
     given = {
         "records": (records, "prepare", benchmark.records_file),
         "predictions": (predictions, *benchmark.predictions_from),
         "compare": (compare, "evaluate", "predictions.jsonl"),
-        **getattr(benchmark, "reads", {}),
+        **(benchmark.reads if isinstance(benchmark, Reading) else {}),
     }
     return {
         name: runs.locate(name, str(reference), outputs, *where)
@@ -89,14 +91,16 @@ def read_records(path: Path) -> list[ImageRecord]:
     return records
 
 
-def planned(benchmark: Any, files: Mapping[str, Path], images_below: str | None) -> list[ImageRecord]:
+def planned(benchmark: Benchmark, files: Mapping[str, Path], images_below: str | None) -> list[ImageRecord]:
     """Return the records to ask about: a benchmark with a `plan` has a question of its own for each that it takes.
 
     Raises:
         UserError: as `read_records`, or if the benchmark can do nothing with the records.
     """
-    records, plan = read_records(files["records"]), getattr(benchmark, "plan", None)
-    return records if plan is None else list(plan(records, runs.image_root(files["records"], images_below), files))
+    records = read_records(files["records"])
+    if not isinstance(benchmark, Planned):
+        return records
+    return list(benchmark.plan(records, runs.image_root(files["records"], images_below), files))
 
 
 def checkpoint(reference: str, outputs: Path) -> str:

@@ -7,42 +7,17 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from seke.benchmark import groups as grouping
 from seke.benchmark import significance, tables
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.metrics import evaluate
+from seke.benchmark.protocol import Benchmark, Calibrated, Measured
 from seke.escape import markdown, visible
 from seke.records import ImageRecord, Prediction, write_jsonl
 from seke.runs import write_text
-
-
-class Benchmark(Protocol):
-    """What conf/benchmark/ offers, as far as scoring goes."""
-
-    def predictions(
-        self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
-    ) -> tuple[list[Prediction], int]:
-        """Return the predictions to score, and the number of records without an answer."""
-
-    def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
-        """Return table.md; `notes` say why the numbers may not be held against the paper's."""
-
-
-@runtime_checkable
-class Measured(Protocol):
-    """A benchmark that counts something else than the labels of faces."""
-
-    def metrics(self, predictions: Sequence[Any], seed: int) -> dict[str, Any]:
-        """Return the content of metrics.json."""
-
-    def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
-        """Return why a run's numbers cannot be held against the paper's."""
-
-    def show(self, metrics: Mapping[str, Any], title: str) -> None:
-        """Print the metrics that a reader compares."""
 
 
 class Faces:
@@ -59,16 +34,6 @@ class Faces:
     def show(self, metrics: Mapping[str, Any], title: str) -> None:
         """Print the metrics that a reader compares."""
         tables.show(metrics, title)
-
-
-@runtime_checkable
-class Trusted(Protocol):
-    """A benchmark whose answers say how sure they are."""
-
-    def trust(
-        self, predictions: Sequence[Prediction], answers: Mapping[str, Answer], seed: int
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return metrics.json's "calibration", and the same keys' intervals."""
 
 
 def _silent(records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> Iterator[str]:
@@ -110,15 +75,14 @@ def score(
         remarks: what else a reader of the table should know, such as what could not be checked.
         models: who answered, beside whom the answers themselves name.
     """
-    measured = benchmark if isinstance(benchmark, Measured) else Faces()
+    measured: Measured = benchmark if isinstance(benchmark, Measured) else Faces()
     remarks = [*remarks, *_silent(records, answers)]
     predictions, missing = benchmark.predictions(records, answers, judge)
     write_jsonl(path / "predictions.jsonl", predictions)
     metrics = {**measured.metrics(predictions, seed), "missing": missing}
-    if isinstance(benchmark, Trusted):
+    if isinstance(benchmark, Calibrated):
         metrics["calibration"], metrics["ci95"]["calibration"] = benchmark.trust(predictions, answers, seed)
-    if groups:
-        by = benchmark.grouped if isinstance(benchmark, grouping.Grouped) else grouping.faces
+    if groups and (by := grouping.grouping_of(benchmark)):
         metrics["groups"] = grouping.by_group(predictions, records, groups, seed, grouping=by)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
     answered = sorted({*models, *(answer.model for answer in answers.values() if answer.model is not None)})
@@ -126,8 +90,7 @@ def score(
     scored = [record for record in records if record.id in ids]  # a generate run may annotate a part of its file alone
     notes = [*measured.what_differs(records_file, scored, answered), *marks]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
-    if against is not None:
-        pairing = benchmark.paired if isinstance(benchmark, significance.Compared) else significance.faces
+    if against is not None and (pairing := significance.pairing_of(benchmark)):
         parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
     parts.append("".join(f"- {markdown(remark)}\n" for remark in remarks))
     write_text(path / "table.md", "\n".join(part for part in parts if part))

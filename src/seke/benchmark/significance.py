@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from scipy.special import bdtr, ndtri, stdtr
 
 from seke.benchmark.bootstrap import bounds, drawn, point
 from seke.benchmark.columns import UNKNOWN, Columns, columns
+from seke.benchmark.protocol import Benchmark, Compared, Measured
 from seke.benchmark.tables import ABSENT, HEADLINE, with_interval
 from seke.errors import UserError
 from seke.escape import markdown
@@ -72,15 +73,11 @@ Pairing = Callable[[Sequence[Any], Sequence[Any], int, int], Paired]
 """(ours, theirs, seed, draws), about the same records in the same order."""
 
 
-@runtime_checkable
-class Compared(Protocol):
-    """A benchmark that says itself what of its runs is compared; of any other's it is all labels of faces."""
-
-    row: type[BaseModel]
-    """Of its predictions.jsonl; has an id, and the truth."""
-
-    def paired(self, ours: Sequence[Any], theirs: Sequence[Any], seed: int, draws: int) -> Paired:
-        """Return what is measured of both; see `Pairing`."""
+def pairing_of(benchmark: Benchmark) -> Pairing | None:
+    """Return what a benchmark compares of two runs: all labels of faces, unless it says; None for nothing."""
+    if isinstance(benchmark, Compared):
+        return benchmark.paired
+    return None if isinstance(benchmark, Measured) else faces
 
 
 def rival(

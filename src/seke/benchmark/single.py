@@ -8,6 +8,7 @@ from seke.affect import ACTION_UNITS
 from seke.benchmark.judge import Judging
 from seke.benchmark.paying import ANSWERS, Purse, dry_run_of_one, through
 from seke.benchmark.predict import ask_once
+from seke.benchmark.protocol import Benchmark, Planned
 from seke.errors import UserError
 from seke.escape import visible
 from seke.records import ImageRecord, Labels
@@ -17,7 +18,7 @@ ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status
 """Fields of a prediction that are no reading of the answer."""
 
 
-def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging, purse: Purse | None = None) -> str:
+def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Purse | None = None) -> str:
     """Return what `vlm` says about a picture, and what is read from it, as lines for people.
 
     `purse` pays; without one nobody is asked, and the lines say what it would cost.
@@ -27,7 +28,7 @@ def tell(path: Path, vlm: VLM, benchmark: Any, judging: Judging, purse: Purse | 
     """
     if benchmark.request is None:
         raise UserError("image", path, "this benchmark asks no model", "use benchmark=feab")
-    if hasattr(benchmark, "plan"):
+    if isinstance(benchmark, Planned):
         problem = "this benchmark judges an answer by what is known of its record"
         raise UserError("image", path, problem, "use benchmark=feab or benchmark=emoset")
     if purse is None:

@@ -8,6 +8,7 @@ from seke import runs
 from seke.benchmark import contamination, groups, importing, predict, significance
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
+from seke.benchmark.protocol import Benchmark, Compared, Planned
 from seke.errors import UserError
 from seke.limit import checked, limited
 from seke.records import ImageRecord, Labels, Prediction
@@ -27,7 +28,7 @@ class Task(NamedTuple):
     """What a reader of the table should know, such as what could not be checked."""
 
 
-def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str | None) -> Task:
+def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], model: str | None) -> Task:
     """Return the task that the settings of conf/evaluate.yaml describe.
 
     Args:
@@ -52,7 +53,7 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
     told, models = tuple[str, ...](), tuple[str, ...]()
     if "compare" in inputs:
         asked = {record.id for record in records}
-        row = benchmark.row if isinstance(benchmark, significance.Compared) else Prediction
+        row = benchmark.row if isinstance(benchmark, Compared) else Prediction
         rows = significance.rival(inputs["compare"], asked, benchmark.request is not None, row, most is not None)
         against = (str(settings["compare"]), rows)
     answerer, argument = model, "model.path"
@@ -73,8 +74,8 @@ def check(benchmark: Any, outputs: Path, settings: Mapping[str, Any], model: str
     return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
 
 
-def _check_truth(benchmark: Any, records: Sequence[ImageRecord], file: Path) -> None:
-    if benchmark.request is None or hasattr(benchmark, "plan"):
+def _check_truth(benchmark: Benchmark, records: Sequence[ImageRecord], file: Path) -> None:
+    if benchmark.request is None or isinstance(benchmark, Planned):
         return  # labels that a generate run masked are known once its rows are; a plan takes only what can be judged
     rows, _ = benchmark.predictions(records, {}, parse)
     if all(row.truth.empty if isinstance(row.truth, Labels) else row.truth is None for row in rows):
@@ -82,7 +83,7 @@ def _check_truth(benchmark: Any, records: Sequence[ImageRecord], file: Path) -> 
         raise UserError("records", file, problem, "give annotated records, or ask about one picture with image=")
 
 
-def _missing(benchmark: Any, records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> tuple[str, ...]:
+def _missing(benchmark: Benchmark, records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> tuple[str, ...]:
     lacking = sum(record.id not in answers for record in records)
     if not lacking or benchmark.request is None:  # a generate run annotates a part of the records, and is asked for it
         return ()

@@ -1,0 +1,206 @@
+"""What a benchmark is: the members that every one has, and those that it may have, with what their absence means.
+
+    records -> request -> a model's answers -> predictions (a judge reads the labels) -> metrics -> table
+
+A benchmark is one class in one file and one YAML in conf/benchmark/; it inherits from nothing here. What it leaves out
+of the optional Protocols is done as for FEAB, whose rows are `seke.records.Prediction`:
+
+    Planned    every record is asked about, each with the same question
+    Reading    it reads the records alone
+    Measured   the labels of faces: Table 2's measures and FEAB's notes
+    Compared   all labels of faces; nothing, for a benchmark that is Measured
+    Grouped    Table 2's four measures by group; nothing, for a benchmark that is Measured
+    Calibrated its answers say nothing of how sure they are
+    Pays       it asks no model of its own
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from seke.benchmark.answer import Answer, Status
+from seke.benchmark.judge import Judge
+from seke.records import ImageRecord
+from seke.vlm import VLM, Image, Request
+
+if TYPE_CHECKING:
+    from seke.benchmark.groups import Part
+    from seke.benchmark.significance import Paired
+
+Wrap = Callable[[str, VLM], VLM]
+"""(role, backend) -> what takes its place, such as a meter."""
+Where = tuple[str | None, str, str]
+"""What a setting names: a run or a file (None: nothing), and the door and the file that a run's name stands for."""
+
+
+class Row(Protocol):
+    """One row of predictions.jsonl, a pydantic model; each benchmark has a kind of its own."""
+
+    @property
+    def id(self) -> str:
+        """Of the record."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What the model said."""
+        ...
+
+    @property
+    def judged(self) -> str | None:
+        """The answer as a judge rewrote it; None where it was read as it stands."""
+        ...
+
+    @property
+    def truth(self) -> Any:
+        """What is right: `Labels`, or one label; None where nobody knows. Two runs are compared only if it is equal."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """What became of the answer."""
+        ...
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """What conf/benchmark/ offers."""
+
+    @property
+    def records_file(self) -> str:
+        """The file that a prepared set's name in `records=` stands for, such as test.jsonl."""
+        ...
+
+    @property
+    def predictions_from(self) -> tuple[str, str]:
+        """The door and the file that a name in `predictions=` stands for, such as evaluate, predictions.jsonl."""
+        ...
+
+    @property
+    def request(self) -> Callable[[Image], Request] | None:
+        """Return the question about one image; a benchmark that asks no model, and scores `predictions=`, has None."""
+        ...
+
+    def predictions(
+        self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
+    ) -> tuple[Sequence[Any], int]:
+        """Return the rows to score, and how many records have no answer.
+
+        Args:
+            records: all that count. Of a model's answers there is a row for each of them, in their order: one without
+                an answer counts as unanswered.
+            answers: by record id; may lack some.
+            judge: reads the labels of faces from one answer.
+
+        Returns:
+            Rows (`Row`), and the number of records that `answers` says nothing of.
+        """
+        ...
+
+    def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
+        """Return table.md of the run `name`; `notes` say why the numbers may not be held against the paper's."""
+        ...
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """A benchmark with a question of its own for each record, so that a single picture cannot be asked about."""
+
+    def plan(self, records: Sequence[ImageRecord], root: Path, files: Mapping[str, Path]) -> Sequence[ImageRecord]:
+        """Return the records that a question is asked about, before `request` is asked for any.
+
+        Args:
+            records: of the file.
+            root: the folder below which their images lie.
+            files: the run's input files by name, those of `reads` among them.
+
+        Raises:
+            UserError: if the benchmark can do nothing with the records.
+        """
+        ...
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A benchmark that reads files beside the records; they count among the run's inputs."""
+
+    @property
+    def reads(self) -> Mapping[str, Where]:
+        """What is read, by name."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A benchmark that counts something else than the labels of faces."""
+
+    def metrics(self, predictions: Sequence[Any], seed: int) -> dict[str, Any]:
+        """Return the content of metrics.json, which has at least "n", "unanswered", "ci95" and "warnings".
+
+        Args:
+            predictions: the benchmark's own rows.
+            seed: of the bootstrap.
+        """
+        ...
+
+    def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
+        """Return why a run's numbers cannot be held against the paper's; empty if nothing is known to differ."""
+        ...
+
+    def show(self, metrics: Mapping[str, Any], title: str) -> None:
+        """Print the metrics that a reader compares."""
+        ...
+
+
+@runtime_checkable
+class Compared(Protocol):
+    """A benchmark that says itself what of two runs is compared."""
+
+    row: type[BaseModel]
+    """Of its predictions.jsonl; see `Row`."""
+
+    def paired(self, ours: Sequence[Any], theirs: Sequence[Any], seed: int, draws: int) -> "Paired":
+        """Return what is measured of both, which are about the same records in the same order."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A benchmark that says itself what of its groups is measured."""
+
+    def grouped(
+        self, predictions: Sequence[Any], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
+    ) -> tuple[Mapping[str, "Part"], Mapping[str, Any]]:
+        """Return each group's measures, and what else metrics.json is to tell.
+
+        Args:
+            predictions: the benchmark's own rows, N.
+            groups_N: the name of each one's group.
+            seed: of the resampling.
+            draws: resamples, the same for all groups.
+            fewest: images with truth below which a group is no end of a gap.
+        """
+        ...
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A benchmark whose answers say how sure they are."""
+
+    def trust(
+        self, predictions: Sequence[Any], answers: Mapping[str, Answer], seed: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return metrics.json's "calibration", and the same keys' intervals."""
+        ...
+
+
+@runtime_checkable
+class Pays(Protocol):
+    """A benchmark, or a judge, that asks models of its own."""
+
+    def through(self, wrap: Wrap) -> None:
+        """Replace every backend that this asks by what `wrap` makes of it."""
+        ...
