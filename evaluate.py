@@ -15,7 +15,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seke import making, money
-from seke.benchmark import filled_card, paying, predict, single, task
+from seke.benchmark import filled_card, judge, paying, predict, single, task
 from seke.doors import build, door, finished, open_run, plain
 
 
@@ -46,11 +46,11 @@ def evaluate(cfg: DictConfig) -> None:
         answers = purse.answers(asked, benchmark, judging, backend, cfg.paths.images, run.path)
         if answers is None:
             return  # of several processes the first one has all answers, and scores
-        judge = judging.ready(answers)
+        ready = judge.ready(judging, answers)
         from seke.benchmark.score import score  # torchmetrics brings torch
 
-        how = {**asked.scoring, "remarks": [*asked.remarks, *judge.remarks]}
-        facts = score(run.path, benchmark, asked.records, answers, judge.read, asked.inputs["records"], cfg.seed, **how)
+        how = {**asked.scoring, "remarks": [*asked.remarks, *ready.remarks]}
+        facts = score(run.path, benchmark, asked.records, answers, ready.read, asked.inputs["records"], cfg.seed, **how)
     if model is not None and (card := filled_card.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=making.made(sys.argv))

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -225,8 +225,28 @@ def _command_line_mistake(error: Exception) -> str:
     text = re.sub(r"\s*full_key:.*", "", text, flags=re.DOTALL)
     text = "; ".join(line.strip() for line in text.splitlines() if line.strip()).replace(":; ", ": ")
     unparsed: str | None = getattr(error, "override", None)
-    argument = unparsed or next((word for word in sys.argv[1:] if _is_about(word, text)), "command line")
-    return f"{argument}: {text}; see --help"
+    argument = unparsed or next((word for word in sys.argv[1:] if _is_about(word, text)), None)
+    if argument is None and isinstance(error, InstantiationException) and (line := _unmade(error)):
+        return line
+    return f"{argument or 'command line'}: {text}; see --help"
+
+
+def _unmade(error: InstantiationException) -> str | None:
+    """Return the line about a part of the configuration that its `_target_` does not make; None if it is not told."""
+    text = str(error)
+    place, target = re.search(r"full_key: (\S+)", text), re.search(r"'([^']+)'", text)
+    if place is None or target is None:
+        return None
+    if "locating target" in text:
+        why = str(error.__cause__ or "").strip().splitlines()
+        problem = f"no such class or function{f' ({why[-1].strip()})' if why else ''}"
+        remedy = "_target_ is <module>.<name>, of a module that Python finds from here (PYTHONPATH=<folder>)"
+    elif "callable target" in text:
+        problem, remedy = "nothing that can be called", "_target_ is a class, or a function that returns the part"
+    else:
+        problem = f"making it failed with {error.__cause__!r}"
+        remedy = "its settings in conf/ are its arguments; HYDRA_FULL_ERROR=1 shows where it failed"
+    return f"{place[1]}={target[1]}: {problem}; {remedy}"
 
 
 def _is_about(word: str, text: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from seke import plugins
 from seke.errors import Paused, UserError
 from seke.vlm import VLM, Reply, Request
 
@@ -151,6 +152,7 @@ class Metered:
 
     # No dataclass: Hydra takes those for settings and turns them into dictionaries.
     def __init__(self, vlm: VLM, budget: Budget | None = None, spent: Spent | None = None, kept: bool = False) -> None:
+        plugins.require("backend", vlm, "reply")
         self.vlm, self.budget, self.spent = vlm, budget or Budget(), spent or Spent()
         self.worth = Spent()
         """What this backend's replies cost, whenever that was paid: those from the ledger are counted, too."""
@@ -184,14 +186,15 @@ class Metered:
 
         Raises:
             Paused: when the budget allows no further request, after all that were under way have come in.
-            UserError: if a budget in dollars is set and the model's price is not known.
+            UserError: if a budget in dollars is set and the model's price is not known, or if the backend breaks a
+                promise of `VLM`: each request has one reply, with as many choices as it asks for.
         """
         self._check_price()
         numbered = enumerate(requests)
         held_back: list[tuple[int, Request]] = []
         while True:
             flying: list[int] = []
-            for place, reply in self.vlm.reply(self._allowed(numbered, held_back, flying)):
+            for place, reply in plugins.replies(self.vlm, self._allowed(numbered, held_back, flying)):
                 self._landed += 1
                 self._count(reply)
                 yield flying[place], reply

@@ -90,7 +90,9 @@ class Local:
         numbered = iter(enumerate(requests))
         while chunk := list(islice(numbered, self.batch_size * CHUNK)):
             prepared, broken = _prepare(loaded, chunk)
-            yield from ((index, Reply((Choice(problem, "invalid"),), self.name, cost=0.0)) for index, problem in broken)
+            requested = dict(chunk)
+            for index, problem in broken:
+                yield index, Reply((Choice(problem, "invalid"),) * requested[index].n, self.name, cost=0.0)
             # One batch has one temperature and one cap, and prompts of nearly one length.
             prepared.sort(key=lambda p: (p.request.temperature, p.request.max_tokens, len(p.ids)), reverse=True)
             for batch in _batches(prepared, self.batch_size):

@@ -6,9 +6,11 @@ answer does not say stays unknown.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_args
 
-from seke import answers
+from pydantic import ValidationError
+
+from seke import answers, plugins
 from seke.benchmark.answer import Answer, Status
 from seke.records import Labels
 
@@ -41,6 +43,36 @@ class Judging(Protocol):
 
     def ready(self, answers: Mapping[str, Answer]) -> Ready:
         """Return the judge of these answers, by id."""
+
+
+def ready(judging: Judging, answers: Mapping[str, Answer]) -> Ready:
+    """Return the judge of these answers, by id; each of its verdicts is checked.
+
+    Raises:
+        UserError: if what it gives is no judge, or later no verdict.
+    """
+    plugins.require("judge", judging, "ready")
+    judge = judging.ready(answers)
+    if not isinstance(judge, Ready):
+        raise plugins.broken("judge", judging, f"ready() returned {plugins.shown(judge)}", "return a Ready")
+
+    def read(answer: Answer) -> Verdict:
+        try:
+            verdict: Any = judge.read(answer)
+        except ValidationError as error:
+            raise plugins.invalid("judge", judging, error) from error
+        if not isinstance(verdict, Verdict) or not _holds(verdict):
+            problem = f"made {plugins.shown(verdict)} of answer {answer.id}"
+            remedy = f"return a Verdict: Labels, the rewritten text or None, and one of {', '.join(get_args(Status))}"
+            raise plugins.broken("judge", judging, problem, remedy)
+        return verdict
+
+    return judge._replace(read=read)
+
+
+def _holds(verdict: Verdict) -> bool:
+    labels, judged, status = verdict
+    return isinstance(labels, Labels) and isinstance(judged, str | None) and status in get_args(Status)
 
 
 class Parse:

@@ -17,7 +17,7 @@ from seke import estimate as estimates
 from seke import runs
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
-from seke.benchmark.judge import Judging
+from seke.benchmark.judge import Judging, ready
 from seke.benchmark.protocol import Benchmark, Pays, Wrap
 from seke.benchmark.task import Task
 from seke.estimate import Estimate, MadeUp, counted, sampled, table
@@ -173,7 +173,7 @@ def _played(asked: Task, benchmark: Benchmark, judging: Judging, root: Path, wor
                 assert benchmark.request is not None, "without answers there is a question"
                 vlm, out = stand_in(ANSWERS, None), Path(folder) / predict.FILE
                 answers = predict.ask(records, vlm, benchmark.request, root, out)
-        judge = judging.ready(answers)
+        judge = ready(judging, answers)
         before = {role: counted(vlm).times(read) for role, vlm in made.items()}
         apart = {role: counted(vlm) for role, vlm in made.items()}
         pays = isinstance(benchmark, Pays)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke.affect import ACTION_UNITS
-from seke.benchmark.judge import Judging
+from seke.benchmark.judge import Judging, ready
 from seke.benchmark.paying import ANSWERS, Purse, dry_run_of_one, through
 from seke.benchmark.predict import ask_once
 from seke.benchmark.protocol import Benchmark, Planned
@@ -35,7 +35,7 @@ def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Pu
         return dry_run_of_one(path, vlm, benchmark, judging)
     through((judging, benchmark), purse.metered)
     answer = ask_once(path, purse.metered(ANSWERS, vlm), benchmark.request)
-    read = judging.ready({answer.id: answer}).read
+    read = ready(judging, {answer.id: answer}).read
     record = ImageRecord(
         id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
     )

@@ -1,11 +1,12 @@
 """What goes into a generator and what comes out: the seam between generators and the door's bookkeeping."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from seke import plugins
 from seke.money import Spent
 from seke.prompts import Prompts
 from seke.records import ImageRecord, InstructionRecord, Labels, Rejection
@@ -81,7 +82,7 @@ class Generator(Protocol):
         ...
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
-        """Yield one outcome per face, in order."""
+        """Yield one outcome per face, in order: an instruction of the face's own id, or a rejection."""
         ...
 
 
@@ -92,6 +93,32 @@ class Planner(Protocol):
     def plan(self, records: Sequence[ImageRecord]) -> list[ImageRecord]:
         """Return one entry per instruction that is wanted, each with an id of its own."""
         ...
+
+
+def completed(generator: Generator, faces: Sequence[Face]) -> list[Outcome]:
+    """Return what a generator makes of faces: one outcome each, in their order.
+
+    Raises:
+        UserError: if it makes anything else of one, or a row that breaks its format.
+    """
+    try:
+        made: Any = generator.generate(faces)
+        outcomes = list(made) if isinstance(made, Iterable) else None
+    except ValidationError as error:
+        raise plugins.invalid("generator", generator, error) from error
+    if outcomes is None:
+        problem = f"generate() returned {plugins.shown(made)}"
+        raise plugins.broken("generator", generator, problem, "yield one Outcome per face")
+    if len(outcomes) != len(faces):
+        problem = f"made {len(outcomes)} outcomes of {len(faces)} faces"
+        raise plugins.broken("generator", generator, problem, "yield one Outcome per face, in their order")
+    for face, outcome in zip(faces, outcomes, strict=True):
+        row = outcome.row if isinstance(outcome, Outcome) else None
+        if not isinstance(row, InstructionRecord | Rejection) or row.id != face.record.id:
+            problem = f"made {plugins.shown(outcome)} of {face.record.id}"
+            remedy = "yield an Outcome with an InstructionRecord or a Rejection of that id"
+            raise plugins.broken("generator", generator, problem, remedy)
+    return outcomes
 
 
 def planned(generator: Generator, records: Sequence[ImageRecord]) -> list[ImageRecord]:

@@ -18,7 +18,7 @@ from seke import files, images
 from seke.errors import UserError
 from seke.generation import statistics
 from seke.generation.captioning import through
-from seke.generation.outcome import Face, Generator, Outcome, Trace, planned
+from seke.generation.outcome import Face, Generator, Outcome, Trace, completed, planned
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.unanswered import unanswered
 from seke.limit import checked, limited
@@ -226,10 +226,10 @@ def outcomes(
     """Yield one outcome per record, in order; a record whose image cannot be read is asked of nobody."""
     opened = [_open(record, image_root) for record in batch]
     faces = [face for face in opened if isinstance(face, Face)]
-    answered = list(generator.generate(faces))
+    answered = completed(generator, faces)
     if fallback is not None:
         declined = [place for place, outcome in enumerate(answered) if _declined(outcome)]
-        for place, outcome in zip(declined, fallback.generate([faces[place] for place in declined]), strict=True):
+        for place, outcome in zip(declined, completed(fallback, [faces[place] for place in declined]), strict=True):
             answered[place] = outcome.after(answered[place])
     rest = iter(answered)
     for face in opened:

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
 from seke.generation.asking import Unusable
-from seke.generation.stopping import State, StoppingRule
+from seke.generation.stopping import State, StoppingRule, wanted
 from seke.generation.uncertainty import PerAU, uncertainty
 from seke.money import Spent
 from seke.records import Labels, Uncertainty
@@ -105,21 +105,21 @@ def sample(
     asked = reasks = 0
     while True:
         u = uncertainty(draws, per_au)
-        enough = min(len(draws) + more(State(known, tuple(draws), u.max), rng), max_samples)
+        enough = min(len(draws) + wanted(more, State(known, tuple(draws), u.max), rng), max_samples)
         if len(draws) >= enough:
             return Sampled(draws, u, failure)
         while len(draws) < enough:
-            wanted = enough - len(draws)
-            reply = yield ask(wanted, asked, reasks > 0)
+            lacking = enough - len(draws)
+            reply = yield ask(lacking, asked, reasks > 0)
             bill.add(reply)
-            asked += wanted
-            for choice in reply.choices[:wanted]:
+            asked += lacking
+            for choice in reply.choices[:lacking]:
                 try:
                     draws.append(read(choice))
                 except Unusable as unusable:
                     failure = unusable
             if len(draws) < enough:
-                failure = failure or Unusable("invalid", f"{len(reply.choices)} answers instead of {wanted}")
+                failure = failure or Unusable("invalid", f"{len(reply.choices)} answers instead of {lacking}")
                 if reasks == REASKS:
                     return Sampled(draws, uncertainty(draws, per_au), failure)
                 reasks += 1

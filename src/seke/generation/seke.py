@@ -17,6 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from seke import plugins
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
 from seke.errors import UserError
@@ -93,6 +94,7 @@ class Seke:
     ) -> None:
         _check_settings(max_samples, hide, per_au, uncertainty, aggregate, pilot, temperature)
         self.soft = uncertainty == "logprobs"
+        plugins.require("stopping", stopping, "__call__")
         prompts.require(**SLOTS, **(SOFT_SLOTS if self.soft else {}))
         checks.questions_leak_nothing(prompts)
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts

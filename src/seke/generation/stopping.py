@@ -5,9 +5,11 @@ rules; their settings come from conf/stopping/. Our own rule is in `empirical_ba
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 from random import Random
 from typing import NamedTuple, Protocol
 
+from seke import plugins
 from seke.errors import UserError
 from seke.records import Labels
 
@@ -30,8 +32,21 @@ class StoppingRule(Protocol):
     """A rule with its settings bound. The same arguments always give the same answer."""
 
     def __call__(self, state: State, rng: Random) -> int:
-        """Return how many further draws are wanted."""
+        """Return how many further draws are wanted: a whole number, 0 to stop. It is asked again after these."""
         ...
+
+
+def wanted(rule: StoppingRule, state: State, rng: Random) -> int:
+    """Return how many further draws a rule wants.
+
+    Raises:
+        UserError: if it returns anything but a whole number from 0 on.
+    """
+    number: object = rule(state, rng)
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
+        remedy = "return how many further draws are wanted, a whole number, and 0 to stop"
+        raise plugins.broken("stopping", rule, f"returned {plugins.shown(number)}", remedy)
+    return int(number)
 
 
 def check_max_samples(max_samples: int) -> None:

@@ -1,12 +1,14 @@
 """A source's records, written as one prepared directory: three splits, what was rejected, and the statistics."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
 from tqdm import tqdm
 
+from seke import plugins
 from seke.errors import UserError
 from seke.limit import limited
 from seke.records import ImageRecord, Rejection, read_jsonl, write_jsonl
@@ -99,7 +101,7 @@ def listed(source: Source, run_path: Path) -> tuple[list[ImageRecord], list[Reje
 
 
 def _sort(source: Source, run_path: Path, records: dict[str, ImageRecord], rejected: list[Rejection]) -> None:
-    for row in tqdm(source.read(run_path), desc="reading labels", unit="row", disable=None, miniters=LISTED_EVERY):
+    for row in tqdm(_read(source, run_path), desc="reading labels", unit="row", disable=None, miniters=LISTED_EVERY):
         if isinstance(row, Rejection):
             rejected.append(row)
         elif row.id in records:
@@ -107,6 +109,22 @@ def _sort(source: Source, run_path: Path, records: dict[str, ImageRecord], rejec
             raise UserError("source", row.id, f"two images have this id: {both}", "give each source a name of its own")
         else:
             records[row.id] = row
+
+
+def _read(source: Source, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    """Yield a source's rows.
+
+    Raises:
+        UserError: at the first that is no row, or that breaks its format: such as a word that is no expression.
+    """
+    try:
+        for row in source.read(run_path):
+            if not isinstance(row, ImageRecord | Rejection):
+                remedy = "yield an ImageRecord for each image, or a Rejection that says why it cannot be used"
+                raise plugins.broken("source", source, f"read() yielded {plugins.shown(row)}", remedy)
+            yield row
+    except ValidationError as error:
+        raise plugins.invalid("source", source, error) from error
 
 
 def choose(

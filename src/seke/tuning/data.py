@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from seke import runs
+from seke import plugins, runs
 from seke.errors import UserError
 from seke.images import ImageError
 from seke.limit import checked, group_of, places
@@ -21,13 +21,15 @@ from seke.records import Rejection
 from seke.tuning.checks import check_whole
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.llava import Llava
-from seke.tuning.rows.row import KEPT, Keep, Reader, Row, rejected
+from seke.tuning.rows.row import KEPT, Keep, Reader, Row, Say, rejected
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 MOST_WORKERS: Final = 8
 """A rank's processes that decode; more only wait for the disk."""
 ENTRY: Final = {"path", "reader", "weight", "limit", "keep", "image_root"}
 """What an entry of a mixture may set."""
+SPEAKERS: Final = ("system", "user", "assistant")
+"""The roles that turns may have."""
 
 
 TEST: Final = frozenset(("test", "tests", "testing", "tst", "eval", "evaluation", "holdout", "heldout"))
@@ -159,6 +161,7 @@ class Data:
     def _part(self, name: str, argument: str, entry: Mapping[str, Any], outputs: Path) -> Part:
         path = _locate(argument, str(entry["path"]), outputs)
         reader = entry.get("reader") or self.reader
+        plugins.require("data.reader", reader, "files", "read")
         given = entry.get("image_root") or self.image_root
         root = path if path.is_dir() and not given else runs.image_root(path, given)
         return Part(
@@ -187,11 +190,30 @@ def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Ro
 
 def _read(part: Part) -> Iterator[Row | Rejection]:
     """Yield a part's rows; one that says of itself that it is of the test side is not trained on."""
-    for found in part.reader.read(part.path, part.root, part.keep):
+    for given in part.reader.read(part.path, part.root, part.keep):
+        found = _checked(part.reader, given)
         if isinstance(found, Row) and found.split.strip().lower() in TEST and not part.watched:
             yield rejected(found.id, "held out", f"its split is {found.split}: rows of a test side are not trained on")
         else:
             yield found
+
+
+def _checked(reader: Reader, found: object) -> Row | Rejection:
+    """Return what a reader yields; a row whose turns and pictures do not fit is rejected.
+
+    Raises:
+        UserError: if it is neither row nor rejection.
+    """
+    if isinstance(found, Rejection):
+        return found
+    if not isinstance(found, Row):
+        remedy = "yield a Row for each conversation, or a Rejection that says why it cannot be used"
+        raise plugins.broken("data.reader", reader, f"read() yielded {plugins.shown(found)}", remedy)
+    if not found.turns or not all(isinstance(turn, Say) and turn.role in SPEAKERS for turn in found.turns):
+        return rejected(found.id, "form", f"turns that are none of {', '.join(SPEAKERS)}: {plugins.shown(found.turns)}")
+    if (told := sum(turn.images for turn in found.turns)) != len(found.images):
+        return rejected(found.id, "form", f"{len(found.images)} pictures, and {told} in its turns")
+    return found
 
 
 def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
