@@ -15,11 +15,10 @@ from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
 from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
 from seke.records import Labels
+from seke.rules import EMOTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS: dict[str, Any] = {"out": "assets/instructblip_tiny", "vocabulary": 1024, "seed": 0}
-EMOTIONS = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
-"""EmoSet's classes, which EmoVIT's questions name."""
 
 
 def words() -> list[str]:

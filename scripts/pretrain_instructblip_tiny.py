@@ -29,11 +29,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from build_instructblip_tiny import EMOTIONS, ROOT, strings, words
+from build_instructblip_tiny import ROOT, strings, words
 from pretrain_tiny import Head, rate
 from seke.backends.simulated_scenes import described, looks, somebody, things
 from seke.models.instructblip import Loaded
 from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
+from seke.rules import EMOTIONS
 from seke.sources.scenes import LEVELS, VALUES, Scene, draw, draw_view
 
 SETTINGS: dict[str, Any] = {

@@ -19,6 +19,8 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "affect": set(),
     "errors": {"escape"},
     "escape": set(),
+    "intervals": set(),
+    "rules": set(),
     "forget": {"errors", "files", "images", "runs"},
     "devices": {"errors"},
     "limit": {"errors"},

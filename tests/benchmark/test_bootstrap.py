@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import norm, t
 
 from seke.affect import ACTION_UNITS
-from seke.benchmark.bootstrap import bounds, drawn, estimates, intervals, point, statistics
+from seke.benchmark.bootstrap import drawn, estimates, intervals, point, statistics
 from seke.benchmark.columns import UNANSWERED, UNKNOWN, Columns, columns
 from seke.benchmark.metrics import scores
+from seke.intervals import interval
 from seke.records import Labels
 
 from .faces import prediction, predictions
@@ -157,7 +158,7 @@ def test_coverage_is_95_percent_on_clustered_data() -> None:
     for trial in range(trials):
         found = drawn(answered(rng, faces(rng, 200)), 1000, trial)
         for path, value in true.items():
-            low, high = bounds(at(found, path), 200)
+            low, high = interval(at(found, path), value, 200)
             held[path] += low <= value <= high
     for path, times in held.items():
         assert times / trials == pytest.approx(0.95, abs=0.02), path
@@ -167,4 +168,4 @@ def test_few_subjects_widen_the_interval_as_students_t_does_the_normal() -> None
     values = np.random.default_rng(0).normal(size=200_000)
     for subjects in (5, 20, 1000):
         width = t.ppf(0.975, subjects - 1) * np.sqrt(subjects / (subjects - 1))
-        assert bounds(values, subjects) == pytest.approx([-width, width], rel=0.03)
+        assert interval(values, 0.0, subjects) == pytest.approx([-width, width], rel=0.03)

@@ -45,7 +45,7 @@ def test_a_record_by_hand() -> None:
         [0],
         [["AU4", 1], " is active, ", ["valence is -0.3", 0], "."],
         [[None, -0.5, None, BITS[4], BITS[4]]],
-        [4, 0.4, None, BITS[4], BITS[4]],
+        [4, 0.4, None, BITS[4], BITS[4], 0b001],
     ]  # fmt: skip
     assert names.lists == {
         "source": ["disfa"], "subject": [], "annotator": ["a"], "question": ["What is it?"], "flag": ["odd"],
@@ -136,7 +136,9 @@ def test_the_page_holds_every_record_and_picture_of_the_run(outputs: Path, setti
     assert len(data["records"]) == len(pictures) == 24 < BLOCK == data["block"]
     assert all(picture.startswith("data:image/webp;base64,") for picture in pictures)
     assert data["run"]["name"] == "demo-seke"
-    assert data["tolerance"] == 0.2
+    assert "tolerance" not in data
+    judged = [0 <= truth[5] < 8 for *_, truth in (row[:14] for row in data["records"]) if truth]
+    assert judged and all(judged)
     assert "All 24 records of demo-seke" in " ".join(dom.text.split())
 
 

@@ -7,9 +7,10 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from seke.affect import EXPRESSIONS
+from seke.intervals import Estimate
 from seke.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
 from seke.reporting import results
-from seke.reporting.gather import Estimate, FinishedRun
+from seke.reporting.gather import FinishedRun
 from seke.reporting.wording import named
 
 

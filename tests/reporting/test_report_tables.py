@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from seke.reporting.gather import Estimate
+from seke.intervals import Estimate
 from seke.reporting.tables import (
     Cell,
     Column,

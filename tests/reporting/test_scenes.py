@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from seke.benchmark.emoset import EMOTIONS, PAPER_ACCURACY
+from seke.intervals import Estimate
 from seke.reporting import scenes as tables
-from seke.reporting.gather import Estimate, FinishedRun
+from seke.reporting.gather import FinishedRun
 from seke.reporting.study_orders import judged
 from seke.reporting.study_runs import find
 from seke.reporting.study_tables import columns, printed

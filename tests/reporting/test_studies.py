@@ -12,8 +12,8 @@ import pytest
 from seke.benchmark import groups as grouping
 from seke.benchmark.metrics import evaluate
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.records import Labels, write_jsonl
-from seke.reporting.gather import Estimate
 from seke.reporting.studies import Cells, Study
 from seke.reporting.study_orders import Verdict
 from seke.reporting.study_runs import find, seeds_of

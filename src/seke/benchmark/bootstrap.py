@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
 
 from seke.affect import EXPRESSIONS, TABLE2_AUS
 from seke.benchmark.columns import AUS, UNKNOWN, Columns
+from seke.intervals import interval
 
 Floats = NDArray[np.float64]
 Statistics = Mapping[str, Floats]
@@ -28,27 +28,32 @@ _CHUNK: Final = 50
 
 
 def intervals(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
-    """Return [low, high] of the 95 % interval (`bounds`) for every metric, keyed as metrics.json is.
+    """Return [low, high] of the 95 % interval (`interval`) for every metric, keyed as metrics.json is.
 
     Draws in which a metric is undefined (none of the resampled subjects has its truth) are left out of its interval.
     A metric whose truth comes from fewer than two subjects has no interval: None.
     """
     sums = statistics(columns)
-    drawn = estimates(_resampled(sums, draws, seed))
-    subjects_A = np.count_nonzero(sums["annotated_A"], axis=0)
-    subjects_T = np.count_nonzero(sums["pairs_T"], axis=0)
-    subjects = {
-        "expression": np.count_nonzero(sums["true_C"].sum(1)),
-        "action_units": np.count_nonzero(sums["annotated_A"].sum(1)),
-        "valence": subjects_T[0],
-        "arousal": subjects_T[1],
-    }
+    drawn, values, counts = estimates(_resampled(sums, draws, seed)), _point(sums), subjects(sums)
+    f1_of_aus = values["action_units"].pop("f1")
     found = {
-        task: {name: bounds(values, subjects[task]) for name, values in metrics.items() if name != "f1"}
-        for task, metrics in drawn.items()
+        task: {name: interval(drawn[task][name], value, counts[task]) for name, value in metrics.items()}
+        for task, metrics in values.items()
     }
-    f1 = {str(au): bounds(drawn["action_units"]["f1"][str(au)], subjects_A[place]) for place, au in enumerate(AUS)}
-    return {**found, "action_units": {"f1": f1, **found["action_units"]}}
+    annotating_A, f1 = np.count_nonzero(sums["annotated_A"], axis=0), drawn["action_units"]["f1"]
+    of_aus = {str(au): interval(f1[str(au)], f1_of_aus[str(au)], annotating_A[place]) for place, au in enumerate(AUS)}
+    return {**found, "action_units": {"f1": of_aus, **found["action_units"]}}
+
+
+def subjects(sums: Statistics) -> dict[str, int]:
+    """Return, by task, how many subjects have an image that counts; an AU may have fewer than its task."""
+    counting = {
+        "expression": sums["true_C"].sum(1),
+        "action_units": sums["annotated_A"].sum(1),
+        "valence": sums["pairs_T"][:, 0],
+        "arousal": sums["pairs_T"][:, 1],
+    }
+    return {task: int(np.count_nonzero(images_G)) for task, images_G in counting.items()}
 
 
 def drawn(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
@@ -61,7 +66,11 @@ def drawn(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
 
 def point(columns: Columns) -> dict[str, Any]:
     """Return every metric of the whole set, keyed as `estimates` keys them; NaN where undefined."""
-    found = estimates({name: sums.sum(0, keepdims=True) for name, sums in statistics(columns).items()})
+    return _point(statistics(columns))
+
+
+def _point(sums: Statistics) -> dict[str, Any]:
+    found = estimates({name: of_subjects.sum(0, keepdims=True) for name, of_subjects in sums.items()})
     f1 = {au: float(value[0]) for au, value in found["action_units"].pop("f1").items()}
     values: dict[str, dict[str, Any]] = {
         task: {name: float(value[0]) for name, value in metrics.items()} for task, metrics in found.items()
@@ -151,20 +160,6 @@ def _resampled(sums: Statistics, draws: int, seed: int) -> Statistics:
         totals.append(weights.astype(np.float64) @ table)
     ends = np.cumsum([sums[name].shape[1] for name in names])[:-1]
     return dict(zip(names, np.split(np.concatenate(totals), ends, axis=1), strict=True))
-
-
-def bounds(values_B: Floats, subjects: int) -> list[float] | None:
-    """Return the 95 % interval [low, high] by the draws that are defined; None for fewer than two subjects.
-
-    Resamples of n subjects vary less than samples do, by sqrt((n - 1) / n) and as if the variance were known, so the
-    percentiles lie as far out as Student's t asks: the expanded percentile interval of Hesterberg (Am. Stat.
-    2015). For many subjects they are the central 95 %.
-    """
-    defined = values_B[~np.isnan(values_B)]
-    if subjects < 2 or not defined.size:
-        return None
-    tail = ndtr(np.sqrt(subjects / (subjects - 1)) * stdtrit(subjects - 1, 0.025))
-    return [float(bound) for bound in np.quantile(defined, [tail, 1 - tail])]
 
 
 def _errors(totals: Statistics) -> dict[str, Floats]:

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.benchmark.bootstrap import drawn
+from seke.benchmark.bootstrap import drawn, statistics, subjects
 from seke.benchmark.columns import columns
+from seke.intervals import Estimate, estimated
 from seke.records import Prediction
 
 DRAWS: Final = 1000
@@ -23,14 +24,6 @@ MEASURES: Final = {
 }
 """Figure 5's measures, all of them better when higher: task, metric, and whether it is an error. An AU that no record
 annotates is left out of the F1's mean."""
-
-
-class Estimate(NamedTuple):
-    """A number and its 95 % interval, by subject."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Price(NamedTuple):
@@ -72,8 +65,10 @@ class Bill(NamedTuple):
 
 def quality(predictions: Sequence[Prediction], seed: int = 0) -> dict[str, Estimate]:
     """Return the measures whose truth is known, in [0, 1]."""
-    values, resampled = _point(predictions), _drawn(predictions, seed)
-    return {name: _estimate(values[name], resampled[name]) for name in MEASURES if not np.isnan(values[name])}
+    values, resampled, counts = _point(predictions), _drawn(predictions, seed), _subjects(predictions)
+    return {
+        name: estimated(resampled[name], values[name], counts[name]) for name in MEASURES if not np.isnan(values[name])
+    }
 
 
 def differences(
@@ -88,8 +83,11 @@ def differences(
         raise ValueError("predictions of different records cannot be paired")
     value, other = _point(predictions), _point(reference)
     a, b = _drawn(predictions, seed), _drawn(reference, seed)
+    ours, theirs = _subjects(predictions), _subjects(reference)
     return {
-        name: _estimate(value[name] - other[name], a[name] - b[name]) for name in MEASURES if not np.isnan(value[name])
+        name: estimated(a[name] - b[name], value[name] - other[name], min(ours[name], theirs[name]))
+        for name in MEASURES
+        if not np.isnan(value[name])
     }
 
 
@@ -112,6 +110,6 @@ def _drawn(predictions: Sequence[Prediction], seed: int) -> dict[str, NDArray[np
     }
 
 
-def _estimate(value: float, draws_B: NDArray[np.float64]) -> Estimate:
-    low, high = np.percentile(draws_B[~np.isnan(draws_B)], [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
+def _subjects(predictions: Sequence[Prediction]) -> dict[str, int]:
+    counts = subjects(statistics(columns(predictions)))
+    return {name: counts[task] for name, (task, _, _) in MEASURES.items()}

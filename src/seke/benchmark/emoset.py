@@ -25,7 +25,9 @@ from seke.benchmark.significance import Measure, Paired, Right
 from seke.benchmark.tables import ABSENT, simulated_note, with_interval
 from seke.errors import UserError
 from seke.escape import markdown, visible
+from seke.intervals import interval
 from seke.records import ImageRecord
+from seke.rules import EMOTIONS as EMOTIONS
 from seke.vlm import Image, Message, Request
 
 WORDS: Final = {
@@ -38,8 +40,7 @@ WORDS: Final = {
     "fear": "fear fearful afraid scared scary frightened frightening terror terrified anxious anxiety dread",
     "sadness": "sadness sad sorrow sorrowful grief melancholy melancholic depressed lonely loneliness",
 }
-"""Mikels' eight emotions, and the words that stand for them in free answers."""
-EMOTIONS: Final = tuple(WORDS)
+"""The words that stand for each emotion in free answers."""
 UNANSWERED: Final = len(EMOTIONS)
 DRAWS: Final = 1000
 PAPER_ACCURACY: Final = 0.8336
@@ -253,10 +254,11 @@ def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int =
             for place, emotion in enumerate(EMOTIONS)
         },
     }
+    measured = {"accuracy": (accuracy_B, float(accuracy[0])), "f1_macro": (f1_B, float(f1[0]))}
     return {
         **total,
         "emotion": found,
-        "ci95": {"emotion": {"accuracy": _bounds(accuracy_B), "f1_macro": _bounds(f1_B)}},
+        "ci95": {"emotion": {name: interval(*both, len(known)) for name, both in measured.items()}},
         "warnings": suspicions(known),
     }
 
@@ -336,10 +338,6 @@ def suspicions(rows: Sequence[EmotionPrediction]) -> list[str]:
         return [f"none of {len(rows)} answers names an emotion"]
     same = len(said) >= ENOUGH_TO_SUSPECT and len(set(said)) == 1
     return [f"the emotion is {said[0]} in all {len(said)} answers"] if same else []
-
-
-def _bounds(values_B: NDArray[np.float64]) -> list[float]:
-    return [float(bound) for bound in np.percentile(values_B, [2.5, 97.5])]
 
 
 def _number(value: float) -> float | None:

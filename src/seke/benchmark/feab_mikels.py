@@ -14,12 +14,13 @@ from pydantic import BaseModel
 
 from seke.affect import EXPRESSIONS
 from seke.benchmark.answer import Answer
-from seke.benchmark.emoset import EMOTIONS, named
+from seke.benchmark.emoset import named
 from seke.benchmark.feab import Feab
 from seke.benchmark.judge import SILENT, Judge, Verdict
 from seke.benchmark.significance import Paired, faces
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Prediction
+from seke.rules import EMOTIONS
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from seke.benchmark.answer import Answer
-from seke.benchmark.comparison import Bill, Estimate, Price, differences, quality
+from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.tables import ABSENT, with_interval
 from seke.benchmark.trust import trust
 from seke.errors import UserError
 from seke.escape import markdown
+from seke.intervals import Estimate
 from seke.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
 
 MASKS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
@@ -114,7 +115,7 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
             [
                 [
                     markdown(row["method"]),
-                    *(with_interval(e.value, e[1:]) for e in row["quality"].values()),
+                    *(with_interval(e.value, None if e.low is None else e[1:]) for e in row["quality"].values()),
                     *(f"{row['per_1000'][name]:,.{2 if name == 'usd' else 0}f}" for name in heads),
                     ABSENT if row["pilot_usd"] is None else f"{row['pilot_usd']:.2f}",
                 ]
@@ -148,8 +149,10 @@ def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _signed(difference: Estimate) -> str:
-    star = " *" if difference.low > 0 or difference.high < 0 else ""
-    return f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}){star}"
+    value, low, high = difference
+    if low is None or high is None:  # of a single subject
+        return ABSENT if value is None else f"{value:+.3f}"
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f}){' *' if low > 0 or high < 0 else ''}"
 
 
 def _generated(origin: Origins | None, field: str) -> bool:

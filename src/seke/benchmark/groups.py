@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seke.affect import TABLE2_AUS
-from seke.benchmark.bootstrap import bounds, drawn, point
+from seke.benchmark.bootstrap import drawn, point
 from seke.benchmark.columns import Columns, columns
 from seke.benchmark.protocol import Benchmark, Grouped, Measured
 from seke.benchmark.tables import with_interval
 from seke.errors import UserError
 from seke.escape import markdown
+from seke.intervals import interval
 from seke.records import ImageRecord, Prediction
 
 UNSTATED: Final = "unknown"
@@ -229,7 +230,7 @@ def _mean(values_KB: "np.ma.MaskedArray[Any, Any]") -> NDArray[np.float64]:
 
 def _estimate(part: Part, measure: str) -> dict[str, Any] | None:
     value, resampled_B, n, drawn_from = part[measure]
-    return None if math.isnan(value) else {"value": value, "ci95": bounds(resampled_B, drawn_from), "n": n}
+    return None if math.isnan(value) else {"value": value, "ci95": interval(resampled_B, value, drawn_from), "n": n}
 
 
 def _gap(of_groups: Mapping[str, Number]) -> dict[str, Any] | None:
@@ -238,12 +239,9 @@ def _gap(of_groups: Mapping[str, Number]) -> dict[str, Any] | None:
         return None
     highest, lowest = max(values, key=lambda name: values[name]), min(values, key=lambda name: values[name])
     most, least = of_groups[highest], of_groups[lowest]
-    return {
-        "highest": highest,
-        "lowest": lowest,
-        "gap": most.value - least.value,
-        "ci95": bounds(most.drawn_B - least.drawn_B, min(most.drawn_from, least.drawn_from)),
-    }
+    gap = most.value - least.value
+    ci95 = interval(most.drawn_B - least.drawn_B, gap, min(most.drawn_from, least.drawn_from))
+    return {"highest": highest, "lowest": lowest, "gap": gap, "ci95": ci95}
 
 
 def _value(record: ImageRecord, key: str) -> Any:

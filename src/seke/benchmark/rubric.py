@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from seke.benchmark import predict
 from seke.errors import UserError
+from seke.intervals import interval
 from seke.prompts import Prompts
 from seke.vlm import VLM, Choice, Image, Message, Reply, Request
 
@@ -159,12 +160,11 @@ def agreement(first: Sequence[int], second: Sequence[int], seed: int, draws: int
     value = float(kappa(counts_KK[None])[0])
     drawn_BKK = np.random.default_rng(seed).multinomial(n, counts_KK.ravel() / n, size=draws)
     kappa_B = kappa(drawn_BKK.reshape(draws, *counts_KK.shape))
-    known = not np.isnan(value) and n > 1
     return {
         "n": n,
         "exact": float(np.trace(counts_KK) / n),
         "kappa": None if np.isnan(value) else value,
-        "ci95": [float(bound) for bound in np.nanpercentile(kappa_B, [2.5, 97.5])] if known else None,
+        "ci95": interval(kappa_B, value, n),
     }
 
 
@@ -175,5 +175,5 @@ def mean(values: Sequence[float], seed: int, draws: int) -> dict[str, Any]:
         return {"mean": None, "ci95": None, "n": 0}
     distinct, counts = np.unique(np.asarray(values, float), return_counts=True)
     mean_B = np.random.default_rng(seed).multinomial(n, counts / n, size=draws) @ distinct / n
-    bounds = [float(bound) for bound in np.percentile(mean_B, [2.5, 97.5])] if n > 1 else None
-    return {"mean": float(np.mean(values)), "ci95": bounds, "n": n}
+    found = float(np.mean(values))
+    return {"mean": found, "ci95": interval(mean_B, found, n), "n": n}

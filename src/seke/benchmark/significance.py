@@ -17,14 +17,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from scipy.special import bdtr, ndtri, stdtr
+from scipy.special import bdtr
 
-from seke.benchmark.bootstrap import bounds, drawn, point
+from seke.benchmark.bootstrap import drawn, point
 from seke.benchmark.columns import UNKNOWN, Columns, columns
 from seke.benchmark.protocol import Benchmark, Compared, Measured
 from seke.benchmark.tables import ABSENT, HEADLINE, with_interval
 from seke.errors import UserError
 from seke.escape import markdown
+from seke.intervals import interval, p_value
 from seke.records import Prediction, RecordError, read_jsonl
 
 DRAWS: Final = 10_000
@@ -199,28 +200,10 @@ def _row(measure: Measure) -> dict[str, Any]:
         "ours": ours,
         "theirs": theirs,
         "difference": None if ours is None or theirs is None else ours - theirs,
-        "ci95": bounds(difference_B, measure.drawn_from),
+        "ci95": interval(difference_B, measure.ours - measure.theirs, measure.drawn_from),
         "p": p_value(difference_B, measure.drawn_from),
         "p_holm": None,
     }
-
-
-def p_value(difference_B: NDArray[np.float64], subjects: int) -> float | None:
-    """Return the two-sided bootstrap p-value of no difference, in (0, 1]; None for fewer than two subjects.
-
-    Twice the smaller share of draws that lie at or beyond 0 (Efron & Tibshirani 1993, Sec. 15.4), the observed set
-    counted in (Davison & Hinkley 1997, Eq. 4.11), so that it is never 0. Few subjects make it larger by Student's t,
-    as they widen the interval (`bootstrap.bounds`): where p is 0.05, the interval ends at 0.
-
-    >>> round(p_value(np.array([0.1, 0.2, 0.3, -0.1, float("nan")]), 1000), 2)
-    0.8
-    """
-    defined = difference_B[~np.isnan(difference_B)]
-    if subjects < 2 or not defined.size:
-        return None
-    beyond = min(np.count_nonzero(defined <= 0), np.count_nonzero(defined >= 0))
-    share = min(0.5, (beyond + 1) / (defined.size + 1))
-    return float(2 * stdtr(subjects - 1, ndtri(share) * np.sqrt((subjects - 1) / subjects)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

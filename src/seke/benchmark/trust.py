@@ -1,7 +1,7 @@
 """How far each generated label's confidence can be trusted: calibration of a generate run, with intervals by subject.
 
-Expression and action units are right or wrong; valence and arousal are right within `NEAR` of the truth, which is what
-a generate run's confidence means there. A run without confidences has draws that agree or not: 1 - uncertainty ranks
+Expression and action units are right or wrong; valence and arousal are right where `near` the truth, which is what a
+generate run's confidence means there. A run without confidences has draws that agree or not: 1 - uncertainty ranks
 its labels (AURC), but is no probability, so ECE and Brier are None.
 """
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.calibration import aurc, brier, ece, excess_aurc
+from seke.intervals import interval
 from seke.records import Prediction
+from seke.rules import near
 
-NEAR: Final = 0.2
-"""A valence or arousal this close to the truth counts as right: the meaning of `confidence` in instructions.jsonl."""
 TASKS: Final = ("expression", "action_units", "valence", "arousal")
 DRAWS: Final = 200
 """Of the bootstrap: each sorts all labels anew."""
@@ -42,7 +42,7 @@ def trust(
         labels = [label for row in predictions for label in judged(row, answers[row.id], task)]
         ranked = [label for label in labels if label.score is not None]
         found[task] = {**measures(ranked), "n": len(ranked)} if ranked else None
-        bounds[task] = _intervals(ranked, seed, draws) if ranked else None
+        bounds[task] = _intervals(ranked, found[task], seed, draws) if ranked else None
     return found, bounds
 
 
@@ -61,7 +61,7 @@ def judged(row: Prediction, answer: Answer, task: str) -> Iterator[Judged]:
         return
     label, truth = getattr(row.labels, task), getattr(row.truth, task)
     if label is not None and truth is not None:
-        right = label == truth if task == "expression" else abs(label - truth) <= NEAR
+        right = label == truth if task == "expression" else near(label, truth)
         yield Judged(subject, right, stated, agreement if stated is None else stated)
 
 
@@ -78,8 +78,10 @@ def measures(labels: Sequence[Judged]) -> dict[str, float | None]:
     }
 
 
-def _intervals(labels: Sequence[Judged], seed: int, draws: int) -> dict[str, list[float] | None]:
-    """Return the central 95 % of each measure over resampled subjects; None where it is unknown or of one subject."""
+def _intervals(
+    labels: Sequence[Judged], values: Mapping[str, float | None], seed: int, draws: int
+) -> dict[str, list[float] | None]:
+    """Return the interval of each measure over resampled subjects; None where it is unknown or of one subject."""
     by_subject: dict[str, list[Judged]] = {}
     for label in labels:
         by_subject.setdefault(label.subject, []).append(label)
@@ -89,8 +91,8 @@ def _intervals(labels: Sequence[Judged], seed: int, draws: int) -> dict[str, lis
         for _ in range(draws if len(groups) > 1 else 0)
     ]
 
-    def bounds(name: str) -> list[float] | None:
-        values = [value for found in drawn if (value := found[name]) is not None]
-        return [float(bound) for bound in np.percentile(values, [2.5, 97.5])] if values else None
+    def interval_of(name: str) -> list[float] | None:
+        value, resampled_B = values[name], np.array([found[name] for found in drawn], dtype=float)  # None is NaN there
+        return None if value is None else interval(resampled_B, value, len(groups))
 
-    return {name: bounds(name) for name in ("ece", "brier", "aurc", "excess_aurc")}
+    return {name: interval_of(name) for name in ("ece", "brier", "aurc", "excess_aurc")}

@@ -29,9 +29,8 @@ from seke.affect import EXPRESSIONS
 from seke.generation.couplings import AUS, INDEX, Array, Couplings, log_normal
 from seke.generation.soft import SoftDraw, p_active, p_expressions
 from seke.records import Labels
+from seke.rules import NEAR
 
-NEAR = 0.2
-"""A valence or arousal this close to the truth counts as right in `confidence`."""
 SUREST = 10.0
 """Largest log-odds that a soft draw is believed."""
 FEW = 20.0

@@ -14,7 +14,6 @@ import numpy as np
 from seke.affect import ACTION_UNITS
 from seke.generation.annotator import (
     FEW,
-    NEAR,
     Annotator,
     BetaBinomial,
     Channel,
@@ -30,6 +29,7 @@ from seke.generation.annotator import (
 from seke.generation.couplings import Couplings
 from seke.generation.soft import SoftDraw, p_active
 from seke.records import Labels
+from seke.rules import near
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far couplings may count; the best on held-out subjects is taken."""
@@ -94,7 +94,7 @@ def log_loss(belief: Posterior, truth: Labels) -> float:
 def error(labels: Labels, truth: Labels) -> float | None:
     """Return the share of wrong labels among those that `truth` knows, in [0, 1], descriptions weighing the same.
 
-    Valence and arousal are wrong when more than `NEAR` off. None where `truth` knows nothing that was labelled.
+    Valence and arousal are wrong when they are not `near` it. None where `truth` knows nothing that was labelled.
     """
     parts: list[float] = []
     if truth.expression is not None and labels.expression is not None:
@@ -104,7 +104,7 @@ def error(labels: Labels, truth: Labels) -> float | None:
     if wrong:
         parts.append(float(np.mean(wrong)))
     off = [
-        abs(said - value) > NEAR
+        not near(said, value)
         for name in ("valence", "arousal")
         if (value := getattr(truth, name)) is not None and (said := getattr(labels, name)) is not None
     ]

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from seke.affect import ACTION_UNITS
 from seke.records import InstructionRecord, Labels, Origin
 from seke.reporting.gather import Draws
-from seke.reporting.results import near
+from seke.rules import near
 
 Verdict = Literal["right", "wrong", "unknown"]
 LEVELS = (("high", 0.95), ("middle", 0.5), ("low", 0.05))

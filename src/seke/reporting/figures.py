@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seke.affect import ACTION_UNITS
-from seke.reporting.gather import Curve, Estimate
+from seke.intervals import Estimate
+from seke.reporting.gather import Curve
 from seke.reporting.results import Bin, Confusion, Sampling
 from seke.reporting.tables import Column, shown
 from seke.reporting.wording import Words

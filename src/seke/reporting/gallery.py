@@ -23,7 +23,6 @@ from seke.records import InstructionRecord, Labels
 from seke.reporting import cases
 from seke.reporting.gather import Draws
 from seke.reporting.material import Looked
-from seke.reporting.results import VA_TOLERANCE
 from seke.reporting.thumbnails import Thumbnail, thumbnails
 
 BLOCK = 128
@@ -95,12 +94,11 @@ def fill(
     pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
     records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]
     facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))
-    data = {
+    data: dict[str, Any] = {
         "report": report,
         "run": {"name": run.name, "manifest": runs.file_sha256(run.path / "manifest.json")},
         "expressions": EXPRESSIONS,
         "units": list(ACTION_UNITS.items()),
-        "tolerance": VA_TOLERANCE,
         "block": BLOCK if settings.thumbnails else None,
         "facets": facets,
         "names": names.lists,
@@ -157,7 +155,7 @@ def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, n
         [names.number("flag", flag) for flag in row.flags],
         [_piece(span) for span in cases.marked(answer, row.labels, truth)],
         [_labels(draw) for draw in drawn.draws] if drawn else [],
-        None if truth is None else _labels(truth),
+        None if truth is None else [*_labels(truth), _right(row.labels, truth)],
         *_beside_labels(row, names),
     ]
 
@@ -183,6 +181,11 @@ def _labels(labels: Labels) -> list[Any]:
         sum(BITS[au] for au in units),
         _bits(units, True),
     ]
+
+
+def _right(labels: Labels, truth: Labels) -> int:
+    """Return which of `FIELDS` are right, as bits; the page is told and does not judge anew what was rounded for it."""
+    return sum(1 << place for place, field in enumerate(FIELDS) if cases.verdict(labels, truth, field) == "right")
 
 
 def _bits(units: Mapping[int, Any], wanted: object) -> int:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seke import manifests
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.records import Labels
 
 DOORS = ("prepare", "generate", "train", "evaluate")
@@ -68,14 +69,6 @@ class Gathered:
     def of(self, door: str) -> tuple[FinishedRun, ...]:
         """Return the runs of one door."""
         return tuple(run for run in self.runs if run.door == door)
-
-
-class Estimate(NamedTuple):
-    """A measured number and its 95 % interval; None is "not measured", never 0."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 class Draws(BaseModel):

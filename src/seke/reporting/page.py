@@ -19,6 +19,7 @@ from seke.escape import in_html
 from seke.files import whole
 from seke.reporting.figures import Panel
 from seke.reporting.tables import interval, shown
+from seke.rules import NEAR
 
 STYLES = ("page", "page.gallery")
 SCRIPTS = ("page", "page.records", "page.list", "page.detail", "page.review", "page.gallery")
@@ -39,6 +40,7 @@ def write_page(path: Path, content: Mapping[str, Any]) -> None:
         lstrip_blocks=True,
     )
     environment.filters.update(shown=shown, interval=interval, drawing=drawing)
+    environment.globals["near"] = NEAR
     style = "".join(_template(f"{name}.css.jinja") for name in STYLES)
     script = "".join(_template(f"{name}.js.jinja") for name in SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")

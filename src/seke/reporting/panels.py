@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from seke.intervals import Estimate
 from seke.records import Prediction, read_jsonl
 from seke.reporting import figures, results, scenes
 from seke.reporting.figures import Panel
-from seke.reporting.gather import Estimate, FinishedRun, read_curves, read_metrics
+from seke.reporting.gather import FinishedRun, read_curves, read_metrics
 from seke.reporting.material import Material
 from seke.reporting.results import Confusion
 from seke.reporting.tables import Column

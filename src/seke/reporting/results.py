@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
+from seke.intervals import Estimate
 from seke.records import InstructionRecord, Labels, Prediction, read_jsonl
-from seke.reporting.gather import Estimate, FinishedRun, read_metrics, read_object
+from seke.reporting.gather import FinishedRun, read_metrics, read_object
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, NamedRun
+from seke.rules import near
 
-VA_TOLERANCE = 0.2
-"""A valence or arousal estimate within this distance of the truth counts as right (Fig. 6)."""
 DESCRIPTIONS = ("expression", "valence", "arousal", "action_units")
 
 SCORES = (
@@ -234,11 +234,6 @@ def _generated_right(row: InstructionRecord, known: Labels, field: str) -> list[
     if getattr(row.origin, field) != "generated" or value is None or fact is None:
         return []
     return [value == fact if field == "expression" else near(value, fact)]
-
-
-def near(value: float, fact: float) -> bool:
-    """Whether a valence or arousal counts as right; 0.2 itself does, whatever floating point makes of it."""
-    return abs(value - fact) <= VA_TOLERANCE + 1e-9
 
 
 def trust_table(bins: Mapping[str, tuple[Bin, ...]], caption: str) -> Table:

@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from seke.intervals import Estimate, estimated
 from seke.records import read_jsonl
-from seke.reporting.gather import Estimate, FinishedRun, read_metrics, read_object
+from seke.reporting.gather import FinishedRun, read_metrics, read_object
 from seke.reporting.results import Confusion
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NamedRun
@@ -190,5 +191,4 @@ def difference(ours: Mapping[str, Felt], theirs: Mapping[str, Felt]) -> dict[str
     gains_N = np.array([(a.emotion == a.truth) - (b.emotion == b.truth) for a, b in pairs])
     gains, counts = np.unique(gains_N, return_counts=True)
     means_B = np.random.default_rng(0).multinomial(len(pairs), counts / len(pairs), size=DRAWS) @ gains / len(pairs)
-    low, high = np.percentile(means_B, [2.5, 97.5])
-    return {"emotion.accuracy": Estimate(float(gains_N.mean()), float(low), float(high))}
+    return {"emotion.accuracy": estimated(means_B, float(gains_N.mean()), len(pairs))}

@@ -29,8 +29,8 @@ from markupsafe import Markup
 
 from seke import runs
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.reporting.figures import Panel
-from seke.reporting.gather import Estimate
 from seke.reporting.study_figures import Compared
 from seke.reporting.study_orders import Compare, judged, orders_table
 from seke.reporting.study_runs import Found, find, label

@@ -22,19 +22,21 @@ from seke.affect import ACTION_UNITS
 from seke.errors import UserError
 from seke.escape import in_html
 from seke.images import ImageError, open_record
+from seke.intervals import Estimate
 from seke.records import ImageRecord, Labels, Prediction, read_jsonl
 from seke.reporting import figures
 from seke.reporting.cases import Claim, Span, marked, verdict
 from seke.reporting.figures import FAINT, INK, STYLE, TONES, Panel
-from seke.reporting.gather import Estimate, FinishedRun, LeftOut
+from seke.reporting.gather import FinishedRun, LeftOut
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Column, Row, Table
 from seke.reporting.thumbnails import GONE, Thumbnail, thumbnail
+from seke.rules import NEAR
 
 RULE = (
     "Faces on which the models differ most in the share of right claims, whichever is ahead; sources take turns. "
-    "Valence and arousal are right within 0.2; an action unit that an answer does not mention counts as absent."
+    f"Valence and arousal are right within {NEAR}; an action unit that an answer does not mention counts as absent."
 )
 SIDE = 160
 """Longest side of a picture, in pixels."""

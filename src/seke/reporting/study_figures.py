@@ -15,9 +15,9 @@ import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from seke.intervals import Estimate
 from seke.reporting import figures
 from seke.reporting.figures import DASHES, FAINT, INK, MARKERS, STYLE, TONES, WIDTH, Panel
-from seke.reporting.gather import Estimate
 from seke.reporting.study_runs import Line
 from seke.reporting.study_tables import COLUMNS
 from seke.reporting.tables import Column, shown

@@ -13,9 +13,10 @@ import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from seke.intervals import Estimate
 from seke.reporting import figures
 from seke.reporting.figures import INK, MARKERS, STYLE, TONES, Panel
-from seke.reporting.gather import Estimate, FinishedRun, LeftOut, read_object
+from seke.reporting.gather import FinishedRun, LeftOut, read_object
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Cell, Column, Row, Table, interval, shown

@@ -12,8 +12,8 @@ from statistics import fmean
 from typing import Any, Final
 
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.reporting.figures import TONES, Panel
-from seke.reporting.gather import Estimate
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_figures import Compared
 from seke.reporting.study_orders import Order, Verdict, orders_table
@@ -124,8 +124,8 @@ def _gains(better: Mapping[str, Any], worse: Mapping[str, Any]) -> dict[str, Est
     return {key: Estimate(*found) if own else _turned(*found) for key, found in (own or others).items()}
 
 
-def _turned(value: float, low: float, high: float) -> Estimate:
-    return Estimate(-value, -high, -low)
+def _turned(value: float, low: float | None, high: float | None) -> Estimate:
+    return Estimate(-value, None if high is None else -high, None if low is None else -low)
 
 
 def _verdict(column: Column, gains: Sequence[Mapping[str, Estimate]]) -> Verdict:

@@ -11,9 +11,10 @@ from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.records import Prediction, read_jsonl
 from seke.reporting import scenes
-from seke.reporting.gather import Estimate, FinishedRun
+from seke.reporting.gather import FinishedRun
 from seke.reporting.study_runs import Line
 from seke.reporting.tables import Column, Row, Table
 

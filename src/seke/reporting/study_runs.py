@@ -14,8 +14,9 @@ from statistics import fmean, stdev
 from typing import Any, Final, NamedTuple
 
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.records import ImageRecord, read_jsonl
-from seke.reporting.gather import Estimate, FinishedRun, LeftOut, estimates, read_object
+from seke.reporting.gather import FinishedRun, LeftOut, estimates, read_object
 from seke.reporting.scenes import without_a_model
 from seke.reporting.wording import Words
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from seke.affect import TABLE2_AUS
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.reporting import results, scenes
-from seke.reporting.gather import Estimate
 from seke.reporting.study_runs import Found, Line, Value
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, Words

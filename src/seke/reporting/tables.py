@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seke.escape import csv_cell, latex, markdown, one_line, visible
-from seke.reporting.gather import Estimate
+from seke.intervals import Estimate
 
 MISSING = "n/a"
 Cell = Estimate | str | None

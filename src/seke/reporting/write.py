@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 from seke import files, locks, runs
 from seke.errors import UserError
+from seke.intervals import Estimate
 from seke.reporting import cases, panels, provenance, results, scenes
 from seke.reporting.gallery import Gallery, Shelf, fill
-from seke.reporting.gather import Draws, Estimate, Gathered, gather, read_draws, read_metrics, read_warnings, without
+from seke.reporting.gather import Draws, Gathered, gather, read_draws, read_metrics, read_warnings, without
 from seke.reporting.material import Material, collect
 from seke.reporting.page import write_page
 from seke.reporting.studies import Compiled, Study
@@ -28,6 +29,7 @@ from seke.reporting.study_orders import Compare
 from seke.reporting.tables import Column, Table, interval, shown, to_csv, to_latex, to_markdown
 from seke.reporting.thumbnails import thumbnail
 from seke.reporting.wording import NamedRun
+from seke.rules import NEAR
 
 CASE_SIDE = 160
 """Longest side of a case's picture, in pixels."""
@@ -197,7 +199,7 @@ def _tables(material: Material) -> list[Table]:
         made = material.natures.get(("generate", material.chosen.run.name))
         caption = (
             f"{material.chosen.words.label}; labels that people gave do not enter. Valence and arousal are right "
-            "within 0.2 of the truth (Fig. 6); each AU counts by itself, under the uncertainty of its record's AUs."
+            f"within {NEAR} of the truth (Fig. 6); each AU counts by itself, under the uncertainty of its record's AUs."
             + (f" All of it: {made}." if made else "")
         )
         tables.append(results.trust_table(material.trusted, caption))

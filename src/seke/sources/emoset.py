@@ -16,13 +16,12 @@ from typing import Any, Final, NoReturn
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.rules import EMOTIONS
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split_words import split_word
 from seke.sources.tables import Bad
 
-EMOTIONS: Final = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
-"""Mikels' classes."""
 SPLITS: Final[Mapping[str, Split]] = {"train": "train", "val": "validation", "test": "test"}
 """Our splits by the owners' lists."""
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.rules import EMOTIONS
 from seke.sources import tree
-from seke.sources.emoset import EMOTIONS
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE
 from seke.sources.split_words import check_lists, checked_splits, split_folders

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seke.records import ImageRecord, Rejection
-from seke.sources.emoset import EMOTIONS
+from seke.rules import EMOTIONS
 from seke.sources.evoked import Evoked
 
 

@@ -21,7 +21,7 @@ from seke import files
 from seke.errors import UserError
 from seke.images import ImageError, decode, sha256
 from seke.records import ImageRecord, Labels, Rejection, write_jsonl
-from seke.sources.emoset import EMOTIONS
+from seke.rules import EMOTIONS
 from seke.sources.parallel import cores, mapped
 from seke.sources.scenes import Scene, View, draw, draw_scene, draw_view
 from seke.sources.source import Source

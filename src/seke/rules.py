@@ -1,0 +1,64 @@
+"""Rules that every part of the program shares: what counts as right, Table 2's four measures, Mikels' emotions."""
+
+from typing import Final, Literal, NamedTuple
+
+NEAR: Final = 0.2
+"""A valence or arousal, both in [-1, 1], that is this close to the truth counts as right (Fig. 6)."""
+_ROUNDING: Final = 1e-9
+"""More than floating point adds to a difference, and far less than any label's last digit."""
+
+EMOTIONS: Final = ("amusement", "anger", "awe", "contentment", "disgust", "excitement", "fear", "sadness")
+"""Mikels' eight (Behav. Res. Methods 2005), in EmoSet's order: what a picture's viewers feel, no facial expressions."""
+
+
+def near(a: float, b: float) -> bool:
+    """Whether two valences, or arousals, are within `NEAR` of each other; exactly `NEAR` apart counts as near.
+
+    Labels are said in two decimals, so pairs do lie exactly on the boundary, and binary fractions put some of these
+    above it and some below. "Within 0.2" speaks of the decimals that were said: all of these pairs are near.
+
+    >>> near(0.3, 0.1), near(0.5, 0.3), near(0.5, 0.29)
+    (True, True, False)
+    """
+    return abs(a - b) <= NEAR + _ROUNDING
+
+
+class Measure(NamedTuple):
+    """One of Table 2's measures: where metrics.json holds it, and how it is printed."""
+
+    task: str
+    metric: str
+    name: str
+    """What a table of groups or a drawing calls it."""
+    group: str
+    """The task, as a heading of columns says it."""
+    label: str
+    """The metric, as a column under that heading says it."""
+    paper: str
+    """Its column in the paper's tables."""
+    digits: int
+    scale: float
+    """100 prints a share in [0, 1] as per cent."""
+    better: Literal["high", "low"]
+
+    @property
+    def key(self) -> str:
+        """Its dotted key in metrics.json, e.g. "expression.accuracy"."""
+        return f"{self.task}.{self.metric}"
+
+    def printed(self, value: float) -> str:
+        """Return a value as tables print it, without its unit.
+
+        >>> MEASURES[0].printed(0.6111), MEASURES[2].printed(0.3421)
+        ('61.1', '0.342')
+        """
+        return f"{value * self.scale:.{self.digits}f}"
+
+
+MEASURES: Final = (
+    Measure("expression", "accuracy", "Expression accuracy", "Expression", "acc. %", "EXP", 1, 100, "high"),
+    Measure("action_units", "f1_mean_14", "AU F1", "Action units", "F1 (14) %", "All", 1, 100, "high"),
+    Measure("valence", "mae", "Valence MAE", "Valence", "MAE", "Valence", 3, 1, "low"),
+    Measure("arousal", "mae", "Arousal MAE", "Arousal", "MAE", "Arousal", 3, 1, "low"),
+)
+"""The four by which Table 2 compares systems: expression accuracy, mean F1 of 14 AUs, and two mean absolute errors."""
