@@ -18,6 +18,7 @@ import jinja2
 from seke.escape import markdown, visible
 from seke.licences import licence
 from seke.making import Evaluation, Making
+from seke.text_tables import markdown_table
 
 ANNOTATOR = "annotator"
 """The label under which `Content.provenance` counts models."""
@@ -124,8 +125,7 @@ def told(value: object, nothing: str = UNKNOWN) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], nothing: str = UNKNOWN) -> str:
     """Return a Markdown table; `nothing` stands for None."""
-    lines = [header, ["---"] * len(header), *([told(value, nothing) for value in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(header, [[told(value, nothing) for value in row] for row in rows])
 
 
 def fenced(text: str) -> str:

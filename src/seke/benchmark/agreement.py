@@ -14,6 +14,7 @@ from seke.errors import UserError
 from seke.escape import markdown, visible
 from seke.records import Prediction, read_jsonl
 from seke.runs import write_text
+from seke.text_tables import markdown_table
 
 CLOSE: Final = 0.005
 """Valences and arousals this close are the same: what is left of rounding to two decimals."""
@@ -97,18 +98,20 @@ def _compared(task: Task, pairs: Sequence[tuple[Prediction, Prediction]]) -> Agr
 def table(found: Sequence[Agreement], names: tuple[str, str]) -> str:
     """Return agreement.md."""
     a, b = map(markdown, names)
-    lines = [f"# Judges: {a} and {b}", "", f"| Label | Agree (%) | Same | Different | Only {a} | Only {b} |"]
-    lines.append("|---|---:|---:|---:|---:|---:|")
-    for row in found:
-        counts = (row.same, row.different, row.only_first, row.only_second)
-        lines.append(f"| {row.task} | {100 * row.share:.1f} | " + " | ".join(map(str, counts)) + " |")
+    head = ["Label", "Agree (%)", "Same", "Different", f"Only {a}", f"Only {b}"]
+    rows = [
+        [row.task, f"{100 * row.share:.1f}", *map(str, (row.same, row.different, row.only_first, row.only_second))]
+        for row in found
+    ]
+    lines = [f"# Judges: {a} and {b}", "", markdown_table(head, rows, "lr")]
     lines += ["", "Same: both read the same, or both nothing. Only: the other judge read nothing."]
     for task, row in zip(TASKS, found, strict=True):
         if row.examples:
-            lines += ["", f"## {row.task}", "", f"| Record | {a} | {b} | Answer |", "|---|---|---|---|"]
-            for ours, theirs in row.examples:
-                cells = [markdown(ours.id), str(task.label(ours)), str(task.label(theirs)), _short(ours.text)]
-                lines.append("| " + " | ".join(cells) + " |")
+            examples = [
+                [markdown(ours.id), str(task.label(ours)), str(task.label(theirs)), _short(ours.text)]
+                for ours, theirs in row.examples
+            ]
+            lines += ["", f"## {row.task}", "", markdown_table(["Record", a, b, "Answer"], examples)]
     return "\n".join(lines) + "\n"
 
 

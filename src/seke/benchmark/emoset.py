@@ -28,6 +28,7 @@ from seke.escape import markdown, visible
 from seke.intervals import interval
 from seke.records import ImageRecord
 from seke.rules import EMOTIONS as EMOTIONS
+from seke.text_tables import markdown_table
 from seke.vlm import Image, Message, Request
 
 WORDS: Final = {
@@ -43,6 +44,7 @@ WORDS: Final = {
 """The words that stand for each emotion in free answers."""
 UNANSWERED: Final = len(EMOTIONS)
 DRAWS: Final = 1000
+CLASS_SCORES: Final = ("precision", "recall", "f1")
 PAPER_ACCURACY: Final = 0.8336
 """EmoVIT's, on EmoSet's test split of 17,716 pictures."""
 PAPER_PICTURES: Final = 17_716
@@ -159,21 +161,21 @@ class EmoSet:
         """Return table.md: accuracy beside the paper's, and each emotion's scores."""
         found, bounds = metrics["emotion"], metrics["ci95"].get("emotion")
         mark = " †" if notes else ""
+        rows = [["EmoVIT (paper)", f"{PAPER_ACCURACY:.4f}", ABSENT, str(PAPER_PICTURES), ABSENT]]
+        classes = []
+        if found is not None and bounds is not None:
+            scores = [with_interval(found[key], bounds[key]) for key in ("accuracy", "f1_macro")]
+            rows.append([markdown(name) + mark, *scores, str(found["n"]), str(metrics["unanswered"]["emotion"])])
+            classes = [
+                [markdown(emotion), *(with_interval(row[key], None) for key in CLASS_SCORES), str(row["n"])]
+                for emotion, row in found["classes"].items()
+            ]
         lines = [
             f"# EmoSet: {markdown(name)}",
             "",
-            "| Method | Accuracy | Macro F1 | n | Unanswered |",
-            "|---|---:|---:|---:|---:|",
+            markdown_table(["Method", "Accuracy", "Macro F1", "n", "Unanswered"], rows, "lr"),
+            *(["", markdown_table(["Emotion", "Precision", "Recall", "F1", "n"], classes, "lr")] if classes else []),
         ]
-        lines.append(f"| EmoVIT (paper) | {PAPER_ACCURACY:.4f} | {ABSENT} | {PAPER_PICTURES} | {ABSENT} |")
-        if found is not None and bounds is not None:
-            cells = [with_interval(found[key], bounds[key]) for key in ("accuracy", "f1_macro")]
-            cells += [str(found["n"]), str(metrics["unanswered"]["emotion"])]
-            lines += [f"| {markdown(name)}{mark} | " + " | ".join(cells) + " |", ""]
-            lines += ["| Emotion | Precision | Recall | F1 | n |", "|---|---:|---:|---:|---:|"]
-            for emotion, row in found["classes"].items():
-                cells = [with_interval(row[key], None) for key in ("precision", "recall", "f1")]
-                lines.append(f"| {markdown(emotion)} | " + " | ".join([*cells, str(row["n"])]) + " |")
         lines += [f"\n† Not comparable with the paper: {markdown('; '.join(notes))}."] if notes else []
         return "\n".join(lines) + "\n"
 

@@ -17,6 +17,7 @@ from seke.errors import UserError
 from seke.escape import markdown
 from seke.intervals import Estimate
 from seke.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
+from seke.text_tables import markdown_table
 
 MASKS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
 """The values of `generator.hide`, and the label fields that each masks."""
@@ -110,7 +111,7 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
         f"# Reliability of generated labels where human ones were masked ({rows[0]['n']} records)\n",
         *(f"- {note}" for note in notes),
         "",
-        *_grid(
+        markdown_table(
             ["Method", *measures, *(f"{head} per 1,000" for head in heads.values()), "Pilot, once (USD)"],
             [
                 [
@@ -121,14 +122,16 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
                 ]
                 for row in rows
             ],
+            "lr",
         ),
         f"\nDifference to {reference}, paired by subject (* the interval excludes 0):\n",
-        *_grid(
+        markdown_table(
             ["Method", *measures],
             [[markdown(row["method"]), *map(_signed, row["difference"].values())] for row in rows if row["difference"]],
+            "lr",
         ),
         "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better.\n",
-        *_grid(
+        markdown_table(
             ["Method", "Task", "ECE", "Brier", "AURC", "Excess AURC", "n"],
             [
                 [markdown(row["method"]), task, *(with_interval(found[name], row["ci95"][task][name]) for name in
@@ -137,15 +140,11 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
                 for task, found in row["calibration"].items()
                 if found is not None
             ],
+            "lr",
         ),
         "\nIntervals: 95 %, bootstrap over subjects. Per 1,000: images of which one description was masked.",
     ]  # fmt: skip
     return "\n".join(parts) + "\n"
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def _signed(difference: Estimate) -> str:

@@ -22,6 +22,7 @@ from seke.errors import UserError
 from seke.escape import markdown
 from seke.intervals import interval
 from seke.records import ImageRecord, Prediction
+from seke.text_tables import markdown_table
 
 UNSTATED: Final = "unknown"
 """The line of the images whose group nobody stated."""
@@ -182,19 +183,16 @@ def groups_table(found: Mapping[str, Any]) -> str:
     for key, of_key in found.items():
         measures = list(of_key["gaps"])
         name = markdown(key)
-        lines = [f"## By {name}", "", f"| {name} | n | " + " | ".join(measures) + " |"]
-        lines.append("|---|" + "---:|" * (len(measures) + 1))
-        for group, cells in of_key["groups"].items():
-            texts = [_cell(cells[measure], of_key["fewest"]) for measure in measures]
-            lines.append("| " + " | ".join([markdown(group), str(cells["n"]), *texts]) + " |")
-        gaps = [_gap_cell(of_key["gaps"][measure]) for measure in measures]
-        lines += ["| " + " | ".join(["**largest gap**", "", *gaps]) + " |", ""]
+        rows = [
+            [markdown(group), str(cells["n"]), *(_cell(cells[measure], of_key["fewest"]) for measure in measures)]
+            for group, cells in of_key["groups"].items()
+        ]
+        rows.append(["**largest gap**", "", *(_gap_cell(of_key["gaps"][measure]) for measure in measures)])
         note = f"° fewer than {of_key['fewest']} images with truth, no end of a gap; nor is {UNSTATED!r}."
         if "aus" in of_key:
             aus = ", ".join(f"AU{au}" for au in of_key["aus"])
             note += f" AU F1: mean of {aus or 'no AU that all groups annotate'}."
-        lines.append(note)
-        parts.append("\n".join(lines) + "\n")
+        parts.append(f"## By {name}\n\n{markdown_table([name, 'n', *measures], rows, 'lr')}\n\n{note}\n")
     return "\n".join(parts)
 
 

@@ -32,6 +32,7 @@ from seke.benchmark.tables import ABSENT, simulated_note, with_interval
 from seke.errors import UserError
 from seke.escape import markdown, visible
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
+from seke.text_tables import markdown_table
 from seke.vlm import VLM, Image, Message, Request
 
 DRAWS: Final = 1000
@@ -204,37 +205,29 @@ class AffectiveReasoning:
             *(f"**Warning:** {markdown(line)}.\n" for line in metrics["warnings"]),
         ]
         groups = {"All": metrics["reasoning"]["criteria"], **metrics["reasoning"]["kinds"]}
-        lines += [
-            "| Criterion | " + " | ".join(map(markdown, groups)) + " | n |",
-            "|---|" + "---:|" * (len(groups) + 1),
+        rows = [
+            [criterion, *(_shown(of_group[criterion], "mean") for of_group in groups.values()), str(found["n"])]
+            for criterion, found in groups["All"].items()
         ]
-        for criterion, found in groups["All"].items():
-            cells = [_shown(of_group[criterion], "mean") for of_group in groups.values()]
-            lines.append(f"| {criterion} | " + " | ".join([*cells, str(found["n"])]) + " |")
+        lines.append(markdown_table(["Criterion", *map(markdown, groups), "n"], rows, "lr"))
         silent = metrics["unanswered"]["reasoning"]
         told = (
             f"Means of marks from 1 to 5 over the answers that were judged; {silent} of {metrics['n']} pictures have "
         )
         lines += ["", told + "no answer, and no mark. Intervals: bootstrap over pictures."]
-        lines += ["", "| Judge | Model | " + " | ".join(groups["All"]) + " | Without marks |"]
-        lines += ["|---|---|" + "---:|" * (len(groups["All"]) + 1)]
+        rows = []
         for judge, found in metrics["judges"].items():
-            cells = [_shown(found["criteria"][criterion], "mean") for criterion in groups["All"]]
+            marks = [_shown(found["criteria"][criterion], "mean") for criterion in groups["All"]]
             lost = ", ".join(f"{count} {status}" for status, count in found["status"].items() if status != "ok")
-            lines.append(
-                f"| {markdown(judge)} | {markdown(', '.join(found['models']))} | "
-                + " | ".join([*cells, lost or "0"])
-                + " |"
-            )
+            rows.append([markdown(judge), markdown(", ".join(found["models"])), *marks, lost or "0"])
+        lines += ["", markdown_table(["Judge", "Model", *groups["All"], "Without marks"], rows, "llr")]
         for pair, criteria in metrics["agreement"].items():
-            lines += [
-                "",
-                f"| Agreement of {markdown(pair)} | Quadratic-weighted κ | Same mark (%) | n |",
-                "|---|---:|---:|---:|",
-            ]
+            rows = []
             for criterion, found in criteria.items():
                 exact = ABSENT if found["exact"] is None else f"{100 * found['exact']:.1f}"
-                lines.append(f"| {criterion} | {_shown(found, 'kappa')} | {exact} | {found['n']} |")
+                rows.append([criterion, _shown(found, "kappa"), exact, str(found["n"])])
+            head = [f"Agreement of {markdown(pair)}", "Quadratic-weighted κ", "Same mark (%)", "n"]
+            lines += ["", markdown_table(head, rows, "lr")]
         lines += [f"\nNote: {markdown('; '.join(notes))}."] if notes else []
         return "\n".join(lines) + "\n"
 

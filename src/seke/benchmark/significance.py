@@ -27,6 +27,7 @@ from seke.errors import UserError
 from seke.escape import markdown
 from seke.intervals import interval, p_value
 from seke.records import Prediction, RecordError, read_jsonl
+from seke.text_tables import markdown_table
 
 DRAWS: Final = 10_000
 """Of the bootstrap: no p-value is below 2 / 10,001, which survives the correction for twelve metrics."""
@@ -235,10 +236,8 @@ def mcnemar(only_ours: int, only_theirs: int) -> float:
 def comparison_table(found: Mapping[str, Any], name: str) -> str:
     """Return comparison.json in Markdown, without a title."""
     against = found["against"]
-    lines = [
-        f"| Task | Metric | n | {markdown(name)} | {markdown(against)} | Difference (95 % interval) | p | p, Holm |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    head = ["Task", "Metric", "n", *map(markdown, (name, against)), "Difference (95 % interval)", "p", "p, Holm"]
+    rows = []
     for row in found["metrics"]:
         star = " *" if row["p_holm"] is not None and row["p_holm"] < 0.05 else ""
         cells = [
@@ -248,8 +247,9 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
             *(with_interval(row[who], None) for who in ("ours", "theirs")),
         ]
         cells += [_signed(row["difference"], row["ci95"]) + star, _p(row["p"]), _p(row["p_holm"])]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
+        rows.append(cells)
+    lines = [
+        markdown_table(head, rows, "llr"),
         "",
         f"Paired bootstrap over {found['over']}, {found['draws']} draws; * p < 0.05 after Holm's correction for the "
         f"{len(found['metrics'])} metrics.",

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from seke.affect import TABLE2_AUS
 from seke.escape import markdown, visible
 from seke.records import ImageRecord
+from seke.text_tables import markdown_table
 
 PAPER: Final = Path(__file__).parent / "paper"
 """The paper's Tables 1 to 4, numbers verbatim."""
@@ -66,10 +67,9 @@ def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
     theirs = [(row["method"], row) for row in paper("table2.csv")]
     ours = [(markdown(name) + (" †" if notes else ""), table2_row(metrics))]
     head = ["Method", "EXP Acc (%)", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence MAE", "Arousal MAE"]
+    rows = _block(theirs) + _block(ours) if notes else _block([*theirs, *ours])
     lines = [
-        "| " + " | ".join(head) + " |",
-        "|---|" + "---:|" * (len(head) - 1),
-        *(_block(theirs) + _block(ours) if notes else _block([*theirs, *ours])),
+        markdown_table(head, rows, "lr"),
         "",
         "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
         f"best {'of them ' if notes else ''}in bold, * closed-source.",
@@ -129,19 +129,19 @@ def summary(metrics: Mapping[str, Any]) -> list[Line]:
 def summary_table(metrics: Mapping[str, Any]) -> str:
     """Return what is suspicious and `summary` in Markdown, then the same numbers source by source and AU by AU."""
     lines = [f"**Warning:** {markdown(warning)}.\n" for warning in metrics["warnings"]]
-    lines += ["| Task | Metric | Value | 95 % interval | n | Unanswered |", "|---|---|---:|---|---:|---:|"]
-    for line in summary(metrics):
-        cells = [line.task, line.metric, *cells_of(line)]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        f"| {task} | absent: no image has its truth | {ABSENT} | {ABSENT} | 0 | {ABSENT} |" for task in absent(metrics)
-    ]
-    lines += ["", "Intervals: bootstrap over subjects.", ""]
-    lines += ["| Source | n | " + " | ".join(TABLE2_COLUMNS) + " |", "|---|---:|" + "---:|" * len(TABLE2_COLUMNS)]
+    headline = [[line.task, line.metric, *cells_of(line)] for line in summary(metrics)]
+    headline += [[task, "absent: no image has its truth", ABSENT, ABSENT, "0", ABSENT] for task in absent(metrics)]
+    by_source = []
     for source, found in metrics["by_source"].items():
         row = table2_row(found)
-        cells = [markdown(source), str(found["n"]), *(row[column] for column in TABLE2_COLUMNS)]
-        lines.append("| " + " | ".join(cells) + " |")
+        by_source.append([markdown(source), str(found["n"]), *(row[column] for column in TABLE2_COLUMNS)])
+    lines += [
+        markdown_table(["Task", "Metric", "Value", "95 % interval", "n", "Unanswered"], headline, "llrlr"),
+        "",
+        "Intervals: bootstrap over subjects.",
+        "",
+        markdown_table(["Source", "n", *TABLE2_COLUMNS], by_source, "lr"),
+    ]
     return "\n".join([*lines, *_au_lines(metrics)]) + "\n"
 
 
@@ -156,13 +156,12 @@ def trust_table(metrics: Mapping[str, Any]) -> str:
     if not found:
         return ""
     names = {"ece": "ECE", "brier": "Brier", "aurc": "AURC", "excess_aurc": "Excess AURC"}
-    lines = ["| Confidence of | " + " | ".join(names.values()) + " | n |", "|---|" + "---:|" * (len(names) + 1)]
+    rows = []
     for task, values in found.items():
         bounds = metrics["ci95"]["calibration"][task]
-        cells = [with_interval(values[name], bounds[name]) for name in names]
-        lines.append("| " + " | ".join([task, *cells, str(values["n"])]) + " |")
-    lines += ["", "ECE: bins of equal mass. A dash: labels are ranked by how far the draws agree, no probability."]
-    return "\n".join(lines) + "\n"
+        rows.append([task, *(with_interval(values[name], bounds[name]) for name in names), str(values["n"])])
+    note = "ECE: bins of equal mass. A dash: labels are ranked by how far the draws agree, no probability."
+    return f"{markdown_table(['Confidence of', *names.values(), 'n'], rows, 'lr')}\n\n{note}\n"
 
 
 def with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
@@ -195,8 +194,8 @@ def cells_of(line: Line) -> list[str]:
     return [value, interval, str(line.n), str(line.unanswered)]
 
 
-def _block(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
-    """Return Markdown rows, the best of each column in bold if there is more than one row to compare."""
+def _block(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[list[str]]:
+    """Return the cells of rows, the best of each column in bold if there is more than one row to compare."""
     best: dict[str, float] = {}
     for column in TABLE2_COLUMNS:
         numbers = [float(row[column]) for _, row in rows if row[column] != ABSENT]
@@ -208,7 +207,7 @@ def _block(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[str]:
             f"**{row[column]}**" if row[column] != ABSENT and best.get(column) == float(row[column]) else row[column]
             for column in TABLE2_COLUMNS
         ]
-        lines.append("| " + " | ".join([method, *cells]) + " |")
+        lines.append([method, *cells])
     return lines
 
 
@@ -216,11 +215,9 @@ def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
     units = metrics["action_units"]
     if units is None:
         return []
-    lines = ["", "| AU | F1 (95 % interval) | Images annotated |", "|---|---:|---:|"]
-    for au, f1 in units["f1"].items():
-        value = with_interval(f1, metrics["ci95"]["action_units"]["f1"][au])
-        lines.append(f"| {au} | {value} | {units['annotated'][au]} |")
-    return lines
+    bounds = metrics["ci95"]["action_units"]["f1"]
+    rows = [[au, with_interval(f1, bounds[au]), str(units["annotated"][au])] for au, f1 in units["f1"].items()]
+    return ["", markdown_table(["AU", "F1 (95 % interval)", "Images annotated"], rows, "lr")]
 
 
 def _inside(metrics: Mapping[str, Any], task: str, metric: str) -> float | None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from seke.escape import markdown
 from seke.records import ImageRecord, InstructionRecord
+from seke.text_tables import markdown_table
 
 KIND: Final = "kind"
 CLASS: Final = "emotion"
@@ -39,13 +40,8 @@ def page(entries: Sequence[Entry], rejected: Collection[str]) -> str:
         return ""
     classes = sorted({emotion for numbers in planned.values() for emotion in numbers})
     rows = [[markdown(emotion), *_cells(planned, written, [emotion])] for emotion in classes]
-    lines = [
-        ["class", *map(markdown, planned), "all"],
-        ["---", *(["---:"] * (len(planned) + 1))],
-        *rows,
-        ["all", *_cells(planned, written, classes)],
-    ]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    rows.append(["all", *_cells(planned, written, classes)])
+    table = markdown_table(["class", *map(markdown, planned), "all"], rows, "lr")
     return f"# Instructions by kind and class\n\n{table}\n"
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from seke.escape import markdown
 from seke.records import ImageRecord
+from seke.text_tables import markdown_table
 
 UNKNOWN: Final = "unknown"
 MOST: Final = 20
@@ -47,5 +48,4 @@ def _table(
         ]
         for group in shown
     ]
-    lines = [[name, "records", "unanswered", *map(markdown, kinds)], ["---"] * (3 + len(kinds)), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table([name, "records", "unanswered", *map(markdown, kinds)], rows)

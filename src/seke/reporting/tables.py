@@ -4,14 +4,13 @@ The page draws the same `Table` as HTML. Files for people (Markdown, LaTeX) show
 intervals; CSV keeps the raw numbers.
 """
 
-import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from seke.escape import csv_cell, latex, markdown, one_line, visible
+from seke.escape import latex, markdown, one_line, visible
 from seke.intervals import Estimate
+from seke.text_tables import csv_table, markdown_table
 
 MISSING = "n/a"
 Cell = Estimate | str | None
@@ -129,11 +128,8 @@ def to_markdown(table: Table) -> str:
         return f"{value} [{span}]" if span else value
 
     header = [markdown(table.head), *(markdown(f"{column.group} {column.label}".strip()) for column in table.columns)]
-    lines = [f"### {markdown(table.title)}", "", "| " + " | ".join(header) + " |"]
-    lines.append("|" + "|".join([" --- ", *(" ---: " for _ in table.columns)]) + "|")
-    lines += [
-        "| " + " | ".join([markdown(row.label), *(cell(row, c) for c in table.columns)]) + " |" for row in table.rows
-    ]
+    rows = [[markdown(row.label), *(cell(row, column) for column in table.columns)] for row in table.rows]
+    lines = [f"### {markdown(table.title)}", "", markdown_table(header, rows, "lr")]
     return "\n".join([*lines, "", markdown(table.caption), ""]) if table.caption else "\n".join([*lines, ""])
 
 
@@ -145,22 +141,19 @@ def to_csv(table: Table) -> str:
         for row in table.rows
         if isinstance(cell := row.cells.get(column.key), Estimate) and cell.low is not None
     }
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    header = [table.head, "run"]
+    header, rows = [table.head, "run"], []
     for column in table.columns:
         header += [column.key, f"{column.key}.low", f"{column.key}.high"] if column.key in spanned else [column.key]
-    writer.writerow(map(csv_cell, header))
     for row in table.rows:
-        line = [csv_cell(row.label), csv_cell(row.run)]
+        line = [row.label, row.run]
         for column in table.columns:
             cell = row.cells.get(column.key)
             numbers = cell if isinstance(cell, Estimate) else Estimate(None)
-            line.append(csv_cell(cell) if isinstance(cell, str) else _raw(numbers.value))
+            line.append(cell if isinstance(cell, str) else _raw(numbers.value))
             if column.key in spanned:
                 line += [_raw(numbers.low), _raw(numbers.high)]
-        writer.writerow(line)
-    return out.getvalue()
+        rows.append(line)
+    return csv_table(header, rows)
 
 
 def _raw(value: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.escape import markdown
 from seke.records import ImageRecord, Rejection
+from seke.text_tables import markdown_table
 
 SPLITS: Final = ("train", "validation", "test")
 UNKNOWN: Final = "–"
@@ -159,6 +160,5 @@ def _left_out(rejected: Sequence[Rejection]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [[markdown(str(cell)) for cell in line] for line in (header, *rows)]
-    lines.insert(1, ["---"] * len(header))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    head, *body = [[markdown(str(cell)) for cell in line] for line in (header, *rows)]
+    return markdown_table(head, body)
