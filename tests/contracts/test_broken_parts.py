@@ -6,16 +6,18 @@ from pathlib import Path
 from random import Random
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from seke.benchmark import judge as judges
+from seke.benchmark import protocol as benchmarks
 from seke.benchmark.answer import Answer
 from seke.errors import UserError
 from seke.generation import outcome
 from seke.generation.outcome import Outcome
 from seke.generation.stopping import State, wanted
 from seke.money import Metered, Spent
-from seke.records import ImageRecord, Labels, Rejection
+from seke.records import ImageRecord, Labels, Prediction, Rejection
 from seke.sources.prepared import listed, write
 from seke.sources.source import Source
 from seke.tuning.data import Data, stream
@@ -25,6 +27,7 @@ from seke.vlm import Choice, Image, Message, Reply, Request
 from ..trees.pictures import save
 
 HERE = __name__
+GOOD = {"n": 1, "unanswered": 0, "ci95": {}, "warnings": []}
 
 
 class Returns:
@@ -51,8 +54,6 @@ def test_a_rule_that_returns_no_number_of_draws(number):
 
 
 def test_a_rule_is_called_by_the_function_that_made_it_and_may_count_with_numpy():
-    import numpy as np
-
     def patient(number):
         def more(state, rng):
             return number
@@ -199,6 +200,45 @@ def test_a_judge_that_gives_no_verdict(ready, told):
     answer = Answer(id="a", text="x")
     with pytest.raises(UserError, match=rf"^judge={HERE}\.Returns: .*{told}"):
         judges.ready(Returns(ready), {"a": answer}).read(answer)
+
+
+PREDICTED = {"id": "a", "source": "x", "subject": None, "text": "", "judged": None, "labels": Labels(),
+             "truth": Labels(), "status": "ok"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("predictions", "told"),
+    [
+        (None, r"predictions\(\) returned None; return the rows, and how many records have no answer"),
+        ([], r"predictions\(\) returned \[\]"),
+        (([Prediction(**PREDICTED)], None), r"predictions\(\) returned \(\[Prediction"),
+        (([Prediction(**PREDICTED)] * 2, 0), r"made the row Prediction\(id='a'.*; make one row"),
+        (([Prediction(**PREDICTED | {"id": "b"})], 0), "made the row Prediction.id='b'"),
+        (([PREDICTED], 0), "made the row {'id': 'a'"),
+    ],
+)
+def test_a_benchmark_that_makes_no_row_of_a_record(predictions, told):
+    mine = Mine(None)
+    mine.predictions = lambda *given: predictions
+    with pytest.raises(UserError, match=rf"^benchmark={HERE}\.Mine: {told}"):
+        benchmarks.predicted(mine, [record()], {}, None)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (None, r"metrics\(\) returned None; return a dictionary with n, unanswered, ci95, warnings"),
+        ({"n": 1}, r"metrics\(\) returned \{'n': 1\}; return a dictionary with n, "),
+        ({**GOOD, "accuracy": float("nan")}, "its metric accuracy is nan .*; give what JSON holds"),
+        ({**GOOD, "faces": {"f1": np.float32(1)}}, r"its metric faces is .*float32\(1\.0\)"),
+        ({**GOOD, "n": {1}}, r"its metric n is \{1\}"),
+    ],
+)
+def test_a_benchmark_whose_metrics_are_no_json(metrics, told):
+    mine = Mine(None)
+    mine.metrics = lambda rows, seed: metrics
+    with pytest.raises(UserError, match=rf"^benchmark={HERE}\.Mine: {told}"):
+        benchmarks.measured(mine, mine, [], 0)
 
 
 def read_with(reader, path):

@@ -14,13 +14,15 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.records.Pred
     Pays       it asks no model of its own
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from seke import plugins
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import Judge
 from seke.records import ImageRecord
@@ -34,6 +36,9 @@ Wrap = Callable[[str, VLM], VLM]
 """(role, backend) -> what takes its place, such as a meter."""
 Where = tuple[str | None, str, str]
 """What a setting names: a run or a file (None: nothing), and the door and the file that a run's name stands for."""
+
+NEEDED: Final = ("n", "unanswered", "ci95", "warnings")
+"""What metrics.json always has."""
 
 
 class Row(Protocol):
@@ -138,7 +143,7 @@ class Measured(Protocol):
     """A benchmark that counts something else than the labels of faces."""
 
     def metrics(self, predictions: Sequence[Any], seed: int) -> dict[str, Any]:
-        """Return the content of metrics.json, which has at least "n", "unanswered", "ci95" and "warnings".
+        """Return the content of metrics.json, which has at least what is `NEEDED`.
 
         Args:
             predictions: the benchmark's own rows.
@@ -204,3 +209,50 @@ class Pays(Protocol):
     def through(self, wrap: Wrap) -> None:
         """Replace every backend that this asks by what `wrap` makes of it."""
         ...
+
+
+def predicted(
+    benchmark: Benchmark, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
+) -> tuple[Sequence[Any], int]:
+    """Return a benchmark's rows, and how many records have no answer.
+
+    Raises:
+        UserError: if it gives anything else, or a row of no record, or two of one.
+    """
+    try:
+        made: Any = benchmark.predictions(records, answers, judge)
+    except ValidationError as error:
+        raise plugins.invalid("benchmark", benchmark, error) from error
+    rows, missing = made if isinstance(made, tuple) and len(made) == 2 else (None, None)
+    if not isinstance(rows, Sequence) or type(missing) is not int or not 0 <= missing <= len(records):
+        problem = f"predictions() returned {plugins.shown(made)}"
+        raise plugins.broken("benchmark", benchmark, problem, "return the rows, and how many records have no answer")
+    left = {record.id for record in records}
+    for row in rows:
+        if not isinstance(row, BaseModel) or getattr(row, "id", None) not in left:
+            remedy = "make one row, a pydantic model, of each record, with the record's id"
+            raise plugins.broken("benchmark", benchmark, f"made the row {plugins.shown(row)}", remedy)
+        left.remove(row.id)  # type: ignore[attr-defined]
+    return rows, missing
+
+
+def measured(benchmark: Benchmark, measures: Measured, rows: Sequence[Any], seed: int) -> dict[str, Any]:
+    """Return what `measures` (the benchmark itself, or who stands in for it) counts: the content of metrics.json.
+
+    Raises:
+        UserError: if JSON cannot hold it, or something that is `NEEDED` is not in it.
+    """
+    found: Any = measures.metrics(rows, seed)
+    if not isinstance(found, dict) or not set(NEEDED) <= set(found):
+        problem, remedy = f"metrics() returned {plugins.shown(found)}", f"return a dictionary with {', '.join(NEEDED)}"
+        raise plugins.broken("benchmark", benchmark, problem, remedy)
+    for name, value in found.items():
+        try:
+            json.dumps({name: value}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            problem = f"its metric {name} is {plugins.shown(value)} ({error})"
+            remedy = (
+                "give what JSON holds: numbers of Python, texts, lists, dictionaries; None where a number is unknown"
+            )
+            raise plugins.broken("benchmark", benchmark, problem, remedy) from error
+    return found

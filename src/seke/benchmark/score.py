@@ -14,7 +14,7 @@ from seke.benchmark import significance, tables
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.metrics import evaluate
-from seke.benchmark.protocol import Benchmark, Calibrated, Measured
+from seke.benchmark.protocol import Benchmark, Calibrated, Measured, measured, predicted
 from seke.escape import markdown, visible
 from seke.records import ImageRecord, Prediction, write_jsonl
 from seke.runs import write_text
@@ -75,11 +75,11 @@ def score(
         remarks: what else a reader of the table should know, such as what could not be checked.
         models: who answered, beside whom the answers themselves name.
     """
-    measured: Measured = benchmark if isinstance(benchmark, Measured) else Faces()
+    measures: Measured = benchmark if isinstance(benchmark, Measured) else Faces()
     remarks = [*remarks, *_silent(records, answers)]
-    predictions, missing = benchmark.predictions(records, answers, judge)
+    predictions, missing = predicted(benchmark, records, answers, judge)
     write_jsonl(path / "predictions.jsonl", predictions)
-    metrics = {**measured.metrics(predictions, seed), "missing": missing}
+    metrics = {**measured(benchmark, measures, predictions, seed), "missing": missing}
     if isinstance(benchmark, Calibrated):
         metrics["calibration"], metrics["ci95"]["calibration"] = benchmark.trust(predictions, answers, seed)
     if groups and (by := grouping.grouping_of(benchmark)):
@@ -88,13 +88,13 @@ def score(
     answered = sorted({*models, *(answer.model for answer in answers.values() if answer.model is not None)})
     ids = {row.id for row in predictions}
     scored = [record for record in records if record.id in ids]  # a generate run may annotate a part of its file alone
-    notes = [*measured.what_differs(records_file, scored, answered), *marks]
+    notes = [*measures.what_differs(records_file, scored, answered), *marks]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
     if against is not None and (pairing := significance.pairing_of(benchmark)):
         parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
     parts.append("".join(f"- {markdown(remark)}\n" for remark in remarks))
     write_text(path / "table.md", "\n".join(part for part in parts if part))
-    measured.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
+    measures.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
     for line in metrics["warnings"]:
         print(f"warning: {visible(line)}", file=sys.stderr)
     for line in (*notes, *remarks):

@@ -8,7 +8,7 @@ from seke.affect import ACTION_UNITS
 from seke.benchmark.judge import Judging, ready
 from seke.benchmark.paying import ANSWERS, Purse, dry_run_of_one, through
 from seke.benchmark.predict import ask_once
-from seke.benchmark.protocol import Benchmark, Planned
+from seke.benchmark.protocol import Benchmark, Planned, predicted
 from seke.errors import UserError
 from seke.escape import visible
 from seke.records import ImageRecord, Labels
@@ -39,7 +39,7 @@ def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Pu
     record = ImageRecord(
         id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
     )
-    [row], _ = benchmark.predictions([record], {answer.id: answer}, read)
+    [row], _ = predicted(benchmark, [record], {answer.id: answer}, read)
     found = row.model_dump()
     labels = {key: value for key, value in found.items() if key not in ENVELOPE}
     lines = [visible(answer.text), "", f"status: {row.status}"]

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seke import runs
+from seke import plugins, runs
 from seke.benchmark import contamination, groups, importing, predict, significance
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
-from seke.benchmark.protocol import Benchmark, Compared, Planned
+from seke.benchmark.protocol import Benchmark, Compared, Planned, predicted
 from seke.errors import UserError
 from seke.limit import checked, limited
 from seke.records import ImageRecord, Labels, Prediction
@@ -41,6 +41,7 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     Raises:
         UserError: if a file is missing or broken, if nothing can be scored, or training and test set overlap.
     """
+    plugins.require("benchmark", benchmark, "predictions", "table")
     elsewhere = settings["predictions"] is not None
     inputs = predict.inputs(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
     every = predict.planned(benchmark, inputs, settings["paths"]["images"])
@@ -77,7 +78,7 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
 def _check_truth(benchmark: Benchmark, records: Sequence[ImageRecord], file: Path) -> None:
     if benchmark.request is None or isinstance(benchmark, Planned):
         return  # labels that a generate run masked are known once its rows are; a plan takes only what can be judged
-    rows, _ = benchmark.predictions(records, {}, parse)
+    rows, _ = predicted(benchmark, records, {}, parse)
     if all(row.truth.empty if isinstance(row.truth, Labels) else row.truth is None for row in rows):
         problem = f"none of {len(records)} records has a label that this benchmark scores"
         raise UserError("records", file, problem, "give annotated records, or ask about one picture with image=")
