@@ -11,7 +11,7 @@ from seke.sources.feid_raw import Draw, FeidRaw
 from seke.sources.folder import Folder
 from seke.sources.statistics import TABLE1
 
-from ..trees import ck_plus, disfa, six
+from ..trees import ck_plus, disfa, feid_raw
 from ..trees.pictures import save
 
 SPLITS = ("train", "validation", "test")
@@ -27,7 +27,7 @@ WRITTEN = (
 @pytest.fixture(scope="module")
 def trees(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    six.make(root)
+    feid_raw.make(root)
     return root
 
 

@@ -37,6 +37,11 @@ def rows(part: str, number: int) -> list[str]:
     return [row(path(n, part), n % 8, *VALUES[n % 8]) for n in range(number)]
 
 
+def make(root: Path) -> None:
+    """Write the CSV release."""
+    make_csv(root)
+
+
 def make_csv(root: Path, header: bool = True, level: bool = True, flat: bool = False, automatic: bool = False) -> None:
     """Write the CSV release; without a header line, without folders in the lists, or all images in one folder.
 

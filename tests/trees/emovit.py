@@ -15,6 +15,9 @@ from .pictures import save
 CLASSES = ("amusement", "awe", "fear")
 QUESTION = "Please select the emotion closest to the image from the following options:amusement, awe and fear"
 
+IN_DATA = True
+"""`make` is given paths.data, the folder that all datasets lie in."""
+
 
 def make(root: Path, pictures: int = 4, images: str = "image/{cls}/{file}") -> None:
     """Write both trees below `root`; `images` is where a picture lies in EmoSet."""

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from .pictures import save
 
+IN_DATA = True
+"""`make` is given paths.data, the folder that all datasets lie in."""
+
 
 def make(root: Path, faces: int = 4) -> None:
     """Write FABAInstruct/ below `root`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from openpyxl import Workbook
 
-from .merr import film
+from .merr_fine import film
 from .pictures import save
 
 LABELS = (4, 6, 9, 0, 1, 11)

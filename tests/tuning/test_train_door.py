@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ..conftest import ROOT
-from ..trees import emovit, faba, fea_20k, mafw, merr
+from ..trees import emovit, faba, fea_20k, mafw, merr_fine
 
 LIGHT = ["trainer.max_steps=3", "trainer.batch_size=2", "trainer.threads=1", "trainer.log_every=1"]
 
@@ -114,7 +114,7 @@ def test_a_mixture_of_every_set_trains(door, tmp_path):
     faba.make(data)
     fea_20k.make(data / "FEA-20K")
     mafw.make(data / "MAFW")
-    merr.make(data / "MERR")
+    merr_fine.make(data / "MERR")
     settings = ["data=mixture", "data.mixture.feid=null", "data.mixture.mafw.weight=2", "data.mixture.emovit.limit=5",
                 "+data.mixture.merr_fine.reader.first_frame=1"]  # fmt: skip
     done = door("train", *settings, "name=m", f"paths.data={data}", f"paths.outputs={tmp_path}", *LIGHT)

@@ -7,7 +7,7 @@ from seke.images import ImageError
 from seke.tuning.rows.clips import Clips, fetch
 from seke.tuning.rows.row import Frame, UnusableError
 
-from ...trees.merr import film
+from ...trees.merr_fine import film
 from ...trees.pictures import save
 
 

@@ -11,7 +11,7 @@ from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.merr_fine import MerrFine
 from seke.tuning.rows.row import Row
 
-from ...trees import merr
+from ...trees import merr_fine
 from ...trees.pictures import save
 
 MERR = MerrFine(question="What is felt?", first_frame=1)
@@ -26,7 +26,7 @@ def usable(found):
 
 
 def test_the_question_is_ours_and_the_answer_is_the_chosen_field(tmp_path):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     assert read(tmp_path)["samplenew_00000002"].turns == (("user", "What is felt?", 1), ("assistant", "Reason 2.", 0))
     words = MerrFine(question="?", answer="text", first_frame=1)
     assert read(tmp_path, words)["samplenew_00000002"].turns[1].text == "Words 2."
@@ -34,19 +34,19 @@ def test_the_question_is_ours_and_the_answer_is_the_chosen_field(tmp_path):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_an_extracted_peak_is_found_by_number(tmp_path, first):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     row = read(tmp_path, MerrFine(question="?", first_frame=first))["samplenew_00000004"]
     assert row.images[0].name == f"frame_{4 + first:04d}.jpg" and row.frame is None
 
 
 def test_a_peak_outside_the_extracted_frames_is_not_replaced(tmp_path):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     found = read(tmp_path, MerrFine(question="?", first_frame=0))["samplenew_00000000"]
     assert isinstance(found, Rejection) and found.reason == "no image" and "no frame 0" in found.detail
 
 
 def test_the_peak_of_a_video_is_taken_out_when_it_is_fetched(tmp_path):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     row = read(tmp_path)["samplenew_00000003"]
     assert not row.images[0].exists() and row.images[0] == tmp_path / "frames" / "samplenew_00000003_3.jpg"
     fetch(row.frame)
@@ -55,13 +55,13 @@ def test_the_peak_of_a_video_is_taken_out_when_it_is_fetched(tmp_path):
 
 
 def test_missing_clips_and_peaks_are_rejected_by_name(tmp_path):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     reasons = {name: found.reason for name, found in read(tmp_path).items() if isinstance(found, Rejection)}
     assert reasons == {"samplenew_gone": "no image", "samplenew_00000000b": "no image"}
 
 
 def test_emotions_of_the_list_serve_keep_where_they_are_of_the_eight(tmp_path):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     kept = {name: row.turns[1].text for name, row in read(tmp_path, keep="expression").items() if isinstance(row, Row)}
     named = {0: "sadness", 1: "happiness", 3: "anger", 4: "surprise"}
     assert kept == {f"samplenew_{k:08d}": f"The expression is {name}." for k, name in named.items()}
@@ -80,7 +80,7 @@ ODD = ("text", None, [], 3, {"smp_reason_caption": None}, {"smp_reason_caption":
 
 @pytest.mark.parametrize("odd", ODD)
 def test_an_odd_clip_is_rejected_and_the_others_are_read(tmp_path, odd):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     file = tmp_path / "MERR_fine_grained.json"
     before = usable(read(tmp_path))
     rows = json.loads(file.read_text())
@@ -92,7 +92,7 @@ def test_an_odd_clip_is_rejected_and_the_others_are_read(tmp_path, odd):
 
 @pytest.mark.parametrize("peak", ["4", 4.0, " 4.0 ", "04"])
 def test_a_peak_is_a_number_however_it_is_spelt(tmp_path, peak):
-    merr.make(tmp_path)
+    merr_fine.make(tmp_path)
     file = tmp_path / "MERR_fine_grained.json"
     before = usable(read(tmp_path))
     rows = json.loads(file.read_text())
@@ -106,7 +106,7 @@ def test_frames_begin_where_those_of_all_clips_begin(tmp_path):
         for name, numbers in folders:
             for number in numbers:
                 save(tmp_path / name / f"{number}.jpg")
-        rows = {name: merr.fields(3, "Glad.") for name, _ in folders}
+        rows = {name: merr_fine.fields(3, "Glad.") for name, _ in folders}
         (tmp_path / "MERR_fine_grained.json").write_text(json.dumps(rows))
         return {name: row.images[0].name for name, row in read(tmp_path, MerrFine("?")).items()}
 
@@ -118,14 +118,14 @@ def test_frames_begin_where_those_of_all_clips_begin(tmp_path):
 def test_frames_that_begin_nowhere_known_are_asked_for(tmp_path):
     for number in (12, 13, 14, 15):
         save(tmp_path / "a" / f"{number}.jpg")
-    (tmp_path / "MERR_fine_grained.json").write_text(json.dumps({"a": merr.fields(3, "Glad.")}))
+    (tmp_path / "MERR_fine_grained.json").write_text(json.dumps({"a": merr_fine.fields(3, "Glad.")}))
     with pytest.raises(UserError, match=r"first_frame=None: .*the lowest number .* is 12"):
         read(tmp_path, MerrFine("?"))
     assert read(tmp_path, MerrFine("?", first_frame=12))["a"].images[0].name == "15.jpg"
 
 
 def test_peaks_that_count_from_1_are_refused_by_the_whole_file(tmp_path):
-    rows = {"a": merr.fields(3, "Glad."), "b": merr.fields(9, "Sad.")}
+    rows = {"a": merr_fine.fields(3, "Glad."), "b": merr_fine.fields(9, "Sad.")}
     for name in rows:
         for number in range(1, 10):
             save(tmp_path / name / f"{number}.jpg")
@@ -140,7 +140,7 @@ def test_peaks_that_count_from_1_are_refused_by_the_whole_file(tmp_path):
 def test_clips_behind_the_first_object_are_read_and_a_second_annotation_is_told(tmp_path):
     for name in ("a", "b"):
         save(tmp_path / name / "0.jpg")
-    lines = [json.dumps({name: merr.fields(0, f"Because {name}.")}) for name in ("a", "b", "a")]
+    lines = [json.dumps({name: merr_fine.fields(0, f"Because {name}.")}) for name in ("a", "b", "a")]
     (tmp_path / "MERR_fine_grained.json").write_text("\n".join(lines))
     found = list(MerrFine("?").read(tmp_path, tmp_path))
     assert [(row.id, getattr(row, "reason", None)) for row in found] == [("a", None), ("b", None), ("a", "duplicate")]

@@ -1,6 +1,6 @@
 """Six miniature datasets in one folder, as `source=feid_raw` finds them in paths.data.
 
-python -m tests.trees.six FOLDER writes them, to try the command on:
+python -m tests.trees.feid_raw FOLDER writes them, to try the command on:
 python prepare.py source=feid_raw paths.data=FOLDER name=mini
 """
 
@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 from . import aff_wild2, affectnet, bp4d, ck_plus, disfa, raf_db
+
+IN_DATA = True
+"""`make` is given paths.data, the folder that all datasets lie in."""
 
 
 def make(root: Path) -> None:
