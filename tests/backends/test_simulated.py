@@ -15,7 +15,7 @@ from seke.answers import describe, extract
 from seke.backends.simulated import BLIND, MODEL, Simulated, reasoning
 from seke.backends.simulated_perception import infer
 from seke.records import ImageRecord, Labels, write_jsonl
-from seke.vlm import VLM, Image, Message, Request
+from seke.vlm import Image, Message, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = {
@@ -76,10 +76,6 @@ def summary(predictions, doubt=0.0) -> str:
     blocks = [f'<prediction n="{n}">\n{describe(labels)}\n</prediction>' for n, labels in enumerate(predictions, 1)]
     lines = "\n".join(f"{name}: {doubt:.3f}" for name in ("expression", "valence", "arousal", "action units"))
     return "\n".join([*blocks, f"<uncertainty>\n{lines}\n</uncertainty>"])
-
-
-def test_it_is_a_vlm(annotator):
-    assert isinstance(annotator, VLM)
 
 
 def test_an_answer_depends_on_the_request_alone(annotator, truth, settings, rows):
