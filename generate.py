@@ -43,8 +43,8 @@ def generate(cfg: DictConfig) -> None:
         with meter:
             how = {"log": dashboard.live(), "engine": cfg.engine, "workers": cfg.workers}
             done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, **how)
-        image_root = os.path.relpath(root.resolve(), run.path.resolve())
-        run.finish(image_root=image_root, **done.facts, prompts=generator.prompts.hashes(), made=making.made(sys.argv))
+        where = {"image_root": os.path.relpath(root.resolve(), run.path.resolve()), **runs.noted(path, "synthetic")}
+        run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=making.made(sys.argv))
         (run.path / progress.PROGRESS).unlink()
         print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
         print(f"{run.path}: {done.line}")

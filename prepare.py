@@ -31,7 +31,8 @@ def prepare(cfg: DictConfig) -> None:
         print(f"{run.path} is finished already; overwrite=true makes it anew")
     else:
         counts = write(source, run.path, most, cfg.seed, distance)
-        run.finish(image_root=source.image_root(run.path), counts=counts, made=made(sys.argv))
+        facts = {"image_root": source.image_root(run.path), "synthetic": source.synthetic, "counts": counts}
+        run.finish(**facts, made=made(sys.argv))
         print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
     if exported:
         print(hub.export(hub.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))

@@ -23,9 +23,7 @@ from seke.text_tables import markdown_table
 ANNOTATOR = "annotator"
 """The label under which `Content.provenance` counts models."""
 SIMULATED: Final = "simulated"
-"""How the name of every annotator begins that is no vision model."""
-DRAWN: Final = "synthetic"
-"""How the name of every source begins whose pictures this program draws."""
+"""The label under which `Content.provenance` counts those models again that are simulations of one."""
 UNKNOWN: Final = "unknown"
 
 
@@ -39,10 +37,11 @@ class Content(NamedTuple):
     rows: Mapping[str, Counter[str]]
     """How many rows of each source a split has; only splits that have rows."""
     provenance: Counter[tuple[str, str]]
-    """How many labels have which origin, by (label, origin), and how many rows are whose, by (ANNOTATOR, model); empty
-    where every label is its source's own."""
-    drawn: bool
-    """Whether the pictures are synthetic; of a face, `source` then names the dataset that it imitates."""
+    """How many labels have which origin, by (label, origin), and how many rows are whose, by (ANNOTATOR, model), and by
+    (SIMULATED, model) again; empty where every label is its source's own."""
+    pictures: str
+    """What of the pictures is drawn: "faces", whose `source` then names the dataset that each imitates, "scenes" or
+    "nothing"."""
     embedded: bool
     made: Mapping[str, str | None]
     """The command and the commit of the program."""
@@ -57,9 +56,14 @@ class Content(NamedTuple):
         return sorted({source for counts in self.rows.values() for source in counts})
 
     @property
+    def drawn(self) -> bool:
+        """Whether the pictures are synthetic."""
+        return self.pictures != "nothing"
+
+    @property
     def imitated(self) -> list[str]:
         """Which sources drawn faces imitate; empty where the pictures are no imitation."""
-        return [source for source in self.sources if self.drawn and not source.startswith(DRAWN)]
+        return self.sources if self.pictures == "faces" else []
 
     @property
     def annotators(self) -> dict[str, int]:
@@ -69,7 +73,8 @@ class Content(NamedTuple):
     @property
     def origins(self) -> list[tuple[str, str, int]]:
         """How many labels have which origin."""
-        return [(*key, number) for key, number in sorted(self.provenance.items()) if key[0] != ANNOTATOR]
+        of_rows = (ANNOTATOR, SIMULATED)
+        return [(*key, number) for key, number in sorted(self.provenance.items()) if key[0] not in of_rows]
 
     @property
     def subject(self) -> str:
@@ -79,7 +84,7 @@ class Content(NamedTuple):
     @property
     def simulated(self) -> int:
         """How many rows are of an annotator that is no vision model."""
-        return sum(rows for who, rows in self.annotators.items() if who.startswith(SIMULATED))
+        return sum(rows for (what, _), rows in self.provenance.items() if what == SIMULATED)
 
     @property
     def simulated_wholly(self) -> bool:

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from seke import images
+from seke import images, old_runs
 from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.card import ANNOTATOR, DRAWN, Content, card
+from seke.card import ANNOTATOR, SIMULATED, Content, card
 from seke.errors import UserError
 from seke.making import Making, making, spoken
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
@@ -129,12 +129,12 @@ def describe(form: Form, run_path: Path, root: Path, command: Sequence[str] | No
         for row in read_jsonl(run_path / name, form.row):
             rows.setdefault(split, Counter())[row.source] += 1
             provenance.update(form.provenance(row))
+    manifest, prepared = manifest_beside(run_path / "manifest.json"), manifest_beside(root)
     sources = {source for counts in rows.values() for source in counts}
-    # Only a run of the synthetic source leaves the truth beside its images; its rows name the sources they imitate.
-    faces = bool(manifest_beside(root)) and root.with_name("truth.jsonl").is_file()
-    drawn = faces or (bool(sources) and all(source.startswith(DRAWN) for source in sources))
+    noted = manifest.get("synthetic") or prepared.get("synthetic")
+    drawn = old_runs.synthetic(noted, root.parent if prepared else None, sources)
     again = {"command": command and spoken(command), "commit": None}
-    made = manifest_beside(run_path / "manifest.json").get("made", again)
+    made = manifest.get("made", again)
     return Content(run_path.name, form.title, form.task, rows, provenance, drawn, False, made, form.making(run_path))
 
 
@@ -299,6 +299,8 @@ def _instruction_values(row: InstructionRecord) -> dict[str, Any]:
 
 def _instruction_provenance(row: InstructionRecord) -> Iterator[tuple[str, str]]:
     yield ANNOTATOR, row.annotator
+    if old_runs.simulated(row.simulated, row.annotator):
+        yield SIMULATED, row.annotator
     for name in ("expression", "valence", "arousal"):
         if origin := getattr(row.origin, name):
             yield name, origin

@@ -173,6 +173,8 @@ class InstructionRecord(_Frozen):
     """S_n: how many draws the record took."""
     annotator: str
     """The exact model that answered."""
+    simulated: bool | None = None
+    """Whether a simulation answered, and no model; None, and no key, in rows that were made before this was kept."""
     flags: tuple[str, ...] = ()
     sha256: str | None = None
     """Of the image file that the annotator saw; None, and no key, in rows that were made before this was kept."""
@@ -188,6 +190,7 @@ class InstructionRecord(_Frozen):
     def _without_what_is_not_there(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         row: dict[str, Any] = written(self)
         absent = {name for name in ("attributes", "sha256") if not getattr(self, name)}
+        absent |= {"simulated"} if self.simulated is None else set()
         return {name: value for name, value in row.items() if name not in absent}
 
 

@@ -1,4 +1,4 @@
-"""Rules that every part of the program shares: what counts as right, Table 2's four measures, Mikels' emotions."""
+"""Rules that the whole program shares: what is right, Table 2's measures, Mikels' emotions, Algorithm 1's floor."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -62,3 +62,12 @@ MEASURES: Final = (
     Measure("arousal", "mae", "Arousal MAE", "Arousal", "MAE", "Arousal", 3, 1, "low"),
 )
 """The four by which Table 2 compares systems: expression accuracy, mean F1 of 14 AUs, and two mean absolute errors."""
+
+
+def algorithm_floor(max_samples: int) -> float:
+    """Return E[S] of Algorithm 1 at U = 0: two draws, then p_acc = 1/2 for each further one up to N (Eq. 4).
+
+    >>> algorithm_floor(5), algorithm_floor(2)
+    (2.875, 2.0)
+    """
+    return 3.0 - 2.0 ** (2 - max_samples)

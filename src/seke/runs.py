@@ -325,6 +325,11 @@ def manifest_beside(file: Path) -> dict[str, Any]:
     return manifest or {}
 
 
+def noted(file: Path, fact: str) -> dict[str, Any]:
+    """Return a fact of the manifest next to `file`, by its name; nothing where nobody noted it."""
+    return {name: value for name, value in manifest_beside(file).items() if name == fact}
+
+
 def image_root(records: Path, override: str | None = None) -> Path:
     """Return the folder that `image` fields are relative to: `paths.images`, or what the manifest beside them says."""
     return Path(override) if override else records.parent / str(manifest_beside(records).get("image_root", "."))

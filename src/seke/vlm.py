@@ -145,6 +145,10 @@ class Reply:
     """US dollars for `usage`; None where that or the price is not known."""
     recalled: bool = field(default=False, compare=False)
     """Whether it was bought earlier: it came from a ledger, and cost nothing now."""
+    simulated: bool = False
+    """Whether no model answered, but a simulation of one. Results say so of what comes of it."""
+    blind: bool = False
+    """Whether who answered could not make out the picture, and guessed."""
     bound: Bill = field(default=None, compare=False)  # type: ignore[assignment]
     """What was billed at most: all that was sent for this reply, also what timed out or broke off. As `usage` and
     `cost` state it if not given."""

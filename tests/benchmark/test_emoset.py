@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 from seke.benchmark.answer import Answer
 from seke.benchmark.emoset import EMOTIONS, EmoSet, EmotionPrediction, named, scores
 from seke.benchmark.judge import Verdict, parse
+from seke.benchmark.tables import simulated_note
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels
 from seke.sources.emoset import EMOTIONS as CLASSES
@@ -151,8 +152,8 @@ def test_drawn_pictures_and_simulated_answers_are_said_beside_the_accuracy() -> 
     drawn = record("a", "awe").model_copy(update={"source": "synthetic_scenes"})
     assert BENCHMARK.what_differs(Path("x"), [drawn, record("b", "awe")], ["simulated-scenes"]) == [
         "synthetic scenes (1 of 2 pictures), not EmoSet's photographs",
-        "answers of a simulated annotator, not of a model",
     ]
+    assert simulated_note(["m"], ["m"]) == ["answers of a simulated annotator, not of a model"]
 
 
 def test_a_prepared_emoset_is_scored_through_the_door(tmp_path: Path, door) -> None:

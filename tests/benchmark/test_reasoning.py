@@ -198,8 +198,8 @@ def test_a_judge_that_declines_leaves_the_others_mark_and_is_counted(server, tmp
     json.dumps(found, allow_nan=False)
 
 
-def row(model: str, judge: str) -> JudgedAnswer:
-    marks = {"first": Marks(status="ok", marks={"emotion": 4}, model=judge)}
+def row(model: str, judge: str, simulated: bool = False) -> JudgedAnswer:
+    marks = {"first": Marks(status="ok", marks={"emotion": 4}, model=judge, simulated=simulated)}
     return JudgedAnswer(
         id="a", source="s", subject=None, kind="humour", question="?", text="t", truth="awe", status="ok", model=model,
         marks=marks,
@@ -209,8 +209,9 @@ def row(model: str, judge: str) -> JudgedAnswer:
 def test_a_judge_of_its_own_answers_and_a_simulated_one_are_told() -> None:
     [own] = scores([row("gpt-4o", "gpt-4o")], ["emotion"], ["first"], draws=10)["warnings"]
     assert own == "first marked its own answers (gpt-4o)"
-    [simulated] = scores([row("mine", "simulated-judge")], ["emotion"], ["first"], draws=10)["warnings"]
+    [simulated] = scores([row("mine", "a-judge", True)], ["emotion"], ["first"], draws=10)["warnings"]
     assert "simulated" in simulated
+    assert scores([row("mine", "simulated-judge")], ["emotion"], ["first"], draws=10)["warnings"] == []
 
 
 def test_no_key_of_a_judge_is_left_in_the_files_of_a_run(server, tmp_path: Path, door) -> None:

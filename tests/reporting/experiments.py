@@ -96,7 +96,7 @@ def reasoning(outputs: Path, name: str, first: int, second: int) -> None:
     folder = outputs / "evaluate" / name
     folder.mkdir(parents=True)
     marks = {
-        judge: Marks(status="ok", marks={"emotion": mark, "evidence": 3}, model=f"simulated-{judge}")
+        judge: Marks(status="ok", marks={"emotion": mark, "evidence": 3}, model=f"simulated-{judge}", simulated=True)
         for judge, mark in (("mild", first), ("stern", second))
     }
     rows = [

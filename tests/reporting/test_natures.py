@@ -58,6 +58,27 @@ def test_a_model_trained_on_simulated_labels_is_told_apart(outputs: Path, settin
     assert cells["demo-truth"] == cells["demo-base"] == "no"
 
 
+def test_a_name_alone_changes_no_caption(outputs: Path, settings: Settings) -> None:
+    """A user's model may be called simulated-x, and a dataset's folder may hold a file of that name."""
+    for run in outputs.glob("generate/*/instructions.jsonl"):
+        rows = [row.model_copy(update={"annotator": "simulated-x"}) for row in read_jsonl(run, InstructionRecord)]
+        write_jsonl(run, [row.model_copy(update={"simulated": False}) if k % 2 else row for k, row in enumerate(rows)])
+    for file in (*outputs.glob("generate/*/manifest.json"), *outputs.glob("evaluate/*/manifest.json")):
+        manifest = {**json.loads(file.read_text()), "synthetic": "nothing", "models": ["simulated-x"], "simulated": []}
+        file.write_text(json.dumps(manifest))
+    written = write_report(outputs, "demo", None, settings)
+    assert written.nature == ""
+    assert not any("simulated annotator" in table.caption for table in written.main)
+
+
+def test_what_is_noted_counts_whatever_the_names(outputs: Path, settings: Settings) -> None:
+    of_photographs(outputs)
+    for file in outputs.glob("evaluate/*/manifest.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "models": ["gpt-4o"], "simulated": ["gpt-4o"]}))
+    [feab] = [table for table in write_report(outputs, "demo", None, settings).main if table.name == "feab"]
+    assert feab.made_of == "Every row: simulated annotator."
+
+
 def test_one_statement_stands_once() -> None:
     table = Table(
         "t", "T", "Run", (Column("n", "n"),), (Row("a", {}, "a"), Row("b", {}, "b"), Row("paper", {}, "paper"))

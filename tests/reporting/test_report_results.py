@@ -12,6 +12,7 @@ from seke.records import InstructionRecord, Labels, Origins, Prediction, Turn, U
 from seke.reporting import results
 from seke.reporting.gather import FinishedRun
 from seke.reporting.wording import named
+from seke.rules import algorithm_floor
 
 
 def prediction(number: int, truth: str | None, answer: str | None) -> Prediction:
@@ -46,7 +47,7 @@ def test_the_floor_against_the_sum_over_all_courses_of_algorithm_1(most: int) ->
     for draws in range(2, most + 1):  # reached: probability of being here; at U = 0 one goes on with 1/2
         stops = 1.0 if draws == most else 0.5
         expected, reached = expected + draws * reached * stops, reached * (1 - stops)
-    assert results.algorithm_floor(most) == pytest.approx(expected)
+    assert algorithm_floor(most) == pytest.approx(expected)
 
 
 def uncertain(samples: int) -> InstructionRecord:
@@ -65,6 +66,19 @@ def test_only_algorithm_1_has_its_floor(
     drawn = results.sampling(run, [uncertain(draws) for draws in samples])
     assert drawn.mean == sum(samples) / len(samples)
     assert drawn.floor == floor
+
+
+def test_what_a_manifest_says_of_its_rule_counts_and_no_name_does(tmp_path: Path) -> None:
+    config = {"generator": {"max_samples": 5}, "stopping": {"_target_": "my.uamcish.rule"}}
+    mine = FinishedRun("generate", "g", tmp_path, {"config": config, "floor": 2.5})
+    before = FinishedRun("generate", "g", tmp_path, {"config": config})
+    assert results.sampling(mine, [uncertain(2)]).floor == 2.5
+    assert results.sampling(before, [uncertain(2)]).floor is None
+    mine = FinishedRun("evaluate", "e", tmp_path, {"config": {"benchmark": {"_target_": "my.reliable.Benchmark"}}})
+    assert not results.is_reliability(mine)
+    for scores in ("answers", "labels"):
+        told = FinishedRun("evaluate", "e", tmp_path, {"config": mine.config, "scores": scores})
+        assert results.is_reliability(told) == (scores == "labels")
 
 
 def test_cost_is_per_written_record_and_an_unknown_price_stays_unknown(tmp_path: Path) -> None:

@@ -110,8 +110,9 @@ class Simulated:
             len(text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images),
             sum(len(choice.text) for choice in choices) // CHARACTERS_PER_TOKEN,
         )
-        model = MODEL if picture in self._truths() else BLIND
-        return Reply(tuple(choices), model, usage, self._price(usage))
+        blind = picture not in self._truths()
+        model = BLIND if blind else MODEL
+        return Reply(tuple(choices), model, usage, self._price(usage), simulated=True, blind=blind)
 
     def _told(self, text: str) -> tuple[Labels, Knowledge | None]:
         """Return the known labels that the text states, and what follows from them."""

@@ -88,8 +88,10 @@ class SimulatedScenes:
             len(request.text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images),
             sum(map(len, texts)) // CHARACTERS_PER_TOKEN,
         )
-        model = BLIND if picture and truth is None else JUDGE if _judges(request) else MODEL
-        return Reply(tuple(Choice(text) for text in texts), model, usage, self._price(usage))
+        blind = bool(picture) and truth is None
+        model = BLIND if blind else JUDGE if _judges(request) else MODEL
+        choices = tuple(map(Choice, texts))
+        return Reply(choices, model, usage, self._price(usage), simulated=True, blind=blind)
 
     def _written(self, request: Request, truth: Attributes | None, rng: Random) -> str:
         if request.schema is None:

@@ -30,6 +30,8 @@ class Answer(BaseModel):
     """How much the draws disagreed; only rows of instructions.jsonl have it."""
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "annotator"))
     """The exact model that answered; instructions.jsonl calls it the annotator."""
+    simulated: bool | None = None
+    """Whether a simulation answered, and no model; None where nobody noted it."""
     flags: tuple[str, ...] = Field(default=(), strict=False)
     """`pilot`: its subject's human labels taught the annotator model, so it must not be scored for reliability."""
     paid: dict[str, float | None] | None = None

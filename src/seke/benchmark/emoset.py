@@ -22,7 +22,7 @@ from seke.benchmark.answer import Answer, Status
 from seke.benchmark.groups import Number, Part
 from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.significance import Measure, Paired, Right
-from seke.benchmark.tables import ABSENT, simulated_note, with_interval
+from seke.benchmark.tables import ABSENT, with_interval
 from seke.errors import UserError
 from seke.escape import markdown, visible
 from seke.intervals import interval
@@ -155,7 +155,7 @@ class EmoSet:
             notes.append(f"synthetic scenes ({of} pictures), not EmoSet's photographs")
         elif len(records) != PAPER_PICTURES or any(record.source != "emoset" for record in records):
             notes.append(f"other pictures than EmoSet's {PAPER_PICTURES:,} ({len(records):,} here)")
-        return [*notes, *simulated_note(models)]
+        return notes
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: accuracy beside the paper's, and each emotion's scores."""

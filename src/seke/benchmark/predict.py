@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from tqdm import tqdm
@@ -218,12 +218,13 @@ def using(vlm: VLM) -> Iterator[VLM]:
 def _answer(id_: str, reply: Reply) -> Answer:
     paid = Spent(recalled=int(reply.recalled))
     paid.add(reply)
+    who: dict[str, Any] = {"model": reply.model, "simulated": reply.simulated, "paid": paid.numbers()}
     if not reply.choices:
-        return Answer(id=id_, status="unanswered", model=reply.model, paid=paid.numbers())
+        return Answer(id=id_, status="unanswered", **who)
     said = reply.choices[0]
     if said.status == "invalid":  # why there is no answer, perhaps in a server's words: no text to read labels from
-        return Answer(id=id_, status=said.status, detail=said.text, model=reply.model, paid=paid.numbers())
-    return Answer(id=id_, text=said.text, status=said.status, model=reply.model, paid=paid.numbers())
+        return Answer(id=id_, status=said.status, detail=said.text, **who)
+    return Answer(id=id_, text=said.text, status=said.status, **who)
 
 
 def costs(run: Path) -> Spent | None:

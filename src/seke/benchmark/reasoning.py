@@ -21,14 +21,14 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from seke import images
+from seke import images, old_runs
 from seke.answers import is_refusal
 from seke.benchmark import rubric
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.rubric import Answered, Marks, Rubric
 from seke.benchmark.significance import Measure, Paired
-from seke.benchmark.tables import ABSENT, simulated_note, with_interval
+from seke.benchmark.tables import ABSENT, with_interval
 from seke.errors import UserError
 from seke.escape import markdown, visible
 from seke.records import ImageRecord, InstructionRecord, read_jsonl
@@ -195,7 +195,7 @@ class AffectiveReasoning:
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return what a reader of the marks has to know; there is no figure of the paper's to hold them against."""
-        return simulated_note(models)
+        return []
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: mean marks over all questions and by kind, each judge's own, and the judges' agreement."""
@@ -334,6 +334,7 @@ def _of_judge(
     alone = [row.model_copy(update={"marks": {judge: row.marks[judge]}}) for row in rows if judge in row.marks]
     return {
         "models": sorted({marks.model for marks in given if marks.model}),
+        "simulated": _simulated(given),
         "status": dict(sorted(Counter(marks.status for marks in given).items())),
         "criteria": _means(alone, criteria, seed, draws),
     }
@@ -354,11 +355,16 @@ def suspicions(rows: Sequence[JudgedAnswer], judges: Sequence[str]) -> list[str]
         models = {marks.model for marks in given if marks.model}
         if not any(marks.marks for marks in given):
             lines.append(f"{judge} marked none of {len(rows)} answers")
-        if simulated := sorted(model for model in models if model.startswith("simulated")):
+        if simulated := _simulated(given):
             lines.append(f"{judge} is simulated ({', '.join(simulated)}): its marks say nothing of any model")
         elif own := sorted(models & {row.model for row in rows if row.model}):
             lines.append(f"{judge} marked its own answers ({', '.join(own)})")
     return lines
+
+
+def _simulated(given: Sequence[Marks]) -> list[str]:
+    """Return which of the models that gave these marks are simulations."""
+    return sorted({marks.model for marks in given if marks.model and old_runs.simulated(marks.simulated, marks.model)})
 
 
 def _shown(found: Mapping[str, Any], value: str) -> str:

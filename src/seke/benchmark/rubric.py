@@ -43,6 +43,8 @@ class Marks(BaseModel):
     reasons: str = ""
     model: str | None = None
     """The exact model that judged."""
+    simulated: bool | None = None
+    """Whether a simulation judged, and no model; None where nobody noted it, or nobody was asked."""
 
 
 class Answered(NamedTuple):
@@ -113,7 +115,8 @@ class Rubric:
         found: dict[int, Marks] = {}
         with predict.using(vlm), tqdm(total=len(given), desc=name, unit="answer") as bar:
             for index, reply in vlm.reply(self.request(answered) for answered in given):
-                found[index] = self.read(_only(reply), reply.model)
+                marks = self.read(_only(reply), reply.model)
+                found[index] = marks.model_copy(update={"simulated": reply.simulated})
                 bar.update()
         return [found[index] for index in range(len(given))]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seke import old_runs
 from seke.benchmark import groups as grouping
 from seke.benchmark import significance, tables
 from seke.benchmark.answer import Answer
@@ -17,7 +18,7 @@ from seke.benchmark.metrics import evaluate
 from seke.benchmark.protocol import Benchmark, Calibrated, Measured, measured, predicted
 from seke.escape import markdown, visible
 from seke.records import ImageRecord, Prediction, write_jsonl
-from seke.runs import write_text
+from seke.runs import noted, write_text
 
 
 class Faces:
@@ -58,6 +59,7 @@ def score(
     marks: Sequence[str] = (),
     remarks: Sequence[str] = (),
     models: Sequence[str] = (),
+    simulated: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Write the files into the run's directory `path`, print the result, and return facts for the manifest.
 
@@ -74,6 +76,7 @@ def score(
         marks: why the numbers may not be comparable, beside what the records and the models tell.
         remarks: what else a reader of the table should know, such as what could not be checked.
         models: who answered, beside whom the answers themselves name.
+        simulated: which of `models` are simulations of one; None where nobody noted it.
     """
     measures: Measured = benchmark if isinstance(benchmark, Measured) else Faces()
     remarks = [*remarks, *_silent(records, answers)]
@@ -85,10 +88,13 @@ def score(
     if groups and (by := grouping.grouping_of(benchmark)):
         metrics["groups"] = grouping.by_group(predictions, records, groups, seed, grouping=by)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    answered = sorted({*models, *(answer.model for answer in answers.values() if answer.model is not None)})
+    said = [(model, None if simulated is None else model in simulated) for model in models]
+    said += [(answer.model, answer.simulated) for answer in answers.values() if answer.model is not None]
+    answered = sorted({model for model, _ in said})
+    fake = sorted({model for model, was in said if old_runs.simulated(was, model)})
     ids = {row.id for row in predictions}
     scored = [record for record in records if record.id in ids]  # a generate run may annotate a part of its file alone
-    notes = [*measures.what_differs(records_file, scored, answered), *marks]
+    notes = [*measures.what_differs(records_file, scored, answered), *tables.simulated_note(fake, answered), *marks]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
     if against is not None and (pairing := significance.pairing_of(benchmark)):
         parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
@@ -100,7 +106,15 @@ def score(
     for line in (*notes, *remarks):
         print(f"note: {visible(line)}", file=sys.stderr)
     counts = {"predictions": len(predictions), "missing": missing}
-    return {"counts": counts, "models": answered, "notes": notes, "remarks": list(remarks)}
+    return {
+        "counts": counts,
+        "scores": "labels" if benchmark.request is None else "answers",
+        "models": answered,
+        "simulated": fake,
+        **noted(records_file, "synthetic"),
+        "notes": notes,
+        "remarks": list(remarks),
+    }
 
 
 def _compared(path: Path, found: Mapping[str, Any]) -> str:

@@ -2,13 +2,15 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from seke import old_runs
 from seke.affect import TABLE2_AUS
 from seke.escape import markdown, visible
 from seke.records import ImageRecord
+from seke.runs import manifest_beside
 from seke.text_tables import markdown_table
 
 PAPER: Final = Path(__file__).parent / "paper"
@@ -83,25 +85,24 @@ def what_differs(records_file: Path, records: Sequence[ImageRecord], models: Seq
     notes = []
     expected = {_folder(row["dataset"]): row["test"] for row in paper("table1.csv")[:6]}
     found = {source: str(count) for source, count in Counter(record.source for record in records).items()}
-    if (records_file.parent / "truth.jsonl").is_file():  # only drawn faces have a known truth
+    if old_runs.synthetic(manifest_beside(records_file).get("synthetic"), records_file.parent) == "faces":
         notes.append(f"synthetic faces ({len(records)} images), not FEAB's photographs")
     elif found != expected:
         notes.append(f"other images than the paper's 3035 ({len(records)} here)")
-    return [*notes, *simulated_note(models)]
+    return notes
 
 
-def simulated_note(models: Sequence[str]) -> list[str]:
-    """Return what must be known of answers of which some, or all, are no model's; nothing where all are.
+def simulated_note(simulated: Collection[str], models: Collection[str]) -> list[str]:
+    """Return what must be known where some of the `models` that answered, or all, are `simulated`.
 
-    >>> simulated_note(["simulated-annotator"]), simulated_note(["gpt-4o"])
+    >>> simulated_note(["a"], ["a"]), simulated_note([], ["a"])
     (['answers of a simulated annotator, not of a model'], [])
     """
-    some = sorted(model for model in models if model.startswith("simulated"))
-    if not some:
+    if not simulated:
         return []
-    if len(some) == len(models):
+    if len(simulated) == len(models):
         return ["answers of a simulated annotator, not of a model"]
-    return [f"some of the answers are of a simulated annotator ({', '.join(some)}), not of a model"]
+    return [f"some of the answers are of a simulated annotator ({', '.join(sorted(simulated))}), not of a model"]
 
 
 def _folder(dataset: str) -> str:

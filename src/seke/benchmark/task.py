@@ -51,7 +51,7 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     groups.check(keys, records, benchmark)
     _check_truth(benchmark, records, inputs["records"])
     against, answers, remarks = None, None, tuple[str, ...]()
-    told, models = tuple[str, ...](), tuple[str, ...]()
+    told, models, simulated = tuple[str, ...](), tuple[str, ...](), None
     if "compare" in inputs:
         asked = {record.id for record in records}
         row = benchmark.row if isinstance(benchmark, Compared) else Prediction
@@ -64,14 +64,16 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
         answers, remarks = given.answers, (*_missing(benchmark, records, given.answers), *given.remarks)
         answerer, argument = contamination.answered_by(inputs["predictions"], outputs), "predictions"
         # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps told then.
-        models = tuple(runs.manifest_beside(inputs["predictions"]).get("models", ()))
+        made = runs.manifest_beside(inputs["predictions"])
+        models, simulated = tuple(made.get("models", ())), made.get("simulated")
         told = contamination.told_before(inputs["predictions"]) if answerer is None else ()
     elif model:
         inputs |= predict.weights(model)
     seen = contamination.Finding()
     if benchmark.request is not None:  # else labels are scored, and no model was tested
         seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)
-    scoring = {"against": against, "groups": keys, "marks": (*seen.notes, *told), "models": models}
+    marks = (*seen.notes, *told)
+    scoring = {"against": against, "groups": keys, "marks": marks, "models": models, "simulated": simulated}
     return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
 
 

@@ -260,11 +260,11 @@ def _instruction(face: Face, made: Made, bill: Bill) -> InstructionRecord:
     for number, (question, answer) in enumerate(made.said):
         picture = "" if number else "<image>\n"
         turns += [Turn(speaker="human", value=picture + question), Turn(speaker="gpt", value=answer)]
-    blind = any(model.endswith("-blind") for model in bill.models)
     return InstructionRecord(
         id=record.id, image=record.image, source=record.source, subject=record.subject, conversations=tuple(turns),
         labels=Labels(), origin=Origins(), uncertainty=Uncertainty(), samples=0,
-        annotator=", ".join(bill.models) or NOBODY, flags=(*made.flags, *(["blind"] if blind else [])),
+        annotator=", ".join(bill.models) or NOBODY, simulated=bill.simulated,
+        flags=(*made.flags, *(["blind"] if bill.blind else [])),
         attributes={KIND: record.attributes[KIND], CLASS: record.attributes[CLASS], **made.told},
         sha256=face.image.sha256,
     )  # fmt: skip

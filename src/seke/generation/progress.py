@@ -20,6 +20,7 @@ from seke.generation import statistics
 from seke.generation.captioning import through
 from seke.generation.outcome import Face, Generator, Outcome, Trace, completed, planned
 from seke.generation.pilot import COST as PILOT_COST
+from seke.generation.stopping import Floored
 from seke.generation.unanswered import unanswered
 from seke.limit import checked, limited
 from seke.money import Metered, Spent
@@ -57,12 +58,15 @@ class Summary(NamedTuple):
     """The content of cost.json."""
     kinds: statistics.Counts | None = None
     """How many instructions there are of each kind and class, where a generator plans for these."""
+    floor: float | None = None
+    """E[S] where the draws never disagree; None where nobody knows."""
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the manifest says of it."""
         counts = {"records": self.cost["records"], "instructions": self.instructions, "rejected": self.rejected}
-        return {"counts": counts, "flags": self.flags, **({"kinds": self.kinds} if self.kinds else {})}
+        kinds = {"kinds": self.kinds} if self.kinds else {}
+        return {"counts": counts, "flags": self.flags, "floor": self.floor, **kinds}
 
     @property
     def line(self) -> str:
@@ -147,7 +151,8 @@ def generate(
     write_text(folder / "unanswered.md", unanswered(records, reasons))
     if page := statistics.page(records, reasons):
         write_text(folder / "statistics.md", page)
-    return summary._replace(kinds=statistics.counted(records, reasons))
+    floor = generator.floor if isinstance(generator, Floored) else None
+    return summary._replace(kinds=statistics.counted(records, reasons), floor=floor)
 
 
 def annotate(

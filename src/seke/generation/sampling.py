@@ -37,12 +37,18 @@ class Bill(Spent):
     """What one image has cost so far, and who was asked; what the ledger held counts as if it was paid for now."""
 
     models: list[str] = field(default_factory=list)
+    simulated: bool = False
+    """Whether a simulation was among them."""
+    blind: bool = False
+    """Whether one of them could not make out the picture."""
 
     def add(self, reply: Reply) -> None:
         """Add one reply; its unknown price makes the sum unknown."""
         super().add(reply)
         if reply.model not in self.models:
             self.models.append(reply.model)
+        self.simulated |= reply.simulated
+        self.blind |= reply.blind
 
 
 def total(bills: Sequence[Bill]) -> dict[str, float | None]:

@@ -31,7 +31,7 @@ from seke.generation.fitting import fit
 from seke.generation.outcome import Face, Outcome, Trace
 from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
 from seke.generation.soft import SoftDraw
-from seke.generation.stopping import StoppingRule, check_max_samples, fixed
+from seke.generation.stopping import Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.uncertainty import PerAU
 from seke.prompts import Prompts
 from seke.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
@@ -109,6 +109,11 @@ class Seke:
         taught = prompts.render("system", expressions=", ".join(EXPRESSIONS), action_units=_AUS)
         self._system = Message("system", (taught,))
         self._asked_lines = lru_cache(maxsize=1024)(self._list_asked)
+
+    @property
+    def floor(self) -> float | None:
+        """E[S] where the draws never disagree, if its stopping rule knows that."""
+        return self.stopping.floor if self.self_verify and isinstance(self.stopping, Floored) else None
 
     def learn(self, records: Sequence[ImageRecord], opened: Callable[[ImageRecord], Face | None], folder: Path) -> None:
         """Ask the annotator about a pilot and fit what the settings need; nothing, where they need nothing.
@@ -285,7 +290,7 @@ class Seke:
             flags.append("summary_drift")
         if pilot_study.group(record) in self._pilot_groups:
             flags.append("pilot")
-        if any(model.endswith("-blind") for model in bill.models):
+        if bill.blind:
             flags.append("blind")
         statement = describe(final, digits=2)
         text = f"{statement} {summary.reasoning}"
@@ -309,6 +314,7 @@ class Seke:
             confidence=dict(sure) if sure is not None else None,
             samples=len(sampled.draws),
             annotator=", ".join(bill.models),
+            simulated=bill.simulated,
             flags=tuple(flags),
             sha256=face.image.sha256,
         )

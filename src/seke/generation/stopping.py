@@ -7,11 +7,12 @@ rules; their settings come from conf/stopping/. Our own rule is in `empirical_ba
 from collections.abc import Sequence
 from numbers import Integral
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from seke import plugins
 from seke.errors import UserError
 from seke.records import Labels
+from seke.rules import algorithm_floor
 
 INITIAL_DRAWS = 2
 """Algorithm 1, line 2."""
@@ -33,6 +34,16 @@ class StoppingRule(Protocol):
 
     def __call__(self, state: State, rng: Random) -> int:
         """Return how many further draws are wanted: a whole number, 0 to stop. It is asked again after these."""
+        ...
+
+
+@runtime_checkable
+class Floored(Protocol):
+    """A rule, or a generator that follows one, which knows the fewest draws that it takes on average."""
+
+    @property
+    def floor(self) -> float | None:
+        """E[S] where the draws never disagree; None where nobody knows. The report shows it beside what was taken."""
         ...
 
 
@@ -73,27 +84,38 @@ def acceptance_probability(uncertainty: float) -> float:
     return 0.5 + 0.5 * uncertainty
 
 
-def uamc(max_samples: int) -> StoppingRule:
-    """Return Algorithm 1's rule: two draws, then one more with probability p_acc as long as S_n < N = `max_samples`.
+class Uamc:
+    """Algorithm 1's rule: two draws, then one more with probability p_acc as long as S_n < N = `max_samples`.
 
     At certainty E[S] = 2 + 1/2 + 1/4 + ... (2.875 for N = 5), at full uncertainty N.
 
     Raises:
         UserError: if N is below the two draws that it begins with.
     """
-    check_max_samples(max_samples)
 
-    def more(state: State, rng: Random) -> int:
+    def __init__(self, max_samples: int) -> None:
+        check_max_samples(max_samples)
+        self.max_samples = max_samples
+
+    @property
+    def floor(self) -> float:
+        """E[S] where the draws never disagree."""
+        return algorithm_floor(self.max_samples)
+
+    def __call__(self, state: State, rng: Random) -> int:
+        """Return how many further draws are wanted."""
         draws = len(state.draws)
         if draws < INITIAL_DRAWS:
             return INITIAL_DRAWS - draws
-        if draws >= max_samples:
+        if draws >= self.max_samples:
             return 0
         p_acc = acceptance_probability(1.0 if state.uncertainty is None else state.uncertainty)
         p = rng.random()
         return 1 if p < p_acc else 0
 
-    return more
+
+uamc = Uamc
+"""What conf/stopping/uamc.yaml names."""
 
 
 def fixed(samples: int) -> StoppingRule:

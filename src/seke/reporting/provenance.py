@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from seke import old_runs
 from seke.records import InstructionRecord
 from seke.reporting import scenes
 from seke.reporting.gather import FinishedRun, Gathered
@@ -15,8 +16,6 @@ from seke.reporting.tables import Column, Table
 UNTOLD = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
 """Settings that say nothing about a result, or too much for a list; the run's manifest holds them all."""
 
-SIMULATED: Final = "simulated"
-"""How the names of models begin that are none."""
 REAL: Final = "no"
 KINDS: Final = ("synthetic faces", "synthetic scenes", "simulated annotator", "simulated judges")
 """What can be synthetic or simulated, in the order in which it is named."""
@@ -93,12 +92,12 @@ def natures(
 ) -> dict[tuple[str, str], str]:
     """Say of each generation and evaluation what of it is not real: "synthetic faces, simulated annotator".
 
-    Records are synthetic beside which lies the truth that only drawn pictures have; annotators, models and judges are
-    simulated by their names. What holds of a part of a run is said with its number.
+    Rows, answers and manifests say it themselves; of earlier versions' runs `seke.old_runs` knows. What holds of a part
+    of a run is said with its number.
     """
     told = {}
     for run in found.of("generate"):
-        who = Counter(row.annotator.startswith(SIMULATED) for row in rows.get(run.name, ()))
+        who = Counter(old_runs.simulated(row.simulated, row.annotator) for row in rows.get(run.name, ()))
         kinds = [*_pictures(run, outputs), *_part("simulated annotator", who[True], who.total(), "rows")]
         told["generate", run.name] = ", ".join(kinds)
     simulated = {run.name: told["generate", run.name] for run in found.of("generate")}
@@ -108,32 +107,33 @@ def natures(
 
 
 def _of_evaluation(run: FinishedRun, outputs: Path, found: Gathered, generations: Mapping[str, str]) -> Iterator[str]:
-    notes = " ".join(map(str, run.manifest.get("notes") or ()))
     yield from _pictures(run, outputs)
-    if "synthetic faces" in notes:
-        yield "synthetic faces"
     drawn, every = scenes.drawn(run)
     yield from _part("synthetic scenes", drawn, every, "pictures")
     models = [str(model) for model in run.manifest.get("models") or ()]
-    yield from _part("simulated annotator", sum(map(_is_simulated, models)), len(models), "models")
-    if not models and "simulated" in notes:  # a run of an earlier version of the program
-        yield "simulated annotator"
+    noted = run.manifest.get("simulated")
+    fake = [model for model in models if old_runs.simulated(None if noted is None else model in noted, model)]
+    yield from _part("simulated annotator", len(fake), len(models), "models")
+    if noted is None and not models:
+        yield from old_runs.simulated_by_notes(run.manifest)
     judges = scenes.judges(run)
-    yield from _part("simulated judges", sum(map(_is_simulated, judges)), len(judges), "judges")
+    yield from _part("simulated judges", sum(judges), len(judges), "judges")
     for source in _taught(run, found):
         if "simulated annotator" in generations.get(source, ""):
             yield "trained on labels of a simulated annotator"
 
 
 def _pictures(run: FinishedRun, outputs: Path) -> Iterator[str]:
-    """Yield what the pictures are that a run was about, where the prepared set says that they are drawn."""
+    """Yield what the pictures are that a run was about, where they are drawn."""
     reference = str(run.config.get("records") or "")
     folder = outputs / "prepare" / reference if reference else Path()
     if not reference or not folder.is_dir():
         folder = Path(reference).parent
-    for file, kind in (("truth.jsonl", "synthetic faces"), ("scenes.jsonl", "synthetic scenes")):
-        if reference and (folder / file).is_file():
-            yield kind
+    noted = run.manifest.get("synthetic")
+    if reference and (what := old_runs.synthetic(noted, folder)) != "nothing":
+        yield f"synthetic {what}"
+    if noted is None:
+        yield from old_runs.synthetic_by_notes(run.manifest)
 
 
 def _taught(run: FinishedRun, found: Gathered) -> Iterator[str]:
@@ -144,10 +144,6 @@ def _taught(run: FinishedRun, found: Gathered) -> Iterator[str]:
     for trained in found.of("train"):
         if path is not None and Path(str(path)).resolve() == (trained.path / "model").resolve():
             yield from (Path(str(file)).parent.name for file in trained.manifest.get("trained_on") or ())
-
-
-def _is_simulated(model: str) -> bool:
-    return model.startswith(SIMULATED)
 
 
 def _part(kind: str, some: int, every: int, noun: str) -> list[str]:

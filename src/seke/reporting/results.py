@@ -1,10 +1,10 @@
 """The report's tables: benchmark scores, reliability of labels, cost of sampling; from files to `Table`s."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from seke import old_runs
 from seke.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
 from seke.intervals import Estimate
 from seke.records import InstructionRecord, Labels, Prediction, read_jsonl
@@ -33,9 +33,8 @@ SCORES = (
 
 
 def is_reliability(run: FinishedRun) -> bool:
-    """Whether an evaluation scores generated labels against the latent truth, not a model's answers."""
-    setting = run.config.get("benchmark")
-    return "reliab" in json.dumps(setting, default=str).lower()
+    """Whether an evaluation scores labels that were generated, not a model's answers."""
+    return old_runs.scores(run.manifest.get("scores"), run.config) == "labels"
 
 
 def score_table(name: str, title: str, head: str, runs: Sequence[NamedRun], caption: str) -> Table:
@@ -104,24 +103,13 @@ class Sampling(NamedTuple):
     """What Algorithm 1 takes at zero uncertainty; None where another rule stops the sampling."""
 
 
-def algorithm_floor(max_samples: int) -> float:
-    """Return E[S] of Algorithm 1 at U = 0: two draws, then p_acc = 1/2 for each further one up to N (Eq. 4).
-
-    >>> algorithm_floor(5), algorithm_floor(2)
-    (2.875, 2.0)
-    """
-    return 3.0 - 2.0 ** (2 - max_samples)
-
-
 def sampling(run: FinishedRun, rows: Sequence[InstructionRecord]) -> Sampling:
     """Return how many draws the records of a generation took, beside the floor of its stopping rule."""
     distribution = dict(sorted(Counter(row.samples for row in rows).items()))
     mean = sum(row.samples for row in rows) / len(rows) if rows else None
-    most = _setting(run.config, "max_samples")
-    by_uncertainty = "uamc" in json.dumps(run.config.get("stopping"), default=str).lower()
+    floor: float | None = run.manifest["floor"] if "floor" in run.manifest else old_runs.floor(run.config)
     verified = any(draws >= 2 for draws in distribution)
-    floor = algorithm_floor(most) if by_uncertainty and verified and most is not None and most >= 2 else None
-    return Sampling(distribution, mean, floor)
+    return Sampling(distribution, mean, floor if verified else None)
 
 
 def _setting(config: Mapping[str, object], key: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from seke import old_runs
 from seke.intervals import Estimate, estimated
 from seke.records import read_jsonl
 from seke.reporting.gather import FinishedRun, read_metrics, read_object
@@ -140,10 +141,14 @@ def _estimate(found: Mapping[str, Any], key: str) -> Estimate:
     return Estimate(found[key], *(found["ci95"] or (None, None)))
 
 
-def judges(run: FinishedRun) -> list[str]:
-    """Return the models that judged an evaluation's answers."""
+def judges(run: FinishedRun) -> list[bool]:
+    """Return of each model that judged an evaluation's answers whether it is a simulation."""
     found = (read_object(run.path / "metrics.json") or {}).get("judges") or {}
-    return [str(model) for each in found.values() for model in each["models"]]
+    return [
+        old_runs.simulated(model in each["simulated"] if "simulated" in each else None, model)
+        for each in found.values()
+        for model in each["models"]
+    ]
 
 
 def drawn(run: FinishedRun) -> tuple[int, int]:

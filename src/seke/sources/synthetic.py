@@ -63,6 +63,8 @@ SPONTANEOUS: Final = {
 class Synthetic(Source):
     """`images` pictures over six sub-sources, drawn into `<run>/images/<source>/`."""
 
+    synthetic = "faces"
+
     def __init__(
         self,
         images: int = 7000,

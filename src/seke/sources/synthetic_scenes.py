@@ -43,6 +43,8 @@ class SyntheticScenes(Source):
         UserError: if a number or a share is out of range.
     """
 
+    synthetic = "scenes"
+
     def __init__(
         self,
         images: int = 4000,
