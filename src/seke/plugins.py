@@ -116,10 +116,19 @@ def _check(vlm: VLM, index: int, reply: Reply, request: Request) -> None:
         problem = f"reply {index} has {len(choices)} choices where n={request.n} are asked for"
         raise broken("backend", vlm, problem, "give n; an answer that is not there is Choice('why', 'invalid')")
     for choice in choices:
-        if choice.status not in STATUSES or not isinstance(choice.text, str):
+        if choice.status not in STATUSES or not _writable(choice.text):
             problem = f"reply {index} has {shown(choice)}"
-            raise broken("backend", vlm, problem, f"give a text, and a status of {', '.join(sorted(STATUSES))}")
+            remedy = f"give a text that UTF-8 can hold, and a status of {', '.join(sorted(STATUSES))}"
+            raise broken("backend", vlm, problem, remedy)
     cost = reply.cost
     if cost is not None and (isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < math.inf):
         problem = f"reply {index} costs {shown(cost)}"
         raise broken("backend", vlm, problem, "give US dollars from 0 on, or None where the price is not known")
+
+
+def _writable(text: object) -> bool:
+    """Return whether `text` is text without half characters (lone surrogates), which no file can hold."""
+    try:
+        return isinstance(text, str) and text.encode() is not None
+    except UnicodeEncodeError:
+        return False

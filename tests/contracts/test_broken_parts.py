@@ -88,6 +88,7 @@ def good(n=1, **changes):
         (lambda requests: [(0, good(choices=("x",)))], r"the choices of reply 0 are \('x',\)"),
         (lambda requests: [(0, good(choices=(Choice("x", "fine"),)))], "status='fine'"),
         (lambda requests: [(0, good(choices=(Choice(None),)))], "text=None"),
+        (lambda requests: [(0, good(choices=(Choice("\ud83d"),)))], r"text='.ud83d'"),
         (lambda requests: [(0, good(cost=float("nan")))], "costs nan"),
         (lambda requests: [(0, good(cost=-1.0))], r"costs -1\.0"),
     ],

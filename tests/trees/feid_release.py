@@ -1,4 +1,5 @@
 """FEID as its authors may have released it: LLaVA conversations in a file for each side, and their pictures."""
+
 import json
 from pathlib import Path
 
