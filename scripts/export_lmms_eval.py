@@ -56,8 +56,7 @@ METRICS = {metrics!r}
 
 def feab_doc_to_visual(doc):
     """Return the document's one picture."""
-    path = images.resolve(IMAGE_ROOT, doc["image"])
-    return [images.decode(path.read_bytes(), doc["image"])]
+    return [images.open_record(ImageRecord.model_validate_json(doc["record"]), IMAGE_ROOT).picture]
 
 
 def feab_doc_to_text(doc, lmms_eval_specific_kwargs=None):

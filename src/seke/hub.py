@@ -244,9 +244,8 @@ def _picture(row: ImageRecord | InstructionRecord, root: Path, embed: bool) -> d
     if not embed:
         return {"bytes": None, "path": row.image}
     try:
-        data = images.resolve(root, row.image).read_bytes()
-        images.unchanged(data, row.sha256, row.image)
-    except (images.ImageError, OSError) as error:
+        data, _ = images.read_unchanged(images.resolve(root, row.image), row.image, row.sha256)
+    except images.ImageError as error:
         raise UserError("embed_images", "true", str(error), "set paths.images= or put the image back") from error
     return {"bytes": data, "path": row.image}
 

@@ -83,28 +83,28 @@ def open_record(record: Pictured, root: Path, side: int | None = None) -> Opened
             the record's face is no box in it.
     """
     path = resolve(root, record.image)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{record.image}: cannot be read ({error.strerror})") from error
+    data, digest = read_unchanged(path, record.image, record.sha256)
     picture = decode(data, record.image, side)
-    digest = unchanged(data, record.sha256, record.image)
     face = face_box(record.attributes.get("face"), record.image)
     if face is not None and side is None and not _inside(face, picture.size):
         raise ImageError(f"{record.image}: its face {list(face)} lies outside its {picture.width} x {picture.height}")
     return Opened(path, data, picture, digest, face)
 
 
-def unchanged(data: bytes, expected: str | None, name: str) -> str:
-    """Return the sha256 of a picture's bytes, which is `expected` where that is known.
+def read_unchanged(path: Path, name: str, expected: str | None) -> tuple[bytes, str]:
+    """Return the bytes of a picture's file and their sha256, which is `expected` where that is known.
 
     Raises:
-        ImageError: if it is another one: labels of one picture would else be learnt of another.
+        ImageError: if it cannot be read, or is another one: labels of one picture would else be learnt of another.
     """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
     digest = sha256(data)
     if expected is not None and digest != expected:
         raise ImageError(f"{name} changed after it was prepared: it is not the file that its record is about")
-    return digest
+    return data, digest
 
 
 def resolve(root: Path, image: str) -> Path:

@@ -74,10 +74,9 @@ def _picture(root: Path, row: Mapping[str, Any] | None) -> "Image | None":
     if row is None:
         return None
     try:
-        data = images.resolve(root, row["image"]).read_bytes()
-        images.unchanged(data, row.get("sha256"), row["image"])
+        data, _ = images.read_unchanged(images.resolve(root, row["image"]), row["image"], row.get("sha256"))
         picture = images.decode(data, row["image"])
-    except (images.ImageError, OSError):
+    except images.ImageError:
         return None
     picture.thumbnail((SIDE, SIDE))
     picture.info.clear()  # what the file said beside its pixels stays here

@@ -15,7 +15,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from seke.images import ImageError, decode, resolve, unchanged
+from seke.images import ImageError, decode, read_unchanged, resolve
 
 GONE = "the records this run was made from are gone"
 MANY = 256
@@ -41,10 +41,9 @@ def thumbnail(root: Path | None, image: str, side: int, sha256: str | None = Non
     if root is None:
         return Thumbnail(None, GONE)
     try:
-        data = resolve(root, image).read_bytes()
-        unchanged(data, sha256, image)
+        data, _ = read_unchanged(resolve(root, image), image, sha256)
         picture = decode(data, image, side)
-    except (ImageError, OSError) as error:
+    except ImageError as error:
         return Thumbnail(None, str(error))
     picture.thumbnail((side, side), reducing_gap=1.0)  # halved by its pixels first, as long as that is too large
     out = io.BytesIO()

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from tqdm import tqdm
 
 from seke import files
-from seke.images import ImageError, decode, resolve, sha256
+from seke.images import ImageError, decode, read_unchanged, resolve
 from seke.sources.parallel import cores, mapped
 
 CHUNK: Final = 64
@@ -42,10 +42,9 @@ def look(root: Path, image: str) -> Look:
 
     digest = ""
     try:
-        data = resolve(root, image).read_bytes()
-        digest = sha256(data)
+        data, digest = read_unchanged(resolve(root, image), image, None)
         picture = decode(data, image)
-    except (ImageError, OSError, ValueError) as error:  # ValueError: a null byte in the path
+    except ImageError as error:
         return Look(digest, "", " ".join(str(error).split()))
     return Look(digest, str(imagehash.phash(picture, hash_size=HASH_SIDE)))
 

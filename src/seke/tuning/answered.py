@@ -14,10 +14,12 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.loggers import WandbLogger
 
-from seke import files, images
+from seke import files
+from seke.images import ImageError
 from seke.models.protocol import LoadedVLM
 from seke.records import Rejection
 from seke.tuning.rows.row import Row, Say
+from seke.tuning.samples import Wanted, wanted_by
 
 FILE: Final = "answered.jsonl"
 COLUMNS: Final = ("step", "id", "image", "question", "answer", "reference")
@@ -27,9 +29,14 @@ class Question(NamedTuple):
     """A conversation up to its first answer, which is the reference."""
 
     id: str
-    files: tuple[Path, ...]
+    pictures: tuple[Wanted, ...]
     turns: tuple[Say, ...]
     reference: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures' files."""
+        return tuple(Path(wanted.file) for wanted in self.pictures)
 
 
 def questions(rows: Iterable[Row | Rejection], count: int) -> list[Question]:
@@ -41,18 +48,22 @@ def questions(rows: Iterable[Row | Rejection], count: int) -> list[Question]:
     if count < 1:
         return found
     for row in rows:
-        if isinstance(row, Row) and row.images and all(map(_readable, row.images)):
+        if isinstance(row, Row) and row.images and all(map(_readable, wanted_by(row))):
             first = next(k for k, turn in enumerate(row.turns) if turn.role == "assistant")
             before = sum(turn.images for turn in row.turns[:first])
-            found.append(Question(row.id, row.images[:before], row.turns[:first], row.turns[first].text))
+            found.append(Question(row.id, tuple(wanted_by(row)[:before]), row.turns[:first], row.turns[first].text))
         if len(found) == count:
             break
     return found
 
 
 def answer(loaded: LoadedVLM, question: Question, max_new_tokens: int) -> str:
-    """Return the model's greedy answer to one question."""
-    seen = [loaded.pixels(_decoded(file)) for file in question.files]
+    """Return the model's greedy answer to one question.
+
+    Raises:
+        ImageError: if a picture of it is lost or has changed.
+    """
+    seen = [loaded.pixels(wanted.picture()) for wanted in question.pictures]
     tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
     turns = [(turn.role, turn.text, tuple(next(tokens) for _ in range(turn.images))) for turn in question.turns]
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
@@ -99,14 +110,21 @@ class Answered(pl.Callback):  # type: ignore[misc]
             return
         loaded = module.loaded
         with evaluating(loaded.model), trainer.precision_plugin.val_step_context():
-            said = [answer(loaded, question, self.max_new_tokens) for question in self.asked]
+            said = [(question, text) for question in self.asked if (text := self._answer(loaded, question)) is not None]
         step = int(trainer.global_step)
-        rows = (_row(step, question, text) for question, text in zip(self.asked, said, strict=True))
+        rows = (_row(step, question, text) for question, text in said)
         with files.journal(self.file) as file:
             files.append(file, (json.dumps(row, ensure_ascii=False) for row in rows), durable=False)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_table("answered", list(COLUMNS), data=_table(step, self.asked, said), step=step)
+                logger.log_table("answered", list(COLUMNS), data=_table(step, said), step=step)
+
+    def _answer(self, loaded: LoadedVLM, question: Question) -> str | None:
+        try:
+            return answer(loaded, question, self.max_new_tokens)
+        except ImageError as error:  # no reason to lose a training
+            rank_zero_warn(f"{question.id} is not asked about: {error}")
+            return None
 
 
 @contextmanager
@@ -127,20 +145,18 @@ def _row(step: int, question: Question, text: str) -> dict[str, Any]:
     return dict(zip(COLUMNS, (step, question.id, files, asked, text, question.reference), strict=True))
 
 
-def _table(step: int, asked: Sequence[Question], said: Sequence[str]) -> list[list[Any]]:
+def _table(step: int, said: Sequence[tuple[Question, str]]) -> list[list[Any]]:
     import wandb
 
-    rows = [_row(step, question, text) for question, text in zip(asked, said, strict=True)]
-    return [[wandb.Image(row[name][0]) if name == "image" else row[name] for name in COLUMNS] for row in rows]
+    return [
+        list((_row(step, question, text) | {"image": wandb.Image(question.pictures[0].picture())}).values())
+        for question, text in said
+    ]
 
 
-def _decoded(file: Path) -> Any:
-    return images.decode(file.read_bytes(), file.name)
-
-
-def _readable(file: Path) -> bool:
+def _readable(wanted: Wanted) -> bool:
     try:
-        _decoded(file)
-    except (images.ImageError, OSError):
+        wanted.picture()
+    except ImageError:
         return False
     return True

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,11 +22,15 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from seke import images
+from seke.errors import UserError
 from seke.models.protocol import TrainableVLM, TurnLike
 from seke.records import Rejection, write_jsonl
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row
 from seke.tuning.state_store import Entry, StateStore
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 BLOCK: Final = 256
 """Rows encoded together."""
@@ -77,15 +81,21 @@ class Wanted(NamedTuple):
         """The file's name."""
         return Path(self.file).name
 
-    def read(self) -> bytes:
-        """Return the file's bytes.
+    def read(self) -> tuple[bytes, str]:
+        """Return the file's bytes and their sha256.
 
         Raises:
-            ImageError, OSError: if it cannot be read, or is another one by now.
+            ImageError: if it cannot be read, or is another one by now.
         """
-        data = Path(self.file).read_bytes()
-        images.unchanged(data, self.sha256, self.name)
-        return data
+        return images.read_unchanged(Path(self.file), self.name, self.sha256)
+
+    def picture(self) -> "Image":
+        """Return the decoded picture.
+
+        Raises:
+            ImageError: if it cannot be read, is another one by now, or none at all.
+        """
+        return images.decode(self.read()[0], self.name)
 
 
 def wanted_by(row: Row) -> list[Wanted]:
@@ -98,12 +108,18 @@ class Pictures:
 
     def __init__(self, loaded: TrainableVLM, cache: str) -> None:
         self.loaded, self.cache = loaded, cache
-        self.files: list[str] = []
+        self.wanted: list[Wanted] = []
+        """By number."""
         self.kept: list[Vision] = []
         self.tokens: list[int] = []
         self.crops: list[int] = []
         self.broken: dict[int, str] = {}
         self._index: dict[Wanted, int] = {}
+
+    @property
+    def files(self) -> list[str]:
+        """The images' files, by number."""
+        return [wanted.file for wanted in self.wanted]
 
     def numbers(self, row: Row) -> tuple[int, ...]:
         """Return the numbers of a row's images, which must have been looked at."""
@@ -122,16 +138,20 @@ class Pictures:
                 self._add(wanted, found)
 
     def open(self, number: int) -> Vision:
-        """Return an image as it was kept, or decode it."""
-        return self.kept[number] if self.kept else self._decode(self.files[number])
+        """Return an image as it was kept, or decode it.
+
+        Raises:
+            UserError: if it has changed since it was looked at.
+        """
+        return self.kept[number] if self.kept else self._decode(self.wanted[number])
 
     def seen(self, numbers: Iterable[int]) -> int:
         """Return how many crops of these images the tower has to see in training: none where its states are kept."""
         return 0 if self.cache in ("states", "disk") else sum(self.crops[number] for number in numbers)
 
     def _add(self, wanted: Wanted, found: Vision | str) -> None:
-        number = self._index[wanted] = len(self.files)
-        self.files.append(wanted.file)
+        number = self._index[wanted] = len(self.wanted)
+        self.wanted.append(wanted)
         if isinstance(found, str):
             self.broken[number] = found
         self.tokens.append(0 if isinstance(found, str) else self.loaded.image_tokens(found.size))
@@ -144,16 +164,19 @@ class Pictures:
 
     def _attempt(self, wanted: Wanted) -> Vision | str:
         try:
-            data = wanted.read()
-            picture = images.decode(data, wanted.name)
-        except (images.ImageError, OSError) as error:
+            picture = wanted.picture()
+        except images.ImageError as error:
             return str(error)
         if self.cache == "none":
             return Vision(NOTHING.values, (picture.height, picture.width))
         return Vision(*self.loaded.pixels(picture))
 
-    def _decode(self, file: str) -> Vision:
-        return Vision(*self.loaded.pixels(images.decode(Path(file).read_bytes(), Path(file).name)))
+    def _decode(self, wanted: Wanted) -> Vision:
+        try:
+            return Vision(*self.loaded.pixels(wanted.picture()))
+        except images.ImageError as error:
+            remedy = "put the picture back, then run the same command again to go on"
+            raise UserError("image", wanted.file, f"lost while it is trained on ({error})", remedy) from error
 
     @torch.no_grad()
     def _states(self, seen: Sequence[Vision | str]) -> list[Vision | str]:
@@ -176,16 +199,16 @@ class StoredPictures(Pictures):
 
     def open(self, number: int) -> Vision:
         """Read an image's states."""
-        return Vision(*self.store.read(self._digests[self.files[number]]))
+        return Vision(*self.store.read(self._digests[self.wanted[number].file]))
 
     def _attempt(self, wanted: Wanted) -> Vision | str:
         try:
-            data = wanted.read()
-            digest = self._digests[wanted.file] = images.sha256(data)
+            data, digest = wanted.read()
+            self._digests[wanted.file] = digest
             if (size := self.store.size(digest)) is not None:
                 return Vision(NOTHING.values, size)
             return Vision(*self.loaded.pixels(images.decode(data, wanted.name)))
-        except (images.ImageError, OSError) as error:
+        except images.ImageError as error:
             return str(error)
 
     def _finished(self, crowd: Sequence[Wanted], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
