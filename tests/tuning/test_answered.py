@@ -1,6 +1,7 @@
 """Answers while the model learns: which images, what is written, and that training is not disturbed."""
 
 import json
+from dataclasses import replace
 
 import lightning.pytorch as pl
 import pytest
@@ -10,6 +11,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from seke.images import sha256
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.records import Rejection
@@ -95,6 +97,17 @@ def test_every_epoch_asks_the_same_images_again(loaded, rows, tmp_path):
 def test_steps_may_be_counted_instead_of_epochs(loaded, rows, tmp_path):
     lines = fit(loaded, questions(rows, 1), tmp_path, every=3)
     assert [line["step"] for line in lines] == [3]
+
+
+def test_a_picture_that_changed_is_asked_about_neither_at_first_nor_later(loaded, rows, tmp_path):
+    annotated = [replace(row, sha256=sha256(row.images[0].read_bytes())) for row in rows[3:]]
+    annotated[0].images[0].write_bytes(annotated[2].images[0].read_bytes())
+    asked = questions(annotated, 2)
+    assert [question.id for question in asked] == ["1", "2"]
+    annotated[1].images[0].unlink()
+    with pytest.warns(UserWarning, match=r"1 is not asked about: 1\.png: cannot be read"):
+        lines = fit(loaded, asked, tmp_path, epochs=1)
+    assert [line["id"] for line in lines] == ["2"]
 
 
 def test_asking_leaves_every_module_in_its_mode():

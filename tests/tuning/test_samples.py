@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from seke.errors import UserError
 from seke.images import sha256
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.records import Rejection
@@ -139,3 +140,12 @@ def test_a_picture_that_changed_after_it_was_annotated_is_not_learnt_from(loaded
     assert [kept.sample(k).id for k in range(len(kept))] == ["0", "2", "1"]  # the last row says nothing of its picture
     [rejected] = rejections(kept.arrow)
     assert (rejected["id"], rejected["reason"]) == ("1", "image") and "changed" in rejected["detail"]
+
+
+def test_a_picture_that_changes_while_it_is_trained_on_ends_the_training(loaded, rows, tmp_path):
+    annotated = [replace(row, sha256=sha256(row.images[0].read_bytes())) for row in rows]
+    kept = prepare([annotated], loaded, Data(path="x", cache="none"), True, tmp_path / "x.arrow")
+    rows[1].images[0].write_bytes(rows[2].images[0].read_bytes())
+    assert len(kept[0][1]) == 1
+    with pytest.raises(UserError, match=r"changed after it was prepared.*put the picture back"):
+        kept[1]
