@@ -199,11 +199,6 @@ def test_frozen_weights_may_be_bfloat16_beside_a_float32_qformer(saved):
     assert all(b.dtype == torch.float32 for name, b in loaded.model.named_buffers() if "inv_freq" in name)
 
 
-def test_nothing_has_the_shape_of_what_is_seen(loaded):
-    assert loaded.nothing(False).shape == loaded.pixels(picture()).crops.shape
-    assert loaded.nothing(True).shape == loaded.see(loaded.pixels(picture()).crops).shape
-
-
 def test_fingerprint_changes_with_the_vit_and_the_preprocessing_alone(fresh, saved):
     before = fresh.fingerprint()
     assert InstructBlip(str(saved)).load().fingerprint() == before
@@ -270,9 +265,3 @@ def test_a_checkpoint_that_cannot_work_is_refused(saved, tmp_path, before, after
     assert (tmp_path / "config.json").read_text() != (saved / "config.json").read_text()
     with pytest.raises(UserError, match=f"^model\\.path=.*{said}"):
         InstructBlip(str(tmp_path)).load()
-
-
-@pytest.mark.parametrize("path", ["no/such/dir", "./nowhere", "nobody-at-all/no-such-model"])
-def test_a_model_that_is_not_there_is_a_users_mistake(path):
-    with pytest.raises(UserError, match=r"^model\.path="):
-        InstructBlip(path).load()
