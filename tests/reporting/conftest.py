@@ -4,6 +4,7 @@ runs_of_all_doors(outputs)     writes them all; a test takes away or changes wha
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -266,7 +267,6 @@ def _evaluation(folder: Path, name: str, scores: tuple[float, ...], records: lis
         "warnings": [],
     }
     content["action_units"]["f1"] = units
-    (folder / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
     labelled = "labels" in name
     rows = [
         Prediction(
@@ -275,6 +275,10 @@ def _evaluation(folder: Path, name: str, scores: tuple[float, ...], records: lis
         )
         for record in records
     ]  # fmt: skip
+    said = Counter((row.truth.expression, row.labels.expression) for row in rows if row.truth.expression)
+    counts = [[said[truth, answer] for answer in (*EXPRESSIONS, None)] for truth in EXPRESSIONS]
+    content["confusion"] = {"truth": EXPRESSIONS, "predicted": [*EXPRESSIONS, "unanswered"], "counts": counts}
+    (folder / "metrics.json").write_text(json.dumps(content), encoding="utf-8")
     (folder / "predictions.jsonl").write_text("\n".join(map(to_line, rows)) + "\n", encoding="utf-8")
     target = "reliability.Reliability" if labelled else "feab.Feab"
     _finish(folder, {"records": "demo", "benchmark": {"_target_": f"seke.benchmark.{target}"}})

@@ -19,6 +19,7 @@ from seke.benchmark.reasoning import scores as marked
 from seke.benchmark.rubric import Marks
 from seke.benchmark.significance import compare
 from seke.records import ImageRecord, Labels, Prediction, write_jsonl
+from seke.reporting.gather import Outputs
 from seke.reporting.studies import Compiled, Study
 from seke.runs import Run
 
@@ -136,4 +137,4 @@ def compiled(outputs: Path, name: str, drawn: bool = False, runs: str | None = N
     """
     of_yaml = study(name)
     parts = [part if drawn or not hasattr(part, "figures") else replace(part, figures=()) for part in of_yaml.parts]
-    return replace(of_yaml, parts=parts).compile(outputs, runs or name, outputs / "report", PAIRED)
+    return replace(of_yaml, parts=parts).compile(Outputs(outputs), runs or name, outputs / "report", PAIRED)

@@ -1,6 +1,11 @@
 """What is gathered, what is left out and said so, and how files of other doors are read."""
 
 import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.errors import UserError
-from seke.reporting.gather import FinishedRun, gather, natural, read_curves, read_draws, read_metrics, without
+from seke.reporting.gather import FinishedRun, Outputs, gather, natural, without
 from seke.reporting.wording import named
+from seke.reporting.write import Settings, write_report
+
+from . import experiments
 
 
 def run_at(path: Path, door: str = "evaluate") -> FinishedRun:
@@ -26,14 +34,14 @@ def finished(outputs: Path, *names: str) -> None:
 
 def test_a_name_means_itself_and_its_suffixed_runs(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate/demo-seke", "prepare/demo", "prepare/demo2", "train/other-demo", "report/demo")
-    found = gather(tmp_path, "demo", None)
+    found = gather(Outputs(tmp_path), "demo", None)
     assert [(run.door, run.name) for run in found.runs] == [("prepare", "demo"), ("evaluate", "demo-seke")]
 
 
 def test_runs_of_a_sweep_are_listed_by_their_numbers(tmp_path: Path) -> None:
     names = ["sweep_n-s0-n1", "sweep_n-s0-n2", "sweep_n-s0-n10", "sweep_n-s10-n1"]
     finished(tmp_path, *(f"generate/{name}" for name in names))
-    runs = gather(tmp_path, "sweep_n", None).runs
+    runs = gather(Outputs(tmp_path), "sweep_n", None).runs
     assert [run.name for run in runs] == names
     assert [item.run.name for item in named(runs[::-1], {})] == names
 
@@ -53,8 +61,8 @@ def test_any_names_sort_and_always_alike(data, names) -> None:
 
 def test_a_glob_chooses_freely_but_only_among_runs(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate/a", "evaluate/b", "report/a", "train/a/model")
-    assert [run.path.name for run in gather(tmp_path, "x", "*/a*").runs] == ["a"]
-    assert [run.path.name for run in gather(tmp_path, "x", "evaluate/*").runs] == ["a", "b"]
+    assert [run.path.name for run in gather(Outputs(tmp_path), "x", "*/a*").runs] == ["a"]
+    assert [run.path.name for run in gather(Outputs(tmp_path), "x", "evaluate/*").runs] == ["a", "b"]
 
 
 def test_unfinished_and_unreadable_runs_are_named(tmp_path: Path) -> None:
@@ -62,7 +70,7 @@ def test_unfinished_and_unreadable_runs_are_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "demo-b" / "manifest.json").write_text("{half")
     (tmp_path / "train" / "demo-d" / "manifest.json").write_text("{}")
     (tmp_path / "train" / "demo-c").mkdir()
-    left = {run.name: run.reason for run in gather(tmp_path, "demo", None).left_out}
+    left = {run.name: run.reason for run in gather(Outputs(tmp_path), "demo", None).left_out}
     assert left["demo-c"] == "not finished: no manifest.json"
     assert left["demo-b"].startswith("manifest.json does not read")
     assert left["demo-d"] == "manifest.json does not read: it holds no config"
@@ -71,7 +79,7 @@ def test_unfinished_and_unreadable_runs_are_named(tmp_path: Path) -> None:
 def test_a_run_with_a_file_that_does_not_read_is_left_out_unless_it_is_the_only_one(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate/demo-a", "train/demo-b")
     error = UserError("file", tmp_path / "train" / "demo-b" / "logs" / "metrics.csv", "no text", "make it anew")
-    found = without(gather(tmp_path, "demo", None), error)
+    found = without(gather(Outputs(tmp_path), "demo", None), error)
     assert [run.name for run in found.runs] == ["demo-a"]
     assert [(left.name, left.reason) for left in found.left_out] == [("demo-b", f"{Path('logs/metrics.csv')}: no text")]
     with pytest.raises(UserError, match="no text"):  # it reads no better the second time
@@ -86,7 +94,7 @@ def test_a_run_with_a_file_that_does_not_read_is_left_out_unless_it_is_the_only_
 def test_nothing_found_is_the_users_to_mend(tmp_path: Path, pattern: str | None, argument: str) -> None:
     (tmp_path / "train" / "demo").mkdir(parents=True)
     with pytest.raises(UserError, match=f"^{argument}: ".replace("*", r"\*")):
-        gather(tmp_path, "demo", pattern)
+        gather(Outputs(tmp_path), "demo", pattern)
 
 
 def test_metrics_are_flat_with_their_intervals_and_null_stays_unknown(tmp_path: Path) -> None:
@@ -99,36 +107,36 @@ def test_metrics_are_flat_with_their_intervals_and_null_stays_unknown(tmp_path: 
     }
     run = run_at(tmp_path / "r")
     (run.path / "metrics.json").write_text(json.dumps(content))
-    found = read_metrics(run)
+    found = run.scores
     assert found["expression.accuracy"] == (0.5, 0.4, 0.6)
     assert found["action_units.f1.1"] == (0.25, None, None)
     assert found["expression.f1_macro"].value is None
     assert "valence.mae" not in found
-    assert read_metrics(run_at(tmp_path / "without")) == {}
+    assert run_at(tmp_path / "without").scores == {}
 
 
 def test_broken_metrics_name_the_file(tmp_path: Path) -> None:
     run = run_at(tmp_path / "r")
     (run.path / "metrics.json").write_text("[1, 2]")
     with pytest.raises(UserError, match=r"metrics\.json: not readable: metrics\.json is no JSON object"):
-        read_metrics(run)
+        _ = run.scores
 
 
 def test_a_broken_draw_names_its_line(tmp_path: Path) -> None:
     run = run_at(tmp_path / "r")
     (run.path / "draws.jsonl").write_text('{"id": "a"}\n\n{"id": "b", "draws": [{"valence": 3}]}\n')
     with pytest.raises(UserError, match=r"line 3, field draws\.0\.valence"):
-        read_draws(run)
+        _ = run.draws
     (run.path / "draws.jsonl").write_bytes(b'{"id": "a"}\n{"id": "\xff"}\n')
     with pytest.raises(UserError, match=r"line 2, field whole line"):
-        read_draws(run)
+        _ = run.draws
 
 
 def test_a_log_that_is_no_text_names_the_file(tmp_path: Path) -> None:
     run = run_at(tmp_path / "r", "train")
     (run.path / "metrics.csv").write_bytes(b"step,loss\n1,\xff\n")
     with pytest.raises(UserError, match=r"metrics\.csv: not readable"):
-        read_curves(run)
+        _ = run.curves
 
 
 def test_curves_skip_empty_cells_and_a_resumed_log_wins(tmp_path: Path) -> None:
@@ -139,7 +147,7 @@ def test_curves_skip_empty_cells_and_a_resumed_log_wins(tmp_path: Path) -> None:
     }.items():
         (run.path / "csv" / version).mkdir(parents=True)
         (run.path / "csv" / version / "metrics.csv").write_text(text)
-    curves = read_curves(run)
+    curves = run.curves
     assert curves["train_loss"] == ((1.0, 2.0), (0.5, 0.2))
     assert curves["val_loss"] == ((2.0,), (0.9,))
     assert set(curves) == {"train_loss", "val_loss"}
@@ -150,3 +158,48 @@ def test_the_longest_suffix_names_a_run_and_twins_say_which_they_are(tmp_path: P
     names = ["x-labels-seke", "a-seke", "b-seke", "strange"]
     found = named([FinishedRun("evaluate", name, tmp_path, {}) for name in names], wording)
     assert [item.words.label for item in found] == ["SEKE (a-seke)", "SEKE (b-seke)", "Labels", "strange"]
+
+
+counted: list[Counter[str]] = []
+"""Where to count what is opened; an audit hook stays for good, so that it must be told when to look."""
+
+
+def count(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and counted and isinstance(path := arguments[0], str | os.PathLike):
+        counted[-1][os.fspath(path)] += 1
+
+
+sys.addaudithook(count)
+
+
+@contextmanager
+def opens(outputs: Path) -> Iterator[Counter[str]]:
+    """Count how often each file of a run below `outputs` is opened; the report's own files are none."""
+    seen: Counter[str] = Counter()
+    counted.append(Counter())
+    try:
+        yield seen
+    finally:
+        every, reports = counted.pop(), str(outputs / "report")
+        ours = {path: times for path, times in every.items() if path.startswith(str(outputs)) and reports not in path}
+        seen.update({path.removeprefix(f"{outputs}/"): times for path, times in ours.items()})
+
+
+def test_a_report_opens_each_file_of_a_run_once(outputs: Path, settings: Settings) -> None:
+    with opens(outputs) as seen:
+        write_report(outputs, "demo", None, settings)
+    pictures = {path for path in seen if path.endswith(".png")}
+    assert {path: times for path, times in seen.items() if times > 1 and path not in pictures} == {}
+    expected = {"generate/demo-seke/draws.jsonl", "prepare/demo/truth.jsonl", "evaluate/demo-labels-seke/metrics.json"}
+    assert expected < set(seen)
+
+
+def test_a_study_opens_each_file_of_its_runs_once_though_it_compares_all_pairs(tmp_path: Path) -> None:
+    for skill, cell in enumerate(("neither", "prior", "sv", "both"), start=1):
+        experiments.evaluation(tmp_path, f"table4-{cell}", skill / 5)
+        experiments.evaluation(tmp_path, f"table4-labels-{cell}", skill / 5)
+        experiments.generation(tmp_path, f"table4-{cell}", 100)
+    with opens(tmp_path) as seen:
+        experiments.compiled(tmp_path, "table4")
+    assert {path: times for path, times in seen.items() if times > 1} == {}
+    assert "evaluate/table4-both/predictions.jsonl" in seen

@@ -188,7 +188,7 @@ DAMAGED = {
     "prepare/demo/truth.jsonl": "not UTF-8",
     "generate/demo-single/instructions.jsonl": "not UTF-8",
     "evaluate/demo-seke/metrics.json": "not readable",
-    "evaluate/demo-base/predictions.jsonl": "not UTF-8",
+    "evaluate/demo-base/metrics.json": "not readable",
 }
 
 
@@ -198,6 +198,7 @@ def test_damaged_runs_are_left_out_and_named_and_cost_the_others_nothing(outputs
         shutil.rmtree(outputs / "evaluate" / f"demo-{name}")
     for file in DAMAGED:
         (outputs / file).write_bytes(b'{"a": \xff')
+    (outputs / "evaluate/demo-single/predictions.jsonl").write_bytes(b"\xff")  # its metrics.json says all that is shown
     written = write_report(outputs, "demo", None, settings)
     for file, problem in DAMAGED.items():
         door, run, inner = file.split("/", 2)

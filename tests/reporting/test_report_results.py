@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from seke.affect import EXPRESSIONS
+from seke.benchmark.metrics import evaluate
 from seke.intervals import Estimate
 from seke.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
 from seke.reporting import results
@@ -32,13 +33,17 @@ def instruction(
     )  # fmt: skip
 
 
-def test_confusion_against_sklearn() -> None:
+def test_confusion_as_it_was_counted_against_sklearn(tmp_path: Path) -> None:
     truths = [EXPRESSIONS[(3 * n) % 8] for n in range(60)]
     answers = [EXPRESSIONS[(n * n) % 8] if n % 7 else None for n in range(60)]
     rows = [prediction(n, *pair) for n, pair in enumerate(zip(truths, answers, strict=True))]
     rows.append(prediction(99, None, "anger"))  # nobody knows the truth: not counted
     reference = confusion_matrix(truths, [answer or "none" for answer in answers], labels=[*EXPRESSIONS, "none"])
-    assert [list(row) for row in results.confusion(rows).counts] == reference[:8].tolist()
+    (tmp_path / "metrics.json").write_text(json.dumps(evaluate(rows, draws=1)))
+    found = results.confusion(FinishedRun("evaluate", "e", tmp_path, {}))
+    assert [list(row) for row in found.counts] == reference[:8].tolist() and found.classes == EXPRESSIONS
+    (tmp_path / "metrics.json").write_text(json.dumps(evaluate(rows[-1:], draws=1)))
+    assert results.confusion(FinishedRun("evaluate", "e", tmp_path, {})) is None
 
 
 @pytest.mark.parametrize("most", [2, 3, 5, 8])

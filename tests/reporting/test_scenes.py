@@ -10,7 +10,7 @@ import pytest
 from seke.benchmark.emoset import EMOTIONS, PAPER_ACCURACY
 from seke.intervals import Estimate
 from seke.reporting import scenes as tables
-from seke.reporting.gather import FinishedRun
+from seke.reporting.gather import FinishedRun, Outputs
 from seke.reporting.study_orders import judged
 from seke.reporting.study_runs import find
 from seke.reporting.study_tables import columns, printed
@@ -80,7 +80,7 @@ def test_the_study_stands_beside_chance_and_the_papers_figure_which_is_marked(em
 
 def test_an_evaluation_of_faces_is_not_compared_with_one_of_scenes(emovit: Path) -> None:
     evaluation(emovit, "emovit-faces", 0.5)
-    found = find(emovit, "emovit", {"evaluate": "{name}-{cell}"}, {"faces": "F", "base": "B"})
+    found = find(Outputs(emovit), "emovit", {"evaluate": "{name}-{cell}"}, {"faces": "F", "base": "B"})
     [order] = judged(found.lines, [["base", "faces"]], columns(["emotion.accuracy"]), PAIRED)
     assert order.sentence.endswith("not measured.")
 
@@ -90,7 +90,7 @@ def test_several_seeds_give_mean_and_spread_of_what_varies_alone(tmp_path: Path)
         scenes(tmp_path, f"emovit-s{seed}", 0.6, seed)
         scenes(tmp_path, f"emovit-s{seed}-base", 0.1, seed)
     [section] = compiled(tmp_path, "emovit").sections
-    of_seeds = [tables.read_metrics(run(tmp_path, f"emovit-s{seed}"))["emotion.accuracy"].value for seed in range(3)]
+    of_seeds = [run(tmp_path, f"emovit-s{seed}").scores["emotion.accuracy"].value for seed in range(3)]
     cells = section.tables[0].rows[1].cells
     assert cells["emotion.accuracy"].value == pytest.approx(np.mean(of_seeds))
     assert cells["emotion.accuracy.sd"].value == pytest.approx(np.std(of_seeds, ddof=1))

@@ -14,6 +14,7 @@ from seke.benchmark.metrics import evaluate
 from seke.errors import UserError
 from seke.intervals import Estimate
 from seke.records import Labels, write_jsonl
+from seke.reporting.gather import Outputs
 from seke.reporting.studies import Cells, Study
 from seke.reporting.study_orders import Verdict
 from seke.reporting.study_runs import find, seeds_of
@@ -32,7 +33,7 @@ def cells(**settings: Any) -> Cells:
 
 
 def section(tmp_path: Path, part: Cells, name: str = "x") -> Any:
-    return Study("It", "Table 0", [part]).compile(tmp_path, name, tmp_path / "report", PAIRED).sections[0]
+    return Study("It", "Table 0", [part]).compile(Outputs(tmp_path), name, tmp_path / "report", PAIRED).sections[0]
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def test_a_row_by_task_reads_each_task_from_its_own_cell(tmp_path: Path) -> None
 
 def test_a_row_of_a_source_is_about_its_faces_alone(tmp_path: Path) -> None:
     evaluation(tmp_path, "x-a", 0.5)
-    found = find(tmp_path, "x", {"evaluate": "{name}-{cell}"}, {"a": {"label": "A", "source": "disfa"}})
+    found = find(Outputs(tmp_path), "x", {"evaluate": "{name}-{cell}"}, {"a": {"label": "A", "source": "disfa"}})
     own = evaluate([row for row in predictions(0.5) if row.source == "disfa"], draws=50)
     value = found.lines[0].value("expression.accuracy")
     assert value.value == pytest.approx(own["expression"]["accuracy"])

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from seke import runs
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.errors import UserError
 from seke.limit import checked, limited
@@ -96,7 +95,7 @@ def fill(
     facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))
     data: dict[str, Any] = {
         "report": report,
-        "run": {"name": run.name, "manifest": runs.file_sha256(run.path / "manifest.json")},
+        "run": {"name": run.name, "manifest": run.manifest_sha256},
         "expressions": EXPRESSIONS,
         "units": list(ACTION_UNITS.items()),
         "block": BLOCK if settings.thumbnails else None,

@@ -1,4 +1,4 @@
-"""What finished runs left on disk, read for the report: nothing here computes, and nothing unreadable is passed over.
+"""What finished runs left on disk, each file read once: nothing here computes, nothing unreadable is passed over.
 
 outputs/<door>/<run>/manifest.json says that a run is finished. A run without one, or one whose files do not read
 (`without`), is left out, counted and named with its reason.
@@ -7,31 +7,73 @@ outputs/<door>/<run>/manifest.json says that a run is finished. A run without on
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from seke import manifests
+from seke import manifests, runs
 from seke.errors import UserError
 from seke.intervals import Estimate
-from seke.records import Labels
+from seke.records import ImageRecord, InstructionRecord, Labels, Prediction, Split, read_jsonl
+
+RowT = TypeVar("RowT", bound=BaseModel)
 
 DOORS = ("prepare", "generate", "train", "evaluate")
 """The doors whose runs a report gathers, in the order in which they follow each other."""
 
 
+class Draws(BaseModel):
+    """One row of draws.jsonl: what the annotator knew, said at each draw, and summed up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    prior: Labels = Field(default_factory=Labels)
+    draws: tuple[Labels, ...] = ()
+    summary: Labels | None = None
+    requests: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Felt(BaseModel):
+    """What the report needs of a scene's row of predictions.jsonl."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    source: str
+    emotion: str | None = None
+    truth: str | None = None
+
+
+class Curve(NamedTuple):
+    """One logged quantity over the optimiser's steps."""
+
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class FinishedRun:
-    """One directory with a manifest."""
+    """One directory with a manifest; each of its files is read when it is first asked for, and then never again.
+
+    A file that is not there is empty; one that does not read raises UserError.
+    """
 
     door: str
     name: str
     path: Path
     manifest: Mapping[str, Any]
+    manifest_sha256: str = ""
+    """Of manifest.json as it was read; empty for a run that was read from no file."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -49,6 +91,65 @@ class FinishedRun:
     def anchor(self) -> str:
         """The run's name as an HTML id."""
         return "run-" + "".join(sign if sign.isalnum() else "-" for sign in f"{self.door}-{self.name}")
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """The content of metrics.json."""
+        return read_object(self.path / "metrics.json") or {}
+
+    @cached_property
+    def scores(self) -> Mapping[str, Estimate]:
+        """The numbers of metrics.json by dotted key, e.g. "expression.accuracy"."""
+        return estimates(self.metrics)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What an evaluation found suspicious about its answers."""
+        warnings = self.metrics.get("warnings")
+        return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
+
+    @cached_property
+    def cost(self) -> Mapping[str, Any]:
+        """The content of cost.json."""
+        return read_object(self.path / "cost.json") or {}
+
+    @cached_property
+    def instructions(self) -> Sequence[InstructionRecord]:
+        """The rows of a generation."""
+        return self._rows("instructions.jsonl", InstructionRecord)
+
+    @cached_property
+    def predictions(self) -> Sequence[Prediction]:
+        """What an evaluation's model said about faces."""
+        return self._rows("predictions.jsonl", Prediction)
+
+    @cached_property
+    def felt(self) -> Sequence[Felt]:
+        """What an evaluation's model said about scenes."""
+        return self._rows("predictions.jsonl", Felt)
+
+    @cached_property
+    def draws(self) -> Mapping[str, Draws]:
+        """The rows of draws.jsonl by id."""
+        return _draws(self.path / "draws.jsonl")
+
+    @cached_property
+    def curves(self) -> Mapping[str, Curve]:
+        """What a training logged."""
+        return _curves(self.path)
+
+    @cached_property
+    def images(self) -> Mapping[Split, Counter[str]]:
+        """How many records of each source every split of a prepared set has."""
+        paths: dict[Split, Path] = {split: self.path / f"{split}.jsonl" for split in get_args(Split)}
+        return {
+            split: Counter(row.source for row in (read_jsonl(path, ImageRecord) if path.is_file() else ()))
+            for split, path in paths.items()
+        }
+
+    def _rows(self, file: str, row: type[RowT]) -> Sequence[RowT]:
+        path = self.path / file
+        return tuple(read_jsonl(path, row)) if path.is_file() else ()
 
 
 class LeftOut(NamedTuple):
@@ -71,45 +172,73 @@ class Gathered:
         return tuple(run for run in self.runs if run.door == door)
 
 
-class Draws(BaseModel):
-    """One row of draws.jsonl: what the annotator knew, said at each draw, and summed up."""
+class Outputs:
+    """The folder of all runs. A run is opened once, however many parts of a report ask for it."""
 
-    model_config = ConfigDict(frozen=True)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: dict[Path, FinishedRun] = {}
+        self._truths: dict[Path, Mapping[str, Labels]] = {}
 
-    id: str
-    prior: Labels = Field(default_factory=Labels)
-    draws: tuple[Labels, ...] = ()
-    summary: Labels | None = None
-    requests: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    def open(self, path: Path) -> FinishedRun:
+        """Return the finished run in the folder `path`.
+
+        Raises:
+            FileNotFoundError: if it has no manifest.
+            OSError, ValueError, RecursionError: if its manifest does not read.
+        """
+        key = path.resolve()
+        if key not in self._opened:
+            content = (path / "manifest.json").read_bytes()
+            manifest = _manifest(_object("manifest.json", content))
+            self._opened[key] = FinishedRun(path.parent.name, path.name, path, manifest, sha256(content).hexdigest())
+        return self._opened[key]
+
+    def image_root(self, records: Path) -> Path:
+        """Return the folder that the `image` fields of a prepared set's records are relative to.
+
+        Raises:
+            UserError: if the manifest beside them is damaged.
+        """
+        try:
+            return records.parent / str(self.open(records.parent).manifest.get("image_root", "."))
+        except (OSError, ValueError, RecursionError):
+            return runs.image_root(records)
+
+    def truth(self, records: Path) -> Mapping[str, Labels]:
+        """Return the latent labels that lie beside a prepared set's records, by id; empty where nobody knows them."""
+        path = records.parent / "truth.jsonl"
+        if path not in self._truths:
+            rows = read_jsonl(path, ImageRecord) if path.is_file() else ()
+            self._truths[path] = {row.id: row.labels for row in rows}
+        return self._truths[path]
 
 
-def gather(outputs: Path, name: str, pattern: str | None) -> Gathered:
+def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:
     """Find the runs called `name` or `name-...`, or those that `pattern`, a glob over `outputs`, matches.
 
     Raises:
         UserError: if no finished run is among them.
     """
-    runs, left_out = [], []
-    for path in _candidates(outputs, name, pattern):
+    found, left_out = [], []
+    for path in _candidates(outputs.path, name, pattern):
         door = path.parent.name
         try:
-            runs.append(FinishedRun(door, path.name, path, _manifest(path / "manifest.json")))
+            found.append(outputs.open(path))
         except FileNotFoundError:
             left_out.append(LeftOut(door, path.name, "not finished: no manifest.json"))
         except (ValueError, OSError, RecursionError) as error:
             left_out.append(LeftOut(door, path.name, f"manifest.json does not read: {error}"))
-    if not runs:
+    if not found:
         argument, value = ("runs", pattern) if pattern else ("name", name)
         unfinished = f" ({len(left_out)} unfinished)" if left_out else ""
         raise UserError(
             argument,
             value,
-            f"no finished run below {outputs}{unfinished}",
+            f"no finished run below {outputs.path}{unfinished}",
             "run prepare, generate, train or evaluate first, or give runs= another glob such as 'evaluate/*'",
         )
-    return Gathered(tuple(runs), tuple(left_out))
+    return Gathered(tuple(found), tuple(left_out))
 
 
 def without(found: Gathered, error: UserError) -> Gathered:
@@ -150,8 +279,7 @@ def natural(text: str) -> tuple[list[str | int], str]:
     return [int(word) if place % 2 else word for place, word in enumerate(words)], text
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    manifest = _object(path)
+def _manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(manifest.get("config"), dict):
         raise ValueError("it holds no config")
     if not manifests.of_form(manifest):
@@ -159,14 +287,14 @@ def _manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(name: str, content: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8 text") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is no JSON object")
-    return content
+        raise ValueError(f"{name} is not UTF-8 text") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} is no JSON object")
+    return found
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -176,16 +304,11 @@ def read_object(path: Path) -> dict[str, Any] | None:
         UserError: if the file holds no JSON object.
     """
     try:
-        return _object(path)
+        return _object(path.name, path.read_bytes())
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise UserError("file", path, f"not readable: {error}", "make the run anew with overwrite=true") from None
-
-
-def read_metrics(run: FinishedRun) -> dict[str, Estimate]:
-    """Return metrics.json of an evaluation by dotted key, e.g. "expression.accuracy"; empty where there is none."""
-    return estimates(read_object(run.path / "metrics.json") or {})
 
 
 def estimates(content: Mapping[str, Any]) -> dict[str, Estimate]:
@@ -193,12 +316,6 @@ def estimates(content: Mapping[str, Any]) -> dict[str, Estimate]:
     intervals = dict(_leaves(content.get("ci95") or {}))
     values = {key: value for key, value in content.items() if key != "ci95"}
     return {key: Estimate(_number(value), *_interval(intervals.get(key))) for key, value in _leaves(values)}
-
-
-def read_warnings(run: FinishedRun) -> list[str]:
-    """Return what an evaluation found suspicious about its answers."""
-    warnings = (read_object(run.path / "metrics.json") or {}).get("warnings")
-    return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -222,13 +339,12 @@ def _interval(value: Any) -> tuple[float | None, float | None]:
     return None, None
 
 
-def read_draws(run: FinishedRun) -> dict[str, Draws]:
+def _draws(path: Path) -> dict[str, Draws]:
     """Return the rows of draws.jsonl by id; empty where the run kept none.
 
     Raises:
         UserError: at a broken line, with its number.
     """
-    path = run.path / "draws.jsonl"
     if not path.is_file():
         return {}
     rows = {}
@@ -241,22 +357,14 @@ def read_draws(run: FinishedRun) -> dict[str, Draws]:
             except ValidationError as error:
                 first = error.errors()[0]
                 field = ".".join(map(str, first["loc"])) or "whole line"
-                raise UserError(
-                    "file", path, f"line {number}, field {field}: {first['msg']}", "make the run anew"
-                ) from None
+                problem = f"line {number}, field {field}: {first['msg']}"
+                raise UserError("file", path, problem, "make the run anew") from None
             rows[row.id] = row
     return rows
 
 
-class Curve(NamedTuple):
-    """One logged quantity over the optimiser's steps."""
-
-    steps: tuple[float, ...]
-    values: tuple[float, ...]
-
-
-def read_curves(run: FinishedRun) -> dict[str, Curve]:
-    """Return every numeric column that Lightning's CSV logs below the run hold, over `step`.
+def _curves(run: Path) -> dict[str, Curve]:
+    """Return every numeric column that Lightning's CSV logs below the run's folder hold, over `step`.
 
     The logger leaves cells empty where a quantity was not logged at that step; they are skipped. Where a run was
     resumed there are several files: rows are merged by step and the later file wins.
@@ -265,7 +373,7 @@ def read_curves(run: FinishedRun) -> dict[str, Curve]:
         UserError: if one of the files is no text.
     """
     points: dict[str, dict[float, float]] = {}
-    for path in sorted(run.path.rglob("metrics.csv"), key=lambda path: natural(str(path))):
+    for path in sorted(run.rglob("metrics.csv"), key=lambda path: natural(str(path))):
         for row in _logged(path):
             step = _parsed(row.get("step"))
             if step is None:

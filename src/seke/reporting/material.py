@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from seke import runs
 from seke.errors import UserError
-from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl
+from seke.records import InstructionRecord, Labels
 from seke.reporting import results, scenes
-from seke.reporting.gather import FinishedRun, Gathered
+from seke.reporting.gather import FinishedRun, Gathered, Outputs
 from seke.reporting.provenance import Natures, natures
 from seke.reporting.wording import NamedRun, Words, named
 
@@ -55,7 +55,7 @@ class Material:
 
 def collect(
     found: Gathered,
-    outputs: Path,
+    outputs: Outputs,
     wording: Mapping[str, Mapping[str, Mapping[str, Any]]],
     cases_run: str,
     gallery_run: str | None,
@@ -71,9 +71,9 @@ def collect(
     felt = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
     of_faces = [item for item in evaluated if item not in felt and item not in reasoned]
-    rows = {item.run.name: results.instructions(item.run) for item in generated}
+    rows = {item.run.name: item.run.instructions for item in generated}
     labelled = [item for item in generated if any(row.labels != Labels() for row in rows[item.run.name])]
-    damaged = {outputs / each.door / each.name for each in found.left_out}
+    damaged = {outputs.path / each.door / each.name for each in found.left_out}
     chosen = _looked(_of_suffix(labelled, cases_run), outputs, images, damaged)
     shown = _of_suffix(generated, gallery_run) if gallery_run else None
     same = shown is not None and chosen is not None and shown.run == chosen.run
@@ -88,7 +88,7 @@ def collect(
         chosen=chosen,
         gallery=chosen if same else _looked(shown, outputs, images, damaged),
         trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
-        natures=natures(found, rows, outputs),
+        natures=natures(found, rows, outputs.path),
         absent=_absent(of_faces, wording.get("evaluate", {})),
     )
 
@@ -100,14 +100,14 @@ def _of_suffix(generated: Sequence[NamedRun], suffix: str) -> NamedRun | None:
     return next(iter([*fitting, *sampled]), None)
 
 
-def _looked(item: NamedRun | None, outputs: Path, images: str | None, damaged: Collection[Path]) -> Looked | None:
+def _looked(item: NamedRun | None, outputs: Outputs, images: str | None, damaged: Collection[Path]) -> Looked | None:
     if item is None:
         return None
-    records = _prepared(item.run, outputs)
+    records = _prepared(item.run, outputs.path)
     if records and records.parent in damaged:
         records = None
-    root = Path(images) if images else runs.image_root(records) if records else None
-    return Looked(item.run, item.words, _truth(records) if records else {}, root)
+    root = Path(images) if images else outputs.image_root(records) if records else None
+    return Looked(item.run, item.words, outputs.truth(records) if records else {}, root)
 
 
 def _absent(evaluated: Sequence[NamedRun], wording: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -121,8 +121,3 @@ def _prepared(run: FinishedRun, outputs: Path) -> Path | None:
         return runs.locate("records", str(run.config.get("records")), outputs, "prepare", "train.jsonl")
     except UserError:
         return None
-
-
-def _truth(records: Path) -> dict[str, Labels]:
-    path = records.parent / "truth.jsonl"
-    return {row.id: row.labels for row in read_jsonl(path, ImageRecord)} if path.is_file() else {}

@@ -1,15 +1,12 @@
 """Which figures a report has, by the data there are: groups of panels, each written as PNG and SVG."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from seke.intervals import Estimate
-from seke.records import Prediction, read_jsonl
 from seke.reporting import figures, results, scenes
 from seke.reporting.figures import Panel
-from seke.reporting.gather import FinishedRun, read_curves, read_metrics
 from seke.reporting.material import Material
-from seke.reporting.results import Confusion
 from seke.reporting.tables import Column
 from seke.reporting.wording import NamedRun
 
@@ -31,8 +28,8 @@ def draw(folder: Path, material: Material) -> dict[str, list[Panel]]:
         "scenes": _bars(folder, "scenes", material.scenes, SCENES),
         "reliability": _bars(folder, "reliability", material.checked, headline()),
         "action_units": _action_units(folder, material.scored),
-        "confusion": _confusion(folder, material.scored, _of_expressions),
-        "emotions": _confusion(folder, material.scenes, scenes.confusion),
+        "confusion": _confusion(folder, material.scored),
+        "emotions": _confusion(folder, material.scenes),
         "samples": _samples(folder, material),
         "uncertainty": _uncertainty(folder, material),
         "trust": _trust(folder, material),
@@ -49,7 +46,7 @@ def _bars(
     folder: Path, name: str, evaluated: Sequence[NamedRun], measures: Sequence[tuple[str, Column]]
 ) -> list[Panel]:
     panels = []
-    metrics = [(item.words, read_metrics(item.run)) for item in evaluated]
+    metrics = [(item.words, item.run.scores) for item in evaluated]
     for title, column in measures:
         estimates = [(words, found.get(column.key, Estimate(None))) for words, found in metrics]
         if any(estimate.value is not None for _, estimate in estimates):
@@ -58,24 +55,17 @@ def _bars(
 
 
 def _action_units(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
-    metrics = [(item.words, read_metrics(item.run)) for item in scored]
+    metrics = [(item.words, item.run.scores) for item in scored]
     known = any(
         key.startswith("action_units.f1.") and found[key].value is not None for _, found in metrics for key in found
     )
     return [figures.action_units(folder, "action_units", metrics)] if known else []
 
 
-def _of_expressions(run: FinishedRun) -> Confusion | None:
-    path = run.path / "predictions.jsonl"
-    return results.confusion(read_jsonl(path, Prediction)) if path.is_file() else None
-
-
-def _confusion(
-    folder: Path, scored: Sequence[NamedRun], counted: Callable[[FinishedRun], Confusion | None]
-) -> list[Panel]:
+def _confusion(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
     panels = []
     for number, item in enumerate(scored, start=1):
-        matrix = counted(item.run)
+        matrix = results.confusion(item.run)
         if matrix is not None and any(map(sum, matrix.counts)):
             stem = f"confusion_{number}_{_stem(item.words.short)}"
             panels.append(figures.confusion_map(folder, stem, item.words.short, matrix))
@@ -115,7 +105,7 @@ def _trust(folder: Path, material: Material) -> list[Panel]:
 
 def _curves(folder: Path, trained: Sequence[NamedRun]) -> list[Panel]:
     """Draw each logged loss and the learning rate; `_epoch` doubles of a step's quantity are left out."""
-    logged = [(item.words, read_curves(item.run)) for item in trained]
+    logged = [(item.words, item.run.curves) for item in trained]
     quantities = sorted({name for _, curves in logged for name in curves if _is_shown(name)}, key=_losses_first)
     panels = []
     for name in quantities:

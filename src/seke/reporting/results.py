@@ -1,14 +1,14 @@
 """The report's tables: benchmark scores, reliability of labels, cost of sampling; from files to `Table`s."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from seke import old_runs
-from seke.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
+from seke.affect import ACTION_UNITS, TABLE2_AUS
 from seke.intervals import Estimate
-from seke.records import InstructionRecord, Labels, Prediction, read_jsonl
-from seke.reporting.gather import FinishedRun, read_metrics, read_object
+from seke.records import InstructionRecord, Labels
+from seke.reporting.gather import FinishedRun
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, NamedRun
 from seke.rules import near
@@ -41,7 +41,7 @@ def score_table(name: str, title: str, head: str, runs: Sequence[NamedRun], capt
     """Return one row per evaluation with all of FEAB's columns."""
     rows = []
     for run, words, _ in runs:
-        metrics = read_metrics(run)
+        metrics = run.scores
         counts = {"n": per_task(metrics, "n", "{}.n"), "unanswered": per_task(metrics, "unanswered", "unanswered.{}")}
         cells = {**metrics, **counts}
         rows.append(Row(words.label, cells, run.name, run.anchor, words.reference))
@@ -65,7 +65,7 @@ def per_task(metrics: Mapping[str, Estimate], total: str, key: str) -> Cell:
 
 def au_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return the F1 of each AU, one row per AU and one column per evaluation; the means of 14 and 17 end it."""
-    metrics = {words.label: read_metrics(run) for run, words, _ in runs}
+    metrics = {words.label: run.scores for run, words, _ in runs}
     keys = [(f"AU{au} {label}", f"action_units.f1.{au}") for au, label in ACTION_UNITS.items()]
     keys += [
         (f"Mean of the paper's {len(TABLE2_AUS)}", "action_units.f1_mean_14"),
@@ -83,13 +83,13 @@ class Confusion(NamedTuple):
 
     counts: tuple[tuple[int, ...], ...]
     """A row for each true class, in the order of `classes`, and a column more than classes."""
-    classes: tuple[str, ...] = EXPRESSIONS
+    classes: tuple[str, ...]
 
 
-def confusion(predictions: Iterable[Prediction]) -> Confusion:
-    """Count answered against true expressions, where the truth is known."""
-    seen = Counter((row.truth.expression, row.labels.expression) for row in predictions if row.truth.expression)
-    return Confusion(tuple(tuple(seen[truth, answer] for answer in (*EXPRESSIONS, None)) for truth in EXPRESSIONS))
+def confusion(run: FinishedRun) -> Confusion | None:
+    """Return how often each class was taken for which, as the evaluation counted it; None where it did not."""
+    found = run.metrics.get("confusion")
+    return found and Confusion(tuple(map(tuple, found["counts"])), tuple(found["truth"]))
 
 
 class Sampling(NamedTuple):
@@ -138,7 +138,7 @@ def cost_table(runs: Sequence[NamedRun], rows: Mapping[str, Sequence[Instruction
     """Return what each generation cost, per written record; `rows` holds its instructions by run name."""
     lines = []
     for run, words, _ in runs:
-        cost = {key: value for key, value in (read_object(run.path / "cost.json") or {}).items() if _is_number(value)}
+        cost = {key: value for key, value in run.cost.items() if _is_number(value)}
         drawn = sampling(run, rows[run.name])
         records = cost.get("records", len(rows[run.name]))
         cells: dict[str, Cell] = {
@@ -162,12 +162,6 @@ def _is_number(value: object) -> bool:
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
     return None if part is None or not whole else part / whole
-
-
-def instructions(run: FinishedRun) -> list[InstructionRecord]:
-    """Return the rows of a generation; none where the file is missing."""
-    path = run.path / "instructions.jsonl"
-    return list(read_jsonl(path, InstructionRecord)) if path.is_file() else []
 
 
 class Bin(NamedTuple):

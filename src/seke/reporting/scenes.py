@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from seke import old_runs
 from seke.intervals import Estimate, estimated
-from seke.records import read_jsonl
-from seke.reporting.gather import FinishedRun, read_metrics, read_object
-from seke.reporting.results import Confusion
+from seke.reporting.gather import Felt, FinishedRun
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NamedRun
 
@@ -36,7 +33,7 @@ SAID: Final = "Chance: one of the emotions at random; commonest: always the most
 
 def measures(run: FinishedRun, task: str) -> bool:
     """Whether an evaluation measures this task."""
-    return task in (read_object(run.path / "metrics.json") or {})
+    return task in run.metrics
 
 
 def without_a_model(metrics: Mapping[str, Estimate]) -> dict[str, Estimate]:
@@ -59,7 +56,7 @@ def score_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return one row per evaluation: accuracy and macro F1 beside what needs no model."""
     rows, alike = [], same_pictures(runs)
     for run, words, _ in runs:
-        metrics = read_metrics(run)
+        metrics = run.scores
         cells = {**metrics, **without_a_model(metrics)}
         rows.append(Row(words.label, cells, run.name, run.anchor, words.reference or not alike))
     return Table("scenes", "Emotions named, beside what needs no model", "Model", SCORES, tuple(rows), SAID + caption)
@@ -67,7 +64,7 @@ def score_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 def class_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return the F1 of each emotion, one row per emotion and one column per evaluation; their mean ends it."""
-    metrics = {words.label: read_metrics(run) for run, words, _ in runs}
+    metrics = {words.label: run.scores for run, words, _ in runs}
     keys = [key for found in metrics.values() for key in found if key.startswith(CLASSES) and key.endswith(".f1")]
     named = [(key.removeprefix(CLASSES).removesuffix(".f1"), key) for key in dict.fromkeys(keys)]
     alike = same_pictures(runs)
@@ -82,15 +79,9 @@ def class_table(runs: Sequence[NamedRun], caption: str) -> Table:
     return Table("scene_emotions", "F1 of each emotion, %", "Emotion", columns, rows, caption, across=True)
 
 
-def confusion(run: FinishedRun) -> Confusion | None:
-    """Return how often each emotion was taken for which, as the evaluation counted it; None where it did not."""
-    found = (read_object(run.path / "metrics.json") or {}).get("confusion")
-    return found and Confusion(tuple(map(tuple, found["counts"])), tuple(found["truth"]))
-
-
 def marks_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return one row per evaluation: the mean of each criterion's marks, and who gave them."""
-    told = [(item, read_object(item.run.path / "metrics.json") or {}) for item in runs]
+    told = [(item, item.run.metrics) for item in runs]
     names = dict.fromkeys(name for _, found in told for name in found[REASONING]["criteria"])
     columns = (
         *(Column(name, name, "Mark, 1 to 5", 2) for name in names),
@@ -115,7 +106,7 @@ def marks_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 def agreement_table(runs: Sequence[NamedRun]) -> Table | None:
     """Return how far each two judges agree on each criterion; None where nobody was judged twice."""
-    told = [(item, (read_object(item.run.path / "metrics.json") or {})["agreement"]) for item in runs]
+    told = [(item, item.run.metrics["agreement"]) for item in runs]
     names = dict.fromkeys(name for _, pairs in told for criteria in pairs.values() for name in criteria)
     columns = tuple(
         column
@@ -143,7 +134,7 @@ def _estimate(found: Mapping[str, Any], key: str) -> Estimate:
 
 def judges(run: FinishedRun) -> list[bool]:
     """Return of each model that judged an evaluation's answers whether it is a simulation."""
-    found = (read_object(run.path / "metrics.json") or {}).get("judges") or {}
+    found = run.metrics.get("judges") or {}
     return [
         old_runs.simulated(model in each["simulated"] if "simulated" in each else None, model)
         for each in found.values()
@@ -153,35 +144,14 @@ def judges(run: FinishedRun) -> list[bool]:
 
 def drawn(run: FinishedRun) -> tuple[int, int]:
     """Return how many of an evaluation's scenes are synthetic, of how many: its predictions name their source."""
-    path = run.path / "predictions.jsonl"
-    if not path.is_file() or not (measures(run, EMOTION) or measures(run, REASONING)):
+    if not (measures(run, EMOTION) or measures(run, REASONING)):
         return 0, 0
-    found = [row.source == SYNTHETIC for row in read_jsonl(path, Sourced)]
-    return sum(found), len(found)
-
-
-class Sourced(BaseModel):
-    """Where a row of predictions.jsonl comes from."""
-
-    source: str
-
-
-class Felt(BaseModel):
-    """What a difference needs of a row of predictions.jsonl."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    source: str
-    emotion: str | None
-    truth: str | None
+    return sum(row.source == SYNTHETIC for row in run.felt), len(run.felt)
 
 
 def felt(run: FinishedRun, source: str | None = None) -> dict[str, Felt]:
     """Return by id what was said about the pictures, of one source or of all, whose emotion is known."""
-    path = run.path / "predictions.jsonl"
-    rows = read_jsonl(path, Felt) if path.is_file() else ()
-    return {row.id: row for row in rows if row.truth is not None and source in (None, row.source)}
+    return {row.id: row for row in run.felt if row.truth is not None and source in (None, row.source)}
 
 
 def difference(ours: Mapping[str, Felt], theirs: Mapping[str, Felt]) -> dict[str, Estimate]:

@@ -31,6 +31,7 @@ from seke import runs
 from seke.errors import UserError
 from seke.intervals import Estimate
 from seke.reporting.figures import Panel
+from seke.reporting.gather import Outputs
 from seke.reporting.study_figures import Compared
 from seke.reporting.study_orders import Compare, judged, orders_table
 from seke.reporting.study_runs import Found, find, label
@@ -56,7 +57,7 @@ class Section(NamedTuple):
 class Desk:
     """Where a part works."""
 
-    outputs: Path
+    outputs: Outputs
     name: str
     """Of the experiment's runs."""
     figures: Path
@@ -154,7 +155,7 @@ class Study:
     paper_says: str = ""
     """What the paper reports where it prints no table, in our words."""
 
-    def compile(self, outputs: Path, name: str, folder: Path, compare: Compare) -> "Compiled":
+    def compile(self, outputs: Outputs, name: str, folder: Path, compare: Compare) -> "Compiled":
         """Make every part; its drawings go to folder/figures/, its tables to folder/tables/, all in words to study.md.
 
         Raises:

@@ -27,7 +27,7 @@ from seke.records import ImageRecord, Labels, Prediction, read_jsonl
 from seke.reporting import figures
 from seke.reporting.cases import Claim, Span, marked, verdict
 from seke.reporting.figures import FAINT, INK, STYLE, TONES, Panel
-from seke.reporting.gather import FinishedRun, LeftOut
+from seke.reporting.gather import FinishedRun, LeftOut, Outputs
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Column, Row, Table
@@ -74,7 +74,7 @@ class SideBySide:
         found = {label: finished(desk.outputs, "evaluate", called) for label, called in self.runs.items()}
         missing = [f"{run.door}/{run.name}: {run.reason}" for run in found.values() if isinstance(run, LeftOut)]
         there = {label: run for label, run in found.items() if isinstance(run, FinishedRun)}
-        said = {label: _predictions(run) for label, run in there.items()}
+        said = {label: {row.id: row for row in run.predictions} for label, run in there.items()}
         shared = sorted(set.intersection(*(set(rows) for rows in said.values()))) if len(said) > 1 else []
         if not shared:
             reason = "fewer than two models are there" if len(said) < 2 else "no face was answered by all models"
@@ -139,18 +139,13 @@ def claims(prediction: Prediction) -> Iterator[Claim]:
             yield Claim(f"AU{au} missed", None, "wrong", missed=True)
 
 
-def _predictions(run: FinishedRun) -> dict[str, Prediction]:
-    path = run.path / "predictions.jsonl"
-    return {row.id: row for row in read_jsonl(path, Prediction)} if path.is_file() else {}
-
-
-def _records(run: FinishedRun, outputs: Path) -> tuple[dict[str, ImageRecord], Path | None]:
+def _records(run: FinishedRun, outputs: Outputs) -> tuple[dict[str, ImageRecord], Path | None]:
     """Return the records of the test faces and the folder of their pictures, if they are still there."""
     try:
-        path = runs.locate("records", str(run.config.get("records")), outputs, "prepare", "test.jsonl")
+        path = runs.locate("records", str(run.config.get("records")), outputs.path, "prepare", "test.jsonl")
     except UserError:
         return {}, None
-    return {row.id: row for row in read_jsonl(path, ImageRecord)}, runs.image_root(path)
+    return {row.id: row for row in read_jsonl(path, ImageRecord)}, outputs.image_root(path)
 
 
 def _face(

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from seke.intervals import Estimate
 from seke.reporting import figures
 from seke.reporting.figures import INK, MARKERS, STYLE, TONES, Panel
-from seke.reporting.gather import FinishedRun, LeftOut, read_object
+from seke.reporting.gather import FinishedRun, LeftOut
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Cell, Column, Row, Table, interval, shown
@@ -47,7 +47,7 @@ class Groups:
             if isinstance(run, LeftOut):
                 missing.append(f"{run.door}/{run.name}: {run.reason}")
                 continue
-            of_keys = (read_object(run.path / "metrics.json") or {}).get("groups") or {}
+            of_keys = run.metrics.get("groups") or {}
             if not of_keys:
                 missing.append(f"evaluate/{run.name}: made without groups=")
             for key, found in of_keys.items():

@@ -46,11 +46,11 @@ class Masked:
 
     def section(self, desk: Desk) -> Section:
         """Tabulate and draw the methods, and judge the expected orders by the paired differences."""
-        names = seeds_of(desk.outputs, desk.name, {"figure5": "", "generate": ""})
-        paths = {name: desk.outputs / "figure5" / name / "rows.json" for name in names}
+        names = seeds_of(desk.outputs.path, desk.name, {"figure5": "", "generate": ""})
+        paths = {name: desk.outputs.path / "figure5" / name / "rows.json" for name in names}
         seeds = {name: {row["method"]: row for row in read(path)} for name, path in paths.items() if path.is_file()}
         missing = tuple(f"figure5/{name}: not run, or not finished" for name in names if name not in seeds)
-        if desk.name not in names and (desk.outputs / "figure5" / desk.name / "rows.json").is_file():
+        if desk.name not in names and (desk.outputs.path / "figure5" / desk.name / "rows.json").is_file():
             missing += (f"figure5/{desk.name}: left out, it has no seed in its name and others have",)
         if not seeds:
             return Section(self.title, missing=missing)

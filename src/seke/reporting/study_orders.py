@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from seke.errors import UserError
 from seke.intervals import Estimate
-from seke.records import Prediction, read_jsonl
+from seke.records import Prediction
 from seke.reporting import scenes
 from seke.reporting.gather import FinishedRun
 from seke.reporting.study_runs import Line
@@ -174,9 +174,7 @@ def _compared(a: Asked, b: Asked, compare: Compare) -> dict[str, Estimate]:
 
 
 def _predictions(run: FinishedRun, source: str | None) -> dict[str, Prediction]:
-    path = run.path / "predictions.jsonl"
-    rows = read_jsonl(path, Prediction) if path.is_file() else ()
-    return {row.id: row for row in rows if source in (None, row.source)}
+    return {row.id: row for row in run.predictions if source in (None, row.source)}
 
 
 def orders_table(name: str, title: str, orders: Sequence[Order], measures: Sequence[Column]) -> Table:

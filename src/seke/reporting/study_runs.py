@@ -5,7 +5,6 @@ one cell; or, by task, several (Figure 4's "only one description"); or one sourc
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -15,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from seke.errors import UserError
 from seke.intervals import Estimate
-from seke.records import ImageRecord, read_jsonl
-from seke.reporting.gather import FinishedRun, LeftOut, estimates, read_object
+from seke.records import Split
+from seke.reporting.gather import FinishedRun, LeftOut, Outputs, estimates
 from seke.reporting.scenes import without_a_model
 from seke.reporting.wording import Words
 
@@ -86,7 +85,7 @@ class Found(NamedTuple):
     """Why evaluations of these runs cannot be held against the paper's numbers."""
 
 
-def find(outputs: Path, name: str, runs: Mapping[str, str], rows: Mapping[str, Any]) -> Found:
+def find(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mapping[str, Any]) -> Found:
     """Read every cell of a study.
 
     Args:
@@ -95,8 +94,8 @@ def find(outputs: Path, name: str, runs: Mapping[str, str], rows: Mapping[str, A
         runs: per door, how its runs are called, e.g. {"evaluate": "{name}-labels-{cell}"}.
         rows: per row its label, or {label, short, tone, reference, cell, tasks, source}; see the module.
     """
-    seeds = seeds_of(outputs, name, runs)
-    missing = dict.fromkeys(_unseeded(outputs, name, runs, rows) if seeds != (name,) else ())
+    seeds = seeds_of(outputs.path, name, runs)
+    missing = dict.fromkeys(_unseeded(outputs.path, name, runs, rows) if seeds != (name,) else ())
     lines = []
     for place, (key, given) in enumerate(rows.items()):
         spec: Mapping[str, Any] = {} if isinstance(given, str) else given
@@ -147,19 +146,22 @@ def _unseeded(outputs: Path, name: str, runs: Mapping[str, str], rows: Mapping[s
                 yield LeftOut(door, run, "left out, it has no seed in its name and others have")
 
 
-def finished(outputs: Path, door: str, name: str) -> FinishedRun | LeftOut:
+def finished(outputs: Outputs, door: str, name: str) -> FinishedRun | LeftOut:
     """Return a run, or why there is none to use."""
-    path = outputs / door / name
+    path = outputs.path / door / name
     if not path.is_dir():
         return LeftOut(door, name, "not run")
     try:
-        manifest = read_object(path / "manifest.json")
-    except UserError as error:
-        return LeftOut(door, name, str(error))
-    return FinishedRun(door, name, path, manifest) if manifest else LeftOut(door, name, "failed or not finished")
+        return outputs.open(path)
+    except FileNotFoundError:
+        return LeftOut(door, name, "failed or not finished")
+    except (ValueError, OSError, RecursionError) as error:
+        return LeftOut(door, name, f"manifest.json does not read: {error}")
 
 
-def _read(outputs: Path, door: str, name: str, source: str | None) -> tuple[FinishedRun, dict[str, Estimate]] | LeftOut:
+def _read(
+    outputs: Outputs, door: str, name: str, source: str | None
+) -> tuple[FinishedRun, dict[str, Estimate]] | LeftOut:
     run = finished(outputs, door, name)
     if isinstance(run, LeftOut):
         return run
@@ -170,13 +172,12 @@ def _read(outputs: Path, door: str, name: str, source: str | None) -> tuple[Fini
 
 
 def _scored(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
-    content = read_object(run.path / "metrics.json") or {}
-    found = estimates(content if source is None else (content.get("by_source") or {}).get(source) or {})
+    found = run.scores if source is None else estimates((run.metrics.get("by_source") or {}).get(source) or {})
     return {**found, **without_a_model(found)}
 
 
 def _billed(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
-    cost = read_object(run.path / "cost.json") or {}
+    cost = run.cost
     records = cost.get("records")
     rates = {
         f"cost.{name}": Estimate(1000 * cost[name] / records if records and cost.get(name) is not None else None)
@@ -187,12 +188,12 @@ def _billed(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
 
 def _counted(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
     """Count images as Table 1 does: its train is our train and validation together."""
-    images: Counter[str] = Counter()
-    for split, files in {"train": ("train", "validation"), "test": ("test",)}.items():
-        for path in (run.path / f"{file}.jsonl" for file in files):
-            rows = read_jsonl(path, ImageRecord) if path.is_file() else ()
-            images[split] += sum(source in (None, row.source) for row in rows)
-    return {f"images.{split}": Estimate(images[split]) for split in ("train", "test")}
+    splits: Mapping[str, Sequence[Split]] = {"train": ("train", "validation"), "test": ("test",)}
+    counts = {
+        name: sum(count for split in ours for of, count in run.images[split].items() if source in (None, of))
+        for name, ours in splits.items()
+    }
+    return {f"images.{name}": Estimate(count) for name, count in counts.items()}
 
 
 READERS: Final[Mapping[str, Callable[[FinishedRun, str | None], dict[str, Estimate]]]] = {

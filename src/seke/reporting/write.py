@@ -21,7 +21,7 @@ from seke.errors import UserError
 from seke.intervals import Estimate
 from seke.reporting import cases, panels, provenance, results, scenes
 from seke.reporting.gallery import Gallery, Shelf, fill
-from seke.reporting.gather import Draws, Gathered, gather, read_draws, read_metrics, read_warnings, without
+from seke.reporting.gather import Draws, Gathered, Outputs, gather, without
 from seke.reporting.material import Material, collect
 from seke.reporting.page import write_page
 from seke.reporting.studies import Compiled, Study
@@ -85,11 +85,12 @@ def write_report(
     """
     if settings.cases_count < 0:
         raise UserError("cases.count", settings.cases_count, "no number of cases", "set 0 or more")
-    found = gather(outputs, name, pattern)
+    opened = Outputs(outputs)
+    found = gather(opened, name, pattern)
     while True:
         try:
             with _whole(outputs / "report" / name) as folder:
-                return _write(folder, outputs, name, pattern, found, settings, study, compare)
+                return _write(folder, opened, name, pattern, found, settings, study, compare)
         except UserError as error:
             found = without(found, error)  # one damaged run must not cost the others their report
 
@@ -116,13 +117,13 @@ def _whole(folder: Path) -> Iterator[Path]:
 
 
 def _write(
-    folder: Path, outputs: Path, name: str, pattern: str | None, found: Gathered, settings: Settings,
+    folder: Path, outputs: Outputs, name: str, pattern: str | None, found: Gathered, settings: Settings,
     study: Study | None, compare: Compare | None,
 ) -> Written:  # fmt: skip
     shelf = settings.gallery.run if settings.gallery else None
     material = collect(found, outputs, settings.wording, settings.cases_run, shelf, settings.images)
     looked = [each for each in (material.chosen, material.gallery) if each]
-    drawn = {each.run.name: read_draws(each.run) for each in looked}
+    drawn = {each.run.name: each.run.draws for each in looked}
     gallery = _gallery(name, material, drawn, settings.gallery)  # first: its pictures are made beside all the rest
     tables = {table.name: table for table in _tables(material)}
     for part in ("tables", "figures"):
@@ -137,7 +138,7 @@ def _write(
     notes += [
         f"{item.words.label}: {warning}"
         for item in (*material.scored, *material.checked, *material.scenes, *material.reasoned)
-        for warning in read_warnings(item.run)
+        for warning in item.run.warnings
     ]
     compiled = study.compile(outputs, name, folder, compare) if study and compare else None
     content = {
@@ -158,12 +159,12 @@ def _write(
         "commands": settings.commands,
     }
     write_page(folder / "index.html", content)
-    inputs = {f"{run.door}/{run.name}": runs.file_sha256(run.path / "manifest.json") for run in found.runs}
+    inputs = {f"{run.door}/{run.name}": run.manifest_sha256 for run in found.runs}
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     runs.write_text(folder / "manifest.json", manifest + "\n")
     nature = provenance.nature(material.natures)
     main = tuple(tables[key] for key in MAIN if key in tables)
-    return Written(outputs / "report" / name / "index.html", main, nature, tuple(notes), compiled)
+    return Written(outputs.path / "report" / name / "index.html", main, nature, tuple(notes), compiled)
 
 
 def _tables(material: Material) -> list[Table]:
@@ -237,7 +238,7 @@ def _tiles(material: Material, settings: Settings) -> list[dict[str, Any]]:
     chosen = next((item for item in material.scored if item.suffix == settings.focus), None)
     if chosen is None:
         return []
-    metrics = {item.run.name: read_metrics(item.run) for item in material.scored}
+    metrics = {item.run.name: item.run.scores for item in material.scored}
     others = [item for item in material.scored if item is not chosen]
     ceiling = next((item for item in others if item.suffix == settings.ceiling), None)
     return [
