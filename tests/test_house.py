@@ -38,7 +38,9 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "ledger": {"errors", "files", "ledger_sql"},
     "manifests": set(),
     "old_runs": {"rules"},
-    "runs": {"errors", "files", "locks", "manifests"},
+    "moved": set(),
+    "identity": {"moved"},
+    "runs": {"errors", "files", "identity", "locks", "manifests"},
     "records": {"affect", "errors", "files"},
     "licences": set(),
     "making": {"records", "runs"},
@@ -75,8 +77,10 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "files": set(),
     "text_tables": {"escape"},
     "locks": {"errors", "files"},
-    "settings": {"errors"},
-    "doors": {"current", "dashboard", "errors", "escape", "files", "interrupts", "runs", "secrecy", "settings"},
+    "settings": {"errors", "moved"},
+    "doors": {
+        "current", "dashboard", "errors", "escape", "files", "interrupts", "moved", "runs", "secrecy", "settings",
+    },  # fmt: skip
 }
 
 

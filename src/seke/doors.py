@@ -24,10 +24,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import current, dashboard, files, interrupts, runs, secrecy, settings
+from seke import current, dashboard, files, interrupts, moved, runs, secrecy, settings
 from seke.errors import Paused, UserError
 from seke.escape import VisibleFormatter, one_line
 from seke.settings import BY_DOOR
@@ -52,6 +52,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             sys.argv[:] = typed or sys.argv
             settings.check(cfg, main.__name__)
             OmegaConf.resolve(cfg)
+            _follow_moves(cfg)
             secrecy.check(plain(cfg))
             files.permit(_mode(cfg.paths.mode))
             _check_seed(cfg.seed)
@@ -137,6 +138,25 @@ def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequen
 def build(node: Any, **extra: Any) -> Any:
     """Instantiate a config node into plain Python objects."""
     return hydra.utils.instantiate(node, _convert_="all", **extra)
+
+
+def _follow_moves(node: DictConfig | ListConfig) -> None:
+    """Have every `_target_` below `node`, which is resolved, name by its path of today what it is to build."""
+    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
+        value = None if OmegaConf.is_missing(node, key) else node[key]
+        if isinstance(value, DictConfig | ListConfig):
+            _follow_moves(value)
+        elif key == moved.TARGET and isinstance(value, str) and (path := moved.current(value)) != value:
+            _tell_of_move(value, path)
+            node[key] = path
+
+
+@functools.cache
+def _tell_of_move(earlier: str, path: str) -> None:
+    print(
+        f"warning: {earlier} is {path} now; name that as _target_ (the earlier path works in this release only)",
+        file=sys.stderr,
+    )
 
 
 def plain(node: Any) -> Any:

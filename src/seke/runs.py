@@ -23,30 +23,13 @@ from typing import Any
 
 import yaml
 
-from seke import files, locks, manifests
+from seke import files, identity, locks, manifests
 from seke.errors import UserError
 from seke.files import write_text as write_text
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
-HOW_TO_ASK = (
-    "concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices", "schema",
-    "mode", "folder", "poll", "window", "rows", "megabytes", "retries",
-)  # fmt: skip
-"""Settings of a backend that its answers do not depend on."""
-ASKED = (
-    "backend", "fallback", "judge_backend", "second_judge_backend", "judge.vlm",
-    "benchmark.judges.first", "benchmark.judges.second",
-)  # fmt: skip
-"""Where a door's configuration holds backends."""
 LONGEST_NAME = 240
 """Bytes; file systems allow 255, of which some are left for endings."""
-VOLATILE = (
-    "overwrite", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb", "wandb_pictures",
-    "objective", "engine", "workers", "export",
-    "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
-    *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
-)  # fmt: skip
-"""Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 MARK, MANIFEST, EARLIER, MOVING = "config.yaml", "manifest.json", ".earlier", ".earlier-moving"
 REPLACEABLE = ("wandb", EARLIER)
 """Folders in a run's directory that do not make it worth keeping."""
@@ -129,12 +112,12 @@ def claim(
         name: file_sha256(paths) if isinstance(paths, Path) else _files_sha256(paths)
         for name, paths in sorted(inputs.items())
     }
-    run, now = Run(path, config, digests), {"config": _settled(config), "inputs": digests}
+    run, now = Run(path, config, digests), {"config": identity.settled(config), "inputs": digests}
     if path.is_dir() and not (path / MARK).is_file() and any(_content(path)) and not _is_put_by(path):
         # Never cleared, not even by overwrite=true: it may be somebody's thesis.
         raise UserError("name", path.name, f"{path} holds files that no run wrote", "choose another name=")
     settled = run.finished and not (path / MOVING).is_dir() and not overwrite
-    if settled and not _difference(_before(path, now), now):
+    if settled and not identity.difference(_before(path, now), now):
         return run
     files.folder(path)
     locks.hold(path, rank)
@@ -171,7 +154,7 @@ def _take(path: Path, now: Mapping[str, Any], overwrite: bool) -> bool:
     elif there and before is None and not _is_idle(path):
         log.warning("%s is damaged; its run is begun anew, what it left is in %s", path / MARK, _set_aside(path))
     elif before is not None:
-        difference = _difference(before, now)
+        difference = identity.difference(before, now)
         if difference and (is_finished(path) or not _is_idle(path)):
             raise _other(path, difference)
         if not difference:
@@ -188,7 +171,7 @@ def _take(path: Path, now: Mapping[str, Any], overwrite: bool) -> bool:
 def _join(path: Path, now: Mapping[str, Any]) -> bool:
     """Take part in a run that another process has claimed, or will."""
     before = _before(path, now)
-    if before is not None and (difference := _difference(before, now)):
+    if before is not None and (difference := identity.difference(before, now)):
         raise _other(path, difference)
     if before is None:
         write_text(path / MARK, _text(now).decode())
@@ -213,12 +196,10 @@ def _before(path: Path, now: Mapping[str, Any]) -> Mapping[str, Any] | None:
     except (OSError, ValueError, yaml.YAMLError):
         written, before = b"", None
     cut = written != _text(now) and _text(now).startswith(written)
-    if not cut and isinstance(before, dict) and before.keys() >= {"config", "inputs"}:
-        return before
-    manifest = manifests.read(path / MANIFEST) or {}
-    if not (isinstance(manifest.get("config"), dict) and isinstance(manifest.get("inputs"), dict)):
-        return None
-    return {"config": _settled(manifest["config"]), "inputs": manifest["inputs"]}
+    for told in ({} if cut else before, manifests.read(path / MANIFEST)):
+        if isinstance(told, dict) and isinstance(told.get("config"), dict) and isinstance(told.get("inputs"), dict):
+            return {"config": identity.settled(told["config"]), "inputs": told["inputs"]}
+    return None
 
 
 def _content(path: Path) -> Iterator[Path]:
@@ -364,26 +345,3 @@ def _packages() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
-
-
-def _settled(config: Mapping[str, Any]) -> dict[str, Any]:
-    settled: dict[str, Any] = json.loads(json.dumps(config))
-    for key in VOLATILE:
-        *parents, last = key.split(".")
-        node: Any = settled
-        for parent in parents:
-            node = node.get(parent) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node.pop(last, None)
-    return settled
-
-
-def _difference(before: Any, now: Any, where: str = "") -> str:
-    """Name the first setting that differs, as `key=old (now new)`, or return an empty string."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(key for key in now if key not in before)]:
-            inner = f"{where}.{key}".removeprefix(".").removeprefix("config.")
-            if found := _difference(before.get(key), now.get(key), inner):
-                return found
-        return ""
-    return "" if before == now else f"{where}={before} (now {now})"

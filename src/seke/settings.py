@@ -27,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seke import moved
 from seke.errors import UserError
 
 BY_DOOR: Final = ("experiment", "scale")
@@ -246,7 +247,7 @@ def _is_taken(node: str, key: str, content: Mapping[Any, Any]) -> bool:
     """Whether the class of a node takes the argument `key`."""
     if not BY_CLASS.fullmatch(node) or "_target_" not in content:
         return False
-    made_by = hydra.utils.get_object(str(content["_target_"]))
+    made_by = hydra.utils.get_object(moved.current(str(content["_target_"])))
     return key in inspect.signature(made_by).parameters or any(
         key in inspect.signature(base).parameters for base in getattr(made_by, "__mro__", ())[1:-1]
     )
