@@ -140,6 +140,7 @@ def generate(
         for each in (generator, fallback):
             through(each, meter.other)
     records = planned(generator, records)
+    _check_goes_on(folder, records)
     generator.learn(records, opener(image_root), folder)
     if engine == "ray":
         crew = workers or os.cpu_count() or 1
@@ -188,6 +189,24 @@ def annotate(
                         **(meter.spent.row() if meter else {}),
                     }
                 )
+
+
+def _check_goes_on(folder: Path, records: list[ImageRecord]) -> None:
+    """Refuse to go on with other records than those that the run was begun with: some would be missing, or be twice.
+
+    Raises:
+        UserError: as versions of this program choose differently by the same settings, such as `limit`.
+    """
+    progress = folder / PROGRESS
+    lines = files.whole_lines(progress) if progress.is_file() else ()
+    for line, record in zip(lines, records, strict=False):
+        try:
+            begun = json.loads(json.loads(line)["trace"])["id"]
+        except ValueError:
+            return  # damaged: it will be cut off, with all that follow
+        if begun != record.id:
+            problem = f"{progress} was begun with other records: {begun} where {record.id} is due"
+            raise UserError("name", folder.name, problem, "choose another name= or say overwrite=true")
 
 
 def _check_first(found: list[Outcome]) -> None:
