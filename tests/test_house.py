@@ -79,8 +79,17 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "locks": {"errors", "files"},
     "settings": {"errors", "moved"},
     "doors": {
-        "current", "dashboard", "errors", "escape", "files", "interrupts", "moved", "runs", "secrecy", "settings",
-    },  # fmt: skip
+        "current",
+        "dashboard",
+        "errors",
+        "escape",
+        "files",
+        "interrupts",
+        "moved",
+        "runs",
+        "secrecy",
+        "settings",
+    },
 }
 
 
