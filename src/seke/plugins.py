@@ -64,7 +64,7 @@ def require(setting: str, part: object, *methods: str) -> None:
     for method in methods:
         if not callable(getattr(part, method, None)):
             lacking = "cannot be called" if method == "__call__" else f"has no method {method}()"
-            raise broken(setting, part, lacking, "point _target_ at what makes such a part; CONTRIBUTING.md shows one")
+            raise broken(setting, part, lacking, "point its _target_ at a class, or a function, that makes such a part")
 
 
 def replies(vlm: VLM, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:

@@ -52,15 +52,6 @@ def test_labels_given_without_a_text_are_taken_as_they_stand() -> None:
     assert judge.parse(Answer(id="a", text="Valence is 0.1.", labels=SAID)).labels == Labels(valence=0.1)
 
 
-def test_a_record_without_an_answer_is_scored_as_unanswered_and_counted() -> None:
-    rows, missing = FEAB.predictions([record("a"), record("b")], {"b": Answer(id="b", labels=SAID)}, judge.parse)
-    assert missing == 1
-    assert [(row.id, row.status, row.labels, row.truth) for row in rows] == [
-        ("a", "unanswered", Labels(), SAID),
-        ("b", "ok", SAID, SAID),
-    ]
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

@@ -33,7 +33,3 @@ def test_an_answer_that_states_no_label_is_none(text, labels, status) -> None:
 def test_an_answer_cut_off_keeps_what_it_said_and_its_status() -> None:
     said = parse(Answer(id="a", text="The expression is happiness. Val", status="truncated"))
     assert said == (HAPPY, None, "truncated")
-
-
-def test_labels_without_text_are_taken_as_they_stand() -> None:
-    assert parse(Answer(id="a", labels=HAPPY)) == (HAPPY, None, "ok")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -97,10 +98,13 @@ def test_what_humans_annotated_stands_in_the_result_as_it_was(tried: Tried) -> N
 
 
 def test_order_and_chunks_change_nothing(tried: Tried) -> None:
-    whole = rows(completed(tried.generator(), tried.faces()))
-    one_by_one = tried.generator()
-    backwards = [completed(one_by_one, [face])[0] for face in tried.faces()[::-1]]
-    assert rows(backwards[::-1]) == whole
+    faces = tried.faces()
+    whole = dict(zip((face.record.id for face in faces), rows(completed(tried.generator(), faces)), strict=True))
+    for chunk in (1, 7):
+        generator, shuffled = tried.generator(), Random(chunk).sample(faces, len(faces))
+        for start in range(0, len(faces), chunk):
+            some = shuffled[start : start + chunk]
+            assert rows(completed(generator, some)) == [whole[face.record.id] for face in some]
 
 
 class Babbling:

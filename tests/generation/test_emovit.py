@@ -254,14 +254,6 @@ def test_numbers_by_kind_and_class_are_reported(records, folder, tmp_path):
     assert "| all | 16 | 8 | 7 of 8 | 31 of 32 |" in page
 
 
-def test_chunks_change_no_byte(records, folder, tmp_path):
-    for chunk in (1, 7, 100):
-        (tmp_path / str(chunk)).mkdir()
-        generate(records, folder, make_emovit(), tmp_path / str(chunk), chunk)
-    files = [(tmp_path / name / "instructions.jsonl").read_bytes() for name in ("1", "7", "100")]
-    assert files[0] == files[1] == files[2]
-
-
 def test_a_dry_run_plays_the_plan(records, folder):
     made_up, emovit = MadeUp(), make_emovit()
     emovit.vlm = made_up

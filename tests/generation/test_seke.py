@@ -6,8 +6,6 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe, extract
@@ -123,17 +121,6 @@ def test_hidden_labels_are_generated_and_never_shown(data, make_seke, scripted, 
         assert kept == outcome.trace.prior
     for request in vlm.asked:
         assert set(fields) <= set(request.schema["properties"])
-
-
-@given(st.permutations(range(12)), st.integers(1, 12), st.booleans())
-def test_order_chunks_and_speed_change_nothing(data, make_seke, order, chunk, by_hand):
-    faces = data.faces[:12]
-    seke = make_seke()
-    reference = {outcome.row.id: outcome for outcome in seke.generate(faces)}
-    shuffled = [faces[index] for index in order]
-    again = [outcome for start in range(0, 12, chunk) for outcome in seke.generate(shuffled[start : start + chunk])]
-    assert [outcome.row.id for outcome in again] == [face.record.id for face in shuffled]
-    assert {outcome.row.id: outcome for outcome in again} == reference
 
 
 def test_another_seed_gives_other_draws_and_questions(data, make_seke):

@@ -73,23 +73,11 @@ def test_batched_answers_are_those_of_one_at_a_time(checkpoint: str, requests) -
     assert {status for _, status in alone} <= {"ok", "truncated"}
 
 
-def test_an_unreadable_picture_is_invalid_and_the_others_are_answered(checkpoint: str, requests, tmp_path) -> None:
-    (tmp_path / "x.png").write_bytes(b"no picture")
-    broken = Request((Message("user", (Image(tmp_path / "x.png", "0"), "What?")),), temperature=0.0)
-    found = answers(AnyVlm(checkpoint, device="cpu"), [requests[0], broken, requests[1]])
-    assert [status == "invalid" for _, status in found] == [False, True, False]
-
-
 def test_usage_counts_prompt_and_answer(checkpoint: str, requests) -> None:
     [(_, reply)] = AnyVlm(checkpoint, device="cpu").reply(requests[:1])
     assert reply.usage.input_tokens > 16  # the picture's patches are among them
     assert 1 <= reply.usage.output_tokens <= 6
     assert (reply.model, reply.cost) == (checkpoint, 0.0)
-
-
-def test_it_does_not_sample(checkpoint: str, requests) -> None:
-    with pytest.raises(UserError, match="one greedy answer"):
-        list(AnyVlm(checkpoint, device="cpu").reply([Request(requests[0].messages, temperature=1.0)]))
 
 
 @pytest.mark.parametrize(
