@@ -27,14 +27,14 @@ NUMBERS = {
 def choose(outputs: str, records: str, count: str, folder: str) -> None:
     """Copy some faces of a prepared set, and their manifest, to `folder`."""
     from seke import runs
-    from seke.records import ImageRecord, read_jsonl, to_line
+    from seke.records import ImageRecord, read_jsonl, write_jsonl
 
     file = runs.locate("records", records, Path(outputs), "prepare", "test.jsonl")
     every, root = list(read_jsonl(file, ImageRecord)), runs.image_root(file)
     chosen = every[:: max(1, len(every) // int(count))][: int(count)]  # of every source, which come one by one
     shutil.rmtree(folder, ignore_errors=True)
     Path(folder).mkdir(parents=True)
-    runs.write_text(Path(folder) / "test.jsonl", "".join(to_line(row) + "\n" for row in chosen))
+    write_jsonl(Path(folder) / "test.jsonl", chosen)
     (Path(folder) / "manifest.json").write_text(json.dumps({"image_root": str(root.resolve())}), encoding="utf-8")
 
 
@@ -154,20 +154,22 @@ def vllm(model: str, task: str, out: str) -> None:
 
 def table(evaluated: str, trained: str) -> int:
     """Print what everyone scored, and in how many answers they differ from evaluate.py's own."""
+    from seke.text_tables import markdown_table
+
     folders = sorted(Path(evaluated).iterdir(), key=lambda folder: (folder.name != "ours", folder.name))
     own, given = {folder.name: folder / "answers.jsonl" for folder in folders}, Path(trained).parent
     said = {name: _answers(file if file.is_file() else given / f"{name}.jsonl") for name, file in own.items()}
-    print("| through | equal answers | " + " | ".join(NUMBERS) + " |\n|---|---|" + "---|" * len(NUMBERS))
-    wrong = 0
+    wrong, rows = 0, []
     for folder in folders:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         equal = sum(said[folder.name].get(id_) == text for id_, text in said["ours"].items())
         wrong += equal < len(said["ours"])
         scores = [(metrics.get(task) or {}).get(name) for task, name in NUMBERS.values()]
-        cells = " | ".join("-" if score is None else f"{score:.3f}" for score in scores)
-        print(f"| {folder.name} | {equal} of {len(said['ours'])} | {cells} |")
+        cells = ["-" if score is None else f"{score:.3f}" for score in scores]
+        rows.append([folder.name, f"{equal} of {len(said['ours'])}", *cells])
     if "vllm" not in said:
-        print("| vllm | not installed |" + " - |" * len(NUMBERS))
+        rows.append(["vllm", "not installed", *["-"] * len(NUMBERS)])
+    print(markdown_table(["through", "equal answers", *NUMBERS], rows))
     found = json.loads(Path(trained).read_text(encoding="utf-8"))
     good = found["after"] < found["own"] < found["swapped"]
     print(

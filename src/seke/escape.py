@@ -42,6 +42,15 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
+def shortened(text: str, most: int) -> str:
+    """Return `text` in at most `most` characters, the last three dots where more were cut off.
+
+    >>> shortened("a few words", 11), shortened("a few words", 9)
+    ('a few words', 'a few ...')
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def markdown(text: str) -> str:
     r"""Return `text` as Markdown on one line, in which nothing is markup.
 

@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from seke.errors import UserError
+from seke.escape import shortened
 from seke.vlm import VLM, Choice, Reply, Request, Status
 
 LONGEST: Final = 200
@@ -33,8 +34,7 @@ def name_of(part: Any) -> str:
 
 def shown(value: object) -> str:
     """Return a value as an error shows it: on one line, cut short."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+    return shortened(" ".join(repr(value).split()), LONGEST)
 
 
 def broken(setting: str, part: object, gave: str, remedy: str) -> UserError:

@@ -25,6 +25,7 @@ import yaml
 
 from seke import files, identity, locks, manifests
 from seke.errors import UserError
+from seke.escape import shortened
 from seke.files import write_text as write_text
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
@@ -78,7 +79,7 @@ def checked_name(name: str) -> str:
     Raises:
         UserError: if it would lead out of the door's own folder, where other runs lie, or cannot name a directory.
     """
-    shown = name if len(name) <= 60 else f"{name[:60]}..."
+    shown = shortened(name, 63)
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
         raise UserError("name", shown, "no name of a directory", "use a plain name, without slashes")
     if len(name.encode()) > LONGEST_NAME:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from seke.affect import ACTION_UNITS
+from seke.escape import shortened
 
 KINDS: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -226,5 +227,4 @@ def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    text = ascii(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(ascii(value) if isinstance(value, str) else repr(value), 60)

@@ -12,6 +12,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ from seke.affect import ACTION_UNITS
 from seke.benchmark import label_cells
 from seke.benchmark.answer import Answer
 from seke.errors import UserError
+from seke.escape import shortened
 from seke.records import Labels
 
 UNITS: Final = "action_units"
@@ -33,6 +35,7 @@ MOST_OTHERS: Final = 10
 """Keys of other labels than ours that are told."""
 SHOWN: Final = 80
 """Characters of an id, or of a list of columns, that an error echoes."""
+_short = partial(shortened, most=SHOWN + len("..."))
 
 Cells = Mapping[str, Any]
 """The label cells of a row, by the label's name, as the file has them."""
@@ -258,10 +261,6 @@ def _labels(given: Sequence[Cells], counts: Sequence[bool]) -> tuple[list[Labels
 def _stated(by_unit: Mapping[int, label_cells.Column[bool]], row: int) -> dict[int, bool] | None:
     stated = ((au, column.values[row]) for au, column in by_unit.items())
     return {au: active for au, active in stated if active is not None} or None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _broken(path: Path, line: int, problem: str) -> UserError:

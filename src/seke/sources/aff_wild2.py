@@ -101,7 +101,7 @@ class AffWild2(Licensed):
             check_ids(self.root, ids, 0, len(CLASSES) - 1)
         for video in sorted(without_labels):
             number = len(tree.images(videos[video]))
-            yield self.no_label(video, f"no label file for the {number} pictures in {self._relative(videos[video])}")
+            yield self.no_label(video, f"no label file for the {number} pictures in {self.relative(videos[video])}")
 
     @cached_property
     def _survey(self) -> Survey:
@@ -131,7 +131,7 @@ class AffWild2(Licensed):
 
     def _frames(self, video: str, folder: Path | None, sets: Sequence[Frames]) -> Iterator[ImageRecord | Rejection]:
         pictures, unnumbered = tree.by_number(tree.images(folder)) if folder else ({}, [])
-        where = self._relative(folder) if folder else ""
+        where = self.relative(folder) if folder else ""
         subject = SIDE.sub("", video)
         split = self.split(subject)
         for frame in sorted(set(pictures).union(*sets)):
@@ -140,7 +140,7 @@ class AffWild2(Licensed):
             if not rows:
                 yield self.no_label(key, "no label row has its number")
             elif frame not in pictures:
-                places = [f"{self._relative(row.file)}, line {row.line}" for row in rows]
+                places = [f"{self.relative(row.file)}, line {row.line}" for row in rows]
                 yield self.no_image(key, f"{' and '.join(places)}: no {key}.jpg")
             else:
                 known = union(rows)
@@ -151,9 +151,6 @@ class AffWild2(Licensed):
                 )  # fmt: skip
         for name in unnumbered:
             yield self.no_label(f"{video}/{name}", "its name is not the number of a frame, or not the only one with it")
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def survey(root: Path) -> Survey:

@@ -156,7 +156,7 @@ class AffectNet(Licensed):
 
     def _read_lists(self, gallery: Gallery) -> Iterator[ImageRecord | Rejection]:
         folder, tables = self._lists(gallery)
-        pictures, base = Pictures(folder), self._relative(folder)
+        pictures, base = Pictures(folder), self.relative(folder)
         named: set[str] = set()
         for table, official in tables.items():
             bad: list[Bad] = []
@@ -177,11 +177,11 @@ class AffectNet(Licensed):
 
     def _read_arrays(self, name: str) -> Iterator[ImageRecord | Rejection]:
         part = self._parts[name]
-        base, labelled = self._relative(part.images), annotated(part)
+        base, labelled = self.relative(part.images), annotated(part)
         pictures, twins = tree.by_stem(tree.images(part.images))
         yield from self.twins(base, twins)
         for stem, kinds in labelled.items():
-            key, where = f"{name}/{stem}", self._relative(array_file(part, stem, kinds[0]))
+            key, where = f"{name}/{stem}", self.relative(array_file(part, stem, kinds[0]))
             if stem.lower() not in pictures:
                 yield self.no_image(key, f"{where}: no {stem}.jpg in {base}/")
                 continue
@@ -217,9 +217,6 @@ class AffectNet(Licensed):
 
     def _rejection(self, key: str, reason: str, detail: str) -> Rejection:
         return Rejection(id=f"{self.name}/{key}", reason=reason, detail=detail)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
     @cached_property
     def _release(self) -> str:

@@ -108,17 +108,17 @@ class BP4D(Licensed):
             if folder and sequence in self._codes:
                 yield from self._sequence(sequence, folder)
             elif folder:
-                detail = f"{len(tree.images(folder))} pictures in {self._short(folder)}, but no {sequence}.csv"
+                detail = f"{len(tree.images(folder))} pictures in {self.relative(folder)}, but no {sequence}.csv"
                 yield self.no_label(sequence.replace("_", "/"), detail)
             else:
                 coded = read_codes(self._codes[sequence], self.occlusion)
-                detail = f"{len(coded)} frames in {self._short(self._codes[sequence])}, but no folder of pictures"
+                detail = f"{len(coded)} frames in {self.relative(self._codes[sequence])}, but no folder of pictures"
                 yield self.no_image(sequence.replace("_", "/"), detail)
 
     def _sequence(self, sequence: str, folder: Path) -> Iterator[ImageRecord | Rejection]:
         subject, task = sequence.split("_")
         names, nameless = tree.by_number(tree.images(folder))
-        where, codes = self._short(folder), self._short(self._codes[sequence])
+        where, codes = self.relative(folder), self.relative(self._codes[sequence])
         bad: list[Bad] = []
         scored = {au: intensities(file, bad) for au, file in self._intensities.get(sequence, {}).items()}
         coded = read_codes(self._codes[sequence], self.occlusion, bad)
@@ -171,9 +171,6 @@ class BP4D(Licensed):
             if TASK.search(folder.name) and SUBJECT.fullmatch(folder.parent.name) and tree.images(folder)
         )
         return tree.only(found, "set source.images to the folder that holds the pictures you mean")
-
-    def _short(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None) -> dict[int, Coded]:

@@ -93,7 +93,7 @@ class CKPlus(Licensed):
     def _record(
         self, stem: str, file: Path, found: Sequence[Frame], ids: set[int], bad: list[Bad]
     ) -> ImageRecord | Rejection:
-        where = file.relative_to(self.root).as_posix()
+        where = self.relative(file)
         if len(found) != 1:
             there = f"more than one: {', '.join(frame.image for frame in found)}" if found else f"no image {stem}"
             return self.no_image(stem, f"{where}: {there}")
@@ -125,7 +125,7 @@ class CKPlus(Licensed):
         sequences: dict[str, list[Frame]] = {}
         for path in tree.walk(folder, *tree.IMAGES):
             stem = path.name.rpartition(".")[0].upper()
-            frame = Frame(stem, path.relative_to(self.root).as_posix())
+            frame = Frame(stem, self.relative(path))
             sequences.setdefault(_sequence(stem), []).append(frame)
         return {name: sorted(frames) for name, frames in sequences.items()}
 

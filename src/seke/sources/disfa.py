@@ -109,7 +109,7 @@ class DISFA(Licensed):
         for subject in sorted({*self._labels, *self._pictures, *self._videos}):
             if subject not in self._labels:
                 seen = self._pictures.get(subject) or self._videos[subject]
-                yield self.no_label(subject, f"{self._short(seen)}: there is no {LABELS}/{subject}")
+                yield self.no_label(subject, f"{self.relative(seen)}: there is no {LABELS}/{subject}")
             elif subject in numbered:
                 yield from self._extracted(subject, *numbered[subject], first - self.first_label)
             elif subject in self._videos:
@@ -136,7 +136,7 @@ class DISFA(Licensed):
     def _extracted(
         self, subject: str, names: Mapping[int, str], nameless: Sequence[str], shift: int
     ) -> Iterator[ImageRecord | Rejection]:
-        folder, coding = self._short(self._pictures[subject]), self._coding(subject)
+        folder, coding = self.relative(self._pictures[subject]), self._coding(subject)
         for frame, intensity in coding.items():
             if name := names.get(frame + shift):
                 yield self._record(subject, frame, f"{folder}/{name}", intensity)
@@ -152,7 +152,7 @@ class DISFA(Licensed):
 
     def _filmed(self, subject: str) -> Iterator[ImageRecord | Rejection]:
         for frame, intensity in self._coding(subject).items():
-            yield self._record(subject, frame, self._short(self.drawn.file(subject, frame)), intensity)
+            yield self._record(subject, frame, self.relative(self.drawn.file(subject, frame)), intensity)
 
     def _record(self, subject: str, frame: int, image: str, intensity: Mapping[int, int]) -> ImageRecord | Rejection:
         labels = Labels(action_units={au: self._occurs(value) for au, value in intensity.items()} or None)
@@ -194,7 +194,7 @@ class DISFA(Licensed):
         if not first:
             folder = next(iter(self._pictures.values()))
             name = tree.images(folder)[0].name
-            problem = f"pictures such as {self._short(folder)}/{name} are not called by a frame number"
+            problem = f"pictures such as {self.relative(folder)}/{name} are not called by a frame number"
             raise UserError(
                 "source.images", self.images, problem, "call them 0.png, 1.png, ... or SN001_00000.png, ..."
             )
@@ -241,11 +241,8 @@ class DISFA(Licensed):
 
     def _of_camera(self, path: Path) -> bool:
         """Whether a path names our camera, or none; the word nearest to its end counts."""
-        name = self._short(path).lower()
+        name = self.relative(path).lower()
         return name.rfind(self.camera) >= name.rfind(OTHER[self.camera])
-
-    def _short(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _label_files(subject: str, folder: Path) -> dict[int, Path]:

@@ -68,9 +68,9 @@ class EmoSet(Licensed):
             images, annotations = self._images.get(place, []), self._annotations.get(place, [])
             if len(images) > 1:
                 names = [image.name for image in images]
-                yield from self.twins(self._relative(images[0].parent), names)
+                yield from self.twins(self.relative(images[0].parent), names)
             elif not images:
-                where = self._relative(annotations[0]) if annotations else f"{listed[place]}.json"
+                where = self.relative(annotations[0]) if annotations else f"{listed[place]}.json"
                 yield self.no_image(key, f"{where}: no picture image/{emotion}/{key}")
             elif not annotations:
                 yield self.no_label(key, f"no annotation/{emotion}/{key}.json")
@@ -131,7 +131,7 @@ class EmoSet(Licensed):
         return found
 
     def _row(self, key: str, folder: str, image: Path, annotation: Path, split: Split) -> ImageRecord | Rejection:
-        where = self._relative(annotation)
+        where = self.relative(annotation)
         try:
             attributes = read_annotation(annotation)
         except (OSError, ValueError, RecursionError) as error:
@@ -142,15 +142,12 @@ class EmoSet(Licensed):
         if emotion != folder:
             return self._bad(key, f"{where}: {emotion} in the folder of {folder}")
         return ImageRecord(
-            id=f"{self.name}/{key}", image=self._relative(image), sha256=None, source=self.name, subject=None,
+            id=f"{self.name}/{key}", image=self.relative(image), sha256=None, source=self.name, subject=None,
             split=split, labels=Labels(), attributes=attributes,
         )  # fmt: skip
 
     def _bad(self, key: str, detail: str) -> Rejection:
         return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:

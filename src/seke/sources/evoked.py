@@ -75,7 +75,7 @@ class Evoked(Licensed):
         if emotion is None:
             return Rejection(id=f"{self.name}/{key}", reason="no class", detail=f"{name} is none of the eight emotions")
         return ImageRecord(
-            id=f"{self.name}/{key}", image=path.relative_to(self.root).as_posix(), sha256=None, source=self.name,
+            id=f"{self.name}/{key}", image=self.relative(path), sha256=None, source=self.name,
             subject=None, split=split, labels=Labels(),
             attributes={"emotion": emotion, "class": name, **(attributes or {})},
         )  # fmt: skip

@@ -51,6 +51,10 @@ class Licensed(Source):
         """The folder below `root` that holds the pictures."""
         return self.root
 
+    def relative(self, path: Path) -> str:
+        """Return how a file below `root` is named in records and rejections: its path from there."""
+        return path.relative_to(self.root).as_posix()
+
     @abstractmethod
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Yield every labelled image, and a rejection for labels without an image and images without a label."""
@@ -86,7 +90,7 @@ class Licensed(Source):
     def bad_rows(self, bad: Iterable[Bad]) -> Iterator[Rejection]:
         """Yield the rejections of rows that could not be read, named by their file and line."""
         for file, line, problem in bad:
-            where = file.relative_to(self.root).as_posix() + (f", line {line}" if line else "")
+            where = self.relative(file) + (f", line {line}" if line else "")
             yield Rejection(id=f"{self.name}/{where}", reason="bad row", detail=f"{where}: {problem}")
 
     def twins(self, folder: str, names: Iterable[str]) -> Iterator[Rejection]:

@@ -87,8 +87,8 @@ class RAFDB(Licensed):
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Yield every listed picture, and a rejection for those without a file or without a line."""
-        table, suffix = self._layout.table.relative_to(self.root).as_posix(), SUFFIXES[self.images]
-        folder = self._layout.folder.relative_to(self.root).as_posix()
+        table, suffix = self.relative(self._layout.table), SUFFIXES[self.images]
+        folder = self.relative(self._layout.folder)
         pictures, twins = tree.by_stem(tree.images(self._layout.folder))
         yield from self.bad_rows(self._layout.bad)
         yield from self.twins(folder, twins)

@@ -90,7 +90,7 @@ class WEBEmo(Evoked):
         yield from self.bad_rows(bad)
         for name, paths in there.items():
             if name not in listed and name.partition("_")[2] not in listed:
-                yield from (self.no_label(path.relative_to(self.root).as_posix(), "no list names it") for path in paths)
+                yield from (self.no_label(self.relative(path), "no list names it") for path in paths)
 
     def _filed(self) -> Iterator[ImageRecord | Rejection]:
         numbers = {folder.name for folder in tree.below(self.root, tree.STRAY) if NUMBER.fullmatch(folder.name)}

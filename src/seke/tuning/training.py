@@ -12,6 +12,7 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSA
 from lightning.pytorch.strategies import Strategy
 
 from seke.errors import UserError
+from seke.escape import shortened
 from seke.tuning.checks import check_between, check_whole
 from seke.tuning.data import Data
 from seke.tuning.guards import Bound
@@ -170,7 +171,7 @@ class Training:
         problem = " ".join(str(error).split())
         # Whole sentences, as many as fit: a list of possible values that is cut short misleads.
         end = max(problem.rfind(". ", 0, 240), problem.rfind("? ", 0, 240))
-        shown = problem if len(problem) <= 240 else problem[: end + 1] if end > 0 else f"{problem[:237]}..."
+        shown = problem[: end + 1] if len(problem) > 240 and end > 0 else shortened(problem, 240)
         names = ("devices", "precision", "strategy", "accelerator")
         name = next((name for name in names if name in problem.lower()), "accelerator")
         return UserError(

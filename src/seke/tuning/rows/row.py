@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
 from seke.errors import UserError
+from seke.escape import shortened
 from seke.images import ImageError
 from seke.models.protocol import Role
 from seke.records import Labels, Rejection
@@ -246,4 +247,4 @@ def _told(text: str, most: int) -> str:
     """Return `text` on one line, no longer than `most`; what does not print, such as half a character, is escaped."""
     line = " ".join(text[: 4 * most].split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    return line if len(line) <= most else f"{line[: most - 3]}..."
+    return shortened(line, most)
