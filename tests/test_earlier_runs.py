@@ -118,7 +118,8 @@ def test_different_classes_of_one_name_stay_different() -> None:
 
 def test_a_path_of_today_moves_nowhere() -> None:
     for path in moved.MOVED.values():
-        assert moved.current(path) == path and moved.current(f"{path}.Thing") == f"{path}.Thing"
+        target = path if path.rpartition(".")[2][0].isupper() else f"{path}.Thing"
+        assert moved.current(target) == target
 
 
 @pytest.fixture
