@@ -2,7 +2,7 @@
 # Table 2: systems on FEAB, the paper's and yours.
 #   bash scripts/table2.sh scale=demo tuned=demo-seke             the tiny base beside a tuned run
 #   bash scripts/table2.sh scale=paper records=feid tuned=feid    keys in the environment, servers by backend.base_url=
-# scale=paper asks every system of conf/experiment/table2; choose some with system=gpt_4o,qwen2_5_vl
+# scale=paper asks every system of conf/evaluate/experiment/table2.yaml; choose some with system=gpt_4o,qwen2_5_vl
 # scale=demo wants `make demo` first.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -5,21 +5,26 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from seke.doors import BY_DOOR
+from seke.settings import BY_DOOR, groups_taken
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 DOORS = ("prepare", "generate", "train", "evaluate", "report")
 OF_DOORS = sorted(
-    path.relative_to(CONF).with_suffix("").parts for group in BY_DOOR for path in CONF.glob(f"{group}/*/*.yaml")
+    (group, path.stem, door)
+    for group in BY_DOOR
+    for door in DOORS
+    for path in (*CONF.glob(f"{door}/{group}/*.yaml"), *(CONF / group).glob("*.yaml"))
+    if (CONF / door / group).is_dir()
 )
 GROUPS = {
     path.name: sorted(file.stem for file in path.glob("*.yaml"))
     for path in CONF.iterdir()
-    if path.is_dir() and path.name not in BY_DOOR
+    if path.is_dir() and path.name not in (*BY_DOOR, *DOORS)
 }
 PARTS = {"vlm": "backend", "prompts": "prompts"}
 
@@ -71,7 +76,7 @@ def test_every_option_composes_and_instantiates(door: str, group: str, option: s
 def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_they_read(
     group: str, name: str, door: str
 ) -> None:
-    cfg, plain = composed(door, f"+{group}/{name}={door}"), composed(door)
+    cfg, plain = composed(door, f"{group}={name}"), composed(door)
     own = set(cfg) - set(plain) - {"hydra"}
     texts = str(OmegaConf.to_container(cfg, resolve=False))
     unread = {key for key in own - {"cell"} if f"${{{key}" not in texts and f"oc.select:'{key}." not in texts}
@@ -87,3 +92,23 @@ def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_the
 def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() -> None:
     questions = composed("generate").prompts.templates.questions
     assert composed("evaluate").benchmark.question.strip() in [question.strip() for question in questions]
+
+
+@pytest.mark.parametrize(
+    ("door", "groups"),
+    [
+        ("prepare", "experiment scale source"),
+        ("generate", "backend captioner experiment generator model prompts scale stopping"),
+        ("train", "data experiment logger model optimizer scale trainer"),
+        ("evaluate", "backend benchmark experiment judge model scale system"),
+        ("report", "experiment"),
+    ],
+)
+def test_help_lists_the_groups_that_the_door_takes_with_all_that_can_be_typed(door: str, groups: str) -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        HydraConfig.instance().set_config(compose(door, return_hydra_config=True))
+        listed = dict(line.split(": ") for line in groups_taken().splitlines())
+    assert list(listed) == groups.split()
+    for group, options in listed.items():
+        of_door = [name for kind, name, where in OF_DOORS if (kind, where) == (group, door)]
+        assert options.split(", ") == sorted(of_door or GROUPS[group])

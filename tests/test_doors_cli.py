@@ -32,7 +32,13 @@ if __name__ == "__main__":
     knock()
 """
 CONFIG = """
-defaults: [door, thing: text, _self_, {override hydra/job_logging: disabled}, {override hydra/hydra_logging: disabled}]
+defaults:
+  - door
+  - thing: text
+  - _self_
+  - experiment: null
+  - override hydra/job_logging: disabled
+  - override hydra/hydra_logging: disabled
 size: 1
 """
 
@@ -162,10 +168,10 @@ def test_a_cell_that_fails_does_not_stop_the_others(knock) -> None:
 
 @pytest.fixture
 def experiment(tmp_path: Path, knock) -> None:
-    folder = tmp_path / "conf" / "experiment" / "sizes"
-    folder.mkdir(parents=True)
+    folder = tmp_path / "conf" / "experiment"
+    folder.mkdir()
     text = "# @package _global_\nname: sizes\ncell: of-${size}\nhydra: {sweeper: {params: {size: '2,3'}}}\n"
-    (folder / "knock.yaml").write_text(text)
+    (folder / "sizes.yaml").write_text(text)
 
 
 @pytest.mark.usefixtures("experiment")
@@ -191,18 +197,21 @@ def test_an_experiment_that_is_not_there_is_one_line(knock, name: str, line: str
 
 @pytest.mark.usefixtures("experiment")
 def test_an_experiment_says_at_which_doors_it_runs(knock, tmp_path: Path) -> None:
-    (tmp_path / "conf" / "experiment" / "sizes" / "knock.yaml").rename(tmp_path / "conf/experiment/sizes/train.yaml")
+    (tmp_path / "conf" / "train").mkdir()
+    (tmp_path / "conf" / "experiment").rename(tmp_path / "conf" / "train" / "experiment")
     done = knock("-m", "experiment=sizes")
     assert done.returncode == 2
     assert done.stderr == "error: experiment=sizes: it has nothing for knock.py; it runs at train.py\n"
 
 
 @pytest.mark.usefixtures("experiment")
-def test_experiments_of_another_system_have_scales_of_their_own(knock, tmp_path: Path) -> None:
-    for number, scale in enumerate(("demo", "sizes_demo", "paper")):
-        folder = tmp_path / "conf" / "scale" / scale
-        folder.mkdir(parents=True)
-        (folder / "knock.yaml").write_text(f"# @package _global_\nthing: {{object: at-{number}}}\n")
-    assert knock("scale=demo").stdout == "demo new at-0\n"
-    assert knock("experiment=sizes", "scale=demo").stdout == "sizes new at-1\n"
-    assert knock("experiment=sizes", "scale=paper", "name=large").stdout == "large new at-2\n"
+def test_the_old_spelling_of_an_experiment_is_understood(knock) -> None:
+    assert knock("+experiment/sizes=knock").stdout == "sizes new hello\n"
+
+
+@pytest.mark.usefixtures("experiment")
+def test_help_lists_what_can_be_typed_and_no_group_of_another_command(knock, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "colour").mkdir()
+    (tmp_path / "conf" / "colour" / "red.yaml").write_text("shade: 1\n")
+    listed = knock("--help").stdout.partition("(group=option)\n\n")[2].partition("\n\n")[0]
+    assert listed == "experiment: sizes\nthing: broken, text"

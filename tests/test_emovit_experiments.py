@@ -29,16 +29,14 @@ def taught() -> list[str]:
 
 @pytest.mark.parametrize("experiment", ["emovit", "emovit_stages", "emovit_cross"])
 def test_the_taught_question_is_one_of_the_instructions(experiment: str) -> None:
-    benchmark = composed("evaluate", f"+experiment/{experiment}=evaluate").benchmark
+    benchmark = composed("evaluate", f"experiment={experiment}").benchmark
     assert benchmark.answering == "taught"
     assert benchmark.questions.taught in taught()
 
 
 def test_the_wordings_are_emovits_own_the_taught_ones_and_others() -> None:
     asked = [
-        composed(
-            "evaluate", "+experiment/emovit_phrasing=evaluate", f"wording=q{number}"
-        ).benchmark.questions.constrained
+        composed("evaluate", "experiment=emovit_phrasing", f"wording=q{number}").benchmark.questions.constrained
         for number in range(8)
     ]
     assert asked[0] == composed("evaluate", "benchmark=emoset").benchmark.questions.constrained
@@ -54,7 +52,7 @@ def test_faces_are_asked_emovits_own_question() -> None:
 
 @pytest.mark.parametrize(("stage", "kinds"), [("categorical", 1), ("conversation", 2), ("reasoning", 3)])
 def test_each_stage_adds_a_kind_of_instruction(stage: str, kinds: int) -> None:
-    reader = composed("train", "+experiment/emovit_stages=train", f"stage={stage}").data.reader
+    reader = composed("train", "experiment=emovit_stages", f"stage={stage}").data.reader
     assert list(reader.kinds) == ["categorical", "conversation", "reasoning"][:kinds]
 
 
@@ -66,10 +64,28 @@ def test_each_stage_adds_a_kind_of_instruction(stage: str, kinds: int) -> None:
     ],
 )
 def test_a_scale_brings_its_scenes_and_its_annotator(scale: str, targets: list[str]) -> None:
-    source = composed("prepare", "+experiment/emovit=prepare", f"+scale/{scale}=prepare").source
-    backend = composed("generate", "+experiment/emovit=generate", f"+scale/{scale}=generate").backend
+    source = composed("prepare", "experiment=emovit", f"scale={scale}").source
+    backend = composed("generate", "experiment=emovit", f"scale={scale}").backend
     found = [node["_target_"] for node in (source, backend)]
     assert all(name.endswith(target) for name, target in zip(found, targets, strict=True))
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+@pytest.mark.parametrize(
+    ("command", "groups"),
+    [
+        ("prepare", ["source"]),
+        ("generate", ["backend", "captioner"]),
+        ("train", ["model", "trainer"]),
+        ("evaluate", ["model", "backend"]),
+    ],
+)
+def test_a_scale_is_of_scenes_in_an_experiment_of_emovit(command: str, groups: list[str], scale: str) -> None:
+    of_scenes = composed(command, "experiment=emovit", f"scale={scale}")
+    assert of_scenes == composed(command, "experiment=emovit", f"scale=emovit_{scale}")
+    alone, faces = composed(command, f"scale=emovit_{scale}"), composed(command, f"scale={scale}")
+    assert [of_scenes[group]["_target_"] for group in groups] == [alone[group]["_target_"] for group in groups]
+    assert any(of_scenes[group] != faces[group] for group in groups)
 
 
 @pytest.mark.parametrize("recipe", ["emovit", "emovit_stages", "emovit_phrasing", "emovit_reasoning"])
@@ -77,19 +93,19 @@ def test_a_recipe_ends_with_its_report(recipe: str) -> None:
     *_, last = (ROOT / "scripts" / f"{recipe}.sh").read_text(encoding="utf-8").strip().splitlines()
     assert last.startswith('step report name="$name"')
     for experiment in re.findall(r'experiment="?(\w+)', last):
-        assert (CONF / "experiment" / experiment / "report.yaml").is_file()
+        assert (CONF / "report" / "experiment" / f"{experiment}.yaml").is_file()
 
 
 @pytest.mark.parametrize(("experiment", "swept"), [("emovit_stages", "cell"), ("emovit_phrasing", "wording")])
 def test_a_report_has_a_row_for_each_cell_of_the_sweep(experiment: str, swept: str) -> None:
-    evaluated = OmegaConf.load(CONF / "experiment" / experiment / "evaluate.yaml")
+    evaluated = OmegaConf.load(CONF / "evaluate" / "experiment" / f"{experiment}.yaml")
     cells = evaluated.hydra.sweeper.params[swept].split(",")
-    [part] = composed("report", f"+experiment/{experiment}=report").study.parts
+    [part] = composed("report", f"experiment={experiment}").study.parts
     assert [key for key in part.rows if key != "base"] == cells
 
 
 def test_every_report_shows_the_papers_figure_chance_and_the_commonest_emotion() -> None:
     for experiment in ("emovit", "emovit_stages", "emovit_phrasing", "emovit_cross"):
-        part = composed("report", f"+experiment/{experiment}=report").study.parts[0]
+        part = composed("report", f"experiment={experiment}").study.parts[0]
         assert part.paper.file == "emovit.csv"
         assert {"emotion.accuracy", "emotion.chance", "emotion.commonest"} <= set(part.measures)

@@ -12,7 +12,13 @@ from seke.settings import check_shown, mistake, without_launchers_words, written
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """
-defaults: [door, thing: text, _self_, {override hydra/job_logging: disabled}, {override hydra/hydra_logging: disabled}]
+defaults:
+  - door
+  - thing: text
+  - _self_
+  - experiment: null
+  - override hydra/job_logging: disabled
+  - override hydra/hydra_logging: disabled
 size: 1
 other: null
 limits: { usd: null, rows: 10 }
@@ -34,7 +40,7 @@ if __name__ == "__main__":
 def conf(tmp_path: Path) -> Path:
     """The configuration of a small command, knock.py, with a group `thing` of which one option takes anything."""
     conf = tmp_path / "conf"
-    for folder in ("thing", "experiment/sizes", "colour"):
+    for folder in ("thing", "experiment", "colour"):
         (conf / folder).mkdir(parents=True)
     (tmp_path / "knock.py").write_text(SHOWN)
     (conf / "knock.yaml").write_text(CONFIG)
@@ -108,7 +114,7 @@ def test_a_command_says_so_in_one_line_and_does_nothing(knock, words) -> None:
 @pytest.mark.parametrize("words", [["+sice=1,2"], ["sice=1,2"], ["experiment=sizes"]])
 def test_a_sweep_is_refused_too(knock, tmp_path: Path, words) -> None:
     text = "# @package _global_\nhydra: { sweeper: { params: { sice: '3,4' } } }\n"
-    (tmp_path / "conf/experiment/sizes/knock.yaml").write_text(text)
+    (tmp_path / "conf/experiment/sizes.yaml").write_text(text)
     done = knock("-m", *words)
     assert done.returncode == 2 and done.stdout == ""
     assert "did you mean `size`?" in done.stderr and "append" not in done.stderr
@@ -165,14 +171,14 @@ def test_so_are_the_names_of_a_sweep_and_paths() -> None:
     ],
 )
 def test_an_experiment_file_may_not_set_what_nothing_reads(conf: Path, text: str, told: str) -> None:
-    (conf / "experiment/sizes/knock.yaml").write_text("# @package _global_\n" + text)
-    found = refusal(conf, "+experiment/sizes=knock")
+    (conf / "experiment/sizes.yaml").write_text("# @package _global_\n" + text)
+    found = refusal(conf, "experiment=sizes")
     assert found is not None and found.startswith(told)
 
 
 def test_an_experiment_may_have_settings_of_its_own_that_it_reads(knock, conf: Path) -> None:
     text = "# @package _global_\ndefaults: [/thing@words: server]\nwanted: 2\nsize: ${wanted}\n"
-    (conf / "experiment/sizes/knock.yaml").write_text(text + "name: ${words._target_}\n")
+    (conf / "experiment/sizes.yaml").write_text(text + "name: ${words._target_}\n")
     done = knock("experiment=sizes", "wanted=4")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("builtins.dict {'_target_': 'builtins.str', 'object': 'hello'} 4 ")

@@ -5,7 +5,7 @@
 
 A user's mistake ends with exit code 2 and one line on stderr; `HYDRA_FULL_ERROR=1` shows the traceback instead.
 In a sweep such a line does not stop the other cells. What `experiment=figure5` and `scale=demo` mean differs by door:
-they are conf/experiment/figure5/<door>.yaml and conf/scale/demo/<door>.yaml.
+each has conf/<door>/ in its search path, with conf/<door>/experiment/figure5.yaml and conf/<door>/scale/demo.yaml.
 """
 
 import contextlib
@@ -92,10 +92,9 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
             interrupts.listen()
+            OmegaConf.register_new_resolver("groups_taken", settings.groups_taken, replace=True)  # in --help
             typed[:] = settings.without_launchers_words(sys.argv)
-            experiment = _experiment(typed)
-            words = [_of_door(word, conf, main.__name__, experiment) for word in typed[1:]]
-            words = settings.written(words, conf, main.__name__)
+            words = settings.written(typed[1:], conf, main.__name__)
             if {"--cfg", "-c"} & set(words):
                 settings.check_shown(words, conf, main.__name__)
             sys.argv[1:] = words
@@ -162,36 +161,6 @@ def _tell_of_move(earlier: str, path: str) -> None:
 def plain(node: Any) -> Any:
     """Return a config node as plain Python objects, as it stands."""
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-
-
-def _experiment(words: Sequence[str]) -> str:
-    named = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
-    return named[-1] if named else ""
-
-
-def _of_door(word: str, conf: Path, door_name: str, experiment: str = "") -> str:
-    """Return `experiment=figure5`, or `scale=demo`, as this door's part of it, which Hydra knows as a file of a group.
-
-    Experiments of another system have scales of their own, named by the first word of theirs: with
-    experiment=emovit_stages, scale=demo is emovit_demo, where there is such a scale.
-
-    Raises:
-        UserError: if there is no such experiment or scale, or nothing in it for this door.
-    """
-    group, _, value = word.partition("=")
-    if group not in BY_DOOR:
-        return word
-    own = f"{experiment.partition('_')[0]}_{value}"
-    if group == "scale" and experiment and (conf / group / own).is_dir():
-        value = own
-    folder = conf / group / value
-    if not value or not folder.is_dir():
-        names = ", ".join(sorted(path.name for path in (conf / group).glob("*/")))
-        raise UserError(group, value, f"no such {group}", f"use {names}")
-    doors = sorted(path.stem for path in folder.glob("*.yaml"))
-    if door_name not in doors:
-        raise UserError(group, value, f"it has nothing for {door_name}.py", f"it runs at {', '.join(doors)}.py")
-    return f"+{group}/{value}={door_name}"
 
 
 def _check_seed(seed: object) -> None:
@@ -316,8 +285,7 @@ def _overrides() -> str:
 def _group(cfg: DictConfig) -> str:
     """Return the experiment, or else the name that the cells of a sweep have in common."""
     choices = HydraConfig.get().runtime.choices
-    experiments = [group.partition("/")[2] for group in choices if group.startswith("experiment/")]
-    return experiments[0] if experiments else str(cfg.name).removesuffix(_cell(cfg))
+    return str(choices.get("experiment") or str(cfg.name).removesuffix(_cell(cfg)))
 
 
 def _said(cfg: DictConfig) -> dict[str, Any]:

@@ -31,7 +31,9 @@ from seke import moved
 from seke.errors import UserError
 
 BY_DOOR: Final = ("experiment", "scale")
-"""Groups of which an option is a folder with a file for each command that has part in it."""
+"""Groups whose options differ by command: they are files of conf/<command>/experiment and conf/<command>/scale."""
+OLD_SPELLING: Final = re.compile(r"\+(experiment|scale)/([^=/]+)=\w+")
+"""`+experiment/table4=generate`, which experiment=table4 was until version 0.3; still understood."""
 OPEN: Final = re.compile(
     r"(.+\.)?(extra_body|prices|lr_of|classes|splits|au_bias)|data\.mixture|model\.lora|backend\.model\.lora"
     r"|predictions_fields|benchmark\.questions|generator\.(counts_of|emotions)|wording\.\w+"
@@ -55,7 +57,8 @@ def written(words: Sequence[str], conf: Path, command: str) -> list[str]:
     >>> written(["limit=3", "backend.extra_body.effort=none", "name=1e5"], Path("conf"), "generate")
     ['limit=3', '++backend.extra_body.effort=none', "name='1e5'"]
     """
-    folders = [conf, *(Path(folder) for folder in _config_folders(words))]
+    words = [OLD_SPELLING.sub(r"\1=\2", word) for word in words]
+    folders = [conf, conf / command, *_config_folders(words)]
     read: list[str] = []
     plain_groups: list[str] = []
     added: list[int] = []
@@ -65,7 +68,7 @@ def written(words: Sequence[str], conf: Path, command: str) -> list[str]:
         if not equals or key.startswith(("-", "~")) or plain.startswith("hydra"):
             read.append(word)
         elif any((folder / plain.partition("@")[0]).is_dir() for folder in folders) and not value.startswith("{"):
-            if (key != plain or "@" in key) and plain.partition("/")[0] not in BY_DOOR:
+            if key != plain or "@" in key:
                 added.append(len(read))
             else:
                 plain_groups.append(_first_choice(word))
@@ -92,10 +95,12 @@ def check(cfg: DictConfig, command: str) -> None:
         UserError: naming the key, what it was set to, and the nearest key that is known.
     """
     hydra_config = cfg.hydra if "hydra" in cfg else HydraConfig.get()
-    choices = {str(group): option for group, option in hydra_config.runtime.choices.items()}
+    choices = {str(group): option for group, option in hydra_config.runtime.choices.items() if option is not None}
     overrides: list[str] = list(hydra_config.overrides.task)
     added = {override.lstrip("+").partition("=")[0] for override in overrides if override.startswith("+")}
-    own = {group: option for group, option in choices.items() if group.partition("/")[0] not in (*BY_DOOR, "hydra")}
+    own = {
+        group: option for group, option in choices.items() if group not in BY_DOOR and not group.startswith("hydra/")
+    }
     mine: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     mine.pop("hydra", None)
     bare = _tree(_composed(command, own, added, with_added=False))
@@ -113,6 +118,8 @@ def check(cfg: DictConfig, command: str) -> None:
 
 def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) -> str | None:
     """Return the line for a key that Hydra itself does not find, as in a sweep's parameters; None for other errors."""
+    if isinstance(error, HydraException | ValueError) and (line := _not_here(words, conf, command)):
+        return line
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         return _no_option(words, conf)
     found = re.search(
@@ -136,6 +143,23 @@ def _no_option(words: Sequence[str], conf: Path) -> str | None:
     return None
 
 
+def _not_here(words: Sequence[str], conf: Path, command: str) -> str | None:
+    """Return the line for an experiment or a scale that there is not, or that has nothing for this command."""
+    for group, _, value in (word.partition("=") for word in words):
+        if group not in BY_DOOR or "," in value:
+            continue
+        here = [folder / group for folder in (conf, conf / command, *_config_folders(words))]
+        if any((folder / f"{value}.yaml").is_file() for folder in here):
+            continue
+        if elsewhere := sorted(path.parts[-3] for path in conf.glob(f"*/{group}/*.yaml") if path.stem == value):
+            problem, remedy = f"it has nothing for {command}.py", f"it runs at {', '.join(elsewhere)}.py"
+        else:
+            names = sorted({path.stem for folder in here for path in folder.glob("*.yaml")})
+            problem, remedy = f"no such {group}", f"use {', '.join(names)}"
+        return str(UserError(group, value, problem, remedy))
+    return None
+
+
 def check_shown(words: Sequence[str], conf: Path, command: str) -> None:
     """Check the settings of a command line that only asks to see the configuration (--cfg), which runs nothing.
 
@@ -148,12 +172,23 @@ def check_shown(words: Sequence[str], conf: Path, command: str) -> None:
         check(hydra.compose(command, overrides, return_hydra_config=True), command)
 
 
-def _config_folders(words: Sequence[str]) -> Iterator[str]:
+def groups_taken() -> str:
+    """Return the groups that the running command takes, one a line with their options, for its --help."""
+    running = HydraConfig.get()
+    loader = GlobalHydra.instance().config_loader()
+    groups = sorted({str(group).partition("@")[0] for group in running.runtime.choices})
+    options = {group: loader.get_group_options(group, config_name=running.job.config_name) for group in groups}
+    return "".join(
+        f"{group}: {', '.join(sorted(of))}\n" for group, of in options.items() if of and "hydra" not in group
+    )
+
+
+def _config_folders(words: Sequence[str]) -> Iterator[Path]:
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word in ("--config-dir", "-cd"):
-            yield following
+            yield Path(following)
         elif word.startswith("--config-dir="):
-            yield word.partition("=")[2]
+            yield Path(word.partition("=")[2])
 
 
 def _is_name(key: str) -> bool:
@@ -209,7 +244,7 @@ def _composed(command: str, choices: Mapping[str, Any], added: set[str], with_ad
     """Return the configuration with these options and no value set; options that only others' bring are left out."""
     loader = GlobalHydra.instance().config_loader()
     chosen = {
-        group: f"{'+' if group in added or group.partition('/')[0] in BY_DOOR else ''}{group}={option}"
+        group: f"{'+' if group in added else ''}{group}={option}"
         for group, option in choices.items()
         if not group.startswith("hydra/") and (with_added or group not in added)
     }
@@ -290,7 +325,7 @@ def _no_setting(
     nearest = nearest_name(key.rpartition("@")[2], list(_flat(known)))
     remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help` lists what there is"
     typed = any(_is_part(key, override.lstrip("+~").partition("=")[0]) for override in overrides)
-    files = [f"{group.replace('/', '=')}" for group in choices if group.partition("/")[0] in BY_DOOR]
+    files = [f"{group}={choices[group]}" for group in BY_DOOR if group in choices]
     where = f" (it stands in {' or '.join(files)})" if files and not typed else ""
     return UserError(key, "***" if SECRET.search(key) else value, f"{command}.py has no such setting{where}", remedy)
 

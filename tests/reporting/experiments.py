@@ -124,7 +124,7 @@ def generation(outputs: Path, name: str, requests: int, usd: float | None = None
 
 def study(name: str) -> Study:
     """The study of an experiment as its YAML defines it."""
-    conf = OmegaConf.load(ROOT / "conf" / "experiment" / name / "report.yaml")
+    conf = OmegaConf.load(ROOT / "conf" / "report" / "experiment" / f"{name}.yaml")
     OmegaConf.resolve(conf)
     made: Study = instantiate(conf.study, _convert_="all")
     return made

@@ -1,6 +1,6 @@
 """A study: one table or figure of the paper, or one open question, from its runs to what a reader sees.
 
-conf/experiment/<name>/report.yaml defines it, wholly: `python report.py name=<its runs' name> experiment=<name>`.
+conf/report/experiment/<name>.yaml defines it, wholly: `python report.py name=<its runs' name> experiment=<name>`.
 
     study:
       _target_: seke.reporting.studies.Study

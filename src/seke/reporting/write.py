@@ -78,7 +78,7 @@ def write_report(
 ) -> Written:  # fmt: skip
     """Write outputs/report/<name>/ from the finished runs that `name` or `pattern` selects.
 
-    `study`: an experiment whose runs these are (conf/experiment/*/report.yaml); `compare` tells two of them apart.
+    `study`: an experiment whose runs these are (conf/report/experiment/*.yaml); `compare` tells two of them apart.
 
     Raises:
         UserError: if there is no finished run whose files read, or if `cases_count` is negative.

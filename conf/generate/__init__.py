@@ -1,0 +1,1 @@
+"""What generate.py alone takes: experiments and scales. Hydra finds it by the search path of generate.yaml."""

@@ -1,0 +1,1 @@
+"""What prepare.py alone takes: experiments and scales. Hydra finds it by the search path of prepare.yaml."""

@@ -1,0 +1,1 @@
+"""What report.py alone takes: experiments. Hydra finds it by the search path of report.yaml."""
