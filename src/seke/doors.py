@@ -38,6 +38,9 @@ LARGEST_SEED = 2**32 - 1
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
 
 
+LAUNCHERS = re.compile(r"--local[-_]rank(=\d+)?")
+
+
 class Mistake(Exception):
     """A user's mistake as the one line that it becomes; it crosses from one process to another."""
 
@@ -93,7 +96,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         try:
             interrupts.listen()
             OmegaConf.register_new_resolver("groups_taken", settings.groups_taken, replace=True)  # in --help
-            typed[:] = settings.without_launchers_words(sys.argv)
+            typed[:] = without_launchers_words(sys.argv)
             words = settings.written(typed[1:], conf, main.__name__)
             if {"--cfg", "-c"} & set(words):
                 settings.check_shown(words, conf, main.__name__)
@@ -114,6 +117,26 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             raise SystemExit(2)
 
     return program
+
+
+def without_launchers_words(words: Sequence[str]) -> list[str]:
+    """Return the command line without `--local_rank=<n>`, which some launchers add, and tell the environment of it.
+
+    >>> without_launchers_words(["train.py", "--local_rank=0", "name=x"])
+    ['train.py', 'name=x']
+    """
+    kept: list[str] = []
+    expected = False
+    for word in words:
+        if expected and word.isdigit():
+            os.environ.setdefault("LOCAL_RANK", word)
+        elif match := LAUNCHERS.fullmatch(word):
+            if match.group(1):
+                os.environ.setdefault("LOCAL_RANK", match.group(1)[1:])
+        else:
+            kept.append(word)
+        expected = LAUNCHERS.fullmatch(word) is not None and "=" not in word
+    return kept
 
 
 def finished(cfg: DictConfig, door_name: str) -> bool:

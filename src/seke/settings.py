@@ -9,7 +9,6 @@ their keys are names that only the user knows (`OPEN`); a few nodes also take wh
 """
 
 import inspect
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -393,26 +392,3 @@ def _check_type(key: str, before: Any, now: Any) -> None:
     for kind, noun in ((bool, "true or false"), (int | float, "a number")):
         if isinstance(before, kind) and now is not None and not isinstance(now, kind):
             raise UserError(key, now, f"not {noun}", f"its default is {before}")
-
-
-LAUNCHERS: Final = re.compile(r"--local[-_]rank(=\d+)?")
-
-
-def without_launchers_words(words: Sequence[str]) -> list[str]:
-    """Return the command line without `--local_rank=<n>`, which some launchers add, and tell the environment of it.
-
-    >>> without_launchers_words(["train.py", "--local_rank=0", "name=x"])
-    ['train.py', 'name=x']
-    """
-    kept: list[str] = []
-    expected = False
-    for word in words:
-        if expected and word.isdigit():
-            os.environ.setdefault("LOCAL_RANK", word)
-        elif match := LAUNCHERS.fullmatch(word):
-            if match.group(1):
-                os.environ.setdefault("LOCAL_RANK", match.group(1)[1:])
-        else:
-            kept.append(word)
-        expected = LAUNCHERS.fullmatch(word) is not None and "=" not in word
-    return kept
