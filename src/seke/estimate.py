@@ -11,8 +11,8 @@ from hashlib import sha256
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from seke.money import model_of
-from seke.vlm import Choice, Reply, Request, Usage
+from seke.money import model_of, prices_of
+from seke.vlm import Choice, Prices, Reply, Request, Simulation, Usage
 
 CHARACTERS_PER_TOKEN: Final = 4
 """Of English text and JSON, by and large."""
@@ -25,8 +25,6 @@ LISTED: Final = 4
 SAMPLE: Final = 300
 """Records that are played through; the rest is taken to be like them."""
 MODEL: Final = "dry-run"
-Prices = Mapping[str, Sequence[float | None]]
-"""Of a model, in USD per million tokens: input, output and cached input."""
 
 
 class MadeUp:
@@ -108,11 +106,11 @@ class Asked(NamedTuple):
     worst: Estimate
 
 
-def asked(role: str, vlm: Any, expected: Estimate, worst: Estimate) -> Asked:
+def asked(role: str, vlm: object, expected: Estimate, worst: Estimate) -> Asked:
     """Return what `vlm` would be asked, with its own model and prices as far as it has them."""
-    model, prices = model_of(vlm), getattr(vlm, "prices", None)
-    if price := getattr(vlm, "usd_per_million", None):  # a simulated one that plays through a price
-        model, prices = "simulated", {"simulated": price}
+    model, prices = model_of(vlm), prices_of(vlm)
+    if isinstance(vlm, Simulation) and vlm.usd_per_million:
+        model, prices = "simulated", {"simulated": vlm.usd_per_million}
     return Asked(role, model, prices, expected, worst)
 
 

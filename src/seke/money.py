@@ -8,13 +8,13 @@ replies without (believable) usage, and sendings that were never answered, which
 hold on the second.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from seke import plugins
 from seke.errors import Paused, UserError
-from seke.vlm import VLM, Reply, Request
+from seke.vlm import VLM, Priced, Prices, Recording, Reply, Request, close
 
 LEAST_CHARACTERS: Final = 12
 """No tokenizer makes fewer tokens of English, of JSON or of any other prompt here than one for so many characters."""
@@ -132,6 +132,11 @@ def model_of(vlm: object) -> str:
     return next((name for name in names if isinstance(name, str)), "")
 
 
+def prices_of(vlm: object) -> Prices | None:
+    """Return what a backend's models cost; None where it costs nothing."""
+    return vlm.prices if isinstance(vlm, Priced) else None
+
+
 def _known_usd(reply: Reply) -> float | None:
     """Return what is known to have been paid: nothing of a reply without usage, though its price be known."""
     return 0.0 if reply.usage is None and reply.bound.usd is not None else reply.cost
@@ -178,8 +183,7 @@ class Metered:
         """Close what this backend and those of the same purse have opened, if there is anything to close."""
         for meter in self._others:
             meter.close()
-        if callable(close := getattr(self.vlm, "close", None)):
-            close()
+        close(self.vlm)
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield the replies of the backend.
@@ -212,7 +216,7 @@ class Metered:
             entry = held_back.pop() if held_back else next(numbered, None)
             if entry is None:
                 return
-            if (self._kept or hasattr(self.vlm, "ledger")) and not self._room(len(flying) - self._landed, entry[1]):
+            if (self._kept or isinstance(self.vlm, Recording)) and not self._room(len(flying) - self._landed, entry[1]):
                 held_back.append(entry)
                 return
             flying.append(entry[0])
@@ -248,8 +252,7 @@ class Metered:
 
     def _price(self) -> Sequence[float | None] | None:
         """Return the price of the backend's model: USD per million tokens, input first; None where it has none."""
-        prices: Mapping[str, Sequence[float | None]] = getattr(self.vlm, "prices", None) or {}
-        return prices.get(model_of(self.vlm))
+        return (prices_of(self.vlm) or {}).get(model_of(self.vlm))
 
     @property
     def _limited(self) -> bool:
@@ -257,7 +260,7 @@ class Metered:
 
     def _check_price(self) -> None:
         """Refuse a budget in dollars where no price can be known, before the first request is paid for."""
-        prices, model = getattr(self.vlm, "prices", None), model_of(self.vlm)
+        prices, model = prices_of(self.vlm), model_of(self.vlm)
         if self.budget.usd is None or prices is None:
             return
         # A model may answer by the name of its snapshot, which alone may be priced.

@@ -6,12 +6,14 @@ gets an iterable of requests and yields `(index, reply)` as they finish; concurr
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+Prices = Mapping[str, Sequence[float | None]]
+"""Of each model, in USD per million tokens: input, output and cached input."""
 Status = Literal["ok", "refusal", "filtered", "truncated", "invalid"]
 
 
@@ -168,3 +170,75 @@ class VLM(Protocol):
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield (index of the request, its reply) in any order, each request exactly once."""
         ...
+
+
+# What a backend may have beside `reply`. Nobody need inherit from these; without one, nothing of the kind is done.
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A backend that has something open: connections, a ledger, a model in memory."""
+
+    def close(self) -> None:
+        """Close it. Whoever asks again has it opened anew; closing twice is no mistake."""
+        ...
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """A backend that keeps each reply in a ledger as it comes, so that it can pause between any two requests."""
+
+    ledger: Any
+    """The open ledger, or its path; None where nothing is kept."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A backend whose replies cost money."""
+
+    prices: Prices | None
+    """None: it costs nothing."""
+
+
+@runtime_checkable
+class Simulation(Protocol):
+    """No model, but what plays through what one would cost."""
+
+    usd_per_million: Sequence[float] | None
+    """USD per million tokens, input first, then output; None: nothing is played through."""
+
+
+class Screen(Protocol):
+    """What counts the answers of a backend that can be used."""
+
+    last_resort: bool
+    """Whether it is asked only what another one gave no answer to, and may well decline all of it."""
+
+
+@runtime_checkable
+class Screened(Protocol):
+    """A backend that ends a run in which none of its answers can be used."""
+
+    usable: Screen
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """A backend around another one, such as a meter."""
+
+    vlm: VLM
+    """The inner one."""
+
+
+def layers(vlm: object) -> Iterator[object]:
+    """Yield a backend and those that it wraps, the outermost first."""
+    yield vlm
+    while isinstance(vlm, Wrapping):
+        vlm = vlm.vlm
+        yield vlm
+
+
+def close(vlm: VLM) -> None:
+    """Close what a backend has open, if it has anything."""
+    if isinstance(vlm, Closing):
+        vlm.close()

@@ -21,7 +21,7 @@ from seke.benchmark.protocol import Benchmark, Planned, Reading
 from seke.errors import UserError
 from seke.money import Spent
 from seke.records import ImageRecord, read_jsonl, to_line
-from seke.vlm import VLM, Image, Reply, Request
+from seke.vlm import VLM, Image, Reply, Request, close
 
 FILE: Final = "answers.jsonl"
 WAIT_S: Final = 0.5
@@ -211,8 +211,7 @@ def using(vlm: VLM) -> Iterator[VLM]:
     try:
         yield vlm
     finally:
-        if callable(close := getattr(vlm, "close", None)):
-            close()
+        close(vlm)
 
 
 def _answer(id_: str, reply: Reply) -> Answer:

@@ -6,7 +6,7 @@ A caption is asked for in free text: `Request.schema` is None, which no other re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -90,15 +90,21 @@ class Given:
         return {row.id: row.caption for row in rows}
 
 
-def through(generator: Any, wrap: Callable[[VLM], VLM]) -> VLM | None:
+@runtime_checkable
+class Captioned(Protocol):
+    """A generator that has pictures described first."""
+
+    captioner: Captioner
+
+
+def through(generator: object, wrap: Callable[[VLM], VLM]) -> VLM | None:
     """Wrap the model that writes a generator's captions, if it has one for these alone; return what was wrapped.
 
     So whoever meters or replaces the generator's annotator does not overlook the second one that it pays.
     """
-    captioner = getattr(generator, "captioner", None)
-    vlm: VLM | None = getattr(captioner, "vlm", None)
-    if captioner is not None and vlm is not None:
-        captioner.vlm = wrap(vlm)
+    if not isinstance(generator, Captioned) or (vlm := generator.captioner.vlm) is None:
+        return None
+    generator.captioner.vlm = wrap(vlm)
     return vlm
 
 
@@ -128,8 +134,7 @@ class Voices:
             yield others[place][0], reply
 
     def _captioned(self, wanted: Sequence[Request], places: dict[str, list[int]]) -> Iterator[tuple[int, Reply]]:
-        answers: Any = (self.captions or self.vlm).reply(wanted) if wanted else ()
-        for number, reply in answers:
+        for number, reply in (self.captions or self.vlm).reply(wanted) if wanted else ():
             yield from ((index, reply) for index in places[wanted[number].key])
 
 

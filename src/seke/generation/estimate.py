@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from seke import estimate as estimates
 from seke.estimate import Estimate, MadeUp, counted, sampled, table
@@ -34,8 +33,8 @@ def estimate(
 
 
 def dry_run(
-    generator: Callable[[VLM], Generator], records: Sequence[ImageRecord], opened: Opened, annotator: Any,
-    fallback: Any = None,
+    generator: Callable[[VLM], Generator], records: Sequence[ImageRecord], opened: Opened, annotator: object,
+    fallback: object = None,
 ) -> str:  # fmt: skip
     """Return what annotating `records` would cost; nobody is asked.
 

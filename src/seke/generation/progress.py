@@ -35,7 +35,7 @@ from seke.records import (
     to_line,
 )
 from seke.runs import write_text
-from seke.vlm import Image
+from seke.vlm import Image, Screened, layers
 
 Log = Callable[[Mapping[str, Any]], None]
 ENGINES = ("local", "ray")
@@ -227,11 +227,9 @@ def _check_first(found: list[Outcome]) -> None:
 
 def _as_last_resort(fallback: Generator | None) -> None:
     """Tell a fallback's annotator that it gets what another one declined, and may well decline all of it."""
-    layer = getattr(fallback, "vlm", None)
-    while layer is not None:
-        if (usable := getattr(layer, "usable", None)) is not None:
-            usable.last_resort = True
-        layer = getattr(layer, "vlm", None)
+    for layer in layers(fallback):
+        if isinstance(layer, Screened):
+            layer.usable.last_resort = True
 
 
 def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
