@@ -24,11 +24,11 @@ from seke.models.answering import answer, place
 from seke.models.chat import Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.instruct_text import Instructions
-from seke.models.llava_ov import _quiet
+from seke.models.loading import Opened, load, outline, parameter_groups, quiet
 from seke.models.mistakes import check_architecture, told
-from seke.models.opening import check_numbers, fetched, read_weights
+from seke.models.opening import check_numbers, fetched
 from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.soundness import PLAINLY, check_answer, check_loaded, check_size, generation, note_left
+from seke.models.soundness import check_answer, generation
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -221,7 +221,7 @@ class Loaded:
         # The Hub's configuration names LLaMA's eos as it was before the tokenizer got its own: answers would not end.
         for holder in (config.text_config, self.model.generation_config, self.model.language_model.generation_config):
             holder.eos_token_id, holder.pad_token_id = self.end, self.processor.tokenizer.pad_token_id
-        with _quiet():
+        with quiet():
             self.model.save_pretrained(path)
             self.processor.save_pretrained(path)
 
@@ -259,21 +259,9 @@ class InstructBlip:
                 of another architecture.
         """
         source = str(path if path is not None else self.path)
-        with told("model.path", source), _quiet():
-            directory, settings, processor = _opened(source)
-            weights = read_weights("model.path", source, directory)
-            check_numbers("model.path", source, settings.to_dict(), weights)
-            check_size("model.path", source, lambda: InstructBlipForConditionalGeneration(settings), weights)
-            ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
-            asked, left = generation(directory, **ends)
-            model, found = InstructBlipForConditionalGeneration.from_pretrained(
-                directory, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
-                generation_config=asked, **PLAINLY,
-            )  # fmt: skip
-            check_loaded("model.path", source, model, found)
-            model.language_model.generation_config = generation(directory, **ends)[0]
-        note_left(source, left)
-        return Loaded(model.eval(), processor, source)
+        model, opened = load(source, _opened, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention)
+        model.language_model.generation_config = generation(opened.directory, **opened.ends)[0]
+        return Loaded(model, opened.processor, source)
 
     def outline(self, dtype: str | None = None) -> TrainableVLM:
         """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
@@ -281,33 +269,18 @@ class InstructBlip:
         Raises:
             UserError: as `load`.
         """
-        with told("model.path", self.path), _quiet():
-            _, settings, processor = _opened(self.path, weights=False)
-            with torch.device("meta"):
-                model = InstructBlipForConditionalGeneration._from_config(
-                    settings, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
-                )
-            model.tie_weights()
-        return Loaded(model.eval(), processor, self.path)
+        model, opened = outline(
+            self.path, _opened, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention
+        )
+        return Loaded(model, opened.processor, self.path)
 
     def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
         """Freeze all but what is tuned, and return AdamW's parameter groups, each with its `name` and `lr`."""
-        groups: dict[str, list[Tensor]] = {}
-        for name, parameter in loaded.model.named_parameters():
-            part = loaded.part(name)
-            parameter.requires_grad_(part in self.trained)
-            if parameter.requires_grad:
-                groups.setdefault(part, []).append(parameter)
-            else:
-                # Frozen weights need no float32; what passes between the parts is cast there.
-                parameter.data = parameter.data.to(getattr(torch, self.dtype))
-        loaded.train_mode()
-        lr_of = self.lr_of or {}
-        return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
+        return parameter_groups(loaded, lambda _, part: part in self.trained, self.lr, self.lr_of, self.dtype)
 
 
-def _opened(source: str, weights: bool = True) -> tuple[Path, Any, Any]:
-    """Return a checkpoint's directory, configuration and processor, looked at; `weights`: whether these are fetched."""
+def _opened(source: str, weights: bool) -> Opened:
+    """Return a checkpoint's small files, looked at; `weights`: whether these are fetched, too."""
     directory = fetched("model.path", source, weights)
     config = check_architecture(source, directory, "instructblip")
     check_numbers("model.path", source, config)
@@ -316,7 +289,8 @@ def _opened(source: str, weights: bool = True) -> tuple[Path, Any, Any]:
     # Never another backend: without torchvision this is what loads, and its pixels differ a little.
     processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
     _check(source, config, settings, processor)
-    return directory, settings, processor
+    ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
+    return Opened(directory, settings, processor, ends)
 
 
 def _check(source: str, config: dict[str, Any], settings: Any, processor: Any) -> None:

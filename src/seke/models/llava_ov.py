@@ -6,9 +6,7 @@ The tower's output ("states") is a value of its own, so that a frozen tower is r
 Shapes: N crops, P patches a crop, D width of the tower, B sequences, T tokens, H width of the language model.
 """
 
-import contextlib
-import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,6 @@ from torch import Tensor
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
-from transformers.utils import logging as transformers_logging
 
 from seke.errors import UserError
 from seke.models import processors
@@ -27,12 +24,13 @@ from seke.models.answering import answer
 from seke.models.chat import Chat, Turn
 from seke.models.fingerprint import fingerprint
 from seke.models.hub_layout import hub_state
+from seke.models.loading import Opened, load, outline, parameter_groups, quiet
 from seke.models.lora import Lora, is_adapter, merge
 from seke.models.mistakes import check_architecture, check_images, check_pictures, told
-from seke.models.opening import check_numbers, fetched, read_weights
+from seke.models.opening import check_numbers, fetched
 from seke.models.packed_attention import install, segments
 from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.soundness import PLAINLY, check_answer, check_loaded, check_size, generation, note_left
+from seke.models.soundness import check_answer
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -226,7 +224,7 @@ class Loaded:
         Adapters are merged, in place.
         """
         merge(self.model)
-        with _quiet():
+        with quiet():
             self.model.save_pretrained(path, state_dict=hub_state(self.model), save_original_format=False)
         processors.save(self.processor, path)
 
@@ -271,23 +269,14 @@ class LlavaOv:
         """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
 
         Raises:
-            UserError: if there is no such model here and the Hub cannot be reached, or its files are not whole.
+            UserError: if there is no such model here and the Hub cannot be reached, its files are not whole, or it is
+                of another architecture.
         """
         source = str(path if path is not None else self.path)
-        with told("model.path", source), _quiet():
-            directory, settings, processor = _opened(source)
-            weights = read_weights("model.path", source, directory)
-            check_numbers("model.path", source, settings.to_dict(), weights)
-            check_size("model.path", source, lambda: LlavaOnevisionForConditionalGeneration(settings), weights)
-            ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
-            asked, left = generation(directory, **ends)
-            model, found = LlavaOnevisionForConditionalGeneration.from_pretrained(
-                directory, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention,
-                generation_config=asked, **PLAINLY,
-            )  # fmt: skip
-            check_loaded("model.path", source, model, found)
-        note_left(source, left)
-        return Loaded(model.eval(), processor, source)
+        model, opened = load(
+            source, _opened, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention
+        )
+        return Loaded(model, opened.processor, source)
 
     def outline(self, dtype: str | None = None) -> TrainableVLM:
         """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
@@ -295,41 +284,34 @@ class LlavaOv:
         Raises:
             UserError: as `load`.
         """
-        with told("model.path", self.path), _quiet():
-            _, settings, processor = _opened(self.path, weights=False)
-            with torch.device("meta"):
-                model = LlavaOnevisionForConditionalGeneration._from_config(
-                    settings, dtype=getattr(torch, dtype or self.dtype), attn_implementation=self.attention
-                )
-            model.tie_weights()
-        return Loaded(model.eval(), processor, self.path)
+        model, opened = outline(
+            self.path, _opened, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention
+        )
+        return Loaded(model, opened.processor, self.path)
 
     def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
         """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
         if self.lora is not None:
             self.lora.attach(loaded.model)
-        groups: dict[str, list[Tensor]] = {}
-        for name, parameter in loaded.model.named_parameters():
-            part = loaded.part(name)
-            # `hidden_states[-1]` lies before post_layernorm: it never gets a gradient, and DDP insists on one.
-            dead = "post_layernorm" in name and part == "vision_tower"
+
+        def tuned(name: str, part: str) -> bool:
             # Adapters stand for the whole language model, `image_newline` with it.
             stood_for = self.lora is not None and part == "language_model" and not is_adapter(name)
-            parameter.requires_grad_(part in self.trained and not dead and not stood_for)
-            if part not in self.trained or stood_for:
-                # Frozen weights need no float32; what passes between the parts is cast there.
-                parameter.data = parameter.data.to(getattr(torch, self.dtype))
-            if parameter.requires_grad:
-                groups.setdefault(part, []).append(parameter)
+            return part in self.trained and not stood_for
+
+        groups = parameter_groups(loaded, tuned, self.lr, self.lr_of, self.dtype, _dead)
         if not groups:
             raise UserError("model.trainable", list(self.trained), "nothing is left to train", "name one part")
-        loaded.train_mode()
-        lr_of = self.lr_of or {}
-        return [{"name": part, "params": params, "lr": lr_of.get(part, self.lr)} for part, params in groups.items()]
+        return groups
 
 
-def _opened(source: str, weights: bool = True) -> tuple[Path, Any, Any]:
-    """Return a checkpoint's directory, configuration and processor, looked at; `weights`: whether these are fetched."""
+def _dead(parameter: str) -> bool:
+    """Whether a parameter never gets a gradient: `hidden_states[-1]` lies before the tower's post_layernorm."""
+    return parameter.startswith(PARTS["vision_tower"]) and "post_layernorm" in parameter
+
+
+def _opened(source: str, weights: bool) -> Opened:
+    """Return a checkpoint's small files, looked at; `weights`: whether these are fetched, too."""
     directory = fetched("model.path", source, weights)
     config = check_architecture(source, directory, "llava_onevision")
     check_numbers("model.path", source, config)
@@ -337,17 +319,5 @@ def _opened(source: str, weights: bool = True) -> tuple[Path, Any, Any]:
     check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
     settings = LlavaOnevisionConfig.from_pretrained(directory)
     check_pictures(source, settings, processor)
-    return directory, settings, processor
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' loading chatter; errors still come as exceptions."""
-    before, root = transformers_logging.get_verbosity(), logging.getLogger("transformers")
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-        root.propagate = False
+    ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
+    return Opened(directory, settings, processor, ends)

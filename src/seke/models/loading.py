@@ -1,4 +1,4 @@
-"""A checkpoint of a family that this program trains: looked at, read, outlined, and split into what is tuned and not."""
+"""A checkpoint of a family that this program trains: looked at, read, outlined, and split into tuned and frozen."""
 
 import contextlib
 import logging
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from seke.errors import UserError
 from seke.models.mistakes import told
 from seke.models.opening import check_numbers, read_weights
 from seke.models.protocol import TrainableVLM
@@ -107,8 +106,6 @@ def parameter_groups(
             parameter.data = parameter.data.to(getattr(torch, dtype))
         if parameter.requires_grad:
             groups.setdefault(part, []).append(parameter)
-    if not groups:
-        raise UserError("model.trainable", "(none)", "nothing is left to train", "name one part")
     loaded.train_mode()
     return [{"name": part, "params": params, "lr": (lr_of or {}).get(part, lr)} for part, params in groups.items()]
 
