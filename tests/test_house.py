@@ -43,7 +43,7 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
     "runs": {"errors", "escape", "files", "identity", "locks", "manifests"},
     "records": {"affect", "errors", "files"},
     "licences": set(),
-    "making": {"records", "runs"},
+    "making": {"old_runs", "records", "runs"},
     "card": {"escape", "licences", "making", "text_tables"},
     "hub": {"affect", "card", "errors", "images", "making", "old_runs", "records", "runs"},
     "lexicon": set(),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
+from seke import old_runs
 from seke.records import Rejection, read_jsonl
 from seke.runs import file_sha256, manifest_beside
 
@@ -48,6 +49,8 @@ class Evaluation(NamedTuple):
     notes: tuple[str, ...]
     """Why its numbers may not be held against the paper's."""
     numbers: tuple[Number, ...]
+    scores: str = "answers"
+    """Of a model; or the "labels" that were given, and no model was asked."""
 
 
 class Making(NamedTuple):
@@ -106,7 +109,7 @@ def making(run: Path) -> Making:
         Counter(row.reason for row in read_jsonl(rejected, Rejection)) if rejected.is_file() else {},
         manifest.get("flags") or {},
         manifest.get("prompts") or {},
-        tuple(found for found in of_data if found.benchmark == "Reliability"),
+        tuple(found for found in of_data if found.scores == "labels"),
     )
 
 
@@ -115,7 +118,8 @@ def evaluations(outputs: Path, which: str, sha256: str) -> Iterator[Evaluation]:
     for file in sorted((outputs / "evaluate").glob("*/manifest.json")):
         manifest = manifest_beside(file)
         if manifest.get("inputs", {}).get(which) == sha256 and (file.parent / "metrics.json").is_file():
-            yield evaluation(file.parent, manifest["config"], manifest["inputs"], manifest.get("notes") or ())
+            of_run = evaluation(file.parent, manifest["config"], manifest["inputs"], manifest.get("notes") or ())
+            yield of_run._replace(scores=old_runs.scores(manifest.get("scores"), of_run.config))
 
 
 def evaluation(run: Path, config: Mapping[str, Any], inputs: Mapping[str, str], notes: Sequence[str]) -> Evaluation:

@@ -28,6 +28,7 @@ class Scripted:
 
     def __init__(self, script: Callable[[Request, int], Choice], reverse: bool = False) -> None:
         self.script, self.reverse, self.asked = script, reverse, list[Request]()
+        self.name = "scripted"
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Answer all, the last one first if `reverse`."""
@@ -35,7 +36,7 @@ class Scripted:
         for index, request in reversed(numbered) if self.reverse else numbered:
             self.asked.append(request)
             choices = tuple(self.script(request, number) for number in range(request.n))
-            yield index, Reply(choices, "scripted", Usage(100, 10))
+            yield index, Reply(choices, self.name, Usage(100, 10))
 
 
 class Data(NamedTuple):

@@ -192,6 +192,17 @@ def test_a_blind_annotator_is_flagged(data, make_seke):
     (outcome,) = make_seke().generate([face])
     assert "blind" in outcome.row.flags
     assert outcome.row.annotator == "simulated-annotator-blind"
+    assert outcome.row.simulated
+
+
+def test_a_models_name_says_nothing_of_it(data, make_seke, scripted):
+    """A user's model may be called so; whether it is blind or simulated its replies say."""
+    vlm = scripted(plain_answer)
+    vlm.name = "simulated-x-blind"
+    (outcome,) = make_seke(vlm).generate(data.faces[:1])
+    assert outcome.row.annotator == "simulated-x-blind"
+    assert "blind" not in outcome.row.flags
+    assert json.loads(to_line(outcome.row))["simulated"] is False
 
 
 def test_the_eleven_questions_are_distinct_and_leak_nothing(prompts, data, make_seke):

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final, NamedTuple
 
+from seke import old_runs
 from seke.errors import UserError
 from seke.intervals import Estimate
 from seke.records import Split
@@ -206,7 +207,7 @@ READERS: Final[Mapping[str, Callable[[FinishedRun, str | None], dict[str, Estima
 
 def _remarks(run: FinishedRun) -> Sequence[str]:
     """Return why a run's numbers may not be held against the paper's, as the run itself noted."""
-    if run.door == "prepare" and (run.path / "truth.jsonl").is_file():
+    if run.door == "prepare" and old_runs.synthetic(run.manifest.get("synthetic"), run.path) == "faces":
         return ["synthetic faces, not the six datasets"]
     notes = run.manifest.get("notes")
     return [str(note) for note in notes] if isinstance(notes, list) else []
