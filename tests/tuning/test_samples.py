@@ -11,12 +11,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from seke.errors import UserError
 from seke.images import sha256
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.records import Rejection
 from seke.tuning.data import Data, stream
+from seke.tuning.guards import explained
 from seke.tuning.rows.row import Row, Say
 from seke.tuning.samples import prepare
 
@@ -147,5 +149,10 @@ def test_a_picture_that_changes_while_it_is_trained_on_ends_the_training(loaded,
     kept = prepare([annotated], loaded, Data(path="x", cache="none"), True, tmp_path / "x.arrow")
     rows[1].images[0].write_bytes(rows[2].images[0].read_bytes())
     assert len(kept[0][1]) == 1
-    with pytest.raises(UserError, match=r"changed after it was prepared.*put the picture back"):
-        kept[1]
+    for workers in (0, 1):
+        loader = DataLoader(kept, batch_size=None, num_workers=workers)
+        with pytest.raises(UserError) as caught, explained(None, ""):
+            list(loader)
+        line = str(caught.value)
+        assert line.startswith("image=1.png: lost while it was trained on (1.png changed after it was prepared")
+        assert line.endswith("put the picture back, then run the same command again to go on") and "\n" not in line

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from seke.errors import UserError
+from seke.images import ImageError
 from seke.tuning.checkpoints import Checkpoints
+from seke.tuning.samples import lost
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What a scheduler sends before it takes the machine away; Slurm sends either of two, as its user asks (--signal). A
@@ -178,6 +180,8 @@ def explained(guard: Guard, path: str) -> Iterator[None]:
             raise
         argument, value, remedy = guard.bound
         raise UserError(argument, value, f"out of memory{_with(guard.names)}", remedy) from error
+    except ImageError as error:
+        raise lost(error) from error
     except ValueError as error:
         if "features and image tokens" not in str(error):
             raise

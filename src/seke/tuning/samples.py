@@ -6,6 +6,7 @@ In memory are one number a sample for its length, its supervised tokens and its 
 their states or pixels, where the settings keep these there). Lengths are exact, and no sample is ever cut.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,17 @@ class Wanted(NamedTuple):
         return images.decode(self.read()[0], self.name)
 
 
+def lost(error: images.ImageError) -> UserError:
+    """Return the line about a picture that is no more what it was when training began.
+
+    A loader's worker hands on no more of an error than its text, with a traceback before it.
+    """
+    said = str(error).rpartition("ImageError: ")[2].strip()
+    name = re.split(r": | changed after ", said, maxsplit=1)[0]
+    remedy = "put the picture back, then run the same command again to go on"
+    return UserError("image", name, f"lost while it was trained on ({said})", remedy)
+
+
 def wanted_by(row: Row) -> list[Wanted]:
     """Return what a row wants of its image files."""
     return [Wanted(str(file), row.sha256) for file in row.images]
@@ -141,7 +153,7 @@ class Pictures:
         """Return an image as it was kept, or decode it.
 
         Raises:
-            UserError: if it has changed since it was looked at.
+            ImageError: if it has changed since it was looked at.
         """
         return self.kept[number] if self.kept else self._decode(self.wanted[number])
 
@@ -172,11 +184,7 @@ class Pictures:
         return Vision(*self.loaded.pixels(picture))
 
     def _decode(self, wanted: Wanted) -> Vision:
-        try:
-            return Vision(*self.loaded.pixels(wanted.picture()))
-        except images.ImageError as error:
-            remedy = "put the picture back, then run the same command again to go on"
-            raise UserError("image", wanted.file, f"lost while it is trained on ({error})", remedy) from error
+        return Vision(*self.loaded.pixels(wanted.picture()))
 
     @torch.no_grad()
     def _states(self, seen: Sequence[Vision | str]) -> list[Vision | str]:
