@@ -13,8 +13,10 @@ from seke.generation.fitting import error
 from seke.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
 from seke.reporting.cases import verdict
 from seke.reporting.gallery import Names, encoded
-from seke.reporting.results import trust
-from seke.rules import EMOTIONS, MEASURES, near
+from seke.reporting.results import SCORES, trust
+from seke.reporting.study_groups import COLUMNS
+from seke.reporting.study_masked import QUALITY
+from seke.rules import EMOTIONS, FIGURE5, MEASURES, near
 
 ROOT = Path(__file__).resolve().parent.parent
 HUNDREDTHS = range(-100, 101)
@@ -82,3 +84,32 @@ def test_the_measures_are_keys_of_metrics_json() -> None:
     assert [measure.key for measure in MEASURES] == [
         "expression.accuracy", "action_units.f1_mean_14", "valence.mae", "arousal.mae",
     ]  # fmt: skip
+    assert [measure.key for measure in FIGURE5][1] == "action_units.f1_mean_17"
+    assert [measure.name for measure in FIGURE5] == [
+        "Expression accuracy", "AU F1", "Valence 1-MAE", "Arousal 1-MAE",
+    ]  # fmt: skip
+    assert {measure.better for measure in FIGURE5} == {"high"}
+
+
+def test_the_columns_are_written_as_they_have_been() -> None:
+    assert [tuple(vars(column).values()) for column in SCORES] == [
+        ("expression.accuracy", "acc. %", "Expression", 1, 100, "high"),
+        ("expression.f1_macro", "F1 %", "Expression", 1, 100, "high"),
+        ("action_units.f1_mean_14", "F1 (14) %", "Action units", 1, 100, "high"),
+        ("action_units.f1_mean_17", "F1 (17) %", "Action units", 1, 100, "high"),
+        ("valence.mae", "MAE", "Valence", 3, 1, "low"),
+        ("valence.rmse", "RMSE", "Valence", 3, 1, "low"),
+        ("valence.ccc", "CCC", "Valence", 3, 1, "high"),
+        ("arousal.mae", "MAE", "Arousal", 3, 1, "low"),
+        ("arousal.rmse", "RMSE", "Arousal", 3, 1, "low"),
+        ("arousal.ccc", "CCC", "Arousal", 3, 1, "high"),
+        ("n", "n", "Answers", 0, 1.0, ""),
+        ("unanswered", "no answer", "Answers", 0, 1.0, ""),
+    ]
+    assert [tuple(vars(column).values()) for column in QUALITY] == [
+        ("Expression accuracy", "acc. %", "Expression", 1, 100, "high"),
+        ("AU F1", "F1 (17) %", "Action units", 1, 100, "high"),
+        ("Valence 1-MAE", "1 − MAE", "Valence", 3, 1, "high"),
+        ("Arousal 1-MAE", "1 − MAE", "Arousal", 3, 1, "high"),
+    ]
+    assert [column.label for column in COLUMNS] == ["acc. %", "F1 %", "MAE", "MAE"]

@@ -29,7 +29,9 @@ class Measure(NamedTuple):
     task: str
     metric: str
     name: str
-    """What a table of groups or a drawing calls it."""
+    """What metrics.json's groups and Figure 5's rows call it."""
+    title: str
+    """What a drawing of it is headed."""
     group: str
     """The task, as a heading of columns says it."""
     label: str
@@ -55,13 +57,27 @@ class Measure(NamedTuple):
         return f"{value * self.scale:.{self.digits}f}"
 
 
+# fmt: off
 MEASURES: Final = (
-    Measure("expression", "accuracy", "Expression accuracy", "Expression", "acc. %", "EXP", 1, 100, "high"),
-    Measure("action_units", "f1_mean_14", "AU F1", "Action units", "F1 (14) %", "All", 1, 100, "high"),
-    Measure("valence", "mae", "Valence MAE", "Valence", "MAE", "Valence", 3, 1, "low"),
-    Measure("arousal", "mae", "Arousal MAE", "Arousal", "MAE", "Arousal", 3, 1, "low"),
+    Measure("expression", "accuracy", "Expression accuracy", "Expression accuracy, %",
+            "Expression", "acc. %", "EXP", 1, 100, "high"),
+    Measure("action_units", "f1_mean_14", "AU F1", "AU F1, mean of 14, %",
+            "Action units", "F1 (14) %", "All", 1, 100, "high"),
+    Measure("valence", "mae", "Valence MAE", "Valence MAE (lower is better)",
+            "Valence", "MAE", "Valence", 3, 1, "low"),
+    Measure("arousal", "mae", "Arousal MAE", "Arousal MAE (lower is better)",
+            "Arousal", "MAE", "Arousal", 3, 1, "low"),
 )
+# fmt: on
 """The four by which Table 2 compares systems: expression accuracy, mean F1 of 14 AUs, and two mean absolute errors."""
+
+FIGURE5: Final = tuple(
+    measure._replace(name=measure.name.replace("MAE", "1-MAE"), label="1 − MAE", better="high")
+    if measure.better == "low"
+    else measure._replace(metric=measure.metric.replace("14", "17"), label=measure.label.replace("14", "17"))
+    for measure in MEASURES
+)
+"""The same as Figure 5 has them: all 17 AUs, and an error as 1 - error, so that more is better of each."""
 
 
 def algorithm_floor(max_samples: int) -> float:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seke.benchmark import emoset
 from seke.benchmark.columns import columns
-from seke.benchmark.groups import MEASURES, by_group, check, groups_table, listed, named
+from seke.benchmark.groups import by_group, check, groups_table, listed, named
 from seke.benchmark.metrics import scores
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels
@@ -51,7 +51,12 @@ def test_a_group_has_the_numbers_of_its_images_alone() -> None:
     for source, cells in found["groups"].items():
         alone = scores(columns([row for row in rows if row.source == source]))
         assert cells["n"] == alone["n"]
-        for measure, (task, metric) in MEASURES.items():
+        for measure, task, metric in (
+            ("Expression accuracy", "expression", "accuracy"),
+            ("AU F1", "action_units", "f1"),
+            ("Valence MAE", "valence", "mae"),
+            ("Arousal MAE", "arousal", "mae"),
+        ):
             if alone[task] is None:
                 assert cells[measure] is None
                 continue

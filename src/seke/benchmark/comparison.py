@@ -14,16 +14,9 @@ from seke.benchmark.bootstrap import drawn, statistics, subjects
 from seke.benchmark.columns import columns
 from seke.intervals import Estimate, estimated
 from seke.records import Prediction
+from seke.rules import FIGURE5, Measure
 
 DRAWS: Final = 1000
-MEASURES: Final = {
-    "Expression accuracy": ("expression", "accuracy", False),
-    "AU F1": ("action_units", "f1_mean_17", False),
-    "Valence 1-MAE": ("valence", "mae", True),
-    "Arousal 1-MAE": ("arousal", "mae", True),
-}
-"""Figure 5's measures, all of them better when higher: task, metric, and whether it is an error. An AU that no record
-annotates is left out of the F1's mean."""
 
 
 class Price(NamedTuple):
@@ -64,10 +57,10 @@ class Bill(NamedTuple):
 
 
 def quality(predictions: Sequence[Prediction], seed: int = 0) -> dict[str, Estimate]:
-    """Return the measures whose truth is known, in [0, 1]."""
+    """Return Figure 5's measures (`rules.FIGURE5`) whose truth is known, in [-1, 1]; more is better of each."""
     values, resampled, counts = _point(predictions), _drawn(predictions, seed), _subjects(predictions)
     return {
-        name: estimated(resampled[name], values[name], counts[name]) for name in MEASURES if not np.isnan(values[name])
+        name: estimated(resampled[name], value, counts[name]) for name, value in values.items() if not np.isnan(value)
     }
 
 
@@ -86,7 +79,7 @@ def differences(
     ours, theirs = _subjects(predictions), _subjects(reference)
     return {
         name: estimated(a[name] - b[name], value[name] - other[name], min(ours[name], theirs[name]))
-        for name in MEASURES
+        for name in value
         if not np.isnan(value[name])
     }
 
@@ -95,21 +88,23 @@ def _point(predictions: Sequence[Prediction]) -> dict[str, float]:
     from seke.benchmark.metrics import scores  # torchmetrics brings torch
 
     found = scores(columns(predictions))
-    values: dict[str, float] = {}
-    for name, (task, metric, is_error) in MEASURES.items():
-        value = None if found[task] is None else found[task][metric]
-        values[name] = float("nan") if value is None else 1 - value if is_error else value
-    return values
+    values = {
+        measure.name: None if found[measure.task] is None else _gain(measure, found[measure.task][measure.metric])
+        for measure in FIGURE5
+    }
+    return {name: float("nan") if value is None else value for name, value in values.items()}
 
 
 def _drawn(predictions: Sequence[Prediction], seed: int) -> dict[str, NDArray[np.float64]]:
     found = drawn(columns(predictions), DRAWS, seed)
-    return {
-        name: 1 - found[task][metric] if is_error else found[task][metric]
-        for name, (task, metric, is_error) in MEASURES.items()
-    }
+    return {measure.name: _gain(measure, found[measure.task][measure.metric]) for measure in FIGURE5}
+
+
+def _gain(measure: Measure, value: Any) -> Any:
+    """Return a number, or those of all resamples, so that more is better; what is unknown stays so."""
+    return 1 - value if measure.metric == "mae" and value is not None else value
 
 
 def _subjects(predictions: Sequence[Prediction]) -> dict[str, int]:
     counts = subjects(statistics(columns(predictions)))
-    return {name: counts[task] for name, (task, _, _) in MEASURES.items()}
+    return {measure.name: counts[measure.task] for measure in FIGURE5}

@@ -22,16 +22,11 @@ from seke.errors import UserError
 from seke.escape import markdown
 from seke.intervals import interval
 from seke.records import ImageRecord, Prediction
+from seke.rules import MEASURES
 from seke.text_tables import markdown_table
 
 UNSTATED: Final = "unknown"
 """The line of the images whose group nobody stated."""
-MEASURES: Final = {
-    "Expression accuracy": ("expression", "accuracy"),
-    "AU F1": ("action_units", "f1"),
-    "Valence MAE": ("valence", "mae"),
-    "Arousal MAE": ("arousal", "mae"),
-}
 FEWEST: Final = 30
 """Images with truth below which a group's number is told, but is no end of a gap."""
 PARTS: Final = 4
@@ -115,11 +110,11 @@ def faces(
     for name, part in parts.items():
         values, resampled = _measured(point(part), aus), _measured(drawn(part, draws, seed), aus)
         found[name] = {
-            measure: Number(
-                float(values[measure]), resampled[measure], int(known[name][task].sum()),
-                len(np.unique(part.group_N[known[name][task]])),
+            measure.name: Number(
+                float(values[measure.name]), resampled[measure.name], int(known[name][measure.task].sum()),
+                len(np.unique(part.group_N[known[name][measure.task]])),
             )
-            for measure, (task, _) in MEASURES.items()
+            for measure in MEASURES
         }  # fmt: skip
     return found, {"aus": aus}
 
@@ -216,9 +211,13 @@ def _shared_aus(parts: Sequence[Columns]) -> list[int]:
 
 def _measured(metrics: Mapping[str, Any], aus: Sequence[int]) -> dict[str, NDArray[np.float64]]:
     """Return the measures of point estimates or of draws; the AUs' mean is over those of `aus` that are defined."""
-    found = {measure: metrics[task][metric] for measure, (task, metric) in MEASURES.items()}
-    f1_KB = np.ma.masked_invalid([found["AU F1"][str(au)] for au in aus])
-    return {measure: np.asarray(values) for measure, values in {**found, "AU F1": _mean(f1_KB)}.items()}
+    f1_KB = np.ma.masked_invalid([metrics["action_units"]["f1"][str(au)] for au in aus])
+    return {
+        measure.name: _mean(f1_KB)
+        if measure.task == "action_units"
+        else np.asarray(metrics[measure.task][measure.metric])
+        for measure in MEASURES
+    }
 
 
 def _mean(values_KB: "np.ma.MaskedArray[Any, Any]") -> NDArray[np.float64]:

@@ -10,12 +10,12 @@ from seke import old_runs
 from seke.affect import TABLE2_AUS
 from seke.escape import markdown, visible
 from seke.records import ImageRecord
+from seke.rules import MEASURES
 from seke.runs import manifest_beside
 from seke.text_tables import markdown_table
 
 PAPER: Final = Path(__file__).parent / "paper"
 """The paper's Tables 1 to 4, numbers verbatim."""
-LOWER_IS_BETTER: Final = ("Valence", "Arousal")
 HEADLINE: Final = {
     "expression": ("accuracy", "f1_macro"),
     "action_units": ("f1_mean_14", "f1_mean_17"),
@@ -25,6 +25,8 @@ HEADLINE: Final = {
 """The metrics that a reader compares, in the paper's order."""
 ABSENT: Final = "–"
 
+OF_PAPER: Final = {measure.paper: measure for measure in MEASURES}
+LOWER_IS_BETTER: Final = [column for column, measure in OF_PAPER.items() if measure.better == "low"]
 TABLE2_COLUMNS: Final = ("EXP", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence", "Arousal")
 
 
@@ -48,17 +50,13 @@ def paper(file: str) -> list[dict[str, str]]:
 
 def table2_row(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Return metrics.json as a row of Table 2: accuracy and F1 in percent, MAE as it is, absent numbers as a dash."""
-    units = metrics["action_units"] or {"f1": {}, "f1_mean_14": None}
-    shares = {
-        "EXP": _inside(metrics, "expression", "accuracy"),
-        **{f"AU{au}": units["f1"].get(str(au)) for au in TABLE2_AUS},
-        "All": units["f1_mean_14"],
-    }
-    errors = {"Valence": _inside(metrics, "valence", "mae"), "Arousal": _inside(metrics, "arousal", "mae")}
-    return {
-        **{column: ABSENT if value is None else f"{100 * value:.1f}" for column, value in shares.items()},
-        **{column: ABSENT if value is None else f"{value:.3f}" for column, value in errors.items()},
-    }
+    units = (metrics["action_units"] or {"f1": {}})["f1"]
+    shares = {f"AU{au}": units.get(str(au)) for au in TABLE2_AUS}
+    cells = {column: ABSENT if value is None else f"{100 * value:.1f}" for column, value in shares.items()}
+    for column, measure in OF_PAPER.items():
+        value = _inside(metrics, measure.task, measure.metric)
+        cells[column] = ABSENT if value is None else measure.printed(value)
+    return {column: cells[column] for column in TABLE2_COLUMNS}
 
 
 def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:

@@ -9,13 +9,9 @@ from seke.reporting.figures import Panel
 from seke.reporting.material import Material
 from seke.reporting.tables import Column
 from seke.reporting.wording import NamedRun
+from seke.rules import MEASURES
 
-HEADLINE = {
-    "expression.accuracy": "Expression accuracy, %",
-    "action_units.f1_mean_14": "AU F1, mean of 14, %",
-    "valence.mae": "Valence MAE (lower is better)",
-    "arousal.mae": "Arousal MAE (lower is better)",
-}
+HEADLINE = [(measure.title, Column.of(measure)) for measure in MEASURES]
 """The four scores that stand for a system wherever there is no room for all, and their names there."""
 SCENES = [(f"{column.group} {column.label}", column) for column in scenes.SCORES if column.better]
 FIELDS = {"expression": "Expression", "valence": "Valence", "arousal": "Arousal", "action_units": "Action units"}
@@ -24,9 +20,9 @@ FIELDS = {"expression": "Expression", "valence": "Valence", "arousal": "Arousal"
 def draw(folder: Path, material: Material) -> dict[str, list[Panel]]:
     """Draw everything there is data for into `folder` and return it by group; a group may be empty."""
     return {
-        "scores": _bars(folder, "feab", material.scored, headline()),
+        "scores": _bars(folder, "feab", material.scored, HEADLINE),
         "scenes": _bars(folder, "scenes", material.scenes, SCENES),
-        "reliability": _bars(folder, "reliability", material.checked, headline()),
+        "reliability": _bars(folder, "reliability", material.checked, HEADLINE),
         "action_units": _action_units(folder, material.scored),
         "confusion": _confusion(folder, material.scored),
         "emotions": _confusion(folder, material.scenes),
@@ -35,11 +31,6 @@ def draw(folder: Path, material: Material) -> dict[str, list[Panel]]:
         "trust": _trust(folder, material),
         "curves": _curves(folder, material.trained),
     }
-
-
-def headline() -> list[tuple[str, Column]]:
-    """Return the names and columns of the four headline scores."""
-    return [(HEADLINE[column.key], column) for column in results.SCORES if column.key in HEADLINE]
 
 
 def _bars(

@@ -11,21 +11,26 @@ from seke.records import InstructionRecord, Labels
 from seke.reporting.gather import FinishedRun
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, NamedRun
-from seke.rules import near
+from seke.rules import MEASURES, near
 
 DESCRIPTIONS = ("expression", "valence", "arousal", "action_units")
 
+ACCURACY, F1_OF_14, *ERRORS = map(Column.of, MEASURES)
 SCORES = (
-    Column("expression.accuracy", "acc. %", "Expression", 1, 100, "high"),
+    ACCURACY,
     Column("expression.f1_macro", "F1 %", "Expression", 1, 100, "high"),
-    Column("action_units.f1_mean_14", "F1 (14) %", "Action units", 1, 100, "high"),
+    F1_OF_14,
     Column("action_units.f1_mean_17", "F1 (17) %", "Action units", 1, 100, "high"),
-    Column("valence.mae", "MAE", "Valence", 3, 1, "low"),
-    Column("valence.rmse", "RMSE", "Valence", 3, 1, "low"),
-    Column("valence.ccc", "CCC", "Valence", 3, 1, "high"),
-    Column("arousal.mae", "MAE", "Arousal", 3, 1, "low"),
-    Column("arousal.rmse", "RMSE", "Arousal", 3, 1, "low"),
-    Column("arousal.ccc", "CCC", "Arousal", 3, 1, "high"),
+    *(
+        column
+        for error in ERRORS
+        for task in (error.group.lower(),)
+        for column in (
+            error,
+            Column(f"{task}.rmse", "RMSE", error.group, 3, 1, "low"),
+            Column(f"{task}.ccc", "CCC", error.group, 3, 1, "high"),
+        )
+    ),
     Column("n", "n", "Answers", 0),
     Column("unanswered", "no answer", "Answers", 0),
 )
@@ -65,17 +70,26 @@ def per_task(metrics: Mapping[str, Estimate], total: str, key: str) -> Cell:
 
 def au_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return the F1 of each AU, one row per AU and one column per evaluation; the means of 14 and 17 end it."""
-    metrics = {words.label: run.scores for run, words, _ in runs}
     keys = [(f"AU{au} {label}", f"action_units.f1.{au}") for au, label in ACTION_UNITS.items()]
     keys += [
         (f"Mean of the paper's {len(TABLE2_AUS)}", "action_units.f1_mean_14"),
         (f"Mean of all {len(ACTION_UNITS)}", "action_units.f1_mean_17"),
     ]
+    return shares_across("action_units", "F1 of each action unit, %", "Action unit", runs, keys, caption)
+
+
+def shares_across(
+    name: str, title: str, head: str, runs: Sequence[NamedRun], keys: Sequence[tuple[str, str]], caption: str,
+    compete: bool = True,
+) -> Table:  # fmt: skip
+    """Return one row per (label, key in metrics.json) and one column per evaluation, as per cent; more is better."""
+    scores = {words.label: run.scores for run, words, _ in runs}
     columns = tuple(
-        Column(words.label, words.short, "", 1, 100, "" if words.reference else "high") for _, words, _ in runs
+        Column(words.label, words.short, "", 1, 100, "high" if compete and not words.reference else "")
+        for _, words, _ in runs
     )
-    rows = tuple(Row(label, {name: found.get(key) for name, found in metrics.items()}) for label, key in keys)
-    return Table("action_units", "F1 of each action unit, %", "Action unit", columns, rows, caption, across=True)
+    rows = tuple(Row(label, {run: found.get(key) for run, found in scores.items()}) for label, key in keys)
+    return Table(name, title, head, columns, rows, caption, across=True)
 
 
 class Confusion(NamedTuple):

@@ -11,6 +11,7 @@ import numpy as np
 from seke import old_runs
 from seke.intervals import Estimate, estimated
 from seke.reporting.gather import Felt, FinishedRun
+from seke.reporting.results import shares_across
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NamedRun
 
@@ -64,19 +65,11 @@ def score_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 def class_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return the F1 of each emotion, one row per emotion and one column per evaluation; their mean ends it."""
-    metrics = {words.label: run.scores for run, words, _ in runs}
-    keys = [key for found in metrics.values() for key in found if key.startswith(CLASSES) and key.endswith(".f1")]
-    named = [(key.removeprefix(CLASSES).removesuffix(".f1"), key) for key in dict.fromkeys(keys)]
+    scored = [key for run, _, _ in runs for key in run.scores if key.startswith(CLASSES) and key.endswith(".f1")]
+    keys = [(key.removeprefix(CLASSES).removesuffix(".f1"), key) for key in dict.fromkeys(scored)]
+    keys.append(("Mean of those present", "emotion.f1_macro"))
     alike = same_pictures(runs)
-    columns = tuple(
-        Column(words.label, words.short, "", 1, 100, "high" if alike and not words.reference else "")
-        for _, words, _ in runs
-    )
-    rows = tuple(
-        Row(label, {name: found.get(key) for name, found in metrics.items()})
-        for label, key in (*named, ("Mean of those present", "emotion.f1_macro"))
-    )
-    return Table("scene_emotions", "F1 of each emotion, %", "Emotion", columns, rows, caption, across=True)
+    return shares_across("scene_emotions", "F1 of each emotion, %", "Emotion", runs, keys, caption, compete=alike)
 
 
 def marks_table(runs: Sequence[NamedRun], caption: str) -> Table:

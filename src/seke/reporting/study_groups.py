@@ -20,13 +20,9 @@ from seke.reporting.gather import FinishedRun, LeftOut
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Cell, Column, Row, Table, interval, shown
+from seke.rules import MEASURES
 
-COLUMNS: Final = (
-    Column("Expression accuracy", "acc. %", "Expression", 1, 100, "high"),
-    Column("AU F1", "F1 %", "Action units", 1, 100, "high"),
-    Column("Valence MAE", "MAE", "Valence", 3, 1, "low"),
-    Column("Arousal MAE", "MAE", "Arousal", 3, 1, "low"),
-)
+COLUMNS: Final = tuple(Column.of(each, each.name, each.label.replace(" (14)", "")) for each in MEASURES)
 """The measures of metrics.json's "groups", by their names there."""
 
 

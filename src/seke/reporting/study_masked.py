@@ -21,13 +21,9 @@ from seke.reporting.study_runs import Found, Line, seeds_of
 from seke.reporting.study_tables import COLUMNS, table
 from seke.reporting.tables import Column
 from seke.reporting.wording import Words
+from seke.rules import FIGURE5
 
-QUALITY: Final = (
-    Column("Expression accuracy", "acc. %", "Expression", 1, 100, "high"),
-    Column("AU F1", "F1 (17) %", "Action units", 1, 100, "high"),
-    Column("Valence 1-MAE", "1 − MAE", "Valence", 3, 1, "high"),
-    Column("Arousal 1-MAE", "1 − MAE", "Arousal", 3, 1, "high"),
-)
+QUALITY: Final = tuple(Column.of(measure, measure.name) for measure in FIGURE5)
 """Figure 5's measures, by their names in rows.json."""
 COST: Final = tuple(COLUMNS[f"cost.{name}"] for name in ("requests", "input_tokens", "output_tokens", "usd"))
 

@@ -12,6 +12,7 @@ from seke.reporting import results, scenes
 from seke.reporting.study_runs import Found, Line, Value
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, Words
+from seke.rules import MEASURES
 
 COLUMNS: Final[Mapping[str, Column]] = {
     column.key: column
@@ -30,11 +31,8 @@ COLUMNS: Final[Mapping[str, Column]] = {
 }
 """Every measure that a study can show."""
 PRINTED: Final[Mapping[str, tuple[str, float]]] = {
-    "expression.accuracy": ("EXP", 100),
-    "action_units.f1_mean_14": ("All", 100),
+    **{measure.key: (measure.paper, measure.scale) for measure in MEASURES},
     **{f"action_units.f1.{au}": (f"AU{au}", 100) for au in TABLE2_AUS},
-    "valence.mae": ("Valence", 1),
-    "arousal.mae": ("Arousal", 1),
     "emotion.accuracy": ("accuracy", 100),
     "images.train": ("train", 1),
     "images.test": ("test", 1),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from seke.escape import latex, markdown, one_line, visible
 from seke.intervals import Estimate
+from seke.rules import Measure
 from seke.text_tables import csv_table, markdown_table
 
 MISSING = "n/a"
@@ -28,6 +29,12 @@ class Column:
     scale: float = 1.0
     """100 shows a share as per cent."""
     better: Literal["high", "low", ""] = ""
+
+    @classmethod
+    def of(cls, measure: Measure, key: str = "", label: str = "") -> "Column":
+        """Return the column of one of Table 2's measures, by its key in metrics.json or another."""
+        digits, scale, better = measure.digits, measure.scale, measure.better
+        return cls(key or measure.key, label or measure.label, measure.group, digits, scale, better)
 
 
 @dataclass(frozen=True)

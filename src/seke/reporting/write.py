@@ -250,7 +250,7 @@ def _tiles(material: Material, settings: Settings) -> list[dict[str, Any]]:
             "others": [(item.words.short, shown(metrics[item.run.name].get(column.key), column)) for item in others],
             "ceiling": _share(metrics, chosen, ceiling, column),
         }
-        for title, column in panels.headline()
+        for title, column in panels.HEADLINE
     ]
 
 
