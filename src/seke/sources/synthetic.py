@@ -5,10 +5,10 @@ worker processes, and a resumed run, give the same bytes. What each picture trul
 the simulated annotator and the reliability experiment read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tqdm import tqdm
 
@@ -23,6 +23,9 @@ from seke.sources.parallel import cores, mapped
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.statistics import TABLE1
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 QUALITY: Final = 92
 CHUNK: Final = 100
@@ -73,10 +76,10 @@ class Synthetic(Source):
         seed: int = 0,
         validation_share: float = VALIDATION_SHARE,
     ) -> None:
-        _check("source.images", images, len(TABLE1), 10_000_000)
-        _check("source.size", size, SMALLEST, LARGEST)
+        check_whole("source.images", images, len(TABLE1), 10_000_000)
+        check_whole("source.size", size, SMALLEST, LARGEST)
         if workers is not None:
-            _check("source.workers", workers, 1, 1024)
+            check_whole("source.workers", workers, 1, 1024)
         self.size, self.seed = size, seed
         self.counts = proportional(images, {name: row.train + row.test for name, row in TABLE1.items()})
         self.workers = 1 if images < ONE_PROCESS else workers or cores()
@@ -202,18 +205,26 @@ def render(job: Job) -> list[str]:
 
 
 def _rendered(job: Job, index: int) -> str:
-    path = job.folder / f"{job.source}-{index:05d}.jpg"
+    def picture() -> "Image":
+        face, identity, scene = latent(job.seed, job.source, index)
+        return draw(face.au_intensity, identity, scene, job.size)
+
+    return drawn_once(job.folder / f"{job.source}-{index:05d}.jpg", picture)
+
+
+def drawn_once(path: Path, picture: Callable[[], "Image"]) -> str:
+    """Return the sha256 of the JPEG file `path`, which is drawn unless a whole picture is there."""
     try:
         data = path.read_bytes()
         decode(data)
     except (OSError, ImageError):
-        face, identity, scene = latent(job.seed, job.source, index)
         with files.replacing(path) as part:
-            draw(face.au_intensity, identity, scene, job.size).save(part, "JPEG", quality=QUALITY)
+            picture().save(part, "JPEG", quality=QUALITY)
         data = path.read_bytes()
     return sha256(data)
 
 
-def _check(argument: str, value: object, least: int, most: int) -> None:
+def check_whole(argument: str, value: object, least: int, most: int) -> None:
+    """Refuse a setting that is no whole number in this range."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise UserError(argument, value, f"not a whole number from {least} to {most}", f"set {least} or more")

@@ -18,22 +18,19 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from seke import files
-from seke.errors import UserError
-from seke.images import ImageError, decode, sha256
 from seke.records import ImageRecord, Labels, Rejection, write_jsonl
 from seke.rules import EMOTIONS
 from seke.sources.parallel import cores, mapped
 from seke.sources.scenes import Scene, View, draw, draw_scene, draw_view
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.synthetic import LARGEST, SMALLEST, check_whole, drawn_once
 
 NAME: Final = "synthetic_scenes"
-QUALITY: Final = 92
 CHUNK: Final = 100
 """Images a worker draws at a time."""
 ONE_PROCESS: Final = 800
 """Fewer images than this are drawn sooner than a second process has started."""
-SMALLEST, LARGEST = 32, 512
 
 
 class SyntheticScenes(Source):
@@ -54,10 +51,10 @@ class SyntheticScenes(Source):
         test_share: float = 0.1,
         validation_share: float = VALIDATION_SHARE,
     ) -> None:
-        _check("source.images", images, len(EMOTIONS), 10_000_000)
-        _check("source.size", size, SMALLEST, LARGEST)
+        check_whole("source.images", images, len(EMOTIONS), 10_000_000)
+        check_whole("source.size", size, SMALLEST, LARGEST)
         if workers is not None:
-            _check("source.workers", workers, 1, 1024)
+            check_whole("source.workers", workers, 1, 1024)
         self.images, self.size, self.seed = images, size, seed
         self.workers = 1 if images < ONE_PROCESS else workers or cores()
         self.test_share = checked_share("source.test_share", test_share)
@@ -152,17 +149,4 @@ def _rendered(job: Job, index: int) -> str:
     emotion, key = place(index)
     note = job.root / "annotation" / emotion / f"{key}.json"
     note.write_text(json.dumps(annotation(job.seed, index)) + "\n", encoding="utf-8")
-    path = job.root / "image" / emotion / f"{key}.jpg"
-    try:
-        data = path.read_bytes()
-        decode(data)
-    except (OSError, ImageError):
-        with files.replacing(path) as part:
-            draw(*latent(job.seed, index), job.size).save(part, "JPEG", quality=QUALITY)
-        data = path.read_bytes()
-    return sha256(data)
-
-
-def _check(argument: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UserError(argument, value, f"not a whole number from {least} to {most}", f"set {least} or more")
+    return drawn_once(job.root / "image" / emotion / f"{key}.jpg", lambda: draw(*latent(job.seed, index), job.size))
