@@ -34,11 +34,11 @@ def composed(door: str, *overrides: str) -> DictConfig:
         return compose(door, list(overrides))
 
 
-def groups_of(door: str) -> list[str]:
-    return [group for group in GROUPS if group in composed(door)]
-
-
-OPTIONS = [(door, group, option) for door in DOORS for group in groups_of(door) for option in GROUPS[group]]
+PLAIN = {door: composed(door) for door in DOORS}
+"""The settings of each command where nothing is said."""
+OPTIONS = [
+    (door, group, option) for door in DOORS for group in GROUPS if group in PLAIN[door] for option in GROUPS[group]
+]
 BUILT = [entry for entry in OPTIONS if entry[1] != "source"]
 """Sources are built in contracts/test_sources.py, each where its dataset is."""
 
@@ -50,7 +50,7 @@ def test_every_option_is_offered_at_some_door() -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_a_door_needs_no_argument(door: str) -> None:
-    cfg = composed(door)
+    cfg = PLAIN[door].copy()
     OmegaConf.resolve(cfg)
     assert not OmegaConf.missing_keys(cfg)
     assert {"name", "seed", "overwrite"} <= set(cfg)
@@ -76,8 +76,8 @@ def test_every_option_composes_and_instantiates(door: str, group: str, option: s
 def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_they_read(
     group: str, name: str, door: str
 ) -> None:
-    cfg, plain = composed(door, f"{group}={name}"), composed(door)
-    own = set(cfg) - set(plain) - {"hydra"}
+    cfg = composed(door, f"{group}={name}")
+    own = set(cfg) - set(PLAIN[door]) - {"hydra"}
     texts = str(OmegaConf.to_container(cfg, resolve=False))
     unread = {key for key in own - {"cell"} if f"${{{key}" not in texts and f"oc.select:'{key}." not in texts}
     assert not unread, f"settings that nothing reads: {unread}"
@@ -90,8 +90,8 @@ def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_the
 
 
 def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() -> None:
-    questions = composed("generate").prompts.templates.questions
-    assert composed("evaluate").benchmark.question.strip() in [question.strip() for question in questions]
+    questions = PLAIN["generate"].prompts.templates.questions
+    assert PLAIN["evaluate"].benchmark.question.strip() in [question.strip() for question in questions]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from seke import runs
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judging, ready
-from seke.benchmark.protocol import Benchmark, Pays, Wrap
+from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted
 from seke.benchmark.task import Task
 from seke.estimate import Estimate, MadeUp, counted, sampled, table
 from seke.money import Budget, Metered, Spent
@@ -178,7 +178,7 @@ def _played(asked: Task, benchmark: Benchmark, judging: Judging, root: Path, wor
         apart = {role: counted(vlm) for role, vlm in made.items()}
         pays = isinstance(benchmark, Pays)
         if pays:
-            benchmark.predictions(records, answers, judge.read)
+            predicted(benchmark, records, answers, judge.read)
     after = {role: counted(vlm) for role, vlm in made.items()}
     return {
         role: Estimate(
