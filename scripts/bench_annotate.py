@@ -9,7 +9,6 @@ Dollars are OpenAI's list prices for gpt-4o; a token is four characters, an imag
 prompt with every draw, as Algorithm 1 asks; its labels are those of the same rule asking with `n`.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from bench import ROOT, options, tell
 from seke.backends.simulated import Simulated
 from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.reliability import generated
@@ -29,7 +29,6 @@ from seke.prompts import Prompts
 from seke.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
 from seke.vlm import VLM, Image, Reply, Request
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 GPT4O = Price(2.5, 10.0)
 CHUNK = 256
 DRAWS = 5
@@ -132,22 +131,19 @@ def ways(study: Study, excess: float) -> list[Way]:
 
 
 def show(found: Sequence[Way], images: int, seed: int) -> None:
-    """Print cost and quality in Markdown, then the paired differences that the targets are about."""
+    """Tell cost and quality, then the paired differences that the comparison is about."""
     learnt = set.intersection(*(set(way.rows) for way in found))
     rows = {way.name: [row for id_, row in way.rows.items() if id_ in learnt] for way in found}
     paper, control, ours = found[0], found[-2], found[-1]
     scores = {way.name: quality(rows[way.name], seed) for way in found}
-    print(f"simulated annotator; {len(learnt)} records outside the pilot; 95 % intervals by subject\n")
     head = ["way", "draws", "requests", "USD per 1,000", "of the paper's", *scores[ours.name]]
-    print("| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1), sep="\n")
-    for way in found:
-        usd = way.bill.usd(GPT4O)
-        cells = [
-            way.name, f"{way.samples:.2f}", f"{way.bill.requests:,.0f}", f"{usd:.2f}",
-            f"{usd / paper.bill.usd(GPT4O):.1%}",
-            *(f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in scores[way.name].values()),
-        ]  # fmt: skip
-        print("| " + " | ".join(cells) + " |")
+    table = [
+        [way.name, way.samples, round(way.bill.requests), way.bill.usd(GPT4O),
+         f"{way.bill.usd(GPT4O) / paper.bill.usd(GPT4O):.1%}",
+         *(f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in scores[way.name].values())]
+        for way in found
+    ]  # fmt: skip
+    tell(f"simulated annotator; {len(learnt)} records outside the pilot; 95 % intervals by subject", head, table, [])
     pilot = max((way.pilot for way in found), key=lambda bill: bill.requests)
     print(f"\nThe pilot that calibrated ways and ours learn from costs ${pilot.usd(GPT4O):.2f}, once for a data set.")
     share = 1000 * pilot.usd(GPT4O) / images
@@ -160,14 +156,14 @@ def show(found: Sequence[Way], images: int, seed: int) -> None:
 
 
 def _settings(file: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((CONF / file).read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load((ROOT / "conf" / file).read_text(encoding="utf-8"))
     content.pop("_target_")
     return content
 
 
 def main() -> None:
-    """Print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    """Tell the comparison."""
+    parser = options(__doc__, rounds=None)
     parser.add_argument("prepared", type=Path, help="folder of synthetic faces: outputs/prepare/<name>")
     parser.add_argument("--images", type=int, help="about so many of them, spread evenly (default: all)")
     parser.add_argument("--seed", type=int, default=0)

@@ -17,22 +17,20 @@ import argparse
 import json
 import re
 import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import ROOT, Cost, Target, by_turns, cost, options, tell, times
 from seke.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
 from seke.images import sha256
 from seke.records import Labels, Prediction
 from seke.vlm import VLM, Image, Message, Request
 
-ROOT = Path(__file__).resolve().parent.parent
 QUESTION = (
     "What emotion does this face show? Describe its expression, its valence and arousal, and its active facial action "
     "units."
@@ -41,42 +39,23 @@ DRAWS, NAIVE_DRAWS = 1000, 3
 SCORE_SECONDS, BATCHED_RATIO, ANSWERS_PER_SECOND = 30.0, 4.0, 20_000.0
 
 
-class Verdict(NamedTuple):
-    """One target and what was measured."""
-
-    what: str
-    measured: float
-    target: float
-    lower_is_better: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Whether the target is met."""
-        return self.measured <= self.target if self.lower_is_better else self.measured >= self.target
-
-
-def seconds(work: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result of `work` and the seconds it took."""
-    start = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - start
-
-
-def score(options: argparse.Namespace) -> list[Verdict]:
+def score(asked: argparse.Namespace) -> int:
     """Score made-up predictions, of subjects with five images on average."""
     from seke.benchmark.metrics import evaluate
 
-    rows = made_up(options.predictions)
+    rows = made_up(asked.predictions)
     evaluate(rows[:1000], draws=2)  # imports and first calls
-    rounds = [seconds(lambda: evaluate(rows, DRAWS))[1] for _ in range(options.rounds)]
-    ours = statistics.median(rounds)
-    theirs = naive(rows)
-    print(f"score: {len(rows):,} predictions, {DRAWS:,} draws, {options.rounds} rounds")
-    print(f"  seke              {ours:9.1f} s ({min(rounds):.1f} to {max(rounds):.1f}), and source by source within it")
-    print(
-        f"  naive, all only   {theirs:9.0f} s, EXTRAPOLATED from {NAIVE_DRAWS} draws; {theirs / ours:.0f} times seke's"
+    rounds = [cost(lambda: evaluate(rows, DRAWS)).seconds for _ in range(asked.rounds)]
+    ours, theirs = statistics.median(rounds), naive(rows)
+    return tell(
+        f"score: {len(rows):,} predictions, {DRAWS:,} draws; ours source by source as well",
+        ["way", "seconds", "times ours"],
+        [
+            ["seke", ours, 1.0],
+            [f"scikit-learn in a loop, extrapolated from {NAIVE_DRAWS} draws", theirs, theirs / ours],
+        ],
+        [Target("seconds to score", ours, most=SCORE_SECONDS)],
     )
-    return [Verdict(f"seconds to score {len(rows):,}", ours, SCORE_SECONDS, lower_is_better=True)]
 
 
 def made_up(count: int) -> list[Prediction]:
@@ -135,38 +114,36 @@ def naive(rows: Sequence[Prediction]) -> float:
             np.corrcoef(truth, said)
 
     draw()
-    return DRAWS * statistics.mean(seconds(draw)[1] for _ in range(NAIVE_DRAWS))
+    return DRAWS * statistics.mean(cost(draw).seconds for _ in range(NAIVE_DRAWS))
 
 
-def generate(options: argparse.Namespace) -> list[Verdict]:
+def generate(asked: argparse.Namespace) -> int:
     """Ask the tiny model about drawn faces, batched and one at a time."""
     from seke.backends.local import Local
     from seke.models.llava_ov import LlavaOv
 
     tiny = LlavaOv(str(ROOT / "assets" / "llava_ov_tiny"), attention="eager")
-    ways = {
-        "batched": Local(tiny, device="cpu", batch_size=128),
-        "one at a time": Local(tiny, device="cpu", batch_size=1),
-    }
-    took: dict[str, list[float]] = {name: [] for name in ways}
+    sizes = {"batched": 128, "one at a time": 1}
+    models = {name: Local(tiny, device="cpu", batch_size=size) for name, size in sizes.items()}
     with tempfile.TemporaryDirectory() as folder:
-        requests = faces(Path(folder), options.images)
-        answers = {name: asked(vlm, requests[:2]) for name, vlm in ways.items()}  # loads the model
-        for _ in range(options.rounds):
-            for name, vlm in ways.items():
-                answers[name], spent = seconds(lambda vlm=vlm: asked(vlm, requests))
-                took[name].append(spent)
-    rates = {name: options.images / statistics.median(times) for name, times in took.items()}
-    same = sum(a == b for a, b in zip(*answers.values(), strict=True))
+        requests = faces(Path(folder), asked.images)
+        for model in models.values():
+            answers(model, requests[:2])  # loads it
+        ways = {name: partial(cost, partial(answers, model, requests)) for name, model in models.items()}
+        took = by_turns(ways, asked.rounds)
+    batched, single = took.values()
+    same = sum(a == b for a, b in zip(batched[-1].result, single[-1].result, strict=True))
+    rates = {name: asked.images / statistics.median(each.seconds for each in rounds) for name, rounds in took.items()}
     ratio = rates["batched"] / rates["one at a time"]
-    print(f"generate: the tiny model on CPU, {options.images} faces, {options.rounds} rounds")
-    for name, rate in rates.items():
-        print(f"  {name:<17} {rate:9.1f} records/s ({', '.join(f'{spent:.1f} s' for spent in took[name])})")
-    print(f"  ratio {ratio:.1f}; {same} of {options.images} answers identical")
-    return [
-        Verdict("batched records/s over one at a time", ratio, BATCHED_RATIO),
-        Verdict("share of identical answers", same / options.images, 1.0),
-    ]
+    return tell(
+        f"generate: the tiny model on CPU, {asked.images} faces, {same} answers identical",
+        ["way", "records/s", "times"],
+        [["batched", rates["batched"], ratio], ["one at a time", rates["one at a time"], 1.0]],
+        [
+            Target("batched records/s over one at a time", ratio, least=BATCHED_RATIO),
+            Target("share of identical answers", same / asked.images, least=1.0),
+        ],
+    )
 
 
 def faces(folder: Path, count: int) -> list[Request]:
@@ -184,51 +161,48 @@ def faces(folder: Path, count: int) -> list[Request]:
     return requests
 
 
-def asked(vlm: VLM, requests: Sequence[Request]) -> list[str]:
+def answers(vlm: VLM, requests: Sequence[Request]) -> list[str]:
     """Return the answers in the order of the requests."""
     replies = dict(vlm.reply(requests))
     return [replies[index].choices[0].text for index in range(len(requests))]
 
 
-def parse(options: argparse.Namespace) -> list[Verdict]:
+def parse(asked: argparse.Namespace) -> int:
     """Read the corpus of hand-written answers again and again."""
     from seke.answers import extract
 
     rows = [json.loads(line) for line in (ROOT / "tests" / "data" / "answers.jsonl").open(encoding="utf-8")]
     texts, truths = [row["text"] for row in rows], [Labels(**row["labels"]) for row in rows]
     extract(texts[0])  # what is compiled once
-    characters = sum(map(len, texts)) / len(texts)
-    print(f"parse: {len(texts)} answers, {characters:.0f} characters each on average, one process")
-    readers: dict[str, Callable[[str], Labels]] = {"seke": extract, "naive": naive_extract}
-    took: dict[str, list[tuple[float, float]]] = {name: [] for name in readers}
-    for _ in range(10 * options.rounds):  # by turns, so that what else the machine does meets both
-        for name, reads in readers.items():
-            start = time.process_time()
-            _, spent = seconds(lambda reads=reads: [reads(text) for text in texts])
-            took[name].append((time.process_time() - start, spent))
-    rates = {}
-    for name, reads in readers.items():
-        right = sum(reads(text) == truth for text, truth in zip(texts, truths, strict=True))
-        rates[name], clock = (len(texts) / statistics.median(times) for times in zip(*took[name], strict=True))
-        print(
-            f"  {name:<17} {rates[name]:9,.0f} answers/s of processor time ({clock:,.0f} by the clock), "
-            f"{rates[name] * characters:,.0f} characters/s, all labels right in {right / len(texts):.1%}"
+    readers = {"seke": extract, "a few regular expressions": naive_extract}
+    ways = {name: partial(cost, lambda reads=reads: [*map(reads, texts)]) for name, reads in readers.items()}
+    took = by_turns(ways, 10 * asked.rounds)
+    table = list[list[object]]()
+    for name, rounds in took.items():
+        rates = [len(texts) / statistics.median(getattr(each, what) for each in rounds) for what in Cost._fields[:2]]
+        right = sum(read == truth for read, truth in zip(rounds[-1].result, truths, strict=True)) / len(texts)
+        table.append(
+            [
+                name,
+                *rates[::-1],
+                f"{right:.1%}",
+                times(
+                    [each.processor for each in took["a few regular expressions"]], [each.processor for each in rounds]
+                ),
+            ]
         )
-    print(f"  ratio to naive {rates['seke'] / rates['naive']:.2f}")
-    return [Verdict("answers read per second", rates["seke"], ANSWERS_PER_SECOND)]
+    return tell(
+        f"parse: {len(texts)} answers of {sum(map(len, texts)) / len(texts):.0f} characters, one process",
+        ["reader", "answers/s of processor time", "by the clock", "all labels right", "times"],
+        table,
+        [Target("answers read per second", float(str(table[0][1])), least=ANSWERS_PER_SECOND)],
+    )
 
 
 WORDS = {
-    **{name: name for name in EXPRESSIONS},
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprised": "surprise",
-    "afraid": "fear",
-    "fearful": "fear",
-    "disgusted": "disgust",
-    "angry": "anger",
-    "contemptuous": "contempt",
-}
+    **{name: name for name in EXPRESSIONS}, "happy": "happiness", "sad": "sadness", "surprised": "surprise",
+    "afraid": "fear", "fearful": "fear", "disgusted": "disgust", "angry": "anger", "contemptuous": "contempt",
+}  # fmt: skip
 WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b")
 
 
@@ -242,25 +216,18 @@ def naive_extract(text: str) -> Labels:
     return Labels(expression=WORDS[word[0]] if word else None, action_units=active or None, **values)
 
 
-def main() -> None:
-    """Run the parts and say which targets they meet."""
+def main() -> int:
+    """Run the parts; return the exit code."""
     parts = {part.__name__: part for part in (score, generate, parse)}
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options(__doc__)
     parser.add_argument("parts", nargs="*", default=list(parts), help=", ".join(parts))
     parser.add_argument("--predictions", type=int, default=100_000, help="to score")
     parser.add_argument("--images", type=int, default=128, help="to ask the tiny model about")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements, of which the median counts")
-    options = parser.parse_args()
-    if unknown := set(options.parts) - set(parts):
+    asked = parser.parse_args()
+    if unknown := set(asked.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    verdicts = [verdict for name in options.parts for verdict in parts[name](options)]
-    print("targets")
-    for verdict in verdicts:
-        bound = "at most" if verdict.lower_is_better else "at least"
-        told = f"{verdict.what}: {verdict.measured:,.2f} ({bound} {verdict.target:,g})"
-        print(f"  {'met   ' if verdict.met else 'MISSED'} {told}")
-    sys.exit(not all(verdict.met for verdict in verdicts))
+    return max([parts[name](asked) for name in asked.parts])
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

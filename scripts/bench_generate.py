@@ -10,25 +10,22 @@ its prompt, answered by a JSON schema. Rounds alternate between the ways and med
     bare     a gather loop on AsyncOpenAI; bodies and encoded images are ready beforehand, answers are not looked at
     seke     OpenAI.reply, with its ledger flushed to disk twice a request, images read and encoded, answers validated
     curator  curator.LLM on the same files, installed into an environment of its own; imports do not count
-The time is that of the whole call: connecting, opening the ledger and the like count. Exits with 1 if a target is
-missed.
+The time is that of the whole call: connecting, opening the ledger and the like count.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -36,6 +33,7 @@ import openai
 import yaml
 from PIL import Image as Pillow
 
+from bench import ROOT, Cost, Target, by_turns, cost, options, tell, times
 from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.backends.completions import Completions
 from seke.backends.dialect import Dialect
@@ -47,7 +45,6 @@ from seke.prompts import Prompts
 from seke.records import Labels
 from seke.vlm import Image, Message, Request
 
-ROOT = Path(__file__).resolve().parent.parent
 SERVER = ROOT / "tests" / "servers" / "openai_server.py"
 MODEL = "gpt-4o"
 SIDE = 224
@@ -96,14 +93,6 @@ print("TOOK", seconds, processor)
 """
 
 
-class Cost(NamedTuple):
-    """What one round of one way took."""
-
-    seconds: float
-    processor: float
-    """Seconds of this process' own work, in all its threads: what the clock would say of it on an idle machine."""
-
-
 def faces(folder: Path, count: int) -> list[Image]:
     """Write `count` smooth random pictures of about 10 kB."""
     rng = np.random.default_rng(0)
@@ -137,13 +126,6 @@ def server() -> Iterator[str]:
     finally:
         child.terminate()
         child.wait()
-
-
-def timed(way: Callable[[], None]) -> Cost:
-    """Run one way once."""
-    busy, start = time.process_time(), time.perf_counter()
-    way()
-    return Cost(time.perf_counter() - start, time.process_time() - busy)
 
 
 async def raw(url: str, bodies: Sequence[bytes], concurrency: int) -> None:
@@ -218,13 +200,12 @@ def installed(folder: Path) -> Path | None:
     return python
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, list[Cost]]:
-    """Return the rounds of each way."""
-    python = None if arguments.curator == "none" else installed(Path(arguments.curator))
+def measure(asked: argparse.Namespace) -> dict[str, list[Cost]]:
+    """Return the rounds of each way, without a first one that warms up."""
+    python = None if asked.curator == "none" else installed(Path(asked.curator))
     system, text = prompts()
-    costs: dict[str, list[Cost]] = {}
     with tempfile.TemporaryDirectory() as folder, server() as url:
-        images = faces(Path(folder), arguments.requests)
+        images = faces(Path(folder), asked.requests)
         wanted = schema(missing(Labels()), True)
         requests = [Request((Message("system", (system,)), Message("user", (text, image))), wanted) for image in images]
         pictures = Pictures()
@@ -235,69 +216,47 @@ def measure(arguments: argparse.Namespace) -> dict[str, list[Cost]]:
         ]
         encoded = [json.dumps(body).encode() for body in bodies]
         print(f"{len(bodies)} requests of {statistics.mean(map(len, encoded)) / 1000:.0f} kB", flush=True)
-        asked = {
-            "url": url, "model": MODEL, "system": system, "text": text, "concurrency": arguments.concurrency,
-            "expressions": list(EXPRESSIONS), "action_units": list(ACTION_UNITS),
-            "paths": [str(image.path) for image in images],
-        }  # fmt: skip
-        at_once = arguments.concurrency
+        at_once = asked.concurrency
         ways: dict[str, Callable[[], Cost]] = {
-            "server": lambda: timed(lambda: asyncio.run(raw(url, encoded, at_once))),
-            "bare": lambda: timed(lambda: asyncio.run(bare(url, bodies, at_once))),
-            "seke": lambda: timed(lambda: seke(url, requests, at_once)),
+            "server": lambda: cost(lambda: asyncio.run(raw(url, encoded, at_once))),
+            "bare": lambda: cost(lambda: asyncio.run(bare(url, bodies, at_once))),
+            "seke": lambda: cost(lambda: seke(url, requests, at_once)),
         }
         if python is not None:
-            ways["curator"] = lambda: curator(python, asked)
-        for number in range(arguments.rounds + 1):
-            for name, way in ways.items():
-                cost = way()
-                if number:  # the first round warms up
-                    costs.setdefault(name, []).append(cost)
-    return costs
+            told = {
+                "url": url, "model": MODEL, "system": system, "text": text, "concurrency": at_once,
+                "expressions": list(EXPRESSIONS), "action_units": list(ACTION_UNITS),
+                "paths": [str(image.path) for image in images],
+            }  # fmt: skip
+            ways["curator"] = lambda: curator(python, told)
+        return {name: rounds[1:] for name, rounds in by_turns(ways, asked.rounds + 1).items()}
 
 
 def main() -> int:
-    """Measure and print; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and tell; return the exit code."""
+    parser = options(__doc__, rounds=5)
     parser.add_argument("--requests", type=int, default=600)
     parser.add_argument("--concurrency", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    default = Path(tempfile.gettempdir()) / "seke-bench-curator"
+    folder = Path(tempfile.gettempdir()) / "seke-bench-curator"
     parser.add_argument(
-        "--curator", default=str(default), help="its environment's folder, made if it is not there; none"
+        "--curator", default=str(folder), help="its environment's folder, made if it is not there; none"
     )
-    arguments = parser.parse_args()
-    before = os.getloadavg()[0]
-    costs = measure(arguments)
-    count = arguments.requests
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
-        f"openai {openai.__version__}; {arguments.concurrency} at once, medians of {arguments.rounds} rounds; "
-        f"load {before:.1f} before, {os.getloadavg()[0]:.1f} after"
-    )
-    print(f"{'way':<8} {'requests/s':>10} {'slowest':>8} {'fastest':>8} {'CPU ms/request':>15} {'of bare':>8}")
-    ratios = {
-        name: statistics.median(base.seconds / cost.seconds for cost, base in zip(rounds, costs["bare"], strict=True))
+    asked = parser.parse_args()
+    costs = measure(asked)
+    spent = {name: [each.seconds for each in rounds] for name, rounds in costs.items()}
+    ratios = {name: times(spent["bare"], rounds) for name, rounds in spent.items()}
+    table = [
+        [name, *(asked.requests / seconds for seconds in (statistics.median(spent[name]), max(spent[name]),
+         min(spent[name]))), statistics.median(1000 * each.processor / asked.requests for each in rounds), ratios[name]]
         for name, rounds in costs.items()
-    }
-    for name, rounds in costs.items():
-        rates = sorted(count / cost.seconds for cost in rounds)
-        processor = statistics.median(1000 * cost.processor / count for cost in rounds)
-        print(
-            f"{name:<8} {statistics.median(rates):>10.0f} {rates[0]:>8.0f} {rates[-1]:>8.0f} {processor:>15.2f} "
-            f"{ratios[name]:>8.2f}"
-        )
-    met = ratios["seke"] >= OF_BARE
-    print(f"seke / bare: {ratios['seke']:.2f} (target {OF_BARE})")
+    ]  # fmt: skip
+    targets = [Target("seke / bare", ratios["seke"], least=OF_BARE)]
     if "curator" in costs:
-        pairs = zip(costs["curator"], costs["seke"], strict=True)
-        ratio = statistics.median(theirs.seconds / ours.seconds for theirs, ours in pairs)
-        met = met and ratio >= OF_CURATOR
-        print(f"seke / curator: {ratio:.1f} (target {OF_CURATOR})")
+        targets.append(Target("seke / curator", times(spent["curator"], spent["seke"]), least=OF_CURATOR))
     if ratios["server"] < 1.5 * max(ratios["bare"], ratios["seke"]):
         print("careful: the server itself is near its limit, which makes the ways look more alike than they are")
-    print("targets met" if met else "TARGET MISSED")
-    return 0 if met else 1
+    about = f"openai {openai.__version__}, {asked.concurrency} at once, medians of {asked.rounds} rounds"
+    return tell(about, ["way", "requests/s", "slowest", "fastest", "CPU ms/request", "times bare"], table, targets)
 
 
 if __name__ == "__main__":

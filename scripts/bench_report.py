@@ -6,38 +6,34 @@
 A finished generation is made up on the spot: labels, draws, texts, and a picture of 256 x 256 pixels with a
 photograph's fine grain for every record (some hundred different ones, linked under as many names as there are
 records, so they are read from memory, but each is decoded). The report is written in a process of its own; then
-headless Chromium ($CHROMIUM, or the one on the PATH) opens the page from disk. Exit code 1: a target is missed.
+headless Chromium ($CHROMIUM, or the one on the PATH) opens the page from disk.
 """
 
-import argparse
 import io
-import json
-import multiprocessing
 import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import yaml
 from PIL import Image
 
-from seke.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
+from bench import ROOT, Target, apart, cost, options, tell
+from seke.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
 from seke.answers import describe
 from seke.generation.outcome import Trace
 from seke.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
 from seke.reporting.gallery import Gallery
 from seke.reporting.write import Settings, write_report
 from seke.runs import Run
+from seke.sources.latent import draw_face
 
-ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("ck_plus", "raf_db", "affectnet", "disfa", "bp4d", "aff_wild2")
 PICTURES, SIDE = 256, 256
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -62,26 +58,8 @@ TIMED = """async ([name, value]) => {
 """Sets one filter and waits until the list it leaves is painted; then clears it."""
 
 
-class Target(NamedTuple):
-    """What a measurement must stay below."""
-
-    what: str
-    limit: float
-    unit: str
-
-
-class Cost(NamedTuple):
-    """What writing the report took."""
-
-    seconds: float
-    processor: float
-    """Seconds of processor time of all processes: on idle cores, the clock shows this divided by their number."""
-    gigabytes: float
-    """Peak resident memory of the report's process and its helpers together, looked at ten times a second."""
-
-
-WRITING, MEMORY = Target("report written", 60, "s"), Target("peak memory", 2, "GB")
-OPENING, FILTERING = Target("page answers a key", 2, "s"), Target("slowest filter", 100, "ms")
+WRITING, MEMORY, OPENING, FILTERING = 60.0, 2.0, 2.0, 100.0
+"""Targets: seconds to write, GB, seconds until the page answers a key, and ms of the slowest filter."""
 
 
 def make(outputs: Path, rows: int) -> None:
@@ -119,17 +97,11 @@ def pictures(folder: Path, rows: int) -> None:
 
 
 def face(number: int, chance: Random) -> ImageRecord:
-    """Return one face with all its labels, near what its expression calls for."""
-    expression, source = chance.choice(EXPRESSIONS), SOURCES[number % len(SOURCES)]
-    labels = Labels(
-        expression=expression,
-        valence=round(_inside(chance.gauss(VA_OF_EXPRESSION[expression].valence, 0.2)), 2),
-        arousal=round(_inside(chance.gauss(VA_OF_EXPRESSION[expression].arousal, 0.2)), 2),
-        action_units={au: chance.random() < au_probability(expression, au) for au in ACTION_UNITS},
-    )
+    """Return one face with all its labels."""
+    source = SOURCES[number % len(SOURCES)]
     return ImageRecord(
         id=f"{source}-{number:05d}", image=f"{number:05d}.jpg", sha256="0" * 64, source=source,
-        subject=f"{source}-s{number // 60}", split="train", labels=labels,
+        subject=f"{source}-s{number // 60}", split="train", labels=draw_face(chance).labels,
     )  # fmt: skip
 
 
@@ -186,8 +158,11 @@ def finish(folder: Path, config: dict[str, Any], **facts: Any) -> None:
     Run(folder, {"seed": 0, "name": folder.name, **config}, {}).finish(**facts)
 
 
-def report(outputs: Path) -> Cost:
-    """Write the report of conf/report.yaml and measure it."""
+def report(outputs: Path) -> tuple[float, float, float]:
+    """Write the report of conf/report.yaml; return its seconds, processor seconds of all processes, and peak GB.
+
+    On idle cores the clock shows the processor time divided by their number.
+    """
     conf = yaml.safe_load((ROOT / "conf" / "report.yaml").read_text(encoding="utf-8"))
     settings = Settings(
         wording=conf["wording"], focus=conf["focus"], ceiling=conf["ceiling"], cases_run=conf["cases"]["run"],
@@ -196,17 +171,15 @@ def report(outputs: Path) -> Cost:
     seen, done = [0.0], Event()
     watcher = Thread(target=watch, args=(seen, done))
     watcher.start()
-    start = time.perf_counter()
-    write_report(outputs, "bench", None, settings)
-    seconds = time.perf_counter() - start
+    seconds = cost(lambda: write_report(outputs, "bench", None, settings)).seconds
     done.set()
     watcher.join()
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return Cost(seconds, sum(each.ru_utime + each.ru_stime for each in used), max(seen))
+    return seconds, sum(each.ru_utime + each.ru_stime for each in used), max(seen)
 
 
 def watch(seen: list[float], done: Event) -> None:
-    """Append the gigabytes that this process and its children hold, again and again, until `done`."""
+    """Append the gigabytes that this process and its children hold, ten times a second, until `done`."""
     pid = os.getpid()
     while not done.wait(0.1):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -242,43 +215,33 @@ def browse(page_file: Path) -> tuple[float, dict[str, float]]:
     return seconds, filters
 
 
-def verdict(target: Target, value: float) -> bool:
-    """Print a measurement beside its target and return whether it is met."""
-    met = value < target.limit
-    print(f"{target.what:<20} {value:>8.2f} {target.unit:<3} target {target.limit:>4g}  {'met' if met else 'MISSED'}")
-    return met
-
-
-def main() -> None:
-    """Print the measurements; exit with 1 where a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def main() -> int:
+    """Measure and tell; return the exit code."""
+    parser = options(__doc__, rounds=None)
     parser.add_argument("--rows", type=int, default=26_238, help="number of records")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the page")
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
     outputs = Path(tempfile.mkdtemp(prefix="bench_report_"))
     try:
-        make(outputs, arguments.rows)
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            cost = pool.submit(report, outputs).result()
+        make(outputs, asked.rows)
+        seconds, processor, gigabytes = apart(report, outputs)
         page = outputs / "report" / "bench" / "index.html"
         size = page.stat().st_size / 1e6
         opening, filters = browse(page)
     finally:
-        if not arguments.keep:
+        if not asked.keep:
             shutil.rmtree(outputs)
-    print(f"{arguments.rows} records, {len(os.sched_getaffinity(0))} cores; page of {size:.1f} MB, ", end="")
-    print(f"{cost.processor:.1f} s of processor time")
-    print("filters, ms: " + json.dumps({name: round(took) for name, took in filters.items()}))
-    if arguments.keep:
+    if asked.keep:
         print(page)
-    results = [
-        verdict(WRITING, cost.seconds),
-        verdict(MEMORY, cost.gigabytes),
-        verdict(OPENING, opening),
-        verdict(FILTERING, max(filters.values())),
+    targets = [
+        Target("seconds to write the report", seconds, most=WRITING),
+        Target("peak memory of all its processes, GB", gigabytes, most=MEMORY),
+        Target("seconds until the page answers a key", opening, most=OPENING),
+        Target("ms of the slowest filter", max(filters.values()), most=FILTERING),
     ]
-    sys.exit(0 if all(results) else 1)
+    about = f"{asked.rows:,} records; page of {size:.1f} MB, {processor:.1f} s of processor time"
+    return tell(about, ["filter", "ms"], [[name, took] for name, took in filters.items()], targets)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

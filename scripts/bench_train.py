@@ -14,128 +14,97 @@ and decodes images with as many workers; steps that warm up are not timed; round
     Trainer   transformers: batches of 8 in the drawn order, padded
     SFTTrainer  TRL: the same tokens through its own loss; it packs no conversation that has images
 `waste` is the share of computed positions that are padding, `wait` of the time spent waiting for data, MFU that of the
-device's bfloat16 peak. Trainer and SFTTrainer need `pip install accelerate trl`. Exits with 1 if a target is missed.
+device's bfloat16 peak. Trainer and SFTTrainer need `pip install accelerate trl`.
 """
 
-import argparse
-import json
 import os
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bench_train_features
+from bench import Target, apart, options, tell, threads, times
 from bench_train_ways import CASES, FEID, WAYS, Case, Took, run, write
 
 FEATURES = "model=instructblip_tiny"
 OF_TRAINER, WAIT, HOURS = 1.5, 0.05, 2.0
 """Targets: at least so many times the samples/s, at most so much waiting, and an epoch of FEID for 7B on one GPU."""
+HEAD = ("way", "samples/s", "real tokens/s", "peak GiB", "waste", "MFU", "wait", "times Trainer")
 
 
-def child(case: str, samples: int, threads: int, way: str, folder: Path) -> Took | str:
-    """Run one round in a process of its own; a failure is told by its last line."""
-    command = [sys.executable, __file__, "--case", case, "--samples", str(samples), "--child", way, str(folder)]
-    # Threads that wait without spinning lose less where other programs run too.
-    settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "HF_HUB_OFFLINE": "1"}
-    settings["TOKENIZERS_PARALLELISM"] = "false"
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
-    told = [line for line in done.stdout.splitlines() if line.startswith("TOOK ")]
-    if done.returncode or not told:
-        return " ".join((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].split())[:150]
-    return Took(*json.loads(told[0].removeprefix("TOOK ")))
+def measure(way: Callable[[], Took]) -> Took | str:
+    """Return what a round took; a failure is told by its last line."""
+    try:
+        return way()
+    except Exception as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())[:150]
 
 
-def lines(rounds: dict[str, list[Took]], failed: dict[str, str], samples: int) -> Iterator[str]:
-    """Yield the table."""
-    yield "| way | samples/s | real tokens/s | peak GiB | waste | MFU | wait | times Trainer |"
-    yield "|---|---|---|---|---|---|---|---|"
+def rows(rounds: dict[str, list[Took]], failed: dict[str, str], samples: int) -> Iterator[list[object]]:
+    """Yield the table's rows: the middle round of each way."""
     base = rounds.get("Trainer")
     for way in WAYS:
         if way in failed:
-            yield f"| {way} | failed: {failed[way]} | | | | | | |"
+            yield [way, f"failed: {failed[way]}", *[""] * (len(HEAD) - 2)]
             continue
         middle = sorted(rounds[way], key=lambda took: took.seconds)[len(rounds[way]) // 2]
-        mfu = f"{middle.flops / middle.seconds / middle.peak:.1%}" if middle.peak else "–"
-        times = f"{ratio(base, rounds[way]):.2f}" if base else "–"
-        yield (
-            f"| {way} | {samples / middle.seconds:.2f} | {middle.tokens / middle.seconds:,.0f} | "
-            f"{middle.memory / 2**30:.2f} | {1 - middle.tokens / middle.computed:.1%} | {mfu} | "
-            f"{middle.waited / middle.seconds:.1%} | {times} |"
-        )
+        yield [
+            way, samples / middle.seconds, middle.tokens / middle.seconds, middle.memory / 2**30,
+            f"{1 - middle.tokens / middle.computed:.1%}",
+            f"{middle.flops / middle.seconds / middle.peak:.1%}" if middle.peak else "–",
+            f"{middle.waited / middle.seconds:.1%}", ratio(base, rounds[way]) if base else "–",
+        ]  # fmt: skip
 
 
-def ratio(base: Sequence[Took], rounds: Sequence[Took]) -> float:
-    """Return how many times as fast, the median over rounds."""
-    return statistics.median(theirs.seconds / ours.seconds for theirs, ours in zip(base, rounds, strict=True))
+def ratio(base: list[Took], rounds: list[Took]) -> float:
+    """Return how many times as fast."""
+    return times([took.seconds for took in base], [took.seconds for took in rounds])
 
 
-def verdicts(case: Case, rounds: dict[str, list[Took]], samples: int) -> Iterator[tuple[str, bool]]:
-    """Yield what each target says, and whether it is met."""
-    packed = rounds["packed"]
+def targets(case: Case, rounds: dict[str, list[Took]], samples: int) -> Iterator[Target]:
+    """Yield what each target says."""
+    packed = sorted(rounds["packed"], key=lambda took: took.seconds)
+    middle = packed[len(packed) // 2]
     if "Trainer" in rounds:
-        times = ratio(rounds["Trainer"], packed)
-        yield f"packed / Trainer: {times:.2f} (target {OF_TRAINER})", times >= OF_TRAINER
-    wait = statistics.median(took.waited / took.seconds for took in packed)
-    yield f"packed waits for data: {wait:.1%} (target below {WAIT:.0%})", wait < WAIT
-    seconds = statistics.median(took.seconds for took in packed)
-    if case.mfu and packed[0].peak:
-        mfu = packed[0].flops / seconds / packed[0].peak
-        yield f"MFU: {mfu:.1%} (target {case.mfu:.0%})", mfu >= case.mfu
+        yield Target("packed / Trainer", ratio(rounds["Trainer"], rounds["packed"]), least=OF_TRAINER)
+    waits = sorted(took.waited / took.seconds for took in packed)
+    yield Target("share of its time that packed waits for data", waits[len(waits) // 2], most=WAIT)
+    if case.mfu and middle.peak:
+        yield Target("MFU", middle.flops / middle.seconds / middle.peak, least=case.mfu)
     if case.text:
-        hours = FEID / samples * seconds / 3600
-        yield f"an epoch of FEID, {FEID:,} images: {hours:.2f} h (target {HOURS} h)", hours < HOURS
+        hours = FEID / samples * middle.seconds / 3600
+        yield Target(f"hours of an epoch of FEID, {FEID:,} images", hours, most=HOURS)
 
 
 def main() -> int:
-    """Measure and print; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and tell; return the exit code."""
+    parser = options(__doc__)
     parser.add_argument("model", nargs="?", choices=["model=llava_ov_tiny", FEATURES], help="what is trained")
     parser.add_argument("--case", choices=CASES, default="tiny")
     parser.add_argument("--samples", type=int, help="of the epoch that is timed")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each way")
-    parser.add_argument("--child", nargs=2, metavar=("WAY", "FOLDER"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.model == FEATURES:
-        if arguments.case != "tiny":
-            parser.error(f"--case {arguments.case} is of LLaVA-OneVision; leave it out with {FEATURES}")
-        return bench_train_features.measure(arguments.samples or 256, arguments.rounds, arguments.threads)
-    case = CASES[arguments.case]
-    case = case._replace(samples=arguments.samples or case.samples)
-    if arguments.child:
-        print("TOOK", json.dumps(run(case, arguments.child[0], Path(arguments.child[1]))))
-        return 0
-    before = os.getloadavg()[0]
-    rounds: dict[str, list[Took]] = {}
-    failed: dict[str, str] = {}
+    asked = parser.parse_args()
+    if asked.model == FEATURES:
+        if asked.case != "tiny":
+            parser.error(f"--case {asked.case} is of LLaVA-OneVision; leave it out with {FEATURES}")
+        return bench_train_features.measure(asked.samples or 256, asked.rounds, asked.threads)
+    case = CASES[asked.case]
+    case = case._replace(samples=asked.samples or case.samples)
+    rounds, failed = dict[str, list[Took]](), dict[str, str]()
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), case)
-        for _ in range(arguments.rounds):
+        for _ in range(asked.rounds):
             for way in [way for way in WAYS if way not in failed]:
-                took = child(arguments.case, case.samples, arguments.threads, way, Path(folder))
+                took = measure(lambda way=way: apart(run, case, way, Path(folder), **threads(asked.threads)))
                 if isinstance(took, str):
                     failed[way] = took
                     rounds.pop(way, None)
                 else:
                     rounds.setdefault(way, []).append(took)
-    print(
-        f"{arguments.case}, {case.samples} samples; {platform.machine()}, {arguments.threads} threads on "
-        f"{os.cpu_count()} CPUs, Python {platform.python_version()}; medians of {arguments.rounds} "
-        f"rounds; load {before:.1f} before, {os.getloadavg()[0]:.1f} after"
-    )
-    print("\n".join(lines(rounds, failed, case.samples)))
-    if "packed" not in rounds:
-        print("TARGET MISSED")
-        return 1
-    told = list(verdicts(case, rounds, case.samples))
-    print("\n".join(text for text, _ in told))
-    met = "Trainer" in rounds and all(met for _, met in told)
-    print("targets met" if met else "TARGET MISSED")
-    return 0 if met else 1
+    held = list(targets(case, rounds, case.samples)) if "packed" in rounds else []
+    about = f"{asked.case}, {case.samples} samples, {asked.threads} threads, medians of {asked.rounds} rounds"
+    told = tell(about, HEAD, list(rows(rounds, failed, case.samples)), held)
+    return told if held and "Trainer" in rounds else 1
 
 
 if __name__ == "__main__":

@@ -17,21 +17,19 @@ fast, is held against both; the line says how fast it would be if features cost 
 every way.
 """
 
-import json
-import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench import ROOT, Target, apart, by_turns, cost, peak, tell, threads
+from bench import times as ratio
+
 ASSET = ROOT / "assets" / "instructblip_tiny"
 WAYS = ("none", "pixels", "disk")
 SIZES = (96, 512)
@@ -88,9 +86,9 @@ def run(way: str, rows: Path, samples: int) -> Took:
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:
             self.losses.append(float(outputs["loss"]))
             if len(self.losses) == WARM_UP:
-                self.began = time.perf_counter()
+                self.began = perf_counter()
             elif len(self.losses) > WARM_UP:
-                self.ended, self.done = time.perf_counter(), self.done + batch["samples"]
+                self.ended, self.done = perf_counter(), self.done + batch["samples"]
 
     model = InstructBlip(str(ASSET), lr=1e-3)
     loaded = model.load()
@@ -99,9 +97,9 @@ def run(way: str, rows: Path, samples: int) -> Took:
         data = Data(path=str(rows), limit=samples, cache=way, cache_dir=f"{folder}/cache")  # type: ignore[arg-type]
 
         def ready(name: str) -> tuple[Samples, float]:
-            began = time.perf_counter()
-            made = prepare([stream(part) for part in data.sources(ROOT)], loaded, data, True, Path(folder) / name)
-            return made, time.perf_counter() - began
+            sources = [stream(part) for part in data.sources(ROOT)]
+            took = cost(lambda: prepare(sources, loaded, data, True, Path(folder) / name))
+            return took.result, took.seconds
 
         found, first = ready("first.arrow")
         again = first
@@ -120,9 +118,8 @@ def run(way: str, rows: Path, samples: int) -> Took:
         )  # fmt: skip
         trainer.fit(Sft(loaded, groups, states=way == "disk"), loader)
         context = statistics.mean(len(found.sample(number).context) for number in range(len(found)))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     speed = clock.done / (clock.ended - clock.began)
-    return Took(first, again, features, speed, memory, clock.losses, float(found.lengths.mean()), context)
+    return Took(first, again, features, speed, peak(), clock.losses, float(found.lengths.mean()), context)
 
 
 def rate(loaded: Any, pictures: Any, way: str) -> float:
@@ -139,10 +136,7 @@ def rate(loaded: Any, pictures: Any, way: str) -> float:
 
     for batch in batches[:WARM_UP]:
         states(batch)
-    began = time.perf_counter()
-    for batch in batches:
-        states(batch)
-    return len(numbers) / (time.perf_counter() - began)
+    return len(numbers) / cost(lambda: [*map(states, batches)]).seconds
 
 
 # -- all rounds -------------------------------------------------------------------------------------------------------
@@ -161,33 +155,18 @@ def draw(folder: Path, samples: int, size: int) -> Path:
     return folder / "generate" / f"scenes{size}" / "instructions.jsonl"
 
 
-def child(way: str, rows: Path, samples: int, threads: int) -> Took:
-    """Run one round in a process of its own."""
-    command = [sys.executable, __file__, way, str(rows), str(samples)]
-    settings = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
-    told = [line for line in done.stdout.splitlines() if line.startswith("TOOK ")]
-    if not told:
-        raise SystemExit(f"{way} failed:\n{done.stderr}")
-    return Took(*json.loads(told[0].removeprefix("TOOK ")))
-
-
-def lines(size: int, rounds: dict[str, list[Took]]) -> Iterator[str]:
-    """Yield the table's rows of one size."""
+def rows(size: int, rounds: dict[str, list[Took]]) -> Iterator[list[object]]:
+    """Yield the table's rows of one size: medians."""
     for way, took in rounds.items():
         first, again, features, samples, memory = (
             statistics.median(values) for values in zip(*(round_[:5] for round_ in took), strict=True)
         )
-        yield (
-            f"| {size} px | {way} | {first:.2f} | {again:.2f} | {features:,.0f} | {samples:.1f} | "
-            f"{memory / 2**30:.2f} | {times('samples', rounds, way):.2f} |"
-        )
+        yield [f"{size} px", way, first, again, features, samples, memory / 2**30, times("samples", rounds, way)]
 
 
 def times(what: str, rounds: dict[str, list[Took]], way: str = "disk") -> float:
-    """Return how many times as fast as recomputing: the median over rounds, since the machine may slow down for all."""
-    pairs = zip(rounds[way], rounds["none"], strict=True)
-    return statistics.median(getattr(kept, what) / getattr(anew, what) for kept, anew in pairs)
+    """Return how many times as fast as recomputing."""
+    return ratio((getattr(kept, what) for kept in rounds[way]), (getattr(anew, what) for anew in rounds["none"]))
 
 
 def most(rounds: dict[str, list[Took]]) -> float:
@@ -200,19 +179,18 @@ def most(rounds: dict[str, list[Took]]) -> float:
     return statistics.median(1 / (1 - share) if share < 1 else float("inf") for share in shares)
 
 
-def apart(rounds: dict[str, list[Took]]) -> float:
+def apart_losses(rounds: dict[str, list[Took]]) -> float:
     """Return the largest difference between two ways' losses at the same step, as a share of the loss."""
     steps = zip(*(took.losses for way in rounds.values() for took in way), strict=True)
     return max((max(losses) - min(losses)) / max(losses) for losses in steps)
 
 
-def verdicts(size: int, rounds: dict[str, list[Took]]) -> Iterator[tuple[str, bool]]:
-    """Yield what each target says of one size, and whether it is met."""
-    features, samples, differ = times("features", rounds), times("samples", rounds), apart(rounds)
-    yield f"{size} px: features {features:.1f} times as fast from disk (target {TIMES:g})", features >= TIMES
-    could = f"{most(rounds):.2f} if features cost nothing"
-    yield f"{size} px: training {samples:.2f} times as fast from disk (target {TIMES:g}; {could})", samples >= TIMES
-    yield f"{size} px: losses differ by {differ:.1e} of themselves at most (target {ALIKE:g})", differ <= ALIKE
+def targets(size: int, rounds: dict[str, list[Took]]) -> Iterator[Target]:
+    """Yield what each target says of one size."""
+    could = f"({most(rounds):.2f} if features cost nothing)"
+    yield Target(f"{size} px: features, times as fast from disk", times("features", rounds), least=TIMES)
+    yield Target(f"{size} px: training, times as fast from disk {could}", times("samples", rounds), least=TIMES)
+    yield Target(f"{size} px: losses differ at most by this share of themselves", apart_losses(rounds), most=ALIKE)
 
 
 def tower_shares(tokens: float, context: float) -> tuple[float, float]:
@@ -236,33 +214,23 @@ def tower_shares(tokens: float, context: float) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def measure(samples: int, rounds: int, threads: int) -> int:
-    """Measure and print; return the exit code."""
-    before = os.getloadavg()[0]
-    took: dict[int, dict[str, list[Took]]] = {size: {way: [] for way in WAYS} for size in SIZES}
+def measure(samples: int, rounds: int, number: int) -> int:
+    """Measure with so many threads and tell; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = {size: draw(Path(folder), samples, size) for size in SIZES}
-        for _ in range(rounds):
-            for size in SIZES:
-                for way in WAYS:
-                    took[size][way].append(child(way, rows[size], samples, threads))
-    print(
-        f"instructblip_tiny, {samples} samples; {platform.machine()}, {threads} threads on {os.cpu_count()} CPUs, "
-        f"Python {platform.python_version()}; medians of {rounds} rounds; load {before:.1f} before, "
-        f"{os.getloadavg()[0]:.1f} after"
-    )
-    print("| pictures | data.cache | first s | again s | features/s | samples/s | peak GiB | times none |")
-    print("|---|---|---|---|---|---|---|---|")
-    print("\n".join(line for size in SIZES for line in lines(size, took[size])))
+        drawn = {size: draw(Path(folder), samples, size) for size in SIZES}
+        ways = {
+            (size, way): partial(apart, run, way, drawn[size], samples, **threads(number))
+            for size in SIZES
+            for way in WAYS
+        }
+        measured = by_turns(ways, rounds)
+    took = {size: {way: measured[size, way] for way in WAYS} for size in SIZES}
     some = took[SIZES[0]]["none"][0]
     tiny, large = tower_shares(some.tokens, some.context)
-    print(f"the tower's share of a step's FLOPs: {tiny:.0%} here, {large:.0%} with InstructBLIP-Vicuna-7B")
-    told = [verdict for size in SIZES for verdict in verdicts(size, took[size])]
-    print("\n".join(f"{text}: {'met' if met else 'MISSED'}" for text, met in told))
-    met = all(met for _, met in told)
-    print("targets met" if met else "TARGET MISSED")
-    return 0 if met else 1
-
-
-if __name__ == "__main__":
-    print("TOOK", json.dumps(run(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))))
+    return tell(
+        f"instructblip_tiny, {samples} samples, {number} threads, medians of {rounds} rounds; the tower's share of a "
+        f"step's FLOPs: {tiny:.0%} here, {large:.0%} with InstructBLIP-Vicuna-7B",
+        ["pictures", "data.cache", "first s", "again s", "features/s", "samples/s", "peak GiB", "times none"],
+        [row for size in SIZES for row in rows(size, took[size])],
+        [target for size in SIZES for target in targets(size, took[size])],
+    )

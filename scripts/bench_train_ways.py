@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench import ROOT, peak
+
 TOKENIZER = ROOT / "assets" / "llava_ov_tiny"
 SOURCES = {  # images of FEID by Table 1, and (height, width) of the source's images
     "ck_plus": (293, (490, 640)), "raf_db": (2453, (100, 100)), "affectnet": (5752, (224, 224)),
@@ -135,7 +136,8 @@ def run(case: Case, way: str, folder: Path) -> Took:
     from seke.models.llava_ov import LlavaOv
     from seke.tuning.batches import Batches
     from seke.tuning.data import Data, stream
-    from seke.tuning.flops import peak, products, training, work
+    from seke.tuning.flops import peak as best
+    from seke.tuning.flops import products, training, work
     from seke.tuning.samples import prepare
 
     gpu = bool(case.text)
@@ -154,7 +156,7 @@ def run(case: Case, way: str, folder: Path) -> Took:
     return took._replace(
         tokens=done.tokens,
         flops=sum(training(products(loaded.model.config), done, parts, parts).values()),
-        peak=peak(torch.cuda.get_device_name()) if gpu else None,
+        peak=best(torch.cuda.get_device_name()) if gpu else None,
     )
 
 
@@ -295,11 +297,7 @@ def now(gpu: bool) -> float:
 
 
 def memory(gpu: bool) -> float:
-    """Return the peak in bytes."""
-    import resource
-
+    """Return the peak in bytes: of the GPU's tensors, else of the process."""
     import torch
 
-    return float(
-        torch.cuda.max_memory_allocated() if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    return float(torch.cuda.max_memory_allocated()) if gpu else peak()

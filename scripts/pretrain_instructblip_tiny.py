@@ -15,8 +15,7 @@ scene drawn for one. Stages 1 to 3 are kept in `work` and not repeated.
 """
 
 import io
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -29,8 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from build_instructblip_tiny import ROOT, strings, words
-from pretrain_tiny import Head, rate
+from build_instructblip_tiny import words
+from pretraining import ASK, ROOT, SIZE, Head, answer_loss, given, learn, save, strings
 from seke.backends.simulated_scenes import described, looks, somebody, things
 from seke.models.instructblip import Loaded
 from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
@@ -44,13 +43,11 @@ SETTINGS: dict[str, Any] = {
     "queries_steps": 2200, "queries_batch": 64, "queries_lr": 2e-3,
     "language_steps": 1000, "language_batch": 32, "language_lr": 2e-3,
 }  # fmt: skip
-SIZE = 96
 LOOKING = ("qformer", "projector")
 HELD = 500
 """The pool's first scenes are never trained on."""
 TEXT_ONLY = 0.2
 """Share of the language stage's examples that have no picture."""
-ASK = ("Describe the picture.", "What do you see?", "Describe this image.", "What does the picture show?")
 ASK_ONE = {
     "place": ("What place is it?", "Where is this?"),
     "things": ("What things are there?", "Which objects are in the picture?"),
@@ -121,28 +118,32 @@ def train_tower(loaded: Loaded, pool: Pool, work: Path, batch: int, lr: float, s
     config, sizes = loaded.model.config.vision_config, [len(values) for values in VALUES.values()]
     torch.manual_seed(0)
     head = Head((config.image_size // config.patch_size) ** 2 + 1, config.hidden_size, sum(sizes))
-    parameters = [*vision.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01)
-    rng, mean = np.random.default_rng(0), 0.0
-    for step in tqdm(range(1, steps + 1), desc="tower", mininterval=5):
-        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
-        chosen = torch.from_numpy(rng.integers(HELD, len(pool.pixels), batch))
-        out = head(vision.post_layernorm(loaded.see(normalised(loaded, pool.pixels[chosen])))).split(sizes, 1)
-        loss = sum(F.cross_entropy(said, true) for said, true in zip(out, pool.targets[chosen].T, strict=True))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        mean = 0.98 * mean + 0.02 * loss.item()
-        if step % 250 == 0:
-            with torch.no_grad():
-                out = head(vision.post_layernorm(loaded.see(normalised(loaded, pool.pixels[:HELD])))).split(sizes, 1)
-            right = [(said.argmax(1) == true).float().mean().item() for said, true in
-                     zip(out, pool.targets[:HELD].T, strict=True)]  # fmt: skip
-            print(
-                f"tower step {step} loss {mean:.3f} held-out accuracy", *(f"{share:.2f}" for share in right), flush=True
-            )
+
+    def told(chosen: Tensor) -> tuple[Tensor, ...]:
+        return head(vision.post_layernorm(loaded.see(normalised(loaded, pool.pixels[chosen])))).split(sizes, 1)
+
+    learn_attributes(
+        "tower", [*vision.parameters(), *head.parameters()], told, pool, np.random.default_rng(0), batch, lr, steps
+    )
     torch.save(vision.state_dict(), work / "tower.pt")
+
+
+def learn_attributes(
+    stage: str, parameters: list[nn.Parameter], told: Callable[[Tensor], tuple[Tensor, ...]], pool: Pool,
+    rng: np.random.Generator, batch: int, lr: float, steps: int,
+) -> None:  # fmt: skip
+    """Learn to tell the index of each attribute's value: `told(chosen)` are its logits."""
+
+    def loss(_: int, drawn: np.ndarray) -> Tensor:
+        chosen = torch.from_numpy(drawn)
+        pairs = zip(told(chosen), pool.targets[chosen].T, strict=True)
+        return sum((F.cross_entropy(said, true) for said, true in pairs), torch.tensor(0.0))
+
+    def held() -> str:
+        pairs = zip(told(torch.arange(HELD)), pool.targets[:HELD].T, strict=True)
+        return "accuracy " + " ".join(f"{(said.argmax(1) == true).float().mean():.2f}" for said, true in pairs)
+
+    learn(stage, parameters, loss, held, rng, batch, lr, steps, of=range(HELD, len(pool.pixels)))
 
 
 def dialogue(scene: Scene, rng: Random) -> tuple[str, str]:
@@ -181,9 +182,8 @@ def train_queries(loaded: Loaded, states: Tensor, pool: Pool, work: Path, batch:
     head = Head(loaded.image_tokens((SIZE, SIZE)), loaded.model.config.text_config.hidden_size, sum(sizes))
     parameters = [weight for name, weight in loaded.model.named_parameters() if loaded.part(name) in LOOKING]
     parameters += head.parameters()
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01)
     contexts = loaded.contexts([[("user", text, ())] for text in [*ASK, *(t for of in ASK_ONE.values() for t in of)]])
-    rng, mean = np.random.default_rng(2), 0.0
+    rng = np.random.default_rng(2)
 
     def told(chosen: Tensor) -> tuple[Tensor, ...]:
         asked_of = [contexts[place] for place in rng.integers(0, len(contexts), len(chosen))]
@@ -191,21 +191,7 @@ def train_queries(loaded: Loaded, states: Tensor, pool: Pool, work: Path, batch:
         found = torch.stack(loaded.features(states[chosen], [1] * len(chosen), shapes, asked_of))
         return tuple(head(found).split(sizes, 1))
 
-    for step in tqdm(range(1, steps + 1), desc="queries", mininterval=5):
-        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
-        chosen = torch.from_numpy(rng.integers(HELD, len(states), batch))
-        loss = sum(F.cross_entropy(said, true) for said, true in zip(told(chosen), pool.targets[chosen].T, strict=True))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        mean = 0.98 * mean + 0.02 * loss.item()
-        if step % 250 == 0:
-            with torch.no_grad():
-                out = told(torch.arange(HELD))
-            right = [(said.argmax(1) == true).float().mean().item() for said, true in
-                     zip(out, pool.targets[:HELD].T, strict=True)]  # fmt: skip
-            print(f"queries step {step} loss {mean:.3f} accuracy", *(f"{share:.2f}" for share in right), flush=True)
+    learn_attributes("queries", parameters, told, pool, rng, batch, lr, steps)
     torch.save(parts, work / "queries.pt")
 
 
@@ -218,23 +204,19 @@ def train_language(
     loaded.train_mode()
     torch.manual_seed(1)
     parameters = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01)
-    rng, words_rng, mean = np.random.default_rng(1), Random(1), 0.0
-    for step in tqdm(range(1, steps + 1), desc="language", mininterval=5):
-        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
-        chosen = rng.integers(HELD, len(pool.scenes), batch)
-        loss = text_loss(loaded, states, pool.scenes, chosen, questions, words_rng)
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        mean = 0.98 * mean + 0.02 * loss.item()
-        if step % 250 == 0:
-            loaded.model.eval()
-            with torch.no_grad():
-                held = text_loss(loaded, states, pool.scenes, np.arange(HELD), questions, Random(0))
-            loaded.train_mode()
-            print(f"language step {step} loss {mean:.4f} held-out {held:.4f}", flush=True)
+    rng = Random(1)
+
+    def loss(_: int, chosen: np.ndarray) -> Tensor:
+        return text_loss(loaded, states, pool.scenes, chosen, questions, rng)
+
+    def held() -> str:
+        loaded.model.eval()
+        value = text_loss(loaded, states, pool.scenes, np.arange(HELD), questions, Random(0))
+        loaded.train_mode()
+        return f"{value:.4f}"
+
+    of = range(HELD, len(pool.scenes))
+    learn("language", parameters, loss, held, np.random.default_rng(1), batch, lr, steps, of=of)
     loaded.model.eval()
 
 
@@ -250,15 +232,9 @@ def text_loss(
         seen += [] if alone else [number]
         talk.append([("user", ask, () if alone else tokens), ("assistant", answer, ())])
     encoded = loaded.encode(talk)
-    width = max(len(row.ids) for row in encoded)
-    ids_BT = torch.zeros(len(encoded), width, dtype=torch.long)
-    keep_BT = torch.zeros(len(encoded), width, dtype=torch.bool)
-    for place, row in enumerate(encoded):
-        ids_BT[place, : len(row.ids)] = torch.tensor(row.ids)
-        keep_BT[place, : len(row.ids) - 1] = torch.tensor(row.supervised[1:])
     contexts = [row.context for row, turns in zip(encoded, talk, strict=True) if turns[0][2]]
     features = loaded.features(states[seen], [1] * len(seen), [(SIZE, SIZE)] * len(seen), contexts)
-    return F.cross_entropy(loaded.logits(ids_BT, None, features, keep_BT), ids_BT.roll(-1, 1)[keep_BT])
+    return answer_loss(loaded, encoded, features)
 
 
 def asked() -> list[str]:
@@ -293,11 +269,8 @@ def main(**settings: Any) -> None:
     of = {name: [settings[f"{name}_{key}"] for key in ("batch", "lr", "steps")] for name in ("queries", "language")}
     train_queries(loaded, states, pool, work, *of["queries"])
     train_language(loaded, states, pool, questions, *of["language"])
-    loaded.save(Path(settings["out"]))
-    weights = sum(parameter.numel() for parameter in loaded.model.parameters())
-    print(f"{settings['out']}: {weights:,} weights")
+    save(loaded, settings["out"])
 
 
 if __name__ == "__main__":
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    main(**{name: type(default)(given.get(name, default)) for name, default in SETTINGS.items()})
+    main(**given(SETTINGS))

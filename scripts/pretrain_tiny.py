@@ -14,9 +14,7 @@ the third stage; so, after 2200 steps on the base view alone, the one in assets/
 
 import io
 import json
-import math
 import multiprocessing
-import sys
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -25,20 +23,16 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from pretraining import ASK, ROOT, SIZE, STATEMENTS, Head, answer_loss, description, given, learn, save, strings
 from seke.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
-from seke.answers import describe
 from seke.models.llava_ov import LlavaOv, Loaded
 from seke.models.tiny import build_tiny, train_tokenizer
-from seke.records import Labels
 from seke.sources import captions, faces, latent
 
-ROOT = Path(__file__).resolve().parent.parent
-SIZE = 96
-ASK = ("Describe the picture.", "What do you see?", "Describe this image.", "What does the picture show?")
 ASK_STRIKING = ("What is striking about this face?", "Name only what stands out.", "What is unusual in the picture?")
 SETTINGS: dict[str, Any] = {
     "work": "/tmp/pretrain_tiny", "out": "assets/llava_ov_tiny", "start": "", "images": 100_000, "seed": 20_000,
@@ -116,25 +110,6 @@ def crops(pool: Pool, chosen: np.ndarray, flip: bool) -> Tensor:
     return pixels.flip(3) if flip else pixels
 
 
-def rate(share: float, warm_up: float = 0.03) -> float:
-    """Return the learning rate's factor after `share` of the work: linear warm-up, then a cosine to 2 %."""
-    return min(1.0, share / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
-
-
-class Head(nn.Module):
-    """The throw-away head: every patch keeps its place (mean-pooling learns far slower on so few tokens)."""
-
-    def __init__(self, patches: int, width: int, outputs: int) -> None:
-        super().__init__()
-        self.token = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 24), nn.GELU(), nn.Flatten())
-        self.out = nn.Linear(24 * patches, outputs)
-
-    def forward(self, states_NPD: Tensor) -> Tensor:
-        """Return (N, outputs)."""
-        out: Tensor = self.out(self.token(states_NPD))
-        return out
-
-
 def tower_loss(out: Tensor, targets: Tensor) -> Tensor:
     """Two grades of each movement (the words' thresholds) by cross-entropy, the amounts by squared error."""
     moves = len(MOVES)
@@ -156,25 +131,20 @@ def train_tower(loaded: Loaded, pool: Pool, work: Path, batch: int, lr: float, s
     head = Head(
         (config.image_size // config.patch_size) ** 2, config.hidden_size, 2 * len(MOVES) + pool.targets.shape[1]
     )
+
+    def loss(step: int, chosen: np.ndarray) -> Tensor:
+        chosen = np.sort(chosen)
+        return tower_loss(head(loaded.see(crops(pool, chosen, bool(step % 2)))), torch.from_numpy(pool.targets[chosen]))
+
+    def held() -> str:
+        said = head(loaded.see(crops(pool, np.arange(HELD), False)))[:, : len(MOVES)] > 0
+        truth = torch.from_numpy(pool.targets[:HELD, : len(MOVES)]) * 5 >= captions.SLIGHT
+        f1 = 2 * (truth & said).sum(0) / (truth.sum(0) + said.sum(0))
+        return f"F1 {f1.mean():.3f} least {f1.min():.3f}"
+
     parameters = [*loaded.model.model.vision_tower.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=True)
-    rng, mean = np.random.default_rng(0), 0.0
-    for step in tqdm(range(1, steps + 1), desc="tower", mininterval=5):
-        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
-        chosen = np.sort(rng.integers(HELD, len(pool.pixels), batch))
-        loss = tower_loss(head(loaded.see(crops(pool, chosen, bool(step % 2)))), torch.from_numpy(pool.targets[chosen]))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        mean = 0.99 * mean + 0.01 * loss.item()
-        if step % 250 == 0:
-            with torch.no_grad():
-                out = head(loaded.see(crops(pool, np.arange(HELD), False)))
-            truth = torch.from_numpy(pool.targets[:HELD, : len(MOVES)]) * 5 >= captions.SLIGHT
-            said = out[:, : len(MOVES)] > 0
-            f1 = 2 * (truth & said).sum(0) / (truth.sum(0) + said.sum(0))
-            print(f"tower step {step} loss {mean:.4f} held-out F1 {f1.mean():.3f} least {f1.min():.3f}", flush=True)
+    rng, of = np.random.default_rng(0), range(HELD, len(pool.pixels))
+    learn("tower", parameters, loss, held, rng, batch, lr, steps, of=of, fused=True)
     torch.save(loaded.model.model.vision_tower.state_dict(), work / "tower.pt")
 
 
@@ -199,22 +169,15 @@ def train_language(loaded: Loaded, pool: Pool, batch: int, lr: float, steps: int
     """Stage 3: projector and language model learn to say what the frozen tower sees."""
     groups = LlavaOv(path="", trainable=("projector", "llm")).train(loaded)
     parameters = [parameter for group in groups for parameter in group["params"]]
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.01, fused=True)
-    rng, words_rng, mean = np.random.default_rng(1), Random(1), 0.0
-    for step in tqdm(range(1, steps + 1), desc="language", mininterval=5):
-        optimiser.param_groups[0]["lr"] = lr * rate(step / steps)
-        loss = caption_loss(
-            loaded, pool, np.sort(rng.integers(HELD, len(pool.pixels), batch)), bool(step % 2), words_rng
-        )
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimiser.step()
-        mean = 0.98 * mean + 0.02 * loss.item()
-        if step % 200 == 0:
-            with torch.no_grad():
-                held = caption_loss(loaded, pool, np.arange(256), False, Random(0))
-            print(f"language step {step} loss {mean:.4f} held-out {held:.4f}", flush=True)
+    words_rng, of = Random(1), range(HELD, len(pool.pixels))
+
+    def loss(step: int, chosen: np.ndarray) -> Tensor:
+        return caption_loss(loaded, pool, np.sort(chosen), bool(step % 2), words_rng)
+
+    def held() -> str:
+        return f"{caption_loss(loaded, pool, np.arange(256), False, Random(0)):.4f}"
+
+    learn("language", parameters, loss, held, np.random.default_rng(1), batch, lr, steps, of=of, every=200, fused=True)
 
 
 def caption_loss(loaded: Loaded, pool: Pool, chosen: np.ndarray, flip: bool, rng: Random) -> Tensor:
@@ -223,37 +186,21 @@ def caption_loss(loaded: Loaded, pool: Pool, chosen: np.ndarray, flip: bool, rng
     size = (SIZE, SIZE)
     tokens = loaded.image_tokens(size)
     encoded = loaded.encode([[("user", ask, (tokens,)), ("assistant", answer, ())] for ask, answer in talk])
-    width = max(len(one.ids) for one in encoded)
-    ids_BT = torch.zeros(len(encoded), width, dtype=torch.long)
-    keep_BT = torch.zeros(len(encoded), width, dtype=torch.bool)
-    for row, (ids, supervised, _) in enumerate(encoded):
-        ids_BT[row, : len(ids)] = torch.tensor(ids)
-        keep_BT[row, : len(ids) - 1] = torch.tensor(supervised[1:])
     with torch.no_grad():
         states = loaded.see(crops(pool, chosen, flip))
     # A picture of the tile's size is its own one tile: others of the checkpoint show it twice, and so do we.
     twice = states.repeat_interleave(2, 0)
-    logits = loaded.logits(ids_BT, None, loaded.features(twice, [2] * len(talk), [size] * len(talk)), keep_BT)
-    return F.cross_entropy(logits, ids_BT.roll(-1, 1)[keep_BT])
+    return answer_loss(loaded, encoded, loaded.features(twice, [2] * len(talk), [size] * len(talk)))
 
 
 def words() -> list[str]:
     """Every word that our prompts and answers use, so that they cost few tokens; no pairing of words is learnt."""
-    texts = [*ASK, *ASK_STRIKING, *ACTION_UNITS.values(), *EXPRESSIONS]
-    texts += [f"The {expression}. {name.lower()}" for expression in EXPRESSIONS for name in ACTION_UNITS.values()]
     some, none = dict.fromkeys(ACTION_UNITS, True), dict.fromkeys(ACTION_UNITS, False)
-    for units in (some, none, {**none, 1: True}):
-        texts.append(describe(Labels(expression="neutral", valence=-0.12, arousal=0.34, action_units=units)))
+    texts = [*ASK, *ASK_STRIKING, *ACTION_UNITS.values(), *EXPRESSIONS, *STATEMENTS]
+    texts += [description(units) for units in (some, none, {**none, 1: True})]
     for path in sorted((ROOT / "conf" / "prompts").glob("*.yaml")):
-        texts += _strings(yaml.safe_load(path.read_text(encoding="utf-8")))
+        texts += strings(yaml.safe_load(path.read_text(encoding="utf-8")))
     return texts
-
-
-def _strings(node: Any) -> list[str]:
-    if isinstance(node, str):
-        return [node]
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [text for item in inner for text in _strings(item)]
 
 
 def main(**settings: Any) -> None:
@@ -269,11 +216,8 @@ def main(**settings: Any) -> None:
         loaded = build_tiny(tokenizer, SIZE, **sizes)
         train_tower(loaded, pool, work, settings["tower_batch"], settings["tower_lr"], settings["tower_steps"])
     train_language(loaded, pool, settings["language_batch"], settings["language_lr"], settings["language_steps"])
-    loaded.save(Path(settings["out"]))
-    weights = sum(parameter.numel() for parameter in loaded.model.parameters())
-    print(f"{settings['out']}: {weights:,} weights, {len(loaded.processor.tokenizer)} tokens")
+    save(loaded, settings["out"])
 
 
 if __name__ == "__main__":
-    given = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    main(**{name: type(default)(given.get(name, default)) for name, default in SETTINGS.items()})
+    main(**given(SETTINGS))

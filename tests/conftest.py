@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from .warm import Warm
+from . import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESS_GROUP = {"MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"}
@@ -39,29 +39,22 @@ def _heeds_signals() -> None:
 
 
 @pytest.fixture(scope="session")
-def _warm() -> Iterator[Warm]:
-    warm = Warm()
-    yield warm
-    warm.close()
-
-
-@pytest.fixture(scope="session")
-def command(_warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return `run(script, "name=x", ...)`, which runs a script beside its own conf/ as a user does."""
 
     def run(script: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return _warm.run(Path(script.name), words, script.parent, {**os.environ, **environment})
+        return warm.run(Path(script.name), *words, cwd=script.parent, env={**os.environ, **environment})
 
     return run
 
 
 @pytest.fixture(scope="session")
-def door(_warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
+def door() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return `run("prepare", "name=x", ...)`, which runs a door as a user does and hands back its exit and output."""
 
     def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         # A test that trained in this very process has left the port of its own process group behind.
         inherited = {key: value for key, value in os.environ.items() if key not in PROCESS_GROUP}
-        return _warm.run(ROOT / f"{name}.py", [*map(str, arguments)], ROOT, {**inherited, **environment})
+        return warm.run(ROOT / f"{name}.py", *arguments, cwd=ROOT, env={**inherited, **environment})
 
     return run

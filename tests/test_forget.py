@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ from seke.errors import UserError
 from seke.forget import find, forget
 from seke.images import sha256
 from seke.ledger import Ledger
+
+from . import warm
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "forget.py"
 
@@ -127,8 +128,7 @@ def test_a_ledger_in_use_is_refused_before_anything_is_removed(outputs: Path) ->
 
 def test_the_script_says_what_it_would_do_and_then_does_it(outputs: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(SCRIPT), *arguments, "--outputs", str(outputs)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        return warm.run(SCRIPT, *arguments, "--outputs", outputs)
 
     would, did, again = run("ann", "--dry-run"), run("ann"), run("ann")
     assert (would.returncode, did.returncode, again.returncode) == (0, 0, 2)

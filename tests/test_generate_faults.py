@@ -20,6 +20,7 @@ import pytest
 
 from seke.ledger import Ledger, Unsettled
 
+from . import warm
 from .servers.openai_server import Server, rates, running
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,9 +68,7 @@ class Runs:
         return subprocess.Popen(command, cwd=self.outputs, env=self.environment, **pipes)
 
     def run(self, server: Server, *arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
-        child = self.start(server, *arguments, **more)
-        out, err = child.communicate()
-        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+        return warm.run(*self.command(server, *arguments, **more)[1:], cwd=self.outputs, env=self.environment)
 
     def done(self, server: Server, *arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
         finished = self.run(server, *arguments, **more)

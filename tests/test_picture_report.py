@@ -1,12 +1,11 @@
 """scripts/picture_report.py: the README's picture is taken of whatever a page has, and stays small."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from . import warm
 from .browser import executable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,8 +22,7 @@ def picture(tmp_path, body):
         pytest.skip("SKIPPED, NOT TESTED: no Chromium")
     (tmp_path / "index.html").write_text(f"<!doctype html><body style='margin:0'>{body}")
     out = tmp_path / "docs" / "report.png"
-    command = [sys.executable, str(ROOT / "scripts" / "picture_report.py"), str(tmp_path / "index.html"), str(out)]
-    return subprocess.run(command, capture_output=True, text=True, check=False), out
+    return warm.run(ROOT / "scripts" / "picture_report.py", tmp_path / "index.html", out), out
 
 
 def test_the_picture_is_of_scores_and_gallery_and_has_a_palette(tmp_path):

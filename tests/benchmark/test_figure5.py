@@ -15,6 +15,7 @@ from seke.benchmark.figure5 import MASKS, Method, figure5, joined, shared, table
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Origins, Uncertainty, write_jsonl
 
+from .. import warm
 from .faces import prediction, predictions
 
 TRUTH = Labels(expression="fear", valence=0.0, arousal=0.5, action_units={1: True, 2: False})
@@ -122,9 +123,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "figure5.py"
 
 
 def script(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    done = warm.run(SCRIPT, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from seke.benchmark.judge import parse
 from seke.benchmark.metrics import evaluate
 from seke.records import ImageRecord, write_jsonl
 
+from .. import warm
 from .faces import predictions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def task(records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
-    subprocess.run([sys.executable, str(SCRIPT), str(folder), str(records)], check=True, capture_output=True)
+    warm.run(SCRIPT, folder, records).check_returncode()
     return folder / "feab"
 
 
@@ -105,7 +105,7 @@ def test_the_task_gives_the_same_numbers_as_our_scorer(config, documents, record
 
 
 def export(*words: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, words)], capture_output=True, text=True, check=False)
+    return warm.run(SCRIPT, *words)
 
 
 @pytest.mark.parametrize("word", ["nowhere", "records=nowhere"])

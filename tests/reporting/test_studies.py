@@ -1,8 +1,6 @@
 """Studies: miniature runs in the doors' own form, and what `experiment=<name>` makes of them."""
 
 import json
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from seke.reporting.study_tables import COLUMNS, printed
 from seke.reporting.tables import shown, to_csv, to_markdown
 from seke.runs import Run
 
+from .. import warm
 from .experiments import PAIRED, ROOT, compiled, evaluation, generation, predictions, record
 
 MAIN = ("expression.accuracy", "action_units.f1_mean_14", "valence.mae", "arousal.mae")
@@ -340,8 +339,7 @@ def test_files_hold_every_table_in_three_forms_and_every_drawing_in_two(table4: 
 
 
 def test_the_report_door_prints_the_study_and_leaves_it_beside_the_page(table4: Path) -> None:
-    command = [sys.executable, "report.py", "experiment=table4", f"paths.outputs={table4}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = warm.run(ROOT / "report.py", "experiment=table4", f"paths.outputs={table4}", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "Both above Prior only: came out" in done.stdout
     assert "Both (paper) †" in done.stdout and "69.4" in done.stdout

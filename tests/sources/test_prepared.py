@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -10,12 +8,13 @@ from seke.limit import limited
 from seke.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources.split import split_of
 
+from .. import warm
+
 ROOT = Path(__file__).parents[2]
 
 
 def prepare(tmp_path, *words):
-    command = [sys.executable, str(ROOT / "prepare.py"), f"paths.outputs={tmp_path}", "name=t", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    return warm.run(ROOT / "prepare.py", f"paths.outputs={tmp_path}", "name=t", *words, cwd=tmp_path)
 
 
 SMALL = ("source.images=60", "source.size=48", "source.workers=1")

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -9,6 +7,8 @@ from seke.images import sha256
 from seke.records import ImageRecord, Labels, read_jsonl
 from seke.sources.emoset import EMOTIONS, EmoSet
 from seke.sources.synthetic_scenes import SyntheticScenes, latent
+
+from .. import warm
 
 
 def rows(path, **settings):
@@ -46,8 +46,9 @@ def test_source_emoset_reads_the_folder_back(drawn):
 
 def test_the_doors_prepare_scenes_and_read_them_back(tmp_path, request):
     def prepared(name, *settings):
-        command = [sys.executable, "prepare.py", f"name={name}", f"paths.outputs={tmp_path}", *settings]
-        subprocess.run(command, cwd=request.config.rootpath, check=True, capture_output=True)
+        script = request.config.rootpath / "prepare.py"
+        words = [f"name={name}", f"paths.outputs={tmp_path}", *settings]
+        warm.run(script, *words, cwd=script.parent).check_returncode()
         folder = tmp_path / "prepare" / name
         splits = [folder / f"{split}.jsonl" for split in ("train", "validation", "test")]
         return {row.sha256: row.attributes for file in splits for row in read_jsonl(file, ImageRecord)}
