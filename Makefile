@@ -1,9 +1,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-# Exact versions with hashes, for Python 3.11 and later; an older one resolves pyproject.toml's ranges. What the lock does
-# not hold (torch, whose build differs by machine) is installed after it, from pyproject.toml.
-LOCK := $(shell $(PYTHON) -c 'import sys; print("--require-hashes --no-deps -r requirements.lock" if sys.version_info >= (3, 11) else "")' 2>/dev/null)
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
@@ -14,7 +11,8 @@ help: ## this list
 
 .venv/.ready: pyproject.toml requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	test -z '$(LOCK)' || $(BIN)/python -m pip install --quiet $(LOCK)
+	# Exact versions with hashes. What the lock does not hold (torch, whose build differs by machine) comes after it.
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $@
 

@@ -94,7 +94,9 @@ GROUND_FLOORS = {  # a ground file may import these ground files and no others
 
 
 def modules() -> list[Path]:
-    return sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    return sorted(
+        path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py" and not path.is_symlink()
+    )  # the links are the commands
 
 
 def imports(path: Path, module_level_only: bool = False) -> set[str]:

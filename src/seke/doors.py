@@ -84,7 +84,8 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
 
     failed: list[str] = []
     typed: list[str] = []
-    conf = Path(inspect.getfile(main)).resolve().parent / "conf"
+    beside = Path(inspect.getfile(main)).resolve().parent / "conf"
+    conf = beside if beside.is_dir() else Path(__file__).parent / "conf"  # in a checkout, or in an installed package
     app = hydra.main(version_base="1.3", config_path=str(conf), config_name=main.__name__)(job)
 
     @functools.wraps(main)

@@ -320,21 +320,13 @@ def image_root(records: Path, override: str | None = None) -> Path:
 def file_sha256(path: Path) -> str:
     """Return the hex sha256 of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(path)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files_sha256(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.name}\0{file_sha256(path)}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-def _digest(path: Path) -> str:  # Python 3.10 lacks hashlib.file_digest
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
     return digest.hexdigest()
 
 

@@ -113,7 +113,7 @@ class Blame:
             left_s = ends - asyncio.get_running_loop().time()
             try:
                 await asyncio.wait_for(self._changed.wait(), left_s)
-            except asyncio.TimeoutError:  # not the built-in one before Python 3.11
+            except TimeoutError:  # not the built-in one before Python 3.11
                 break
         own = self.successes > before or await self._alone(hard)
         if own:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timezone
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 SHRINK = 0.8
@@ -164,5 +164,5 @@ def _until(date: str, now: float | None) -> float | None:
         moment = parsedate_to_datetime(date)
     except (TypeError, ValueError):
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(moment.timestamp() - (time.time() if now is None else now), 0.0)

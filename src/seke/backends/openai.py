@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -333,7 +333,7 @@ class Desk:
             ends = _day(getattr(described, "shutdown_date", None))
         except Exception:  # any server may fail at this in its own way, and nothing depends on it
             return
-        if ends is not None and ends - datetime.now(timezone.utc).date() <= SHUTDOWN_WARNING:
+        if ends is not None and ends - datetime.now(UTC).date() <= SHUTDOWN_WARNING:
             log.warning("%s is shut down on %s; its annotations cannot be repeated after that", model, ends)
 
 
@@ -385,7 +385,7 @@ def _day(told: object) -> date | None:
     """Return the day of an ISO date or of seconds since the epoch."""
     if isinstance(told, str) and told:
         return date.fromisoformat(told[:10])
-    return datetime.fromtimestamp(told, timezone.utc).date() if isinstance(told, int | float) and told else None
+    return datetime.fromtimestamp(told, UTC).date() if isinstance(told, int | float) and told else None
 
 
 def _taken(finished: "SimpleQueue[Finished | None]") -> Iterator[Finished]:

@@ -145,7 +145,7 @@ async def _within(seconds: float, work: Awaitable[T], request: httpx2.Request) -
     """Return what `work` brings, if it comes in time and is HTTP."""
     try:
         return await asyncio.wait_for(work, seconds)
-    except asyncio.TimeoutError as error:  # not the built-in one before Python 3.11
+    except TimeoutError as error:  # not the built-in one before Python 3.11
         raise httpx2.ReadTimeout(f"no whole answer in {seconds:g} s", request=request) from error
     except httpx2.HTTPError:
         raise

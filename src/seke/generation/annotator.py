@@ -143,7 +143,7 @@ class Annotator:
 
     def _counted(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
         """Return log P(answers | AU active) and log P(answers | inactive) from the number of active ones."""
-        k, n = np.float64(sum(said)), np.float64(len(said))
+        k, n = np.asarray(sum(said), dtype=np.float64), np.asarray(len(said), dtype=np.float64)
         return self.active[au].log_pmf(k, n), self.inactive[au].log_pmf(k, n)
 
     def _weighed(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
