@@ -9,7 +9,6 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
@@ -20,7 +19,7 @@ from seke.doors import build, door, open_run
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke.generation import estimate, progress, review
+    from seke.generation import estimate, from_settings, progress, ray_engine, review
 
     published = (cfg.paths.images, sys.argv, hub.checked_format(cfg.export), cfg.embed_images)
     if cfg.review:
@@ -28,21 +27,21 @@ def generate(cfg: DictConfig) -> None:
         print(review.NOTHING_ASKED if run is None else hub.publish(hub.INSTRUCTIONS, run.path, *published) or run.path)
         return
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
-    root, fallback = runs.image_root(path, cfg.paths.images), build(cfg.fallback) if cfg.fallback else None
-    meter = money.Metered(build(cfg.backend), money.Budget(**cfg.budget))
-    generator = _generator(cfg, meter)
-    spare = _generator(cfg, meter.other(fallback), **generator.spare) if fallback else None
+    root, make = runs.image_root(path, cfg.paths.images), partial(from_settings.annotators, build, cfg)
+    generator, spare, meter = make(money.Budget(**cfg.budget), money.Spent())
     records = progress.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
     if cfg.dry_run:
-        print(estimate.dry_run(partial(_generator, cfg), records, progress.opener(root), meter.vlm, fallback))
+        ask = partial(from_settings.generator, build, cfg)
+        print(estimate.dry_run(ask, records, progress.opener(root), *meter.backends))
         return
+    engine = ray_engine.engine(cfg.engine, cfg.workers, make)
     run = open_run(cfg, "generate", {"records": path})
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
         with meter:
-            how = {"log": dashboard.live(), "engine": cfg.engine, "workers": cfg.workers}
-            done = progress.generate(records, root, generator, run.path, cfg.chunk, spare, meter, **how)
+            how = (cfg.chunk, spare, meter, dashboard.live(), engine)
+            done = progress.generate(records, root, generator, run.path, *how)
         where = {"image_root": os.path.relpath(root.resolve(), run.path.resolve()), **runs.noted(path, "synthetic")}
         run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=making.made(sys.argv))
         (run.path / progress.PROGRESS).unlink()
@@ -50,10 +49,6 @@ def generate(cfg: DictConfig) -> None:
         print(f"{run.path}: {done.line}")
     if line := hub.publish(hub.INSTRUCTIONS, run.path, *published):
         print(line)
-
-
-def _generator(cfg: DictConfig, vlm: Any, **other: Any) -> Any:
-    return build(cfg.generator, vlm=vlm, prompts=build(cfg.prompts), seed=cfg.seed, **other)
 
 
 if __name__ == "__main__":

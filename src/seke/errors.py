@@ -1,5 +1,7 @@
 """The one kind of error that is the user's to mend."""
 
+from typing import Any
+
 from seke.escape import visible
 
 
@@ -14,6 +16,10 @@ class UserError(ValueError):
         super().__init__(visible(f"{argument}={value}: {problem}; {remedy}"))
         self.value, self.problem = value, problem
 
+    def __reduce__(self) -> Any:
+        """Cross from one process to another as the line that it is."""
+        return _read, (str(self), str(self.value), self.problem)
+
 
 class Paused(Exception):
     """A run that stops before its end and goes on by the same command: its budget is spent, or others must work first.
@@ -23,3 +29,9 @@ class Paused(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(visible(message))
+
+
+def _read(line: str, value: object, problem: str) -> UserError:
+    error = UserError.__new__(UserError, line)
+    error.value, error.problem = value, problem
+    return error

@@ -16,6 +16,7 @@ from seke import plugins
 from seke.errors import Paused, UserError
 from seke.vlm import VLM, Priced, Prices, Recording, Reply, Request, close
 
+TOLD_TO_STOP: Final = "told to stop"
 LEAST_CHARACTERS: Final = 12
 """No tokenizer makes fewer tokens of English, of JSON or of any other prompt here than one for so many characters."""
 
@@ -84,6 +85,10 @@ class Spent:
         self.tokens_at_most += reply.bound.tokens
         self.usd = _sum(self.usd, _known_usd(reply))
         self.usd_at_most = _sum(self.usd_at_most, reply.bound.usd)
+
+    def closed(self) -> bool:
+        """Whether nothing more may be spent, whatever the budget says: where several processes work, all may stop."""
+        return False
 
     def plus(self, other: "Spent") -> None:
         """Count what another has counted."""
@@ -171,6 +176,11 @@ class Metered:
         self._others.append(Metered(vlm, self.budget, self.spent, self._kept))
         return self._others[-1]
 
+    @property
+    def backends(self) -> list[VLM]:
+        """All backends that are paid from the same purse, its own first."""
+        return [self.vlm, *(meter.vlm for meter in self._others)]
+
     def __enter__(self) -> "Metered":
         """Return itself: leaving the block closes what the backend has opened."""
         return self
@@ -204,7 +214,7 @@ class Metered:
                 yield flying[place], reply
             if not held_back:
                 return
-            if not self._room(0, held_back[-1][1]):
+            if self.spent.closed() or not self._room(0, held_back[-1][1]):
                 raise Paused(self._statement(held_back[-1][1]))
 
     def _allowed(
@@ -216,7 +226,8 @@ class Metered:
             entry = held_back.pop() if held_back else next(numbered, None)
             if entry is None:
                 return
-            if (self._kept or isinstance(self.vlm, Recording)) and not self._room(len(flying) - self._landed, entry[1]):
+            minded = self._kept or isinstance(self.vlm, Recording)
+            if self.spent.closed() or (minded and not self._room(len(flying) - self._landed, entry[1])):
                 held_back.append(entry)
                 return
             flying.append(entry[0])
@@ -230,7 +241,7 @@ class Metered:
         """
         usd, tokens = self.budget.usd, self.budget.tokens
         spent = usd is not None and (self.spent.usd_at_most or 0.0) >= usd
-        if spent or (tokens is not None and self.spent.tokens_at_most >= tokens):
+        if self.spent.closed() or spent or (tokens is not None and self.spent.tokens_at_most >= tokens):
             raise Paused(self._statement())
 
     def _room(self, flying: int, request: Request) -> bool:
@@ -286,6 +297,8 @@ class Metered:
         self.spent.add(reply)
 
     def _statement(self, held_back: Request | None = None) -> str:
+        if self.spent.closed():
+            return TOLD_TO_STOP
         limits = {"budget.usd": self.budget.usd, "budget.tokens": self.budget.tokens}
         limit = ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)
         spent = self.spent

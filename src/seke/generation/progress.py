@@ -5,10 +5,12 @@ order. An interrupted run goes on after the last whole row; the result is byte f
 """
 
 import json
-import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Generator as Stream
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -17,11 +19,13 @@ from tqdm import tqdm
 from seke import files, images
 from seke.errors import UserError
 from seke.generation import statistics
+from seke.generation.branches import LEDGERS, gather, ledger_of
 from seke.generation.captioning import through
 from seke.generation.outcome import Face, Generator, Outcome, Trace, completed, planned
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.stopping import Floored
 from seke.generation.unanswered import unanswered
+from seke.ledger import Ledger
 from seke.limit import checked, limited
 from seke.money import Metered, Spent
 from seke.records import (
@@ -38,13 +42,40 @@ from seke.runs import write_text
 from seke.vlm import Image, Screened, layers
 
 Log = Callable[[Mapping[str, Any]], None]
-ENGINES = ("local", "ray")
 PROGRESS = "progress.jsonl"
+BLOCKS = "blocks"
+"""Where engine=ray of version 0.2 and before kept what it had finished out of order."""
 DECLINED = ("refusal", "filtered", "truncated", "invalid", "incomplete")
 """Why the annotator gave no labels; another one may."""
 FEW = 16
 """Records that may all be declined by chance."""
 COUNTED = ("requests", "samples", "input_tokens", "output_tokens")
+
+
+class Work(NamedTuple):
+    """What an engine is to do, and with whom."""
+
+    records: list[ImageRecord]
+    image_root: Path
+    generator: Generator
+    """Has learnt what it needs."""
+    fallback: Generator | None
+    meter: Metered | None
+    folder: Path
+    """The run's."""
+    chunk: int
+    """How many records are worked on together."""
+
+
+class Chunk(NamedTuple):
+    """What has become of some records that follow each other."""
+
+    outcomes: list[Outcome]
+    seconds: float
+
+
+Engine = Callable[[Work, int], Stream[Chunk]]
+"""Works through the records from that number on; yields chunks in the records' order."""
 
 
 class Summary(NamedTuple):
@@ -113,40 +144,25 @@ def select(
 def generate(
     records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int,
     fallback: Generator | None = None, meter: Metered | None = None, log: Log | None = None,
-    engine: str = "local", workers: int | None = None,
+    engine: Engine | None = None,
 ) -> Summary:  # fmt: skip
     """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files.
 
     A generator that plans works through what it makes of them.
     `fallback` gets the records that `generator` was refused an answer for; `meter` tells what that has cost, which
-    the progress bar shows and `log` gets after each chunk. `engine` says who works: this process, or the `workers` of
-    a Ray on this machine (None: as many as there are cores).
+    the progress bar shows and `log` gets after each chunk. `engine` says who works; None: this process.
 
     Raises:
         Paused: when the meter's budget is spent; what is done so far is kept.
     """
-    from seke.generation import ray_engine  # it needs this module
-
     if chunk < 1:
         raise UserError("chunk", chunk, "a chunk holds at least one record", "set 1 or more")
-    if engine not in ENGINES:
-        raise UserError("engine", engine, "no such engine", f"set {' or '.join(ENGINES)}")
-    if engine == "ray":
-        ray_engine.require()
-    else:
-        ray_engine.recover(folder, generator, fallback)
-    _as_last_resort(fallback)
-    if meter is not None:
-        for each in (generator, fallback):
-            through(each, meter.other)
+    connect(generator, fallback, meter)
+    take_over(folder, meter)
     records = planned(generator, records)
     _check_goes_on(folder, records)
     generator.learn(records, opener(image_root), folder)
-    if engine == "ray":
-        crew = workers or os.cpu_count() or 1
-        ray_engine.annotate(records, image_root, generator, folder, chunk, crew, fallback, meter, log)
-    else:
-        annotate(records, image_root, generator, folder, chunk, fallback, meter, log)
+    annotate(Work(records, image_root, generator, fallback, meter, folder, chunk), engine or local, log)
     summary = finish(folder / PROGRESS, folder)
     reasons = {row.id: row.reason for row in read_jsonl(folder / "rejected.jsonl", Rejection)}
     write_text(folder / "unanswered.md", unanswered(records, reasons))
@@ -156,39 +172,65 @@ def generate(
     return summary._replace(kinds=statistics.counted(records, reasons), floor=floor)
 
 
-def annotate(
-    records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int,
-    fallback: Generator | None = None, meter: Metered | None = None, log: Log | None = None,
-) -> None:  # fmt: skip
-    """Append to progress.jsonl what is missing there, chunk by chunk, in this process."""
-    progress = folder / PROGRESS
-    done = whole_rows(progress)
+def connect(generator: Generator, fallback: Generator | None, meter: Metered | None) -> None:
+    """Have the captioners metered, and the fallback's annotator know that it is the last resort."""
+    _as_last_resort(fallback)
+    if meter is not None:
+        for each in (generator, fallback):
+            through(each, meter.other)
+
+
+def take_over(folder: Path, meter: Metered | None) -> None:
+    """Take in what workers left behind when a run with engine=ray was killed, whoever goes on with it now.
+
+    Of finished blocks, which earlier versions kept, those after a gap are worked on again, by replies from the ledger.
+    """
+    if (folder / LEDGERS).is_dir() and (ledger := ledger_of(meter)) is not None:
+        with Ledger(ledger) as trunk:
+            gather(trunk, folder / LEDGERS)
+    done = whole_rows(folder / PROGRESS)
+    for path in sorted((folder / BLOCKS).glob("*.jsonl")):
+        first, lines = int(path.stem), path.read_bytes().splitlines()
+        if first > done:
+            break
+        with files.journal(folder / PROGRESS) as file:
+            files.append(file, (line.decode() for line in lines[done - first :]))
+        done = max(done, first + len(lines))
+    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
+
+
+def annotate(work: Work, engine: Engine, log: Log | None = None) -> None:
+    """Append to progress.jsonl what is missing there, chunk by chunk as `engine` hands it over."""
+    total, meter = len(work.records), work.meter
+    done = whole_rows(work.folder / PROGRESS)
     with (
-        progress.open("a", encoding="utf-8") as file,
+        files.journal(work.folder / PROGRESS) as file,
+        closing(engine(work, done)) as chunks,
         # Drawn late, so that what a run says or fails of in its first moment has its own line.
-        tqdm(total=len(records), initial=done, unit=" records", desc="generate", mininterval=0.5, delay=0.5) as bar,
+        tqdm(total=total, initial=done, unit=" records", desc="generate", mininterval=0.5, delay=0.5) as bar,
     ):
-        for start in range(done, len(records), chunk):
-            if meter is not None:
-                meter.pause_if_spent()
-            began = time.perf_counter()
-            batch = records[start : start + chunk]
-            found = list(outcomes(batch, image_root, generator, fallback))
-            if start == 0 and start + chunk < len(records):
+        for found, seconds in chunks:
+            if done == 0 and len(found) < total:
                 _check_first(found)
-            append(file, found, (time.perf_counter() - began) / len(batch))
+            append(file, found, seconds / len(found))
+            done += len(found)
             if meter is not None:
                 bar.set_postfix_str(meter.spent.line(), refresh=False)
-            bar.update(len(batch))
+            bar.update(len(found))
             if log is not None:
                 rejected = sum(isinstance(outcome.row, Rejection) for outcome in found)
-                log(
-                    {
-                        "records": start + len(batch),
-                        "rejected_in_chunk": rejected,
-                        **(meter.spent.row() if meter else {}),
-                    }
-                )
+                log({"records": done, "rejected_in_chunk": rejected, **(meter.spent.row() if meter else {})})
+
+
+def local(work: Work, done: int) -> Stream[Chunk]:
+    """Work through the records in this process."""
+    for start in range(done, len(work.records), work.chunk):
+        if work.meter is not None:
+            work.meter.pause_if_spent()
+        began = time.perf_counter()
+        batch = work.records[start : start + work.chunk]
+        found = list(outcomes(batch, work.image_root, work.generator, work.fallback))
+        yield Chunk(found, time.perf_counter() - began)
 
 
 def _check_goes_on(folder: Path, records: list[ImageRecord]) -> None:

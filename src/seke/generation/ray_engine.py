@@ -1,55 +1,161 @@
-"""engine=ray: the same generator over blocks of records, in several processes of a Ray on this machine.
+"""engine=ray: the same work by several processes, on this machine or on a cluster, as a pipeline of Ray Data.
 
-    records -> [ missing blocks -> Worker -> blocks/<first record>.jsonl ] -> progress.jsonl, in the records' order
+    records that progress.jsonl lacks -> from_items, a block a chunk -> map_batches(Worker) -> chunks, in their order
 
-    <run>/blocks/           finished blocks that wait for those before them (`blocks`)
-    <run>/blocks/stop       tells the workers to hold back their next request
-    <run>/ledgers/          what each worker buys, until it is merged into the ledger of all runs (`branches`)
-
-A record's outcome depends on nothing but itself, so the result files do not depend on who worked on what, nor on when;
-an interrupted run may go on with the other engine, another chunk or other workers. Ctrl-C, SIGTERM, a budget and a
-mistake all end in the same way: what is in flight comes in, and nothing more is asked.
+Every worker is an actor that builds its annotators from the settings and writes its replies into a ledger shard of its
+own (`branches`); progress.jsonl is the checkpoint. If a machine is lost, Ray starts its workers anew elsewhere and
+repeats what they had in hand, with the replies that their shards hold. RAY_ADDRESS names a cluster, whose machines have
+this program, outputs and pictures under the same paths, and OPENAI_API_KEY; without it, Ray runs on this machine alone.
 """
 
-import json
+import asyncio
 import logging
 import os
-import shutil
+import pickle
 import signal
+import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator as Stream
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from tqdm import tqdm
-
-from seke import interrupts
+from seke import current
 from seke.errors import Paused, UserError
-from seke.generation import blocks, progress
-from seke.generation.branches import branching, gather
+from seke.generation import pilot, progress
+from seke.generation.branches import LEDGERS, Shard, ledger_of, sharing
 from seke.generation.outcome import Generator
-from seke.generation.workers import LEDGERS, STOP, Halted, Job, Report, Worker, layers, packed
-from seke.ledger import Ledger
-from seke.money import Metered, Spent
+from seke.generation.progress import Chunk, Work
+from seke.money import TOLD_TO_STOP, Budget, Metered, Spent
 from seke.records import ImageRecord, to_line
+from seke.vlm import Recording, Reply
 
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name it holds everywhere: listen on localhost only
-}
-"""What Ray reads from the environment when it is imported; what the user has set stays."""
+Build = Callable[[Budget, Spent], tuple[Generator, Generator | None, Metered]]
+"""Makes the generator, its fallback and the meter of both from the settings; it crosses to other machines."""
+END = object()
 
 log = logging.getLogger(__name__)
 
 
-class Relayed(UserError):
-    """A worker's UserError, by its line."""
+class Control:
+    """An actor beside the driver: tells the workers to stop, and what one that is started anew has spent before."""
 
-    def __init__(self, line: str) -> None:
-        ValueError.__init__(self, line)
+    def __init__(self) -> None:
+        self._stopped, self._spent = asyncio.Event(), dict[str, Spent]()
+
+    async def stop(self, wait: bool = False) -> None:
+        """Have the workers ask nothing more; `wait`: until they are to do so."""
+        if not wait:
+            self._stopped.set()
+        await self._stopped.wait()
+
+    async def keep(self, worker: str, numbers: Mapping[str, Any]) -> None:
+        """Take note of all that a worker has spent."""
+        self._spent[worker] = Spent(**numbers)
+
+    async def spent(self, worker: str | None = None) -> Spent:
+        """Return what a worker has spent; None: what all have."""
+        total = Spent()
+        for name in self._spent if worker is None else {worker} & self._spent.keys():
+            total.plus(self._spent[name])
+        return total
+
+
+class Purse(Spent):
+    """What a worker has spent, which `keep` is told reply by reply; closed when all are to stop."""
+
+    def __init__(self, before: Spent, keep: Callable[[Mapping[str, Any]], Any]) -> None:
+        super().__init__(**before.numbers())
+        self.keep, self.stop = keep, threading.Event()
+
+    def add(self, reply: Reply) -> None:
+        """Count a reply."""
+        super().add(reply)
+        self.keep(self.numbers())
+
+    def closed(self) -> bool:
+        """Whether all are to stop."""
+        return self.stop.is_set()
+
+
+class Worker:
+    """An actor: `budget` is its share, `home` what relative paths start from, `lessons` all records if it learns."""
+
+    def __init__(
+        self, control: Any, build: Build, budget: Budget, ledger: Path | None, folder: Path, image_root: Path,
+        home: Path, run: str | None, lessons: Sequence[str],
+    ) -> None:  # fmt: skip
+        import ray
+
+        os.chdir(home)
+        if run is not None:
+            current.enter(run)
+        self.control, self.get, self.name = control, ray.get, str(ray.get_runtime_context().get_actor_id())
+        self.build, self.budget, self.ledger, self.lessons = build, budget, ledger, lessons
+        self.folder, self.image_root = folder, image_root
+        self.purse = Purse(ray.get(control.spent.remote(self.name)), partial(control.keep.remote, self.name))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with suppress(Exception):  # nobody is there any more who could tell
+            self.get(self.control.stop.remote(wait=True))
+        self.purse.stop.set()
+
+    @cached_property
+    def annotators(self) -> tuple[Generator, Generator | None, Metered]:
+        """What `build` makes, ready for work; made with the first block, so that a mistake is told as any other."""
+        generator, fallback, meter = self.build(self.budget, self.purse)
+        progress.connect(generator, fallback, meter)
+        if self.ledger is not None:
+            shard = Shard(self.folder / LEDGERS / f"{self.name}.sqlite", self.ledger)
+            for backend in meter.backends:
+                if isinstance(backend, Recording):
+                    backend.ledger = shard
+        if self.lessons:
+            generator.learn(_records(self.lessons), progress.opener(self.image_root), self.folder)
+        return generator, fallback, meter
+
+    def work(self, records: list[ImageRecord]) -> Chunk:
+        """Work through one block."""
+        began, (generator, fallback, meter) = time.perf_counter(), self.annotators
+        meter.pause_if_spent()
+        found = list(progress.outcomes(records, self.image_root, generator, fallback))
+        return Chunk(found, time.perf_counter() - began)
+
+    def __call__(self, block: Mapping[str, Any]) -> dict[str, list[bytes]]:
+        """Return a pickled `Chunk`; None if all are to stop; or an exception, for which Ray would end the others."""
+        done: Chunk | Exception | None = None
+        if not self.purse.closed():
+            try:
+                done = self.work(_records(block["record"]))
+            except (UserError, Paused) as error:
+                done = error
+            except Exception:
+                done = RuntimeError(f"a worker failed:\n{traceback.format_exc()}")
+            if not isinstance(done, Chunk):
+                self.get(self.control.stop.remote())
+            self.get(self.purse.keep(self.purse.numbers()))
+        return {"done": [pickle.dumps(done)]}
+
+
+def engine(name: str, workers: int | None, build: Build) -> progress.Engine:
+    """Return the engine of this name; `workers` (None: one for every core) and `build` are for ray.
+
+    Raises:
+        UserError: if there is none, or Ray is not installed.
+    """
+    if name not in ("local", "ray"):
+        raise UserError("engine", name, "no such engine", "set local or ray")
+    if workers is not None and workers < 1:
+        raise UserError("workers", workers, "nobody to do the work", "set 1 or more")
+    return progress.local if name == "local" else partial(annotate, require(), build, workers)
 
 
 def require() -> Any:
@@ -58,162 +164,107 @@ def require() -> Any:
     Raises:
         UserError: if it is not installed.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Despite its name this holds everywhere: listen on localhost only.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
-        import ray
         import ray.data
     except ImportError:
         raise UserError("engine", "ray", "Ray is not installed", "pip install -e '.[ray]'") from None
     return ray
 
 
-def annotate(
-    records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int, workers: int,
-    fallback: Generator | None = None, meter: Metered | None = None, log_row: progress.Log | None = None,
-) -> None:  # fmt: skip
-    """Append to progress.jsonl what is missing there, as `progress.generate` does, with `workers` processes.
+def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int) -> Stream[Chunk]:
+    """Work through the records from number `done` on; see `progress.Engine`. What is left to spend is shared evenly.
 
-    `generator` has learnt what it needs. Its annotator is closed here, as each worker opens its own. What is left of
-    the meter's budget is shared out evenly.
+    A signal, a spent budget and a mistake end alike: what is in flight comes in, and nothing more is asked.
 
     Raises:
-        Paused: when a worker has used up its share of the budget; finished blocks are kept.
-        UserError: if Ray is not installed, or what a worker met.
+        Paused: when a worker has used up its share of the budget.
+        UserError: what a worker met.
     """
-    ray = require()
-    if workers < 1:
-        raise UserError("workers", workers, "nobody to do the work", "set 1 or more")
-    if meter is not None:
-        meter.pause_if_spent()
-    folder, lines = folder.resolve(), (folder / progress.PROGRESS).resolve()
-    stop = folder / blocks.FOLDER / STOP
-    stop.parent.mkdir(exist_ok=True)
-    stop.unlink(missing_ok=True)
-    done = blocks.append(folder, lines, progress.whole_rows(lines))
-    missing = blocks.missing(folder, done, len(records), chunk)
-    finished = len(records) - sum(map(len, missing))
-    ledger = _closed((generator, fallback))
-    job = Job(packed((generator, fallback)), image_root.resolve(), folder, ledger, workers, Path.cwd())
-    rows = [{"first": block.start, "records": _text(records[block.start : block.stop])} for block in missing]
-    stopped: list[Sequence[str]] = []
-    with (
-        branching(ledger, folder / LEDGERS) if ledger else nullcontext(),
-        _local_ray(ray, workers) if rows else nullcontext(),
-        _interruptible(stop) as interrupted,
-        tqdm(total=len(records), initial=finished, unit=" records", desc="generate", mininterval=0.5, delay=0.5) as bar,
-    ):
-        for report in _reports(ray, rows, job):
-            done = blocks.append(folder, lines, done)
-            finished += report.records
-            if report.stopped:
-                stopped.append(report.stopped)
-            if meter is not None:
-                meter.spent.plus(Spent(*report.spent))
-                bar.set_postfix_str(meter.spent.line(), refresh=False)
-            bar.update(report.records)
-            if log_row is not None and report.records:
-                told = {"records": finished, "rejected_in_chunk": report.rejected}
-                log_row({**told, **(meter.spent.row() if meter else {})})
-    if interrupted:
-        raise interrupts.Interrupted(interrupted[0])
-    if stopped:
-        raise _exception(workers, *min(stopped, key=lambda reason: reason[0] == Halted.__name__))
-    done = blocks.append(folder, lines, done)
-    assert done == len(records), f"{len(records) - done} records are missing, though all blocks are done"
-    shutil.rmtree(stop.parent)
+    meter, folder = work.meter, work.folder.resolve()
+    assert meter is not None, "workers count what they spend"
+    if not (rows := [{"record": to_line(record)} for record in work.records[done:]]):
+        return
+    meter.pause_if_spent()
+    ledger, blocks = ledger_of(meter), -(-len(rows) // work.chunk)
+    lessons = [to_line(record) for record in work.records] if (folder / pilot.FILE).is_file() else []
+    with sharing(ledger, folder / LEDGERS) if ledger else nullcontext(), _connected(ray, workers) as here:
+        cpus, gpus = (ray.cluster_resources().get(kind, 0.0) for kind in ("CPU", "GPU"))
+        size = min(workers or int(cpus), blocks)
+        control = ray.remote(Control).options(num_cpus=0, scheduling_strategy=here).remote()
+        budget = meter.budget.share(meter.spent, size)
+        places = (ledger, folder, work.image_root.resolve(), Path.cwd())
+        pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+            Worker, batch_size=None, fn_constructor_args=(control, build, budget, *places, current.run(), lessons),
+            compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
+            # Of half the cores, so that the workers of a lost machine find room on the others.
+            num_cpus=min(cpus / size, 1.0) / 2, num_gpus=min(gpus / size, 1.0) or None,
+        )  # fmt: skip
+        yield from _chunks(ray, pipeline, control, meter, size)
 
 
-def recover(folder: Path, *generators: Generator | None) -> None:
-    """Take in what an interrupted run with this engine left in `folder`, so that engine=local can go on with it.
+def _chunks(ray: Any, pipeline: Any, control: Any, meter: Metered, workers: int) -> Iterator[Chunk]:
+    """Run the pipeline, keep `meter` up to date and yield the chunks, up to the first that is missing."""
+    before, reasons, idle = replace(meter.spent), list[Any](), 0
+    # In a thread of its own, so that a signal breaks off the wait for a block, and not the pipeline.
+    rows, reader = (pickle.loads(row["done"]) for row in pipeline.iter_rows()), ThreadPoolExecutor(1)
+    coming = reader.submit(next, rows, END)
 
-    Blocks after a gap are given up: their records are worked on again, with replies from the ledger. Needs no Ray.
-    """
-    ledger, branches = _closed(generators), folder / LEDGERS
-    if ledger is not None and branches.is_dir():
-        with Ledger(ledger) as trunk:
-            gather(trunk, branches)
-    if (folder / blocks.FOLDER).is_dir():
-        lines = folder / progress.PROGRESS
-        blocks.append(folder, lines, progress.whole_rows(lines))
-        shutil.rmtree(folder / blocks.FOLDER)
+    def received() -> Any:
+        nonlocal coming
+        awaited, coming = coming, reader.submit(next, rows, END)
+        done = awaited.result()
+        vars(meter.spent).update(before.numbers())
+        meter.spent.plus(ray.get(control.spent.remote()))
+        return done
 
-
-def _closed(generators: Iterable[Any]) -> Path | None:
-    """Close what the annotators have open; return the ledger that they keep, where they do."""
-    ledgers = set()
-    for layer in layers(generators):
-        if callable(close := getattr(layer, "close", None)):
-            close()
-        if isinstance(path := getattr(layer, "ledger", None), str | Path):
-            ledgers.add(Path(path).absolute())
-    if len(ledgers) > 1:
-        first, *others = sorted(map(str, ledgers))
-        raise UserError("backend.ledger", first, f"the fallback keeps another, {others[0]}", "give both the same")
-    return ledgers.pop() if ledgers else None
-
-
-def _text(records: Iterable[ImageRecord]) -> str:
-    return "".join(to_line(record) + "\n" for record in records)
+    try:
+        for done in iter(received, END):
+            if not isinstance(done, Chunk):
+                reasons.append(done)
+                break
+            yield done
+    finally:
+        ray.get(control.stop.remote())
+        if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            log.warning("waiting for what the workers have in flight; Ctrl-C drops it")
+        # After as many blocks in a row as there are workers that nobody began, nothing is in flight any more.
+        while idle < workers and (done := received()) is not END:
+            idle = 0 if done else idle + 1
+            reasons.append(done)
+        reader.submit(rows.close)
+        reader.shutdown()
+    if errors := [reason for reason in reasons if isinstance(reason, Exception)]:
+        error = next((error for error in errors if str(error) != TOLD_TO_STOP), errors[0])
+        raise Paused(f"one of {workers} workers has used up its share: {error}") if isinstance(error, Paused) else error
 
 
 @contextmanager
-def _local_ray(ray: Any, workers: int) -> Iterator[None]:
-    """Run a Ray of its own on this machine, which leaves nothing behind."""
+def _connected(ray: Any, workers: int | None) -> Iterator[Any]:
+    """Join the cluster at RAY_ADDRESS, or run a Ray for this run alone; yield what keeps an actor on this machine."""
+    joined, address, ended = ray.is_initialized(), os.environ.get("RAY_ADDRESS"), signal.getsignal(signal.SIGTERM)
     # In /tmp, since the paths of its sockets may not grow longer than about a hundred characters.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as scratch:
+        own = {"num_cpus": workers, "include_dashboard": False, "_temp_dir": scratch}
         try:
-            ray.init(
-                address="local", num_cpus=workers, include_dashboard=False, logging_level=logging.ERROR,
-                _temp_dir=scratch,
-            )  # fmt: skip
+            if not joined:
+                ray.init(address=address or "local", logging_level=logging.ERROR, **({} if address else own))
+            if not joined and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ended)  # Ray has taken it for itself
+            settings = ray.data.DataContext.get_current()
+            settings.enable_progress_bars, settings.execution_options.preserve_order = False, True
             logging.getLogger("ray.data").setLevel(logging.ERROR)
-            ray.data.DataContext.get_current().enable_progress_bars = False
-            yield
+            node = ray.get_runtime_context().get_node_id()
+            yield ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+        except ConnectionError:
+            remedy = "start one there with `ray start`, or unset it to work on this machine alone"
+            raise UserError("RAY_ADDRESS", address, "no Ray answers there", remedy) from None
         finally:
-            ray.shutdown()
+            if not joined:
+                ray.shutdown()
 
 
-def _reports(ray: Any, rows: Sequence[Mapping[str, Any]], job: Job) -> Iterator[Report]:
-    """Run the pipeline: one row a block, each worker at one block at a time; yield reports as blocks are finished."""
-    if not rows:
-        return
-    workers = min(job.workers, len(rows))
-    gpus = ray.cluster_resources().get("GPU", 0.0)
-    pipeline = ray.data.from_items(list(rows), override_num_blocks=len(rows)).map(
-        Worker, fn_constructor_args=(job,), num_cpus=1, num_gpus=min(gpus / workers, 1.0) or None,
-        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-    )  # fmt: skip
-    for row in pipeline.iter_rows():
-        yield Report(**json.loads(row["report"]))
-
-
-@contextmanager
-def _interruptible(stop: Path) -> Iterator[list[int]]:
-    """Have the first signal make the file `stop`, and a second one break off; what is yielded tells of the first."""
-    interrupted: list[int] = []
-
-    def handle(signum: int, frame: FrameType | None) -> None:
-        if interrupted:
-            raise interrupts.Interrupted(signum)
-        interrupted.append(signum)
-        stop.touch()
-        log.warning("waiting for what the workers have in flight; Ctrl-C drops it")
-
-    if threading.current_thread() is not threading.main_thread():  # which alone may say what a signal does
-        yield interrupted
-        return
-    before = {number: signal.signal(number, handle) for number in interrupts.heeded()}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _exception(workers: int, kind: str, message: str) -> Exception:
-    if kind == UserError.__name__:
-        return Relayed(message)
-    if kind == Paused.__name__:
-        return Paused(f"one of {workers} workers has used up its share: {message}")
-    return Halted("told to stop") if kind == Halted.__name__ else RuntimeError(f"a worker failed:\n{message}")
+def _records(lines: Sequence[str]) -> list[ImageRecord]:
+    return [ImageRecord.model_validate_json(line) for line in lines]
