@@ -14,8 +14,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke import making, money
 from seke.benchmark import filled_card, judge, paying, predict, single, task
+from seke.core import budget, provenance
 from seke.doors import build, door, finished, open_run, plain
 
 
@@ -24,7 +24,7 @@ def evaluate(cfg: DictConfig) -> None:
     """Answer, judge, score; every step leaves its file, every mistake is told before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
     place, model = predict.Place.of(os.environ), None
-    purse = paying.Purse(money.Budget(**cfg.budget), place)
+    purse = paying.Purse(budget.Budget(**cfg.budget), place)
     if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
     if cfg.image is not None:
@@ -53,7 +53,7 @@ def evaluate(cfg: DictConfig) -> None:
         facts = score(run.path, benchmark, asked.records, answers, ready.read, asked.inputs["records"], cfg.seed, **how)
     if model is not None and (card := filled_card.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
-    run.finish(**facts, made=making.made(sys.argv))
+    run.finish(**facts, made=provenance.made(sys.argv))
 
 
 if __name__ == "__main__":

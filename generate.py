@@ -12,7 +12,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke import dashboard, hub, making, money, runs
+from seke import dashboard, hub
+from seke.core import budget, provenance, runs
 from seke.doors import build, door, open_run
 
 
@@ -28,7 +29,7 @@ def generate(cfg: DictConfig) -> None:
         return
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     root, make = runs.image_root(path, cfg.paths.images), partial(from_settings.annotators, build, cfg)
-    generator, spare, meter = make(money.Budget(**cfg.budget), money.Spent())
+    generator, spare, meter = make(budget.Budget(**cfg.budget), budget.Spent())
     records = progress.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
     if cfg.dry_run:
         ask = partial(from_settings.generator, build, cfg)
@@ -43,7 +44,7 @@ def generate(cfg: DictConfig) -> None:
             how = (cfg.chunk, spare, meter, dashboard.live(), engine)
             done = progress.generate(records, root, generator, run.path, *how)
         where = {"image_root": os.path.relpath(root.resolve(), run.path.resolve()), **runs.noted(path, "synthetic")}
-        run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=making.made(sys.argv))
+        run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=provenance.made(sys.argv))
         (run.path / progress.PROGRESS).unlink()
         print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
         print(f"{run.path}: {done.line}")

@@ -10,9 +10,10 @@ import sys
 
 from omegaconf import DictConfig
 
-from seke import hub, limit
+from seke import hub
+from seke.core import limit
+from seke.core.provenance import made
 from seke.doors import build, door, open_run
-from seke.making import made
 
 
 @door

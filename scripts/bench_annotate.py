@@ -21,13 +21,13 @@ from bench import ROOT, options, tell
 from seke.backends.simulated import Simulated
 from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.reliability import generated
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
+from seke.core.vlm import VLM, Image, Reply, Request
 from seke.generation import stopping
 from seke.generation.empirical_bayes import EmpiricalBayes
 from seke.generation.outcome import Face
 from seke.generation.seke import Seke
-from seke.prompts import Prompts
-from seke.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
-from seke.vlm import VLM, Image, Reply, Request
 
 GPT4O = Price(2.5, 10.0)
 CHUNK = 256

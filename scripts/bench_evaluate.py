@@ -26,10 +26,10 @@ from random import Random
 import numpy as np
 
 from bench import ROOT, Cost, Target, by_turns, cost, options, tell, times
-from seke.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
-from seke.images import sha256
-from seke.records import Labels, Prediction
-from seke.vlm import VLM, Image, Message, Request
+from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
+from seke.core.images import sha256
+from seke.core.records import Labels, Prediction
+from seke.core.vlm import VLM, Image, Message, Request
 
 QUESTION = (
     "What emotion does this face show? Describe its expression, its valence and arousal, and its active facial action "

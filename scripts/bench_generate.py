@@ -34,16 +34,16 @@ import yaml
 from PIL import Image as Pillow
 
 from bench import ROOT, Cost, Target, by_turns, cost, options, tell, times
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.backends.completions import Completions
 from seke.backends.dialect import Dialect
 from seke.backends.openai import OpenAI
 from seke.backends.pictures import Pictures
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.images import sha256
+from seke.core.prompts import Prompts
+from seke.core.records import Labels
+from seke.core.vlm import Image, Message, Request
 from seke.generation.asking import missing, schema
-from seke.images import sha256
-from seke.prompts import Prompts
-from seke.records import Labels
-from seke.vlm import Image, Message, Request
 
 SERVER = ROOT / "tests" / "servers" / "openai_server.py"
 MODEL = "gpt-4o"

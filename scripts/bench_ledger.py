@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 
 from bench import Target, apart, by_turns, cost, options, peak, tell, times
-from seke.ledger import Ledger
+from seke.core.ledger import Ledger
 
 CALLS_A_RECORD = 4
 KEYS_A_CHUNK = 2048

@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from bench import Cost, apart, cost, options, peak, tell
-from seke.records import ImageRecord, Labels
+from seke.core.records import ImageRecord, Labels
 from seke.sources.split import split_of
 
 FRAMES_PER_VIDEO = 2000

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from pretraining import ROOT, STATEMENTS, description, given, save, strings
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.rules import EMOTIONS
 from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
-from seke.rules import EMOTIONS
 
 SETTINGS: dict[str, Any] = {"out": "assets/instructblip_tiny", "vocabulary": 1024, "seed": 0}
 

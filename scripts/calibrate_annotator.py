@@ -20,16 +20,16 @@ from typing import Any
 
 import yaml
 
-from seke.affect import ACTION_UNITS, TABLE2_AUS
 from seke.backends import simulated_perception as perception
 from seke.backends.simulated import Simulated
+from seke.core.affect import ACTION_UNITS, TABLE2_AUS
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
+from seke.core.vlm import Image
 from seke.generation.outcome import Face
 from seke.generation.seke import Seke
 from seke.generation.stopping import fixed
-from seke.prompts import Prompts
-from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
 from seke.sources.latent import draw_face
-from seke.vlm import Image
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GPT4O_F1 = {

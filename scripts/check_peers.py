@@ -26,8 +26,8 @@ NUMBERS = {
 
 def choose(outputs: str, records: str, count: str, folder: str) -> None:
     """Copy some faces of a prepared set, and their manifest, to `folder`."""
-    from seke import runs
-    from seke.records import ImageRecord, read_jsonl, write_jsonl
+    from seke.core import runs
+    from seke.core.records import ImageRecord, read_jsonl, write_jsonl
 
     file = runs.locate("records", records, Path(outputs), "prepare", "test.jsonl")
     every, root = list(read_jsonl(file, ImageRecord)), runs.image_root(file)
@@ -154,7 +154,7 @@ def vllm(model: str, task: str, out: str) -> None:
 
 def table(evaluated: str, trained: str) -> int:
     """Print what everyone scored, and in how many answers they differ from evaluate.py's own."""
-    from seke.text_tables import markdown_table
+    from seke.core.text_tables import markdown_table
 
     folders = sorted(Path(evaluated).iterdir(), key=lambda folder: (folder.name != "ours", folder.name))
     own, given = {folder.name: folder / "answers.jsonl" for folder in folders}, Path(trained).parent

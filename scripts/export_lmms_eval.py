@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from seke import runs
-from seke.errors import UserError
-from seke.records import ImageRecord, read_jsonl, to_line
+from seke.core import runs
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, read_jsonl, to_line
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "conf" / "benchmark" / "feab.yaml"
 METRICS = {
@@ -41,13 +41,13 @@ prediction, and its aggregation scores all of them at once: F1 and CCC are no me
 
 from pathlib import Path
 
-from seke import images
+from seke.core import images
 from seke.benchmark.answer import Answer
 from seke.benchmark.columns import columns
 from seke.benchmark.feab import Feab
 from seke.benchmark.judge import parse
 from seke.benchmark.metrics import scores
-from seke.records import ImageRecord, Prediction, to_line
+from seke.core.records import ImageRecord, Prediction, to_line
 
 FEAB = Feab(question={question!r}, max_tokens={max_tokens!r})
 IMAGE_ROOT = Path({root!r})

@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from PIL import Image, ImageDraw
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.sources.faces import draw, draw_identity, draw_scene
 from seke.sources.latent import draw_face
 

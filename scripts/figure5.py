@@ -11,8 +11,8 @@ from pathlib import Path
 from seke.benchmark.answer import read_answers
 from seke.benchmark.comparison import Bill, Price
 from seke.benchmark.figure5 import MASKS, Method, figure5, table
-from seke.files import write_text
-from seke.records import ImageRecord, read_jsonl
+from seke.core.files import write_text
+from seke.core.records import ImageRecord, read_jsonl
 
 GPT4O = Price(2.5, 10.0)
 """USD per million tokens, OpenAI's list price."""

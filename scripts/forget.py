@@ -12,9 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from seke import forget
-from seke.errors import UserError
-from seke.escape import visible
+from seke.core import forget
+from seke.core.errors import UserError
+from seke.core.escape import visible
 
 
 def main() -> None:

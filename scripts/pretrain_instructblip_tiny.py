@@ -31,9 +31,9 @@ from tqdm import tqdm
 from build_instructblip_tiny import words
 from pretraining import ASK, ROOT, SIZE, Head, answer_loss, given, learn, save, strings
 from seke.backends.simulated_scenes import described, looks, somebody, things
+from seke.core.rules import EMOTIONS
 from seke.models.instructblip import Loaded
 from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
-from seke.rules import EMOTIONS
 from seke.sources.scenes import LEVELS, VALUES, Scene, draw, draw_view
 
 SETTINGS: dict[str, Any] = {

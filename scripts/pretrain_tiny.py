@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pretraining import ASK, ROOT, SIZE, STATEMENTS, Head, answer_loss, description, given, learn, save, strings
-from seke.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
 from seke.models.llava_ov import LlavaOv, Loaded
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.sources import captions, faces, latent

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 96

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.hub_layout import hub_name
 from seke.models.llava_ov import LlavaOv
 from seke.models.processors import PROCESSOR, WRITTEN

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from seke.errors import UserError
-from seke.ledger import Ledger
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
 
 
 def settle(ledger: Ledger, key: str, raw: str = "{}", model: str = "model") -> None:

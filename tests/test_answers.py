@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import EXPRESSION_WORDS, describe, extract, is_refusal
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 from seke.lexicon import NAMED
-from seke.records import Labels
 
 DATA = Path(__file__).parent / "data"
 CORPUS = [json.loads(line) for line in (DATA / "answers.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe, extract
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 from seke.tables import rows_told
 
 HARD = [

@@ -9,9 +9,9 @@ from huggingface_hub import DatasetCard, ModelCard
 
 from seke import hub
 from seke.benchmark import filled_card
-from seke.making import commit, made, spoken
-from seke.records import InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty, write_jsonl
-from seke.runs import Run, file_sha256
+from seke.core.provenance import commit, made, spoken
+from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty, write_jsonl
+from seke.core.runs import Run, file_sha256
 from seke.tuning import model_card
 
 ARGV = ["/home/me/generate.py", "name=feid", "records=/home/me/secret study/train.jsonl"]

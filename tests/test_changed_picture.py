@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from seke.records import ImageRecord, read_jsonl
+from seke.core.records import ImageRecord, read_jsonl
 
 TELLS = "changed after it was prepared"
 

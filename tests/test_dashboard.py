@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seke import dashboard, pictured, runs
-from seke.errors import UserError
+from seke import dashboard, pictured
+from seke.core import runs
+from seke.core.errors import UserError
 
 from .offline_wandb import logs
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import matplotlib
 import pytest
 
-from seke.records import ImageRecord, InstructionRecord, Rejection, read_jsonl
+from seke.core.records import ImageRecord, InstructionRecord, Rejection, read_jsonl
 
 REAL_PHOTOGRAPH = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOOR = """
 from omegaconf import DictConfig
 from seke.doors import build, door, open_run
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 @door
 def knock(cfg: DictConfig) -> None:
@@ -51,7 +51,7 @@ def knock(tmp_path: Path):
     (conf / "knock.yaml").write_text(CONFIG)
     (conf / "door.yaml").write_text((ROOT / "conf" / "door.yaml").read_text())
     (conf / "thing" / "text.yaml").write_text("_target_: builtins.str\nobject: hello\n")
-    (conf / "thing" / "broken.yaml").write_text("_target_: seke.prompts.Prompts\n")
+    (conf / "thing" / "broken.yaml").write_text("_target_: seke.core.prompts.Prompts\n")
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "knock.py", *arguments]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from seke.ledger import Ledger, Unsettled
+from seke.core.ledger import Ledger, Unsettled
 
 from . import warm
 from .servers.openai_server import Server, rates, running

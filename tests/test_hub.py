@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke import hub, images
-from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.errors import UserError
-from seke.licences import LICENCES
-from seke.records import (
+from seke import hub
+from seke.core import images
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.records import (
     ImageRecord,
     InstructionRecord,
     Labels,
@@ -27,7 +27,8 @@ from seke.records import (
     read_jsonl,
     write_jsonl,
 )
-from seke.runs import Run
+from seke.core.runs import Run
+from seke.licences import LICENCES
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = ["/somewhere/prepare.py", "source=feid_raw", "name=mini set", "export=parquet"]

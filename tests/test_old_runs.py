@@ -2,8 +2,8 @@
 
 import pytest
 
-from seke import old_runs
 from seke.backends import simulated, simulated_scenes
+from seke.core import old_runs
 
 
 @pytest.mark.parametrize(

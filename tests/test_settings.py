@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from seke.core.errors import UserError
 from seke.doors import without_launchers_words
-from seke.errors import UserError
 from seke.settings import check_shown, mistake, written
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Final
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.assertions import read_action_units
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 from seke.dimensions import read_valence_arousal
 from seke.lexicon import EXPRESSION_WORDS
 from seke.readings import read_expression
-from seke.records import Labels
 from seke.scope import CLOSER_LOOK, faces, may_refuse, refuses, without_quotations, without_refusals
 from seke.spelling import Sentence, normalise, sentences, split, tokens
 from seke.stance import SUSPECT, about_this_face

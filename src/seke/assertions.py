@@ -8,7 +8,7 @@ walk over the tokens with a bounded look-ahead, so reading takes time linear in 
 from collections.abc import Sequence
 from typing import Final
 
-from seke.affect import ACTION_UNITS
+from seke.core.affect import ACTION_UNITS
 from seke.lexicon import END, Token
 from seke.spelling import Sentence, yes_or_no
 from seke.units import BOUND, OTHERS

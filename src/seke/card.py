@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 
 import jinja2
 
-from seke.escape import markdown, visible
+from seke.core.escape import markdown, visible
+from seke.core.provenance import Evaluation, Making
+from seke.core.text_tables import markdown_table
 from seke.licences import licence
-from seke.making import Evaluation, Making
-from seke.text_tables import markdown_table
 
 ANNOTATOR = "annotator"
 """The label under which `Content.provenance` counts models."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke import pictured
-from seke.errors import UserError
-from seke.runs import Run
+from seke.core.errors import UserError
+from seke.core.runs import Run
 
 MODES: Final = ("offline", "online")
 THEIR_MODES: Final = ("online", "offline", "disabled", "shared", "dryrun", "run")

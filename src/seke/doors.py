@@ -27,9 +27,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import current, dashboard, files, interrupts, moved, runs, secrecy, settings
-from seke.errors import Paused, UserError
-from seke.escape import VisibleFormatter, one_line
+from seke import dashboard, settings
+from seke.core import current_run, files, interrupts, moved, runs, secrecy
+from seke.core.errors import Paused, UserError
+from seke.core.escape import VisibleFormatter, one_line
 from seke.settings import BY_DOOR
 
 PAUSED = 3
@@ -60,7 +61,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             files.permit(_mode(cfg.paths.mode))
             _check_seed(cfg.seed)
             OmegaConf.update(cfg, "name", runs.checked_name("" if cfg.name is None else f"{cfg.name}{_cell(cfg)}"))
-            current.enter(f"{main.__name__} {time.time_ns()} {os.getpid()}")  # until there is a run
+            current_run.enter(f"{main.__name__} {time.time_ns()} {os.getpid()}")  # until there is a run
             main(cfg)
             return _objective(cfg, main.__name__)
         except Paused as pause:
@@ -154,7 +155,7 @@ def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequen
     settled = {str(key): value for key, value in config.items()}
     run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(door_name, os.environ))
     # A resume is the same run; one that overwrote another is not.
-    current.enter(f"{door_name}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
+    current_run.enter(f"{door_name}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
     return dashboard.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
 

@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from seke import images
-from seke.runs import image_root
+from seke.core import images
+from seke.core.runs import image_root
 
 if TYPE_CHECKING:
     from PIL.Image import Image

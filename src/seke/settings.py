@@ -26,8 +26,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import moved
-from seke.errors import UserError
+from seke.core import moved
+from seke.core.errors import UserError
 
 BY_DOOR: Final = ("experiment", "scale")
 """Groups whose options differ by command: they are files of conf/<command>/experiment and conf/<command>/scale."""

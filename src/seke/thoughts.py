@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from seke.vlm import Choice
+from seke.core.vlm import Choice
 
 _TAG: Final = re.compile(
     r"(?:[\[◁](?P<end>/)?think[\]▷])"

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image as Pillow
 
 from seke.backends.openai import OpenAI
-from seke.images import sha256
-from seke.vlm import Image, Reply, Request
+from seke.core.images import sha256
+from seke.core.vlm import Image, Reply, Request
 
 SECRET = "sk-test-SECRET"
 

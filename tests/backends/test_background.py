@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from seke.backends.background import Background
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 
 @pytest.fixture

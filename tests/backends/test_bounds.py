@@ -7,7 +7,7 @@ import pytest
 
 from seke.backends.bounds import Sending, bound, known_cost, output_tokens, prompt_tokens, stated
 from seke.backends.completions import decode
-from seke.vlm import Bill, Image, Message, Reply, Request, Usage
+from seke.core.vlm import Bill, Image, Message, Reply, Request, Usage
 
 REQUEST = Request((Message("user", ("Which AUs?", Image(Path("a.png"), "a"))),), n=3, max_tokens=100)
 PRICES = {"m": [2.0, 10.0, 1.0]}

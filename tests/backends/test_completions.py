@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seke.backends.completions import Completions, NoReply, choices, decode, seed
 from seke.backends.dialect import Dialect
 from seke.backends.pictures import Pictures
-from seke.vlm import Choice, Image, Message, Request, Usage
+from seke.core.vlm import Choice, Image, Message, Request, Usage
 
 FACE = Image(Path("face.png"), "f" * 64)
 SCHEMA = {"type": "object", "properties": {"reasoning": {"type": "string"}}, "required": ["reasoning"]}

@@ -7,7 +7,7 @@ import pytest
 from seke.backends.completions import Completions
 from seke.backends.dialect import Dialect, names, remedy
 from seke.backends.pictures import Pictures
-from seke.vlm import Message, Request
+from seke.core.vlm import Message, Request
 
 SCHEMA = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
 REQUEST = Request((Message("system", ("Rules.",)), Message("user", ("Which?",))), SCHEMA, n=2)

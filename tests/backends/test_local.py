@@ -8,12 +8,12 @@ import torch
 from PIL import Image as Pictures
 
 from seke.backends.local import Local
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.vlm import Image, Message, Request
 from seke.models import instructblip_tiny
 from seke.models.instructblip import InstructBlip
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
-from seke.vlm import Image, Message, Request
 
 
 @pytest.fixture(scope="module")

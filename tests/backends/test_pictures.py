@@ -11,9 +11,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from seke.backends import pictures
 from seke.backends.pictures import Pictures
-from seke.errors import UserError
-from seke.images import ImageError, sha256
-from seke.vlm import Image
+from seke.core.errors import UserError
+from seke.core.images import ImageError, sha256
+from seke.core.vlm import Image
 
 
 def stored(path: Path, picture: Pillow.Image, **options: object) -> Image:

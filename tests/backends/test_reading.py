@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from seke.backends.completions import choices, decode
 from seke.backends.reading import objects
 from seke.backends.schema import adjusted, mismatch, strict
+from seke.core.vlm import Choice, Message, Request
 from seke.thoughts import spoken
-from seke.vlm import Choice, Message, Request
 
 SCHEMA = {
     "type": "object",

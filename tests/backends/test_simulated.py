@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe, extract
 from seke.backends.simulated import BLIND, MODEL, Simulated, reasoning
 from seke.backends.simulated_perception import infer
-from seke.records import ImageRecord, Labels, write_jsonl
-from seke.vlm import Image, Message, Request
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import Image, Message, Request
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = {

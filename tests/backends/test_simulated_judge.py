@@ -11,9 +11,9 @@ import yaml
 from seke.backends.simulated_judge import marked
 from seke.backends.simulated_scenes import BLIND, JUDGE, SimulatedScenes
 from seke.benchmark.rubric import Answered, Rubric
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels, write_jsonl
-from seke.vlm import Image
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import Image
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 RUBRIC = Rubric(Prompts(yaml.safe_load((CONF / "prompts" / "rubric.yaml").read_text())["templates"]))

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from seke.backends.simulated_scenes import BLIND, MODEL, SimulatedScenes, described, stated
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, write_jsonl
-from seke.vlm import Image, Message, Request
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import Image, Message, Request
 
 PAIR = {"type": "object", "properties": {"question": {"type": "string"}, "answer": {"type": "string"}}}
 CONVERSATION = {"type": "object", "properties": {"conversation": {"type": "array", "items": PAIR}}}

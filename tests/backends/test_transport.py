@@ -12,8 +12,8 @@ import pytest
 
 from seke.backends.limits import Breaker, Concurrency, told_to_wait
 from seke.backends.transport import Call, Refused, Server, Transport
-from seke.errors import UserError
-from seke.ledger import Ledger
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
 
 REPLY = '{"model": "m-1", "choices": [{}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}'
 SENT = httpx2.Request("POST", "http://localhost/v1/chat/completions")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from seke.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
-from seke.records import Labels, Prediction
+from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
+from seke.core.records import Labels, Prediction
 
 SOURCES = ("ck_plus", "disfa", "bp4d", "aff_wild2")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seke.benchmark.agreement import agreement, main, table
-from seke.errors import UserError
-from seke.records import Labels, Prediction, write_jsonl
+from seke.core.errors import UserError
+from seke.core.records import Labels, Prediction, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seke.affect import ACTION_UNITS
-from seke.records import ImageRecord, Labels, write_jsonl
-from seke.vlm import Choice, Message, Reply, Request, Usage
+from seke.core.affect import ACTION_UNITS
+from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import Choice, Message, Reply, Request, Usage
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 NAMES = ("happiness", "anger", "surprise", "neutral")

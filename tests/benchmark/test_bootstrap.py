@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, t
 
-from seke.affect import ACTION_UNITS
 from seke.benchmark.bootstrap import drawn, estimates, intervals, point, statistics
 from seke.benchmark.columns import UNANSWERED, UNKNOWN, Columns, columns
 from seke.benchmark.metrics import scores
-from seke.intervals import interval
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS
+from seke.core.intervals import interval
+from seke.core.records import Labels
 
 from .faces import prediction, predictions
 

@@ -19,9 +19,9 @@ from seke.benchmark.reasoning import AffectiveReasoning, JudgedAnswer
 from seke.benchmark.rubric import Marks, Rubric
 from seke.benchmark.score import score
 from seke.benchmark.significance import compare, comparison_table
-from seke.errors import UserError
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels, read_jsonl, write_jsonl
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, Labels, read_jsonl, write_jsonl
 
 from .faces import predictions
 from .test_significance import answered_otherwise

@@ -10,9 +10,9 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.contamination import Finding, check
 from seke.benchmark.emoset import EmoSet
 from seke.benchmark.feab import Feab
-from seke.errors import UserError
-from seke.images import sha256
-from seke.records import ImageRecord, Labels, write_jsonl
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.records import ImageRecord, Labels, write_jsonl
 
 
 def record(folder: Path, id_: str, subject: str | None, source: str = "ck_plus", picture: str | None = None):

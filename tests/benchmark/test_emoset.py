@@ -12,10 +12,10 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.emoset import EMOTIONS, EmoSet, EmotionPrediction, named, scores
 from seke.benchmark.judge import Verdict, parse
 from seke.benchmark.tables import simulated_note
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels
+from seke.core.vlm import Image
 from seke.sources.emoset import EMOTIONS as CLASSES
-from seke.vlm import Image
 
 from ..trees import emoset as tree
 

@@ -11,9 +11,9 @@ from PIL import Image as Picture
 
 from seke.answers import describe
 from seke.benchmark.answer import Answer
-from seke.escape import markdown
-from seke.images import sha256
-from seke.records import (
+from seke.core.escape import markdown
+from seke.core.images import sha256
+from seke.core.records import (
     ImageRecord,
     InstructionRecord,
     Labels,

@@ -10,8 +10,8 @@ from seke.benchmark import judge
 from seke.benchmark.answer import Answer, read_answers
 from seke.benchmark.feab import Feab
 from seke.benchmark.reliability import Reliability, generated
-from seke.errors import UserError
-from seke.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
 
 FEAB, RELIABILITY = Feab(question="What?"), Reliability()
 SAID = Labels(expression="fear", valence=-0.5, arousal=0.5, action_units={1: True, 2: False})

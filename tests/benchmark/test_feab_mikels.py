@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seke.affect import EXPRESSIONS
 from seke.benchmark.answer import Answer
 from seke.benchmark.feab_mikels import FeabMikels
 from seke.benchmark.judge import Verdict, parse
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels
+from seke.core.affect import EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels
 
 CONF = yaml.safe_load((Path(__file__).resolve().parents[2] / "conf" / "benchmark" / "feab_mikels.yaml").read_text())
 CONF.pop("_target_")

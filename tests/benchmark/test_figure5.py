@@ -12,8 +12,8 @@ import pytest
 from seke.benchmark.answer import Answer
 from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.figure5 import MASKS, Method, figure5, joined, shared, table
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Origins, Uncertainty, write_jsonl
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Origins, Uncertainty, write_jsonl
 
 from .. import warm
 from .faces import prediction, predictions

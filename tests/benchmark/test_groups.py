@@ -12,8 +12,8 @@ from seke.benchmark import emoset
 from seke.benchmark.columns import columns
 from seke.benchmark.groups import by_group, check, groups_table, listed, named
 from seke.benchmark.metrics import scores
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels
 
 from .faces import prediction, predictions
 

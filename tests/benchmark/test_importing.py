@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from seke.affect import ACTION_UNITS
 from seke.benchmark.answer import Answer
 from seke.benchmark.importing import read
-from seke.errors import UserError
-from seke.records import Labels, write_jsonl
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.records import Labels, write_jsonl
 
 IDS = {"a", "b", "c"}
 

@@ -4,7 +4,7 @@ import pytest
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Parse, parse
-from seke.records import Labels
+from seke.core.records import Labels
 
 HAPPY = Labels(expression="happiness")
 

@@ -8,9 +8,9 @@ import yaml
 from seke.backends.openai import OpenAI
 from seke.benchmark.answer import Answer
 from seke.benchmark.llm_judge import LlmJudge
-from seke.errors import UserError
-from seke.prompts import Prompts
-from seke.records import Labels
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import Labels
 
 from ..servers import openai_server
 

@@ -14,7 +14,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.feab import Feab
 from seke.benchmark.judge import parse
 from seke.benchmark.metrics import evaluate
-from seke.records import ImageRecord, write_jsonl
+from seke.core.records import ImageRecord, write_jsonl
 
 from .. import warm
 from .faces import predictions

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, mean_absolute_error, root_mean_squared_error
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
 from seke.benchmark.columns import columns
 from seke.benchmark.metrics import evaluate, scores
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
+from seke.core.records import Labels
 
 from .faces import prediction, predictions
 

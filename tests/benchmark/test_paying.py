@@ -16,11 +16,11 @@ from seke.benchmark.llm_judge import LlmJudge
 from seke.benchmark.reasoning import AffectiveReasoning
 from seke.benchmark.rubric import Rubric
 from seke.benchmark.task import Task
-from seke.errors import Paused, UserError
-from seke.images import sha256
-from seke.money import Budget
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels, write_jsonl
+from seke.core.budget import Budget
+from seke.core.errors import Paused, UserError
+from seke.core.images import sha256
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, Labels, write_jsonl
 
 from ..servers import openai_server
 

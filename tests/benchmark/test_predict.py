@@ -10,10 +10,10 @@ from PIL import Image as Picture
 from seke.answers import describe
 from seke.benchmark.feab import Feab
 from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
-from seke.errors import UserError
-from seke.images import sha256
-from seke.records import ImageRecord, Labels, write_jsonl
-from seke.vlm import Choice, Reply
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import Choice, Reply
 
 FEAB = Feab(question="What does this face show?")
 

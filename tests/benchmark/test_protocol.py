@@ -10,7 +10,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
 from seke.benchmark.protocol import Benchmark, Calibrated, Compared, Grouped, Measured, Pays, Planned, Reading
 from seke.benchmark.score import score
-from seke.records import ImageRecord, Labels, Prediction, write_jsonl
+from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 
 OPTIONAL = (Planned, Reading, Measured, Compared, Grouped, Calibrated, Pays)
 

@@ -13,11 +13,11 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Parse, parse
 from seke.benchmark.reasoning import AffectiveReasoning, JudgedAnswer, said, scores
 from seke.benchmark.rubric import Marks, Rubric
-from seke.errors import UserError
-from seke.images import sha256
-from seke.prompts import Prompts
-from seke.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
-from seke.vlm import Image
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
+from seke.core.vlm import Image
 
 from ..servers import openai_server
 from ..trees import emoset as tree

@@ -8,8 +8,8 @@ from seke.benchmark.protocol import Calibrated
 from seke.benchmark.reliability import Reliability
 from seke.benchmark.tables import trust_table
 from seke.benchmark.trust import judged, trust
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
 
 MASKED = Origins(expression="manual", valence="generated", arousal="manual", action_units={"1": "generated"})
 

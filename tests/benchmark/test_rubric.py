@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from seke.benchmark.rubric import SCALE, Answered, Rubric, agreement, kappa, mean, table
-from seke.errors import UserError
-from seke.prompts import Prompts
-from seke.vlm import Choice, Image
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.vlm import Choice, Image
 
 TEMPLATES = yaml.safe_load((Path(__file__).resolve().parents[2] / "conf" / "prompts" / "rubric.yaml").read_text())[
     "templates"

@@ -11,8 +11,8 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.feab import Feab
 from seke.benchmark.reliability import Reliability
 from seke.benchmark.score import score
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Origins
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Origins
 
 from .faces import predictions
 

@@ -11,8 +11,8 @@ from seke.benchmark.columns import columns
 from seke.benchmark.metrics import scores
 from seke.benchmark.significance import compare, comparison_table, holm, mcnemar, p_value, rival
 from seke.benchmark.tables import HEADLINE
-from seke.errors import UserError
-from seke.records import Labels, write_jsonl
+from seke.core.errors import UserError
+from seke.core.records import Labels, write_jsonl
 
 from .faces import prediction, predictions
 from .test_bootstrap import answered, counts, faces

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from seke.benchmark.tables import paper
-from seke.vlm import VLM
+from seke.core.vlm import VLM
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SYSTEMS = sorted(path.stem for path in (CONF / "system").glob("*.yaml"))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from seke.affect import ACTION_UNITS, TABLE2_AUS
 from seke.benchmark.feab import Feab
 from seke.benchmark.metrics import evaluate
 from seke.benchmark.reliability import Reliability
 from seke.benchmark.tables import paper, summary, summary_table, table2, table2_row, what_differs, with_interval
-from seke.records import ImageRecord, Labels
+from seke.core.affect import ACTION_UNITS, TABLE2_AUS
+from seke.core.records import ImageRecord, Labels
 
 from .faces import predictions
 

@@ -1,4 +1,4 @@
-"""What every backend of conf/backend/ promises (`seke.vlm.VLM`).
+"""What every backend of conf/backend/ promises (`seke.core.vlm.VLM`).
 
 A new one is found by its YAML. One with a `base_url` asks a real server on this machine; what another needs is NEEDED.
 """
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from seke.errors import UserError
-from seke.images import sha256
-from seke.plugins import replies
-from seke.vlm import VLM, Image, Message, Reply, Request, Usage
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.plugins import replies
+from seke.core.vlm import VLM, Image, Message, Reply, Request, Usage
 
 from ..servers import batch_server
 from ..trees.pictures import save

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from seke.affect import ACTION_UNITS
 from seke.answers import describe
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
 from seke.benchmark.protocol import Benchmark, Measured, Pays, Planned, measured, predicted
 from seke.benchmark.score import Faces
-from seke.images import sha256
-from seke.records import ImageRecord, Labels, Origins
-from seke.vlm import Choice, Image, Reply
+from seke.core.affect import ACTION_UNITS
+from seke.core.images import sha256
+from seke.core.records import ImageRecord, Labels, Origins
+from seke.core.vlm import Choice, Image, Reply
 
 from ..trees.pictures import save
 from .offered import built, composed, options

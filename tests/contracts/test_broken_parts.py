@@ -12,17 +12,17 @@ import pytest
 from seke.benchmark import judge as judges
 from seke.benchmark import protocol as benchmarks
 from seke.benchmark.answer import Answer
-from seke.errors import UserError
+from seke.core.budget import Metered, Spent
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Prediction, Rejection
+from seke.core.vlm import Choice, Image, Message, Reply, Request
 from seke.generation import outcome
 from seke.generation.outcome import Outcome
 from seke.generation.stopping import State, wanted
-from seke.money import Metered, Spent
-from seke.records import ImageRecord, Labels, Prediction, Rejection
 from seke.sources.prepared import listed, write
 from seke.sources.source import Source
 from seke.tuning.data import Data, stream
 from seke.tuning.rows.row import Row, Say
-from seke.vlm import Choice, Image, Message, Reply, Request
 
 from ..trees.pictures import save
 
@@ -290,7 +290,7 @@ def plugged(tmp_path, door):
 
 def test_a_source_with_a_misspelt_word_ends_prepare(plugged, tmp_path):
     code = """
-        from seke.records import ImageRecord, Labels
+        from seke.core.records import ImageRecord, Labels
         from seke.sources.synthetic import Synthetic
 
         class Toy(Synthetic):

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
+from seke.core.plugins import replies
+from seke.core.records import ImageRecord, InstructionRecord, Rejection
+from seke.core.vlm import VLM, Choice, Reply
 from seke.generation.outcome import Face, Generator, Outcome, completed, planned
 from seke.generation.progress import opener
-from seke.plugins import replies
-from seke.records import ImageRecord, InstructionRecord, Rejection
 from seke.sources.prepared import listed
 from seke.sources.source import Source
-from seke.vlm import VLM, Choice, Reply
 
 from .offered import built, composed, options
 

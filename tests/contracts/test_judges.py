@@ -11,7 +11,7 @@ import pytest
 from seke.answers import describe
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import SILENT, Judging, Ready, ready
-from seke.records import Labels
+from seke.core.records import Labels
 
 from .offered import CONF, built, composed, options
 

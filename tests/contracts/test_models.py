@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.protocol import Family, TrainableVLM
 
 from ..trees.pictures import picture

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from seke.answers import extract
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.tuning.data import Data, Part, stream
 from seke.tuning.rows.llava import Llava
 from seke.tuning.rows.row import KEPT, Keep, Row

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 from omegaconf import DictConfig
 
-from seke.errors import UserError
-from seke.images import resolve
-from seke.records import ImageRecord, Rejection
+from seke.core.errors import UserError
+from seke.core.images import resolve
+from seke.core.records import ImageRecord, Rejection
 from seke.sources import inventory
 from seke.sources.looks import Looks
 from seke.sources.prepared import choose, listed

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
+from seke.core.records import Labels
 from seke.generation.stopping import State, StoppingRule, wanted
-from seke.records import Labels
 
 from .offered import built, composed, options
 

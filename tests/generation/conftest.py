@@ -9,16 +9,16 @@ import pytest
 import yaml
 from PIL import Image as Pictures
 
-from seke import images
-from seke.affect import AUS_OF_SOURCE
 from seke.backends.simulated import Simulated
+from seke.core import images
+from seke.core.affect import AUS_OF_SOURCE
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import VLM, Choice, Image, Reply, Request, Usage
 from seke.generation.outcome import Face
 from seke.generation.seke import Seke
 from seke.generation.stopping import uamc
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels, write_jsonl
 from seke.sources.latent import draw_face
-from seke.vlm import VLM, Choice, Image, Reply, Request, Usage
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

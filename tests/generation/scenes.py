@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 from PIL import Image as Pictures
 
-from seke import images
+from seke.core import images
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, Labels
+from seke.core.vlm import Choice, Image, Reply, Request, Usage
 from seke.generation.captioning import Asked
 from seke.generation.emovit import Emovit
 from seke.generation.outcome import Face
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels
-from seke.vlm import Choice, Image, Reply, Request, Usage
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SETTINGS = yaml.safe_load((CONF / "generator" / "emovit.yaml").read_text(encoding="utf-8"))["generator"]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import gammaln
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 from seke.generation import annotator as model
 from seke.generation.annotator import (
     Annotator,
@@ -23,7 +24,6 @@ from seke.generation.annotator import (
 )
 from seke.generation.couplings import couplings
 from seke.generation.fitting import conformal_threshold, error, fit, half
-from seke.records import Labels
 
 EVEN = Annotator(
     couplings=couplings([]),

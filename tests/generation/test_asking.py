@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
+from seke.core.vlm import Choice
 from seke.generation.asking import Asked, Unusable, missing, read, schema
-from seke.records import Labels
-from seke.vlm import Choice
 
 numbers = st.none() | st.floats(-1, 1)
 labels = st.builds(

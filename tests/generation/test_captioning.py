@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from seke.errors import UserError
+from seke.core.budget import Budget, Metered
+from seke.core.errors import UserError
+from seke.core.records import Rejection
+from seke.core.vlm import Choice, Message, Reply, Request
 from seke.generation.asking import Unusable
 from seke.generation.captioning import Asked, Given, Voices, through
 from seke.generation.sampling import Bill, in_rounds
-from seke.money import Budget, Metered
-from seke.records import Rejection
-from seke.vlm import Choice, Message, Reply, Request
 
 from .scenes import PROMPTS, Writer, faces, make, make_emovit
 

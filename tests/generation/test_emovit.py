@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from seke.errors import UserError
-from seke.estimate import MadeUp
+from seke.core.dry_run import MadeUp
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import InstructionRecord, Rejection, read_jsonl
+from seke.core.vlm import Choice
 from seke.generation.captioning import Given
 from seke.generation.emovit import read_conversation, read_reasoning
 from seke.generation.estimate import dry_run, estimate
 from seke.generation.outcome import planned
 from seke.generation.progress import generate
-from seke.prompts import Prompts
-from seke.records import InstructionRecord, Rejection, read_jsonl
-from seke.vlm import Choice
 
 from .scenes import CONF, EMOTIONS, PROMPTS, Writer, faces, make, make_emovit, told
 

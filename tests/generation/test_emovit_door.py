@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from seke.core.records import InstructionRecord, Rejection, read_jsonl
 from seke.generation.emovit import CONVERSATION, PAIR
-from seke.records import InstructionRecord, Rejection, read_jsonl
 from seke.tuning.data import Data, stream
 from seke.tuning.rows.emovit import Emovit
 from seke.tuning.rows.llava import Llava

@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS
-from seke.errors import UserError
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.records import Labels, read_jsonl
 from seke.generation.aggregation import majority
 from seke.generation.annotator import Masked
 from seke.generation.couplings import couplings
 from seke.generation.empirical_bayes import EmpiricalBayes, second_stage_pays
 from seke.generation.fitting import fit
 from seke.generation.stopping import State
-from seke.records import Labels, read_jsonl
 
 
 def pilot(size=160, seed=0):

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from seke.estimate import Asked, Estimate, MadeUp, table
+from seke.core.dry_run import Asked, Estimate, MadeUp, table
 from seke.generation.estimate import dry_run, estimate
 from seke.generation.stopping import fixed, uamc
 
@@ -34,7 +34,7 @@ def test_the_worst_case_takes_every_draw_and_every_token(make_seke, data):
 
 
 def test_a_sample_stands_for_all(make_seke, data, monkeypatch):
-    monkeypatch.setattr("seke.estimate.SAMPLE", 10)
+    monkeypatch.setattr("seke.core.dry_run.SAMPLE", 10)
     made_up = MadeUp()
     [found] = estimate(make_seke(made_up, stopping=fixed(3)), [made_up], data.records, opened(data))
     assert found.requests == 2 * len(data.records)
@@ -43,7 +43,7 @@ def test_a_sample_stands_for_all(make_seke, data, monkeypatch):
 
 def test_the_pilot_is_counted_once_and_whole(make_seke, data, monkeypatch):
     monkeypatch.setattr("seke.generation.pilot.FEWEST", 5)
-    monkeypatch.setattr("seke.estimate.SAMPLE", 10)
+    monkeypatch.setattr("seke.core.dry_run.SAMPLE", 10)
     made_up = MadeUp()
     generator = make_seke(made_up, stopping=fixed(3), aggregate="calibrated", pilot=8)
     [found] = estimate(generator, [made_up], data.records, opened(data))

@@ -5,8 +5,8 @@ import json
 import pytest
 from PIL import Image as Pictures
 
-from seke import images
-from seke.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
+from seke.core import images
+from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
 
 
 @pytest.fixture

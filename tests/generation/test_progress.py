@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.limit import limited
+from seke.core.records import InstructionRecord, Labels, Rejection, read_jsonl, write_jsonl
 from seke.generation.progress import PROGRESS, generate, select
-from seke.limit import limited
-from seke.records import InstructionRecord, Labels, Rejection, read_jsonl, write_jsonl
 
 FILES = ("instructions.jsonl", "rejected.jsonl", "draws.jsonl")
 

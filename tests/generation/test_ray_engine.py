@@ -16,15 +16,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from seke.errors import Paused, UserError
+from seke.core.budget import Budget, Metered, Spent
+from seke.core.errors import Paused, UserError
+from seke.core.ledger import Ledger, Total
+from seke.core.prompts import Prompts
+from seke.core.records import to_line
 from seke.generation import progress, ray_engine
 from seke.generation.branches import Shard, ledger_of, sharing
 from seke.generation.seke import Seke
 from seke.generation.stopping import uamc
-from seke.ledger import Ledger, Total
-from seke.money import Budget, Metered, Spent
-from seke.prompts import Prompts
-from seke.records import to_line
 
 from ..servers.openai_server import running
 
@@ -377,13 +377,13 @@ DRIVER = """
 import sys
 from pathlib import Path
 import yaml
-from seke import interrupts
+from seke.core import interrupts
 from seke.backends.openai import OpenAI
 from seke.generation import progress, ray_engine
 from seke.generation.seke import Seke
 from seke.generation.stopping import uamc
-from seke.money import Budget, Metered, Spent
-from seke.prompts import Prompts
+from seke.core.budget import Budget, Metered, Spent
+from seke.core.prompts import Prompts
 
 records, folder, url, ledger, prompts = sys.argv[1:]
 records, folder = Path(records), Path(folder)

@@ -6,11 +6,11 @@ import shutil
 import pytest
 
 from seke.answers import describe, extract
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.records import InstructionRecord, Labels, Origins, Rejection, read_jsonl, to_line, write_jsonl
+from seke.core.runs import claim, file_sha256
 from seke.generation import progress
 from seke.generation.review import Decision, apply, corrected, decided
-from seke.records import InstructionRecord, Labels, Origins, Rejection, read_jsonl, to_line, write_jsonl
-from seke.runs import claim, file_sha256
 
 
 @pytest.fixture

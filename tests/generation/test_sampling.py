@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seke.core.records import Labels
+from seke.core.vlm import Choice, Reply, Request
 from seke.generation.asking import Unusable
 from seke.generation.sampling import REASKS, Bill, in_rounds, insist, sample
 from seke.generation.stopping import fixed, uamc
-from seke.records import Labels
-from seke.vlm import Choice, Reply, Request
 
 
 def ask(n, draw, again):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pictures
 
+from seke.core.images import ImageError
 from seke.generation.scene_attributes import EXTREMELY_COLOURFUL, brightness, colorfulness, lines, measured, told
-from seke.images import ImageError
 
 
 def plain(*colours):

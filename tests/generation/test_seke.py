@@ -7,16 +7,16 @@ from random import Random
 
 import pytest
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe, extract
-from seke.errors import UserError
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import InstructionRecord, Labels, Rejection, to_line
+from seke.core.vlm import Choice, Image
 from seke.generation import checks
 from seke.generation.asking import missing
 from seke.generation.sampling import REASKS
 from seke.generation.stopping import fixed
-from seke.prompts import Prompts
-from seke.records import InstructionRecord, Labels, Rejection, to_line
-from seke.vlm import Choice, Image
 
 
 def plain_answer(request, number):

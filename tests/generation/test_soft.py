@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels, read_jsonl, to_line, write_jsonl
+from seke.core.vlm import Choice
 from seke.generation.annotator import Masked, votes
 from seke.generation.asking import Unusable, missing, read, schema
 from seke.generation.couplings import couplings
@@ -19,8 +21,6 @@ from seke.generation.fitting import fit
 from seke.generation.soft import Soft, SoftDraw, p_active, p_expressions, soften
 from seke.generation.stopping import State
 from seke.generation.uncertainty import uncertainty
-from seke.records import Labels, read_jsonl, to_line, write_jsonl
-from seke.vlm import Choice
 
 EVERYTHING = missing(Labels())
 

@@ -12,17 +12,17 @@ import pytest
 from seke.backends.completions import Completions, Dialect
 from seke.backends.pictures import Pictures
 from seke.backends.simulated import Simulated
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, Labels, read_jsonl, to_line, write_jsonl
+from seke.core.vlm import Image, Message, Request
 from seke.generation.annotator import Masked
 from seke.generation.asking import missing, read, schema
 from seke.generation.empirical_bayes import EmpiricalBayes
 from seke.generation.outcome import Face
 from seke.generation.soft import SoftDraw, p_expressions
 from seke.generation.stopping import fixed
-from seke.prompts import Prompts
-from seke.records import ImageRecord, Labels, read_jsonl, to_line, write_jsonl
 from seke.sources.latent import draw_face
-from seke.vlm import Image, Message, Request
 
 from .conftest import partial, settings
 

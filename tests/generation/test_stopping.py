@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.records import Labels
 from seke.generation.stopping import State, acceptance_probability, fixed, random, uamc
-from seke.records import Labels
 
 
 class Dice:

@@ -1,7 +1,7 @@
+from seke.core.records import ImageRecord, Labels
+from seke.core.vlm import Choice
 from seke.generation.progress import DECLINED
 from seke.generation.unanswered import unanswered
-from seke.records import ImageRecord, Labels
-from seke.vlm import Choice
 
 
 def record(index, source="s", subject="a", expression=None):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 from seke.generation.uncertainty import uncertainty, variance
-from seke.records import Labels
 
 units = st.floats(-1, 1, allow_nan=False)
 draws = st.lists(
@@ -72,7 +72,7 @@ def test_the_last_digit_is_the_same_in_every_process():
     """Rows must be equal byte for byte after a resume, and Python hashes strings anew in each process."""
     program = (
         "from itertools import combinations_with_replacement as choose\n"
-        "from seke.affect import EXPRESSIONS\n"
+        "from seke.core.affect import EXPRESSIONS\n"
         "from seke.generation.uncertainty import expression_uncertainty\n"
         "print([expression_uncertainty(draws) for draws in choose(EXPRESSIONS, 5)])"
     )

@@ -15,11 +15,11 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from seke.errors import UserError
-from seke.images import sha256
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.vlm import Image, Message, Request
 from seke.models.any_vlm import AnyVlm
 from seke.models.chat import TEMPLATE
-from seke.vlm import Image, Message, Request
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "llava_ov_tiny"
 

@@ -7,7 +7,7 @@ from PIL import Image
 from torch.nn import functional as F
 from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.instructblip import InstructBlip, Loaded
 from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
 from seke.models.tiny import build_tiny as build_llava

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv, Loaded
 from seke.models.processors import ImageOnlyProcessor
 from seke.models.tiny import build_tiny, train_tokenizer

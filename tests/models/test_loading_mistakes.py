@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.models.lora import LINEAR
 from seke.models.tiny import build_tiny, train_tokenizer

@@ -11,13 +11,13 @@ from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
 
 from seke.backends.local import Local
-from seke.errors import UserError
-from seke.images import sha256
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.vlm import Image, Message, Request
 from seke.models import auto
 from seke.models.any_vlm import AnyVlm
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
-from seke.vlm import Image, Message, Request
 
 WORDS = ["What is this? A face."] * 3
 

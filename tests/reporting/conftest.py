@@ -14,8 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from seke.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
-from seke.records import (
+from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
+from seke.core.records import (
     ImageRecord,
     InstructionRecord,
     Labels,
@@ -26,8 +26,8 @@ from seke.records import (
     to_line,
     write_jsonl,
 )
+from seke.core.runs import Run
 from seke.reporting.write import Settings
-from seke.runs import Run
 
 from ..browser import chromium
 

@@ -11,17 +11,17 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.benchmark.emoset import EMOTIONS, EmotionPrediction, scores
 from seke.benchmark.metrics import evaluate
 from seke.benchmark.reasoning import JudgedAnswer
 from seke.benchmark.reasoning import scores as marked
 from seke.benchmark.rubric import Marks
 from seke.benchmark.significance import compare
-from seke.records import ImageRecord, Labels, Prediction, write_jsonl
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
+from seke.core.runs import Run
 from seke.reporting.gather import Outputs
 from seke.reporting.studies import Compiled, Study
-from seke.runs import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("aff_wild2", "disfa", "ck_plus")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke.errors import UserError
-from seke.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
+from seke.core.errors import UserError
+from seke.core.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
 from seke.reporting.gallery import BITS, BLOCK, Gallery, Names, embedded, encoded
 from seke.reporting.gather import Draws
 from seke.reporting.thumbnails import GONE, MANY, thumbnail, thumbnails

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from seke.records import InstructionRecord, read_jsonl, write_jsonl
+from seke.core.records import InstructionRecord, read_jsonl, write_jsonl
 from seke.reporting.provenance import nature, stated, uniform
 from seke.reporting.tables import Column, Row, Table, to_csv, to_markdown
 from seke.reporting.write import Settings, write_report

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seke.records import InstructionRecord, read_jsonl
+from seke.core.records import InstructionRecord, read_jsonl
 from seke.reporting.gallery import Gallery
 from seke.reporting.write import Settings, write_report
 

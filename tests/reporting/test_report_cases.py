@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
+from seke.core.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
 from seke.reporting.cases import choose, lines, marked
 from seke.reporting.gather import Draws
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.reporting.gather import FinishedRun, Outputs, gather, natural, without
 from seke.reporting.wording import named
 from seke.reporting.write import Settings, write_report

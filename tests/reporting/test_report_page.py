@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from seke import escape
-from seke.errors import UserError
+from seke.core import escape
+from seke.core.errors import UserError
 from seke.reporting.write import Settings, write_report
 
 HOSTILE = '</p><script>alert(1)</script>"><img src=x onerror=alert(2)><svg onload=alert(3)> fear $x_{'

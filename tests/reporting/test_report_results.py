@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from seke.affect import EXPRESSIONS
 from seke.benchmark.metrics import evaluate
-from seke.intervals import Estimate
-from seke.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
+from seke.core.affect import EXPRESSIONS
+from seke.core.intervals import Estimate
+from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
+from seke.core.rules import algorithm_floor
 from seke.reporting import results
 from seke.reporting.gather import FinishedRun
 from seke.reporting.wording import named
-from seke.rules import algorithm_floor
 
 
 def prediction(number: int, truth: str | None, answer: str | None) -> Prediction:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from seke.intervals import Estimate
+from seke.core.intervals import Estimate
 from seke.reporting.tables import (
     Cell,
     Column,

@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seke.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, read_jsonl, write_jsonl
+from seke.core.records import (
+    ImageRecord,
+    InstructionRecord,
+    Labels,
+    Origins,
+    Turn,
+    Uncertainty,
+    read_jsonl,
+    write_jsonl,
+)
+from seke.core.runs import Run
 from seke.reporting.gallery import BLOCK
 from seke.reporting.write import write_report
-from seke.runs import Run
 
 from .conftest import runs_of_all_doors
 from .test_page_browser import KEPT_ROWS, changed, chosen, count, decide, downloaded, settings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seke.benchmark.emoset import EMOTIONS, PAPER_ACCURACY
-from seke.intervals import Estimate
+from seke.core.intervals import Estimate
 from seke.reporting import scenes as tables
 from seke.reporting.gather import FinishedRun, Outputs
 from seke.reporting.study_orders import judged

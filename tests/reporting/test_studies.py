@@ -9,16 +9,16 @@ import pytest
 
 from seke.benchmark import groups as grouping
 from seke.benchmark.metrics import evaluate
-from seke.errors import UserError
-from seke.intervals import Estimate
-from seke.records import Labels, write_jsonl
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.records import Labels, write_jsonl
+from seke.core.runs import Run
 from seke.reporting.gather import Outputs
 from seke.reporting.studies import Cells, Study
 from seke.reporting.study_orders import Verdict
 from seke.reporting.study_runs import find, seeds_of
 from seke.reporting.study_tables import COLUMNS, printed
 from seke.reporting.tables import shown, to_csv, to_markdown
-from seke.runs import Run
 
 from .. import warm
 from .experiments import PAIRED, ROOT, compiled, evaluation, generation, predictions, record

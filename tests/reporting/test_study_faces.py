@@ -4,9 +4,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from seke.records import Labels, Prediction, write_jsonl
+from seke.core.records import Labels, Prediction, write_jsonl
+from seke.core.runs import Run
 from seke.reporting.study_faces import choose, claims
-from seke.runs import Run
 
 from .experiments import compiled, evaluation, predictions, record
 

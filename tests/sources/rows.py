@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from seke.records import ImageRecord, Rejection
+from seke.core.records import ImageRecord, Rejection
 
 
 def by_id(rows: Iterable[ImageRecord | Rejection]) -> tuple[dict[str, ImageRecord], dict[str, Rejection]]:

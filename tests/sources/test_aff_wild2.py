@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, AUS_OF_SOURCE
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection
+from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.aff_wild2 import AffWild2
 from seke.sources.aff_wild2_labels import AUS, AUS_2020, CLASSES, Columns, columns, labels, parse
 

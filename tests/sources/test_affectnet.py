@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources import tree
 from seke.sources.affectnet import CODES, AffectNet, ArrayError, contradiction, labels_of, read_array
 from seke.sources.affectnet_lists import Reading

@@ -1,6 +1,6 @@
 import pytest
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources.affectnet_lists import Pictures, Reading, face_box, read_list
 
 from ..trees import affectnet

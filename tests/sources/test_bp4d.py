@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Rejection
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Rejection
 from seke.sources import prepared
 from seke.sources.bp4d import BP4D, read_codes
 from seke.sources.looks import Looks

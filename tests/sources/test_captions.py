@@ -1,9 +1,9 @@
 import random
 import re
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import extract
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
 from seke.sources.captions import MOVEMENTS, caption, features, grade
 from seke.sources.faces import draw_identity
 from seke.sources.latent import draw_face

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources.ck_plus import CODES, CKPlus, read_emotion, read_facs
 
 from ..trees import ck_plus

@@ -2,8 +2,8 @@
 
 import pytest
 
-from seke.affect import EXPRESSIONS
-from seke.errors import UserError
+from seke.core.affect import EXPRESSIONS
+from seke.core.errors import UserError
 from seke.sources.class_folders import ClassFolders
 from seke.sources.class_words import CONVENTIONS, word
 

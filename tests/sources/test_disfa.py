@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources import prepared
 from seke.sources.disfa import DISFA
 from seke.sources.looks import Looks

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources.disfa import DISFA
 
 from ..trees import disfa

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.records import ImageRecord, Labels
+from seke.core.records import ImageRecord, Labels
 from seke.sources.draw import by_expression, by_rarest_au, draw, even_shares
 
 FACES = ("neutral", "happiness", "fear")

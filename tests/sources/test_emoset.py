@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.emoset import EMOTIONS, EmoSet, read_annotation
 
 from ..trees import emoset

@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.emoset import EMOTIONS
 from seke.sources.emotion6 import FEELINGS, Emotion6
 from seke.sources.fi import FI

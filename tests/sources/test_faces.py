@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from seke.affect import ACTION_UNITS
+from seke.core.affect import ACTION_UNITS
 from seke.sources.faces import HAIR, draw, draw_identity, draw_scene
 
 STILL = dict.fromkeys(ACTION_UNITS, 0.0)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from seke.affect import ACTION_UNITS, AUS_OF_SOURCE
-from seke.errors import UserError
-from seke.records import ImageRecord, Rejection, read_jsonl
+from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Rejection, read_jsonl
 from seke.sources.feid_raw import Draw, FeidRaw
 from seke.sources.folder import Folder
 from seke.sources.statistics import TABLE1

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources import prepared
 from seke.sources.folder import Folder, read_labels
 from seke.sources.looks import Looks

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources import inventory, prepared
 from seke.sources.disfa import DISFA
 from seke.sources.folder import Folder

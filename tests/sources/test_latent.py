@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION, EXCLUSIVE_AUS, EXPRESSIONS, au_probability
+from seke.core.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION, EXCLUSIVE_AUS, EXPRESSIONS, au_probability
 from seke.sources.latent import ACTIVE, draw_face
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels
 from seke.sources.leakage import checked_distance, leaks, signs
 from seke.sources.looks import Look, look
 

@@ -2,7 +2,7 @@ import json
 
 from PIL import Image
 
-from seke.images import sha256
+from seke.core.images import sha256
 from seke.sources import looks as module
 from seke.sources.looks import Looks, look
 

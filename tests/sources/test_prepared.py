@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from seke.limit import limited
-from seke.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.limit import limited
+from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources.split import split_of
 
 from .. import warm

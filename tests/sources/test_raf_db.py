@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources.raf_db import CODES, RAFDB, read_list
 
 from ..trees import raf_db

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources.split import checked_share, split_of
 
 shares = st.floats(0, 1)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.affect import AUS_OF_SOURCE, EXPRESSIONS
-from seke.errors import UserError
-from seke.images import sha256
-from seke.records import ImageRecord, read_jsonl
+from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.records import ImageRecord, read_jsonl
 from seke.sources import synthetic
 from seke.sources.statistics import TABLE1
 from seke.sources.synthetic import Job, Synthetic, latent, proportional, render

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from seke.errors import UserError
-from seke.images import sha256
-from seke.records import ImageRecord, Labels, read_jsonl
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.records import ImageRecord, Labels, read_jsonl
 from seke.sources.emoset import EMOTIONS, EmoSet
 from seke.sources.synthetic_scenes import SyntheticScenes, latent
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources import tables, tree
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from seke.affect import AUS_OF_SOURCE
+from seke.core.affect import AUS_OF_SOURCE
 
 from .pictures import save
 

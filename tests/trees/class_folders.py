@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from seke.affect import EXPRESSIONS
+from seke.core.affect import EXPRESSIONS
 
 from .pictures import save
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from seke.affect import AUS_OF_SOURCE
+from seke.core.affect import AUS_OF_SOURCE
 
 from .pictures import picture, save
 

@@ -11,10 +11,10 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from seke.images import sha256
+from seke.core.images import sha256
+from seke.core.records import Rejection
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
-from seke.records import Rejection
 from seke.tuning.answered import COLUMNS, Answered, Question, answer, evaluating, questions
 from seke.tuning.batches import collate
 from seke.tuning.module import Sft

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.tuning.checkpoints import MARK, newest, prune, read_mark, resumable, write_mark
 
 

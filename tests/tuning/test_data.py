@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke.affect import ACTION_UNITS
 from seke.answers import describe, extract
-from seke.errors import UserError
-from seke.records import Labels, Rejection
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.records import Labels, Rejection
 from seke.tuning.data import Data, stream
 from seke.tuning.rows.llava import Llava
 from seke.tuning.rows.mafw import Mafw

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.tuning.export import export

@@ -5,7 +5,7 @@ import signal
 import pytest
 import torch
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.tuning.checkpoints import newest
 from seke.tuning.guards import Bound, Guard, explained
 from seke.tuning.module import Sft

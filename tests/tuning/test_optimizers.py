@@ -5,7 +5,7 @@ import pytest
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.tuning.optimizers import AdamW, StochasticAdamW
 
 LR, STEPS = 1e-5, 40

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.tuning import flops
 from seke.tuning.data import Data

@@ -12,7 +12,7 @@ import time
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 
-from seke.errors import Paused
+from seke.core.errors import Paused
 from seke.tuning import checkpoints, watching
 from seke.tuning.checkpoints import newest
 

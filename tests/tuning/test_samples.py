@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from seke.errors import UserError
-from seke.images import sha256
+from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.records import Rejection
 from seke.models.tiny import build_tiny, train_tokenizer
-from seke.records import Rejection
 from seke.tuning.data import Data, stream
 from seke.tuning.guards import explained
 from seke.tuning.rows.row import Row, Say

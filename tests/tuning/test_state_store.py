@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.tiny import build_tiny, train_tokenizer
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row, Say

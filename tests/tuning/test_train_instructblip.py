@@ -8,8 +8,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import InstructBlipForConditionalGeneration, InstructBlipProcessor
 
+from seke.core.runs import Run
 from seke.models.instructblip import InstructBlip, Loaded
-from seke.runs import Run
 from seke.tuning.batches import EMPTY, collate
 from seke.tuning.data import Data
 from seke.tuning.fit import Training, fit

@@ -8,7 +8,7 @@ import pytest
 from lightning.pytorch.loggers import CSVLogger
 
 from seke import dashboard
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.tuning import loggers
 from seke.tuning.fit import Training
 from seke.tuning.launching import settled

@@ -1,1 +1,1 @@
-"""Everything that implements `seke.vlm.VLM`."""
+"""Everything that implements `seke.core.vlm.VLM`."""

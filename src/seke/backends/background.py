@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 T = TypeVar("T")
 

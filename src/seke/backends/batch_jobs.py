@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke import files
 from seke.backends.dialect import Dialect
-from seke.errors import UserError
-from seke.vlm import Status
+from seke.core import files
+from seke.core.errors import UserError
+from seke.core.vlm import Status
 
 ENDPOINT: Final = "/v1/chat/completions"
 

@@ -23,8 +23,8 @@ from seke.backends.completions import Completions, NoReply, decode
 from seke.backends.dialect import Dialect, remedy
 from seke.backends.transport import Refused, Server, Trouble
 from seke.backends.wire import MOST_BYTES
-from seke.errors import UserError
-from seke.ledger import Ledger, Receipt
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger, Receipt
 
 T = TypeVar("T")
 

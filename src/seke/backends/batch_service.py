@@ -28,7 +28,7 @@ from seke.backends.batch_jobs import ENDPOINT, Job
 from seke.backends.batch_results import Ended, opens_with_result, results
 from seke.backends.transport import Server, Trouble
 from seke.backends.wire import MOST_BYTES, file_client
-from seke.errors import Paused, UserError
+from seke.core.errors import Paused, UserError
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from seke.vlm import Bill, Request, Usage
+from seke.core.vlm import Bill, Request, Usage
 
 MESSAGE_TOKENS = 64
 """What a chat template writes around a message, at most; and around the whole."""
@@ -36,7 +36,7 @@ class Sending(NamedTuple):
 def prompt_tokens(request: Request, side: int, detail: str, extra_body: Mapping[str, Any]) -> int:
     """Return how many tokens the prompt has at most; `side`: the most pixels of a picture's longer side.
 
-    >>> from seke.vlm import Message
+    >>> from seke.core.vlm import Message
     >>> prompt_tokens(Request((Message("user", ("Who?",)),)), 512, "high", {})
     132
     """

@@ -16,9 +16,9 @@ from seke.backends.bounds import Sending, bound, known_cost, stated
 from seke.backends.completions import Completions, NoReply, choices, decode
 from seke.backends.dialect import Dialect, names, remedy
 from seke.backends.transport import Call, Refused, Transport
-from seke.errors import UserError
-from seke.images import ImageError
-from seke.vlm import Choice, Reply, Request, Status
+from seke.core.errors import UserError
+from seke.core.images import ImageError
+from seke.core.vlm import Choice, Reply, Request, Status
 
 FILTERED = ("content_filter", "content_policy_violation")
 POLICY = re.compile(

@@ -17,9 +17,9 @@ from seke.backends.dialect import Dialect, Form, asked_for, in_words
 from seke.backends.pictures import Pictures
 from seke.backends.reading import Fit, ends_with, fits, no_number, once, problem, same
 from seke.backends.schema import mismatch, strict
+from seke.core.vlm import Choice, Image, Message, Request, Status, Usage
 from seke.thoughts import cut, spoken
 from seke.thoughts import told as free
-from seke.vlm import Choice, Image, Message, Request, Status, Usage
 
 REFUSAL = re.compile(
     r"\W*(?:(?:i['’]?m|i am|we['’]re|we are) (?:very |really |so )?sorry\b|sorry,|i apologi[sz]e|as an ai\b"

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from seke.vlm import Message
+from seke.core.vlm import Message
 
 Form = Literal["strict", "json_object", "prompt"]
 FORMS: Final[tuple[Form, ...]] = ("strict", "json_object", "prompt")

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from seke import devices, images
-from seke.errors import UserError
+from seke.core import devices, images
+from seke.core.errors import UserError
+from seke.core.vlm import Choice, Reply, Request, Usage
 from seke.models.protocol import LoadedVLM, Loader, Pixels
 from seke.thoughts import cut, told
-from seke.vlm import Choice, Reply, Request, Usage
 
 CHUNK = 16
 """Batches read ahead, so that answers of one length share a batch."""

@@ -25,7 +25,6 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from seke import current
 from seke.backends.addresses import NoModel, azures, with_models
 from seke.backends.background import Background
 from seke.backends.blame import Blame
@@ -37,10 +36,11 @@ from seke.backends.pictures import Pictures
 from seke.backends.transport import Server, Transport
 from seke.backends.usable import Usable
 from seke.backends.wire import client
-from seke.errors import UserError
-from seke.ledger import Ledger
-from seke.secrecy import refuse_secret_address, refuse_secrets
-from seke.vlm import Bill, Reply, Request
+from seke.core import current_run
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
+from seke.core.secrecy import refuse_secret_address, refuse_secrets
+from seke.core.vlm import Bill, Reply, Request
 
 OPENAI = "https://api.openai.com/v1"
 CONNECT_S = 10.0
@@ -175,14 +175,14 @@ class OpenAI:
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the run along into another process, which does not know of it."""
-        return {**self.__dict__, "_run": self._run or current.run()}
+        return {**self.__dict__, "_run": self._run or current_run.run()}
 
     def _said(self) -> tuple[int, int]:
         return self.counts["recalled"], self.counts["asked"]
 
     def _open(self) -> None:
         """Open the ledger, under the name that this server's replies have in it now."""
-        host = whose(self.address, self.model, self.prices, self._run or current.run())
+        host = whose(self.address, self.model, self.prices, self._run or current_run.run())
         self.written = replace(self.written, host=host)
         if self._ledger is None:
             self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)

@@ -26,10 +26,10 @@ from seke.backends.dialect import Dialect, Form, names
 from seke.backends.openai import CONNECT_S, KEYLESS, OpenAI, api_key
 from seke.backends.transport import Server
 from seke.backends.wire import SLOWEST, client
-from seke.errors import Paused, UserError
-from seke.images import ImageError
-from seke.ledger import Ledger
-from seke.vlm import Reply, Request
+from seke.core.errors import Paused, UserError
+from seke.core.images import ImageError
+from seke.core.ledger import Ledger
+from seke.core.vlm import Reply, Request
 
 NOTES = "notes.json"
 

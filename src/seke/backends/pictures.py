@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 from PIL import Image as Pillow
 
-from seke import images
-from seke.errors import UserError
-from seke.vlm import Image
+from seke.core import images
+from seke.core.errors import UserError
+from seke.core.vlm import Image
 
 KEPT = 1024
 """Encoded images held in memory: a chunk's rounds ask about the same faces again."""

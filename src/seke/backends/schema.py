@@ -13,8 +13,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from seke.affect import ACTION_UNITS
-from seke.escape import shortened
+from seke.core.affect import ACTION_UNITS
+from seke.core.escape import shortened
 
 KINDS: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),

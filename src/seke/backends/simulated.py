@@ -16,7 +16,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from seke.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION
 from seke.answers import describe, extract
 from seke.backends.simulated_perception import (
     Channel,
@@ -30,8 +29,9 @@ from seke.backends.simulated_perception import (
     look,
     weigh,
 )
-from seke.records import ImageRecord, Labels, read_jsonl
-from seke.vlm import Choice, Reply, Request, Usage
+from seke.core.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION
+from seke.core.records import ImageRecord, Labels, read_jsonl
+from seke.core.vlm import Choice, Reply, Request, Usage
 
 MODEL = "simulated-annotator"
 BLIND = "simulated-annotator-blind"

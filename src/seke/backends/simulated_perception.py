@@ -2,7 +2,8 @@
 
     what it sees     latent truth -> Impression: a score per expression, log-odds per AU, valence and arousal, each with
                      its habits (bias), a systematic error per image and a random error per draw
-    what it knows    known labels -> a posterior over the expression behind them (naive Bayes on `seke.affect`), which
+    what it knows    known labels -> a posterior over the expression behind them (naive Bayes on `seke.core.affect`),
+    which
                      moves AU log-odds and pulls valence and arousal
     what it is told  earlier predictions and their uncertainties, which count as votes
 
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
+from seke.core.records import Labels
 
 AUS = tuple(ACTION_UNITS)
 MIXED_UP = {
@@ -135,7 +136,7 @@ def look(first: Impression, habits: Habits, temperature: float, rng: Random) -> 
 
 
 def infer(known: Labels, weight: float) -> Knowledge:
-    """Return what `known` labels say about the others through the couplings of `seke.affect`.
+    """Return what `known` labels say about the others through the couplings of `seke.core.affect`.
 
     Naive Bayes: log P(known | expression) is the sum over known AUs of log P(AU | expression) and over valence and
     arousal of Gaussians around the expression's anchor, times `weight` (the labels are not independent).

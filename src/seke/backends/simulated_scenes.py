@@ -22,9 +22,9 @@ from random import Random
 from typing import Any, Final
 
 from seke.backends.simulated_judge import REASONS, marked, words_of
-from seke.errors import UserError
-from seke.records import ImageRecord, read_jsonl
-from seke.vlm import Choice, Reply, Request, Usage
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, read_jsonl
+from seke.core.vlm import Choice, Reply, Request, Usage
 
 MODEL: Final = "simulated-scene-annotator"
 JUDGE: Final = "simulated-scene-judge"

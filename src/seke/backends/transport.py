@@ -29,8 +29,8 @@ from seke.backends.blame import Blame
 from seke.backends.bounds import tokens
 from seke.backends.completions import NoReply, decode
 from seke.backends.limits import Breaker, Concurrency, told_to_wait
-from seke.errors import UserError
-from seke.ledger import Ledger
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
 
 LONGEST_BACKOFF_S = 30.0
 LIMITED = 3

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from seke.backends.dialect import Form
-from seke.errors import UserError
-from seke.vlm import Choice, Request, Status
+from seke.core.errors import UserError
+from seke.core.vlm import Choice, Request, Status
 
 ENOUGH: Final = 16
 """Different pictures (or prompts, where there are none) with nothing usable, while more are to come."""

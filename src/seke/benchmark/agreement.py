@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from seke.errors import UserError
-from seke.escape import markdown, visible
-from seke.records import Prediction, read_jsonl
-from seke.runs import write_text
-from seke.text_tables import markdown_table
+from seke.core.errors import UserError
+from seke.core.escape import markdown, visible
+from seke.core.records import Prediction, read_jsonl
+from seke.core.runs import write_text
+from seke.core.text_tables import markdown_table
 
 CLOSE: Final = 0.005
 """Valences and arousals this close are the same: what is left of rounding to two decimals."""

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from seke.errors import UserError
-from seke.records import Labels, Origins, Uncertainty, read_jsonl
+from seke.core.errors import UserError
+from seke.core.records import Labels, Origins, Uncertainty, read_jsonl
 
 Status = Literal["ok", "refusal", "filtered", "truncated", "invalid", "unanswered"]
 
@@ -35,7 +35,7 @@ class Answer(BaseModel):
     flags: tuple[str, ...] = Field(default=(), strict=False)
     """`pilot`: its subject's human labels taught the annotator model, so it must not be scored for reliability."""
     paid: dict[str, float | None] | None = None
-    """What it cost (the fields of `seke.money.Spent`); None where it was made elsewhere, or nobody was asked."""
+    """What it cost (the fields of `seke.core.budget.Spent`); None where it was made elsewhere, or nobody was asked."""
     detail: str = ""
     """Why there is no answer, where there is none."""
 

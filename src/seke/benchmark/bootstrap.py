@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.affect import EXPRESSIONS, TABLE2_AUS
 from seke.benchmark.columns import AUS, UNKNOWN, Columns
-from seke.intervals import interval
+from seke.core.affect import EXPRESSIONS, TABLE2_AUS
+from seke.core.intervals import interval
 
 Floats = NDArray[np.float64]
 Statistics = Mapping[str, Floats]

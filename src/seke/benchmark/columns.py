@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.records import Prediction
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Prediction
 
 UNANSWERED: Final = len(EXPRESSIONS)
 """The class of an unanswered expression: one past the last, so that it can be in a confusion matrix."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seke.benchmark.bootstrap import drawn, statistics, subjects
 from seke.benchmark.columns import columns
-from seke.intervals import Estimate, estimated
-from seke.records import Prediction
-from seke.rules import FIGURE5, Measure
+from seke.core.intervals import Estimate, estimated
+from seke.core.records import Prediction
+from seke.core.rules import FIGURE5, Measure
 
 DRAWS: Final = 1000
 

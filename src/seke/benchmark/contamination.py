@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from seke import images, runs
-from seke.errors import UserError
-from seke.records import ImageRecord, read_jsonl
+from seke.core import images, runs
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, read_jsonl
 
 OVERLAP: Final = "trained on what it is tested on"
 """How the note of an allowed overlap begins."""

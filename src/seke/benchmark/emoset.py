@@ -23,13 +23,13 @@ from seke.benchmark.groups import Number, Part
 from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.significance import Measure, Paired, Right
 from seke.benchmark.tables import ABSENT, with_interval
-from seke.errors import UserError
-from seke.escape import markdown, visible
-from seke.intervals import interval
-from seke.records import ImageRecord
-from seke.rules import EMOTIONS as EMOTIONS
-from seke.text_tables import markdown_table
-from seke.vlm import Image, Message, Request
+from seke.core.errors import UserError
+from seke.core.escape import markdown, visible
+from seke.core.intervals import interval
+from seke.core.records import ImageRecord
+from seke.core.rules import EMOTIONS as EMOTIONS
+from seke.core.text_tables import markdown_table
+from seke.core.vlm import Image, Message, Request
 
 WORDS: Final = {
     "amusement": "amusement amused amusing funny humorous hilarious playful fun",

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.tables import summary_table, table2
-from seke.escape import markdown
-from seke.records import ImageRecord, Prediction
-from seke.vlm import Image, Message, Request
+from seke.core.escape import markdown
+from seke.core.records import ImageRecord, Prediction
+from seke.core.vlm import Image, Message, Request
 
 
 @dataclass(frozen=True)

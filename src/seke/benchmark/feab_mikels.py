@@ -12,15 +12,15 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from seke.affect import EXPRESSIONS
 from seke.benchmark.answer import Answer
 from seke.benchmark.emoset import named
 from seke.benchmark.feab import Feab
 from seke.benchmark.judge import SILENT, Judge, Verdict
 from seke.benchmark.significance import Paired, faces
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Prediction
-from seke.rules import EMOTIONS
+from seke.core.affect import EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Prediction
+from seke.core.rules import EMOTIONS
 
 
 @dataclass(frozen=True)

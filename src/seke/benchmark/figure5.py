@@ -13,11 +13,11 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.tables import ABSENT, with_interval
 from seke.benchmark.trust import trust
-from seke.errors import UserError
-from seke.escape import markdown
-from seke.intervals import Estimate
-from seke.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
-from seke.text_tables import markdown_table
+from seke.core.errors import UserError
+from seke.core.escape import markdown
+from seke.core.intervals import Estimate
+from seke.core.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
+from seke.core.text_tables import markdown_table
 
 MASKS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
 """The values of `generator.hide`, and the label fields that each masks."""

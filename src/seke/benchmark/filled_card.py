@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from seke.card import measured, told
-from seke.making import Evaluation, Number, evaluation, evaluations
-from seke.runs import Run, manifest_beside, write_text
+from seke.core.provenance import Evaluation, Number, evaluation, evaluations
+from seke.core.runs import Run, manifest_beside, write_text
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -13,17 +13,17 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.affect import TABLE2_AUS
 from seke.benchmark.bootstrap import drawn, point
 from seke.benchmark.columns import Columns, columns
 from seke.benchmark.protocol import Benchmark, Grouped, Measured
 from seke.benchmark.tables import with_interval
-from seke.errors import UserError
-from seke.escape import markdown
-from seke.intervals import interval
-from seke.records import ImageRecord, Prediction
-from seke.rules import MEASURES
-from seke.text_tables import markdown_table
+from seke.core.affect import TABLE2_AUS
+from seke.core.errors import UserError
+from seke.core.escape import markdown
+from seke.core.intervals import interval
+from seke.core.records import ImageRecord, Prediction
+from seke.core.rules import MEASURES
+from seke.core.text_tables import markdown_table
 
 UNSTATED: Final = "unknown"
 """The line of the images whose group nobody stated."""

@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from seke.affect import ACTION_UNITS
 from seke.benchmark import label_cells
 from seke.benchmark.answer import Answer
-from seke.errors import UserError
-from seke.escape import shortened
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.escape import shortened
+from seke.core.records import Labels
 
 UNITS: Final = "action_units"
 UNIT_COLUMN: Final = "action_units.{}"

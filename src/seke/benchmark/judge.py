@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol, get_args
 
 from pydantic import ValidationError
 
-from seke import answers, plugins
+from seke import answers
 from seke.benchmark.answer import Answer, Status
-from seke.records import Labels
+from seke.core import plugins
+from seke.core.records import Labels
 
 SILENT = ("refusal", "filtered", "unanswered")
 """Statuses of answers that say nothing about the face, whatever words came with them."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from seke import answers
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 
 NONE_ACTIVE: Final = ("none", "-", "[]", "{}", "()", "set()", "no au", "no aus", "no action unit", "no action units")
 """How a cell says that no action unit is active; an empty cell says nothing."""

@@ -13,13 +13,13 @@ from typing import Final
 from tqdm import tqdm
 
 from seke import answers
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import SILENT, Ready, Verdict, status
-from seke.prompts import Prompts
-from seke.records import Labels
-from seke.vlm import VLM, Choice, Message, Request
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.prompts import Prompts
+from seke.core.records import Labels
+from seke.core.vlm import VLM, Choice, Message, Request
 
 SLOTS: Final[Mapping[str, str]] = {
     "expressions": ", ".join(EXPRESSIONS),

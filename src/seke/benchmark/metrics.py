@@ -25,10 +25,10 @@ from torchmetrics.functional.regression import (
     pearson_corrcoef,
 )
 
-from seke.affect import EXPRESSIONS, TABLE2_AUS
 from seke.benchmark.bootstrap import CONSTANT, intervals
 from seke.benchmark.columns import AUS, UNANSWERED, UNKNOWN, Columns, columns
-from seke.records import Prediction
+from seke.core.affect import EXPRESSIONS, TABLE2_AUS
+from seke.core.records import Prediction
 
 CLASSES: Final = len(EXPRESSIONS) + 1
 """The eight expressions and "unanswered"."""

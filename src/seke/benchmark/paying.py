@@ -13,18 +13,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from seke import estimate as estimates
-from seke import runs
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judging, ready
 from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted
 from seke.benchmark.task import Task
-from seke.estimate import Estimate, MadeUp, counted, sampled, table
-from seke.money import Budget, Metered, Spent
-from seke.records import ImageRecord, Labels
-from seke.runs import write_text
-from seke.vlm import VLM
+from seke.core import dry_run as estimates
+from seke.core import runs
+from seke.core.budget import Budget, Metered, Spent
+from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
+from seke.core.records import ImageRecord, Labels
+from seke.core.runs import write_text
+from seke.core.vlm import VLM
 
 ANSWERS: Final = "answers"
 """The role of the model under test."""

@@ -14,14 +14,14 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from seke import files, images, runs
 from seke.benchmark import significance
 from seke.benchmark.answer import Answer
 from seke.benchmark.protocol import Benchmark, Planned, Reading
-from seke.errors import UserError
-from seke.money import Spent
-from seke.records import ImageRecord, read_jsonl, to_line
-from seke.vlm import VLM, Image, Reply, Request, close
+from seke.core import files, images, runs
+from seke.core.budget import Spent
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, read_jsonl, to_line
+from seke.core.vlm import VLM, Image, Reply, Request, close
 
 FILE: Final = "answers.jsonl"
 WAIT_S: Final = 0.5

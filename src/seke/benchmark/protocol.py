@@ -3,7 +3,7 @@
     records -> request -> a model's answers -> predictions (a judge reads the labels) -> metrics -> table
 
 A benchmark is one class in one file and one YAML in conf/benchmark/; it inherits from nothing here. What it leaves out
-of the optional Protocols is done as for FEAB, whose rows are `seke.records.Prediction`:
+of the optional Protocols is done as for FEAB, whose rows are `seke.core.records.Prediction`:
 
     Planned    every record is asked about, each with the same question
     Reading    it reads the records alone
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from seke import plugins
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import Judge
-from seke.records import ImageRecord
-from seke.vlm import VLM, Image, Request
+from seke.core import plugins
+from seke.core.records import ImageRecord
+from seke.core.vlm import VLM, Image, Request
 
 if TYPE_CHECKING:
     from seke.benchmark.groups import Part

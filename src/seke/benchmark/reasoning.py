@@ -21,7 +21,6 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from seke import images, old_runs
 from seke.answers import is_refusal
 from seke.benchmark import rubric
 from seke.benchmark.answer import Answer, Status
@@ -29,11 +28,12 @@ from seke.benchmark.judge import SILENT, Judge
 from seke.benchmark.rubric import Answered, Marks, Rubric
 from seke.benchmark.significance import Measure, Paired
 from seke.benchmark.tables import ABSENT, with_interval
-from seke.errors import UserError
-from seke.escape import markdown, visible
-from seke.records import ImageRecord, InstructionRecord, read_jsonl
-from seke.text_tables import markdown_table
-from seke.vlm import VLM, Image, Message, Request
+from seke.core import images, old_runs
+from seke.core.errors import UserError
+from seke.core.escape import markdown, visible
+from seke.core.records import ImageRecord, InstructionRecord, read_jsonl
+from seke.core.text_tables import markdown_table
+from seke.core.vlm import VLM, Image, Message, Request
 
 DRAWS: Final = 1000
 BOTH: Final = "Marks from 1 to 5: over the pictures on which both answered the same question to the same judge."

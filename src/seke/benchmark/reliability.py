@@ -14,9 +14,9 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.tables import summary_table, trust_table
 from seke.benchmark.trust import trust
-from seke.errors import UserError
-from seke.escape import markdown
-from seke.records import ImageRecord, Labels, Origins, Prediction
+from seke.core.errors import UserError
+from seke.core.escape import markdown
+from seke.core.records import ImageRecord, Labels, Origins, Prediction
 
 FILES: Final = {"truth": "truth.jsonl", "manual": "train.jsonl"}
 """Which of a prepared set's files says what is right."""

@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from seke.benchmark import predict
-from seke.errors import UserError
-from seke.intervals import interval
-from seke.prompts import Prompts
-from seke.vlm import VLM, Choice, Image, Message, Reply, Request
+from seke.core.errors import UserError
+from seke.core.intervals import interval
+from seke.core.prompts import Prompts
+from seke.core.vlm import VLM, Choice, Image, Message, Reply, Request
 
 SCALE: Final = (1, 2, 3, 4, 5)
 CRITERION: Final = "criterion_"

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seke import old_runs
 from seke.benchmark import groups as grouping
 from seke.benchmark import significance, tables
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Judge
 from seke.benchmark.metrics import evaluate
 from seke.benchmark.protocol import Benchmark, Calibrated, Measured, measured, predicted
-from seke.escape import markdown, visible
-from seke.records import ImageRecord, Prediction, write_jsonl
-from seke.runs import noted, write_text
+from seke.core import old_runs
+from seke.core.escape import markdown, visible
+from seke.core.records import ImageRecord, Prediction, write_jsonl
+from seke.core.runs import noted, write_text
 
 
 class Faces:

@@ -23,11 +23,11 @@ from seke.benchmark.bootstrap import drawn, point
 from seke.benchmark.columns import UNKNOWN, Columns, columns
 from seke.benchmark.protocol import Benchmark, Compared, Measured
 from seke.benchmark.tables import ABSENT, HEADLINE, with_interval
-from seke.errors import UserError
-from seke.escape import markdown
-from seke.intervals import interval, p_value
-from seke.records import Prediction, RecordError, read_jsonl
-from seke.text_tables import markdown_table
+from seke.core.errors import UserError
+from seke.core.escape import markdown
+from seke.core.intervals import interval, p_value
+from seke.core.records import Prediction, RecordError, read_jsonl
+from seke.core.text_tables import markdown_table
 
 DRAWS: Final = 10_000
 """Of the bootstrap: no p-value is below 2 / 10,001, which survives the correction for twelve metrics."""

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from seke.affect import ACTION_UNITS
 from seke.benchmark.judge import Judging, ready
 from seke.benchmark.paying import ANSWERS, Purse, dry_run_of_one, through
 from seke.benchmark.predict import ask_once
 from seke.benchmark.protocol import Benchmark, Planned, predicted
-from seke.errors import UserError
-from seke.escape import visible
-from seke.records import ImageRecord, Labels
-from seke.vlm import VLM
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.escape import visible
+from seke.core.records import ImageRecord, Labels
+from seke.core.vlm import VLM
 
 ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status")
 """Fields of a prediction that are no reading of the answer."""

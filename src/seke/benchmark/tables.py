@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from seke import old_runs
-from seke.affect import TABLE2_AUS
-from seke.escape import markdown, visible
-from seke.records import ImageRecord
-from seke.rules import MEASURES
-from seke.runs import manifest_beside
-from seke.text_tables import markdown_table
+from seke.core import old_runs
+from seke.core.affect import TABLE2_AUS
+from seke.core.escape import markdown, visible
+from seke.core.records import ImageRecord
+from seke.core.rules import MEASURES
+from seke.core.runs import manifest_beside
+from seke.core.text_tables import markdown_table
 
 PAPER: Final = Path(__file__).parent / "paper"
 """The paper's Tables 1 to 4, numbers verbatim."""

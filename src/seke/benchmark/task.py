@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seke import plugins, runs
 from seke.benchmark import contamination, groups, importing, predict, significance
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
 from seke.benchmark.protocol import Benchmark, Compared, Planned, predicted
-from seke.errors import UserError
-from seke.limit import checked, limited
-from seke.records import ImageRecord, Labels, Prediction
+from seke.core import plugins, runs
+from seke.core.errors import UserError
+from seke.core.limit import checked, limited
+from seke.core.records import ImageRecord, Labels, Prediction
 
 
 class Task(NamedTuple):

@@ -12,9 +12,9 @@ import numpy as np
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.calibration import aurc, brier, ece, excess_aurc
-from seke.intervals import interval
-from seke.records import Prediction
-from seke.rules import near
+from seke.core.intervals import interval
+from seke.core.records import Prediction
+from seke.core.rules import near
 
 TASKS: Final = ("expression", "action_units", "valence", "arousal")
 DRAWS: Final = 200

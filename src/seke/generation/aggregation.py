@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
-from seke.affect import EXPRESSIONS
+from seke.core.affect import EXPRESSIONS
+from seke.core.records import Labels
 from seke.generation.annotator import Annotator, confidence
-from seke.records import Labels
 
 Aggregate = Literal["summary", "majority", "calibrated"]
 AGGREGATES: Final = ("summary", "majority", "calibrated")

@@ -25,11 +25,11 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from scipy.optimize import minimize
 from scipy.special import betaln, expit, gammaln, logit, logsumexp, ndtr
 
-from seke.affect import EXPRESSIONS
+from seke.core.affect import EXPRESSIONS
+from seke.core.records import Labels
+from seke.core.rules import NEAR
 from seke.generation.couplings import AUS, INDEX, Array, Couplings, log_normal
 from seke.generation.soft import SoftDraw, p_active, p_expressions
-from seke.records import Labels
-from seke.rules import NEAR
 
 SUREST = 10.0
 """Largest log-odds that a soft draw is believed."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.records import Labels
+from seke.core.vlm import Choice
 from seke.generation.soft import soften
-from seke.records import Labels
-from seke.vlm import Choice
 
 
 class Asked(NamedTuple):

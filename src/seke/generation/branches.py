@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from seke.errors import UserError
-from seke.ledger import Ledger, decoded
-from seke.money import Metered
-from seke.vlm import Recording
+from seke.core.budget import Metered
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger, decoded
+from seke.core.vlm import Recording
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.records import read_jsonl
+from seke.core.vlm import VLM, Choice, Message, Reply, Request
 from seke.generation.asking import Unusable
 from seke.generation.outcome import Face
 from seke.generation.sampling import Bill, Dialogue, insist
-from seke.records import read_jsonl
-from seke.vlm import VLM, Choice, Message, Reply, Request
 
 
 class Captioner(Protocol):

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from seke.affect import EXPRESSIONS, VA_OF_EXPRESSION
 from seke.answers import extract
-from seke.errors import UserError
-from seke.prompts import Prompts
-from seke.records import Labels
+from seke.core.affect import EXPRESSIONS, VA_OF_EXPRESSION
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import Labels
 
 VA_DRIFT = 0.3
 """A summary this far from the draws' mean valence or arousal has drifted: more than draws of one image spread."""

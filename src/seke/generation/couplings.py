@@ -1,8 +1,8 @@
 """How the three descriptions hang together in the data at hand: the field's couplings, corrected by manual labels.
 
 The expression is the hub: given it, AUs, valence and arousal are taken as independent (naive Bayes). Published tables
-(`seke.affect`) are the prior; every manually labelled record moves them, so a dataset in which surprise is unpleasant
-gets its own anchor.
+(`seke.core.affect`) are the prior; every manually labelled record moves them, so a dataset in which surprise is
+unpleasant gets its own anchor.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
+from seke.core.records import Labels
 
 Array = NDArray[np.float64]
 AUS = tuple(ACTION_UNITS)
@@ -61,7 +61,7 @@ class Couplings(NamedTuple):
 
 
 def couplings(manual: Iterable[Labels]) -> Couplings:
-    """Fit the couplings to what humans annotated; with nothing to fit they are `seke.affect`'s own."""
+    """Fit the couplings to what humans annotated; with nothing to fit they are `seke.core.affect`'s own."""
     count_E = np.full(len(EXPRESSIONS), WORTH_EXPRESSION)
     active_EA = WORTH_AU * np.array([[au_probability(e, au) for au in AUS] for e in EXPRESSIONS])
     known_EA = np.full(active_EA.shape, WORTH_AU)

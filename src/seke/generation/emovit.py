@@ -28,7 +28,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final, NamedTuple
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty
+from seke.core.vlm import VLM, Choice, Message, Request
 from seke.generation.allotment import KINDS, Wanted, allotted
 from seke.generation.asking import Unusable
 from seke.generation.captioning import Captioner, Voices
@@ -37,9 +40,6 @@ from seke.generation.sampling import Bill, Dialogue, in_rounds, insist
 from seke.generation.scene_attributes import lines, told
 from seke.generation.scene_checks import Said, categorical_flags, text_flags
 from seke.generation.statistics import CLASS, KIND
-from seke.prompts import Prompts
-from seke.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty
-from seke.vlm import VLM, Choice, Message, Request
 
 log = logging.getLogger(__name__)
 

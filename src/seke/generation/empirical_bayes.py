@@ -11,7 +11,7 @@ the risk, and conformal risk control on a pilot sets how much risk may be left, 
 from collections.abc import Sequence
 from random import Random
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.generation.annotator import Annotator, Masked
 from seke.generation.couplings import Couplings
 from seke.generation.fitting import Risk, conformal_threshold, error, expected_error, fit, half

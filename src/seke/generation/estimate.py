@@ -1,15 +1,17 @@
-"""What a generation would cost: the generator itself is played through with made-up annotators (`seke.estimate`)."""
+"""What a generation would cost: the generator itself is played through with made-up annotators
+(`seke.core.dry_run`).
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from seke import estimate as estimates
-from seke.estimate import Estimate, MadeUp, counted, sampled, table
+from seke.core import dry_run as estimates
+from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
+from seke.core.records import ImageRecord
+from seke.core.vlm import VLM
 from seke.generation.captioning import through
 from seke.generation.outcome import Face, Generator, planned
-from seke.records import ImageRecord
-from seke.vlm import VLM
 
 Opened = Callable[[ImageRecord], Face | None]
 

@@ -11,7 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from seke.affect import ACTION_UNITS
+from seke.core.affect import ACTION_UNITS
+from seke.core.records import Labels
+from seke.core.rules import near
 from seke.generation.annotator import (
     FEW,
     Annotator,
@@ -28,8 +30,6 @@ from seke.generation.annotator import (
 )
 from seke.generation.couplings import Couplings
 from seke.generation.soft import SoftDraw, p_active
-from seke.records import Labels
-from seke.rules import near
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far couplings may count; the best on held-out subjects is taken."""

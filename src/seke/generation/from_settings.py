@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from seke.core.budget import Budget, Metered, Spent
 from seke.generation.outcome import Generator
-from seke.money import Budget, Metered, Spent
 
 Build = Callable[..., Any]
 """Makes an object of a node of the settings."""

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from seke import plugins
-from seke.money import Spent
-from seke.prompts import Prompts
-from seke.records import ImageRecord, InstructionRecord, Labels, Rejection
-from seke.vlm import Image
+from seke.core import plugins
+from seke.core.budget import Spent
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Rejection
+from seke.core.vlm import Image
 
 
 class Face(NamedTuple):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, read_jsonl, write_jsonl
 from seke.generation.annotator import Masked
 from seke.generation.outcome import Face
-from seke.records import ImageRecord, Labels, read_jsonl, write_jsonl
 
 FILE: Final = "pilot.jsonl"
 COST: Final = "pilot_cost.json"

@@ -16,8 +16,14 @@ from typing import Any, NamedTuple, TextIO
 
 from tqdm import tqdm
 
-from seke import files, images
-from seke.errors import UserError
+from seke.core import files, images
+from seke.core.budget import Metered, Spent
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
+from seke.core.limit import checked, limited
+from seke.core.records import ImageRecord, InstructionRecord, Labels, RecordError, Rejection, Split, read_jsonl, to_line
+from seke.core.runs import write_text
+from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics
 from seke.generation.branches import LEDGERS, gather, ledger_of
 from seke.generation.captioning import through
@@ -25,21 +31,6 @@ from seke.generation.outcome import Face, Generator, Outcome, Trace, completed, 
 from seke.generation.pilot import COST as PILOT_COST
 from seke.generation.stopping import Floored
 from seke.generation.unanswered import unanswered
-from seke.ledger import Ledger
-from seke.limit import checked, limited
-from seke.money import Metered, Spent
-from seke.records import (
-    ImageRecord,
-    InstructionRecord,
-    Labels,
-    RecordError,
-    Rejection,
-    Split,
-    read_jsonl,
-    to_line,
-)
-from seke.runs import write_text
-from seke.vlm import Image, Screened, layers
 
 Log = Callable[[Mapping[str, Any]], None]
 PROGRESS = "progress.jsonl"
@@ -120,7 +111,7 @@ def select(
 ) -> list[ImageRecord]:
     """Read the records to work on, in the file's order; `complete`: those alone with all three descriptions.
 
-    `limit` keeps so many of these, as everywhere (`seke.limit`).
+    `limit` keeps so many of these, as everywhere (`seke.core.limit`).
 
     Raises:
         UserError: for a setting out of range, no records at all, or an id that occurs twice.

@@ -27,15 +27,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from seke import current
-from seke.errors import Paused, UserError
+from seke.core import current_run
+from seke.core.budget import TOLD_TO_STOP, Budget, Metered, Spent
+from seke.core.errors import Paused, UserError
+from seke.core.records import ImageRecord, to_line
+from seke.core.vlm import Recording, Reply
 from seke.generation import pilot, progress
 from seke.generation.branches import LEDGERS, Shard, ledger_of, sharing
 from seke.generation.outcome import Generator
 from seke.generation.progress import Chunk, Work
-from seke.money import TOLD_TO_STOP, Budget, Metered, Spent
-from seke.records import ImageRecord, to_line
-from seke.vlm import Recording, Reply
 
 Build = Callable[[Budget, Spent], tuple[Generator, Generator | None, Metered]]
 """Makes the generator, its fallback and the meter of both from the settings; it crosses to other machines."""
@@ -96,7 +96,7 @@ class Worker:
 
         os.chdir(home)
         if run is not None:
-            current.enter(run)
+            current_run.enter(run)
         self.control, self.get, self.name = control, ray.get, str(ray.get_runtime_context().get_actor_id())
         self.build, self.budget, self.ledger, self.lessons = build, budget, ledger, lessons
         self.folder, self.image_root = folder, image_root
@@ -197,7 +197,7 @@ def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int)
         budget = meter.budget.share(meter.spent, size)
         places = (ledger, folder, work.image_root.resolve(), Path.cwd())
         pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-            Worker, batch_size=None, fn_constructor_args=(control, build, budget, *places, current.run(), lessons),
+            Worker, batch_size=None, fn_constructor_args=(control, build, budget, *places, current_run.run(), lessons),
             compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
             # Of half the cores, so that the workers of a lost machine find room on the others.
             num_cpus=min(cpus / size, 1.0) / 2, num_gpus=min(gpus / size, 1.0) or None,

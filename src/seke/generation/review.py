@@ -25,11 +25,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seke import runs
 from seke.answers import describe
-from seke.errors import UserError
+from seke.core import runs
+from seke.core.errors import UserError
+from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, read_jsonl, write_jsonl
 from seke.generation import checks, statistics
-from seke.records import InstructionRecord, Labels, Origins, Rejection, Turn, read_jsonl, write_jsonl
 
 COPIED = ("draws.jsonl", "unanswered.md")
 """What the reviewed generation knows and a review does not change."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple, Protocol, TypeVar
 
+from seke.core.budget import Spent
+from seke.core.records import Labels, Uncertainty
+from seke.core.vlm import VLM, Choice, Reply, Request
 from seke.generation.asking import Unusable
 from seke.generation.stopping import State, StoppingRule, wanted
 from seke.generation.uncertainty import PerAU, uncertainty
-from seke.money import Spent
-from seke.records import Labels, Uncertainty
-from seke.vlm import VLM, Choice, Reply, Request
 
 Result = TypeVar("Result")
 Dialogue = Generator[Request, Reply, Result]

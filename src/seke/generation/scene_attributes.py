@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from seke import images
+from seke.core import images
 
 if TYPE_CHECKING:
     from PIL.Image import Image

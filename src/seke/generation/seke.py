@@ -17,10 +17,14 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from seke import plugins
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
-from seke.errors import UserError
+from seke.core import plugins
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
+from seke.core.runs import write_text
+from seke.core.vlm import VLM, Choice, Image, Message, Request
 from seke.generation import checks
 from seke.generation import pilot as pilot_study
 from seke.generation.aggregation import AGGREGATES, Aggregate, confident, settle
@@ -33,10 +37,6 @@ from seke.generation.sampling import Bill, Dialogue, Sampled, in_rounds, insist,
 from seke.generation.soft import SoftDraw
 from seke.generation.stopping import Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.uncertainty import PerAU
-from seke.prompts import Prompts
-from seke.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
-from seke.runs import write_text
-from seke.vlm import VLM, Choice, Image, Message, Request
 
 log = logging.getLogger(__name__)
 

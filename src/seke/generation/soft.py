@@ -21,8 +21,8 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from seke.affect import EXPRESSIONS
-from seke.records import Labels, Probability
+from seke.core.affect import EXPRESSIONS
+from seke.core.records import Labels, Probability
 
 ROUNDING: Final = 1e-3
 """A log probability may exceed 0 by so much; one that exceeds it by more is none."""

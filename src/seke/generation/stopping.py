@@ -9,10 +9,10 @@ from numbers import Integral
 from random import Random
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from seke import plugins
-from seke.errors import UserError
-from seke.records import Labels
-from seke.rules import algorithm_floor
+from seke.core import plugins
+from seke.core.errors import UserError
+from seke.core.records import Labels
+from seke.core.rules import algorithm_floor
 
 INITIAL_DRAWS = 2
 """Algorithm 1, line 2."""

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from seke.escape import markdown
-from seke.records import ImageRecord
-from seke.text_tables import markdown_table
+from seke.core.escape import markdown
+from seke.core.records import ImageRecord
+from seke.core.text_tables import markdown_table
 
 UNKNOWN: Final = "unknown"
 MOST: Final = 20

@@ -14,9 +14,9 @@ draw has an uncertainty of expression and AUs; of a number it takes two.
 from collections.abc import Sequence
 from typing import Literal
 
-from seke.affect import EXPRESSIONS
+from seke.core.affect import EXPRESSIONS
+from seke.core.records import Labels, Uncertainty
 from seke.generation.soft import SoftDraw, p_active, p_expressions
-from seke.records import Labels, Uncertainty
 
 PerAU = Literal["mean", "max"]
 

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seke import devices, images
-from seke.errors import UserError
+from seke.core import devices, images
+from seke.core.errors import UserError
+from seke.core.vlm import Choice, Image, Message, Reply, Request, Usage
 from seke.models.auto import load, question
 from seke.models.mistakes import told
 from seke.thoughts import cut
 from seke.thoughts import told as answered
-from seke.vlm import Choice, Image, Message, Reply, Request, Usage
 
 CHUNK = 16
 """Batches read ahead, so that requests of one length share a batch."""

@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import is_torchvision_available
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models import processors
 from seke.models.chat import TEMPLATE
 from seke.models.mistakes import told

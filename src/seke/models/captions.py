@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from seke import devices, images
-from seke.errors import UserError
+from seke.core import devices, images
+from seke.core.errors import UserError
+from seke.core.vlm import Choice, Image, Reply, Request, Usage
 from seke.models.auto import load
-from seke.vlm import Choice, Image, Reply, Request, Usage
 
 
 class Captions:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.chat import Turn
 from seke.models.protocol import Encoded, LabelMask
 

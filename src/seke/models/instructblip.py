@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration, InstructBlipProcessor
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.answering import answer, place
 from seke.models.chat import Turn
 from seke.models.fingerprint import fingerprint

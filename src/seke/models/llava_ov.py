@@ -18,7 +18,7 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models import processors
 from seke.models.answering import answer
 from seke.models.chat import Chat, Turn

@@ -8,7 +8,7 @@ Saved, the product has become part of W: nobody who loads the model needs to kno
 from dataclasses import dataclass
 from typing import Any
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 LANGUAGE_MODEL = r"model\.language_model\."
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

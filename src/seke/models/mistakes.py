@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.opening import read_json
 
 TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")

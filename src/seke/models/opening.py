@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 WEIGHTS: Final = "model.safetensors"
 INDEX: Final = "model.safetensors.index.json"

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from transformers import GenerationConfig
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.models.opening import Weights
 
 FLOATS: Final = ("F64", "F32", "F16", "BF16")

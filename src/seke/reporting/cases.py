@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from seke.affect import ACTION_UNITS
-from seke.records import InstructionRecord, Labels, Origin
+from seke.core.affect import ACTION_UNITS
+from seke.core.records import InstructionRecord, Labels, Origin
+from seke.core.rules import near
 from seke.reporting.gather import Draws
-from seke.rules import near
 
 Verdict = Literal["right", "wrong", "unknown"]
 LEVELS = (("high", 0.95), ("middle", 0.5), ("low", 0.05))

@@ -16,8 +16,8 @@ from matplotlib import patches, ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from seke.affect import ACTION_UNITS
-from seke.intervals import Estimate
+from seke.core.affect import ACTION_UNITS
+from seke.core.intervals import Estimate
 from seke.reporting.gather import Curve
 from seke.reporting.results import Bin, Confusion, Sampling
 from seke.reporting.tables import Column, shown

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.errors import UserError
-from seke.limit import checked, limited
-from seke.records import InstructionRecord, Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.limit import checked, limited
+from seke.core.records import InstructionRecord, Labels
 from seke.reporting import cases
 from seke.reporting.gather import Draws
 from seke.reporting.material import Looked
@@ -45,7 +45,7 @@ class Gallery:
     run: str
     """The suffix of the generation that is shown."""
     limit: int | None = None
-    """So many records, as everywhere (`seke.limit`); None for all."""
+    """So many records, as everywhere (`seke.core.limit`); None for all."""
     thumbnails: int | None = 96
     """Longest side of a picture in pixels; None leaves the pictures out."""
     seed: int = 0

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from seke import manifests, runs
-from seke.errors import UserError
-from seke.intervals import Estimate
-from seke.records import ImageRecord, InstructionRecord, Labels, Prediction, Split, read_jsonl
+from seke.core import manifests, runs
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Prediction, Split, read_jsonl
 
 RowT = TypeVar("RowT", bound=BaseModel)
 

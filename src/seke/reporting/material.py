@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seke import runs
-from seke.errors import UserError
-from seke.records import InstructionRecord, Labels
+from seke.core import runs
+from seke.core.errors import UserError
+from seke.core.records import InstructionRecord, Labels
 from seke.reporting import results, scenes
 from seke.reporting.gather import FinishedRun, Gathered, Outputs
 from seke.reporting.provenance import Natures, natures

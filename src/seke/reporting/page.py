@@ -15,11 +15,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from seke.escape import in_html
-from seke.files import whole
+from seke.core.escape import in_html
+from seke.core.files import whole
+from seke.core.rules import NEAR
 from seke.reporting.figures import Panel
 from seke.reporting.tables import interval, shown
-from seke.rules import NEAR
 
 STYLES = ("page", "page.gallery")
 SCRIPTS = ("page", "page.records", "page.list", "page.detail", "page.review", "page.gallery")

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from seke.intervals import Estimate
+from seke.core.intervals import Estimate
+from seke.core.rules import MEASURES
 from seke.reporting import figures, results, scenes
 from seke.reporting.figures import Panel
 from seke.reporting.material import Material
 from seke.reporting.tables import Column
 from seke.reporting.wording import NamedRun
-from seke.rules import MEASURES
 
 HEADLINE = [(measure.title, Column.of(measure)) for measure in MEASURES]
 """The four scores that stand for a system wherever there is no room for all, and their names there."""

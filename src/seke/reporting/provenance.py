@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from seke import old_runs
-from seke.records import InstructionRecord
+from seke.core import old_runs
+from seke.core.records import InstructionRecord
 from seke.reporting import scenes
 from seke.reporting.gather import FinishedRun, Gathered
 from seke.reporting.tables import Column, Table
@@ -92,8 +92,8 @@ def natures(
 ) -> dict[tuple[str, str], str]:
     """Say of each generation and evaluation what of it is not real: "synthetic faces, simulated annotator".
 
-    Rows, answers and manifests say it themselves; of earlier versions' runs `seke.old_runs` knows. What holds of a part
-    of a run is said with its number.
+    Rows, answers and manifests say it themselves; of earlier versions' runs `seke.core.old_runs` knows. What holds of a
+    part of a run is said with its number.
     """
     told = {}
     for run in found.of("generate"):

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from seke import old_runs
-from seke.affect import ACTION_UNITS, TABLE2_AUS
-from seke.intervals import Estimate
-from seke.records import InstructionRecord, Labels
+from seke.core import old_runs
+from seke.core.affect import ACTION_UNITS, TABLE2_AUS
+from seke.core.intervals import Estimate
+from seke.core.records import InstructionRecord, Labels
+from seke.core.rules import MEASURES, near
 from seke.reporting.gather import FinishedRun
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, NamedRun
-from seke.rules import MEASURES, near
 
 DESCRIPTIONS = ("expression", "valence", "arousal", "action_units")
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from seke import old_runs
-from seke.intervals import Estimate, estimated
+from seke.core import old_runs
+from seke.core.intervals import Estimate, estimated
 from seke.reporting.gather import Felt, FinishedRun
 from seke.reporting.results import shares_across
 from seke.reporting.tables import Cell, Column, Row, Table

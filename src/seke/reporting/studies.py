@@ -27,9 +27,9 @@ from typing import Any, NamedTuple, Protocol
 
 from markupsafe import Markup
 
-from seke import runs
-from seke.errors import UserError
-from seke.intervals import Estimate
+from seke.core import runs
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
 from seke.reporting.figures import Panel
 from seke.reporting.gather import Outputs
 from seke.reporting.study_figures import Compared

@@ -17,13 +17,14 @@ from markupsafe import Markup
 from matplotlib import image
 from matplotlib.figure import Figure
 
-from seke import runs
-from seke.affect import ACTION_UNITS
-from seke.errors import UserError
-from seke.escape import in_html
-from seke.images import ImageError, open_record
-from seke.intervals import Estimate
-from seke.records import ImageRecord, Labels, Prediction, read_jsonl
+from seke.core import runs
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.escape import in_html
+from seke.core.images import ImageError, open_record
+from seke.core.intervals import Estimate
+from seke.core.records import ImageRecord, Labels, Prediction, read_jsonl
+from seke.core.rules import NEAR
 from seke.reporting import figures
 from seke.reporting.cases import Claim, Span, marked, verdict
 from seke.reporting.figures import FAINT, INK, STYLE, TONES, Panel
@@ -32,7 +33,6 @@ from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Column, Row, Table
 from seke.reporting.thumbnails import GONE, Thumbnail, thumbnail
-from seke.rules import NEAR
 
 RULE = (
     "Faces on which the models differ most in the share of right claims, whichever is ahead; sources take turns. "

@@ -15,7 +15,7 @@ import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from seke.intervals import Estimate
+from seke.core.intervals import Estimate
 from seke.reporting import figures
 from seke.reporting.figures import DASHES, FAINT, INK, MARKERS, STYLE, TONES, WIDTH, Panel
 from seke.reporting.study_runs import Line

@@ -13,14 +13,14 @@ import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from seke.intervals import Estimate
+from seke.core.intervals import Estimate
+from seke.core.rules import MEASURES
 from seke.reporting import figures
 from seke.reporting.figures import INK, MARKERS, STYLE, TONES, Panel
 from seke.reporting.gather import FinishedRun, LeftOut
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_runs import finished
 from seke.reporting.tables import Cell, Column, Row, Table, interval, shown
-from seke.rules import MEASURES
 
 COLUMNS: Final = tuple(Column.of(each, each.name, each.label.replace(" (14)", "")) for each in MEASURES)
 """The measures of metrics.json's "groups", by their names there."""

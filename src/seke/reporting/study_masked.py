@@ -11,8 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from seke.errors import UserError
-from seke.intervals import Estimate
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.rules import FIGURE5
 from seke.reporting.figures import TONES, Panel
 from seke.reporting.studies import Desk, Section
 from seke.reporting.study_figures import Compared
@@ -21,7 +22,6 @@ from seke.reporting.study_runs import Found, Line, seeds_of
 from seke.reporting.study_tables import COLUMNS, table
 from seke.reporting.tables import Column
 from seke.reporting.wording import Words
-from seke.rules import FIGURE5
 
 QUALITY: Final = tuple(Column.of(measure, measure.name) for measure in FIGURE5)
 """Figure 5's measures, by their names in rows.json."""

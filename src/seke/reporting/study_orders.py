@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
-from seke.errors import UserError
-from seke.intervals import Estimate
-from seke.records import Prediction
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.records import Prediction
 from seke.reporting import scenes
 from seke.reporting.gather import FinishedRun
 from seke.reporting.study_runs import Line

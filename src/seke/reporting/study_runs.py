@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final, NamedTuple
 
-from seke import old_runs
-from seke.errors import UserError
-from seke.intervals import Estimate
-from seke.records import Split
+from seke.core import old_runs
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.records import Split
 from seke.reporting.gather import FinishedRun, LeftOut, Outputs, estimates
 from seke.reporting.scenes import without_a_model
 from seke.reporting.wording import Words

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
-from seke.affect import TABLE2_AUS
-from seke.errors import UserError
-from seke.intervals import Estimate
+from seke.core.affect import TABLE2_AUS
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.rules import MEASURES
 from seke.reporting import results, scenes
 from seke.reporting.study_runs import Found, Line, Value
 from seke.reporting.tables import Cell, Column, Row, Table
 from seke.reporting.wording import NO_DRAWS, Words
-from seke.rules import MEASURES
 
 COLUMNS: Final[Mapping[str, Column]] = {
     column.key: column

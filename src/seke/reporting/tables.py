@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from seke.escape import latex, markdown, one_line, visible
-from seke.intervals import Estimate
-from seke.rules import Measure
-from seke.text_tables import csv_table, markdown_table
+from seke.core.escape import latex, markdown, one_line, visible
+from seke.core.intervals import Estimate
+from seke.core.rules import Measure
+from seke.core.text_tables import csv_table, markdown_table
 
 MISSING = "n/a"
 Cell = Estimate | str | None

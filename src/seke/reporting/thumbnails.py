@@ -15,7 +15,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from seke.images import ImageError, decode, read_unchanged, resolve
+from seke.core.images import ImageError, decode, read_unchanged, resolve
 
 GONE = "the records this run was made from are gone"
 MANY = 256

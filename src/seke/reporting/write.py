@@ -16,9 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from seke import files, locks, runs
-from seke.errors import UserError
-from seke.intervals import Estimate
+from seke.core import files, locks, runs
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.rules import NEAR
 from seke.reporting import cases, panels, provenance, results, scenes
 from seke.reporting.gallery import Gallery, Shelf, fill
 from seke.reporting.gather import Draws, Gathered, Outputs, gather, without
@@ -29,7 +30,6 @@ from seke.reporting.study_orders import Compare
 from seke.reporting.tables import Column, Table, interval, shown, to_csv, to_latex, to_markdown
 from seke.reporting.thumbnails import thumbnail
 from seke.reporting.wording import NamedRun
-from seke.rules import NEAR
 
 CASE_SIDE = 160
 """Longest side of a case's picture, in pixels."""

@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Rejection
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Rejection
 from seke.sources import tree
 from seke.sources.aff_wild2_labels import CLASSES, FOLDERS, OTHER, Frames, label_files, labelled, labels, twice, union
 from seke.sources.licensed import Licensed

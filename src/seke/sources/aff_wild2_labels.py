@@ -15,9 +15,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.affect import AUS_OF_SOURCE
-from seke.errors import UserError
-from seke.records import Labels
+from seke.core.affect import AUS_OF_SOURCE
+from seke.core.errors import UserError
+from seke.core.records import Labels
 from seke.sources import tree
 from seke.sources.tables import THIRD, Bad, RowError, sifted
 

@@ -23,8 +23,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
 from seke.sources.affectnet_lists import Pictures, Reading, read_list
 from seke.sources.licensed import Licensed

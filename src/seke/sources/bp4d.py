@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.affect import AUS_OF_SOURCE
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection
+from seke.core.affect import AUS_OF_SOURCE
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE

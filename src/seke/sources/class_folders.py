@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
 from seke.sources.class_tables import contradictions, tables
 from seke.sources.class_words import Vocabulary, bare

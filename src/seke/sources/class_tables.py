@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources import tree
 from seke.sources.class_words import Vocabulary
 from seke.sources.folder_table import matched

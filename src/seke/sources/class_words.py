@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from seke.affect import EXPRESSIONS
-from seke.errors import UserError
+from seke.core.affect import EXPRESSIONS
+from seke.core.errors import UserError
 
 NAMES: Final[Mapping[str, str]] = {
     name: expression

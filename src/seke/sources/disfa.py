@@ -18,9 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from seke.affect import AUS_OF_SOURCE
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection
+from seke.core.affect import AUS_OF_SOURCE
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources import tree
 from seke.sources.drawn import NOTE, DrawnFrames, Film
 from seke.sources.licensed import Licensed

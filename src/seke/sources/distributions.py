@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.files import replacing
-from seke.records import ImageRecord
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.files import replacing
+from seke.core.records import ImageRecord
 from seke.sources.statistics import SPLITS, TABLE1
 
 COLOURS: Final = {"train": "#4878a8", "validation": "#a9c4de", "test": "#d9822b"}

@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from seke.records import ImageRecord
+from seke.core.records import ImageRecord
 
 Stratum = Callable[[ImageRecord], str]
 

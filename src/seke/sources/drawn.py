@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tqdm import tqdm
 
-from seke import files, video
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core import files, video
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.sources import tree
 
 if TYPE_CHECKING:

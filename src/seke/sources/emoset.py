@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NoReturn
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, Split
-from seke.rules import EMOTIONS
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.rules import EMOTIONS
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split_words import split_word

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from seke.records import ImageRecord, Rejection
+from seke.core.records import ImageRecord, Rejection
 from seke.sources import tree
 from seke.sources.evoked import Evoked
 from seke.sources.tables import numbered

@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, Split
-from seke.rules import EMOTIONS
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.rules import EMOTIONS
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE

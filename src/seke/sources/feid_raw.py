@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, get_args
 
-from seke.errors import UserError
-from seke.records import Description, ImageRecord, Rejection
+from seke.core.errors import UserError
+from seke.core.records import Description, ImageRecord, Rejection
 from seke.sources.draw import BALANCE, draw
 from seke.sources.source import Source
 

@@ -10,8 +10,8 @@ picture is hashed. The owners give the pictures out on request; no list of votes
 from collections.abc import Iterator
 from pathlib import Path
 
-from seke.records import ImageRecord, Rejection
-from seke.rules import EMOTIONS
+from seke.core.records import ImageRecord, Rejection
+from seke.core.rules import EMOTIONS
 from seke.sources.evoked import Evoked
 
 

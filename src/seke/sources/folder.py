@@ -19,10 +19,10 @@ from typing import Final
 
 from tqdm import tqdm
 
-from seke.errors import UserError
-from seke.images import SUFFIXES, ImageError, resolve
-from seke.records import ImageRecord, Labels, Rejection, Split
-from seke.runs import file_sha256
+from seke.core.errors import UserError
+from seke.core.images import SUFFIXES, ImageError, resolve
+from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.runs import file_sha256
 from seke.sources import tree
 from seke.sources.class_words import word
 from seke.sources.folder_table import Known, matched, read_labels

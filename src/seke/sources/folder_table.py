@@ -15,10 +15,10 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.errors import UserError
-from seke.images import ImageError, face_box
-from seke.records import Labels
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.images import ImageError, face_box
+from seke.core.records import Labels
 from seke.sources import tree
 from seke.sources.class_words import word
 from seke.sources.tables import LONGEST_LINE, STRONGEST, Bad, RowError, read_csv, sifted

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke import files
-from seke.errors import UserError
-from seke.records import Rejection
-from seke.runs import file_sha256
+from seke.core import files
+from seke.core.errors import UserError
+from seke.core.records import Rejection
+from seke.core.runs import file_sha256
 from seke.sources import tree
 from seke.sources.drawn import NOTE
 from seke.sources.source import Source, results

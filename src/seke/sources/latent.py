@@ -1,7 +1,7 @@
 """The latent model behind a synthetic face: expression -> strength -> action units -> valence and arousal.
 
-It follows the field's tables in `seke.affect` (EMFACS prototypes, AU frequencies, pleasure/arousal anchors) with noise
-on every step, so that each description is inferable from the others but none is determined by them.
+It follows the field's tables in `seke.core.affect` (EMFACS prototypes, AU frequencies, pleasure/arousal anchors) with
+noise on every step, so that each description is inferable from the others but none is determined by them.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from seke.affect import (
+from seke.core.affect import (
     ACTION_UNITS,
     AU_AROUSAL,
     AU_GIVEN_EXPRESSION,
@@ -20,7 +20,7 @@ from seke.affect import (
     VA_OF_EXPRESSION,
     au_probability,
 )
-from seke.records import Labels
+from seke.core.records import Labels
 
 ACTIVE: Final = 2.0
 """The intensity from which an AU counts as active, as DISFA is commonly read."""

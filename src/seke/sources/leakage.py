@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Rejection
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Rejection
 from seke.sources.looks import HASH_SIDE, Look
 
 BITS: Final = HASH_SIDE**2

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.source import Source
 from seke.sources.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.tables import Bad

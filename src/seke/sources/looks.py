@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from tqdm import tqdm
 
-from seke import files
-from seke.images import ImageError, decode, read_unchanged, resolve
+from seke.core import files
+from seke.core.images import ImageError, decode, read_unchanged, resolve
 from seke.sources.parallel import cores, mapped
 
 CHUNK: Final = 64

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from seke import plugins
-from seke.errors import UserError
-from seke.limit import limited
-from seke.records import ImageRecord, Rejection, read_jsonl, write_jsonl
-from seke.runs import write_text
+from seke.core import plugins
+from seke.core.errors import UserError
+from seke.core.limit import limited
+from seke.core.records import ImageRecord, Rejection, read_jsonl, write_jsonl
+from seke.core.runs import write_text
 from seke.sources import inventory
 from seke.sources.distributions import distributions
 from seke.sources.leakage import Leak, leaks
@@ -37,7 +37,7 @@ def write(
 ) -> dict[str, int]:
     """Write train, validation, test and rejected .jsonl and the statistics; return the number of rows of each.
 
-    `limit` keeps that many records, as everywhere (`seke.limit`). `near_duplicate` is the
+    `limit` keeps that many records, as everywhere (`seke.core.limit`). `near_duplicate` is the
     leakage guard's distance in bits (see `leakage.leaks`).
 
     Raises:

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Rejection, Split
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources import tree
 from seke.sources.licensed import Licensed
 from seke.sources.split import VALIDATION_SHARE

@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from seke.rules import EMOTIONS
+from seke.core.rules import EMOTIONS
 from seke.sources.face_parts import Colour, Pen, Pose
 from seke.sources.scene_parts import BACKGROUNDS, GROUND, SKY, person
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from seke.records import ImageRecord, Rejection
+from seke.core.records import ImageRecord, Rejection
 
 
 def results(run_path: Path) -> Path:

@@ -8,8 +8,8 @@ Shares are therefore met on average, not exactly.
 import hashlib
 from typing import Final
 
-from seke.errors import UserError
-from seke.records import Split
+from seke.core.errors import UserError
+from seke.core.records import Split
 
 VALIDATION_SHARE: Final = 0.08
 """Share of the training part that is set aside to choose settings on."""

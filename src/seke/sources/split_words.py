@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from seke.errors import UserError
-from seke.records import Split
+from seke.core.errors import UserError
+from seke.core.records import Split
 from seke.sources import tree
 
 WORDS: Final[Mapping[str, Split]] = {

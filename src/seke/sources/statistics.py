@@ -7,10 +7,10 @@ from statistics import fmean, pstdev
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
-from seke.escape import markdown
-from seke.records import ImageRecord, Rejection
-from seke.text_tables import markdown_table
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.escape import markdown
+from seke.core.records import ImageRecord, Rejection
+from seke.core.text_tables import markdown_table
 
 SPLITS: Final = ("train", "validation", "test")
 UNKNOWN: Final = "–"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tqdm import tqdm
 
-from seke import files
-from seke.affect import AUS_OF_SOURCE, EXPRESSIONS
-from seke.errors import UserError
-from seke.images import ImageError, decode, sha256
-from seke.records import ImageRecord, Labels, Rejection, write_jsonl
+from seke.core import files
+from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.images import ImageError, decode, sha256
+from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
 from seke.sources.faces import Identity, Scene, draw, draw_identity, draw_scene
 from seke.sources.latent import Face, draw_face
 from seke.sources.parallel import cores, mapped

@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple
 
 from tqdm import tqdm
 
-from seke import files
-from seke.records import ImageRecord, Labels, Rejection, write_jsonl
-from seke.rules import EMOTIONS
+from seke.core import files
+from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
+from seke.core.rules import EMOTIONS
 from seke.sources.parallel import cores, mapped
 from seke.sources.scenes import Scene, View, draw, draw_scene, draw_view
 from seke.sources.source import Source

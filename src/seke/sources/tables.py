@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 from seke.sources import tree
 
 Cells = TypeVar("Cells")

@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from seke.errors import UserError
-from seke.images import SUFFIXES
+from seke.core.errors import UserError
+from seke.core.images import SUFFIXES
 
 IMAGES: Final = SUFFIXES
 MOST_FOLDERS: Final = 2000

@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from seke.errors import UserError
-from seke.records import ImageRecord, Rejection, Split
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Rejection, Split
 from seke.sources import tree
 from seke.sources.evoked import Evoked
 from seke.sources.tables import Bad, RowError, numbered, sifted

@@ -14,10 +14,10 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.loggers import WandbLogger
 
-from seke import files
-from seke.images import ImageError
+from seke.core import files
+from seke.core.images import ImageError
+from seke.core.records import Rejection
 from seke.models.protocol import LoadedVLM
-from seke.records import Rejection
 from seke.tuning.rows.row import Row, Say
 from seke.tuning.samples import Wanted, wanted_by
 

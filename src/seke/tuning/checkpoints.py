@@ -21,8 +21,8 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from seke.errors import Paused, UserError
-from seke.files import write_text
+from seke.core.errors import Paused, UserError
+from seke.core.files import write_text
 
 KEPT: Final = 2
 """Complete checkpoints that stay; a killed writer leaves the one before."""

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 
 def check_whole(argument: str, value: Any, least: int, optional: bool = False) -> None:

@@ -13,11 +13,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from seke import plugins, runs
-from seke.errors import UserError
-from seke.images import ImageError
-from seke.limit import checked, group_of, places
-from seke.records import Rejection
+from seke.core import plugins, runs
+from seke.core.errors import UserError
+from seke.core.images import ImageError
+from seke.core.limit import checked, group_of, places
+from seke.core.records import Rejection
 from seke.tuning.checks import check_whole
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.llava import Llava
@@ -85,7 +85,8 @@ class Data:
     workers: int | None = None
     """Processes a rank that read and decode; None: see `processes`."""
     limit: int | None = None
-    """So many rows of each part (`seke.limit`); an entry's own `limit` comes first, as do `keep` and `image_root`."""
+    """So many rows of each part (`seke.core.limit`); an entry's own `limit` comes first, as do `keep` and
+    `image_root`."""
     image_root: str | None = None
 
     def __post_init__(self) -> None:

@@ -16,9 +16,9 @@ import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.runs import Run, manifest_beside
 from seke.models.protocol import Family, TrainableVLM
-from seke.runs import Run, manifest_beside
 from seke.tuning import model_card
 from seke.tuning.answered import Answered, questions
 from seke.tuning.bar import Bar

@@ -16,8 +16,8 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from seke.errors import UserError
-from seke.images import ImageError
+from seke.core.errors import UserError
+from seke.core.images import ImageError
 from seke.tuning.checkpoints import Checkpoints
 from seke.tuning.samples import lost
 

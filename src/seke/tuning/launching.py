@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 
 class Launched(NamedTuple):

@@ -8,7 +8,7 @@ import yaml
 from lightning.pytorch.loggers import WandbLogger
 
 from seke import dashboard
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 OFFLINE = ("offline", "dryrun")
 """What WANDB_MODE calls it, now and formerly."""

@@ -16,9 +16,9 @@ from yaml import YAMLError
 
 from seke import hub
 from seke.card import Content, rendered
-from seke.errors import UserError
-from seke.making import made, place
-from seke.runs import Run, image_root, manifest_beside, write_text
+from seke.core.errors import UserError
+from seke.core.provenance import made, place
+from seke.core.runs import Run, image_root, manifest_beside, write_text
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 PACKAGES: Final = ("torch", "transformers", "lightning")

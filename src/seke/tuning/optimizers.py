@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 Groups = list[dict[str, Any]]
 BLOCK, SCALE_BYTES = 256, 4

@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from seke.errors import UserError
+from seke.core.errors import UserError
+from seke.core.records import Rejection, read_jsonl
 from seke.models.protocol import Family, TrainableVLM
-from seke.records import Rejection, read_jsonl
 from seke.tuning import flops
 from seke.tuning.batches import Epochs, arranged, entries
 from seke.tuning.checkpoints import KEPT

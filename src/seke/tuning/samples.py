@@ -22,10 +22,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from seke import images
-from seke.errors import UserError
+from seke.core import images
+from seke.core.errors import UserError
+from seke.core.records import Rejection, write_jsonl
 from seke.models.protocol import TrainableVLM, TurnLike
-from seke.records import Rejection, write_jsonl
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row
 from seke.tuning.state_store import Entry, StateStore

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from seke.files import replacing
+from seke.core.files import replacing
 
 
 class Entry(NamedTuple):

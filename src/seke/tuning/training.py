@@ -11,8 +11,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.strategies import Strategy
 
-from seke.errors import UserError
-from seke.escape import shortened
+from seke.core.errors import UserError
+from seke.core.escape import shortened
 from seke.tuning.checks import check_between, check_whole
 from seke.tuning.data import Data
 from seke.tuning.guards import Bound

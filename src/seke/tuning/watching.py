@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from safetensors.torch import load_file, save_file
 
-from seke.files import replacing
+from seke.core.files import replacing
 from seke.tuning.checkpoints import trained
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seke.backends.openai import OpenAI
-from seke.vlm import Image, Message, Request
+from seke.core.vlm import Image, Message, Request
 
 from ...servers.openai_server import Server
 from ..openai_asked import SECRET, face

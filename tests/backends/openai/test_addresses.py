@@ -9,7 +9,7 @@ import pytest
 
 from seke.backends.addresses import NoModel, not_found, say, unreached, with_models
 from seke.backends.openai import checked_address
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 from ...servers.openai_server import running
 from ..openai_asked import replies

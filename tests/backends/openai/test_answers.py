@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from seke.errors import UserError
-from seke.vlm import VLM, Image, Request
+from seke.core.errors import UserError
+from seke.core.vlm import VLM, Image, Request
 
 from ...servers.openai_server import ODD, running
 from ..openai_asked import replies, warnings_of

@@ -7,8 +7,8 @@ import pytest
 
 from seke.backends.buyer import subject_of
 from seke.backends.openai import OpenAI
-from seke.errors import UserError
-from seke.vlm import Request
+from seke.core.errors import UserError
+from seke.core.vlm import Request
 
 from ...servers import openai_server
 from ...servers.openai_server import Server, running

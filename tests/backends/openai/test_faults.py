@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from seke.errors import UserError
-from seke.ledger import Ledger
-from seke.vlm import Image
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
+from seke.core.vlm import Image
 
 from ...servers.openai_server import Server, rates, running
 from ..openai_asked import SECRET, replies, warnings_of
@@ -146,8 +146,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from seke.backends.openai import OpenAI
-from seke.images import sha256
-from seke.vlm import Image, Message, Request
+from seke.core.images import sha256
+from seke.core.vlm import Image, Message, Request
 url, ledger, face = sys.argv[1:]
 image = Image(Path(face), sha256(Path(face).read_bytes()))
 requests = [Request((Message("user", (f"Face {number}?", image)),), n=2) for number in range(120)]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 from ..openai_asked import replies
 from .conftest import Make

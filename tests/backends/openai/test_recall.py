@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from seke import current
 from seke.backends.completions import whose
+from seke.core import current_run
+from seke.core.ledger import Ledger
 from seke.generation.branches import Branch
-from seke.ledger import Ledger
 
 from ...servers.openai_server import running
 from ..openai_asked import replies, warnings_of
@@ -20,7 +20,7 @@ from .conftest import PRICES, Make
 @pytest.fixture(autouse=True)
 def outside() -> Iterator[None]:
     yield
-    current._run = None
+    current_run._run = None
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_a_reply_is_known_by_who_gave_it(address: str, prices: dict, stands: str
 
 def test_what_a_server_of_ones_own_said_is_recalled_within_its_run_alone(make: Make, asked: Callable) -> None:
     with running() as server:
-        current.enter("generate/a 1")
+        current_run.enter("generate/a 1")
         replies(make(server, prices={}), asked(3))
         replies(make(server, prices={}), asked(3))
         assert sum(server.seen.values()) == 3, "a resume asks nothing twice"
-        current.enter("generate/a 2")  # overwrite=true: perhaps there are new weights
+        current_run.enter("generate/a 2")  # overwrite=true: perhaps there are new weights
         [first, *_] = replies(make(server, prices={}), asked(3))
         assert sum(server.seen.values()) == 6 and not first.recalled
 
@@ -52,13 +52,13 @@ def test_what_a_server_of_ones_own_said_is_recalled_within_its_run_alone(make: M
 def test_what_cost_money_is_recalled_in_every_run(make: Make, asked: Callable) -> None:
     with running() as server:
         for run in ("generate/a 1", "evaluate/b 2"):
-            current.enter(run)
+            current_run.enter(run)
             replies(make(server), asked(3))
         assert sum(server.seen.values()) == 3
 
 
 def test_another_port_is_another_server(make: Make, asked: Callable) -> None:
-    current.enter("generate/a 1")
+    current_run.enter("generate/a 1")
     for _ in range(2):
         with running() as server:
             replies(make(server, prices={}), asked(1))
@@ -67,11 +67,11 @@ def test_another_port_is_another_server(make: Make, asked: Callable) -> None:
 
 def test_a_worker_in_another_process_works_on_the_same_run(make: Make, asked: Callable) -> None:
     with running() as server:
-        current.enter("generate/a 1")
+        current_run.enter("generate/a 1")
         annotator = make(server, prices={})
         replies(annotator, asked(2))
         packed = pickle.dumps(annotator)
-        current.enter("elsewhere 2")
+        current_run.enter("elsewhere 2")
         assert replies(pickle.loads(packed), asked(2))[0].recalled
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seke.backends.openai import OpenAI
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 from ...servers.openai_server import running
 from ..openai_asked import SECRET, replies, warnings_of

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from seke.vlm import Bill, Usage
+from seke.core.vlm import Bill, Usage
 
 from ...servers.openai_server import running
 from ..openai_asked import replies

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seke.errors import UserError
-from seke.vlm import Message, Request
+from seke.core.errors import UserError
+from seke.core.vlm import Message, Request
 
 from ...servers.openai_server import running
 from ..openai_asked import face, replies, warnings_of

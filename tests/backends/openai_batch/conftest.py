@@ -7,7 +7,7 @@ import pytest
 
 from seke.backends.openai import OpenAI
 from seke.backends.openai_batch import OpenAIBatch
-from seke.vlm import Message, Reply, Request
+from seke.core.vlm import Message, Reply, Request
 
 from ...servers.batch_server import BatchServer, running
 from ..openai_asked import SECRET, face, replies

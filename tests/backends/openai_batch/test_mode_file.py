@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seke.errors import Paused, UserError
+from seke.core.errors import Paused, UserError
 
 from ...servers.batch_server import BatchServer, run_batch, running
 from ..openai_asked import replies

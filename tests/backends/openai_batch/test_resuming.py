@@ -13,9 +13,9 @@ import pytest
 
 from seke.backends.batch_jobs import Job
 from seke.backends.openai_batch import OpenAIBatch
-from seke.errors import UserError
-from seke.ledger import Ledger, Receipt
-from seke.vlm import Request
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger, Receipt
+from seke.core.vlm import Request
 
 from ...servers.batch_server import BatchServer, running
 from ..openai_asked import SECRET, replies
@@ -27,8 +27,8 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from seke.backends.openai_batch import OpenAIBatch
-from seke.images import sha256
-from seke.vlm import Image, Message, Request
+from seke.core.images import sha256
+from seke.core.vlm import Image, Message, Request
 url, folder, count, schema = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
 requests = []
 for number in range(count):

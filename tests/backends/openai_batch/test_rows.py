@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from seke.backends.batch_jobs import Limits, Row, split
 from seke.backends.openai import OpenAI
-from seke.errors import UserError
-from seke.vlm import VLM
+from seke.core.errors import UserError
+from seke.core.vlm import VLM
 
 from ...servers.batch_server import running
 from ..openai_asked import replies, warnings_of

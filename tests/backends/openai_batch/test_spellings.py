@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from seke.errors import UserError
+from seke.core.errors import UserError
 
 from ...servers.batch_server import running
 from ..openai_asked import replies, warnings_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seke.backends import batch_results
-from seke.errors import Paused, UserError
+from seke.core.errors import Paused, UserError
 
 from ...servers.batch_server import running
 from ..openai_asked import SECRET, replies, warnings_of

@@ -2,8 +2,8 @@
 
 import pytest
 
-from seke.errors import UserError
-from seke.images import ImageError
+from seke.core.errors import UserError
+from seke.core.images import ImageError
 from seke.tuning.rows.clips import Clips, fetch
 from seke.tuning.rows.row import Frame, UnusableError
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.tuning.rows.emovit import Emovit
 from seke.tuning.rows.row import Row
 

@@ -1,6 +1,6 @@
 """FEA-20K's rows: question and description, labels of the eight, and action units whose absence nobody noted."""
 
-from seke.records import Rejection
+from seke.core.records import Rejection
 from seke.tuning.rows.fea_20k import Fea20k
 from seke.tuning.rows.row import Row
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.tuning.rows.feid_release import FeidRelease
 
 from ...trees.pictures import save

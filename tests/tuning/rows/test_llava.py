@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from seke.records import Rejection
+from seke.core.records import Rejection
 from seke.tuning.rows.llava import Llava
 
 

@@ -4,8 +4,8 @@ import pytest
 from openpyxl import Workbook, load_workbook
 from PIL import Image
 
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.tuning.rows import mafw as room
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.mafw import EMOTIONS, Mafw

@@ -5,8 +5,8 @@ import json
 import pytest
 from PIL import Image
 
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.tuning.rows.clips import fetch
 from seke.tuning.rows.merr_fine import MerrFine
 from seke.tuning.rows.row import Row

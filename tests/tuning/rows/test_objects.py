@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.records import RecordError
+from seke.core.records import RecordError
 from seke.tuning.rows import objects as room
 from seke.tuning.rows.objects import Broken, objects
 

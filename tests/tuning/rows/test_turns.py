@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from seke.records import Rejection, to_line
+from seke.core.records import Rejection, to_line
 from seke.tuning.rows.llava import Llava
 from seke.tuning.rows.row import Row
 

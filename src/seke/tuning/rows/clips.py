@@ -13,11 +13,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from seke.errors import UserError
-from seke.files import replacing
-from seke.images import ImageError, resolve
+from seke.core.errors import UserError
+from seke.core.files import replacing
+from seke.core.images import ImageError, resolve
+from seke.core.video import VideoError, count, frames
 from seke.tuning.rows.row import Frame, UnusableError
-from seke.video import VideoError, count, frames
 
 PICTURES: Final = (".jpg", ".jpeg", ".png", ".bmp")
 VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".mpg")

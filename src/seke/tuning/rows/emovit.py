@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from seke import images
-from seke.records import RecordError, Rejection
+from seke.core import images
+from seke.core.records import RecordError, Rejection
 from seke.tuning.rows.find import label_file
 from seke.tuning.rows.llava import conversation
 from seke.tuning.rows.objects import objects

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from seke import images
-from seke.records import Labels, Rejection
+from seke.core import images
+from seke.core.records import Labels, Rejection
 from seke.tuning.rows.find import missing, optional
 from seke.tuning.rows.llava import conversation
 from seke.tuning.rows.objects import objects

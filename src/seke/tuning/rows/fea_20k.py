@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seke import images
-from seke.records import Labels, Rejection
+from seke.core import images
+from seke.core.records import Labels, Rejection
 from seke.tuning.rows.find import label_file
 from seke.tuning.rows.objects import objects
 from seke.tuning.rows.row import (

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from seke import images
-from seke.errors import UserError
-from seke.records import Labels, Rejection
+from seke.core import images
+from seke.core.errors import UserError
+from seke.core.records import Labels, Rejection
 from seke.tuning.rows.find import below, missing, told, trainable
 from seke.tuning.rows.llava import conversation
 from seke.tuning.rows.objects import Broken, objects

@@ -7,8 +7,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
-from seke.errors import UserError
-from seke.records import Rejection
+from seke.core.errors import UserError
+from seke.core.records import Rejection
 from seke.tuning.rows.row import rejected
 
 DEPTH: Final = 5

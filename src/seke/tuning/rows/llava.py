@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from seke import images
-from seke.records import Labels, Rejection
+from seke.core import images
+from seke.core.records import Labels, Rejection
 from seke.tuning.rows.find import missing
 from seke.tuning.rows.objects import objects
 from seke.tuning.rows.row import Keep, Row, UnusableError, called, fields, kept, kind, made

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from zipfile import ZipFile
 
-from seke.errors import UserError
-from seke.records import Labels, RecordError, Rejection
+from seke.core.errors import UserError
+from seke.core.records import Labels, RecordError, Rejection
 from seke.tuning.rows.clips import VIDEOS, Clips, cache_of
 from seke.tuning.rows.find import below, missing, optional, told
 from seke.tuning.rows.row import Keep, Row, UnusableError, exchange, expression, kept, made, rejected, whole

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from seke.errors import UserError
-from seke.records import Labels, RecordError, Rejection
+from seke.core.errors import UserError
+from seke.core.records import Labels, RecordError, Rejection
 from seke.tuning.rows.clips import Clips, cache_of
 from seke.tuning.rows.find import label_file
 from seke.tuning.rows.objects import members

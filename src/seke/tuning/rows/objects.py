@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
-from seke.records import RecordError
+from seke.core.records import RecordError
 
 CHUNK: Final = 1 << 20
 """Characters read at a time."""

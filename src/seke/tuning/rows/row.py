@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from seke.affect import ACTION_UNITS, EXPRESSIONS
 from seke.answers import describe
-from seke.errors import UserError
-from seke.escape import shortened
-from seke.images import ImageError
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.escape import shortened
+from seke.core.images import ImageError
+from seke.core.records import Labels, Rejection
 from seke.models.protocol import Role
-from seke.records import Labels, Rejection
 from seke.tuning.rows.objects import Broken
 
 Keep = Literal["all", "expression", "va", "au"]

@@ -1,0 +1,59 @@
+"""What two runs must agree in to be the same run, which the same command then goes on with."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from seke.core import moved
+
+HOW_TO_ASK: Final = (
+    "concurrency", "timeout", "max_retries", "backoff", "patience", "ledger", "prices", "schema",
+    "mode", "folder", "poll", "window", "rows", "megabytes", "retries",
+)  # fmt: skip
+"""Settings of a backend that its answers do not depend on."""
+ASKED: Final = (
+    "backend", "fallback", "judge_backend", "second_judge_backend", "judge.vlm",
+    "benchmark.judges.first", "benchmark.judges.second",
+)  # fmt: skip
+"""Where a door's configuration holds backends."""
+VOLATILE: Final = (
+    "overwrite", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb", "wandb_pictures",
+    "objective", "engine", "workers", "export",
+    "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
+    *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
+)  # fmt: skip
+"""Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
+
+UNSAID: Final = {"model.base_only_when_small": False, "reader.first_peak": 0}
+"""What versions without a setting do, by the last two words of its name; of any other setting that is null."""
+
+
+def settled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a configuration identifies its run, classes by their paths of today."""
+    kept: dict[str, Any] = moved.with_current_targets(json.loads(json.dumps(config)))
+    for key in VOLATILE:
+        *parents, last = key.split(".")
+        node: Any = kept
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node.pop(last, None)
+    if "backend" in kept:
+        kept.pop("model", None)  # whoever is asked and runs it holds it, too
+    return kept
+
+
+def difference(before: Any, now: Any, where: str = "") -> str:
+    """Name the first setting that differs, as `key=old (now new)`, or return an empty string.
+
+    >>> difference({"model": {"path": "x", "base_only_when_small": False}}, {"model": {"path": "y"}})
+    'model.path=x (now y)'
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in [*before, *(key for key in now if key not in before)]:
+            inner = f"{where}.{key}".removeprefix(".").removeprefix("config.")
+            unsaid = UNSAID.get(".".join(inner.split(".")[-2:]))
+            if found := difference(before.get(key, unsaid), now.get(key, unsaid), inner):
+                return found
+        return ""
+    return "" if before == now else f"{where}={before} (now {now})"

@@ -1,0 +1,38 @@
+"""Where classes and functions that a configuration names by `_target_` have moved to, by their earlier paths.
+
+Settings files of earlier versions, and runs begun with them, name the earlier paths; both go on for one release.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+TARGET: Final = "_target_"
+MOVED: Final[dict[str, str]] = {
+    "seke.prompts": "seke.core.prompts",
+}
+"""Earlier path of a module -> its path now, and, where a class or function was renamed, its earlier path -> its own."""
+
+
+def current(target: str, moves: Mapping[str, str] = MOVED) -> str:
+    """Return the path of today of the class or function that `target` names; any other path as it stands.
+
+    Only a module's whole path counts, as a package may be called like the module that it has taken the place of.
+
+    >>> moves = {"seke.tuning.fit": "seke.training.train", "seke.tuning.fit.Training": "seke.training.settings.Trainer"}
+    >>> current("seke.tuning.fit.fit", moves), current("seke.tuning.fit.Training", moves)
+    ('seke.training.train.fit', 'seke.training.settings.Trainer')
+    >>> current("my.tuning.fit.Training", moves)
+    'my.tuning.fit.Training'
+    """
+    module, _, name = target.rpartition(".")
+    return moves.get(target) or (f"{moves[module]}.{name}" if module in moves else target)
+
+
+def with_current_targets(tree: Any) -> Any:
+    """Return a configuration of plain dictionaries and lists with the path of today in every `_target_`."""
+    if isinstance(tree, Mapping):
+        return {
+            key: current(value) if key == TARGET and isinstance(value, str) else with_current_targets(value)
+            for key, value in tree.items()
+        }
+    return [with_current_targets(value) for value in tree] if isinstance(tree, list) else tree

@@ -1,0 +1,62 @@
+"""Named prompt templates with {slots}; every word sent to a model lives in conf/prompts/.
+
+A slot is a lower-case word in braces. Other braces (JSON examples) are ordinary text. Slots are checked when the
+prompts are built, so a misspelt one costs nothing.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+from seke.core.errors import UserError
+
+SLOT = re.compile(r"\{([a-z_]+)\}")
+
+
+class Prompts:
+    """A set of templates, each a text or (for variants to choose from) a list of texts."""
+
+    def __init__(self, templates: Mapping[str, str | Sequence[str]]) -> None:
+        self.templates: dict[str, tuple[str, ...]] = {
+            name: (text,) if isinstance(text, str) else tuple(text) for name, text in templates.items()
+        }
+
+    def require(self, **slots: set[str]) -> None:
+        """Check that each named template exists and that every variant uses exactly its slots.
+
+        Raises:
+            UserError: naming the template and the slot.
+        """
+        for name, wanted in slots.items():
+            if not self.templates.get(name):
+                raise UserError(f"prompts.templates.{name}", None, "no such template", f"it takes {_listed(wanted)}")
+            for number, text in enumerate(self.templates[name]):
+                found = set(SLOT.findall(text))
+                if found != wanted:
+                    raise UserError(
+                        f"prompts.templates.{name}[{number}]",
+                        _listed(found),
+                        "not the slots this template takes",
+                        f"use {_listed(wanted)}, each at least once and no other",
+                    )
+
+    def render(self, template: str, variant: int = 0, /, **values: str) -> str:
+        """Return the template with its slots filled; values are inserted as they are, never expanded again.
+
+        >>> Prompts({"hello": 'Dear {name}, answer {"like": "this"}.'}).render("hello", name="{you}")
+        'Dear {you}, answer {"like": "this"}.'
+        """
+        text = self.templates[template][variant]
+        return SLOT.sub(lambda match: values[match[1]], text).strip()
+
+    def variants(self, template: str) -> int:
+        """Return how many variants a template has."""
+        return len(self.templates[template])
+
+    def hashes(self) -> dict[str, str]:
+        """Return sha256 per template, for the manifest."""
+        return {name: hashlib.sha256("\0".join(texts).encode()).hexdigest() for name, texts in self.templates.items()}
+
+
+def _listed(slots: set[str]) -> str:
+    return ", ".join(f"{{{slot}}}" for slot in sorted(slots)) or "no slot"
