@@ -15,8 +15,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seke.benchmark import filled_card, judge, paying, predict, single, task
+from seke.cli.command import build, door, finished, open_run, plain
 from seke.core import budget, provenance
-from seke.doors import build, door, finished, open_run, plain
 
 
 @door

@@ -13,8 +13,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seke import dashboard, hub
+from seke.cli.command import build, door, open_run
 from seke.core import budget, provenance, runs
-from seke.doors import build, door, open_run
 
 
 @door

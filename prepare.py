@@ -11,9 +11,9 @@ import sys
 from omegaconf import DictConfig
 
 from seke import hub
+from seke.cli.command import build, door, open_run
 from seke.core import limit
 from seke.core.provenance import made
-from seke.doors import build, door, open_run
 
 
 @door

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from seke.doors import build, door
+from seke.cli.command import build, door
 
 
 @door

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seke.cli.command import build, door, finished, open_run
 from seke.core.errors import UserError
-from seke.doors import build, door, finished, open_run
 
 
 @door

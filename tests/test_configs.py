@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from seke.settings import BY_DOOR, groups_taken
+from seke.cli.settings import BY_DOOR, groups_taken
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"

@@ -12,7 +12,8 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from seke import doors, settings
+from seke.cli import command as doors
+from seke.cli import settings
 from seke.core import identity, moved
 
 BEGUN = Path(__file__).parent / "data" / "begun_at_c65e9f9"

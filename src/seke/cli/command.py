@@ -27,11 +27,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import dashboard, settings
+from seke import dashboard
+from seke.cli import settings
+from seke.cli.settings import BY_DOOR
 from seke.core import current_run, files, interrupts, moved, runs, secrecy
 from seke.core.errors import Paused, UserError
 from seke.core.escape import VisibleFormatter, one_line
-from seke.settings import BY_DOOR
 
 PAUSED = 3
 LARGEST_SEED = 2**32 - 1

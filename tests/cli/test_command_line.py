@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOOR = """
 from omegaconf import DictConfig
-from seke.doors import build, door, open_run
+from seke.cli.command import build, door, open_run
 from seke.core.errors import UserError
 
 @door

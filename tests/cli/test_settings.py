@@ -7,11 +7,11 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from seke.cli.command import without_launchers_words
+from seke.cli.settings import check_shown, mistake, written
 from seke.core.errors import UserError
-from seke.doors import without_launchers_words
-from seke.settings import check_shown, mistake, written
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 defaults:
   - door
@@ -26,7 +26,7 @@ limits: { usd: null, rows: 10 }
 """
 SHOWN = """
 from omegaconf import DictConfig, OmegaConf
-from seke.doors import door
+from seke.cli.command import door
 
 @door
 def knock(cfg: DictConfig) -> None:
