@@ -169,7 +169,7 @@ def answers(vlm: VLM, requests: Sequence[Request]) -> list[str]:
 
 def parse(asked: argparse.Namespace) -> int:
     """Read the corpus of hand-written answers again and again."""
-    from seke.answers import extract
+    from seke.answers.extract import extract
 
     rows = [json.loads(line) for line in (ROOT / "tests" / "data" / "answers.jsonl").open(encoding="utf-8")]
     texts, truths = [row["text"] for row in rows], [Labels(**row["labels"]) for row in rows]

@@ -25,7 +25,7 @@ import yaml
 from PIL import Image
 
 from bench import ROOT, Target, apart, cost, options, tell
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.answers import describe, extract
+from seke.answers.extract import describe, extract
 from seke.backends.simulated import BLIND, MODEL, Simulated, reasoning
 from seke.backends.simulated_perception import infer
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Picture
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
 from seke.core.escape import markdown
 from seke.core.images import sha256

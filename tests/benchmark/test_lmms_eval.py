@@ -9,7 +9,7 @@ import yaml
 from datasets import load_dataset
 from PIL import Image as Picture
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
 from seke.benchmark.feab import Feab
 from seke.benchmark.judge import parse

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Picture
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.benchmark.feab import Feab
 from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
 from seke.core.errors import UserError

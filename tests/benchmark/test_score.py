@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.benchmark import judge
 from seke.benchmark.answer import Answer
 from seke.benchmark.feab import Feab

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import parse
 from seke.benchmark.protocol import Benchmark, Measured, Pays, Planned, measured, predicted

@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import SILENT, Judging, Ready, ready
 from seke.core.records import Labels

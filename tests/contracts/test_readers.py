@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from seke.answers import extract
+from seke.answers.extract import extract
 from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.tuning.data import Data, Part, stream

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from seke.answers import describe, extract
+from seke.answers.extract import describe, extract
 from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels, Origins, Rejection, read_jsonl, to_line, write_jsonl
 from seke.core.runs import claim, file_sha256

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from seke.answers import describe, extract
+from seke.answers.extract import describe, extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.prompts import Prompts

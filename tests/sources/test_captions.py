@@ -1,7 +1,7 @@
 import random
 import re
 
-from seke.answers import extract
+from seke.answers.extract import extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
 from seke.sources.captions import MOVEMENTS, caption, features, grade

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke.answers import describe, extract
+from seke.answers.extract import describe, extract
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.records import Labels, Rejection

@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from seke.answers import describe, extract
+from seke.answers.extract import describe, extract
 from seke.backends.simulated_perception import (
     Channel,
     Habits,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, get_args
 
 from pydantic import ValidationError
 
-from seke import answers
+from seke.answers import extract as answers
 from seke.benchmark.answer import Answer, Status
 from seke.core import plugins
 from seke.core.records import Labels
@@ -77,7 +77,9 @@ def _holds(verdict: Verdict) -> bool:
 
 
 class Parse:
-    """Reads the labels from the answer's own words (`seke.answers`): the same text always gives the same labels."""
+    """Reads the labels from the answer's own words (`seke.answers.extract`): the same text always gives the same
+    labels.
+    """
 
     def ready(self, answers: Mapping[str, Answer]) -> Ready:
         """Return `parse`, which needs nothing."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from seke import answers
+from seke.answers import extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 
 NONE_ACTIVE: Final = ("none", "-", "[]", "{}", "()", "set()", "no au", "no aus", "no action unit", "no action units")
@@ -144,12 +144,12 @@ def _other(cells: Sequence[Any], convention: str) -> Column[Any]:
 
 def _expression(cell: Any) -> tuple[str, str]:
     word = str(cell).strip().lower()
-    found = word if word in EXPRESSIONS else answers.extract(f"Expression: {word}").expression
+    found = word if word in EXPRESSIONS else extract.extract(f"Expression: {word}").expression
     if found is None:
         raise Unclear("expression that is none of the eight")
     if not any(sign.isdigit() for sign in word):  # scores are weighed by the reader; words side by side are no answer
         words = re.findall(r"[^\W\d_]+", word)
-        named = {ADVERBS.get(one) or answers.extract(f"Expression: {one}").expression for one in words}
+        named = {ADVERBS.get(one) or extract.extract(f"Expression: {one}").expression for one in words}
         if len(named - {None}) > 1:
             raise Unclear("cell that names several expressions")
     return found, ""

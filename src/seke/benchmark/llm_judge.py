@@ -12,7 +12,7 @@ from typing import Final
 
 from tqdm import tqdm
 
-from seke import answers
+from seke.answers import extract as answers
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import SILENT, Ready, Verdict, status

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from seke.answers import is_refusal
+from seke.answers.extract import is_refusal
 from seke.benchmark import rubric
 from seke.benchmark.answer import Answer, Status
 from seke.benchmark.judge import SILENT, Judge

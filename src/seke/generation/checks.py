@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from seke.answers import extract
+from seke.answers.extract import extract
 from seke.core.affect import EXPRESSIONS, VA_OF_EXPRESSION
 from seke.core.errors import UserError
 from seke.core.prompts import Prompts

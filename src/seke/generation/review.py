@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, read_jsonl, write_jsonl

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.core import plugins
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError

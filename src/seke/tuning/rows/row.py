@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from seke.answers import describe
+from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.escape import shortened

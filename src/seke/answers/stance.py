@@ -7,8 +7,8 @@ the task said back ("choose among ...") and an example of an answer are left out
 from collections.abc import Sequence
 from typing import Final
 
-from seke.lexicon import Token
-from seke.spelling import Sentence, sentence_of
+from seke.answers.lexicon import Token
+from seke.answers.tokenizer import Sentence, sentence_of
 
 SUSPECT: Final = {"foreign", "denial", "affirmed", "lore", "example", "order", "told", "generic"}
 """Roles without which every sentence is kept."""

@@ -8,8 +8,8 @@ unknown word's reach. The words that are known to change nothing are those of `P
 from collections.abc import Sequence
 from typing import Final
 
-from seke.lexicon import AFFIRMED, Token
-from seke.spelling import Sentence, sentence_of
+from seke.answers.lexicon import AFFIRMED, Token
+from seke.answers.tokenizer import Sentence, sentence_of
 
 _LABELS: Final = {"au", "others", "named"}
 _CLOSING: Final = {"end", "but", "strange", "active", "inactive", "unknown"}

@@ -8,10 +8,10 @@ walk over the tokens with a bounded look-ahead, so reading takes time linear in 
 from collections.abc import Sequence
 from typing import Final
 
+from seke.answers.action_unit_names import BOUND, OTHERS
+from seke.answers.lexicon import END, Token
+from seke.answers.tokenizer import Sentence, yes_or_no
 from seke.core.affect import ACTION_UNITS
-from seke.lexicon import END, Token
-from seke.spelling import Sentence, yes_or_no
-from seke.units import BOUND, OTHERS
 
 _MOST: Final = len(ACTION_UNITS) - 2
 """A bare list of so many units is the list of all that there are."""

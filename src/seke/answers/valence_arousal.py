@@ -8,8 +8,8 @@ so reading takes time linear in the text.
 from collections.abc import Sequence
 from typing import Final
 
-from seke.lexicon import END, ROLE, Token
-from seke.spelling import Sentence
+from seke.answers.lexicon import END, ROLE, Token
+from seke.answers.tokenizer import Sentence
 
 _SCALES: Final = {
     (-1, 1), (0, 1), (0, 5), (1, 5), (1, 7), (0, 7), (0, 9), (0, 10), (1, 9), (1, 10), (0, 100), (1, 100), (-2, 2),

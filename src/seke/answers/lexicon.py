@@ -1,8 +1,8 @@
 """The words that answers about faces are made of, each with the role it plays. Vocabulary only.
 
-`seke.spelling` splits a text into these words; `seke.readings`, `seke.dimensions` and `seke.assertions` decide what a
-sequence of roles means. Words are whole words: "nose", "noticeable" and "another" hold no "no", and "depressor" is not
-"depressed".
+`seke.answers.tokenizer` splits a text into these words; `seke.answers.expression`, `seke.answers.valence_arousal` and
+`seke.answers.action_units` decide what a sequence of roles means. Words are whole words: "nose", "noticeable" and
+"another" hold no "no", and "depressor" is not "depressed".
 """
 
 from dataclasses import dataclass

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seke.answers import EXPRESSION_WORDS, describe, extract, is_refusal
+from seke.answers.extract import EXPRESSION_WORDS, describe, extract, is_refusal
+from seke.answers.lexicon import NAMED
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
-from seke.lexicon import NAMED
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 CORPUS = [json.loads(line) for line in (DATA / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
 BLIND = [json.loads(line) for line in (DATA / "answers_blind.jsonl").read_text(encoding="utf-8").splitlines()]
 """Written and labelled by a reader who had not seen the parser, by the rules in tests/data/README.md."""

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seke.answers import describe, extract
+from seke.answers.answer_tables import rows_told
+from seke.answers.extract import describe, extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
-from seke.tables import rows_told
 
 HARD = [
     json.loads(line)
-    for line in (Path(__file__).parent / "data" / "answers_hard.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in (Path(__file__).resolve().parents[1] / "data" / "answers_hard.jsonl")
+    .read_text(encoding="utf-8")
+    .splitlines()
 ]
 some_units = st.lists(st.sampled_from(sorted(ACTION_UNITS)), min_size=1, max_size=6, unique=True)
 

@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, Final
 
-from seke.assertions import read_action_units
+from seke.answers.action_unit_names import join_units
+from seke.answers.action_units import read_action_units
+from seke.answers.answer_tables import rows_told
+from seke.answers.expression import read_expression
+from seke.answers.lexicon import EXPRESSION_WORDS
+from seke.answers.scope import CLOSER_LOOK, faces, may_refuse, refuses, without_quotations, without_refusals
+from seke.answers.stance import SUSPECT, about_this_face
+from seke.answers.tokenizer import Sentence, normalise, sentences, split, tokens
+from seke.answers.unknown_words import DOUBTS, understood
+from seke.answers.valence_arousal import read_valence_arousal
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
-from seke.dimensions import read_valence_arousal
-from seke.lexicon import EXPRESSION_WORDS
-from seke.readings import read_expression
-from seke.scope import CLOSER_LOOK, faces, may_refuse, refuses, without_quotations, without_refusals
-from seke.spelling import Sentence, normalise, sentences, split, tokens
-from seke.stance import SUSPECT, about_this_face
-from seke.tables import rows_told
-from seke.understood import DOUBTS, understood
-from seke.units import join_units
 
 __all__ = ["EXPRESSION_WORDS", "describe", "extract", "is_refusal"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
-from seke.lexicon import END, Token
-from seke.spelling import Sentence, sentence_of
+from seke.answers.lexicon import END, Token
+from seke.answers.tokenizer import Sentence, sentence_of
 
 _NAME_GLUE: Final = frozenset("(:-|=[,")
 _OPENERS: Final = frozenset("[({-,")

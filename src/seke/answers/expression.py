@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from seke.lexicon import Token
-from seke.spelling import Sentence, yes_or_no
+from seke.answers.lexicon import Token
+from seke.answers.tokenizer import Sentence, yes_or_no
 
 _PLAIN: Final = {"word", "strange", "sign", "number"}
 """Roles that only lengthen a clause."""

@@ -12,8 +12,8 @@ from functools import cache
 from itertools import compress, count
 from typing import Final
 
-from seke.lexicon import ACTIONS, END, PARTS, PHRASES, ROLE, WORDS, Token
-from seke.plain import PLAIN_WORDS
+from seke.answers.lexicon import ACTIONS, END, PARTS, PHRASES, ROLE, WORDS, Token
+from seke.answers.plain_words import PLAIN_WORDS
 
 _SIGNS: Final = str.maketrans(
     {

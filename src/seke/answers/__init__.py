@@ -1,0 +1,1 @@
+"""Labels <-> text, both ways: the universal template, and labels read from free text."""
