@@ -14,9 +14,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke.benchmark import filled_card, judge, paying, predict, single, task
+from seke.benchmark import judge, paying, predict, single, task
 from seke.cli.command import build, door, finished, open_run, plain
 from seke.core import budget, provenance
+from seke.hub import model_results
 
 
 @door
@@ -51,7 +52,7 @@ def evaluate(cfg: DictConfig) -> None:
 
         how = {**asked.scoring, "remarks": [*asked.remarks, *ready.remarks]}
         facts = score(run.path, benchmark, asked.records, answers, ready.read, asked.inputs["records"], cfg.seed, **how)
-    if model is not None and (card := filled_card.fill(run, model, facts["notes"])):
+    if model is not None and (card := model_results.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=provenance.made(sys.argv))
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke import dashboard, hub
+from seke import dashboard
 from seke.cli.command import build, door, open_run
 from seke.core import budget, provenance, runs
+from seke.hub import dataset_export
 
 
 @door
@@ -22,10 +23,14 @@ def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
     from seke.generation import estimate, from_settings, progress, ray_engine, review
 
-    published = (cfg.paths.images, sys.argv, hub.checked_format(cfg.export), cfg.embed_images)
+    published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
     if cfg.review:
         run = None if cfg.dry_run else review.apply(Path(cfg.review), Path(cfg.paths.outputs), cfg.name, cfg.overwrite)
-        print(review.NOTHING_ASKED if run is None else hub.publish(hub.INSTRUCTIONS, run.path, *published) or run.path)
+        print(
+            review.NOTHING_ASKED
+            if run is None
+            else dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published) or run.path
+        )
         return
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     root, make = runs.image_root(path, cfg.paths.images), partial(from_settings.annotators, build, cfg)
@@ -48,7 +53,7 @@ def generate(cfg: DictConfig) -> None:
         (run.path / progress.PROGRESS).unlink()
         print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
         print(f"{run.path}: {done.line}")
-    if line := hub.publish(hub.INSTRUCTIONS, run.path, *published):
+    if line := dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published):
         print(line)
 
 

@@ -10,10 +10,10 @@ import sys
 
 from omegaconf import DictConfig
 
-from seke import hub
 from seke.cli.command import build, door, open_run
 from seke.core import limit
 from seke.core.provenance import made
+from seke.hub import dataset_export
 
 
 @door
@@ -25,7 +25,7 @@ def prepare(cfg: DictConfig) -> None:
 
     # Every mistake in a setting is found before the run's directory is claimed.
     source, most = build(cfg.source), limit.checked(cfg.limit)
-    distance, exported = checked_distance(cfg.near_duplicate), hub.checked_format(cfg.export)
+    distance, exported = checked_distance(cfg.near_duplicate), dataset_export.checked_format(cfg.export)
     run = open_run(cfg, "prepare", dict(source.inputs))
     if run.finished:
         inventory.check(source, run.path)
@@ -36,7 +36,7 @@ def prepare(cfg: DictConfig) -> None:
         run.finish(**facts, made=made(sys.argv))
         print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
     if exported:
-        print(hub.export(hub.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
+        print(dataset_export.export(dataset_export.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
 
 
 if __name__ == "__main__":

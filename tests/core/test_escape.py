@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.card import fenced, told
 from seke.core.errors import Paused, UserError
 from seke.core.escape import CONTROLS, VisibleFormatter, csv_cell, latex, markdown, one_line, visible
+from seke.hub.dataset_card import fenced, told
 from seke.reporting.tables import Column, Row, Table, to_csv, to_latex, to_markdown, to_terminal
 
 HOSTILE = (

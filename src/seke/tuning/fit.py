@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 
 from seke.core.errors import UserError
 from seke.core.runs import Run, manifest_beside
+from seke.hub import model_card
 from seke.models.protocol import Family, TrainableVLM
-from seke.tuning import model_card
 from seke.tuning.answered import Answered, questions
 from seke.tuning.bar import Bar
 from seke.tuning.batches import Steps, arranged, collate, collate_step, entries

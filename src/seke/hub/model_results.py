@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from seke.card import measured, told
 from seke.core.provenance import Evaluation, Number, evaluation, evaluations
 from seke.core.runs import Run, manifest_beside, write_text
+from seke.hub.dataset_card import measured, told
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

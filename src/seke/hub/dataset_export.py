@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from seke.card import ANNOTATOR, SIMULATED, Content, card
 from seke.core import images, old_runs
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.provenance import Making, making, spoken
 from seke.core.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.core.runs import file_sha256, image_root, manifest_beside, write_text
+from seke.hub.dataset_card import ANNOTATOR, SIMULATED, Content, card
 
 FORMAT = "parquet"
 SHARD_BYTES = 500 << 20

@@ -14,11 +14,11 @@ from typing import Any, Final
 from huggingface_hub import ModelCard, ModelCardData
 from yaml import YAMLError
 
-from seke import hub
-from seke.card import Content, rendered
 from seke.core.errors import UserError
 from seke.core.provenance import made, place
 from seke.core.runs import Run, image_root, manifest_beside, write_text
+from seke.hub import dataset_export
+from seke.hub.dataset_card import Content, rendered
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 PACKAGES: Final = ("torch", "transformers", "lightning")
@@ -127,7 +127,7 @@ def _contents(files: Iterable[str]) -> Iterator[Content]:
         if file.name != INSTRUCTIONS or not file.is_file() or not manifest_beside(file):
             continue
         with suppress(UserError):  # training may read what a stricter reader refuses
-            yield hub.describe(hub.INSTRUCTIONS, file.parent, image_root(file).resolve())
+            yield dataset_export.describe(dataset_export.INSTRUCTIONS, file.parent, image_root(file).resolve())
 
 
 def _base_model(directory: Path) -> str | None:

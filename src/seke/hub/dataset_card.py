@@ -18,7 +18,7 @@ import jinja2
 from seke.core.escape import markdown, visible
 from seke.core.provenance import Evaluation, Making
 from seke.core.text_tables import markdown_table
-from seke.licences import licence
+from seke.hub.licences import licence
 
 ANNOTATOR = "annotator"
 """The label under which `Content.provenance` counts models."""
@@ -163,7 +163,7 @@ def _between(interval: tuple[float, float] | None) -> str | None:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (files("seke") / name).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(lambda name: (files("seke.hub") / name).read_text(encoding="utf-8")),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

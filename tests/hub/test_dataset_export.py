@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke import hub
 from seke.core import images
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
@@ -28,9 +27,10 @@ from seke.core.records import (
     write_jsonl,
 )
 from seke.core.runs import Run
-from seke.licences import LICENCES
+from seke.hub import dataset_export
+from seke.hub.licences import LICENCES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COMMAND = ["/somewhere/prepare.py", "source=feid_raw", "name=mini set", "export=parquet"]
 LABELS = (
     Labels(),
@@ -101,8 +101,8 @@ def generated(tmp_path):
     return path
 
 
-def export(path, form=hub.RECORDS, embed=False, root=None):
-    return hub.export(form, path, root, embed, COMMAND)
+def export(path, form=dataset_export.RECORDS, embed=False, root=None):
+    return dataset_export.export(form, path, root, embed, COMMAND)
 
 
 def loaded(path):
@@ -156,7 +156,7 @@ def test_every_record_comes_back_equal_and_its_image_opens(prepared, embed, tmp_
 
 @pytest.mark.parametrize("embed", [False, True])
 def test_every_instruction_comes_back_equal_and_its_image_opens(generated, embed, tmp_path, monkeypatch):
-    export(generated, hub.INSTRUCTIONS, embed)
+    export(generated, dataset_export.INSTRUCTIONS, embed)
     monkeypatch.chdir(tmp_path if embed else tmp_path / "pictures")
     rows = loaded(generated)["train"]
     assert [instruction_of(row, rows.features) for row in rows] == [instruction(k) for k in range(3)]
@@ -178,11 +178,13 @@ known = st.builds(
 def test_whatever_is_known_or_unknown_survives_the_file(several):
     from datasets import Dataset, Features
 
-    features = Features({name: column.feature for name, column in hub._columns(hub.RECORDS, SOURCES).items()})
+    features = Features(
+        {name: column.feature for name, column in dataset_export._columns(dataset_export.RECORDS, SOURCES).items()}
+    )
     rows = [ImageRecord(id="1", image="a", sha256=None, source="disfa", subject=None, split="test", labels=labels)
             for labels in several]  # fmt: skip
     file = io.BytesIO()
-    values = [hub._values(row, SOURCES) for row in rows]
+    values = [dataset_export._values(row, SOURCES) for row in rows]
     pq.write_table(pa.Table.from_pylist(values, schema=features.arrow_schema), file)
     back = Dataset(pq.read_table(file))
     assert back.features == features
@@ -251,8 +253,8 @@ def test_the_setting_for_images_overrules_the_manifest(prepared, tmp_path):
 
 
 def test_a_large_split_goes_on_in_further_files_in_order(prepared, monkeypatch):
-    monkeypatch.setattr(hub, "GROUP_ROWS", 3)
-    monkeypatch.setattr(hub, "SHARD_BYTES", 1)
+    monkeypatch.setattr(dataset_export, "GROUP_ROWS", 3)
+    monkeypatch.setattr(dataset_export, "SHARD_BYTES", 1)
     export(prepared)
     assert sorted(path.name for path in (prepared / "parquet" / "data").glob("train-*")) == [
         f"train-0000{k}-of-00003.parquet" for k in range(3)
@@ -261,7 +263,7 @@ def test_a_large_split_goes_on_in_further_files_in_order(prepared, monkeypatch):
 
 
 def test_a_row_group_never_holds_more_images_than_fit(prepared, monkeypatch):
-    monkeypatch.setattr(hub, "GROUP_BYTES", 1)
+    monkeypatch.setattr(dataset_export, "GROUP_BYTES", 1)
     export(prepared, embed=True)
     [file] = (prepared / "parquet" / "data").glob("train-*")
     metadata = pq.read_metadata(file)
@@ -294,7 +296,7 @@ def test_the_front_matter_is_what_the_hub_reads(prepared):
 
 
 def test_the_card_says_which_labels_a_model_made(generated):
-    export(generated, hub.INSTRUCTIONS)
+    export(generated, dataset_export.INSTRUCTIONS)
     card = (generated / "parquet" / "README.md").read_text()
     assert "gpt-4o-2024-11-20 (3 rows)" in card
     assert "| expression | generated | 3 |" in card
@@ -328,7 +330,7 @@ def test_a_folder_that_no_export_wrote_is_left_alone(prepared):
 
 
 def test_an_interrupted_export_leaves_nothing_that_looks_whole(prepared, monkeypatch):
-    monkeypatch.setattr(hub, "card", lambda *_: 1 / 0)
+    monkeypatch.setattr(dataset_export, "card", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export(prepared)
     assert not (prepared / "parquet").exists()
@@ -355,14 +357,14 @@ def test_an_image_that_cannot_be_embedded_is_named(prepared, tmp_path, spoil, pr
 def test_a_run_without_rows_has_nothing_to_export(generated):
     write_jsonl(generated / "instructions.jsonl", [])
     with pytest.raises(UserError, match="has no rows"):
-        export(generated, hub.INSTRUCTIONS)
+        export(generated, dataset_export.INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("wrong", ["csv", "Parquet", True, 0, ""])
 def test_another_format_is_refused(wrong):
     with pytest.raises(UserError, match=f"^export={wrong}: no such format"):
-        hub.checked_format(wrong)
-    assert (hub.checked_format(None), hub.checked_format("parquet")) == (None, "parquet")
+        dataset_export.checked_format(wrong)
+    assert (dataset_export.checked_format(None), dataset_export.checked_format("parquet")) == (None, "parquet")
 
 
 def test_every_source_has_its_terms():

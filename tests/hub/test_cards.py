@@ -7,12 +7,10 @@ import subprocess
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from seke import hub
-from seke.benchmark import filled_card
 from seke.core.provenance import commit, made, spoken
 from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run, file_sha256
-from seke.tuning import model_card
+from seke.hub import dataset_export, model_card, model_results
 
 ARGV = ["/home/me/generate.py", "name=feid", "records=/home/me/secret study/train.jsonl"]
 METRICS = {
@@ -62,7 +60,7 @@ def generated(tmp_path, *rows, usd=1.25):
 
 
 def published(path):
-    hub.publish(hub.INSTRUCTIONS, path, None, ARGV, None, False)
+    dataset_export.publish(dataset_export.INSTRUCTIONS, path, None, ARGV, None, False)
     return (path / "README.md").read_text(encoding="utf-8")
 
 
@@ -195,7 +193,7 @@ def test_no_card_tells_of_folders_hosts_or_keys(tmp_path, kind):
     if kind == "model":
         text = (model / "README.md").read_text()
     elif kind == "filled":
-        text = filled_card.fill(evaluated(path.parents[1], "e", weights(model)), str(model), ()).read_text()
+        text = model_results.fill(evaluated(path.parents[1], "e", weights(model)), str(model), ()).read_text()
     for private in ("/home/me", "secret study", "inside/v1", str(tmp_path)):
         assert private not in text
 
@@ -294,7 +292,7 @@ def test_a_filled_card_holds_the_numbers_of_metrics_json_with_their_intervals(tm
     model = checkpoint(tmp_path)
     notes = ["synthetic faces (40 images), not FEAB's photographs"]
     run = evaluated(tmp_path, "seke", weights(model), notes=notes)
-    card = ModelCard.load(filled_card.fill(run, str(model), notes))
+    card = ModelCard.load(model_results.fill(run, str(model), notes))
     assert card.data.model_name == "tuned"
     found = {result.metric_name: result for result in card.data.eval_results}
     assert set(found) == {"expression accuracy", "expression f1_macro", "action_units f1_mean_14"}
@@ -311,10 +309,10 @@ def test_a_card_filled_twice_is_the_same_and_the_checkpoint_stays_as_it_was(tmp_
     model = checkpoint(tmp_path)
     before = {path.name: path.read_bytes() for path in model.iterdir()}
     run = evaluated(tmp_path, "seke", weights(model))
-    text = filled_card.fill(run, str(model), ()).read_text()
-    assert filled_card.fill(run, str(model), ()).read_text() == text
+    text = model_results.fill(run, str(model), ()).read_text()
+    assert model_results.fill(run, str(model), ()).read_text() == text
     shutil.copy(run.path / "model_card.md", model / "README.md")  # as who uploads it would
-    assert filled_card.fill(run, str(model), ()).read_text() == text
+    assert model_results.fill(run, str(model), ()).read_text() == text
     (model / "README.md").write_bytes(before["README.md"])
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
@@ -329,7 +327,7 @@ def test_the_last_card_holds_every_evaluation_of_these_weights_and_no_other(tmp_
     evaluated(tmp_path, "b", weights(model), "emoset.EmoSet", emoset)
     evaluated(tmp_path, "c", weights(other))
     run = evaluated(tmp_path, "a", weights(model))
-    card = ModelCard.load(filled_card.fill(run, str(model), ()))
+    card = ModelCard.load(model_results.fill(run, str(model), ()))
     assert {(result.dataset_config, result.dataset_type) for result in card.data.eval_results} == {
         ("a", "feab"),
         ("b", "emoset"),
@@ -343,7 +341,7 @@ def test_a_model_that_train_did_not_make_gets_no_card(tmp_path):
     (tmp_path / "plain").mkdir()
     shutil.copy(model / "README.md", tmp_path / "plain")
     for path in ("llava-hf/some-7b", str(tmp_path / "plain")):
-        assert filled_card.fill(run, path, ()) is None
+        assert model_results.fill(run, path, ()) is None
     assert not (run.path / "model_card.md").exists()
 
 

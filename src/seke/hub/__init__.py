@@ -1,0 +1,1 @@
+"""What goes to the Hugging Face Hub: datasets as parquet, cards, licences."""
