@@ -12,10 +12,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke import dashboard
 from seke.cli.command import build, door, open_run
 from seke.core import budget, provenance, runs
 from seke.hub import dataset_export
+from seke.tracking import wandb_run
 
 
 @door
@@ -46,7 +46,7 @@ def generate(cfg: DictConfig) -> None:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
         with meter:
-            how = (cfg.chunk, spare, meter, dashboard.live(), engine)
+            how = (cfg.chunk, spare, meter, wandb_run.live(), engine)
             done = progress.generate(records, root, generator, run.path, *how)
         where = {"image_root": os.path.relpath(root.resolve(), run.path.resolve()), **runs.noted(path, "synthetic")}
         run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=provenance.made(sys.argv))

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 
-from seke import dashboard
 from seke.core.errors import UserError
+from seke.tracking import wandb_run
 from seke.tuning import loggers
 from seke.tuning.fit import Training
 from seke.tuning.launching import settled
@@ -76,10 +76,10 @@ def test_without_a_launcher_the_settings_hold(environ):
 @pytest.mark.parametrize("mode", ["sometimes", "ON", "true"])
 def test_a_mode_that_weights_and_biases_does_not_know_is_one_line(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("WANDB_MODE", mode)
-    for ask in (lambda: loggers.wandb(str(tmp_path), "x"), lambda: dashboard.checked("offline")):
+    for ask in (lambda: loggers.wandb(str(tmp_path), "x"), lambda: wandb_run.checked("offline")):
         with pytest.raises(UserError, match=f"^WANDB_MODE={mode}: no such mode; set one of online, offline"):
             ask()
-    assert dashboard.checked(None) is None
+    assert wandb_run.checked(None) is None
 
 
 def test_no_logger_is_no_logger():

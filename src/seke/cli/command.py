@@ -27,12 +27,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke import dashboard
 from seke.cli import settings
 from seke.cli.settings import BY_DOOR
 from seke.core import current_run, files, interrupts, moved, runs, secrecy
 from seke.core.errors import Paused, UserError
 from seke.core.escape import VisibleFormatter, one_line
+from seke.tracking import wandb_run
 
 PAUSED = 3
 LARGEST_SEED = 2**32 - 1
@@ -81,7 +81,7 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
                 return None
             _give_up(mistake)
         finally:
-            dashboard.close()
+            wandb_run.close()
             runs.release(failed=mistaken)
 
     failed: list[str] = []
@@ -149,7 +149,7 @@ def finished(cfg: DictConfig, door_name: str) -> bool:
 
 def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
     """Claim outputs/<door>/<name>/ for this resolved configuration and these input files; `wandb=` shows it."""
-    mode = dashboard.checked(cfg.wandb)
+    mode = wandb_run.checked(cfg.wandb)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     path = Path(cfg.paths.outputs) / door_name / cfg.name
@@ -157,7 +157,7 @@ def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequen
     run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(door_name, os.environ))
     # A resume is the same run; one that overwrote another is not.
     current_run.enter(f"{door_name}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
-    return dashboard.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
+    return wandb_run.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
 
 def build(node: Any, **extra: Any) -> Any:
@@ -331,7 +331,7 @@ def _objective(cfg: DictConfig, door_name: str) -> float | list[float] | None:
     """
     if cfg.objective is None:
         return None
-    numbers = dashboard.headline(Path(cfg.paths.outputs) / door_name / str(cfg.name))
+    numbers = wandb_run.headline(Path(cfg.paths.outputs) / door_name / str(cfg.name))
     wanted = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
     for name in wanted:
         if name not in numbers:

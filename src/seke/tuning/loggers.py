@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from lightning.pytorch.loggers import WandbLogger
 
-from seke import dashboard
 from seke.core.errors import UserError
+from seke.tracking import wandb_run
 
 OFFLINE = ("offline", "dryrun")
 """What WANDB_MODE calls it, now and formerly."""
@@ -21,7 +21,7 @@ def beside_dashboard(logger: Any) -> Any:
 
     `logger=null` logs nowhere else; Lightning would take None as a wish for its own.
     """
-    shown = not isinstance(logger, WandbLogger) and dashboard.live() is not None
+    shown = not isinstance(logger, WandbLogger) and wandb_run.live() is not None
     return [*([logger] if logger else []), WandbLogger()] if shown else logger or False
 
 
@@ -41,7 +41,7 @@ def wandb(save_dir: str, project: str, group: str | None = None) -> Any:
     for argument, value in (("logger.project", project), ("logger.group", group)):
         if not isinstance(value, str | int | float | None):
             raise UserError(argument, value, "no name", "give a text")
-    mode = dashboard.mode_of_environment() or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
+    mode = wandb_run.mode_of_environment() or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
     settings = Path(save_dir) / CONFIG
     resolved = yaml.safe_load(settings.read_text(encoding="utf-8"))["config"] if settings.is_file() else None
     return WandbLogger(

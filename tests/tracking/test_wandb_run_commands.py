@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
-from .offline_wandb import logs
+from ..offline_wandb import logs
 
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="pip install -e '.[optuna]'")
 needs_submitit = pytest.mark.skipif(find_spec("submitit") is None, reason="pip install -e '.[slurm]'")

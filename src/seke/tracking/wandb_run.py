@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from seke import pictured
 from seke.core.errors import UserError
 from seke.core.runs import Run
+from seke.tracking import image_table
 
 MODES: Final = ("offline", "online")
 THEIR_MODES: Final = ("online", "offline", "disabled", "shared", "dryrun", "run")
@@ -55,10 +55,10 @@ class Watched(Run):
         if (board := wandb.run) is None:
             return
         board.summary.update(headline(self.path))
-        table = pictured.table(self.path, self.records, self.config, self.pictures)
+        table = image_table.table(self.path, self.records, self.config, self.pictures)
         if table.rows:
             shown = [[wandb.Image(row[0]) if row[0] is not None else None, *row[1:]] for row in table.rows]
-            board.log({table.name: wandb.Table(columns=list(pictured.COLUMNS), data=shown)})
+            board.log({table.name: wandb.Table(columns=list(image_table.COLUMNS), data=shown)})
         for maker in sorted(set(self.made_by.values())):
             _use(board, _artifact(maker))
         board.log_artifact(_artifact(self.path))

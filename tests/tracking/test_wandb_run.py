@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seke import dashboard, pictured
 from seke.core import runs
 from seke.core.errors import UserError
+from seke.tracking import image_table, wandb_run
 
-from .offline_wandb import logs
+from ..offline_wandb import logs
 
 KEYS = {"WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567", "OPENAI_API_KEY": "sk-SECRET-of-the-environment"}
 FACE = {"expression": "fear", "valence": -0.5, "arousal": None, "action_units": {"1": True, "2": False}}
@@ -25,15 +25,15 @@ METRICS = {
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
-    for name in ("WANDB_RUN_GROUP", "WANDB_PROJECT", "RANK", "LOCAL_RANK", dashboard.STAGING):
+    for name in ("WANDB_RUN_GROUP", "WANDB_PROJECT", "RANK", "LOCAL_RANK", wandb_run.STAGING):
         monkeypatch.delenv(name, raising=False)
     yield
-    dashboard.close()
+    wandb_run.close()
 
 
 def begin(path: Path, inputs=None, mode="offline", config=None, said=None, pictures=24, group="study"):
     run = runs.claim(path, {"paths": {"images": None}, **(config or {})}, inputs or {})
-    return dashboard.watch(run, path.parent.name, inputs or {}, mode, group, said or {}, pictures)
+    return wandb_run.watch(run, path.parent.name, inputs or {}, mode, group, said or {}, pictures)
 
 
 def prepared(outputs: Path) -> Path:
@@ -89,7 +89,7 @@ def test_answered_images_stand_in_a_table_with_text_labels_and_truth(tmp_path):
     path = evaluated(tmp_path)
     [file] = path.glob("wandb/offline-run-*/files/media/table/*.json")
     table = json.loads(file.read_text())
-    assert tuple(table["columns"]) == pictured.COLUMNS
+    assert tuple(table["columns"]) == image_table.COLUMNS
     fear = "fear, valence -0.50, AU1 of 2"
     assert [row[1:6] for row in table["data"]] == [
         ["f0", "disfa", "Fear.", fear, fear],
@@ -114,7 +114,7 @@ def test_no_picture_goes_along_where_none_may(tmp_path):
 def test_a_picture_that_is_gone_is_no_reason_to_fail(tmp_path):
     records = prepared(tmp_path)
     (records.parent / "1.png").unlink()
-    rows = pictured.table(records.parent, None, {"paths": {"images": None}}, 2).rows
+    rows = image_table.table(records.parent, None, {"paths": {"images": None}}, 2).rows
     assert [row[0] is None for row in rows] == [False, True]
 
 
@@ -152,9 +152,9 @@ def test_inputs_are_told_by_digest(tmp_path):
 
 def test_an_interrupted_stage_goes_on_as_the_same_run(tmp_path):
     run = begin(tmp_path / "generate" / "g")
-    log = dashboard.live()
+    log = wandb_run.live()
     log({"records": 1, "usd": None})
-    dashboard.close()
+    wandb_run.close()
     begin(run.path).finish()
     first, second = logs(run.path)
     assert first.id == second.id
@@ -167,7 +167,7 @@ def test_nobody_watches_without_a_mode_on_another_rank_or_when_all_is_done(tmp_p
     begin(finished.path)
     monkeypatch.setenv("LOCAL_RANK", "1")
     begin(tmp_path / "prepare" / "b")
-    assert dashboard.live() is None
+    assert wandb_run.live() is None
     assert not list(tmp_path.rglob("wandb"))
 
 
@@ -183,20 +183,20 @@ def test_no_key_of_the_environment_or_the_config_is_in_any_file(tmp_path, monkey
 
 def test_an_unknown_mode_is_refused():
     with pytest.raises(UserError, match="wandb=yes: no such mode; set offline, online or null"):
-        dashboard.checked("yes")
+        wandb_run.checked("yes")
 
 
 def test_headline_numbers_are_those_of_a_finished_run(tmp_path):
-    assert dashboard.headline(tmp_path) == {}
+    assert wandb_run.headline(tmp_path) == {}
     (tmp_path / "manifest.json").write_text(json.dumps({"loss": 2.5, "best": {"step": 3}, "config": {"seed": 7}}))
     (tmp_path / "cost.json").write_text(json.dumps({"usd": None, "requests": 9, "complete": True}))
-    assert dashboard.headline(tmp_path) == {"loss": 2.5, "best/step": 3, "requests": 9}
+    assert wandb_run.headline(tmp_path) == {"loss": 2.5, "best/step": 3, "requests": 9}
 
 
 @pytest.fixture
 def setup(monkeypatch):
     pytest.importorskip("wandb_workspaces")
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "scripts"))
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "scripts"))
     import wandb_dashboard
 
     yield wandb_dashboard
@@ -220,9 +220,9 @@ def test_the_report_shows_each_stage_its_own_runs(setup):
 
 
 def test_every_stage_has_its_part_and_the_plots_name_what_runs_log(setup):
-    assert {part.stage for part in setup.PARTS} == set(dashboard.MADE)
+    assert {part.stage for part in setup.PARTS} == set(wandb_run.MADE)
     tables = {plot.of[0] for part in setup.PARTS for plot in part.plots if plot.kind == "tables"}
-    assert tables == {*pictured.FILES.values(), "answered"}
+    assert tables == {*image_table.FILES.values(), "answered"}
 
 
 def test_without_a_key_the_script_says_what_it_would_create_and_ends_with_2(setup, monkeypatch, capsys, tmp_path):

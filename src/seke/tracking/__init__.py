@@ -1,0 +1,1 @@
+"""Weights & Biases: one run for every command, with numbers and pictures."""
