@@ -94,7 +94,7 @@ def build(case: Case) -> Any:
     from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
     from seke.models.llava_ov import Loaded
-    from seke.models.tiny import build_tiny
+    from seke.models.tiny.llava_ov import build_tiny
 
     torch.manual_seed(0)
     tokenizer = Qwen2Tokenizer.from_pretrained(TOKENIZER, local_files_only=True)

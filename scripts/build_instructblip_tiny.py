@@ -12,7 +12,7 @@ import yaml
 from pretraining import ROOT, STATEMENTS, description, given, save, strings
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.rules import EMOTIONS
-from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
+from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
 
 SETTINGS: dict[str, Any] = {"out": "assets/instructblip_tiny", "vocabulary": 1024, "seed": 0}
 

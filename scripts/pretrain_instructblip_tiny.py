@@ -33,7 +33,7 @@ from pretraining import ASK, ROOT, SIZE, Head, answer_loss, given, learn, save, 
 from seke.backends.simulated_scenes import described, looks, somebody, things
 from seke.core.rules import EMOTIONS
 from seke.models.instructblip import Loaded
-from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
+from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
 from seke.sources.scenes import LEVELS, VALUES, Scene, draw, draw_view
 
 SETTINGS: dict[str, Any] = {

@@ -30,7 +30,7 @@ from tqdm import tqdm
 from pretraining import ASK, ROOT, SIZE, STATEMENTS, Head, answer_loss, description, given, learn, save, strings
 from seke.core.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
 from seke.models.llava_ov import LlavaOv, Loaded
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.sources import captions, faces, latent
 
 ASK_STRIKING = ("What is striking about this face?", "Name only what stands out.", "What is unusual in the picture?")

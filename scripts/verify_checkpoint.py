@@ -18,9 +18,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from seke.core.errors import UserError
-from seke.models.hub_layout import hub_name
 from seke.models.llava_ov import LlavaOv
-from seke.models.processors import PROCESSOR, WRITTEN
+from seke.models.llava_ov_processor import PROCESSOR, WRITTEN
+from seke.models.weight_names import hub_name
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BESIDE = ("config.json", "generation_config.json", *WRITTEN)

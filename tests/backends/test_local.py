@@ -10,10 +10,10 @@ from PIL import Image as Pictures
 from seke.backends.local import Local
 from seke.core.errors import UserError
 from seke.core.vlm import Image, Message, Request
-from seke.models import instructblip_tiny
 from seke.models.instructblip import InstructBlip
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny import instructblip
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,8 @@ def instructed(tmp_path_factory):
     """Where a tiny InstructBLIP lies: its image features change with the question."""
     path = tmp_path_factory.mktemp("instructblip")
     words = ["What is this? A face. Why?"] * 4
-    instructblip_tiny.build_tiny(
-        instructblip_tiny.train_tokenizer(words, 400), instructblip_tiny.train_reader(words, 100), image=32, patch=8,
+    instructblip.build_tiny(
+        instructblip.train_tokenizer(words, 400), instructblip.train_reader(words, 100), image=32, patch=8,
         vision_width=32, vision_layers=1, queries=4, reader_width=24, reader_layers=1, width=32, layers=2, heads=2,
     ).save(path)  # fmt: skip
     return path

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.models.chat import TEMPLATE, Chat, Turn
-from seke.models.tiny import train_tokenizer
+from seke.models.tiny.llava_ov import train_tokenizer
 
 TALK = [Turn("user", "How does this person feel?", (3,)), Turn("assistant", "Glad."), Turn("user", "Why?\nSay."),
         Turn("assistant", " AU12 is active. ")]  # fmt: skip

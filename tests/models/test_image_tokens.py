@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seke.models.llava_ov import Loaded
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 HUB = {"image": 384, "patch": 14}
 """The geometry of the Hub's checkpoints: 27 x 27 patches a crop, and one to six tiles a side."""

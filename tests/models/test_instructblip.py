@@ -9,9 +9,9 @@ from transformers import InstructBlipForConditionalGeneration, InstructBlipProce
 
 from seke.core.errors import UserError
 from seke.models.instructblip import InstructBlip, Loaded
-from seke.models.instructblip_tiny import build_tiny, train_reader, train_tokenizer
-from seke.models.tiny import build_tiny as build_llava
-from seke.models.tiny import train_tokenizer as train_llava
+from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny as build_llava
+from seke.models.tiny.llava_ov import train_tokenizer as train_llava
 
 WORDS = ["What is this? A face of joy, quite calm. Predict emotion: awe. Be brief. Why? Because it smiles."] * 5
 ASK, SAY = "What is this?", "A face of joy."

@@ -9,8 +9,8 @@ from PIL import Image
 
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv, Loaded
-from seke.models.processors import ImageOnlyProcessor
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.llava_ov_processor import ImageOnlyProcessor
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 SIZES = [(32, 32), (20, 31), (64, 64), (40, 90), (96, 33), (200, 60), (33, 32)]
 

@@ -6,7 +6,7 @@ import pytest
 
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.models.lora import LINEAR
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 pytest.importorskip("peft")
 LORA = {"r": 4, "alpha": 8}

@@ -11,7 +11,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from seke.models import packed_attention
 from seke.models.llava_ov import LlavaOv
 from seke.models.packed_attention import by_segment, fused, install
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 LENGTHS = [9, 9, 4, 1, 13, 1, 1]
 

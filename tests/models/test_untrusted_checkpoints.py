@@ -17,7 +17,7 @@ from seke.core.vlm import Image, Message, Request
 from seke.models import auto
 from seke.models.any_vlm import AnyVlm
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 
 WORDS = ["What is this? A face."] * 3
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from seke.core.runs import Run
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.data import Data
 from seke.tuning.fit import Training, fit
 from seke.tuning.module import Sft

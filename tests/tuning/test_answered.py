@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from seke.core.images import sha256
 from seke.core.records import Rejection
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.answered import COLUMNS, Answered, Question, answer, evaluating, questions
 from seke.tuning.batches import collate
 from seke.tuning.module import Sft

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.batches import Batches
 from seke.tuning.strategy import CPUDeepSpeedStrategy
 

@@ -14,7 +14,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.export import export
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "verify_checkpoint.py"

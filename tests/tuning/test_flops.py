@@ -8,7 +8,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from seke.models import instructblip_tiny, tiny
+from seke.models.tiny import instructblip, llava_ov
 from seke.tuning import flops
 
 TEXTS = ["What is it? A very grey face indeed."] * 3
@@ -16,16 +16,25 @@ TEXTS = ["What is it? A very grey face indeed."] * 3
 
 @pytest.fixture(scope="module")
 def llava():
-    loaded = tiny.build_tiny(tiny.train_tokenizer(TEXTS, 400), image=32, patch=8, vision_width=32, vision_layers=2,
-                             width=48, layers=2, heads=4, feed_forward=80)  # fmt: skip
+    loaded = llava_ov.build_tiny(
+        llava_ov.train_tokenizer(TEXTS, 400),
+        image=32,
+        patch=8,
+        vision_width=32,
+        vision_layers=2,
+        width=48,
+        layers=2,
+        heads=4,
+        feed_forward=80,
+    )
     loaded.model.set_attn_implementation("eager")
     return loaded
 
 
 @pytest.fixture(scope="module")
 def blip():
-    loaded = instructblip_tiny.build_tiny(
-        instructblip_tiny.train_tokenizer(TEXTS, 400), instructblip_tiny.train_reader(TEXTS, 400),
+    loaded = instructblip.build_tiny(
+        instructblip.train_tokenizer(TEXTS, 400), instructblip.train_reader(TEXTS, 400),
         image=32, patch=8, vision_width=32, queries=4, reader_width=24, reader_layers=3, width=48, layers=2,
     )  # fmt: skip
     loaded.model.set_attn_implementation("eager")

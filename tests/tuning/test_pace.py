@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning import bar, flops
 from seke.tuning.bar import Bar
 from seke.tuning.batches import collate

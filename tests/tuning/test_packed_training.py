@@ -11,7 +11,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from seke.core.errors import UserError
 from seke.core.runs import Run
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.batches import EMPTY, FILLER, Packs, collate, collate_pack
 from seke.tuning.data import Data
 from seke.tuning.fit import Training, fit

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.batches import FILLER, Packs, entries
 from seke.tuning.flops import forward, products, work
 from seke.tuning.packing import best_fit, cost, halves, rounded, rounds, split

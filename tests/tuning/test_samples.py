@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import Rejection
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.data import Data, stream
 from seke.tuning.guards import explained
 from seke.tuning.rows.row import Row, Say

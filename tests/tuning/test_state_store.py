@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from seke.core.errors import UserError
-from seke.models.tiny import build_tiny, train_tokenizer
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.tuning.data import Data
 from seke.tuning.rows.row import Row, Say
 from seke.tuning.samples import prepare

@@ -18,7 +18,7 @@ from seke.core import devices, images
 from seke.core.errors import UserError
 from seke.core.vlm import Choice, Image, Message, Reply, Request, Usage
 from seke.models.auto import load, question
-from seke.models.mistakes import told
+from seke.models.checkpoint_checks import told
 from seke.thoughts import cut
 from seke.thoughts import told as answered
 

@@ -17,11 +17,11 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import is_torchvision_available
 
 from seke.core.errors import UserError
-from seke.models import processors
+from seke.models import llava_ov_processor
 from seke.models.chat import TEMPLATE
-from seke.models.mistakes import told
-from seke.models.opening import check_numbers, fetched, read_json, read_weights
-from seke.models.soundness import PLAINLY, check_loaded, check_size, generation, note_left
+from seke.models.checkpoint_checks import told
+from seke.models.checkpoint_files import check_numbers, fetched, read_json, read_weights
+from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation, note_left
 
 REMEDY: Final = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
 SECONDS: Final = 40
@@ -82,7 +82,7 @@ def read_processor(argument: str, source: str, directory: Path) -> Any:
     if kind == "llava_onevision" and not is_torchvision_available():
         file = directory / "chat_template.jinja"
         template = file.read_text(encoding="utf-8") if file.is_file() else TEMPLATE
-        return processors.read(directory, template)
+        return llava_ov_processor.read(directory, template)
     try:
         return AutoProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
     except ImportError as error:

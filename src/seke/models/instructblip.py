@@ -20,15 +20,15 @@ from transformers import InstructBlipConfig, InstructBlipForConditionalGeneratio
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from seke.core.errors import UserError
-from seke.models.answering import answer, place
 from seke.models.chat import Turn
+from seke.models.checkpoint_checks import check_architecture, told
+from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.fingerprint import fingerprint
-from seke.models.instruct_text import Instructions
+from seke.models.generate import answer, place
+from seke.models.instructblip_text import Instructions
 from seke.models.loading import Opened, load, outline, parameter_groups, quiet
-from seke.models.mistakes import check_architecture, told
-from seke.models.opening import check_numbers, fetched
 from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.soundness import check_answer, generation
+from seke.models.weight_checks import check_answer, generation
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -194,7 +194,7 @@ class Loaded:
         max_new_tokens: int,
         processors: Sequence[Any] = (),
     ) -> Tensor:
-        """Answer prompts greedily in one left-padded batch; see `seke.models.answering.answer`."""
+        """Answer prompts greedily in one left-padded batch; see `seke.models.generate.answer`."""
         pad = self.processor.tokenizer.pad_token_id
         decoder = self.model.language_model
         return answer(decoder, prompts, features, self.text.image, self.end, pad, max_new_tokens, processors)

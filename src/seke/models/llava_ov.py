@@ -19,18 +19,18 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava_onevision.modeling_llava_onevision import image_size_to_num_patches
 
 from seke.core.errors import UserError
-from seke.models import processors
-from seke.models.answering import answer
+from seke.models import llava_ov_processor
 from seke.models.chat import Chat, Turn
+from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures, told
+from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.fingerprint import fingerprint
-from seke.models.hub_layout import hub_state
+from seke.models.generate import answer
 from seke.models.loading import Opened, load, outline, parameter_groups, quiet
 from seke.models.lora import Lora, is_adapter, merge
-from seke.models.mistakes import check_architecture, check_images, check_pictures, told
-from seke.models.opening import check_numbers, fetched
 from seke.models.packed_attention import install, segments
 from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.soundness import check_answer
+from seke.models.weight_checks import check_answer
+from seke.models.weight_names import hub_state
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -200,7 +200,7 @@ class Loaded:
         max_new_tokens: int,
         processors: Sequence[Any] = (),
     ) -> Tensor:
-        """Answer prompts greedily in one left-padded batch; see `seke.models.answering.answer`."""
+        """Answer prompts greedily in one left-padded batch; see `seke.models.generate.answer`."""
         pad, image = self.processor.tokenizer.pad_token_id, self.model.config.image_token_id
         return answer(self.model, prompts, features, image, self.end, pad, max_new_tokens, processors)
 
@@ -226,7 +226,7 @@ class Loaded:
         merge(self.model)
         with quiet():
             self.model.save_pretrained(path, state_dict=hub_state(self.model), save_original_format=False)
-        processors.save(self.processor, path)
+        llava_ov_processor.save(self.processor, path)
 
 
 @dataclass
@@ -315,7 +315,7 @@ def _opened(source: str, weights: bool) -> Opened:
     directory = fetched("model.path", source, weights)
     config = check_architecture(source, directory, "llava_onevision")
     check_numbers("model.path", source, config)
-    processor = processors.read(directory)
+    processor = llava_ov_processor.read(directory)
     check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
     settings = LlavaOnevisionConfig.from_pretrained(directory)
     check_pictures(source, settings, processor)

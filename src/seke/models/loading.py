@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from seke.models.mistakes import told
-from seke.models.opening import check_numbers, read_weights
+from seke.models.checkpoint_checks import told
+from seke.models.checkpoint_files import check_numbers, read_weights
 from seke.models.protocol import TrainableVLM
-from seke.models.soundness import PLAINLY, check_loaded, check_size, generation, note_left
+from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation, note_left
 
 
 class Opened(NamedTuple):

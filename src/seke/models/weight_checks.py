@@ -14,7 +14,7 @@ import torch
 from transformers import GenerationConfig
 
 from seke.core.errors import UserError
-from seke.models.opening import Weights
+from seke.models.checkpoint_files import Weights
 
 FLOATS: Final = ("F64", "F32", "F16", "BF16")
 BUFFERS: Final = ("position_ids", "inv_freq", "num_batches_tracked")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke.core.errors import UserError
-from seke.models.opening import read_json
+from seke.models.checkpoint_files import read_json
 
 TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")
 """Where a processor keeps its chat template, the newer place first."""

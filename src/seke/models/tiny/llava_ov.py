@@ -21,7 +21,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from seke.models.chat import TEMPLATE
 from seke.models.llava_ov import Loaded
-from seke.models.processors import ImageOnlyProcessor
+from seke.models.llava_ov_processor import ImageOnlyProcessor
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 TEXT_INIT = 0.08

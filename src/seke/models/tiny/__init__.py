@@ -1,0 +1,1 @@
+"""Models small enough for two CPU cores, of the same architectures."""
