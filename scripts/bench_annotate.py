@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from bench import ROOT, options, tell
-from seke.backends.simulated import Simulated
+from seke.backends.simulated.faces import Simulated
 from seke.benchmark.comparison import Bill, Price, differences, quality
 from seke.benchmark.reliability import generated
 from seke.core.prompts import Prompts

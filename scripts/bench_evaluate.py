@@ -119,7 +119,7 @@ def naive(rows: Sequence[Prediction]) -> float:
 
 def generate(asked: argparse.Namespace) -> int:
     """Ask the tiny model about drawn faces, batched and one at a time."""
-    from seke.backends.local import Local
+    from seke.backends.transformers.tuned import Local
     from seke.models.llava_ov import LlavaOv
 
     tiny = LlavaOv(str(ROOT / "assets" / "llava_ov_tiny"), attention="eager")

@@ -34,10 +34,10 @@ import yaml
 from PIL import Image as Pillow
 
 from bench import ROOT, Cost, Target, by_turns, cost, options, tell, times
-from seke.backends.completions import Completions
-from seke.backends.dialect import Dialect
-from seke.backends.openai import OpenAI
-from seke.backends.pictures import Pictures
+from seke.backends.openai.client import OpenAI
+from seke.backends.openai.dialect import Dialect
+from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.protocol import Completions
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.images import sha256
 from seke.core.prompts import Prompts

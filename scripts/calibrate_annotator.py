@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from seke.backends import simulated_perception as perception
-from seke.backends.simulated import Simulated
+from seke.backends.simulated import perception
+from seke.backends.simulated.faces import Simulated
 from seke.core.affect import ACTION_UNITS, TABLE2_AUS
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from build_instructblip_tiny import words
 from pretraining import ASK, ROOT, SIZE, Head, answer_loss, given, learn, save, strings
-from seke.backends.simulated_scenes import described, looks, somebody, things
+from seke.backends.simulated.scenes import described, looks, somebody, things
 from seke.core.rules import EMOTIONS
 from seke.models.instructblip import Loaded
 from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer

@@ -2,13 +2,11 @@
 
 import pytest
 
-from seke.backends import simulated, simulated_scenes
+from seke.backends.simulated import faces, scenes
 from seke.core import old_runs
 
 
-@pytest.mark.parametrize(
-    "name", [simulated.MODEL, simulated.BLIND, simulated_scenes.MODEL, simulated_scenes.BLIND, simulated_scenes.JUDGE]
-)
+@pytest.mark.parametrize("name", [faces.MODEL, faces.BLIND, scenes.MODEL, scenes.BLIND, scenes.JUDGE])
 def test_our_simulations_are_known_by_their_whole_names(name):
     assert old_runs.simulated(None, name) and old_runs.simulated(None, f"gpt-4o, {name}")
     assert not old_runs.simulated(None, f"{name}-x") and not old_runs.simulated(None, f"my/{name}")

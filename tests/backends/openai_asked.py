@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.core.images import sha256
 from seke.core.vlm import Image, Reply, Request
 

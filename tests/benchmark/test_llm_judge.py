@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.benchmark.answer import Answer
 from seke.benchmark.llm_judge import LlmJudge
 from seke.core.errors import UserError

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from PIL import Image as Picture
 
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.benchmark import predict, single
 from seke.benchmark.answer import Answer
 from seke.benchmark.judge import Parse, parse

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image as Pictures
 
-from seke.backends.simulated import Simulated
+from seke.backends.simulated.faces import Simulated
 from seke.core import images
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.prompts import Prompts

@@ -138,7 +138,7 @@ def tiny_blip2(tmp_path_factory):
 
 
 def test_blip2_captions_what_it_sees_batch_by_batch(tiny_blip2, records, folder):
-    from seke.models.captions import Captions
+    from seke.backends.transformers.captioner import Captions
 
     shown = [face.image for face in faces(records, folder)]
     asked = [Request((Message("user", ("What?", image)),), None, 0.0, max_tokens=6) for image in shown]
@@ -156,7 +156,7 @@ def test_blip2_captions_what_it_sees_batch_by_batch(tiny_blip2, records, folder)
 
 
 def test_a_captioning_model_runs_on_no_other_device_than_was_asked_for():
-    from seke.models.captions import Captions
+    from seke.backends.transformers.captioner import Captions
 
     for device in ("gpu", "cuda:99"):
         with pytest.raises(UserError, match=rf"^captioner\.vlm\.device={device}: "):
@@ -164,7 +164,7 @@ def test_a_captioning_model_runs_on_no_other_device_than_was_asked_for():
 
 
 def test_a_captioning_model_that_is_not_there_is_named():
-    from seke.models.captions import Captions
+    from seke.backends.transformers.captioner import Captions
 
     with pytest.raises(UserError, match=r"captioner\.vlm\.model=nowhere/none: cannot be loaded"):
         list(Captions("nowhere/none")._captions([], 3))

@@ -31,8 +31,8 @@ from ..servers.openai_server import running
 pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
 import ray
 
-from seke.backends.openai import OpenAI
-from seke.backends.simulated import Simulated
+from seke.backends.openai.client import OpenAI
+from seke.backends.simulated.faces import Simulated
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("instructions.jsonl", "rejected.jsonl", "draws.jsonl")
@@ -378,7 +378,7 @@ import sys
 from pathlib import Path
 import yaml
 from seke.core import interrupts
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.generation import progress, ray_engine
 from seke.generation.seke import Seke
 from seke.generation.stopping import uamc

@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from seke.backends.completions import Completions, Dialect
-from seke.backends.pictures import Pictures
-from seke.backends.simulated import Simulated
+from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.protocol import Completions, Dialect
+from seke.backends.simulated.faces import Simulated
 from seke.core.errors import UserError
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels, read_jsonl, to_line, write_jsonl

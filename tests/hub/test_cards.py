@@ -52,7 +52,11 @@ def generated(tmp_path, *rows, usd=1.25):
         "records": "/home/me/raw.jsonl",
         "generator": {"_target_": "seke.generation.seke.Seke", "max_samples": 5, "use_prior": True},
         "stopping": {"_target_": "seke.generation.stopping.uamc", "max_samples": 5},
-        "backend": {"_target_": "seke.backends.openai.OpenAI", "model": "gpt-4o", "base_url": "http://inside/v1"},
+        "backend": {
+            "_target_": "seke.backends.openai.client.OpenAI",
+            "model": "gpt-4o",
+            "base_url": "http://inside/v1",
+        },
     }
     run = Run(path, config, {})
     run.finish(image_root="/home/me/pictures", flags={"drift": 2}, prompts={"draw": "d0ec" * 16}, made=made(ARGV))

@@ -10,12 +10,12 @@ import torch
 from PIL import Image as Picture
 from safetensors.torch import load_file, save_file
 
-from seke.backends.local import Local
+from seke.backends.transformers.any_model import AnyVlm
+from seke.backends.transformers.tuned import Local
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.vlm import Image, Message, Request
 from seke.models import auto
-from seke.models.any_vlm import AnyVlm
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 

@@ -8,6 +8,13 @@ from typing import Any, Final
 
 TARGET: Final = "_target_"
 MOVED: Final[dict[str, str]] = {
+    "seke.backends.local": "seke.backends.transformers.tuned",
+    "seke.backends.openai": "seke.backends.openai.client",
+    "seke.backends.openai_batch": "seke.backends.openai_batch.batch",
+    "seke.backends.simulated": "seke.backends.simulated.faces",
+    "seke.backends.simulated_scenes": "seke.backends.simulated.scenes",
+    "seke.models.any_vlm": "seke.backends.transformers.any_model",
+    "seke.models.captions": "seke.backends.transformers.captioner",
     "seke.prompts": "seke.core.prompts",
 }
 """Earlier path of a module -> its path now, and, where a class or function was renamed, its earlier path -> its own."""

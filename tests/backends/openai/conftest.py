@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.core.vlm import Image, Message, Request
 
 from ...servers.openai_server import Server

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from seke.backends.addresses import NoModel, not_found, say, unreached, with_models
-from seke.backends.openai import checked_address
+from seke.backends.openai.addresses import NoModel, not_found, say, unreached, with_models
+from seke.backends.openai.client import checked_address
 from seke.core.errors import UserError
 
 from ...servers.openai_server import running

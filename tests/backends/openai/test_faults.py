@@ -145,7 +145,7 @@ def interrupt(server: Server, after: list[float]) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.core.images import sha256
 from seke.core.vlm import Image, Message, Request
 url, ledger, face = sys.argv[1:]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends.completions import whose
+from seke.backends.openai.protocol import whose
 from seke.core import current_run
 from seke.core.ledger import Ledger
 from seke.generation.branches import Branch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
 from seke.core.errors import UserError
 
 from ...servers.openai_server import running

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends.openai import OpenAI
-from seke.backends.openai_batch import OpenAIBatch
+from seke.backends.openai.client import OpenAI
+from seke.backends.openai_batch.batch import OpenAIBatch
 from seke.core.vlm import Message, Reply, Request
 
 from ...servers.batch_server import BatchServer, running

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends.batch_jobs import Job
-from seke.backends.openai_batch import OpenAIBatch
+from seke.backends.openai_batch.batch import OpenAIBatch
+from seke.backends.openai_batch.jobs import Job
 from seke.core.errors import UserError
 from seke.core.ledger import Ledger, Receipt
 from seke.core.vlm import Request
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CHILD = """
 import json, sys
 from pathlib import Path
-from seke.backends.openai_batch import OpenAIBatch
+from seke.backends.openai_batch.batch import OpenAIBatch
 from seke.core.images import sha256
 from seke.core.vlm import Image, Message, Request
 url, folder, count, schema = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.backends.batch_jobs import Limits, Row, split
-from seke.backends.openai import OpenAI
+from seke.backends.openai.client import OpenAI
+from seke.backends.openai_batch.jobs import Limits, Row, split
 from seke.core.errors import UserError
 from seke.core.vlm import VLM
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends import batch_results
+from seke.backends.openai_batch import results
 from seke.core.errors import Paused, UserError
 
 from ...servers.batch_server import running
@@ -182,7 +182,7 @@ def test_faces_prompts_and_results_follow_no_redirect_to_another_origin(make: Ma
 def test_a_row_longer_than_any_answer_is_read_in_pieces_and_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_results, "MOST_BYTES", 100)
+    monkeypatch.setattr(results, "MOST_BYTES", 100)
     row = '{"custom_id": "%s", "response": {"body": {"choices": [{}]}}}\n'
     (tmp_path / "results").write_text(row % "a" + "[" * 1000 + "\n" + row % "b", encoding="utf-8")
-    assert [result.key for result in batch_results.results(tmp_path / "results")] == ["a", "b"]
+    assert [result.key for result in results.results(tmp_path / "results")] == ["a", "b"]

@@ -1,0 +1,1 @@
+"""A client for any server that speaks OpenAI's chat.completions."""

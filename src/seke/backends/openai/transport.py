@@ -1,0 +1,346 @@
+"""Gets one paid call done, however the network and the server behave, and writes down what it may have cost.
+
+    408 409 429 5xx, connection lost, time-out, HTML or cut-off JSON in a 200    asked again, with growing pauses
+    400 and its like                                                            this request's own: Refused
+    403, 404 and other refusals                                                 the same, if others get through
+    no quota, 401, 402                                                          the end of the run: UserError
+
+What is asked again in vain is given up as its own fault, or waited for as the server's: `blame` tells which.
+
+Every sending is in the ledger before it leaves, and every reply before it is read. What certainly was not billed (an
+error status, no connection) is said so there; a connection that broke leaves the call in doubt.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import aiohttp
+import httpx2
+import openai
+
+from seke.backends.openai.addresses import hint, not_found, say, tells, unreached
+from seke.backends.openai.failure_cause import Blame
+from seke.backends.openai.protocol import NoReply, decode
+from seke.backends.openai.rate_limit import Breaker, Concurrency, told_to_wait
+from seke.backends.openai.token_bounds import tokens
+from seke.core.errors import UserError
+from seke.core.ledger import Ledger
+
+LONGEST_BACKOFF_S = 30.0
+LIMITED = 3
+"""Times as many 429s as other failures."""
+AGAIN = (408, 409, 429)
+NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx2.ConnectError)
+NO_MONEY = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+
+log = logging.getLogger(__name__)
+
+Post = Callable[[Mapping[str, Any]], Awaitable[str]]
+"""Sends a request's body and returns the body of the 200 that comes back; raises openai's errors."""
+
+
+class Call(NamedTuple):
+    """One request as it is sent."""
+
+    key: str
+    about: str
+    """For people, in the ledger."""
+    body: Mapping[str, Any]
+    lost: Callable[[], None] = lambda: None
+    """Told of each sending that may have been billed, and brought no reply."""
+    failed: Callable[[], None] = lambda: None
+    """Told when a sending brought no reply: whoever waits for it to show the way need not."""
+    subject: str = ""
+    """What it is about: draws of one picture fail together."""
+
+
+class Refused(Exception):
+    """The server does not accept this request: asking again would not help."""
+
+    def __init__(
+        self, message: str, code: str = "", param: str = "", mistake: UserError | None = None, own: bool = False,
+        certain: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(message)
+        self.message, self.code, self.param = message, code, param
+        self.mistake = mistake
+        """What is wrong if it is not this request's own fault, but might be any other's, too."""
+        self.own = own
+        """Whether it is known to be this request's own fault."""
+        self.certain = certain
+        """Whether `mistake` is by its words about all requests, if the server has answered none."""
+
+
+class Trouble(Exception):
+    """A sending that brought no reply, and may next time."""
+
+    def __init__(
+        self, detail: str, *, billed: bool, own: bool, limited: bool = False, wait_s: float | None = None,
+        reached: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(detail)
+        self.detail = detail
+        self.billed, self.own, self.limited, self.wait_s = billed, own, limited, wait_s
+        """Is it in doubt whether it was billed; may it be this request's own fault; was it a 429; what the server says
+        to wait."""
+        self.reached = reached
+        """May a model have worked on it, as far as a budget must assume: also behind an error status."""
+
+
+class Transport:
+    """Sends calls to one server.
+
+    Args:
+        post: see `Post`.
+        ledger: where calls are written down.
+        server: address and model, as messages name them.
+        concurrency: requests at once, at most.
+        max_retries: of one request, while others get through.
+        backoff_s: pause before the first repetition; it doubles each time.
+        patience_s: for how long nothing at all may get through.
+        secret: the API key, which some servers repeat in their messages: it is cut out everywhere.
+        seed: of the pauses' jitter.
+        blame: tells whose fault a failure is.
+    """
+
+    def __init__(
+        self, post: Post, ledger: Ledger, server: "Server", concurrency: int, max_retries: int, backoff_s: float,
+        patience_s: float, secret: str = "", seed: int = 0, blame: Blame | None = None,
+    ) -> None:  # fmt: skip
+        self.blame = blame or Blame()
+        self._post, self._ledger, self._server, self._secret = post, ledger, server, secret
+        self._max_retries, self._backoff_s, self._patience_s = max_retries, backoff_s, patience_s
+        self.concurrency = Concurrency(concurrency)
+        self._breaker = Breaker(backoff_s)
+        self._jitter = random.Random(seed)
+        self._trouble_since: float | None = None
+        self._met = False
+        """Whether anybody has ever been there."""
+        self._failures: Counter[str] = Counter()
+        self.doom: UserError | None = None
+        """Why no request is sent any more."""
+        self.at_sea: set[asyncio.Task[str]] = set()
+        """Requests that are on their way: cancelling `send` leaves them, so that their replies get written down."""
+
+    async def send(self, call: Call) -> str:
+        """Return the body of the reply to `call`, once it is in the ledger.
+
+        Raises:
+            Refused: if the server does not take this request, or failed at it `max_retries` times.
+            UserError: if the server takes none at all.
+        """
+        subject = call.subject or call.key
+        retries = limited = 0
+        began = self.blame.successes
+        while True:
+            async with self.concurrency.slot(), self._passage():
+                if self.doom is not None:
+                    raise self.doom
+                try:
+                    raw = await self._launch(call)
+                except Trouble as trouble:
+                    failure: Trouble | Refused = trouble
+                except UserError as error:
+                    raise self._doomed(error) from None
+                except Refused as refused:
+                    if refused.mistake is None:
+                        self._got_through(subject)
+                        raise
+                    failure = refused
+                else:
+                    self._got_through(subject)
+                    self.concurrency.succeeded()
+                    return raw
+                self._note(subject, failure)
+            if isinstance(failure, Refused) and failure.mistake and failure.certain and not self.blame.answered:
+                raise self._doomed(failure.mistake)
+            call.failed()
+            if isinstance(failure, Refused):
+                if await self._own(subject, hard=True):
+                    raise Refused(failure.message, failure.code, failure.param, own=True)
+                raise self._doomed(failure.mistake or self._impatient(failure.message))
+            retries += not failure.limited
+            limited += failure.limited
+            # Others got through as often: the server does not say "later" to all, but "no" to this one.
+            refused_alone = min(limited, self.blame.successes - began) > LIMITED * (self._max_retries + 1)
+            given_up = retries > self._max_retries or refused_alone or (retries and self.blame.is_known(subject))
+            if given_up and await self._own(subject):
+                raise self._given_up(subject, failure)
+            if self._patience_left_s < 0:
+                if failure.reached and not failure.limited and await self._own(subject):
+                    raise self._given_up(subject, failure)
+                raise self._doomed(self._impatient(failure.detail))
+            if self._breaker.open and not self.blame.few_left:
+                continue  # its pauses rule
+            await asyncio.sleep(self._pause(retries, failure))
+
+    async def landed(self) -> None:
+        """Wait until nothing is on its way; whoever asks after that may have better luck."""
+        while self.at_sea:
+            await asyncio.wait(self.at_sea)
+        self.doom = self._trouble_since = None
+
+    async def _launch(self, call: Call) -> str:
+        task = asyncio.create_task(self._try(call))
+        self.at_sea.add(task)
+        task.add_done_callback(self._landed)
+        return await asyncio.shield(task)
+
+    def _landed(self, task: "asyncio.Task[str]") -> None:
+        self.at_sea.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting any more, and that is no news for stderr
+
+    async def _try(self, call: Call) -> str:
+        await self._ledger.sent(call.key, call.about)
+        try:
+            raw = self._clean(await self._post(call.body))
+            receipt = decode(raw)
+        except NoReply as error:
+            found: Exception = Trouble(f"{error}{hint(self._server.address)}", billed=True, own=True)
+        except (UnicodeError, ValueError, RecursionError) as error:  # of a body that no reader foresaw
+            found = Trouble(f"an answer that cannot be read ({type(error).__name__})", billed=True, own=True)
+        except openai.APIError as error:
+            found = self._server.diagnose(error, self._clean)
+            nowhere = unreached(error, self._server.address)
+            self._met = self._met or nowhere is None
+            if nowhere and nowhere.certain and not self._met:
+                found = self._server.mistake(nowhere.problem, nowhere.remedy)
+            if not (isinstance(found, Trouble) and found.billed):
+                self._ledger.failed(call.key, str(found))
+        else:
+            self._met = True
+            await self._ledger.done(call.key, raw, receipt.model, *tokens(receipt.usage))
+            return raw
+        if isinstance(found, Trouble) and found.reached:
+            call.lost()
+        # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
+        raise found
+
+    def _note(self, subject: str, failure: Trouble | Refused) -> None:
+        """Slow down as `failure` demands.
+
+        Raises:
+            UserError: if the server says that it will not answer for too long.
+        """
+        self._trouble_since = self._trouble_since or time.monotonic()
+        self._failures[subject] += 1
+        if isinstance(failure, Refused):
+            self._breaker.succeeded()
+            self.blame.failed(subject)
+            return
+        if failure.limited:
+            self.concurrency.limited()
+            self._breaker.succeeded()
+        elif not self.blame.is_known(subject):
+            was_open = self._breaker.open
+            self._breaker.failed(subject, failure.own)
+            if self._breaker.open and not was_open:
+                log.warning("%s fails (%s); trying again until it answers", self._server.address, failure.detail)
+            self.blame.failed(subject)
+        if failure.wait_s is not None:
+            self.concurrency.hold(min(failure.wait_s, self._patience_s))
+            if failure.wait_s > self._patience_s:
+                raise self._doomed(self._impatient(failure.detail))
+
+    async def _own(self, subject: str, hard: bool = False) -> bool:
+        """Return whether a failure is the request's own, which then says nothing about the server."""
+        own = await self.blame.own(subject, self._patience_left_s, hard)
+        if own and self.blame.nobody:
+            self._trouble_since = None
+            self._breaker.succeeded()
+        return own
+
+    def _given_up(self, subject: str, failure: Trouble) -> Refused:
+        return Refused(f"no answer after {self._failures[subject]} tries; the last: {failure.detail}", own=True)
+
+    def _passage(self) -> AbstractAsyncContextManager[None]:
+        """Return the way to the server: a dead one is left alone, but the last few requests are no sign of that."""
+        return nullcontext() if self.blame.few_left else self._breaker.passage()
+
+    @property
+    def _patience_left_s(self) -> float:
+        since = self._trouble_since
+        return self._patience_s if since is None else since + self._patience_s - time.monotonic()
+
+    def _impatient(self, detail: str) -> UserError:
+        return self._server.mistake(
+            f"nothing got through for too long; the last: {detail}",
+            "run the same command again later; what was bought is kept",
+        )
+
+    def _doomed(self, error: UserError) -> UserError:
+        self.doom = self.doom or error
+        self.blame.changed()
+        return self.doom
+
+    def _got_through(self, subject: str) -> None:
+        self.blame.succeeded(subject)
+        self._breaker.succeeded()
+        self._trouble_since = None
+
+    def _pause(self, retries: int, trouble: Trouble) -> float:
+        """Return seconds to wait: half to all of a pause that doubles, so that a crowd does not come back as one."""
+        if trouble.wait_s is not None:
+            return trouble.wait_s + self._jitter.random() * min(trouble.wait_s, self._backoff_s)
+        longest = min(self._backoff_s * 2.0 ** max(retries - 1, 0), LONGEST_BACKOFF_S)
+        return longest * (1 + self._jitter.random()) / 2
+
+    def _clean(self, text: str) -> str:
+        return text.replace(self._secret, "***") if self._secret else text
+
+
+class Server(NamedTuple):
+    """Whom the requests go to, as messages name it."""
+
+    address: str
+    model: str
+
+    def mistake(self, problem: str, remedy: str) -> UserError:
+        """Return an error about the server."""
+        return UserError("backend.base_url", self.address, problem, remedy)
+
+    def diagnose(self, error: openai.APIError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
+        """Return what an error of the SDK means; `clean` takes secrets out of the server's words."""
+        if isinstance(error, openai.APIStatusError):
+            return self._by_status(error, clean)
+        cause = error.__cause__
+        # The SDK's translation of aiohttp calls a connection that was lost halfway a ConnectTimeout, too.
+        broken = (cause and cause.__cause__) or cause or error
+        said = f"{type(broken).__name__}: {broken}" if str(broken) else str(cause or error)
+        detail = clean(str(unreached(broken, self.address) or said))
+        if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+            return self.mistake(detail, "correct the address")
+        never_left = isinstance(broken, NEVER_LEFT)
+        return Trouble(detail, billed=not never_left, own=not never_left, reached=not never_left)
+
+    def _by_status(self, error: openai.APIStatusError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
+        status, told = error.status_code, error.body if isinstance(error.body, dict) else {}
+        code, message = str(told.get("code") or ""), told.get("message") or error.response.text[:200]
+        detail = clean(" ".join(f"{status}: {message}".split())[:500])
+        if status == 402 or code in NO_MONEY or told.get("type") in NO_MONEY:
+            return self.mistake(f"the account is empty ({detail})", "top it up and run the same command again")
+        if status in AGAIN or status >= 500:
+            wait_s = told_to_wait(error.response.headers)
+            limited, reached = status == 429, status not in (409, 429)
+            return Trouble(detail, billed=False, own=not limited, limited=limited, wait_s=wait_s, reached=reached)
+        if status == 401:
+            return self.mistake(f"does not accept the key ({detail})", "set OPENAI_API_KEY to a valid one")
+        if status in (403, 404):
+            mistake = UserError("backend.model", self.model, detail, "choose a model that this key may use")
+            if status == 404:
+                mistake = not_found(self.address, self.model, detail, str(message), code)
+            return Refused(detail, code, mistake=mistake, certain=status == 404 and tells(str(message), code))
+        if 300 <= status < 400:
+            where = clean(ascii(error.response.headers.get("location", "nowhere"))[:200])
+            mistake = self.mistake(f"sends elsewhere ({status}: to {where})", "say that address if you trust it")
+            return Refused(f"{status}: sent elsewhere, to {where}", code, mistake=mistake, certain=True)
+        if status in (400, 413, 422):
+            return Refused(detail, code, clean(str(told.get("param") or "")))
+        return Refused(detail, code, mistake=self.mistake(detail, say(self.address)))

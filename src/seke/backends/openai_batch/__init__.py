@@ -1,0 +1,1 @@
+"""A client for OpenAI's Batch API and for `vllm run-batch`."""

@@ -1,0 +1,1 @@
+"""Simulated annotators and judges of synthetic pictures: no model, no network."""

@@ -1,0 +1,138 @@
+"""Local answers do not depend on what shares their batch, are repeatable, and say truthfully how they ended."""
+
+import hashlib
+import io
+
+import pytest
+import torch
+from PIL import Image as Pictures
+
+from seke.backends.transformers.tuned import Local
+from seke.core.errors import UserError
+from seke.core.vlm import Image, Message, Request
+from seke.models.instructblip import InstructBlip
+from seke.models.llava_ov import LlavaOv
+from seke.models.tiny import instructblip
+from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    build_tiny(train_tokenizer(["What is this? A face. Why?"] * 4, 400), image=32, patch=8, vision_width=32,
+               vision_layers=1, width=32, layers=2, heads=2, feed_forward=48).save(path)  # fmt: skip
+    return path
+
+
+def image(folder, k, size=(32, 32)):
+    buffer = io.BytesIO()
+    Pictures.radial_gradient("L").rotate(30 * k).resize(size).save(buffer, "PNG")
+    file = folder / f"{k}.png"
+    file.write_bytes(buffer.getvalue())
+    return Image(file, hashlib.sha256(buffer.getvalue()).hexdigest())
+
+
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    asks = ["What?", "What is this? A face? Why?", "Why?", "A", "What is this?"]
+    return [
+        Request((Message("user", (ask, image(folder, k, (32 + 9 * k, 32)))),), temperature=0, max_tokens=10)
+        for k, ask in enumerate(asks)
+    ]
+
+
+def local(path, **more):
+    return Local(LlavaOv(str(path)), **more)
+
+
+def answers(backend, requests):
+    replies = dict(backend.reply(requests))
+    assert sorted(replies) == list(range(len(requests)))
+    return [replies[k] for k in range(len(requests))]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.3])
+def test_batched_equals_one_by_one(path, requests, temperature):
+    asked = [Request(r.messages, temperature=temperature, n=1 + k % 3, max_tokens=10) for k, r in enumerate(requests)]
+    together = answers(local(path, batch_size=4), asked)
+    alone = [answers(local(path, batch_size=1), [request])[0] for request in asked]
+    assert together == alone
+    assert [len(reply.choices) for reply in together] == [1, 2, 3, 1, 2]
+    assert all(reply.model == str(path) for reply in together)
+
+
+def test_draws_differ_and_are_repeatable(path, requests):
+    asked = [Request(requests[0].messages, temperature=1.5, n=4, max_tokens=10, draw=draw) for draw in (0, 4)]
+    first, second = answers(local(path), asked)
+    assert len({choice.text for choice in first.choices + second.choices}) > 4
+    assert answers(local(path), asked) == [first, second]
+
+
+def test_an_answer_without_its_end_is_truncated_and_tokens_are_counted(path, requests):
+    for request, reply in zip(requests, answers(local(path, max_new_tokens=5), requests), strict=True):
+        # A random model says <|im_end|> in none of five tokens.
+        assert [choice.status for choice in reply.choices] == ["truncated"]
+        assert reply.usage.output_tokens == 5
+        assert reply.usage.input_tokens > len(request.text.split()) + 17
+
+
+def test_a_model_is_loaded_only_when_asked():
+    backend = local("no/such/model")
+    with pytest.raises(UserError, match=r"^model\.path="):
+        next(backend.reply([Request((Message("user", ("Why?",)),))]))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("batch_size", 0), ("batch_size", -3), ("batch_size", 1.5), ("max_new_tokens", 0), ("max_new_tokens", -1),
+        ("device", "gpu"),
+    ],
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused_before_anything_is_loaded(setting, value):
+    with pytest.raises(UserError, match=rf"^backend\.{setting}={value}: "):
+        local("no/such/model", **{setting: value})
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_each_process_takes_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UserError, match=r"^backend\.device=cuda: PyTorch sees no GPU"):
+        local("no/such/model", device="cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert local("no/such/model").device == "cuda:1"
+    assert local("no/such/model", device="cpu").device == "cpu"
+
+
+@pytest.fixture(scope="module")
+def instructed(tmp_path_factory):
+    """Where a tiny InstructBLIP lies: its image features change with the question."""
+    path = tmp_path_factory.mktemp("instructblip")
+    words = ["What is this? A face. Why?"] * 4
+    instructblip.build_tiny(
+        instructblip.train_tokenizer(words, 400), instructblip.train_reader(words, 100), image=32, patch=8,
+        vision_width=32, vision_layers=1, queries=4, reader_width=24, reader_layers=1, width=32, layers=2, heads=2,
+    ).save(path)  # fmt: skip
+    return path
+
+
+def test_an_instruction_aware_model_reads_each_question_with_its_image(instructed, requests):
+    model = InstructBlip(str(instructed))
+    together = answers(Local(model, batch_size=4), requests)
+    assert together == [answers(Local(model, batch_size=1), [request])[0] for request in requests]
+    loaded = model.load()
+    for request, reply in zip(requests, together, strict=True):
+        turns = [[("user", request.text, (4,))]]
+        pixels = loaded.pixels(Pictures.open(request.images[0].path).convert("RGB"))
+        seen = loaded.features(loaded.see(pixels.crops), [1], [pixels.size], loaded.contexts(turns))
+        new = loaded.generate(loaded.prompts(turns), seen, max_new_tokens=10)[0].tolist()
+        assert reply.choices[0].text == loaded.decode(new)
+
+
+def test_an_instruction_aware_model_answers_without_an_image(instructed):
+    [reply] = answers(
+        Local(InstructBlip(str(instructed))),
+        [Request((Message("user", ("Why?",)),), temperature=0, max_tokens=4)],
+    )
+    assert 0 < reply.usage.output_tokens <= 4
