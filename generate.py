@@ -21,7 +21,9 @@ from seke.tracking import wandb_run
 @door
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
-    from seke.generation import estimate, from_settings, progress, ray_engine, review
+    from seke.generation import from_settings
+    from seke.generation.run import dry_run, ray_engine, review
+    from seke.generation.run import generate as progress
 
     published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
     if cfg.review:
@@ -38,7 +40,7 @@ def generate(cfg: DictConfig) -> None:
     records = progress.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
     if cfg.dry_run:
         ask = partial(from_settings.generator, build, cfg)
-        print(estimate.dry_run(ask, records, progress.opener(root), *meter.backends))
+        print(dry_run.dry_run(ask, records, progress.opener(root), *meter.backends))
         return
     engine = ray_engine.engine(cfg.engine, cfg.workers, make)
     run = open_run(cfg, "generate", {"records": path})

@@ -24,10 +24,10 @@ from seke.benchmark.reliability import generated
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
 from seke.core.vlm import VLM, Image, Reply, Request
-from seke.generation import stopping
-from seke.generation.empirical_bayes import EmpiricalBayes
 from seke.generation.outcome import Face
-from seke.generation.seke import Seke
+from seke.generation.seke import stopping
+from seke.generation.seke.empirical_bayes import EmpiricalBayes
+from seke.generation.seke.generator import Seke
 
 GPT4O = Price(2.5, 10.0)
 CHUNK = 256

@@ -27,8 +27,8 @@ from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
 from seke.core.vlm import Image
 from seke.generation.outcome import Face
-from seke.generation.seke import Seke
-from seke.generation.stopping import fixed
+from seke.generation.seke.generator import Seke
+from seke.generation.seke.stopping import fixed
 from seke.sources.latent import draw_face
 
 CONF = Path(__file__).resolve().parent.parent / "conf"

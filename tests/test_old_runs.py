@@ -31,7 +31,7 @@ def test_which_evaluations_score_given_labels():
 
 
 def test_whose_floor_is_algorithm_1s():
-    rule = {"_target_": "seke.generation.stopping.uamc", "max_samples": 5}
+    rule = {"_target_": "seke.generation.seke.stopping.uamc", "max_samples": 5}
     assert old_runs.floor({"stopping": rule}) == 2.875
     assert old_runs.floor({"stopping": rule, "generator": {"max_samples": 2}}) == 2.0
     assert old_runs.floor({"stopping": {**rule, "_target_": "my.uamcish.rule"}}) is None

@@ -18,7 +18,7 @@ from seke.core.records import ImageRecord, Labels, Prediction, Rejection
 from seke.core.vlm import Choice, Image, Message, Reply, Request
 from seke.generation import outcome
 from seke.generation.outcome import Outcome
-from seke.generation.stopping import State, wanted
+from seke.generation.seke.stopping import State, wanted
 from seke.sources.prepared import listed, write
 from seke.sources.source import Source
 from seke.tuning.data import Data, stream

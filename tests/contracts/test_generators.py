@@ -17,7 +17,7 @@ from seke.core.plugins import replies
 from seke.core.records import ImageRecord, InstructionRecord, Rejection
 from seke.core.vlm import VLM, Choice, Reply
 from seke.generation.outcome import Face, Generator, Outcome, completed, planned
-from seke.generation.progress import opener
+from seke.generation.run.generate import opener
 from seke.sources.prepared import listed
 from seke.sources.source import Source
 

@@ -1,4 +1,4 @@
-"""What every rule of conf/stopping/ promises (`seke.generation.stopping`); a new one is found by its YAML."""
+"""What every rule of conf/stopping/ promises (`seke.generation.seke.stopping`); a new one is found by its YAML."""
 
 from collections.abc import Sequence
 from random import Random
@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from seke.core.records import Labels
-from seke.generation.stopping import State, StoppingRule, wanted
+from seke.generation.seke.stopping import State, StoppingRule, wanted
 
 from .offered import built, composed, options
 

@@ -14,7 +14,7 @@ from seke.benchmark.emoset import EMOTIONS, EmoSet
 from seke.core.errors import UserError
 from seke.core.limit import checked, in_proportion, limited
 from seke.core.records import ImageRecord, Labels, write_jsonl
-from seke.generation.progress import select
+from seke.generation.run.generate import select
 
 
 class Entry(NamedTuple):

@@ -11,7 +11,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.trust import judged
 from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
 from seke.core.rules import EMOTIONS, FIGURE5, MEASURES, near
-from seke.generation.fitting import error
+from seke.generation.calibration.fit import error
 from seke.reporting.cases import verdict
 from seke.reporting.gallery import Names, encoded
 from seke.reporting.results import SCORES, trust

@@ -16,8 +16,8 @@ from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.core.vlm import VLM, Choice, Image, Reply, Request, Usage
 from seke.generation.outcome import Face
-from seke.generation.seke import Seke
-from seke.generation.stopping import uamc
+from seke.generation.seke.generator import Seke
+from seke.generation.seke.stopping import uamc
 from seke.sources.latent import draw_face
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

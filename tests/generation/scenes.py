@@ -13,8 +13,8 @@ from seke.core import images
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels
 from seke.core.vlm import Choice, Image, Reply, Request, Usage
-from seke.generation.captioning import Asked
-from seke.generation.emovit import Emovit
+from seke.generation.emovit.captioners import Asked
+from seke.generation.emovit.generator import Emovit
 from seke.generation.outcome import Face
 
 CONF = Path(__file__).resolve().parents[2] / "conf"

@@ -50,8 +50,8 @@ def generated(tmp_path, *rows, usd=1.25):
     (path / "cost.json").write_text(json.dumps(cost))
     config = {
         "records": "/home/me/raw.jsonl",
-        "generator": {"_target_": "seke.generation.seke.Seke", "max_samples": 5, "use_prior": True},
-        "stopping": {"_target_": "seke.generation.stopping.uamc", "max_samples": 5},
+        "generator": {"_target_": "seke.generation.seke.generator.Seke", "max_samples": 5, "use_prior": True},
+        "stopping": {"_target_": "seke.generation.seke.stopping.uamc", "max_samples": 5},
         "backend": {
             "_target_": "seke.backends.openai.client.OpenAI",
             "model": "gpt-4o",

@@ -215,7 +215,7 @@ def _generation(folder: Path, name: str, records: list[ImageRecord], chance: Ran
     config = {
         "records": "demo",
         "generator": {"self_verify": name != "single", "use_prior": name != "single", "max_samples": 5},
-        "stopping": {"_target_": "seke.generation.stopping.uamc", "max_samples": 5},
+        "stopping": {"_target_": "seke.generation.seke.stopping.uamc", "max_samples": 5},
         "backend": {"_target_": "seke.backends.simulated.faces.Simulated"},
     }
     _finish(folder, config, image_root="../../prepare/demo/images")

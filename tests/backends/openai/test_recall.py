@@ -10,7 +10,7 @@ import pytest
 from seke.backends.openai.protocol import whose
 from seke.core import current_run
 from seke.core.ledger import Ledger
-from seke.generation.branches import Branch
+from seke.generation.run.worker_ledgers import Branch
 
 from ...servers.openai_server import running
 from ..openai_asked import replies, warnings_of

@@ -1,0 +1,1 @@
+"""What an annotator's answers are worth, learnt on masked human labels."""

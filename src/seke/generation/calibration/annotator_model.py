@@ -1,0 +1,310 @@
+"""What an annotator's answers are worth: its habits, learnt on masked manual labels, and the posterior they allow.
+
+Draws of one image are not independent given the truth: what the model cannot see once it cannot see five times. So its
+answers are modelled per image, with a distribution over images of how it answers:
+
+    AU            k of S draws call it active     beta-binomial, one for truly active and one for inactive AUs
+    expression    votes among S draws             Dirichlet-multinomial, one row of confusions per true expression
+    valence, arousal   mean of S draws            b + a v + image error + draw error / sqrt(S), all normal
+
+Soft draws (`soft`) count as fractions: k is the sum of their probabilities, a vote their distribution. Or, where that
+foretells held-out labels better (`fitting.fit` finds out), an AU's log-odds are read like valence, truth being 0 or 1:
+
+    AU            mean log-odds of S soft draws   b + a active + image error + draw error / sqrt(S), all normal
+
+A majority vote takes an annotator at its word; one that reports 5 of 100 active AU14 (as GPT-4o, Table 2) can only be
+read by someone who knows that it does. Dawid & Skene (1979) do this with independent draws; the rest is ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, field_validator
+from scipy.optimize import minimize
+from scipy.special import betaln, expit, gammaln, logit, logsumexp, ndtr
+
+from seke.core.affect import EXPRESSIONS
+from seke.core.records import Labels
+from seke.core.rules import NEAR
+from seke.generation.calibration.label_prior import AUS, INDEX, Array, Couplings, log_normal
+from seke.generation.calibration.logprobs import SoftDraw, p_active, p_expressions
+
+SUREST = 10.0
+"""Largest log-odds that a soft draw is believed."""
+FEW = 20.0
+"""How many images an AU's pooled behaviour (that of all AUs) counts for: rare AUs have few positives to learn from."""
+
+
+class Masked(BaseModel):
+    """One row of pilot.jsonl: labels that humans gave and the annotator was not shown, and its answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str
+    subject: str
+    """Group that must not stand on both sides of a split; the record's id where no subject is known."""
+    truth: Labels
+    """The masked labels."""
+    known: Labels
+    """What the prompt showed."""
+    draws: tuple[SoftDraw | Labels, ...]
+
+    @field_validator("draws", mode="before")
+    @classmethod
+    def _json_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class BetaBinomial(NamedTuple):
+    """P(k of S): the share of active answers varies from image to image as Beta(a, b)."""
+
+    a: float
+    b: float
+
+    def log_pmf(self, k: Array, n: Array) -> Array:
+        """Return log P(k | n) without the binomial coefficient, which is the same for both truths."""
+        return np.asarray(betaln(k + self.a, n - k + self.b) - betaln(self.a, self.b))
+
+
+class Channel(NamedTuple):
+    """draws of valence (or arousal) = bias + slope truth + image error + draw error."""
+
+    bias: float
+    slope: float
+    per_image: float
+    """Standard deviation of the error that all draws of an image share."""
+    per_draw: float
+
+    def sd(self, draws: int) -> float:
+        """Return the standard deviation of the mean of `draws` answers around bias + slope truth."""
+        return float(np.hypot(self.per_image, self.per_draw / np.sqrt(draws)))
+
+
+class Posterior(NamedTuple):
+    """What is believed about one image's missing labels; None or absent where nothing was asked."""
+
+    expression: Mapping[str, float] | None
+    action_units: Mapping[int, float]
+    """P(active) per AU."""
+    valence: tuple[float, float] | None
+    """Mean and standard deviation."""
+    arousal: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """A fitted annotator."""
+
+    couplings: Couplings
+    weight: float
+    """How far couplings count, in [0, 1]: the annotator was shown the known labels and used them itself."""
+    active: Mapping[int, BetaBinomial]
+    inactive: Mapping[int, BetaBinomial]
+    votes_EE: Array
+    """Dirichlet parameters: row = true expression, column = answer."""
+    valence: Channel
+    arousal: Channel
+    thresholds: Mapping[int, float]
+    """An AU whose posterior exceeds this is called active (`f1_threshold`)."""
+    log_odds: Mapping[int, Channel] = field(default_factory=dict)
+    """How soft draws' log-odds of an AU depend on whether it is active; empty: their probabilities are counted."""
+
+    def posterior(self, known: Labels, draws: Sequence[Labels]) -> Posterior:
+        """Return what `draws` and `known` labels say about every label that the draws give."""
+        log_E = np.log(self.couplings.expression_E) + self.weight * _finite(self.couplings.evidence(known))
+        asked = draws[0] if draws else Labels()
+        if asked.expression is not None:
+            log_E = log_E + _dirichlet_multinomial(self.votes_EE, votes(draws)[None])
+        units, p_said = {}, [p_active(draw) for draw in draws]
+        counted = not self.log_odds or not all(isinstance(draw, SoftDraw) for draw in draws)
+        for au in asked.action_units or {}:
+            said = [p[au] for p in p_said if au in p]
+            odds_E, log_EO = self._unit(au, *(self._counted(au, said) if counted else self._weighed(au, said)))
+            units[au] = odds_E
+            log_E = log_E + self.weight * log_EO
+        dims: dict[str, tuple[Array, Array]] = {}
+        for place, name in enumerate(("valence", "arousal")):
+            values = [v for draw in draws if (v := getattr(draw, name)) is not None]
+            if values:
+                mean_E, sd_E, log_EO = self._dimension(place, getattr(self, name), values)
+                dims[name] = mean_E, sd_E
+                log_E = log_E + self.weight * log_EO
+        p_E = np.exp(log_E - logsumexp(log_E))
+        if known.expression is not None:
+            p_E = np.eye(len(EXPRESSIONS))[INDEX[known.expression]]
+        return Posterior(
+            expression=dict(zip(EXPRESSIONS, p_E.tolist(), strict=True)) if asked.expression is not None else None,
+            action_units={au: float(p_E @ q_E) for au, q_E in units.items()},
+            valence=_mixed(p_E, *dims["valence"]) if "valence" in dims else None,
+            arousal=_mixed(p_E, *dims["arousal"]) if "arousal" in dims else None,
+        )
+
+    def _counted(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive) from the number of active ones."""
+        k, n = np.asarray(sum(said), dtype=np.float64), np.asarray(len(said), dtype=np.float64)
+        return self.active[au].log_pmf(k, n), self.inactive[au].log_pmf(k, n)
+
+    def _weighed(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive) from their log-odds."""
+        channel, seen = self.log_odds[au], float(np.mean(log_odds(said)))
+        sd = channel.sd(len(said))
+        return log_normal(seen, channel.bias + channel.slope, sd), log_normal(seen, channel.bias, sd)
+
+    def _unit(self, au: int, log_active: Array, log_inactive: Array) -> tuple[Array, Array]:
+        """Return P(AU active | answers, expression) and log P(answers | expression), both (E,)."""
+        column = AUS.index(au)
+        # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
+        prior_E = expit(
+            (1 - self.weight) * logit(self.couplings.base_A[column])
+            + self.weight * logit(self.couplings.au_EA[:, column])
+        )
+        yes_E, no_E = np.log(prior_E) + log_active, np.log1p(-prior_E) + log_inactive
+        return expit(yes_E - no_E), np.logaddexp(yes_E, no_E)
+
+    def _dimension(self, place: int, channel: Channel, values: Sequence[float]) -> tuple[Array, Array, Array]:
+        """Return mean and deviation of the truth given the answers and an expression, and log P(answers | it), (E,)."""
+        centre_E, spread_E = self.couplings.centre_ED[:, place], self.couplings.spread_ED[:, place]
+        seen, sd = float(np.mean(values)), channel.sd(len(values))
+        precision_E = 1 / spread_E**2 + (channel.slope / sd) ** 2
+        mean_E = (centre_E / spread_E**2 + channel.slope * (seen - channel.bias) / sd**2) / precision_E
+        expected_E = channel.bias + channel.slope * centre_E
+        log_E = log_normal(seen, expected_E, np.hypot(channel.slope * spread_E, sd))
+        return mean_E, 1 / np.sqrt(precision_E), log_E
+
+    def decide(self, posterior: Posterior) -> Labels:
+        """Return the labels: the likeliest expression, AUs over their thresholds, mean valence and arousal."""
+        likeliest = max(posterior.expression, key=posterior.expression.__getitem__) if posterior.expression else None
+        return Labels(
+            expression=likeliest,
+            valence=_bounded(posterior.valence),
+            arousal=_bounded(posterior.arousal),
+            action_units={au: p > self.thresholds[au] for au, p in posterior.action_units.items()} or None,
+        )
+
+    def miss(self, posterior: Posterior, name: str) -> float:
+        """Return P(the mean of valence or arousal is more than `NEAR` off)."""
+        _, sd = getattr(posterior, name)
+        return float(2 * ndtr(-NEAR / sd))
+
+
+def confidence(posterior: Posterior, labels: Labels) -> dict[str, object]:
+    """Return the probability of each of `labels`; of valence and arousal, that of the truth lying within `NEAR`."""
+    found: dict[str, object] = {}
+    if posterior.expression is not None and labels.expression is not None:
+        found["expression"] = round(posterior.expression[labels.expression], 4)
+    for name in ("valence", "arousal"):
+        belief, value = getattr(posterior, name), getattr(labels, name)
+        if belief is not None and value is not None:
+            mean, sd = belief
+            inside = ndtr((value + NEAR - mean) / sd) - ndtr((value - NEAR - mean) / sd)
+            found[name] = round(float(inside), 4)
+    units = {
+        str(au): round(p if (labels.action_units or {}).get(au) else 1 - p, 4)
+        for au, p in posterior.action_units.items()
+    }
+    return {**found, "action_units": units} if units else found
+
+
+def f1_threshold(probabilities: Sequence[float]) -> float:
+    """Return the threshold that maximises the expected F1 of calling AUs active, given calibrated probabilities.
+
+    Expected F1 of calling the m likeliest is 2 sum of their p / (m + sum of all p). At the optimum F*, exactly those
+    with p > F* / 2 are called (Lipton, Elkan & Naryanaswamy 2014), so half of F* is the threshold.
+    """
+    p = np.sort(np.asarray(probabilities, dtype=float))[::-1]
+    if not len(p) or p.sum() == 0:
+        return 0.5
+    f1 = 2 * np.cumsum(p) / (np.arange(1, len(p) + 1) + p.sum())
+    return float(np.clip(f1.max() / 2, 0.05, 0.5))
+
+
+def fit_channel(truth: Sequence[float], draws: Sequence[Sequence[float]]) -> Channel:
+    """Fit valence or arousal by least squares of the images' mean answers on the truth."""
+    if len(truth) < 3 or np.ptp(truth) == 0:
+        return Channel(0.0, 1.0, 0.4, 0.2)
+    means = np.array([np.mean(values) for values in draws])
+    slope, bias = np.polyfit(np.asarray(truth), means, 1)
+    residual = float(np.var(means - bias - slope * np.asarray(truth), ddof=2))
+    several = [values for values in draws if len(values) > 1]
+    within = float(np.mean([np.var(values, ddof=1) for values in several])) if several else 0.0
+    size = float(np.mean([len(values) for values in draws]))
+    per_image = max(residual - within / size, 1e-4)
+    return Channel(float(bias), max(float(slope), 0.05), float(np.sqrt(per_image)), float(np.sqrt(max(within, 1e-6))))
+
+
+def fit_beta_binomial(k: Array, n: Array, towards: BetaBinomial | None = None) -> BetaBinomial:
+    """Fit by maximum likelihood; `towards` counts as `FEW` images that behave like it."""
+    prior_mean, prior_size = (towards.a / (towards.a + towards.b), towards.a + towards.b) if towards else (0.5, 1.0)
+    sway = FEW if towards else 1.0
+
+    def loss(parameters: Array) -> float:
+        mean, size = expit(parameters[0]), np.exp(parameters[1])
+        likelihood = BetaBinomial(mean * size, (1 - mean) * size).log_pmf(k, n).sum()
+        pull = sway * (prior_mean * np.log(mean) + (1 - prior_mean) * np.log1p(-mean))
+        return float(-likelihood - pull + 0.5 * (parameters[1] - np.log(prior_size)) ** 2)
+
+    start = np.array([logit(np.clip(prior_mean, 0.01, 0.99)), np.log(prior_size)])
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(-7, 7), (-4, 6)])
+    mean, size = float(expit(found.x[0])), float(np.exp(found.x[1]))
+    return BetaBinomial(mean * size, (1 - mean) * size)
+
+
+def fit_votes(truth: Sequence[str], counts: Sequence[Array]) -> Array:
+    """Return Dirichlet parameters per true expression, (8, 8): smoothed confusions times one concentration for all.
+
+    `counts` are the `votes` of the images' draws.
+    """
+    counts_NE = np.array(counts, dtype=float).reshape(-1, 8)
+    rows_N = np.array([INDEX[e] for e in truth], dtype=int)
+    # A prior worth three images: the annotator is right more often than not.
+    confusion_EE = 3 * (0.5 * np.eye(8) + 0.5 / 8)
+    shares_NE = counts_NE / np.maximum(counts_NE.sum(axis=1, keepdims=True), 1)
+    np.add.at(confusion_EE, rows_N, shares_NE)
+    confusion_EE /= confusion_EE.sum(axis=1, keepdims=True)
+
+    def loss(parameter: Array) -> float:
+        alpha_NE = np.exp(parameter[0]) * confusion_EE[rows_N]
+        return float(-_dirichlet_multinomial(alpha_NE, counts_NE).sum() + 0.5 * parameter[0] ** 2)
+
+    size = float(np.exp(minimize(loss, np.zeros(1), method="L-BFGS-B", bounds=[(-3, 5)]).x[0]))
+    result: Array = size * confusion_EE
+    return result
+
+
+def log_odds(p: Sequence[float]) -> Array:
+    """Return logit p, cut off at `SUREST`: what is beyond says more about a server's rounding than about a face."""
+    cut: Array = np.clip(logit(np.asarray(p, dtype=float)), -SUREST, SUREST)
+    return cut
+
+
+def votes(draws: Sequence[Labels]) -> Array:
+    """Return how many votes each expression has among the draws, (E,); soft draws spread theirs."""
+    said = [p for draw in draws if (p := p_expressions(draw)) is not None]
+    votes_E: Array = np.array(said, dtype=float).reshape(-1, len(EXPRESSIONS)).sum(axis=0)
+    return votes_E
+
+
+def _dirichlet_multinomial(alpha: Array, counts: Array) -> Array:
+    """Return log P(counts) per row, without the multinomial coefficient."""
+    total, n = alpha.sum(axis=-1), counts.sum(axis=-1)
+    each = gammaln(alpha + counts) - gammaln(alpha)
+    logs: Array = gammaln(total) - gammaln(total + n) + each.sum(axis=-1)
+    return logs
+
+
+def _mixed(p_E: Array, mean_E: Array, sd_E: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of a mixture of normals."""
+    mean = float(p_E @ mean_E)
+    variance = float(p_E @ (sd_E**2 + mean_E**2)) - mean**2
+    return mean, max(variance, 1e-6) ** 0.5
+
+
+def _bounded(belief: tuple[float, float] | None) -> float | None:
+    return None if belief is None else float(np.clip(belief[0], -1, 1))
+
+
+def _finite(log_E: Array) -> Array:
+    """Return log-likelihoods that a weight of 0 turns into 0, which minus infinity would not."""
+    return np.maximum(log_E, -1e6)

@@ -1,0 +1,228 @@
+"""Fitting an annotator to a pilot: images on which it answered without seeing labels that humans had given.
+
+Everything is split by subject: what is learnt on one half of the pilot's subjects is judged on the other.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Final
+
+import numpy as np
+
+from seke.core.affect import ACTION_UNITS
+from seke.core.records import Labels
+from seke.core.rules import near
+from seke.generation.calibration.annotator_model import (
+    FEW,
+    Annotator,
+    BetaBinomial,
+    Channel,
+    Masked,
+    Posterior,
+    f1_threshold,
+    fit_beta_binomial,
+    fit_channel,
+    fit_votes,
+    log_odds,
+    votes,
+)
+from seke.generation.calibration.label_prior import Couplings
+from seke.generation.calibration.logprobs import SoftDraw, p_active
+
+WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""How far couplings may count; the best on held-out subjects is taken."""
+SMALLEST: Final = 1e-6
+"""No probability is taken to be less: one image must not decide the weight."""
+
+
+def fit(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
+    """Fit every channel on the whole pilot, by two-fold cross-validation the weight of the couplings.
+
+    And whether soft draws are read by their log-odds or counted: which of the two foretells a server's labels better
+    depends on how much its log probabilities know beyond its answers.
+    """
+    folds = [[m for m in pilot if half(m.subject) == side] for side in (0, 1)]
+    soft = any(isinstance(draw, SoftDraw) for m in pilot for draw in m.draws)
+    options = list(product(WEIGHTS, (False, True) if soft else (False,)))
+    losses = dict.fromkeys(options, 0.0)
+    for train, held_out in (folds, folds[::-1]):
+        fitted = _channels(train, couplings)
+        for option in options:
+            candidate = _with(fitted, *option)
+            losses[option] += sum(log_loss(candidate.posterior(m.known, m.draws), m.truth) for m in held_out)
+    best = min(options, key=lambda option: (losses[option], option))
+    return with_thresholds(_with(_channels(pilot, couplings), *best), pilot)
+
+
+def _with(fitted: Annotator, weight: float, by_log_odds: bool) -> Annotator:
+    return replace(fitted, weight=weight, log_odds=fitted.log_odds if by_log_odds else {})
+
+
+def half(subject: str) -> int:
+    """Return on which side, 0 or 1, a subject falls."""
+    return hashlib.sha256(f"pilot\0{subject}".encode()).digest()[0] % 2
+
+
+def with_thresholds(annotator: Annotator, pilot: Sequence[Masked]) -> Annotator:
+    """Return the annotator with each AU's threshold at the largest expected F1 over the pilot's posteriors."""
+    beliefs: dict[int, list[float]] = {au: [] for au in ACTION_UNITS}
+    for masked in pilot:
+        for au, p in annotator.posterior(masked.known, masked.draws).action_units.items():
+            beliefs[au].append(p)
+    thresholds = {au: f1_threshold(values) for au, values in beliefs.items()}
+    return replace(annotator, thresholds=thresholds)
+
+
+def log_loss(belief: Posterior, truth: Labels) -> float:
+    """Return the mean negative log-probability of the masked labels, descriptions weighing the same."""
+    losses = []
+    if truth.expression is not None and belief.expression is not None:
+        losses.append(-np.log(max(belief.expression[truth.expression], SMALLEST)))
+    units = [p if active else 1 - p for au, p, active in _judged(belief, truth)]
+    if units:
+        losses.append(float(-np.mean(np.log(np.maximum(units, SMALLEST)))))
+    for name in ("valence", "arousal"):
+        value, believed = getattr(truth, name), getattr(belief, name)
+        if value is not None and believed is not None:
+            mean, sd = believed
+            losses.append(0.5 * ((value - mean) / sd) ** 2 + np.log(sd) + 0.5 * np.log(2 * np.pi))
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def error(labels: Labels, truth: Labels) -> float | None:
+    """Return the share of wrong labels among those that `truth` knows, in [0, 1], descriptions weighing the same.
+
+    Valence and arousal are wrong when they are not `near` it. None where `truth` knows nothing that was labelled.
+    """
+    parts: list[float] = []
+    if truth.expression is not None and labels.expression is not None:
+        parts.append(float(labels.expression != truth.expression))
+    units = labels.action_units or {}
+    wrong = [units[au] != active for au, active in (truth.action_units or {}).items() if au in units]
+    if wrong:
+        parts.append(float(np.mean(wrong)))
+    off = [
+        not near(said, value)
+        for name in ("valence", "arousal")
+        if (value := getattr(truth, name)) is not None and (said := getattr(labels, name)) is not None
+    ]
+    if off:
+        parts.append(float(np.mean(off)))
+    return float(np.mean(parts)) if parts else None
+
+
+def conformal_threshold(
+    scores: Sequence[float], losses: Sequence[float], alpha: float, bound: float = 1.0
+) -> float | None:
+    """Return the largest tau at which stopping wherever score <= tau keeps the risk at `alpha`; None if none does.
+
+    Conformal risk control (Angelopoulos et al. 2022): with n exchangeable images and losses in [0, bound], the largest
+    tau with (n R(tau) + bound) / (n + 1) <= alpha has expected risk <= alpha on the next one. An image that goes on
+    loses nothing, so the empirical risk R grows with tau.
+    """
+    order = np.argsort(np.asarray(scores, dtype=float), kind="stable")
+    ranked = np.asarray(scores, dtype=float)[order]
+    total = np.cumsum(np.asarray(losses, dtype=float)[order])
+    n, allowed = len(ranked), None
+    for place in range(n):
+        if (total[place] + bound) / (n + 1) > alpha:
+            break
+        # Equal scores stop together.
+        if place == n - 1 or ranked[place + 1] > ranked[place]:
+            allowed = float(ranked[place])
+    return allowed
+
+
+def _channels(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
+    answered = [m for m in pilot if m.draws]
+    named = [(m.truth.expression, votes(m.draws)) for m in answered if m.truth.expression is not None]
+    active, inactive = (_units(answered, side) for side in (True, False))
+    return Annotator(
+        couplings=couplings,
+        weight=1.0,
+        active=active,
+        inactive=inactive,
+        votes_EE=fit_votes([truth for truth, _ in named], [counts for _, counts in named]),
+        valence=_channel(answered, "valence"),
+        arousal=_channel(answered, "arousal"),
+        thresholds=dict.fromkeys(ACTION_UNITS, 0.5),
+        log_odds=_log_odds(answered),
+    )
+
+
+def _units(pilot: Sequence[Masked], truly: bool) -> Mapping[int, BetaBinomial]:
+    counts: dict[int, list[tuple[float, int]]] = {au: [] for au in ACTION_UNITS}
+    for masked in pilot:
+        p_said = [p_active(draw) for draw in masked.draws]
+        for au, active in (masked.truth.action_units or {}).items():
+            said = [p[au] for p in p_said if au in p]
+            if active is truly and said:
+                counts[au].append((sum(said), len(said)))
+    everything = [pair for pairs in counts.values() for pair in pairs]
+    pooled = fit_beta_binomial(*_columns(everything))
+    return {au: fit_beta_binomial(*_columns(pairs), towards=pooled) for au, pairs in counts.items()}
+
+
+def _log_odds(pilot: Sequence[Masked]) -> Mapping[int, Channel]:
+    """Fit each AU's channel, pulled towards that of all AUs as if by `FEW` images; soft draws only."""
+    said: dict[int, list[tuple[float, list[float]]]] = {au: [] for au in ACTION_UNITS}
+    for masked in pilot:
+        p_said = [p_active(draw) for draw in masked.draws if isinstance(draw, SoftDraw)]
+        for au, active in (masked.truth.action_units or {}).items():
+            if p := [p[au] for p in p_said if au in p]:
+                said[au].append((float(active), log_odds(p).tolist()))
+    pooled = _of([pair for pairs in said.values() for pair in pairs])
+    fitted = {}
+    for au, pairs in said.items():
+        positive = sum(truth for truth, _ in pairs)
+        own = min(positive, len(pairs) - positive)
+        share = own / (own + FEW)
+        fitted[au] = Channel(*(share * a + (1 - share) * b for a, b in zip(_of(pairs), pooled, strict=True)))
+    return fitted
+
+
+def _of(pairs: Sequence[tuple[float, Sequence[float]]]) -> Channel:
+    return fit_channel([truth for truth, _ in pairs], [values for _, values in pairs])
+
+
+def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
+    table = np.array(pairs, dtype=float).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
+
+
+def _channel(pilot: Sequence[Masked], name: str) -> Channel:
+    def given(draws: Sequence[Labels]) -> list[float]:
+        return [value for draw in draws if (value := getattr(draw, name)) is not None]
+
+    pairs = [(getattr(m.truth, name), given(m.draws)) for m in pilot]
+    return _of([(truth, said) for truth, said in pairs if truth is not None and said])
+
+
+def _judged(belief: Posterior, truth: Labels) -> list[tuple[int, float, bool]]:
+    known = truth.action_units or {}
+    return [(au, p, known[au]) for au, p in belief.action_units.items() if au in known]
+
+
+Risk = Callable[[Labels, Sequence[Labels]], float]
+
+
+def expected_error(annotator: Annotator) -> Risk:
+    """Return the rule's risk: the share of wrong labels that the posterior itself expects, in [0, 1]."""
+
+    def risk(known: Labels, draws: Sequence[Labels]) -> float:
+        belief = annotator.posterior(known, draws)
+        labels = annotator.decide(belief)
+        parts: list[float] = []
+        if belief.expression is not None and labels.expression is not None:
+            parts.append(1 - belief.expression[labels.expression])
+        if belief.action_units:
+            called = labels.action_units or {}
+            parts.append(float(np.mean([1 - p if called[au] else p for au, p in belief.action_units.items()])))
+        off = [annotator.miss(belief, name) for name in ("valence", "arousal") if getattr(belief, name) is not None]
+        if off:
+            parts.append(float(np.mean(off)))
+        return float(np.mean(parts)) if parts else 0.0
+
+    return risk

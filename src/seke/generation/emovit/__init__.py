@@ -1,0 +1,1 @@
+"""EmoVIT: instructions from captions and attributes of scenes."""

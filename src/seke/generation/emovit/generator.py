@@ -1,0 +1,305 @@
+"""EmoVIT: instructions about the emotion that a scene evokes, of three kinds (Xie et al., CVPR 2024; facts 2.1).
+
+    records -> plan: per class so many entries of each kind -> [ caption -> instruction ] -> instructions, rejections
+
+    categorical      which of the classes is it?            the class of the record, no call
+    conversation     three to five questions and answers    one call, about a caption and the scene's attributes
+    reasoning        one question that asks for reasons      one call, with examples in its context
+
+Where the authors have a model write prose and cut it up by regular expressions, answers here are JSON by a schema.
+
+How a backend tells the requests apart, by what it must send back:
+
+    caption          `schema` is None; one user message: the template `caption`, then the picture
+    conversation     `schema["properties"]` is {"conversation"}: a list of {"question", "answer"}
+    reasoning        `schema["properties"]` is {"question", "answer"}
+
+The last two have a system message (template `conversation` or `reasoning`) and a user message, template `scene`: the
+caption between <caption> tags and, between <attributes> tags, one line each of `emotion: awe`, `brightness: 0.4`,
+`colorfulness: 0.61`, `scene_type: beach`, `object: Tree, Lake`, `facial_expression: happy`, `human_action: running`,
+as far as known (`scene_attributes`). It ends with the picture where `show_image` is on.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar, Final, NamedTuple
+
+from seke.core.errors import UserError
+from seke.core.prompts import Prompts
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty
+from seke.core.vlm import VLM, Choice, Message, Request
+from seke.generation.emovit.captioners import Captioner, Voices
+from seke.generation.emovit.checks import Said, categorical_flags, text_flags
+from seke.generation.emovit.plan import KINDS, Wanted, allotted
+from seke.generation.emovit.scene_attributes import lines, told
+from seke.generation.outcome import Face, Outcome, Trace
+from seke.generation.seke.sampling import Bill, Dialogue, in_rounds, insist
+from seke.generation.seke.schema import Unusable
+from seke.generation.statistics import CLASS, KIND
+
+log = logging.getLogger(__name__)
+
+SLOTS: Final = {
+    "caption": set[str](),
+    "scene": {"caption", "attributes"},
+    "conversation": {"fewest", "most"},
+    "reasoning": {"examples"},
+    "reasoning_example": set[str](),
+    "again": set[str](),
+    "categorical": {"emotions"},
+    "categorical_answer": {"emotion"},
+}
+NOBODY: Final = "no model"
+"""The annotator of an instruction that took no call."""
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    required = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+PAIR: Final = _object({"question": {"type": "string"}, "answer": {"type": "string"}})
+CONVERSATION: Final = _object({"conversation": {"type": "array", "items": PAIR}})
+SCHEMAS: Final = {"conversation": CONVERSATION, "reasoning": PAIR}
+
+
+class Made(NamedTuple):
+    """One instruction before it is a row."""
+
+    said: Sequence[Said]
+    told: Mapping[str, Any]
+    """What the model that wrote it was told, beside the emotion."""
+    flags: Sequence[str]
+
+
+class Emovit:
+    """The generator. `plan` says what is made of which picture, `generate` makes it.
+
+    Args:
+        vlm: writes conversations and reasoning, and captions if `captioner` says so.
+        prompts: see `SLOTS`.
+        captioner: who describes a picture first.
+        emotions: the classes, each with the beginnings of the words that name it.
+        counts: pictures of every class for each kind; None is all that the other kinds leave.
+        counts_of: what of that is different for a class.
+        pairs: how few and how many questions a conversation may have.
+        scene_type: whether the model is told what scene it is; the authors' script does not tell it.
+        show_image: whether it is shown the picture, too.
+
+    Raises:
+        UserError: for a setting out of range, or prompts that lack a slot.
+    """
+
+    spare: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self, vlm: VLM, prompts: Prompts, captioner: Captioner, emotions: Mapping[str, Sequence[str]],
+        counts: Mapping[str, int | None], counts_of: Mapping[str, Mapping[str, int | None]] | None = None,
+        pairs: tuple[int, int] = (3, 5), scene_type: bool = True, show_image: bool = False,
+        temperature: float = 1.0, max_tokens: int = 1024, seed: int = 0,
+    ) -> None:  # fmt: skip
+        prompts.require(**SLOTS)
+        if not 0 <= temperature <= 2:
+            raise UserError("generator.temperature", temperature, "out of range", "set a number from 0 to 2")
+        if len(pairs) != 2 or not 1 <= pairs[0] <= pairs[1]:
+            raise UserError("generator.pairs", pairs, "not a number and one no smaller", "set for example [3,5]")
+        self.wanted = _wanted(emotions, counts, counts_of or {})
+        self.vlm, self.prompts, self.captioner, self.emotions = vlm, prompts, captioner, emotions
+        self.pairs, self.scene_type, self.show_image = (pairs[0], pairs[1]), scene_type, show_image
+        self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
+        variants = range(prompts.variants("reasoning_example"))
+        examples = "\n\n".join(prompts.render("reasoning_example", variant) for variant in variants)
+        self._system = {
+            "conversation": prompts.render("conversation", fewest=str(pairs[0]), most=str(pairs[1])),
+            "reasoning": prompts.render("reasoning", examples=examples),
+        }
+        self._makers: Mapping[str, Callable[[Face, Bill], Dialogue[Made]]] = {
+            "categorical": self._classify,
+            "conversation": self._converse,
+            "reasoning": self._reason,
+        }
+
+    def plan(self, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+        """Return one entry per instruction: by kind, by class, by id. The records' order changes nothing.
+
+        Raises:
+            UserError: if a record has none of the emotions, or nothing is left to do.
+        """
+        pictures: dict[str, dict[str, ImageRecord]] = {emotion: {} for emotion in self.emotions}
+        for record in records:
+            emotion = record.attributes.get(CLASS)
+            if emotion not in pictures:
+                remedy = f"use scenes with one of {', '.join(pictures)}, as source=emoset gives them"
+                raise UserError("records", record.id, f"its attributes.emotion is {emotion!r}", remedy)
+            pictures[emotion][record.id] = record
+        drawn = {emotion: allotted(of, self.wanted[emotion], self.seed) for emotion, of in pictures.items()}
+        self._warn_of_shortage(drawn)
+        entries = [
+            _entry(pictures[emotion][name], kind)
+            for kind in KINDS
+            for emotion in pictures
+            for name in sorted(drawn[emotion][kind])
+        ]
+        if not entries:
+            raise UserError("generator.counts", 0, "no instruction is wanted of these records", "ask for some")
+        return entries
+
+    def learn(self, records: Sequence[ImageRecord], opened: Callable[[ImageRecord], Face | None], folder: Path) -> None:
+        """Learn nothing: there is nothing here that a pilot could tell."""
+
+    def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
+        """Yield one outcome per entry, in order; all their requests share the rounds."""
+        yield from in_rounds([self.instruct(face) for face in faces], Voices(self.vlm, self.captioner.vlm))
+
+    def instruct(self, face: Face) -> Dialogue[Outcome]:
+        """Make one instruction: the caption first, then the text about it; a categorical one takes neither."""
+        bill = Bill()
+        row: InstructionRecord | Rejection
+        try:
+            made = yield from self._makers[face.record.attributes[KIND]](face, bill)
+            row = _instruction(face, made, bill)
+        except Unusable as unusable:
+            row = Rejection(id=face.record.id, reason=unusable.reason, detail=unusable.detail)
+        trace = Trace(
+            id=face.record.id, prior=Labels(), draws=(), summary=None,
+            requests=bill.requests, input_tokens=bill.input_tokens, output_tokens=bill.output_tokens,
+        )  # fmt: skip
+        return Outcome(row, trace, bill)
+
+    def _classify(self, face: Face, bill: Bill) -> Dialogue[Made]:
+        yield from ()
+        emotion = face.record.attributes[CLASS]
+        variant = Random(f"{self.seed}/{face.record.id}/question").randrange(self.prompts.variants("categorical"))
+        question = self.prompts.render("categorical", variant, emotions=_listed(list(self.emotions)))
+        said = [Said(question, self.prompts.render("categorical_answer", emotion=emotion))]
+        return Made(said, {}, categorical_flags(said, emotion, self.emotions))
+
+    def _converse(self, face: Face, bill: Bill) -> Dialogue[Made]:
+        return (yield from self._write("conversation", face, bill, read_conversation, self.pairs))
+
+    def _reason(self, face: Face, bill: Bill) -> Dialogue[Made]:
+        return (yield from self._write("reasoning", face, bill, read_reasoning, (1, 1)))
+
+    def _write(
+        self, kind: str, face: Face, bill: Bill, read: Callable[[Choice], Sequence[Said]], pairs: tuple[int, int]
+    ) -> Dialogue[Made]:
+        caption = yield from self.captioner.caption(face, self.prompts.render("caption"), self.seed, bill)
+        facts = told(face.record.attributes, face.image.read, self.scene_type)
+        text = self.prompts.render("scene", caption=caption, attributes=lines(facts))
+
+        def ask(n: int, draw: int, again: bool) -> Request:
+            words = (text, self.prompts.render("again")) if again else (text,)
+            parts = (*words, face.image) if self.show_image else words
+            messages = (Message("system", (self._system[kind],)), Message("user", parts))
+            return Request(messages, SCHEMAS[kind], self.temperature, n, self.max_tokens, self.seed, draw)
+
+        said = yield from insist(ask, read, bill)
+        return Made(said, {**facts, "caption": caption}, text_flags(said, facts[CLASS], self.emotions, pairs))
+
+    def _warn_of_shortage(self, drawn: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        asked, found = Counter[str](), Counter[str]()
+        for emotion, kinds in drawn.items():
+            for kind, number in self.wanted[emotion]._asdict().items():
+                found[kind] += len(kinds[kind])
+                asked[kind] += len(kinds[kind]) if number is None else number
+        if short := [f"{found[kind]} of {asked[kind]} {kind}" for kind in KINDS if found[kind] < asked[kind]]:
+            log.warning("too few pictures for generator.counts: the kinds share them, %s", ", ".join(short))
+
+
+def read_conversation(choice: Choice) -> list[Said]:
+    """Return the questions and answers of a conversation.
+
+    Raises:
+        Unusable: with reason refusal, filtered, truncated, invalid (no JSON of the schema's form) or incomplete
+            (nothing said, or an empty question or answer).
+    """
+    turns = _answered(choice).get("conversation")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise Unusable("invalid", f"no conversation: {choice.text[:200]}")
+    if not turns:
+        raise Unusable("incomplete", "a conversation without a question")
+    return [_pair(turn, choice) for turn in turns]
+
+
+def read_reasoning(choice: Choice) -> list[Said]:
+    """Return the one question and its answer.
+
+    Raises:
+        Unusable: as for a conversation.
+    """
+    return [_pair(_answered(choice), choice)]
+
+
+def _answered(choice: Choice) -> dict[str, Any]:
+    if choice.status != "ok":
+        raise Unusable(choice.status, choice.text[:200])
+    try:
+        found = json.loads(choice.text)
+    except ValueError as error:
+        raise Unusable("invalid", f"not JSON ({error}): {choice.text[:200]}") from None
+    if not isinstance(found, dict):
+        raise Unusable("invalid", f"not a JSON object: {choice.text[:200]}")
+    return found
+
+
+def _pair(found: Mapping[str, Any], choice: Choice) -> Said:
+    texts = [found.get(name) for name in ("question", "answer")]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise Unusable("incomplete", f"no question or no answer: {choice.text[:200]}")
+    # A picture's placeholder in the text would be taken for a second picture.
+    return Said(*(" ".join(str(text).replace("<image>", "").split()) for text in texts))
+
+
+def _instruction(face: Face, made: Made, bill: Bill) -> InstructionRecord:
+    record = face.record
+    turns: list[Turn] = []
+    for number, (question, answer) in enumerate(made.said):
+        picture = "" if number else "<image>\n"
+        turns += [Turn(speaker="human", value=picture + question), Turn(speaker="gpt", value=answer)]
+    return InstructionRecord(
+        id=record.id, image=record.image, source=record.source, subject=record.subject, conversations=tuple(turns),
+        labels=Labels(), origin=Origins(), uncertainty=Uncertainty(), samples=0,
+        annotator=", ".join(bill.models) or NOBODY, simulated=bill.simulated,
+        flags=(*made.flags, *(["blind"] if bill.blind else [])),
+        attributes={KIND: record.attributes[KIND], CLASS: record.attributes[CLASS], **made.told},
+        sha256=face.image.sha256,
+    )  # fmt: skip
+
+
+def _entry(record: ImageRecord, kind: str) -> ImageRecord:
+    return record.model_copy(update={"id": f"{record.id}/{kind}", "attributes": {KIND: kind, **record.attributes}})
+
+
+def _listed(emotions: Sequence[str]) -> str:
+    return f"{', '.join(emotions[:-1])} and {emotions[-1]}"
+
+
+def _wanted(
+    emotions: Mapping[str, Sequence[str]], counts: Mapping[str, int | None],
+    counts_of: Mapping[str, Mapping[str, int | None]],
+) -> dict[str, Wanted]:  # fmt: skip
+    """Return what is wanted of each class.
+
+    Raises:
+        UserError: for an unknown class or kind, or a number that is none.
+    """
+    if len(emotions) < 2:
+        raise UserError("generator.emotions", list(emotions), "fewer than two classes", "name them all")
+    if unknown := [name for name in counts_of if name not in emotions]:
+        raise UserError("generator.counts_of", unknown[0], "no such class", f"use {', '.join(emotions)}")
+    found = {}
+    for emotion in emotions:
+        numbers = {**counts, **counts_of.get(emotion, {})}
+        if set(numbers) != set(KINDS):
+            raise UserError("generator.counts", sorted(numbers), "other kinds", f"use {', '.join(KINDS)}")
+        for kind, number in numbers.items():
+            if number is not None and (type(number) is not int or number < 0):
+                raise UserError(
+                    f"generator.counts.{kind}", number, "not a number of pictures", "set 0 or more, or null"
+                )
+        found[emotion] = Wanted(**numbers)
+    return found

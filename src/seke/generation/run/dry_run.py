@@ -1,0 +1,63 @@
+"""What a generation would cost: the generator itself is played through with made-up annotators
+(`seke.core.dry_run`).
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from seke.core import dry_run as estimates
+from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
+from seke.core.records import ImageRecord
+from seke.core.vlm import VLM
+from seke.generation.emovit.captioners import through
+from seke.generation.outcome import Face, Generator, planned
+
+Opened = Callable[[ImageRecord], Face | None]
+
+
+def estimate(
+    generator: Generator, made_up: Sequence[MadeUp], records: Sequence[ImageRecord], opened: Opened
+) -> list[Estimate]:
+    """Return what `generator` would ask each of `made_up`: the pilot whole, the records from a sample of them."""
+    with TemporaryDirectory() as folder:
+        generator.learn(records, opened, Path(folder))
+    pilots = [counted(each) for each in made_up]
+    played = [records[place] for place in sampled([record.id for record in records])]
+    faces = [face for record in played if (face := opened(record)) is not None]
+    for _ in generator.generate(faces):
+        pass
+    share = len(records) / max(len(played), 1)
+    return [
+        Estimate(*(before + (after - before) * share for before, after in zip(pilot, counted(each), strict=True)))
+        for pilot, each in zip(pilots, made_up, strict=True)
+    ]
+
+
+def dry_run(
+    generator: Callable[[VLM], Generator], records: Sequence[ImageRecord], opened: Opened, annotator: object,
+    fallback: object = None,
+) -> str:  # fmt: skip
+    """Return what annotating `records` would cost; nobody is asked.
+
+    Args:
+        generator: makes one that asks the given annotator.
+        records: what is to be annotated.
+        opened: gives a record's face, None where its image cannot be read.
+        annotator: the backend that would be asked; only its model and its prices are looked at.
+        fallback: a second one, which would be asked about what the first declines: nothing is expected of it, and at
+            worst everything.
+    """
+    entries, found, captioner = planned(generator(MadeUp()), records), list[list[Estimate]](), None
+    for worst in (False, True):
+        asked = [MadeUp(worst), MadeUp(worst)]
+        made = generator(asked[0])
+        captioner = through(made, lambda _, writer=asked[1]: writer) or captioner  # type: ignore[misc]
+        found.append(estimate(made, asked, entries, opened))
+    (expected, captions), (worst_case, worst_captions) = found
+    parts = [estimates.asked("annotator", annotator, expected, worst_case)]
+    if captioner is not None:
+        parts.append(estimates.asked("captioner", captioner, captions, worst_captions))
+    if fallback is not None:
+        parts.append(estimates.asked("fallback, at worst asked about all", fallback, Estimate(), worst_case))
+    return table(len(entries), parts)

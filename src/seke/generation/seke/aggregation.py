@@ -1,0 +1,64 @@
+"""From several draws to one annotation: what the summary prompt is for, done by counting or by a fitted annotator."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+from seke.core.affect import EXPRESSIONS
+from seke.core.records import Labels
+from seke.generation.calibration.annotator_model import Annotator, confidence
+
+Aggregate = Literal["summary", "majority", "calibrated"]
+AGGREGATES: Final = ("summary", "majority", "calibrated")
+"""summary: the annotator itself decides (Sec. 3.2); majority: votes and means; calibrated: the posterior of a pilot."""
+
+
+class Settled(NamedTuple):
+    """Labels that need only be described, and how sure each is; None where nobody knows."""
+
+    labels: Labels
+    confidence: Mapping[str, Any] | None
+
+
+def majority(draws: Sequence[Labels]) -> Labels:
+    """Return the most named expression, every AU that more than half of the draws call active, mean valence, arousal.
+
+    Of equally often named expressions the first in `affect.EXPRESSIONS` is taken.
+    """
+    votes = Counter(draw.expression for draw in draws if draw.expression is not None)
+    units: dict[int, list[bool]] = {}
+    for draw in draws:
+        for au, active in (draw.action_units or {}).items():
+            units.setdefault(au, []).append(active)
+    return Labels(
+        expression=max(EXPRESSIONS, key=lambda e: votes[e]) if votes else None,
+        valence=_mean([draw.valence for draw in draws]),
+        arousal=_mean([draw.arousal for draw in draws]),
+        action_units={au: 2 * sum(said) > len(said) for au, said in units.items()} or None,
+    )
+
+
+def settle(aggregate: Aggregate, annotator: Annotator | None, known: Labels, draws: Sequence[Labels]) -> Settled | None:
+    """Return what `aggregate` makes of the draws; None where the annotator is to sum them up itself."""
+    if aggregate == "summary":
+        return None
+    if aggregate == "majority":
+        labels = majority(draws)
+        return Settled(labels, confident(annotator, known, draws, labels))
+    assert annotator is not None, "calibrated aggregation comes after learning"
+    labels = annotator.decide(annotator.posterior(known, draws))
+    return Settled(labels, confident(annotator, known, draws, labels))
+
+
+def confident(
+    annotator: Annotator | None, known: Labels, draws: Sequence[Labels], labels: Labels
+) -> Mapping[str, Any] | None:
+    """Return the posterior probability of each label, None without a fitted annotator."""
+    if annotator is None or not draws:
+        return None
+    return confidence(annotator.posterior(known, draws), labels)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

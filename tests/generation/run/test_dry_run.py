@@ -1,0 +1,95 @@
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from seke.core.dry_run import Asked, Estimate, MadeUp, table
+from seke.generation.run.dry_run import dry_run, estimate
+from seke.generation.seke.stopping import fixed, uamc
+
+
+def opened(data):
+    faces = {face.record.id: face for face in data.faces}
+    return lambda record: faces[record.id]
+
+
+def test_calls_and_prompts_of_a_fixed_number_of_draws_are_exact(make_seke, data):
+    made_up = MadeUp()
+    generator = make_seke(made_up, stopping=fixed(3))
+    [found] = estimate(generator, [made_up], data.records, opened(data))
+    real = make_seke(stopping=fixed(3))
+    traces = [outcome.trace for outcome in real.generate(data.faces)]
+    assert found.requests == sum(trace.requests for trace in traces) == 2 * len(data.records)
+    assert found.input_tokens == pytest.approx(sum(trace.input_tokens for trace in traces), rel=0.1)
+
+
+def test_the_worst_case_takes_every_draw_and_every_token(make_seke, data):
+    expected, worst = MadeUp(), MadeUp(worst=True)
+    found = [
+        estimate(make_seke(vlm, stopping=uamc(5)), [vlm], data.records, opened(data))[0] for vlm in (expected, worst)
+    ]
+    assert found[0].requests < found[1].requests
+    assert found[0].output_tokens < found[1].output_tokens
+    assert found[1].output_tokens >= 4 * 512 * len(data.records)
+
+
+def test_a_sample_stands_for_all(make_seke, data, monkeypatch):
+    monkeypatch.setattr("seke.core.dry_run.SAMPLE", 10)
+    made_up = MadeUp()
+    [found] = estimate(make_seke(made_up, stopping=fixed(3)), [made_up], data.records, opened(data))
+    assert found.requests == 2 * len(data.records)
+    assert made_up.requests == 20
+
+
+def test_the_pilot_is_counted_once_and_whole(make_seke, data, monkeypatch):
+    monkeypatch.setattr("seke.generation.calibration.pilot.FEWEST", 5)
+    monkeypatch.setattr("seke.core.dry_run.SAMPLE", 10)
+    made_up = MadeUp()
+    generator = make_seke(made_up, stopping=fixed(3), aggregate="calibrated", pilot=8)
+    [found] = estimate(generator, [made_up], data.records, opened(data))
+    pilot = made_up.requests - 20
+    assert pilot >= 8
+    assert found.requests == pilot + 2 * len(data.records)
+
+
+def test_dollars_by_hand():
+    assert Estimate(1, 2_000_000, 100_000).usd([2.5, 10.0, 1.25]) == 6.0
+    assert Estimate(1, 1, 1).usd([None, 10.0]) is None
+
+
+def test_the_table_names_every_model(make_seke, data):
+    annotator = SimpleNamespace(prices={"a": [2.5, 10], "b": [None, None]})
+    text = dry_run(lambda vlm: make_seke(vlm), data.records, opened(data), annotator)
+    assert f"{len(data.records)} records; nothing was asked" in text
+    assert "$" in next(line for line in text.splitlines() if line.startswith("a "))
+    assert "unknown" in next(line for line in text.splitlines() if line.startswith("b "))
+    assert "no price is known" in table(3, [Asked("annotator", "", {}, Estimate(), Estimate())])
+
+
+def test_a_dry_run_writes_nothing(door, tmp_path):
+    outputs = f"paths.outputs={tmp_path}"
+    assert door("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
+    done = door("generate", outputs, "records=p", "name=g", "backend=openai", "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "gpt-4o " in done.stdout
+    assert not (tmp_path / "generate").exists()
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_a_spent_budget_ends_with_exit_code_3_and_the_same_command_goes_on(door, tmp_path):
+    outputs = f"paths.outputs={tmp_path}"
+    assert door("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
+    command = (outputs, "records=p", "name=g", "chunk=10", "backend.usd_per_million=[2.5,10]", "wandb=offline")
+    whole = door("generate", outputs, "records=p", "name=whole", "backend.usd_per_million=[2.5,10]")
+    assert whole.returncode == 0, whole.stderr
+    codes = []
+    while 0 not in codes and len(codes) < 20:
+        done = door("generate", *command, "budget.usd=0.05")
+        codes.append(done.returncode)
+    assert codes[:-1] == [3] * (len(codes) - 1)
+    assert len(codes) > 2
+    assert "paused: budget.usd=0.05 is spent" in door("generate", *command, "budget.usd=0.05", "name=g2").stderr
+    runs = [tmp_path / "generate" / name / "instructions.jsonl" for name in ("whole", "g")]
+    assert runs[0].read_bytes() == runs[1].read_bytes()
+    assert list((tmp_path / "generate" / "g").glob("wandb/offline-run-*/run-*.wandb"))
+    assert json.loads((tmp_path / "generate" / "g" / "cost.json").read_text())["usd"] > 0.05
