@@ -27,7 +27,7 @@ def train(cfg: DictConfig) -> None:
     idle = finished(cfg, "train") and not cfg.dry_run
     parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
     if cfg.dry_run and parts:
-        from seke.tuning.plan import plan, told
+        from seke.training.dry_run import plan, told
 
         model, training, optimizer = parts
         print(told(plan(model, data, training, optimizer, outputs, cfg.seed, cfg.assumed_mfu)))
@@ -38,8 +38,8 @@ def train(cfg: DictConfig) -> None:
     if parts is None or run.finished:
         print(f"{run.path} is finished; overwrite=true trains it again")
         return
-    from seke.tuning import loggers
-    from seke.tuning.fit import fit, summary
+    from seke.training import loggers
+    from seke.training.train import fit, summary
 
     logger = loggers.beside_dashboard(build(cfg.logger, save_dir=str(run.path)))
     model, training, optimizer = parts

@@ -8,7 +8,7 @@ proportions. The tiny InstructBLIP learns them for one epoch, in three ways, eac
 alternate and medians count.
     none    every step opens its pictures, makes their pixels ready and runs the tower
     pixels  the pixels stay in memory; every step runs the tower
-    disk    the tower runs once a picture, and its states are kept on disk (seke/tuning/state_store.py)
+    disk    the tower runs once a picture, and its states are kept on disk (seke/training/data/feature_cache.py)
 `first` and `again` are the seconds until training can start: where no run has been before, and where one has. For none
 and pixels these are one. A `feature` is a picture's states, from its file, or from the disk; the disk's files have just
 been written, so that the system may hold them in memory. Pictures have two sizes: the demo's, which is the tower's own,
@@ -71,11 +71,11 @@ def run(way: str, rows: Path, samples: int) -> Took:
     from torch.utils.data import DataLoader
 
     from seke.models.instructblip import InstructBlip
-    from seke.tuning.batches import Batches, Steps, collate_step
-    from seke.tuning.data import Data, stream
-    from seke.tuning.module import Sft
-    from seke.tuning.samples import Samples, prepare
-    from seke.tuning.training import Training
+    from seke.training.data.dataset import Samples, prepare
+    from seke.training.data.mixture import Data, stream
+    from seke.training.data.samplers import Batches, Steps, collate_step
+    from seke.training.module import Sft
+    from seke.training.settings import Training
 
     class Clock(Callback):  # type: ignore[misc]
         began, ended, done = 0.0, 0.0, 0
@@ -200,7 +200,7 @@ def tower_shares(tokens: float, context: float) -> tuple[float, float]:
     """
     from transformers import InstructBlipConfig, LlamaConfig
 
-    from seke.tuning.flops import products, training, work
+    from seke.training.flops import products, training, work
 
     tiny = InstructBlipConfig.from_pretrained(ASSET)
     text = LlamaConfig(vocab_size=32001).to_dict()  # LlamaConfig's sizes are the 7B model's

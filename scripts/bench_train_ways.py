@@ -134,11 +134,11 @@ def run(case: Case, way: str, folder: Path) -> Took:
     import torch
 
     from seke.models.llava_ov import LlavaOv
-    from seke.tuning.batches import Batches
-    from seke.tuning.data import Data, stream
-    from seke.tuning.flops import peak as best
-    from seke.tuning.flops import products, training, work
-    from seke.tuning.samples import prepare
+    from seke.training.data.dataset import prepare
+    from seke.training.data.mixture import Data, stream
+    from seke.training.data.samplers import Batches
+    from seke.training.flops import peak as best
+    from seke.training.flops import products, training, work
 
     gpu = bool(case.text)
     loaded = build(case)
@@ -165,10 +165,10 @@ def ours(case: Case, loaded: Any, groups: Any, samples: Any, packed: bool, gpu: 
     from lightning.pytorch.callbacks import Callback
     from torch.utils.data import DataLoader
 
-    from seke.tuning.batches import Batches, Packs, Steps, collate_step
-    from seke.tuning.module import Sft
-    from seke.tuning.pace import Waiting
-    from seke.tuning.training import Training
+    from seke.training.callbacks.throughput import Waiting
+    from seke.training.data.samplers import Batches, Packs, Steps, collate_step
+    from seke.training.module import Sft
+    from seke.training.settings import Training
 
     class Clock(Callback):  # type: ignore[misc]
         seconds, computed = 0.0, 0
@@ -211,7 +211,7 @@ def optimiser(case: Case) -> dict[str, Any]:
     """Return how weights are updated where memory is short; else the module's own AdamW does it."""
     if not case.low_memory:
         return {}
-    from seke.tuning.optimizers import StochasticAdamW
+    from seke.training.optimizers import StochasticAdamW
 
     return {"optimizer": StochasticAdamW()}
 
@@ -223,7 +223,7 @@ def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: boo
     from datasets import Dataset
     from torch.utils.data import SequentialSampler
 
-    from seke.tuning.batches import collate
+    from seke.training.data.samplers import collate
 
     if way == "SFTTrainer":
         from trl import SFTConfig as Arguments

@@ -21,8 +21,8 @@ from seke.generation.outcome import Outcome
 from seke.generation.seke.stopping import State, wanted
 from seke.sources.prepared import listed, write
 from seke.sources.source import Source
-from seke.tuning.data import Data, stream
-from seke.tuning.rows.row import Row, Say
+from seke.training.data.mixture import Data, stream
+from seke.training.readers.row import Row, Say
 
 from ..trees.pictures import save
 

@@ -1,4 +1,4 @@
-"""What every reader of conf/data/ promises (`seke.tuning.rows.row.Reader`), each on the miniature of its dataset.
+"""What every reader of conf/data/ promises (`seke.training.readers.row.Reader`), each on the miniature of its dataset.
 
 A new one is found by its YAML; it needs tests/trees/<name>.py, unless its path is the name of a generate run.
 """
@@ -12,9 +12,9 @@ import pytest
 from seke.answers.extract import extract
 from seke.core.errors import UserError
 from seke.core.records import Rejection
-from seke.tuning.data import Data, Part, stream
-from seke.tuning.rows.llava import Llava
-from seke.tuning.rows.row import KEPT, Keep, Row
+from seke.training.data.mixture import Data, Part, stream
+from seke.training.readers.llava import Llava
+from seke.training.readers.row import KEPT, Keep, Row
 
 from ..trees import feid_release
 from ..trees.pictures import save

@@ -83,7 +83,7 @@ def checkpoint(outputs, name="tuned", base="llava-hf/some-7b", trained_on=(), pa
         outputs / "train" / name,
         {
             "model": {"_target_": "seke.models.llava_ov.LlavaOv", "path": base, "lr": 1e-5, "lora": None},
-            "optimizer": {"_target_": "seke.tuning.optimizers.AdamW", "betas": [0.9, 0.999]},
+            "optimizer": {"_target_": "seke.training.optimizers.AdamW", "betas": [0.9, 0.999]},
             "trainer": {"batch_size": 4, "strategy": {"_target_": "a.DeepSpeed", "stage": 2}},
             "data": {"path": path},
             "seed": 3,

@@ -21,6 +21,19 @@ MOVED: Final[dict[str, str]] = {
     "seke.models.any_vlm": "seke.backends.transformers.any_model",
     "seke.models.captions": "seke.backends.transformers.captioner",
     "seke.prompts": "seke.core.prompts",
+    "seke.tuning.data": "seke.training.data.mixture",
+    "seke.tuning.fit": "seke.training.train",
+    "seke.tuning.fit.Training": "seke.training.settings.Training",
+    "seke.tuning.loggers": "seke.training.loggers",
+    "seke.tuning.optimizers": "seke.training.optimizers",
+    "seke.tuning.rows.emovit": "seke.training.readers.emovit",
+    "seke.tuning.rows.faba": "seke.training.readers.faba",
+    "seke.tuning.rows.fea_20k": "seke.training.readers.fea_20k",
+    "seke.tuning.rows.feid_release": "seke.training.readers.feid_release",
+    "seke.tuning.rows.llava": "seke.training.readers.llava",
+    "seke.tuning.rows.mafw": "seke.training.readers.mafw",
+    "seke.tuning.rows.merr_fine": "seke.training.readers.merr_fine",
+    "seke.tuning.strategy": "seke.training.deepspeed_cpu",
 }
 """Earlier path of a module -> its path now, and, where a class or function was renamed, its earlier path -> its own."""
 

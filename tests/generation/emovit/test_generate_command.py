@@ -8,10 +8,10 @@ import pytest
 
 from seke.core.records import InstructionRecord, Rejection, read_jsonl
 from seke.generation.emovit.generator import CONVERSATION, PAIR
-from seke.tuning.data import Data, stream
-from seke.tuning.rows.emovit import Emovit
-from seke.tuning.rows.llava import Llava
-from seke.tuning.rows.row import Row
+from seke.training.data.mixture import Data, stream
+from seke.training.readers.emovit import Emovit
+from seke.training.readers.llava import Llava
+from seke.training.readers.row import Row
 
 from ...servers.openai_server import rates, running
 from ...trees import emoset, emovit

@@ -1,0 +1,1 @@
+"""Instruction rows -> batches: mixtures, samples, packing, kept vision features."""

@@ -1,0 +1,260 @@
+"""What to train on: one instruction set or a weighted mixture, each part with the reader of its format (rows/).
+
+    data.path, data.mixture -> parts -> rows, drawn down to a part's `limit` -> samples.py
+
+Rows stream: none of them is kept here. The draw is seeded and made among the rows that a reader finds usable; a drawn
+row whose picture turns out to be broken is rejected by name and never replaced.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from seke.core import plugins, runs
+from seke.core.errors import UserError
+from seke.core.images import ImageError
+from seke.core.limit import checked, group_of, places
+from seke.core.records import Rejection
+from seke.training.readers.clips import fetch
+from seke.training.readers.llava import Llava
+from seke.training.readers.row import KEPT, Keep, Reader, Row, Say, rejected
+from seke.training.setting_checks import check_whole
+
+INSTRUCTIONS: Final = "instructions.jsonl"
+MOST_WORKERS: Final = 8
+"""A rank's processes that decode; more only wait for the disk."""
+ENTRY: Final = {"path", "reader", "weight", "limit", "keep", "image_root"}
+"""What an entry of a mixture may set."""
+SPEAKERS: Final = ("system", "user", "assistant")
+"""The roles that turns may have."""
+
+
+TEST: Final = frozenset(("test", "tests", "testing", "tst", "eval", "evaluation", "holdout", "heldout"))
+"""What rows call the split that models are scored on."""
+
+
+class Part(NamedTuple):
+    """One part of a mixture, taken `weight` times (2.5 is twice, and a seeded half once more)."""
+
+    name: str
+    path: Path
+    """A file or the folder of a dataset."""
+    root: Path
+    """The folder that images are relative to."""
+    reader: Reader
+    files: list[Path]
+    """The label files whose content decides the rows."""
+    weight: float
+    limit: int | None
+    keep: Keep
+    watched: bool = False
+    """Whether the loss is watched on it and nothing is trained on it."""
+
+
+@dataclass
+class Data:
+    """What to train on (conf/data/*.yaml)."""
+
+    path: str | None = None
+    """Name of a generate run, or a file or folder that `reader` reads."""
+    reader: Reader = field(default_factory=Llava)
+    """How to read `path` and `validation`, and those parts of a mixture that have no reader of their own."""
+    mixture: Mapping[str, Any] | Sequence[Any] = ()
+    """Instead of `path`: entries {path, reader, weight, limit, keep, image_root}, named or in a list."""
+    validation: str | None = None
+    """A second name or file, on which the loss is watched; never trained on."""
+    keep: Keep = "all"
+    """Answer with this description only, rewritten from the row's labels."""
+    label_mask: Literal["answer", "llava_next"] = "answer"
+    max_tokens: int = 32768
+    """A longer conversation is rejected by name, never cut."""
+    group_by_length: bool = True
+    """Whether samples of like length are padded together; packs need no padding."""
+    pack: bool | Literal["auto"] = "auto"
+    """Whether samples share sequences of up to `pack_tokens`, in place of trainer.batch_size padded ones."""
+    pack_tokens: int = 16384
+    """A longer conversation has a pack to itself."""
+    cache: Literal["auto", "states", "disk", "pixels", "none"] = "auto"
+    """What is computed once per image and kept: a frozen tower's states (in memory, or on disk for later runs too),
+    pixels, or nothing. `auto` decides."""
+    cache_dir: str | None = None
+    """Where `cache=disk` keeps states; see state_store.py."""
+    workers: int | None = None
+    """Processes a rank that read and decode; None: see `processes`."""
+    limit: int | None = None
+    """So many rows of each part (`seke.core.limit`); an entry's own `limit` comes first, as do `keep` and
+    `image_root`."""
+    image_root: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label_mask not in ("answer", "llava_next"):
+            raise UserError("data.label_mask", self.label_mask, "no such label mask", "use answer or llava_next")
+        if self.cache not in ("auto", "states", "disk", "pixels", "none"):
+            raise UserError("data.cache", self.cache, "unknown", "use auto, states, disk, pixels or none")
+        if self.cache == "disk" and not self.cache_dir:
+            raise UserError("data.cache_dir", self.cache_dir, "data.cache=disk needs a folder", "name one")
+        if self.pack not in (True, False, "auto"):
+            raise UserError("data.pack", self.pack, "unknown", "use auto, true or false")
+        check_whole("data.pack_tokens", self.pack_tokens, 1)
+        check_whole("data.max_tokens", self.max_tokens, 1)
+        check_whole("data.workers", self.workers, 0, optional=True)
+        if bool(self.path) == bool(self._entries()):
+            raise UserError("data.path", self.path, "not exactly one of path and mixture", "give one of them")
+        _check("data", self.keep, self.limit)
+        for name, entry in self._entries().items():
+            if not isinstance(entry, Mapping) or not {"path"} <= set(entry) <= ENTRY or not entry["path"]:
+                raise UserError(f"data.mixture.{name}", entry, "not an entry with a path", f"use {', '.join(ENTRY)}")
+            weight = entry.get("weight", 1)
+            if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 < weight < float("inf"):
+                raise UserError(f"data.mixture.{name}.weight", weight, "not above 0", "null instead of a part drops it")
+            _check(f"data.mixture.{name}", entry.get("keep") or self.keep, entry.get("limit"))
+
+    def processes(self, decoding: bool, on_gpu: bool, cores: int) -> int:
+        """Return how many processes feed a rank: unless set, its share of the cores, at most 8, where a GPU would wait.
+
+        `decoding`: whether images are decoded as training goes on; `cores`: of the machine, divided by its ranks.
+        """
+        if self.workers is not None:
+            return self.workers
+        return max(1, min(MOST_WORKERS, cores)) if decoding and on_gpu else 0
+
+    def packed(self, model_packs: bool, on_gpu: bool) -> bool:
+        """Return whether batches are packs; `auto`: where the model can keep conversations apart and a GPU trains it.
+
+        Raises:
+            UserError: if packs are asked for and the model would mix their conversations up.
+        """
+        if self.pack is True and not model_packs:
+            remedy = "use data.pack=false, or model.attention=sdpa with a LLaVA-OneVision"
+            raise UserError("data.pack", True, "this model cannot keep a pack's conversations apart", remedy)
+        return model_packs and (on_gpu if self.pack == "auto" else self.pack)
+
+    def sources(self, outputs: Path) -> list[Part]:
+        """Find every part's files: names of generate runs, files or folders. Nothing of them is read yet.
+
+        Raises:
+            UserError: naming the part that is not there.
+        """
+        if self.path:
+            return [self._part("data0", "data.path", {"path": self.path}, outputs)]
+        named = isinstance(self.mixture, Mapping)
+        return [
+            self._part(name if named else f"data{name}", f"data.mixture.{name}.path", entry, outputs)
+            for name, entry in self._entries().items()
+        ]
+
+    def watched(self, outputs: Path) -> Part | None:
+        """Return the part on which the loss is watched, whole, or None."""
+        if self.validation is None:
+            return None
+        return self._part("validation", "data.validation", {"path": self.validation}, outputs)._replace(
+            limit=None, watched=True
+        )
+
+    def _entries(self) -> dict[str, Any]:
+        entries = self.mixture or {}
+        pairs = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
+        return {str(name): entry for name, entry in pairs if entry is not None}
+
+    def _part(self, name: str, argument: str, entry: Mapping[str, Any], outputs: Path) -> Part:
+        path = _locate(argument, str(entry["path"]), outputs)
+        reader = entry.get("reader") or self.reader
+        plugins.require("data.reader", reader, "files", "read")
+        given = entry.get("image_root") or self.image_root
+        root = path if path.is_dir() and not given else runs.image_root(path, given)
+        return Part(
+            name, path, root, reader, reader.files(path), float(entry.get("weight", 1)),
+            entry.get("limit") or self.limit, entry.get("keep") or self.keep,
+        )  # fmt: skip
+
+
+def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Row | Rejection]:
+    """Yield a part's rows, with their pictures on disk, and what cannot be used.
+
+    `frames`: a folder for what is taken from videos now; None: the reader's own.
+
+    A `limit` costs a second reading of the label files, the first one to count: that is cheaper than keeping the rows.
+    """
+    drawn = None if part.limit is None else _drawn(part, part.limit, seed)
+    number = -1
+    for found in _read(part):
+        if isinstance(found, Rejection):
+            yield found
+            continue
+        number += 1
+        if drawn is None or drawn[number]:
+            yield _fetched(found, frames)
+
+
+def _read(part: Part) -> Iterator[Row | Rejection]:
+    """Yield a part's rows; one that says of itself that it is of the test side is not trained on."""
+    for given in part.reader.read(part.path, part.root, part.keep):
+        found = _checked(part.reader, given)
+        if isinstance(found, Row) and found.split.strip().lower() in TEST and not part.watched:
+            yield rejected(found.id, "held out", f"its split is {found.split}: rows of a test side are not trained on")
+        else:
+            yield found
+
+
+def _checked(reader: Reader, found: object) -> Row | Rejection:
+    """Return what a reader yields; a row whose turns and pictures do not fit is rejected.
+
+    Raises:
+        UserError: if it is neither row nor rejection.
+    """
+    if isinstance(found, Rejection):
+        return found
+    if not isinstance(found, Row):
+        remedy = "yield a Row for each conversation, or a Rejection that says why it cannot be used"
+        raise plugins.broken("data.reader", reader, f"read() yielded {plugins.shown(found)}", remedy)
+    if not found.turns or not all(isinstance(turn, Say) and turn.role in SPEAKERS for turn in found.turns):
+        return rejected(found.id, "form", f"turns that are none of {', '.join(SPEAKERS)}: {plugins.shown(found.turns)}")
+    if (told := sum(turn.images for turn in found.turns)) != len(found.images):
+        return rejected(found.id, "form", f"{len(found.images)} pictures, and {told} in its turns")
+    return found
+
+
+def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which of the part's usable rows are drawn; kept in memory are their names, sources and splits."""
+    usable = (row for row in _read(part) if isinstance(row, Row))
+    known = [(row.id, group_of(row)) for row in usable]
+    drawn = np.zeros(len(known), dtype=bool)
+    drawn[places([name for name, _ in known], [group for _, group in known], limit, seed)] = True
+    return drawn
+
+
+def _fetched(row: Row, frames: Path | None = None) -> Row | Rejection:
+    """Bring the row's frame out of its video."""
+    frame = row.frame
+    if frame is None:
+        return row
+    if frames is not None and not frame.file.is_file():
+        frame = frame._replace(file=frames / frame.file.name)
+    try:
+        fetch(frame)
+    except ImageError as error:
+        return Rejection(id=row.id, reason="no image", detail=str(error))
+    return replace(row, images=(frame.file,), frame=None)
+
+
+def _locate(argument: str, reference: str, outputs: Path) -> Path:
+    """Return the instructions of a generate run, the file, or the folder, that `reference` names."""
+    try:
+        return runs.locate(argument, reference, outputs, "generate", INSTRUCTIONS)
+    except UserError:
+        given = Path(reference)
+        if given.is_dir():
+            return given
+        if len(given.parts) == 1:
+            raise
+        remedy = "give where it lies, or set paths.data= to where datasets are unpacked"
+        raise UserError(argument, reference, "no such file or folder", remedy) from None
+
+
+def _check(argument: str, keep: Any, limit: Any) -> None:
+    if keep not in ("all", *KEPT):
+        raise UserError(f"{argument}.keep", keep, "no such description", f"use all, {', '.join(KEPT)}")
+    checked(limit, f"{argument}.limit")

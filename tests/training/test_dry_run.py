@@ -1,0 +1,139 @@
+"""train.py dry_run=true: what it counts is what a training then does; nothing is written, and no weights are needed."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from seke.core.errors import UserError
+from seke.models.llava_ov import LlavaOv
+from seke.training import flops
+from seke.training.data.mixture import Data
+from seke.training.dry_run import plan, told
+from seke.training.optimizers import AdamW, StochasticAdamW
+from seke.training.settings import Training
+
+from ..conftest import ROOT
+
+# LLaVA-OneVision 7B (Qwen-2 7B, SigLIP so400m) as llava-hf/llava-onevision-qwen2-7b-ov-hf publishes it.
+SEVEN = {
+    "text_config": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "vocab_size": 152000,
+                    "num_attention_heads": 28, "num_key_value_heads": 4, "tie_word_embeddings": False},
+    "vision_config": {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 26, "image_size": 384,
+                      "num_attention_heads": 16, "patch_size": 14},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory):
+    """A 7B without a single weight: its sizes, and a small tokenizer."""
+    path = tmp_path_factory.mktemp("seven")
+    for file in (ROOT / "assets" / "llava_ov_tiny").iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copy(file, path)
+    config = json.loads((path / "config.json").read_text())
+    config["text_config"].pop("layer_types")
+    for part, sizes in SEVEN.items():
+        config[part] |= sizes
+    side, grid = config["vision_config"]["image_size"], config["image_grid_pinpoints"]
+    config["image_grid_pinpoints"] = [[side * tall // 96, side * wide // 96] for tall, wide in grid]
+    patches = (side // config["vision_config"]["patch_size"]) ** 2
+    own = {"size": {"height": side, "width": side}, "image_grid_pinpoints": config["image_grid_pinpoints"]}
+    for name, changed in (("preprocessor_config.json", own), ("processor_config.json", {"num_image_tokens": patches})):
+        (path / name).write_text(json.dumps(json.loads((path / name).read_text()) | changed))
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+def model_of(base, **more):
+    return LlavaOv(str(base), trainable=["projector", "llm"], lr=1e-3, **more)
+
+
+@pytest.mark.parametrize("training", [{"batch_size": 3, "max_epochs": 2}, {"accumulate": 2, "max_steps": 3}])
+@pytest.mark.parametrize("pack", [True, False])
+def test_what_is_planned_is_what_is_done(sft, tiny_base, tmp_path, training, pack):
+    data = {"pack": pack, "pack_tokens": 100}
+    facts = sft.train(tmp_path / "run", data=data, **{"max_epochs": 1, **training})
+    rows = str(tiny_base / "rows.jsonl")
+    settings = Training(**{"clip": 0.0, "max_epochs": 1, "batch_size": 2, **training})
+    model = LlavaOv(str(tiny_base / "model"), trainable=["projector", "llm"], lr=1e-3)
+    found = plan(model, Data(path=rows, **data), settings, None, tmp_path)
+    assert (found.rows, found.total_steps, sum(found.rejected.values())) == (
+        facts["rows"], facts["steps"], facts["rejected"],
+    )  # fmt: skip
+    assert {"all": found.tokens, "supervised": found.supervised} == facts["epoch_tokens"]
+    assert found.packed == facts["packed"]
+    loaded = model.load()
+    assert found.sizes.all == sum(p.numel() for p in loaded.model.parameters())
+    assert found.sizes.trained == sum(p.numel() for group in model.train(loaded) for p in group["params"])
+
+
+def test_the_optimizers_state_and_a_checkpoint_have_the_bytes_that_are_planned(sft, tiny_base, tmp_path):
+    model = LlavaOv(str(tiny_base / "model"), trainable=["projector", "llm"], lr=1e-3)
+    found = plan(model, Data(path=str(tiny_base / "rows.jsonl")), Training(batch_size=2), None, tmp_path)
+    loaded = model.load(dtype="float32")
+    groups = model.train(loaded)
+    optimizer = AdamW()(groups)
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    state = [value for of in optimizer.state.values() for value in of.values() if torch.is_tensor(value) and value.ndim]
+    assert found.memory.optimizer == sum(value.numel() * value.element_size() for value in state)
+    assert found.memory.gradients == sum(p.grad.numel() * p.grad.element_size() for g in groups for p in g["params"])
+    saved = tmp_path / "checkpoint"
+    torch.save({"weights": [p for g in groups for p in g["params"]], "state": state}, saved)
+    assert saved.stat().st_size == pytest.approx(found.checkpoint_bytes, rel=0.5)
+    assert saved.stat().st_size >= found.checkpoint_bytes
+
+
+def test_seven_billion_parameters_are_planned_without_a_weight(seven, tiny_base, tmp_path):
+    gpu = {"accelerator": "gpu", "precision": "bf16-mixed", "activation_checkpointing": True}
+    data, rows = Data(path=str(tiny_base / "rows.jsonl")), 10
+    model = LlavaOv(str(seven), dtype="bfloat16")
+    found = plan(model, data, Training(**gpu), StochasticAdamW(), tmp_path, mfu=0.5)
+    assert found.sizes.all == pytest.approx(8.03e9, rel=0.005) and found.rows == rows
+    # What conf/optimizer/adamw_bf16.yaml says: 2 bytes of weight, 2 of gradient, 4 of moments.
+    state = found.memory.weights + found.memory.gradients + found.memory.optimizer
+    assert state / 2**30 == pytest.approx(60, abs=1)
+    assert (found.peak, found.ranks) == (flops.PEAKS["H100"], 1) or torch.cuda.is_available()
+    assert found.hours == pytest.approx(found.flops / found.peak / 0.5 / 3600)
+    # Forward and backward of dense layers: six operations a parameter and token.
+    assert found.flops > 6 * 7e9 * found.tokens
+    text = told(found)
+    assert "8.03 B parameters" in text and "assumed MFU of 50%" in text and "exported model 14.9" in text
+    plain = plan(LlavaOv(str(seven), dtype="bfloat16"), data, Training(**gpu), AdamW(), tmp_path)
+    assert sum(plain.memory[:3]) / 2**30 == pytest.approx(120, abs=1)
+
+
+def test_what_zero_shards_is_shared_out(tiny_base, tmp_path):
+    from seke.training.deepspeed_cpu import CPUDeepSpeedStrategy
+
+    data = Data(path=str(tiny_base / "rows.jsonl"))
+    one = plan(model_of(tiny_base / "model"), data, Training(), None, tmp_path).memory
+    for stage in (1, 2, 3):
+        training = Training(devices=4, strategy=CPUDeepSpeedStrategy(stage=stage))
+        found = plan(model_of(tiny_base / "model"), data, training, None, tmp_path)
+        assert found.ranks == 4 and found.memory.optimizer == pytest.approx(one.optimizer * 1.5 / 4)
+        assert found.memory.gradients == one.gradients / (4 if stage >= 2 else 1)
+        assert found.memory.weights == one.weights / (4 if stage == 3 else 1)
+
+
+def test_mistakes_are_one_line(tiny_base, tmp_path):
+    rows = str(tiny_base / "rows.jsonl")
+    for settings in ({"mfu": 0}, {"mfu": 1.5}, {"mfu": True}):
+        with pytest.raises(UserError, match="assumed_mfu="):
+            plan(model_of(tiny_base / "model"), Data(path=rows), Training(), None, tmp_path, **settings)
+    with pytest.raises(UserError, match=r"model\.path="):
+        plan(model_of(tmp_path / "nothing"), Data(path=rows), Training(), None, tmp_path)
+    (tmp_path / "gone.jsonl").write_text((tiny_base / "rows.jsonl").read_text())
+    with pytest.raises(UserError, match=r"data\.path=.*no usable row \(10 rejected\)"):
+        plan(model_of(tiny_base / "model"), Data(path=str(tmp_path / "gone.jsonl")), Training(), None, tmp_path)
+
+
+def test_the_command_tells_and_writes_nothing(door, tiny_base, tmp_path):
+    done = door("train", f"data.path={tiny_base / 'rows.jsonl'}", f"paths.outputs={tmp_path / 'o'}", "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("dry run: nothing was trained, nothing was written")
+    assert "10 an epoch, 0 rejected" in done.stdout and not (tmp_path / "o").exists()
