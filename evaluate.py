@@ -14,7 +14,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke.benchmark import judge, paying, predict, single, task
+from seke.benchmark import predict
+from seke.benchmark.judging import judge
+from seke.benchmark.run import cost, plan, single_image
 from seke.cli.command import build, door, finished, open_run, plain
 from seke.core import budget, provenance
 from seke.hub import model_results
@@ -25,18 +27,20 @@ def evaluate(cfg: DictConfig) -> None:
     """Answer, judge, score; every step leaves its file, every mistake is told before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
     place, model = predict.Place.of(os.environ), None
-    purse = paying.Purse(budget.Budget(**cfg.budget), place)
+    purse = cost.Purse(budget.Budget(**cfg.budget), place)
     if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
     if cfg.image is not None:
-        print(single.tell(Path(cfg.image), build(cfg.backend), benchmark, judging, None if cfg.dry_run else purse))
+        print(
+            single_image.tell(Path(cfg.image), build(cfg.backend), benchmark, judging, None if cfg.dry_run else purse)
+        )
         return
-    asked = task.check(benchmark, outputs, plain(cfg), model)
+    asked = plan.check(benchmark, outputs, plain(cfg), model)
     # A mistaken setting is told while the name is still free, and an earlier run of that name still there.
     idle = asked.answers is not None or (finished(cfg, "evaluate") and not cfg.dry_run)
     backend = None if idle else build(cfg.backend)
     if cfg.dry_run:
-        print(paying.dry_run(asked, benchmark, judging, backend, cfg.paths.images))
+        print(cost.dry_run(asked, benchmark, judging, backend, cfg.paths.images))
         return
     place.enter(outputs / "evaluate" / cfg.name, cfg.overwrite)
     run = open_run(cfg, "evaluate", asked.inputs)
@@ -48,7 +52,7 @@ def evaluate(cfg: DictConfig) -> None:
         if answers is None:
             return  # of several processes the first one has all answers, and scores
         ready = judge.ready(judging, answers)
-        from seke.benchmark.score import score  # torchmetrics brings torch
+        from seke.benchmark.scoring.score import score  # torchmetrics brings torch
 
         how = {**asked.scoring, "remarks": [*asked.remarks, *ready.remarks]}
         facts = score(run.path, benchmark, asked.records, answers, ready.read, asked.inputs["records"], cfg.seed, **how)

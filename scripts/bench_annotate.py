@@ -19,8 +19,8 @@ import yaml
 
 from bench import ROOT, options, tell
 from seke.backends.simulated.faces import Simulated
-from seke.benchmark.comparison import Bill, Price, differences, quality
-from seke.benchmark.reliability import generated
+from seke.benchmark.scoring.cost_quality import Bill, Price, differences, quality
+from seke.benchmark.tasks.reliability import generated
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
 from seke.core.vlm import VLM, Image, Reply, Request

@@ -41,7 +41,7 @@ SCORE_SECONDS, BATCHED_RATIO, ANSWERS_PER_SECOND = 30.0, 4.0, 20_000.0
 
 def score(asked: argparse.Namespace) -> int:
     """Score made-up predictions, of subjects with five images on average."""
-    from seke.benchmark.metrics import evaluate
+    from seke.benchmark.scoring.metrics import evaluate
 
     rows = made_up(asked.predictions)
     evaluate(rows[:1000], draws=2)  # imports and first calls
@@ -89,7 +89,7 @@ def naive(rows: Sequence[Prediction]) -> float:
     """Return the seconds of all draws by scikit-learn, from `NAIVE_DRAWS` of them; arrays are made beforehand."""
     from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error, root_mean_squared_error
 
-    from seke.benchmark.columns import UNKNOWN, columns
+    from seke.benchmark.scoring.arrays import UNKNOWN, columns
 
     data = columns(rows)
     order = np.argsort(data.group_N, kind="stable")

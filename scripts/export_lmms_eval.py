@@ -43,10 +43,10 @@ from pathlib import Path
 
 from seke.core import images
 from seke.benchmark.answer import Answer
-from seke.benchmark.columns import columns
-from seke.benchmark.feab import Feab
-from seke.benchmark.judge import parse
-from seke.benchmark.metrics import scores
+from seke.benchmark.scoring.arrays import columns
+from seke.benchmark.tasks.feab import Feab
+from seke.benchmark.judging.judge import parse
+from seke.benchmark.scoring.metrics import scores
 from seke.core.records import ImageRecord, Prediction, to_line
 
 FEAB = Feab(question={question!r}, max_tokens={max_tokens!r})

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seke.benchmark.answer import read_answers
-from seke.benchmark.comparison import Bill, Price
-from seke.benchmark.figure5 import MASKS, Method, figure5, table
+from seke.benchmark.scoring.cost_quality import Bill, Price
+from seke.benchmark.tasks.figure5 import MASKS, Method, figure5, table
 from seke.core.files import write_text
 from seke.core.records import ImageRecord, read_jsonl
 

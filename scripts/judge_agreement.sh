@@ -25,4 +25,4 @@ judged() { # judged <judge> <settings...>: score the run's answers again
 
 judged parse
 judged llm ${settings[@]+"${settings[@]}"}
-python -m seke.benchmark.agreement "$outputs/evaluate/$run-judged-parse" "$outputs/evaluate/$run-judged-llm"
+python -m seke.benchmark.judging.agreement "$outputs/evaluate/$run-judged-parse" "$outputs/evaluate/$run-judged-llm"

@@ -24,7 +24,7 @@ def test_what_a_prepared_set_is_of(tmp_path):
 
 
 def test_which_evaluations_score_given_labels():
-    ours = {"benchmark": {"_target_": "seke.benchmark.reliability.Reliability", "against": "truth"}}
+    ours = {"benchmark": {"_target_": "seke.benchmark.tasks.reliability.Reliability", "against": "truth"}}
     theirs = {"benchmark": {"_target_": "my.unreliable.Benchmark", "note": "reliability"}}
     assert (old_runs.scores(None, ours), old_runs.scores(None, theirs)) == ("labels", "answers")
     assert (old_runs.scores("answers", ours), old_runs.scores("labels", theirs)) == ("answers", "labels")

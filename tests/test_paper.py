@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from seke.benchmark.tables import TABLE2_COLUMNS, paper
+from seke.benchmark.scoring.tables import TABLE2_COLUMNS, paper
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, TABLE2_AUS
 
 TABLE2 = paper("table2.csv")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image as Picture
 
 from seke.answers.extract import describe
-from seke.benchmark.feab import Feab
 from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
+from seke.benchmark.tasks.feab import Feab
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, Labels, write_jsonl

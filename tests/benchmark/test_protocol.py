@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from seke.benchmark import groups, predict, significance
+from seke.benchmark import predict
 from seke.benchmark.answer import Answer
-from seke.benchmark.judge import parse
+from seke.benchmark.judging.judge import parse
 from seke.benchmark.protocol import Benchmark, Calibrated, Compared, Grouped, Measured, Pays, Planned, Reading
-from seke.benchmark.score import score
+from seke.benchmark.scoring import significance, subgroups
+from seke.benchmark.scoring.score import score
 from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 
 OPTIONAL = (Planned, Reading, Measured, Compared, Grouped, Calibrated, Pays)
@@ -45,7 +46,7 @@ def test_what_a_benchmark_leaves_out_is_done_as_for_faces(tmp_path: Path) -> Non
     assert isinstance(mine, Benchmark)
     assert not any(isinstance(mine, part) for part in OPTIONAL)
     assert significance.pairing_of(mine) is significance.faces
-    assert groups.grouping_of(mine) is groups.faces
+    assert subgroups.grouping_of(mine) is subgroups.faces
     records = [face("a"), face("b")]
     write_jsonl(tmp_path / "test.jsonl", records)
     assert predict.planned(mine, {"records": tmp_path / "test.jsonl"}, None) == records

@@ -13,9 +13,9 @@ import pytest
 
 from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
-from seke.benchmark.judge import parse
+from seke.benchmark.judging.judge import parse
 from seke.benchmark.protocol import Benchmark, Measured, Pays, Planned, measured, predicted
-from seke.benchmark.score import Faces
+from seke.benchmark.scoring.score import Faces
 from seke.core.affect import ACTION_UNITS
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, Labels, Origins

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from seke.benchmark import judge as judges
 from seke.benchmark import protocol as benchmarks
 from seke.benchmark.answer import Answer
+from seke.benchmark.judging import judge as judges
 from seke.core.budget import Metered, Spent
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Prediction, Rejection

@@ -1,4 +1,4 @@
-"""What every judge of conf/judge/ promises (`seke.benchmark.judge.Judging`). A new one is found by its YAML.
+"""What every judge of conf/judge/ promises (`seke.benchmark.judging.judge.Judging`). A new one is found by its YAML.
 
 One that asks a model asks the simulated annotator, which answers in words.
 """
@@ -10,7 +10,7 @@ import pytest
 
 from seke.answers.extract import describe
 from seke.benchmark.answer import Answer, Status
-from seke.benchmark.judge import SILENT, Judging, Ready, ready
+from seke.benchmark.judging.judge import SILENT, Judging, Ready, ready
 from seke.core.records import Labels
 
 from .offered import CONF, built, composed, options

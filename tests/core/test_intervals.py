@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seke.benchmark.comparison import differences, quality
-from seke.benchmark.metrics import evaluate
-from seke.benchmark.rubric import mean
+from seke.benchmark.judging.rubric import mean
+from seke.benchmark.scoring.cost_quality import differences, quality
+from seke.benchmark.scoring.metrics import evaluate
 from seke.core.intervals import interval, p_value
 from seke.core.records import Labels
 
@@ -16,7 +16,7 @@ from ..benchmark.faces import prediction, predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 QUANTILES = {"percentile", "quantile", "nanpercentile", "nanquantile"}
-NO_INTERVAL = {"src/seke/benchmark/groups.py": ["quantile"]}
+NO_INTERVAL = {"src/seke/benchmark/scoring/subgroups.py": ["quantile"]}
 """Calls that make no interval: ages are cut into four groups of equal size."""
 
 

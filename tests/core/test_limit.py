@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.benchmark import task
-from seke.benchmark.emoset import EMOTIONS, EmoSet
+from seke.benchmark.run import plan
+from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet
 from seke.core.errors import UserError
 from seke.core.limit import checked, in_proportion, limited
 from seke.core.records import ImageRecord, Labels, write_jsonl
@@ -97,7 +97,7 @@ def test_an_evaluation_judges_compares_and_counts_no_more_than_the_limit(tmp_pat
     settings = {"records": "scenes", "limit": 6, "seed": 3, "predictions": str(tmp_path / "said.jsonl"),
                 "predictions_fields": None, "compare": str(tmp_path / "theirs.jsonl"), "groups": [],
                 "allow_overlap": False, "paths": {"images": None}}  # fmt: skip
-    asked = task.check(EmoSet({"constrained": "?"}), tmp_path, settings, None)
+    asked = plan.check(EmoSet({"constrained": "?"}), tmp_path, settings, None)
     wanted = [row.id for row in limited(rows, 6, seed=3)]
     assert [row.id for row in asked.records] == wanted
     assert sorted(asked.answers) == sorted(row.id for row in asked.scoring["against"][1]) == sorted(wanted)

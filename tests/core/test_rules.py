@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from seke.benchmark import emoset
 from seke.benchmark.answer import Answer
-from seke.benchmark.trust import judged
+from seke.benchmark.scoring.calibration import judged
+from seke.benchmark.tasks import emoset
 from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
 from seke.core.rules import EMOTIONS, FIGURE5, MEASURES, near
 from seke.generation.calibration.fit import error

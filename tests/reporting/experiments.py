@@ -11,12 +11,12 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from seke.benchmark.emoset import EMOTIONS, EmotionPrediction, scores
-from seke.benchmark.metrics import evaluate
-from seke.benchmark.reasoning import JudgedAnswer
-from seke.benchmark.reasoning import scores as marked
-from seke.benchmark.rubric import Marks
-from seke.benchmark.significance import compare
+from seke.benchmark.judging.rubric import Marks
+from seke.benchmark.scoring.metrics import evaluate
+from seke.benchmark.scoring.significance import compare
+from seke.benchmark.tasks.emoset import EMOTIONS, EmotionPrediction, scores
+from seke.benchmark.tasks.reasoning import JudgedAnswer
+from seke.benchmark.tasks.reasoning import scores as marked
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 from seke.core.runs import Run

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from seke.benchmark.metrics import evaluate
+from seke.benchmark.scoring.metrics import evaluate
 from seke.core.affect import EXPRESSIONS
 from seke.core.intervals import Estimate
 from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty

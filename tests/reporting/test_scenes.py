@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seke.benchmark.emoset import EMOTIONS, PAPER_ACCURACY
+from seke.benchmark.tasks.emoset import EMOTIONS, PAPER_ACCURACY
 from seke.core.intervals import Estimate
 from seke.reporting import scenes as tables
 from seke.reporting.gather import FinishedRun, Outputs

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from seke.benchmark import groups as grouping
-from seke.benchmark.metrics import evaluate
+from seke.benchmark.scoring import subgroups as grouping
+from seke.benchmark.scoring.metrics import evaluate
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.records import Labels, write_jsonl

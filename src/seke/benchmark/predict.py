@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from seke.benchmark import significance
 from seke.benchmark.answer import Answer
 from seke.benchmark.protocol import Benchmark, Planned, Reading
+from seke.benchmark.scoring import significance
 from seke.core import files, images, runs
 from seke.core.budget import Spent
 from seke.core.errors import UserError

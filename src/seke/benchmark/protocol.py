@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from seke.benchmark.answer import Answer, Status
-from seke.benchmark.judge import Judge
+from seke.benchmark.judging.judge import Judge
 from seke.core import plugins
 from seke.core.records import ImageRecord
 from seke.core.vlm import VLM, Image, Request
 
 if TYPE_CHECKING:
-    from seke.benchmark.groups import Part
-    from seke.benchmark.significance import Paired
+    from seke.benchmark.scoring.significance import Paired
+    from seke.benchmark.scoring.subgroups import Part
 
 Wrap = Callable[[str, VLM], VLM]
 """(role, backend) -> what takes its place, such as a meter."""

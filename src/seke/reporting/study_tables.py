@@ -62,7 +62,7 @@ def printed(file: str, rows: Mapping[str, Mapping[str, str]]) -> tuple[Line, ...
     Raises:
         UserError: if the table has no such row.
     """
-    text = (files("seke") / "benchmark" / "paper" / file).read_text(encoding="utf-8")
+    text = (files("seke") / "benchmark" / "scoring" / "paper" / file).read_text(encoding="utf-8")
     every = list(csv.DictReader(text.splitlines()))
     return tuple(_printed_row(file, every, label, told) for label, told in rows.items())
 

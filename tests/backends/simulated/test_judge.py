@@ -10,7 +10,7 @@ import yaml
 
 from seke.backends.simulated.judge import marked
 from seke.backends.simulated.scenes import BLIND, JUDGE, SimulatedScenes
-from seke.benchmark.rubric import Answered, Rubric
+from seke.benchmark.judging.rubric import Answered, Rubric
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.core.vlm import Image

@@ -1,0 +1,1 @@
+"""Answers -> labels: by rules, by an LLM, by a rubric; and how far two judges agree."""

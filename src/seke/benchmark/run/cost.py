@@ -1,0 +1,191 @@
+"""What an evaluation pays for: a model's answers, and the judges that are models themselves. One purse for all of them.
+
+backend, judge -> Purse.metered -> the same, counted and held by the budget -> cost.json
+-> dry_run       -> what all of it would cost; nobody is asked
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from seke.benchmark import predict
+from seke.benchmark.answer import Answer
+from seke.benchmark.judging.judge import Judging, ready
+from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted
+from seke.benchmark.run.plan import Task
+from seke.core import dry_run as estimates
+from seke.core import runs
+from seke.core.budget import Budget, Metered, Spent
+from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
+from seke.core.records import ImageRecord, Labels
+from seke.core.runs import write_text
+from seke.core.vlm import VLM
+
+ANSWERS: Final = "answers"
+"""The role of the model under test."""
+COST: Final = "cost.json"
+
+
+def through(parts: Sequence[Any], wrap: Wrap) -> None:
+    """Replace every backend that the parts of an evaluation ask."""
+    for part in parts:
+        if isinstance(part, Pays):
+            part.through(wrap)
+
+
+class Purse:
+    """The budget of one command, and what it pays each model.
+
+    Args:
+        budget: of the command; each of several ranks has its share.
+        place: which of the ranks this is.
+    """
+
+    def __init__(self, budget: Budget, place: predict.Place = predict.Place()) -> None:  # noqa: B008  (immutable)
+        self.budget = budget if place.ranks == 1 else budget.share(Spent(), place.ranks)
+        self.spent, self.meters, self.place = Spent(), dict[str, Metered](), place
+
+    def metered(self, role: str, vlm: VLM) -> Metered:
+        """Return a meter around a backend; every reply is kept as it comes, or is in the backend's ledger."""
+        self.meters[role] = Metered(vlm, self.budget, self.spent, kept=True)
+        return self.meters[role]
+
+    def answers(
+        self,
+        asked: Task,
+        benchmark: Benchmark,
+        judging: Judging,
+        backend: VLM | None,
+        images_below: str | None,
+        run: Path,
+    ) -> Mapping[str, Answer] | None:
+        """Return the answers, given or asked for now, by record id; from here on all that is asked is metered.
+
+        None to every rank but the first.
+        """
+        through((judging, benchmark), self.metered)
+        if asked.answers is not None:
+            return asked.answers
+        assert backend is not None, "without answers there is somebody to ask"
+        assert benchmark.request is not None, "without answers there is a question"
+        root = runs.image_root(asked.inputs["records"], images_below)
+        return predict.ask_all(asked.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.place)
+
+    @contextmanager
+    def recorded(self, run: Path) -> Iterator[None]:
+        """Write cost.json at the end, and at a pause, into the run's directory; the first rank does.
+
+        A failure before anything was asked writes nothing, so that the name stays free.
+        """
+        idle = False
+        try:
+            yield
+        except BaseException:
+            idle = not any(self.cost(run)[count] for count in ("requests", "sent", "recalled"))
+            raise
+        finally:
+            if self.place.rank == 0 and not idle:
+                write_text(run / COST, json.dumps(self.cost(run), indent=2) + "\n")
+                if self.spent.requests or self.spent.recalled:
+                    print(f"{run / COST}: this command: {self.spent.line()}")
+
+    def cost(self, run: Path) -> dict[str, Any]:
+        """Return the content of cost.json: what the run has cost in all, whenever that was paid, by role.
+
+        The answers' cost is kept beside each of them; a judge's replies come anew, those from its ledger with what they
+        cost then.
+        """
+        of_role = {role: meter.worth for role, meter in self.meters.items() if role != ANSWERS}
+        if answered := predict.costs(run):
+            of_role = {ANSWERS: answered, **of_role}
+        total = Spent()
+        for spent in of_role.values():
+            total.plus(spent)
+        return {**total.facts(), "by": {role: spent.facts() for role, spent in of_role.items()}}
+
+
+def dry_run(asked: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None) -> str:
+    """Return what an evaluation would cost; nobody is asked, and no name is claimed.
+
+    Args:
+        asked: what is to be done.
+        benchmark: whose questions are asked.
+        judging: who reads the answers.
+        backend: the model under test; None where its answers are given.
+        images_below: the folder of the pictures; None: the one that the records' manifest names.
+    """
+    root = Path() if not asked.inputs else runs.image_root(asked.inputs["records"], images_below)
+    return _told(asked, benchmark, judging, backend, root)
+
+
+def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judging: Judging) -> str:
+    """Return what asking about one picture would cost.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    predict.one_picture(path)
+    record = ImageRecord(
+        id=path.name, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
+    )
+    return _told(Task([record], {}, None, {}, ()), benchmark, judging, backend, path.parent)
+
+
+def _told(asked: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, root: Path) -> str:
+    payees: dict[str, VLM] = {} if backend is None else {ANSWERS: backend}
+
+    def noted(role: str, vlm: VLM) -> VLM:
+        payees[role] = vlm
+        return vlm
+
+    through((judging, benchmark), noted)
+    expected, worst = (_played(asked, benchmark, judging, root, wholly) for wholly in (False, True))
+    parts = [
+        estimates.asked(role, vlm, expected.get(role, Estimate()), worst.get(role, Estimate()))
+        for role, vlm in payees.items()
+    ]
+    if not parts:
+        return f"{len(asked.records)} records; no model is asked: it costs nothing"
+    return table(len(asked.records), parts)
+
+
+def _played(asked: Task, benchmark: Benchmark, judging: Judging, root: Path, worst: bool) -> Mapping[str, Estimate]:
+    """Return by role what made-up models are asked when the evaluation is played through, a sample standing for all."""
+    made: dict[str, MadeUp] = {}
+
+    def stand_in(role: str, _: Any) -> VLM:
+        made[role] = MadeUp(worst)
+        return made[role]
+
+    through((judging, benchmark), stand_in)
+    records = [asked.records[place] for place in sampled([record.id for record in asked.records])]
+    share, read = len(asked.records) / max(len(records), 1), 1.0
+    answers = asked.answers
+    with contextlib.redirect_stderr(io.StringIO()):  # bars of what is no progress
+        if answers is None:
+            read = share
+            with TemporaryDirectory() as folder:
+                assert benchmark.request is not None, "without answers there is a question"
+                vlm, out = stand_in(ANSWERS, None), Path(folder) / predict.FILE
+                answers = predict.ask(records, vlm, benchmark.request, root, out)
+        judge = ready(judging, answers)
+        before = {role: counted(vlm).times(read) for role, vlm in made.items()}
+        apart = {role: counted(vlm) for role, vlm in made.items()}
+        pays = isinstance(benchmark, Pays)
+        if pays:
+            predicted(benchmark, records, answers, judge.read)
+    after = {role: counted(vlm) for role, vlm in made.items()}
+    return {
+        role: Estimate(
+            *(
+                first + (now - then) * share
+                for first, then, now in zip(before[role], apart[role], after[role], strict=True)
+            )
+        )
+        for role in made
+    }

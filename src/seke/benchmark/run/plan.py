@@ -1,0 +1,95 @@
+"""One evaluation, looked at from end to end before anything is asked or paid for: every mistake is told here."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seke.benchmark import predict
+from seke.benchmark.answer import Answer
+from seke.benchmark.judging.judge import parse
+from seke.benchmark.protocol import Benchmark, Compared, Planned, predicted
+from seke.benchmark.run import contamination, import_predictions
+from seke.benchmark.scoring import significance, subgroups
+from seke.core import plugins, runs
+from seke.core.errors import UserError
+from seke.core.limit import checked, limited
+from seke.core.records import ImageRecord, Labels, Prediction
+
+
+class Task(NamedTuple):
+    """What is to be done."""
+
+    records: Sequence[ImageRecord]
+    inputs: Mapping[str, Path]
+    """The files that decide the result, by name."""
+    answers: Mapping[str, Answer] | None
+    """By record id, where they were made elsewhere; None: a model is to be asked."""
+    scoring: Mapping[str, Any]
+    """What `score` is told beside answers and records: a rival, groups, who answered, why not comparable."""
+    remarks: tuple[str, ...]
+    """What a reader of the table should know, such as what could not be checked."""
+
+
+def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], model: str | None) -> Task:
+    """Return the task that the settings of conf/evaluate.yaml describe.
+
+    Args:
+        benchmark: of conf/benchmark.
+        outputs: where names of runs are looked up.
+        settings: records, limit, seed, predictions, predictions_fields, compare, groups, allow_overlap, paths.images.
+            Nothing but the records that `limit` leaves is judged, compared, counted or paid for.
+        model: the checkpoint that is asked: a directory or a Hub id; None for a model behind an API.
+
+    Raises:
+        UserError: if a file is missing or broken, if nothing can be scored, or training and test set overlap.
+    """
+    plugins.require("benchmark", benchmark, "predictions", "table")
+    elsewhere = settings["predictions"] is not None
+    inputs = predict.inputs(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
+    every = predict.planned(benchmark, inputs, settings["paths"]["images"])
+    most = checked(settings["limit"])
+    records = limited(every, most, settings["seed"])
+    keys = subgroups.listed(settings["groups"])
+    subgroups.check(keys, records, benchmark)
+    _check_truth(benchmark, records, inputs["records"])
+    against, answers, remarks = None, None, tuple[str, ...]()
+    told, models, simulated = tuple[str, ...](), tuple[str, ...](), None
+    if "compare" in inputs:
+        asked = {record.id for record in records}
+        row = benchmark.row if isinstance(benchmark, Compared) else Prediction
+        rows = significance.rival(inputs["compare"], asked, benchmark.request is not None, row, most is not None)
+        against = (str(settings["compare"]), rows)
+    answerer, argument = model, "model.path"
+    if elsewhere:
+        known, scored = ({record.id for record in rows} for rows in (every, records))
+        given = import_predictions.read(inputs["predictions"], known, settings["predictions_fields"], scored)
+        answers, remarks = given.answers, (*_missing(benchmark, records, given.answers), *given.remarks)
+        answerer, argument = contamination.answered_by(inputs["predictions"], outputs), "predictions"
+        # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps told then.
+        made = runs.manifest_beside(inputs["predictions"])
+        models, simulated = tuple(made.get("models", ())), made.get("simulated")
+        told = contamination.told_before(inputs["predictions"]) if answerer is None else ()
+    elif model:
+        inputs |= predict.weights(model)
+    seen = contamination.Finding()
+    if benchmark.request is not None:  # else labels are scored, and no model was tested
+        seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)
+    marks = (*seen.notes, *told)
+    scoring = {"against": against, "groups": keys, "marks": marks, "models": models, "simulated": simulated}
+    return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
+
+
+def _check_truth(benchmark: Benchmark, records: Sequence[ImageRecord], file: Path) -> None:
+    if benchmark.request is None or isinstance(benchmark, Planned):
+        return  # labels that a generate run masked are known once its rows are; a plan takes only what can be judged
+    rows, _ = predicted(benchmark, records, {}, parse)
+    if all(row.truth.empty if isinstance(row.truth, Labels) else row.truth is None for row in rows):
+        problem = f"none of {len(records)} records has a label that this benchmark scores"
+        raise UserError("records", file, problem, "give annotated records, or ask about one picture with image=")
+
+
+def _missing(benchmark: Benchmark, records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> tuple[str, ...]:
+    lacking = sum(record.id not in answers for record in records)
+    if not lacking or benchmark.request is None:  # a generate run annotates a part of the records, and is asked for it
+        return ()
+    return (f"{lacking} of {len(records)} records have no prediction: unanswered",)

@@ -1,0 +1,57 @@
+"""One picture, one answer, and the labels read from it: `python evaluate.py image=face.jpg`."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from seke.benchmark.judging.judge import Judging, ready
+from seke.benchmark.predict import ask_once
+from seke.benchmark.protocol import Benchmark, Planned, predicted
+from seke.benchmark.run.cost import ANSWERS, Purse, dry_run_of_one, through
+from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
+from seke.core.escape import visible
+from seke.core.records import ImageRecord, Labels
+from seke.core.vlm import VLM
+
+ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status")
+"""Fields of a prediction that are no reading of the answer."""
+
+
+def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Purse | None = None) -> str:
+    """Return what `vlm` says about a picture, and what is read from it, as lines for people.
+
+    `purse` pays; without one nobody is asked, and the lines say what it would cost.
+
+    Raises:
+        UserError: if the picture cannot be read, or the benchmark asks no question about it.
+    """
+    if benchmark.request is None:
+        raise UserError("image", path, "this benchmark asks no model", "use benchmark=feab")
+    if isinstance(benchmark, Planned):
+        problem = "this benchmark judges an answer by what is known of its record"
+        raise UserError("image", path, problem, "use benchmark=feab or benchmark=emoset")
+    if purse is None:
+        return dry_run_of_one(path, vlm, benchmark, judging)
+    through((judging, benchmark), purse.metered)
+    answer = ask_once(path, purse.metered(ANSWERS, vlm), benchmark.request)
+    read = ready(judging, {answer.id: answer}).read
+    record = ImageRecord(
+        id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
+    )
+    [row], _ = predicted(benchmark, [record], {answer.id: answer}, read)
+    found = row.model_dump()
+    labels = {key: value for key, value in found.items() if key not in ENVELOPE}
+    lines = [visible(answer.text), "", f"status: {row.status}"]
+    lines += [f"judged: {visible(row.judged)}"] if row.judged else []
+    lines += [f"cost: {purse.spent.line()}"] if purse.spent.usd_at_most != 0 else []
+    return "\n".join([*lines, *_lines(labels.pop("labels", {}) | labels)])
+
+
+def _lines(labels: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in labels.items():
+        if name == "action_units" and value is not None:
+            active = ", ".join(f"AU{au} {ACTION_UNITS[au]}" for au, on in value.items() if on)
+            yield f"action units: {active or 'none'}"
+        else:
+            yield f"{name.replace('_', ' ')}: {'not stated' if value is None else value}"

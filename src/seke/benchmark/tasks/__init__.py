@@ -1,0 +1,1 @@
+"""The benchmarks: what each asks, and what of an answer it scores."""

@@ -1,0 +1,346 @@
+"""EmoSet's test split (Yang et al., ICCV 2023) with EmoVIT's question: which of eight emotions does a picture evoke?
+
+The eight are Mikels' and no facial expressions, so nothing of FEAB's labels is used: a row has an emotion, a score is
+accuracy. `answering=constrained` is EmoVIT's question, which lists the candidates and fixes the answer's form, and
+what its 83.36 % stands for; `free` lets a model say it in its own words.
+
+    B  bootstrap draws        C  the eight emotions        P  the eight, and unanswered
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from seke.benchmark.answer import Answer, Status
+from seke.benchmark.judging.judge import SILENT, Judge
+from seke.benchmark.scoring.significance import Measure, Paired, Right
+from seke.benchmark.scoring.subgroups import Number, Part
+from seke.benchmark.scoring.tables import ABSENT, with_interval
+from seke.core.errors import UserError
+from seke.core.escape import markdown, visible
+from seke.core.intervals import interval
+from seke.core.records import ImageRecord
+from seke.core.rules import EMOTIONS as EMOTIONS
+from seke.core.text_tables import markdown_table
+from seke.core.vlm import Image, Message, Request
+
+WORDS: Final = {
+    "amusement": "amusement amused amusing funny humorous hilarious playful fun",
+    "anger": "anger angry furious rage outrage outraged irritation irritated annoyance annoyed",
+    "awe": "awe awed awesome wonder wonderment astonishment astonished majestic breathtaking",
+    "contentment": "contentment content contented calm calmness peaceful serenity serene relaxed tranquil tranquility",
+    "disgust": "disgust disgusted disgusting revulsion repulsed repulsive gross",
+    "excitement": "excitement excited exciting thrill thrilled thrilling exhilaration exhilarated",
+    "fear": "fear fearful afraid scared scary frightened frightening terror terrified anxious anxiety dread",
+    "sadness": "sadness sad sorrow sorrowful grief melancholy melancholic depressed lonely loneliness",
+}
+"""The words that stand for each emotion in free answers."""
+UNANSWERED: Final = len(EMOTIONS)
+DRAWS: Final = 1000
+CLASS_SCORES: Final = ("precision", "recall", "f1")
+PAPER_ACCURACY: Final = 0.8336
+"""EmoVIT's, on EmoSet's test split of 17,716 pictures."""
+PAPER_PICTURES: Final = 17_716
+ENOUGH_TO_SUSPECT: Final = 10
+SYNTHETIC: Final = "synthetic_scenes"
+"""The source of drawn pictures."""
+_EMOTION_OF: Final = {word: emotion for emotion, words in WORDS.items() for word in words.split()}
+_FORM: Final = re.compile(r"predict(?:ed)? emotion\W*", re.IGNORECASE)
+_WORD: Final = re.compile(r"[a-z]+(?:'t)?|[.;!?]")
+_NOT: Final = ("not", "no", "never", "without", "neither", "nor", "instead", "than")
+_TURN: Final = ("but", "it", "this", "rather", ".", ";", "!", "?")
+"""Where a denial ends."""
+_JOIN: Final = ("or", "and", "nor")
+_REACH: Final = 3
+"""Words after a "not", or after a denied emotion, among which another emotion is denied, too."""
+
+Counts = NDArray[np.int64]
+
+
+class EmotionPrediction(BaseModel):
+    """One row of predictions.jsonl: what a model named, and what the picture's annotators felt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    id: str = Field(min_length=1)
+    source: str
+    subject: str | None
+    text: str
+    judged: str | None
+    emotion: str | None
+    """One of EMOTIONS; None: unanswered."""
+    truth: str | None
+    status: Status
+
+
+@dataclass(frozen=True)
+class EmoSet:
+    """The question, and how answers become predictions and scores.
+
+    Raises:
+        UserError: if `answering` names none of the questions.
+    """
+
+    questions: Mapping[str, str]
+    answering: str = "constrained"
+    max_tokens: int = 64
+    judge_template: str = "emotion"
+    """Which of conf/prompts/judge.yaml rewrites answers here."""
+    records_file: ClassVar[str] = "test.jsonl"
+    predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    row: ClassVar[type[BaseModel]] = EmotionPrediction
+
+    def __post_init__(self) -> None:
+        if self.answering not in self.questions:
+            raise UserError(
+                "benchmark.answering", self.answering, "no such question", f"use {', '.join(self.questions)}"
+            )
+
+    def request(self, image: Image) -> Request:
+        """Return the question about one picture; greedy, for a benchmark wants a model's one answer."""
+        parts = (image, self.questions[self.answering].strip())
+        return Request((Message("user", parts),), temperature=0.0, max_tokens=self.max_tokens)
+
+    def predictions(
+        self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
+    ) -> tuple[list[EmotionPrediction], int]:
+        """Return one prediction per record, in their order, and how many records nobody answered."""
+        rows = []
+        for record in records:
+            answer = answers.get(record.id) or Answer(id=record.id, status="unanswered", detail="no prediction")
+            _, judged, status = judge(answer)
+            emotion = None if answer.status in SILENT else named(answer.text if judged is None else judged)
+            if emotion is not None and status in SILENT:
+                status = answer.status  # a judge of faces finds no label in the name of an emotion
+            elif emotion is None and status == "ok":
+                status = "unanswered"
+            truth = record.attributes.get("emotion")
+            rows.append(
+                EmotionPrediction(
+                    id=record.id, source=record.source, subject=record.subject, text=answer.text, judged=judged,
+                    emotion=emotion, truth=truth if truth in EMOTIONS else None, status=status,
+                )
+            )  # fmt: skip
+        return rows, sum(record.id not in answers for record in records)
+
+    def metrics(self, predictions: Sequence[EmotionPrediction], seed: int) -> dict[str, Any]:
+        """Return the content of metrics.json; the tasks of faces are absent from it (None)."""
+        return {**scores(predictions, seed), "answering": self.answering}
+
+    def paired(
+        self, ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int
+    ) -> Paired:
+        """Return what is compared of two runs."""
+        return paired(ours, theirs, seed, draws)
+
+    def grouped(
+        self, predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
+    ) -> tuple[dict[str, Part], dict[str, Any]]:
+        """Return what is measured of each group."""
+        return grouped(predictions, groups_N, seed, draws), {}
+
+    def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
+        """Return why a run's accuracy cannot be held against the paper's."""
+        notes = [] if self.answering == "constrained" else ["another question than EmoVIT's"]
+        drawn = sum(record.source == SYNTHETIC for record in records)
+        if drawn:
+            of = f"{drawn:,} of {len(records):,}" if drawn < len(records) else f"{drawn:,}"
+            notes.append(f"synthetic scenes ({of} pictures), not EmoSet's photographs")
+        elif len(records) != PAPER_PICTURES or any(record.source != "emoset" for record in records):
+            notes.append(f"other pictures than EmoSet's {PAPER_PICTURES:,} ({len(records):,} here)")
+        return notes
+
+    def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
+        """Return table.md: accuracy beside the paper's, and each emotion's scores."""
+        found, bounds = metrics["emotion"], metrics["ci95"].get("emotion")
+        mark = " †" if notes else ""
+        rows = [["EmoVIT (paper)", f"{PAPER_ACCURACY:.4f}", ABSENT, str(PAPER_PICTURES), ABSENT]]
+        classes = []
+        if found is not None and bounds is not None:
+            scores = [with_interval(found[key], bounds[key]) for key in ("accuracy", "f1_macro")]
+            rows.append([markdown(name) + mark, *scores, str(found["n"]), str(metrics["unanswered"]["emotion"])])
+            classes = [
+                [markdown(emotion), *(with_interval(row[key], None) for key in CLASS_SCORES), str(row["n"])]
+                for emotion, row in found["classes"].items()
+            ]
+        lines = [
+            f"# EmoSet: {markdown(name)}",
+            "",
+            markdown_table(["Method", "Accuracy", "Macro F1", "n", "Unanswered"], rows, "lr"),
+            *(["", markdown_table(["Emotion", "Precision", "Recall", "F1", "n"], classes, "lr")] if classes else []),
+        ]
+        lines += [f"\n† Not comparable with the paper: {markdown('; '.join(notes))}."] if notes else []
+        return "\n".join(lines) + "\n"
+
+    def show(self, metrics: Mapping[str, Any], title: str) -> None:
+        """Print accuracy and macro F1."""
+        print(visible(title))
+        for key in ("accuracy", "f1_macro") if metrics["emotion"] else ():
+            print(f"  {key}: {with_interval(metrics['emotion'][key], metrics['ci95']['emotion'][key])}")
+
+
+def named(text: str) -> str | None:
+    """Return the one emotion that a text names, or None if it names none or several.
+
+    What follows the last "Predict emotion:" counts before all else.
+
+    >>> named("Predict emotion: Awe."), named("It is not scary, it is funny."), named("joy, or fear, or anger")
+    ('awe', 'amusement', None)
+    """
+    parts = _FORM.split(text)
+    for part in [*parts[:0:-1], text]:
+        found = _mentioned(part.lower().replace("’", "'"))
+        if found:
+            return found[0] if len(set(found)) == 1 else None
+    return None
+
+
+def _mentioned(text: str) -> list[str]:
+    """Return the emotions that a lower-case text names and does not deny."""
+    found, denied = [], 0
+    for word in _WORD.findall(text):
+        emotion = _EMOTION_OF.get(word)
+        if emotion and not denied:
+            found.append(emotion)
+        if word in _NOT or word.endswith("n't") or (emotion and denied):
+            denied = _REACH
+        elif word in _TURN:
+            denied = 0
+        elif word not in _JOIN:
+            denied = max(denied - 1, 0)
+    return found
+
+
+def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
+    """Return accuracy and macro F1 in [0, 1] with 95 % intervals, each emotion's scores, and the confusion matrix.
+
+    Unanswered is wrong. The pictures have no subjects, so the bootstrap draws pictures, which is to draw the cells of
+    the confusion matrix anew from a multinomial.
+    """
+    known = [row for row in predictions if row.truth is not None]
+    confusion_CP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
+    for row in known:
+        confusion_CP[EMOTIONS.index(str(row.truth)), _place(row)] += 1
+    total = {
+        "n": len(predictions),
+        "unanswered": {"emotion": int(confusion_CP[:, UNANSWERED].sum())},
+        "status": dict(sorted(Counter(row.status for row in predictions).items())),
+        "confusion": {
+            "truth": list(EMOTIONS),
+            "predicted": [*EMOTIONS, "unanswered"],
+            "counts": confusion_CP.tolist(),
+        },
+        **dict.fromkeys(("expression", "action_units", "valence", "arousal")),
+        "by_source": {},
+    }
+    if not known:
+        return {**total, "emotion": None, "ci95": {}, "warnings": ["no record has an emotion: nothing to score"]}
+    cells = confusion_CP.ravel()
+    resampled = np.random.default_rng(seed).multinomial(len(known), cells / cells.sum(), size=draws)
+    accuracy_B, f1_B, _ = measures(resampled.reshape(draws, *confusion_CP.shape))
+    accuracy, f1, classes = measures(confusion_CP[None])
+    n_C = confusion_CP.sum(1)
+    found = {
+        "accuracy": float(accuracy[0]),
+        "f1_macro": float(f1[0]),
+        "n": len(known),
+        "classes": {
+            emotion: {**{key: _number(values[0, place]) for key, values in classes.items()}, "n": int(n_C[place])}
+            for place, emotion in enumerate(EMOTIONS)
+        },
+    }
+    measured = {"accuracy": (accuracy_B, float(accuracy[0])), "f1_macro": (f1_B, float(f1[0]))}
+    return {
+        **total,
+        "emotion": found,
+        "ci95": {"emotion": {name: interval(*both, len(known)) for name, both in measured.items()}},
+        "warnings": suspicions(known),
+    }
+
+
+def paired(ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int) -> Paired:
+    """Return accuracy and macro F1 of two models that were asked about the same pictures, in the same order.
+
+    A picture is drawn with both its answers, which is to draw the cells of truth x our answer x their answer anew from
+    a multinomial.
+    """
+    known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
+    if not known:
+        return Paired((), None, "pictures")
+    cells_N3 = np.array([(EMOTIONS.index(str(a.truth)), _place(a), _place(b)) for a, b in known])
+    counts_CPP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1, len(EMOTIONS) + 1), dtype=np.int64)
+    np.add.at(counts_CPP, tuple(cells_N3.T), 1)
+    n = len(known)
+    drawn_BK = np.random.default_rng(seed).multinomial(n, counts_CPP.ravel() / n, size=draws)
+    found_BCPP = np.concatenate([counts_CPP[None], drawn_BK.reshape(draws, *counts_CPP.shape)])
+    of_ours, of_theirs = (measures(found_BCPP.sum(other)) for other in (3, 2))
+    metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
+    right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
+    return Paired(
+        [Measure("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
+        Right("emotion", *right),
+        "pictures",
+    )
+
+
+def grouped(predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int) -> dict[str, Part]:
+    """Return accuracy and macro F1 of each group, all of the same pictures drawn anew."""
+    names, group_N = np.unique(groups_N, return_inverse=True)
+    cells = [
+        (group, EMOTIONS.index(row.truth), _place(row))
+        for group, row in zip(group_N, predictions, strict=True)
+        if row.truth is not None
+    ]
+    counts_GCP = np.zeros((len(names), len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
+    np.add.at(counts_GCP, tuple(np.array(cells, dtype=np.int64).reshape(-1, 3).T), 1)
+    shares = counts_GCP.ravel() / max(len(cells), 1)
+    drawn_BK = np.random.default_rng(seed).multinomial(len(cells), shares, size=draws)
+    found_BGCP = np.concatenate([counts_GCP[None], drawn_BK.reshape(draws, *counts_GCP.shape)])
+    parts: dict[str, Part] = {}
+    for place, name in enumerate(names.tolist()):
+        accuracy, f1, _ = measures(found_BGCP[:, place])
+        n = int(counts_GCP[place].sum())
+        numbers = {"Emotion accuracy": accuracy, "Emotion macro F1": f1}
+        parts[name] = {measure: Number(float(found[0]), found[1:], n, n) for measure, found in numbers.items()}
+    return parts
+
+
+def _place(row: EmotionPrediction) -> int:
+    return UNANSWERED if row.emotion is None else EMOTIONS.index(row.emotion)
+
+
+def measures(counts_BCP: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Return accuracy (B,), macro F1 (B,) over the emotions present, and precision, recall and F1 (B, C).
+
+    A class that is absent from the truth is NaN and left out of the mean; precision is NaN where it is never named.
+    Without pictures all are NaN.
+    """
+    right_BC = np.diagonal(counts_BCP, axis1=1, axis2=2).astype(float)
+    true_BC, named_BC = counts_BCP.sum(2), counts_BCP[:, :, :UNANSWERED].sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(named_BC > 0, right_BC / named_BC, np.nan)
+        recall = np.where(true_BC > 0, right_BC / true_BC, np.nan)
+        f1 = np.where(true_BC > 0, 2 * right_BC / (true_BC + named_BC), np.nan)
+        accuracy = right_BC.sum(1) / counts_BCP.sum((1, 2))
+        f1_macro = np.nansum(f1, axis=1) / (true_BC > 0).sum(1)
+    return accuracy, f1_macro, {"precision": precision, "recall": recall, "f1": f1}
+
+
+def suspicions(rows: Sequence[EmotionPrediction]) -> list[str]:
+    """Return a sentence if every answer is the same, or there is none."""
+    said = [row.emotion for row in rows if row.emotion is not None]
+    if not said:
+        return [f"none of {len(rows)} answers names an emotion"]
+    same = len(said) >= ENOUGH_TO_SUSPECT and len(set(said)) == 1
+    return [f"the emotion is {said[0]} in all {len(said)} answers"] if same else []
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

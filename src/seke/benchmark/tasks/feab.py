@@ -1,0 +1,57 @@
+"""FEAB (Sec. 4.1): one question about every test face, its answer scored against the manual labels alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from seke.benchmark.answer import Answer
+from seke.benchmark.judging.judge import Judge
+from seke.benchmark.scoring.tables import summary_table, table2
+from seke.core.escape import markdown
+from seke.core.records import ImageRecord, Prediction
+from seke.core.vlm import Image, Message, Request
+
+
+@dataclass(frozen=True)
+class Feab:
+    """The benchmark's question, and how answers become predictions."""
+
+    question: str
+    max_tokens: int = 512
+    records_file: ClassVar[str] = "test.jsonl"
+    predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    """The door and the file that a name in `predictions=` stands for."""
+
+    def request(self, image: Image) -> Request:
+        """Return the question about one face; greedy, for a benchmark wants a model's one answer."""
+        parts = (image, self.question.strip())
+        return Request((Message("user", parts),), temperature=0.0, max_tokens=self.max_tokens)
+
+    def predictions(
+        self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
+    ) -> tuple[list[Prediction], int]:
+        """Return one prediction per record, in their order, and how many records nobody answered.
+
+        A record without an answer is scored as unanswered.
+        """
+        rows = []
+        for record in records:
+            answer = answers.get(record.id) or Answer(id=record.id, status="unanswered", detail="no prediction")
+            labels, judged, status = judge(answer)
+            rows.append(
+                Prediction(
+                    id=record.id,
+                    source=record.source,
+                    subject=record.subject,
+                    text=answer.text,
+                    judged=judged,
+                    labels=labels,
+                    truth=record.labels,
+                    status=status,
+                )
+            )
+        return rows, sum(record.id not in answers for record in records)
+
+    def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
+        """Return table.md: the paper's Table 2 with this run's row under it, then every metric with its interval."""
+        return f"# FEAB: {markdown(name)}\n\n{table2(name, metrics, notes)}\n{summary_table(metrics)}"

@@ -1,0 +1,161 @@
+"""Figure 5: how right generated labels are where the human ones were masked, one description at a time.
+
+A method has three generate runs on the same records, with `generator.hide=[expression]`, `[va]` and `[au]`. What each
+of them generated in place of what it could not see is put together to one prediction per record. Records that any
+method saw as a pilot are left out for all: every row of the table is about the same faces.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from seke.benchmark.answer import Answer
+from seke.benchmark.scoring.calibration import trust
+from seke.benchmark.scoring.cost_quality import Bill, Price, differences, quality
+from seke.benchmark.scoring.tables import ABSENT, with_interval
+from seke.core.errors import UserError
+from seke.core.escape import markdown
+from seke.core.intervals import Estimate
+from seke.core.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
+from seke.core.text_tables import markdown_table
+
+MASKS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
+"""The values of `generator.hide`, and the label fields that each masks."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of annotating, and what its three runs made of the records."""
+
+    name: str
+    answers: Mapping[str, Mapping[str, Answer]]
+    """Per mask, by record id."""
+    bills: Sequence[Bill]
+    """Of the three runs."""
+    pilots: Sequence[Bill]
+    """What learning the annotator's habits cost, once; empty where nothing was learnt."""
+    annotated: int
+    """Records of one run, the pilot's among them."""
+
+
+def shared(records: Sequence[ImageRecord], methods: Sequence[Method]) -> list[ImageRecord]:
+    """Return the records that every method annotated under every mask and that taught none of them.
+
+    Raises:
+        UserError: if there is none.
+    """
+    tables = [answers for method in methods for answers in method.answers.values()]
+    kept = [
+        record
+        for record in records
+        if all(record.id in answers and "pilot" not in answers[record.id].flags for answers in tables)
+    ]
+    if not kept:
+        raise UserError("records", "(none)", "no record was annotated by all methods", "generate on the same records")
+    return kept
+
+
+def joined(record: ImageRecord, answers: Mapping[str, Mapping[str, Answer]]) -> tuple[Prediction, Answer]:
+    """Return what the three runs put in the masked labels' place, and their joint confidences and uncertainties."""
+    labels: dict[str, Any] = {}
+    confidence: dict[str, Any] = {}
+    uncertainty: dict[str, Any] = {}
+    for mask, masked in MASKS.items():
+        row = answers[mask][record.id]
+        for field in masked:
+            if not _generated(row.origin, field):
+                raise UserError("generator.hide", f"[{mask}]", f"{record.id} was shown its {field}", "mask it")
+            labels[field] = getattr(row.labels, field)
+            uncertainty[field] = getattr(row.uncertainty, field)
+            if row.confidence and field in row.confidence:
+                confidence[field] = row.confidence[field]
+    prediction = Prediction(
+        id=record.id, source=record.source, subject=record.subject, text="", judged=None,
+        labels=Labels(**labels), truth=record.labels, status="ok",
+    )  # fmt: skip
+    return prediction, Answer(id=record.id, confidence=confidence or None, uncertainty=Uncertainty(**uncertainty))
+
+
+def figure5(
+    records: Sequence[ImageRecord], methods: Sequence[Method], reference: str, price: Price, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Return one row per method: quality, calibration, cost, and the paired difference to the `reference` method."""
+    kept = shared(records, methods)
+    pairs = {method.name: [joined(record, method.answers) for record in kept] for method in methods}
+    baseline = [prediction for prediction, _ in pairs[reference]]
+    rows = []
+    for method in methods:
+        predictions = [prediction for prediction, _ in pairs[method.name]]
+        calibration, bounds = trust(predictions, {answer.id: answer for _, answer in pairs[method.name]}, seed)
+        bill = Bill.sum(method.bills).per_thousand(method.annotated * len(method.bills))
+        rows.append(
+            {
+                "method": method.name,
+                "n": len(kept),
+                "quality": quality(predictions, seed),
+                "difference": differences(predictions, baseline, seed) if method.name != reference else None,
+                "calibration": calibration,
+                "ci95": bounds,
+                "per_1000": {**bill._asdict(), "usd": bill.usd(price)},
+                "pilot_usd": Bill.sum(method.pilots).usd(price) if method.pilots else None,
+            }
+        )
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str]) -> str:
+    """Return the rows in Markdown: Figure 5's measures and cost, differences to the reference, calibration."""
+    measures = list(rows[0]["quality"])
+    heads = {"requests": "Requests", "input_tokens": "Input tokens", "output_tokens": "Output tokens", "usd": "USD"}
+    parts = [
+        f"# Reliability of generated labels where human ones were masked ({rows[0]['n']} records)\n",
+        *(f"- {note}" for note in notes),
+        "",
+        markdown_table(
+            ["Method", *measures, *(f"{head} per 1,000" for head in heads.values()), "Pilot, once (USD)"],
+            [
+                [
+                    markdown(row["method"]),
+                    *(with_interval(e.value, None if e.low is None else e[1:]) for e in row["quality"].values()),
+                    *(f"{row['per_1000'][name]:,.{2 if name == 'usd' else 0}f}" for name in heads),
+                    ABSENT if row["pilot_usd"] is None else f"{row['pilot_usd']:.2f}",
+                ]
+                for row in rows
+            ],
+            "lr",
+        ),
+        f"\nDifference to {reference}, paired by subject (* the interval excludes 0):\n",
+        markdown_table(
+            ["Method", *measures],
+            [[markdown(row["method"]), *map(_signed, row["difference"].values())] for row in rows if row["difference"]],
+            "lr",
+        ),
+        "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better.\n",
+        markdown_table(
+            ["Method", "Task", "ECE", "Brier", "AURC", "Excess AURC", "n"],
+            [
+                [markdown(row["method"]), task, *(with_interval(found[name], row["ci95"][task][name]) for name in
+                 ("ece", "brier", "aurc", "excess_aurc")), str(found["n"])]
+                for row in rows
+                for task, found in row["calibration"].items()
+                if found is not None
+            ],
+            "lr",
+        ),
+        "\nIntervals: 95 %, bootstrap over subjects. Per 1,000: images of which one description was masked.",
+    ]  # fmt: skip
+    return "\n".join(parts) + "\n"
+
+
+def _signed(difference: Estimate) -> str:
+    value, low, high = difference
+    if low is None or high is None:  # of a single subject
+        return ABSENT if value is None else f"{value:+.3f}"
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f}){' *' if low > 0 or high < 0 else ''}"
+
+
+def _generated(origin: Origins | None, field: str) -> bool:
+    if origin is None:
+        return False
+    value = getattr(origin, field)
+    return set(value.values()) == {"generated"} if isinstance(value, Mapping) else value == "generated"

@@ -1,0 +1,119 @@
+"""The tables: the paper's numbers verbatim, ours in its units, what is not comparable marked."""
+
+from pathlib import Path
+
+import pytest
+
+from seke.benchmark.scoring.metrics import evaluate
+from seke.benchmark.scoring.tables import paper, summary, summary_table, table2, table2_row, what_differs, with_interval
+from seke.benchmark.tasks.feab import Feab
+from seke.benchmark.tasks.reliability import Reliability
+from seke.core.affect import ACTION_UNITS, TABLE2_AUS
+from seke.core.records import ImageRecord, Labels
+
+from ..faces import predictions
+
+METRICS = evaluate(predictions(5, 80), draws=30)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_papers_rows_are_verbatim_and_ours_is_last() -> None:
+    lines = [cells(line) for line in table2("ours", METRICS, []).splitlines() if line.startswith("|")]
+    printed = [list(row.values()) for row in paper("table2.csv")]
+    assert [[cell.strip("*") for cell in line] for line in lines[2:-1]] == [
+        [cell.strip("*") for cell in row] for row in printed
+    ]
+    assert [cell.strip("*") for cell in lines[-1]] == ["ours", *table2_row(METRICS).values()]
+
+
+@pytest.mark.parametrize(("notes", "last"), [([], None), (["synthetic"], -1)], ids=["comparable", "not comparable"])
+def test_the_best_of_what_is_comparable_is_bold_in_every_column(notes: list[str], last: int | None) -> None:
+    perfect = {**METRICS, "expression": {**METRICS["expression"], "accuracy": 1.0}}
+    lines = [cells(line) for line in table2("ours", perfect, notes).splitlines() if line.startswith("|")][2:]
+    compete = lines[:last]
+    for column in range(1, 19):
+        numbers = [float(line[column].strip("*")) for line in compete]
+        best = min(numbers) if column > 16 else max(numbers)
+        assert {float(line[column].strip("*")) for line in lines if line[column].startswith("**")} == {best}
+    assert (lines[-1][1] == "**100.0**") == (not notes)
+
+
+def test_our_row_is_in_the_papers_units() -> None:
+    row = table2_row(METRICS)
+    assert row["EXP"] == f"{100 * METRICS['expression']['accuracy']:.1f}"
+    assert row["All"] == f"{100 * METRICS['action_units']['f1_mean_14']:.1f}"
+    assert row["Valence"] == f"{METRICS['valence']['mae']:.3f}"
+    assert list(row) == list(paper("table2.csv")[0])[1:]
+
+
+def test_absent_numbers_are_a_dash() -> None:
+    nothing = {**METRICS, "expression": None, "action_units": None, "valence": None}
+    row = table2_row(nothing)
+    assert {row[column] for column in ("EXP", "All", "Valence", *(f"AU{au}" for au in TABLE2_AUS))} == {"–"}
+    assert {line.task for line in summary(nothing)} == {"arousal"}
+
+
+def test_what_is_not_comparable_is_marked() -> None:
+    marked = table2("ours", METRICS, ["synthetic faces", "a simulated annotator"])
+    assert "| ours † |" in marked
+    assert "† Not comparable with the paper's rows: synthetic faces; a simulated annotator." in marked
+    assert "†" not in table2("ours", METRICS, [])
+
+
+def test_what_differs_from_the_paper(tmp_path: Path) -> None:
+    tests = {"ck_plus": 34, "raf_db": 608, "affectnet": 496, "disfa": 716, "bp4d": 689, "aff_wild2": 492}
+    feab = [
+        ImageRecord(
+            id=f"{source}-{number}", image="x", sha256="", source=source, subject=None, split="test", labels=Labels()
+        )
+        for source, count in tests.items()
+        for number in range(count)
+    ]
+    file = tmp_path / "test.jsonl"
+    assert what_differs(file, feab, ["gpt-4o-2024-11-20"]) == []
+    assert what_differs(file, feab[1:], []) == ["other images than the paper's 3035 (3034 here)"]
+    assert what_differs(file, feab, ["simulated-x"]) == [], "a name says nothing"
+    (tmp_path / "truth.jsonl").touch()
+    assert "synthetic faces" in what_differs(file, feab, [])[0]
+
+
+def test_a_task_without_truth_is_said_to_be_absent() -> None:
+    nothing = {**METRICS, "expression": None, "action_units": None}
+    lines = [cells(line) for line in summary_table(nothing).splitlines()]
+    assert ["expression", "absent: no image has its truth", "–", "–", "0", "–"] in lines
+    assert [line[0] for line in lines if line[1:2] == ["absent: no image has its truth"]] == [
+        "expression",
+        "action_units",
+    ]
+    assert "absent" not in summary_table(METRICS)
+
+
+def test_every_action_units_f1_has_its_interval_and_its_number_of_images() -> None:
+    lines = [cells(line) for line in summary_table(METRICS).splitlines()]
+    table = {
+        int(line[0]): line[1:] for line in lines[lines.index(["AU", "F1 (95 % interval)", "Images annotated"]) + 2 :]
+    }
+    units, bounds = METRICS["action_units"], METRICS["ci95"]["action_units"]["f1"]
+    assert table == {
+        au: [with_interval(units["f1"][str(au)], bounds[str(au)]), str(units["annotated"][str(au)])]
+        for au in ACTION_UNITS
+    }
+
+
+def test_a_suspicion_is_one_line_above_the_numbers() -> None:
+    suspected = {**METRICS, "warnings": ["valence is 0.10 in all 20 answers"]}
+    assert summary_table(suspected).startswith("**Warning:** valence is 0.10 in all 20 answers.\n\n| Task |")
+
+
+def test_both_benchmarks_write_a_table() -> None:
+    feab = Feab(question="What?").table("mine", METRICS, ["synthetic faces"])
+    reliability = Reliability().table("labels", METRICS, ["synthetic faces"])
+    for text in (feab, reliability):
+        assert "synthetic faces" in text
+        assert f"| expression | accuracy | {METRICS['expression']['accuracy']:.3f} |" in text
+        assert all(f"\n| {source} | {part['n']} |" in text for source, part in METRICS["by_source"].items())
+    assert "GPT-4o" in feab
+    assert "GPT-4o" not in reliability
