@@ -18,9 +18,9 @@ from seke.cli.command import build, door
 @door
 def report(cfg: DictConfig) -> None:
     """Write the report and print its main table and the path of its page."""
-    from seke.reporting.gallery import Gallery
-    from seke.reporting.tables import to_terminal
-    from seke.reporting.write import Settings, write_report
+    from seke.reporting.data.tables import to_terminal
+    from seke.reporting.page.gallery import Gallery
+    from seke.reporting.report import Settings, write_report
 
     chosen = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(chosen, dict)

@@ -30,8 +30,8 @@ from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run
 from seke.generation.outcome import Trace
-from seke.reporting.gallery import Gallery
-from seke.reporting.write import Settings, write_report
+from seke.reporting.page.gallery import Gallery
+from seke.reporting.report import Settings, write_report
 from seke.sources.latent import draw_face
 
 SOURCES = ("ck_plus", "raf_db", "affectnet", "disfa", "bp4d", "aff_wild2")

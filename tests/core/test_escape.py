@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seke.core.errors import Paused, UserError
 from seke.core.escape import CONTROLS, VisibleFormatter, csv_cell, latex, markdown, one_line, visible
 from seke.hub.dataset_card import fenced, told
-from seke.reporting.tables import Column, Row, Table, to_csv, to_latex, to_markdown, to_terminal
+from seke.reporting.data.tables import Column, Row, Table, to_csv, to_latex, to_markdown, to_terminal
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[31m<script>alert(1)</script>|![i](http://evil.invalid)\n# h\n---\n`x` \u202etxt \\input{x}"

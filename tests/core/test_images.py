@@ -16,7 +16,7 @@ from seke.benchmark.tasks.feab import Feab
 from seke.core import images
 from seke.core.images import ImageError, cropped, decode, face_box, open_record, sha256
 from seke.core.records import ImageRecord, Labels
-from seke.reporting.thumbnails import thumbnail
+from seke.reporting.render.thumbnails import thumbnail
 
 SLOPE = np.linspace(0, 1, 64 * 64).reshape(64, 64)
 COLOURS = (np.stack([SLOPE, SLOPE[::-1], SLOPE.T], -1) * 255).astype(np.uint8)

@@ -12,11 +12,11 @@ from seke.benchmark.tasks import emoset
 from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
 from seke.core.rules import EMOTIONS, FIGURE5, MEASURES, near
 from seke.generation.calibration.fit import error
-from seke.reporting.cases import verdict
-from seke.reporting.gallery import Names, encoded
-from seke.reporting.results import SCORES, trust
-from seke.reporting.study_groups import COLUMNS
-from seke.reporting.study_masked import QUALITY
+from seke.reporting.data.cases import verdict
+from seke.reporting.data.results import SCORES, trust
+from seke.reporting.page.gallery import Names, encoded
+from seke.reporting.studies.groups import COLUMNS
+from seke.reporting.studies.masked import QUALITY
 
 ROOT = Path(__file__).resolve().parents[2]
 HUNDREDTHS = range(-100, 101)

@@ -27,7 +27,7 @@ from seke.core.records import (
     write_jsonl,
 )
 from seke.core.runs import Run
-from seke.reporting.write import Settings
+from seke.reporting.report import Settings
 
 from ..browser import chromium
 

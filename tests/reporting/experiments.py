@@ -20,8 +20,8 @@ from seke.benchmark.tasks.reasoning import scores as marked
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 from seke.core.runs import Run
-from seke.reporting.gather import Outputs
-from seke.reporting.studies import Compiled, Study
+from seke.reporting.data.runs import Outputs
+from seke.reporting.studies.study import Compiled, Study
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("aff_wild2", "disfa", "ck_plus")

@@ -1,0 +1,1 @@
+"""What finished runs hold, read once for tables and figures."""

@@ -1,0 +1,123 @@
+"""All that one report is made from: the runs in the order of their rows, their records, and the latent truth."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seke.core import runs
+from seke.core.errors import UserError
+from seke.core.records import InstructionRecord, Labels
+from seke.reporting.data import results, scenes
+from seke.reporting.data.provenance import Natures, natures
+from seke.reporting.data.run_labels import NamedRun, Words, named
+from seke.reporting.data.runs import FinishedRun, Gathered, Outputs
+
+
+class Looked(NamedTuple):
+    """A generation whose records are looked at one by one."""
+
+    run: FinishedRun
+    words: Words
+    truth: Mapping[str, Labels]
+    """The latent labels of the records it annotated, by id; empty where nobody knows them."""
+    image_root: Path | None
+    """The folder of its pictures; None where its records are gone."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What tables, figures and cases draw on; an empty part means that no such run was found."""
+
+    scored: Sequence[NamedRun]
+    """Evaluations of models on FEAB."""
+    checked: Sequence[NamedRun]
+    """Evaluations of generated labels against the latent truth."""
+    scenes: Sequence[NamedRun]
+    """Evaluations of the emotion that a scene evokes."""
+    reasoned: Sequence[NamedRun]
+    """Evaluations of answers that judges marked."""
+    generated: Sequence[NamedRun]
+    trained: Sequence[NamedRun]
+    rows: Mapping[str, Sequence[InstructionRecord]]
+    """The instructions of each generation, by its run's name."""
+    chosen: Looked | None
+    """The generation of the cases."""
+    gallery: Looked | None
+    """The generation of the gallery."""
+    trusted: Mapping[str, tuple[results.Bin, ...]]
+    """How often the labels that `chosen` generated are right, by their uncertainty."""
+    natures: Natures
+    """Of each run, what the numbers come from where it is not real, e.g. "synthetic faces, simulated annotator"."""
+    absent: Sequence[str]
+    """Labels of evaluations that the wording expects and nobody ran."""
+
+
+def collect(
+    found: Gathered,
+    outputs: Outputs,
+    wording: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    cases_run: str,
+    gallery_run: str | None,
+    images: str | None,
+) -> Material:
+    """Read what the gathered runs left, in the order and under the names that `wording` gives.
+
+    `cases_run` and `gallery_run` are suffixes of generations, `images` overrides the folder of their pictures.
+    """
+    generated, trained, evaluated = (
+        named(found.of(door), wording.get(door, {})) for door in ("generate", "train", "evaluate")
+    )
+    felt = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
+    reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
+    of_faces = [item for item in evaluated if item not in felt and item not in reasoned]
+    rows = {item.run.name: item.run.instructions for item in generated}
+    labelled = [item for item in generated if any(row.labels != Labels() for row in rows[item.run.name])]
+    damaged = {outputs.path / each.door / each.name for each in found.left_out}
+    chosen = _looked(_of_suffix(labelled, cases_run), outputs, images, damaged)
+    shown = _of_suffix(generated, gallery_run) if gallery_run else None
+    same = shown is not None and chosen is not None and shown.run == chosen.run
+    return Material(
+        scored=[item for item in of_faces if not results.is_reliability(item.run)],
+        checked=[item for item in of_faces if results.is_reliability(item.run)],
+        scenes=felt,
+        reasoned=reasoned,
+        generated=generated,
+        trained=trained,
+        rows=rows,
+        chosen=chosen,
+        gallery=chosen if same else _looked(shown, outputs, images, damaged),
+        trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
+        natures=natures(found, rows, outputs.path),
+        absent=_absent(of_faces, wording.get("evaluate", {})),
+    )
+
+
+def _of_suffix(generated: Sequence[NamedRun], suffix: str) -> NamedRun | None:
+    """Return the run of that suffix, or else the first that kept its draws."""
+    fitting = [item for item in generated if item.suffix == suffix]
+    sampled = [item for item in generated if (item.run.path / "draws.jsonl").is_file()]
+    return next(iter([*fitting, *sampled]), None)
+
+
+def _looked(item: NamedRun | None, outputs: Outputs, images: str | None, damaged: Collection[Path]) -> Looked | None:
+    if item is None:
+        return None
+    records = _prepared(item.run, outputs.path)
+    if records and records.parent in damaged:
+        records = None
+    root = Path(images) if images else outputs.image_root(records) if records else None
+    return Looked(item.run, item.words, outputs.truth(records) if records else {}, root)
+
+
+def _absent(evaluated: Sequence[NamedRun], wording: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    present = {item.suffix for item in evaluated}
+    return [str(words["label"]) for suffix, words in wording.items() if suffix not in present] if evaluated else []
+
+
+def _prepared(run: FinishedRun, outputs: Path) -> Path | None:
+    """Return the records file that a generation read, if it is still there."""
+    try:
+        return runs.locate("records", str(run.config.get("records")), outputs, "prepare", "train.jsonl")
+    except UserError:
+        return None

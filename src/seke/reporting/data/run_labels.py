@@ -1,0 +1,63 @@
+"""How a run is called in tables and figures: by the suffix of its name, from conf/report.yaml."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from seke.reporting.data.runs import FinishedRun, natural
+
+NO_DRAWS: Final = "no draws"
+"""E[S] of a generation that asks once and for everything: it samples nothing."""
+SPARE_TONES = ("purple", "sky", "red", "yellow")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words for one run."""
+
+    label: str
+    short: str
+    """For figures."""
+    tone: str
+    """A colour of the page's palette, by name."""
+    reference: bool = False
+    """Shown for comparison only: never the best of a column."""
+
+
+class NamedRun(NamedTuple):
+    """A run and its words."""
+
+    run: FinishedRun
+    words: Words
+    suffix: str
+    """The suffix that gave the words; empty where the run's own name stands for itself."""
+
+
+def named(runs: Sequence[FinishedRun], wording: Mapping[str, Mapping[str, Any]]) -> list[NamedRun]:
+    """Name `runs` and put them into the order of `wording`; runs it does not know follow under their own names.
+
+    `wording` maps a suffix to `{label, short, tone, reference}`. The longest suffix wins: demo-labels-seke is
+    "labels-seke" before it is "seke". Where two runs share a suffix, each label says which run it is.
+    """
+    suffixes = [_suffix(run.name, wording) for run in runs]
+    shared = Counter(suffixes)
+    result, spare = [], 0
+    for run, suffix in zip(runs, suffixes, strict=True):
+        if suffix:
+            entry = wording[suffix]
+            label, short = str(entry["label"]), str(entry.get("short", suffix))
+            if shared[suffix] > 1:
+                label, short = f"{label} ({run.name})", run.name
+            words = Words(label, short, str(entry.get("tone", "grey")), bool(entry.get("reference", False)))
+        else:
+            words = Words(run.name, run.name, SPARE_TONES[spare % len(SPARE_TONES)])
+            spare += 1
+        result.append(NamedRun(run, words, suffix))
+    place = {suffix: index for index, suffix in enumerate(wording)}
+    return sorted(result, key=lambda item: (place.get(item.suffix, len(place)), natural(item.run.name)))
+
+
+def _suffix(name: str, wording: Mapping[str, Any]) -> str:
+    fitting = [suffix for suffix in wording if name == suffix or name.endswith(f"-{suffix}")]
+    return max(fitting, key=len, default="")

@@ -1,0 +1,215 @@
+"""All instruction records of one generation as data for the page: compact JSON, and pictures in blocks.
+
+The page draws only what is in sight, so records and pictures travel as data, not as HTML. Names that recur (sources,
+flags, questions, annotators, attributes) are sent once and meant by their number, and so is a picture that several
+records share; action units are bits, in the order of `affect.ACTION_UNITS`. Everything is escaped such that no text of
+a model can leave its block. What a record carries decides what is shown of it: labels of a face, or the attributes and
+the conversation of a scene.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.limit import checked, limited
+from seke.core.records import InstructionRecord, Labels
+from seke.reporting.data import cases
+from seke.reporting.data.collect import Looked
+from seke.reporting.data.runs import Draws
+from seke.reporting.render.thumbnails import Thumbnail, thumbnails
+
+BLOCK = 128
+"""Pictures in one block: what the page decodes at a time."""
+FIELDS = ("expression", "valence", "arousal")
+FACETS = ("kind", "emotion")
+"""Attributes by which records can be filtered, where they have them."""
+ORIGINS = {None: 0, "manual": 1, "generated": 2}
+BITS = {au: 1 << place for place, au in enumerate(ACTION_UNITS)}
+_ESCAPES = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What conf/report.yaml decides about the gallery.
+
+    Raises:
+        UserError: for a setting out of range.
+    """
+
+    run: str
+    """The suffix of the generation that is shown."""
+    limit: int | None = None
+    """So many records, as everywhere (`seke.core.limit`); None for all."""
+    thumbnails: int | None = 96
+    """Longest side of a picture in pixels; None leaves the pictures out."""
+    seed: int = 0
+    """Which records a limit chooses."""
+
+    def __post_init__(self) -> None:
+        checked(self.limit, "gallery.limit")
+        if self.thumbnails is not None and not 16 <= self.thumbnails <= 512:
+            raise UserError("gallery.thumbnails", self.thumbnails, "no size in pixels", "set 16 to 512, or null")
+
+
+class Shelf(NamedTuple):
+    """A gallery filled: what the template writes into the page."""
+
+    run: str
+    anchor: str
+    shown: int
+    total: int
+    truth: bool
+    """Whether it is known which labels are right."""
+    labelled: bool
+    """Whether any record has labels: these can be filtered by, and corrected."""
+    facets: tuple[str, ...]
+    """Those of `FACETS` that any record has."""
+    data: Markup
+    """The records as one JSON object."""
+    pictures: Iterator[Markup]
+    """JSON lists of up to `BLOCK` data URIs each; in place of a picture that is missing stands [the reason]."""
+
+
+def fill(
+    report: str, looked: Looked, rows: Sequence[InstructionRecord], drawn: Mapping[str, Draws], settings: Gallery
+) -> Shelf:
+    """Return `rows`, the instructions of one generation, as the page's data, in their order.
+
+    Args:
+        report: the report's name; the browser keeps decisions under it and the hash of the run's manifest.
+        looked: the generation, its latent truth and the folder of its pictures.
+        rows: its instructions.
+        drawn: its draws by record id; empty where it kept none.
+        settings: which records, and how large their pictures.
+    """
+    run, shown, names = looked.run, limited(rows, settings.limit, settings.seed), Names()
+    images = {row.image: row.sha256 for row in shown} if settings.thumbnails else {}
+    pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
+    records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]
+    facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))
+    data: dict[str, Any] = {
+        "report": report,
+        "run": {"name": run.name, "manifest": run.manifest_sha256},
+        "expressions": EXPRESSIONS,
+        "units": list(ACTION_UNITS.items()),
+        "block": BLOCK if settings.thumbnails else None,
+        "facets": facets,
+        "names": names.lists,
+        "records": records,
+    }
+    if images and len(images) < len(shown):
+        numbers = {image: number for number, image in enumerate(images)}
+        data["pictures"] = [numbers[row.image] for row in shown]
+    labelled = any(not row.labels.empty for row in shown)
+    return Shelf(
+        run.name, run.anchor, len(shown), len(rows), bool(looked.truth), labelled, facets, embedded(data),
+        _blocks(pictures),
+    )  # fmt: skip
+
+
+class Names:
+    """Texts that recur: each is sent once, and records hold its number."""
+
+    KINDS = ("source", "subject", "annotator", "question", "flag", "attribute", "value")
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, dict[str, int]] = {kind: {} for kind in self.KINDS}
+
+    def number(self, kind: str, text: str) -> int:
+        """Return the number of `text` among those of its kind."""
+        known = self._numbers[kind]
+        return known.setdefault(text, len(known))
+
+    @property
+    def lists(self) -> dict[str, list[str]]:
+        """The texts of each kind, in the order of their numbers."""
+        return {kind: list(known) for kind, known in self._numbers.items()}
+
+
+def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, names: Names) -> list[Any]:
+    """Return one record as the list that page.records.js reads; what is unknown is null, and no truth is null.
+
+    Attributes, and turns behind the first answer, stand at its end where a record has either.
+    """
+    question, answer = (turn.value.replace("<image>", "").strip() for turn in row.conversations[:2])
+    units = {int(au): origin for au, origin in row.origin.action_units.items()}
+    levels = (getattr(row.uncertainty, field) for field in (*FIELDS, "action_units", "max"))
+    return [
+        row.id,
+        row.image,
+        names.number("source", row.source),
+        None if row.subject is None else names.number("subject", row.subject),
+        names.number("annotator", row.annotator),
+        names.number("question", question),
+        row.samples,
+        _labels(row.labels),
+        [*(ORIGINS[getattr(row.origin, field)] for field in FIELDS), _bits(units, "manual")],
+        [None if level is None else round(level, 4) for level in levels],
+        [names.number("flag", flag) for flag in row.flags],
+        [_piece(span) for span in cases.marked(answer, row.labels, truth)],
+        [_labels(draw) for draw in drawn.draws] if drawn else [],
+        None if truth is None else [*_labels(truth), _right(row.labels, truth)],
+        *_beside_labels(row, names),
+    ]
+
+
+def _beside_labels(row: InstructionRecord, names: Names) -> list[Any]:
+    """Return the attributes, value by name, both as numbers, and the further turns as [whether a model's, text]."""
+    turns = [[int(turn.speaker == "gpt"), turn.value] for turn in row.conversations[2:]]
+    known = {name: value for name, value in row.attributes.items() if value not in (None, "", [])}
+    said = {names.number("attribute", name): names.number("value", _said(value)) for name, value in known.items()}
+    return [said, turns] if said or turns else []
+
+
+def _said(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _labels(labels: Labels) -> list[Any]:
+    """Return expression (its number, or null), valence, arousal, the known AUs and the active ones as bits."""
+    units = labels.action_units or {}
+    return [
+        None if labels.expression is None else EXPRESSIONS.index(labels.expression),
+        *(None if value is None else round(value, 4) for value in (labels.valence, labels.arousal)),
+        sum(BITS[au] for au in units),
+        _bits(units, True),
+    ]
+
+
+def _right(labels: Labels, truth: Labels) -> int:
+    """Return which of `FIELDS` are right, as bits; the page is told and does not judge anew what was rounded for it."""
+    return sum(1 << place for place, field in enumerate(FIELDS) if cases.verdict(labels, truth, field) == "right")
+
+
+def _bits(units: Mapping[int, Any], wanted: object) -> int:
+    return sum(BITS[au] for au, value in units.items() if value == wanted)
+
+
+def _piece(span: cases.Span) -> str | list[Any]:
+    """Return a stretch of text; one that claims something comes with 1 where it is right, else with 0."""
+    return [span.text, int(span.verdict == "right")] if span.verdict else span.text
+
+
+def _begun(pictures: Iterator[Thumbnail]) -> Iterator[Thumbnail]:
+    """Take the first picture: other processes make the rest while this one does what else a report needs."""
+    return chain(list(islice(pictures, 1)), pictures)
+
+
+def _blocks(pictures: Iterator[Thumbnail]) -> Iterator[Markup]:
+    while block := list(islice(pictures, BLOCK)):
+        yield embedded([picture.uri or [picture.problem] for picture in block])
+
+
+def embedded(value: object) -> Markup:
+    r"""Return `value` as JSON that may stand in a `<script>`: pure ASCII without any `<`, `>` or `&`.
+
+    >>> print(embedded("</script>"))
+    "\u003c/script\u003e"
+    """
+    return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPES))

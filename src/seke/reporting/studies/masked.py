@@ -1,0 +1,133 @@
+"""Figure 5: how right generated labels are where the human ones were masked; from what scripts/figure5.sh measured.
+
+That script scores all methods on the same faces and writes outputs/figure5/<name>/rows.json, or one file for each seed
+in figure5/<name>-s<seed>/; here it is only shown.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.rules import FIGURE5
+from seke.reporting.data.run_labels import Words
+from seke.reporting.data.tables import Column
+from seke.reporting.render.figures import TONES, Panel
+from seke.reporting.studies.figures import Compared
+from seke.reporting.studies.orders import Order, Verdict, orders_table
+from seke.reporting.studies.runs import Found, Line, seeds_of
+from seke.reporting.studies.study import Desk, Section
+from seke.reporting.studies.tables import COLUMNS, table
+
+QUALITY: Final = tuple(Column.of(measure, measure.name) for measure in FIGURE5)
+"""Figure 5's measures, by their names in rows.json."""
+COST: Final = tuple(COLUMNS[f"cost.{name}"] for name in ("requests", "input_tokens", "output_tokens", "usd"))
+
+
+@dataclass(frozen=True)
+class Masked:
+    """The methods of Figure 5 as the rows of a table."""
+
+    name: str
+    title: str
+    expect: Sequence[Sequence[str]] = ()
+    """[better, worse], by the methods' names; one of the two is the one that all differences were taken to."""
+    short: Mapping[str, str] = field(default_factory=dict)
+    """What drawings call a method, by its name."""
+    figures: Sequence[Callable[[Path, Compared], list[Panel]]] = ()
+
+    def section(self, desk: Desk) -> Section:
+        """Tabulate and draw the methods, and judge the expected orders by the paired differences."""
+        names = seeds_of(desk.outputs.path, desk.name, {"figure5": "", "generate": ""})
+        paths = {name: desk.outputs.path / "figure5" / name / "rows.json" for name in names}
+        seeds = {name: {row["method"]: row for row in read(path)} for name, path in paths.items() if path.is_file()}
+        missing = tuple(f"figure5/{name}: not run, or not finished" for name in names if name not in seeds)
+        if desk.name not in names and (desk.outputs.path / "figure5" / desk.name / "rows.json").is_file():
+            missing += (f"figure5/{desk.name}: left out, it has no seed in its name and others have",)
+        if not seeds:
+            return Section(self.title, missing=missing)
+        methods = dict.fromkeys(method for rows in seeds.values() for method in rows)
+        lines = [_line(method, seeds, self.short, place) for place, method in enumerate(methods)]
+        faces = sorted({row["n"] for rows in seeds.values() for row in rows.values()})
+        caption = (
+            f"{' to '.join(map(str, dict.fromkeys((faces[0], faces[-1]))))} records that carry all three descriptions, "
+            "one masked at a time; only what was generated in its place is scored. Costs per 1,000 images of which one "
+            "description was masked; a pilot, once, is left out."
+        )
+        measures, found = (*QUALITY, *COST), Found(tuple(lines), tuple(seeds), (), ())
+        tables = [table(self.name, self.title, "Method", measures, found, (), caption)]
+        judged = [(pair, _order(pair, seeds, lines)) for pair in self.expect]
+        orders = [order for _, order in judged if order]
+        if orders:
+            tables.append(orders_table(f"{self.name}_orders", f"{self.title}: orders", orders, QUALITY))
+        panels = tuple(
+            panel for draw in self.figures for panel in draw(desk.figures, Compared(self.name, lines, (), measures))
+        )
+        unjudged = [f"{a} above {b}: not judged, not measured." for (a, b), order in judged if not order]
+        return Section(self.title, tuple(tables), panels, (*(order.sentence for order in orders), *unjudged), missing)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return rows.json.
+
+    Raises:
+        UserError: if it is no list of methods.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError("file", path, f"not readable: {error}", "run scripts/figure5.sh again") from None
+    if not isinstance(rows, list) or not rows:
+        raise UserError("file", path, "no list of methods", "run scripts/figure5.sh again")
+    return rows
+
+
+Seeds = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Name of a seed's run -> method -> its row of rows.json."""
+
+
+def _line(method: str, seeds: Seeds, short: Mapping[str, str], place: int) -> Line:
+    words = Words(method, short.get(method, method), list(TONES)[place % len(TONES)])
+    return Line(method, words, {name: _measured(rows[method]) for name, rows in seeds.items() if method in rows})
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Estimate]:
+    quality = {column.key: Estimate(*row["quality"].get(column.key, (None,))) for column in QUALITY}
+    return {
+        **quality,
+        **{column.key: Estimate(row["per_1000"][column.key.removeprefix("cost.")]) for column in COST},
+    }
+
+
+def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line]) -> Order | None:
+    """Judge [better, worse] by the differences that rows.json has of the one to the other; None where it has none."""
+    better, worse = pair
+    of = {line.key: line for line in lines}
+    rows = [rows for rows in seeds.values() if better in rows and worse in rows]
+    gains = [gain for both in rows if (gain := _gains(both[better], both[worse])) is not None]
+    return Order(of[better], of[worse], tuple(_verdict(column, gains) for column in QUALITY)) if gains else None
+
+
+def _gains(better: Mapping[str, Any], worse: Mapping[str, Any]) -> dict[str, Estimate] | None:
+    """Return by how much one row is better than the other on each measure; None unless one of them is the reference."""
+    own, others = better["difference"], worse["difference"]
+    if (own is None) == (others is None):
+        return None
+    return {key: Estimate(*found) if own else _turned(*found) for key, found in (own or others).items()}
+
+
+def _turned(value: float, low: float | None, high: float | None) -> Estimate:
+    return Estimate(-value, None if high is None else -high, None if low is None else -low)
+
+
+def _verdict(column: Column, gains: Sequence[Mapping[str, Estimate]]) -> Verdict:
+    """Judge one measure: of one seed by its interval, of several by their mean and how many agree."""
+    known = [found[column.key] for found in gains if column.key in found]
+    if len(known) < 2:
+        return Verdict(column, *(known[0] if known else (None,)))
+    values = tuple(gain.value or 0.0 for gain in known)
+    return Verdict(column, fmean(values), each=values)

@@ -1,0 +1,151 @@
+"""A study's tables: our rows, the paper's beside them, set apart where the two cannot be compared."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Final
+
+from seke.core.affect import TABLE2_AUS
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.rules import MEASURES
+from seke.reporting.data import results, scenes
+from seke.reporting.data.run_labels import NO_DRAWS, Words
+from seke.reporting.data.tables import Cell, Column, Row, Table
+from seke.reporting.studies.runs import Found, Line, Value
+
+COLUMNS: Final[Mapping[str, Column]] = {
+    column.key: column
+    for column in (
+        *results.SCORES,
+        *scenes.SCORES,
+        *(Column(f"action_units.f1.{au}", f"AU{au}", "F1 %", 1, 100, "high") for au in TABLE2_AUS),
+        Column("cost.mean_samples", "E[S]", "Cost per 1,000 images", 2),
+        Column("cost.requests", "requests", "Cost per 1,000 images", 0),
+        Column("cost.input_tokens", "tokens in", "Cost per 1,000 images", 0),
+        Column("cost.output_tokens", "tokens out", "Cost per 1,000 images", 0),
+        Column("cost.usd", "US$", "Cost per 1,000 images", 2),
+        Column("images.train", "train", "Images", 0),
+        Column("images.test", "test", "Images", 0),
+    )
+}
+"""Every measure that a study can show."""
+PRINTED: Final[Mapping[str, tuple[str, float]]] = {
+    **{measure.key: (measure.paper, measure.scale) for measure in MEASURES},
+    **{f"action_units.f1.{au}": (f"AU{au}", 100) for au in TABLE2_AUS},
+    "emotion.accuracy": ("accuracy", 100),
+    "images.train": ("train", 1),
+    "images.test": ("test", 1),
+}
+"""Measure -> the column of the paper's tables that holds it, and that column's unit."""
+
+
+def columns(measures: Sequence[str]) -> tuple[Column, ...]:
+    """Return the columns of `measures`.
+
+    Raises:
+        UserError: if there is no such measure.
+    """
+    for measure in measures:
+        if measure not in COLUMNS:
+            raise UserError("study.measures", measure, "no such measure", f"choose from {', '.join(COLUMNS)}")
+    return tuple(COLUMNS[measure] for measure in measures)
+
+
+def printed(file: str, rows: Mapping[str, Mapping[str, str]]) -> tuple[Line, ...]:
+    """Return rows of one of the paper's tables, verbatim.
+
+    Args:
+        file: in benchmark/paper/, e.g. "table4.csv".
+        rows: what to call each row, and the cells that tell it, e.g. {"Neither": {"prior": "no", "sv_uamc": "no"}}.
+
+    Raises:
+        UserError: if the table has no such row.
+    """
+    text = (files("seke") / "benchmark" / "scoring" / "paper" / file).read_text(encoding="utf-8")
+    every = list(csv.DictReader(text.splitlines()))
+    return tuple(_printed_row(file, every, label, told) for label, told in rows.items())
+
+
+def _printed_row(file: str, every: Sequence[Mapping[str, str]], label: str, told: Mapping[str, str]) -> Line:
+    row = next((row for row in every if all(row.get(name) == cell for name, cell in told.items())), None)
+    if row is None:
+        raise UserError("study.paper", dict(told), f"{file} has no such row", "write cells as printed")
+    values = {measure: Estimate(_number(row.get(name), unit)) for measure, (name, unit) in PRINTED.items()}
+    return Line(label, Words(f"{label} (paper)", f"{label} (paper)", "grey", reference=True), {"paper": values})
+
+
+def _number(cell: str | None, unit: float) -> float | None:
+    """Return a printed number in our unit; "N/A" and "-" are unknown."""
+    return float(cell) / unit if cell and cell.replace(".", "", 1).isdigit() else None
+
+
+def table(
+    name: str, title: str, head: str, measures: Sequence[Column], found: Found, paper: Sequence[Line], caption: str = ""
+) -> Table:
+    """Return our rows and below them the paper's; over several seeds a mean, with its standard deviation beside it.
+
+    The paper's rows compete for the best value only where nothing is known to differ from the paper's setting.
+    """
+    several = len(found.seeds) > 1
+    shown = [
+        each for column in measures for each in ((column, _spread(column)) if several and varies(column) else (column,))
+    ]
+    if several:
+        shown.append(Column("seeds", "n", "Seeds", 0))
+    rows = [
+        Row(line.words.label, _cells(line, measures), *_runs(line), reference=line.words.reference)
+        for line in found.lines
+    ]
+    mark = " †" if found.notes else ""
+    rows += [
+        Row(line.words.label + mark, _cells(line, measures, 0), "paper", reference=bool(found.notes)) for line in paper
+    ]
+    return Table(name, title, head, tuple(shown), tuple(rows), " ".join(_captions(found, paper, caption)))
+
+
+def _captions(found: Found, paper: Sequence[Line], caption: str) -> list[str]:
+    parts = [caption] if caption else []
+    if len(found.seeds) > 1:
+        parts.append(f"Mean and standard deviation (sd) over {len(found.seeds)} seeds; n: seeds measured.")
+    elif any(
+        estimate.low is not None for line in found.lines for each in line.each.values() for estimate in each.values()
+    ):
+        parts.append("With 95 % intervals, bootstrap over subjects, or over pictures that have none.")
+    if found.notes:
+        head = "† The paper's numbers, not comparable with ours: " if paper else "Measured on "
+        parts.append(f"{head}{'; '.join(_of_rows(found))}.")
+    return parts
+
+
+def _of_rows(found: Found) -> Iterator[str]:
+    """Yield what was noted of the rows; what does not hold of all of them, with the names of those of which it does."""
+    for note in found.notes:
+        rows = [line.words.label for line in found.lines if note in line.notes]
+        yield note if len(rows) == len(found.lines) else f"{note} ({', '.join(rows)})"
+
+
+def varies(column: Column) -> bool:
+    """Whether a column says what a run achieved or cost: a spread of what was given to it tells nothing."""
+    return bool(column.better) or column.key.startswith("cost.")
+
+
+def _spread(column: Column) -> Column:
+    return Column(f"{column.key}.sd", "sd", column.group, column.digits, column.scale)
+
+
+def _cells(line: Line, measures: Sequence[Column], seeds: int | None = None) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    values: list[Value] = [line.value(column.key) for column in measures]
+    for column, value in zip(measures, values, strict=True):
+        unsampled = column.key == "cost.mean_samples" and value.value == 0
+        cells[column.key] = NO_DRAWS if unsampled else Estimate(value.value, value.low, value.high)
+        cells[f"{column.key}.sd"] = "" if unsampled or seeds == 0 else Estimate(value.sd)
+    cells["seeds"] = "" if seeds == 0 else Estimate(max((value.seeds for value in values), default=0))
+    return cells
+
+
+def _runs(line: Line) -> tuple[str, str]:
+    """Return the names of a row's runs, and the anchor of its run where it is one."""
+    names = {run.name: run.anchor for runs in line.runs.values() for run in runs.values()}
+    return " ".join(names), next(iter(names.values())) if len(names) == 1 else ""

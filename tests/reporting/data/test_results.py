@@ -1,0 +1,145 @@
+"""Numbers that the report works out itself: confusion, sampling, cost per record, trust by uncertainty."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from seke.benchmark.scoring.metrics import evaluate
+from seke.core.affect import EXPRESSIONS
+from seke.core.intervals import Estimate
+from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
+from seke.core.rules import algorithm_floor
+from seke.reporting.data import results
+from seke.reporting.data.run_labels import named
+from seke.reporting.data.runs import FinishedRun
+
+
+def prediction(number: int, truth: str | None, answer: str | None) -> Prediction:
+    return Prediction(
+        id=str(number), source="s", subject=None, text="", judged=None, status="ok",
+        labels=Labels(expression=answer), truth=Labels(expression=truth),
+    )  # fmt: skip
+
+
+def instruction(
+    name: str, labels: Labels, origin: Origins, uncertainty: Uncertainty, samples: int = 2
+) -> InstructionRecord:
+    turns = (Turn(speaker="human", value="<image>\n?"), Turn(speaker="gpt", value="!"))
+    return InstructionRecord(
+        id=name, image="x.png", source="s", subject=None, conversations=turns, labels=labels, origin=origin,
+        uncertainty=uncertainty, samples=samples, annotator="simulated-annotator",
+    )  # fmt: skip
+
+
+def test_confusion_as_it_was_counted_against_sklearn(tmp_path: Path) -> None:
+    truths = [EXPRESSIONS[(3 * n) % 8] for n in range(60)]
+    answers = [EXPRESSIONS[(n * n) % 8] if n % 7 else None for n in range(60)]
+    rows = [prediction(n, *pair) for n, pair in enumerate(zip(truths, answers, strict=True))]
+    rows.append(prediction(99, None, "anger"))  # nobody knows the truth: not counted
+    reference = confusion_matrix(truths, [answer or "none" for answer in answers], labels=[*EXPRESSIONS, "none"])
+    (tmp_path / "metrics.json").write_text(json.dumps(evaluate(rows, draws=1)))
+    found = results.confusion(FinishedRun("evaluate", "e", tmp_path, {}))
+    assert [list(row) for row in found.counts] == reference[:8].tolist() and found.classes == EXPRESSIONS
+    (tmp_path / "metrics.json").write_text(json.dumps(evaluate(rows[-1:], draws=1)))
+    assert results.confusion(FinishedRun("evaluate", "e", tmp_path, {})) is None
+
+
+@pytest.mark.parametrize("most", [2, 3, 5, 8])
+def test_the_floor_against_the_sum_over_all_courses_of_algorithm_1(most: int) -> None:
+    expected, reached = 0.0, 1.0
+    for draws in range(2, most + 1):  # reached: probability of being here; at U = 0 one goes on with 1/2
+        stops = 1.0 if draws == most else 0.5
+        expected, reached = expected + draws * reached * stops, reached * (1 - stops)
+    assert algorithm_floor(most) == pytest.approx(expected)
+
+
+def uncertain(samples: int) -> InstructionRecord:
+    return instruction(f"r{samples}", Labels(), Origins(), Uncertainty(), samples)
+
+
+@pytest.mark.parametrize(
+    ("stopping", "samples", "floor"),
+    [("stopping.uamc", (2, 5), 2.875), ("stopping.fixed", (5, 5), None), ("stopping.uamc", (0, 0), None)],
+)
+def test_only_algorithm_1_has_its_floor(
+    tmp_path: Path, stopping: str, samples: tuple[int, ...], floor: float | None
+) -> None:
+    config = {"generator": {"max_samples": 5}, "stopping": {"_target_": stopping}}
+    run = FinishedRun("generate", "g", tmp_path, {"config": config})
+    drawn = results.sampling(run, [uncertain(draws) for draws in samples])
+    assert drawn.mean == sum(samples) / len(samples)
+    assert drawn.floor == floor
+
+
+def test_what_a_manifest_says_of_its_rule_counts_and_no_name_does(tmp_path: Path) -> None:
+    config = {"generator": {"max_samples": 5}, "stopping": {"_target_": "my.uamcish.rule"}}
+    mine = FinishedRun("generate", "g", tmp_path, {"config": config, "floor": 2.5})
+    before = FinishedRun("generate", "g", tmp_path, {"config": config})
+    assert results.sampling(mine, [uncertain(2)]).floor == 2.5
+    assert results.sampling(before, [uncertain(2)]).floor is None
+    mine = FinishedRun("evaluate", "e", tmp_path, {"config": {"benchmark": {"_target_": "my.reliable.Benchmark"}}})
+    assert not results.is_reliability(mine)
+    for scores in ("answers", "labels"):
+        told = FinishedRun("evaluate", "e", tmp_path, {"config": mine.config, "scores": scores})
+        assert results.is_reliability(told) == (scores == "labels")
+
+
+def test_cost_is_per_written_record_and_an_unknown_price_stays_unknown(tmp_path: Path) -> None:
+    cost = {
+        "records": 4,
+        "rejected": 1,
+        "requests": 10,
+        "input_tokens": 1000,
+        "output_tokens": 50,
+        "usd": None,
+        "seconds": 0.5,
+    }
+    (tmp_path / "cost.json").write_text(json.dumps(cost))
+    runs = named([FinishedRun("generate", "g", tmp_path, {})], {})
+    (row,) = results.cost_table(runs, {"g": [uncertain(2), uncertain(3)]}, "").rows
+    expected = {"records": 4, "rejected": 1, "requests": 2.5, "input_tokens": 250, "output_tokens": 12.5, "usd": None,
+                "rate": 8, "mean_samples": 2.5, "floor": None}  # fmt: skip
+    for key, value in expected.items():
+        assert row.cells[key] == Estimate(value), key
+    assert row.cells["annotator"] == "simulated-annotator"
+
+
+def test_trust_by_hand() -> None:
+    true = Labels(expression="fear", valence=0.0, arousal=0.5, action_units={1: True, 2: False, 4: True})
+    said = Labels(expression="fear", valence=0.2, arousal=0.9, action_units={1: True, 2: True, 4: False})
+    generated = Origins(
+        expression="generated", valence="generated", arousal="generated",
+        action_units={"1": "generated", "2": "generated", "4": "manual"},
+    )  # fmt: skip
+    rows = [
+        instruction(
+            name, said.model_copy(update={"expression": expression}),
+            generated.model_copy(update={"expression": origin}),
+            Uncertainty(expression=level, valence=level, arousal=0.0, action_units=level, max=level),
+        )
+        for name, expression, origin, level in (
+            ("a", "fear", "generated", 0.0), ("b", "anger", "generated", 0.9), ("c", "fear", "generated", 0.5),
+            ("d", "fear", "manual", 0.6), ("nobody knows", "fear", "generated", 0.5),
+        )
+    ]  # fmt: skip
+    found = results.trust(rows, dict.fromkeys("abcd", true))
+    assert [(level.top, level.n, level.right) for level in found["expression"]] == [
+        (0.0, 1, 1),
+        (0.5, 1, 1),
+        (0.9, 1, 0),
+    ]
+    assert [(level.n, level.right) for level in found["valence"]] == [(2, 2), (1, 1), (1, 1)]  # 0.2 off is right
+    assert [(level.n, level.right) for level in found["arousal"]] == [(4, 0), (0, 0), (0, 0)]  # ties stay together
+    assert [(level.n, level.right) for level in found["action_units"]] == [(4, 2), (2, 1), (2, 1)]  # AU4 is manual
+    assert [level.n for level in results.trust([], {})["valence"]] == [0, 0, 0]
+
+
+def test_counts_are_told_per_task_where_tasks_differ() -> None:
+    tasks = ("expression", "action_units", "valence", "arousal")
+    alike = {"n": Estimate(9.0), **{f"{task}.n": Estimate(9.0) for task in tasks}}
+    assert results.per_task(alike, "n", "{}.n") == Estimate(9.0)
+    assert results.per_task({**alike, "valence.n": Estimate(5.0)}, "n", "{}.n") == "E 9, AU 9, V 5, A 9"
+    assert results.per_task({"unanswered": Estimate(2.0)}, "unanswered", "unanswered.{}") == Estimate(2.0)
+    assert results.per_task({}, "n", "{}.n") == Estimate(None)

@@ -1,0 +1,347 @@
+"""Studies: miniature runs in the doors' own form, and what `experiment=<name>` makes of them."""
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seke.benchmark.scoring import subgroups as grouping
+from seke.benchmark.scoring.metrics import evaluate
+from seke.core.errors import UserError
+from seke.core.intervals import Estimate
+from seke.core.records import Labels, write_jsonl
+from seke.core.runs import Run
+from seke.reporting.data.runs import Outputs
+from seke.reporting.data.tables import shown, to_csv, to_markdown
+from seke.reporting.studies.orders import Verdict
+from seke.reporting.studies.runs import find, seeds_of
+from seke.reporting.studies.study import Cells, Study
+from seke.reporting.studies.tables import COLUMNS, printed
+
+from ... import warm
+from ..experiments import PAIRED, ROOT, compiled, evaluation, generation, predictions, record
+
+MAIN = ("expression.accuracy", "action_units.f1_mean_14", "valence.mae", "arousal.mae")
+
+
+def cells(**settings: Any) -> Cells:
+    given = {"name": "it", "title": "It", "runs": {"evaluate": "{name}-{cell}"}, "measures": MAIN, **settings}
+    return Cells(**given)
+
+
+def section(tmp_path: Path, part: Cells, name: str = "x") -> Any:
+    return Study("It", "Table 0", [part]).compile(Outputs(tmp_path), name, tmp_path / "report", PAIRED).sections[0]
+
+
+@pytest.fixture
+def table4(tmp_path: Path) -> Path:
+    """Table 4's tuned models: both parts best, verification alone worse than neither."""
+    for cell, skill in {"plain": 0.5, "prior": 0.7, "verify": 0.3, "both": 0.95}.items():
+        evaluation(tmp_path, f"table4-{cell}", skill)
+    return tmp_path
+
+
+def test_the_papers_numbers_are_as_printed_and_unknown_ones_are_none() -> None:
+    rows = {
+        line.key: line for line in printed("table3.csv", {"MAFW": {"dataset": "MAFW"}, "FEID": {"dataset": "FEID"}})
+    }
+    assert rows["FEID"].value("expression.accuracy").value == pytest.approx(0.694)
+    assert rows["FEID"].value("arousal.mae").value == 0.231
+    assert rows["MAFW"].value("valence.mae").value is None
+
+
+def test_a_row_that_the_paper_does_not_have_is_the_users_mistake() -> None:
+    with pytest.raises(UserError, match=r"table4.csv has no such row"):
+        printed("table4.csv", {"Half": {"prior": "half"}})
+
+
+def test_our_rows_stand_beside_the_papers_which_are_marked_and_do_not_compete_where_faces_are_synthetic(
+    table4: Path,
+) -> None:
+    table = compiled(table4, "table4").sections[0].tables[0]
+    assert [row.label for row in table.rows][3:5] == ["Both", "Neither (paper) †"]
+    assert "not comparable with ours: synthetic faces" in table.caption
+    assert table.is_best(table.rows[3], table.columns[0])
+    assert not any(table.is_best(row, table.columns[0]) for row in table.rows if row.run == "paper")
+    both = table.rows[3].cells["expression.accuracy"]
+    assert isinstance(both, Estimate) and both.low is not None and both.low <= (both.value or 0)
+
+
+def test_the_papers_rows_compete_where_nothing_differs(tmp_path: Path) -> None:
+    evaluation(tmp_path, "table3-feid", 0.4, notes=())
+    table = compiled(tmp_path, "table3").sections[0].tables[0]
+    ours, papers = table.rows[0], table.rows[-1]
+    assert papers.label == "FEID (paper)"
+    assert table.is_best(papers, table.columns[0]) and not table.is_best(ours, table.columns[0])
+
+
+def test_an_order_that_came_out_and_one_that_did_not_are_both_told_plainly(table4: Path) -> None:
+    found = compiled(table4, "table4").sections[0].findings
+    assert found[0].startswith("Both above Prior only: came out, 4 of 4 measures")
+    assert found[3].startswith("SV-UAMC only above Neither: DID NOT come out, 0 of 4 measures")
+    assert "AGAINST the expectation" in found[3]
+
+
+def test_a_paired_difference_against_the_benchmarks_own_comparison(table4: Path) -> None:
+    orders = compiled(table4, "table4").sections[0].tables[1]
+    reference = {
+        f"{row['task']}.{row['metric']}": row for row in PAIRED(predictions(0.95), predictions(0.7), "prior")["metrics"]
+    }
+    accuracy, error = (orders.rows[0].cells[key] for key in ("expression.accuracy", "valence.mae"))
+    assert isinstance(accuracy, Estimate) and isinstance(error, Estimate)
+    assert list(accuracy) == pytest.approx(
+        [reference["expression.accuracy"]["difference"], *reference["expression.accuracy"]["ci95"]]
+    )
+    low, high = reference["valence.mae"]["ci95"]
+    assert list(error) == pytest.approx([-reference["valence.mae"]["difference"], -high, -low])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "outcome"),
+    [
+        (Verdict(COLUMNS["valence.mae"], 0.1, 0.05, 0.15), "came out"),
+        (Verdict(COLUMNS["valence.mae"], 0.1, -0.05, 0.25), "within chance"),
+        (Verdict(COLUMNS["valence.mae"], 0.1, each=(0.1, 0.1)), "came out"),
+        (Verdict(COLUMNS["valence.mae"], 0.1, each=(-0.1, 0.3)), "within chance"),
+        (Verdict(COLUMNS["valence.mae"], 0.0, -0.1, 0.1), "did not come out"),
+        (Verdict(COLUMNS["valence.mae"], -0.1), "did not come out"),
+        (Verdict(COLUMNS["valence.mae"], None), "not measured"),
+    ],
+)
+def test_a_gain_counts_if_chance_is_ruled_out_or_every_seed_shows_it(verdict: Verdict, outcome: str) -> None:
+    assert verdict.outcome == outcome
+
+
+def test_predictions_that_do_not_read_leave_the_point_estimates(table4: Path) -> None:
+    (table4 / "evaluate" / "table4-both" / "predictions.jsonl").write_bytes(b"\xff")
+    made = compiled(table4, "table4").sections[0]
+    assert "Both above Prior only" in made.findings[0] and "point estimates only" in made.findings[0]
+
+
+def test_several_seeds_give_mean_standard_deviation_and_count(tmp_path: Path) -> None:
+    values = []
+    for seed in range(3):
+        evaluation(tmp_path, f"x-s{seed}-a", 0.6, seed)
+        values.append(evaluate(predictions(0.6, seed), draws=1)["expression"]["accuracy"])
+    made = section(tmp_path, cells(rows={"a": "A"}))
+    row = made.tables[0].rows[0].cells
+    mean = sum(values) / 3
+    assert row["expression.accuracy"].value == pytest.approx(mean)
+    assert row["expression.accuracy.sd"].value == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
+    assert row["seeds"].value == 3
+    assert row["expression.accuracy"].low is None
+
+
+def test_an_order_over_seeds_says_in_how_many_of_them_it_holds(tmp_path: Path) -> None:
+    for seed, skill in enumerate((0.9, 0.9, 0.1)):
+        evaluation(tmp_path, f"x-s{seed}-a", skill, seed)
+        evaluation(tmp_path, f"x-s{seed}-b", 0.5, seed)
+    made = section(tmp_path, cells(rows={"a": "A", "b": "B"}, expect=[["a", "b"]]))
+    assert "(2 of 3 seeds), within chance" in made.findings[0]
+
+
+def test_a_run_of_a_longer_name_is_no_seed(tmp_path: Path) -> None:
+    for name in ("x-s0-a", "x-s10-a", "x-s2-a", "x-single", "xx-s7-a"):
+        (tmp_path / "evaluate" / name).mkdir(parents=True)
+    assert seeds_of(tmp_path, "x", {"evaluate": ""}) == ("x-s0", "x-s2", "x-s10")
+    assert seeds_of(tmp_path, "y", {"evaluate": ""}) == ("y",)
+
+
+def test_a_run_without_a_seed_beside_several_seeds_is_left_out_and_told(tmp_path: Path) -> None:
+    for name in ("x-s0-a", "x-s1-a", "x-a"):
+        evaluation(tmp_path, name, 0.5)
+    made = section(tmp_path, cells(rows={"a": "A"}))
+    assert made.missing == ("evaluate/x-a: left out, it has no seed in its name and others have",)
+    assert made.tables[0].rows[0].run == "x-s0-a x-s1-a"
+
+
+def test_missing_failed_and_unreadable_cells_are_listed_with_their_reason(tmp_path: Path) -> None:
+    for name in ("x-a", "x-b", "x-c"):
+        evaluation(tmp_path, name, 0.5)
+    (tmp_path / "evaluate" / "x-b" / "manifest.json").unlink()
+    (tmp_path / "evaluate" / "x-c" / "metrics.json").write_text("{", encoding="utf-8")
+    made = section(tmp_path, cells(rows=dict.fromkeys("abcd", "Row"), expect=[["a", "d"]]))
+    assert made.missing[0] == "evaluate/x-b: failed or not finished"
+    assert "evaluate/x-c: " in made.missing[1] and "metrics.json is not" not in made.missing[0]
+    assert made.missing[2] == "evaluate/x-d: not run"
+    assert made.findings == ("Row above Row: not judged, a run is missing.",)
+    assert len(made.tables[0].rows) == 1
+
+
+def test_a_study_without_one_finished_run_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"name=table4: no finished run of this experiment"):
+        compiled(tmp_path, "table4")
+
+
+def test_an_order_about_an_unknown_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"study.expect=z"):
+        section(tmp_path, cells(rows={"a": "A"}, expect=[["a", "z"]]))
+
+
+def test_a_row_by_task_reads_each_task_from_its_own_cell(tmp_path: Path) -> None:
+    for cell, skill in {"all": 0.9, "expression": 0.7, "va": 0.4, "au": 0.2}.items():
+        evaluation(tmp_path, f"figure4-{cell}", skill)
+    made = compiled(tmp_path, "figure4", drawn=True).sections[0]
+    single = made.tables[0].rows[1].cells
+    expected = {"expression": 0.7, "valence": 0.4, "arousal": 0.4}
+    for key, skill in expected.items():
+        metric = "accuracy" if key == "expression" else "mae"
+        assert single[f"{key}.{metric}"].value == pytest.approx(evaluate(predictions(skill), draws=1)[key][metric])
+    assert "(95 %" in made.findings[0], "paired, task by task"
+    assert (tmp_path / "report" / "figures" / "figure4_radar.png").stat().st_size > 10_000
+    assert "only one: Expression acc. 0.7" in made.panels[0].alt
+
+
+def test_a_row_of_a_source_is_about_its_faces_alone(tmp_path: Path) -> None:
+    evaluation(tmp_path, "x-a", 0.5)
+    found = find(Outputs(tmp_path), "x", {"evaluate": "{name}-{cell}"}, {"a": {"label": "A", "source": "disfa"}})
+    own = evaluate([row for row in predictions(0.5) if row.source == "disfa"], draws=50)
+    value = found.lines[0].value("expression.accuracy")
+    assert value.value == pytest.approx(own["expression"]["accuracy"])
+    assert [value.low, value.high] == pytest.approx(own["ci95"]["expression"]["accuracy"])
+
+
+def test_seen_and_unseen_sources_are_compared_on_the_sources_faces(tmp_path: Path) -> None:
+    evaluation(tmp_path, "cross_dataset-with-all", 0.9)
+    evaluation(tmp_path, "cross_dataset-without-disfa", 0.4)
+    made = compiled(tmp_path, "cross_dataset", drawn=True).sections[0]
+    [sentence] = [text for text in made.findings if text.startswith("DISFA, seen above DISFA, never seen")]
+    assert "came out, 4 of 4 measures" in sentence and "(95 %" in sentence
+    assert "DISFA: seen " in made.panels[0].alt and "never seen" in made.panels[0].alt
+
+
+@pytest.mark.parametrize(("usd", "axis"), [(None, "requests"), (1.5, "US$")])
+def test_a_sweep_joins_quality_and_cost_in_dollars_or_else_requests(
+    tmp_path: Path, usd: float | None, axis: str
+) -> None:
+    for n, skill in {2: 0.5, 5: 0.8, 10: 0.9}.items():
+        evaluation(tmp_path, f"sweep_n-labels-n{n}", skill)
+        generation(tmp_path, f"sweep_n-n{n}", 100 * n, usd)
+    made = compiled(tmp_path, "sweep_n", drawn=True).sections[0]
+    row = made.tables[0].rows[0].cells
+    assert row["cost.requests"].value == 2000
+    assert row["cost.usd"].value == (None if usd is None else 15.0)
+    assert f"over {axis} per 1,000 images" in made.panels[0].alt
+    assert any(text.startswith("N = 10 above N = 2: came out") for text in made.findings)
+    assert "N = 3 above N = 2: not judged, a run is missing." in made.findings
+    assert "N = 2 above N = 1: not judged, a run is missing." in made.findings
+
+
+@pytest.mark.parametrize("seeds", [("",), ("-s0", "-s1")])
+def test_a_generation_without_draws_has_no_number_of_draws(tmp_path: Path, seeds: tuple[str, ...]) -> None:
+    for seed, (cell, samples) in product(seeds, {"plain": 0.0, "both": 3.5}.items()):
+        evaluation(tmp_path, f"table4{seed}-labels-{cell}", 0.5)
+        generation(tmp_path, f"table4{seed}-{cell}", 100)
+        file = tmp_path / "generate" / f"table4{seed}-{cell}" / "cost.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "mean_samples": samples}))
+    table = compiled(tmp_path, "table4").sections[1].tables[0]
+    assert [shown(row.cells["cost.mean_samples"], COLUMNS["cost.mean_samples"]) for row in table.rows] == [
+        "no draws", "3.50",
+    ]  # fmt: skip
+    assert "| no draws |" in to_markdown(table) and ",no draws," in to_csv(table)
+
+
+def test_wordings_spread_is_told_in_a_sentence(tmp_path: Path) -> None:
+    for question, skill in enumerate((0.5, 0.7, 0.9)):
+        evaluation(tmp_path, f"phrasing-q{question}", skill)
+    made = compiled(tmp_path, "phrasing").sections[0]
+    scores = [100 * evaluate(predictions(skill), draws=1)["expression"]["accuracy"] for skill in (0.5, 0.7, 0.9)]
+    assert made.findings[0].startswith(
+        f"Wordings, 3, mean ± sd (least to most): Expression acc. % {sum(scores) / 3:.1f} ±"
+    )
+    assert f"({min(scores):.1f} to {max(scores):.1f})" in made.findings[0]
+
+
+def test_groups_have_a_table_with_their_gap_and_a_sentence(tmp_path: Path) -> None:
+    evaluation(tmp_path, "fairness-model", 0.6)
+    rows = predictions(0.6)
+    records = [record(row.id, row.source, row.truth) for row in rows]
+    path = tmp_path / "evaluate" / "fairness-model" / "metrics.json"
+    found = grouping.by_group(rows, records, ["source"], draws=50, fewest=10)
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"groups": found}), encoding="utf-8")
+    made = compiled(tmp_path, "fairness").sections[0]
+    assert [row.label for row in made.tables[0].rows] == ["aff_wild2", "ck_plus", "disfa", "Largest gap"]
+    assert made.tables[0].rows[-1].cells["Valence MAE"].value == found["source"]["gaps"]["Valence MAE"]["gap"]
+    assert made.findings[0].startswith("A tuned model, largest gaps by source: Expression acc. ")
+    assert made.missing == ("evaluate/fairness-labels: not run",)
+
+
+def test_images_are_counted_as_table_1_does(tmp_path: Path) -> None:
+    folder = tmp_path / "prepare" / "table1"
+    folder.mkdir(parents=True)
+    for split, count in {"train": 3, "validation": 2, "test": 1}.items():
+        rows = [record(f"{split}{number}", "disfa", Labels(), split) for number in range(count)]
+        write_jsonl(folder / f"{split}.jsonl", rows)
+    Run(folder, {}, {}).finish()
+    made = {row.label: row.cells for row in compiled(tmp_path, "table1").sections[0].tables[0].rows}
+    assert (made["DISFA"]["images.train"].value, made["DISFA"]["images.test"].value) == (5, 1)
+    assert made["CK+"]["images.train"].value == 0
+    assert made["DISFA (paper)"]["images.train"].value == 7001
+    assert made["FEAB, all of test (paper)"]["images.train"].value is None
+
+
+SEKE, SINGLE = "SEKE (UAMC, summary)", "Simple annotation (single pass)"
+
+
+def masked(outputs: Path, run: str, gain: float, accuracy: float = 0.8) -> None:
+    """What figure5.py leaves of one seed: SEKE, to which differences are taken, and a single pass that gains `gain`."""
+
+    def row(method: str, gain: float | None) -> dict[str, Any]:
+        measures = ("Expression accuracy", "AU F1", "Valence 1-MAE", "Arousal 1-MAE")
+        cost = {"requests": 1000.0, "input_tokens": 1e6, "output_tokens": 1e4, "usd": 2.6}
+        return {
+            "method": method, "n": 9, "quality": {name: [accuracy, 0.7, 0.9] for name in measures}, "per_1000": cost,
+            "difference": None if gain is None else {name: [gain, gain - 0.01, gain + 0.01] for name in measures},
+        }  # fmt: skip
+
+    folder = outputs / "figure5" / run
+    folder.mkdir(parents=True)
+    (folder / "rows.json").write_text(json.dumps([row(SEKE, None), row(SINGLE, gain)]), encoding="utf-8")
+
+
+def test_figure_5_is_shown_and_judged_by_its_own_paired_differences(tmp_path: Path) -> None:
+    masked(tmp_path, "figure5", gain=-0.2)
+    made = compiled(tmp_path, "figure5", drawn=True).sections[0]
+    assert "came out, 4 of 4 measures, 4 beyond chance: Expression acc. +20.0 (95 % +19.0 to +21.0)" in made.findings[0]
+    assert made.findings[1].endswith("not judged, not measured.")
+    assert made.tables[0].rows[1].cells["cost.usd"].value == 2.6
+
+
+def test_figure_5_over_several_seeds_has_mean_and_spread_and_says_in_how_many_an_order_holds(tmp_path: Path) -> None:
+    for seed, (gain, accuracy) in enumerate(((-0.2, 0.7), (-0.1, 0.8), (0.06, 0.9))):
+        masked(tmp_path, f"figure5-s{seed}", gain, accuracy)
+    (tmp_path / "generate" / "figure5-s3-uamc-summary-au").mkdir(parents=True)
+    masked(tmp_path, "figure5", gain=-0.9)
+    made = compiled(tmp_path, "figure5").sections[0]
+    cells = made.tables[0].rows[0].cells
+    assert [cells[key].value for key in ("Expression accuracy", "Expression accuracy.sd", "seeds")] == pytest.approx(
+        [0.8, 0.1, 3]
+    )
+    assert "Expression acc. +8.0 ± 13.1 (2 of 3 seeds), within chance" in made.findings[0]
+    assert made.missing == (
+        "figure5/figure5-s3: not run, or not finished",
+        "figure5/figure5: left out, it has no seed in its name and others have",
+    )
+
+
+def test_files_hold_every_table_in_three_forms_and_every_drawing_in_two(table4: Path) -> None:
+    made = compiled(table4, "table4", drawn=True)
+    folder = table4 / "report"
+    assert {path.name for path in (folder / "tables").glob("table4.*")} == {"table4.md", "table4.csv", "table4.tex"}
+    drawn = {panel.name for panel in made.sections[0].panels}
+    assert len(drawn) == 4
+    assert {path.stem for path in (folder / "figures").glob("*.png")} == drawn
+    assert {path.stem for path in (folder / "figures").glob("*.svg")} == drawn
+    text = (folder / "study.md").read_text(encoding="utf-8")
+    assert "Both above Prior only: came out" in text and "evaluate/table4-labels-both: not run" in text
+
+
+def test_the_report_door_prints_the_study_and_leaves_it_beside_the_page(table4: Path) -> None:
+    done = warm.run(ROOT / "report.py", "experiment=table4", f"paths.outputs={table4}", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "Both above Prior only: came out" in done.stdout
+    assert "Both (paper) †" in done.stdout and "69.4" in done.stdout
+    assert (table4 / "report" / "table4" / "study.md").is_file()
+    assert (table4 / "report" / "table4" / "index.html").is_file()
