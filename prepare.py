@@ -19,9 +19,9 @@ from seke.hub import dataset_export
 @door
 def prepare(cfg: DictConfig) -> None:
     """Read one source, split it by subject and write its records."""
-    from seke.sources import inventory
-    from seke.sources.leakage import checked_distance
-    from seke.sources.prepared import write
+    from seke.sources.prepare import inventory
+    from seke.sources.prepare.leakage import checked_distance
+    from seke.sources.prepare.prepare import write
 
     # Every mistake in a setting is found before the run's directory is claimed.
     source, most = build(cfg.source), limit.checked(cfg.limit)

@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import Cost, apart, cost, options, peak, tell
 from seke.core.records import ImageRecord, Labels
-from seke.sources.split import split_of
+from seke.sources.base.split import split_of
 
 FRAMES_PER_VIDEO = 2000
 AUS = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
@@ -55,8 +55,8 @@ def make(root: Path, rows: int) -> None:
 
 def seke(root: Path) -> tuple[Cost, int, float]:
     """List the tree with this package; return the cost, the number of records and the peak memory in bytes."""
-    from seke.sources.aff_wild2 import AffWild2
-    from seke.sources.prepared import listed
+    from seke.sources.faces_datasets.aff_wild2 import AffWild2
+    from seke.sources.prepare.prepare import listed
 
     return measured(lambda: listed(AffWild2(str(root)), root)[0])
 

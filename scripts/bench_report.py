@@ -32,7 +32,7 @@ from seke.core.runs import Run
 from seke.generation.outcome import Trace
 from seke.reporting.page.gallery import Gallery
 from seke.reporting.report import Settings, write_report
-from seke.sources.latent import draw_face
+from seke.sources.synthetic.face_model import draw_face
 
 SOURCES = ("ck_plus", "raf_db", "affectnet", "disfa", "bp4d", "aff_wild2")
 PICTURES, SIDE = 256, 256

@@ -29,7 +29,7 @@ from seke.core.vlm import Image
 from seke.generation.outcome import Face
 from seke.generation.seke.generator import Seke
 from seke.generation.seke.stopping import fixed
-from seke.sources.latent import draw_face
+from seke.sources.synthetic.face_model import draw_face
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 GPT4O_F1 = {

@@ -34,7 +34,7 @@ from seke.backends.simulated.scenes import described, looks, somebody, things
 from seke.core.rules import EMOTIONS
 from seke.models.instructblip import Loaded
 from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
-from seke.sources.scenes import LEVELS, VALUES, Scene, draw, draw_view
+from seke.sources.synthetic.scene_renderer import LEVELS, VALUES, Scene, draw, draw_view
 
 SETTINGS: dict[str, Any] = {
     "work": "/tmp/pretrain_instructblip_tiny", "out": "assets/instructblip_tiny", "images": 12_000, "seed": 30_000,

@@ -31,7 +31,7 @@ from pretraining import ASK, ROOT, SIZE, STATEMENTS, Head, answer_loss, descript
 from seke.core.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
 from seke.models.llava_ov import LlavaOv, Loaded
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
-from seke.sources import captions, faces, latent
+from seke.sources.synthetic import face_captions, face_model, face_renderer
 
 ASK_STRIKING = ("What is striking about this face?", "Name only what stands out.", "What is unusual in the picture?")
 SETTINGS: dict[str, Any] = {
@@ -43,7 +43,7 @@ SETTINGS: dict[str, Any] = {
 HELD = 1000
 """The pool's first images are never trained on."""
 TRAITS = ("skin_tone", "wrinkles", "grey_hair", "glasses", "beard", "lip_fullness")
-MOVES = [movement.feature for movement in captions.MOVEMENTS.values()]
+MOVES = [movement.feature for movement in face_captions.MOVEMENTS.values()]
 
 
 class Pool(NamedTuple):
@@ -54,31 +54,31 @@ class Pool(NamedTuple):
     captions: list[str]
 
 
-def any_movements(rng: Random) -> latent.Face:
+def any_movements(rng: Random) -> face_model.Face:
     """Draw a face whose movements have nothing to do with one another, but for the pairs no mouth can show at once."""
     au = {unit: round(rng.uniform(2, 5) if rng.random() < 0.3 else 0.0, 2) for unit in ACTION_UNITS}
     for unit in au:
-        if not au[unit] and rng.random() < latent.TRACE_PROBABILITY:
-            au[unit] = round(rng.uniform(*latent.TRACE), 2)
+        if not au[unit] and rng.random() < face_model.TRACE_PROBABILITY:
+            au[unit] = round(rng.uniform(*face_model.TRACE), 2)
     for one, other in EXCLUSIVE_AUS:
         if au[one] and au[other]:
             au[rng.choice((one, other))] = 0.0
-    return latent.Face(EXPRESSIONS[0], au, 0.0, 0.0)
+    return face_model.Face(EXPRESSIONS[0], au, 0.0, 0.0)
 
 
 def render(seed: int) -> tuple[np.ndarray, list[float], str]:
     """Draw one face, its features and its caption."""
     rng = Random(seed)
-    face = latent.draw_face(rng) if seed % 2 else any_movements(rng)
-    identity = faces.draw_identity(rng)
+    face = face_model.draw_face(rng) if seed % 2 else any_movements(rng)
+    identity = face_renderer.draw_identity(rng)
     file = io.BytesIO()
-    faces.draw(face.au_intensity, identity, faces.draw_scene(rng, wild=rng.random() < 0.7), SIZE).save(
+    face_renderer.draw(face.au_intensity, identity, face_renderer.draw_scene(rng, wild=rng.random() < 0.7), SIZE).save(
         file, "JPEG", quality=rng.randint(80, 98)
     )
-    seen = captions.features(face, identity)
-    hair = [float(seen["hair"] == k) for k in range(len(faces.HAIR))]
+    seen = face_captions.features(face, identity)
+    hair = [float(seen["hair"] == k) for k in range(len(face_renderer.HAIR))]
     numbers = [float(seen[name]) / 5 for name in MOVES] + [float(seen[name]) for name in TRAITS] + hair
-    return np.asarray(Image.open(file)), numbers, captions.caption(face, identity, rng)
+    return np.asarray(Image.open(file)), numbers, face_captions.caption(face, identity, rng)
 
 
 def make_pool(path: Path, images: int, seed: int) -> Pool:
@@ -113,7 +113,9 @@ def crops(pool: Pool, chosen: np.ndarray, flip: bool) -> Tensor:
 def tower_loss(out: Tensor, targets: Tensor) -> Tensor:
     """Two grades of each movement (the words' thresholds) by cross-entropy, the amounts by squared error."""
     moves = len(MOVES)
-    grades = torch.cat([(targets[:, :moves] * 5 >= cut).float() for cut in (captions.SLIGHT, captions.STRONG)], dim=1)
+    grades = torch.cat(
+        [(targets[:, :moves] * 5 >= cut).float() for cut in (face_captions.SLIGHT, face_captions.STRONG)], dim=1
+    )
     classified = F.binary_cross_entropy_with_logits(out[:, : 2 * moves], grades)
     return (
         classified
@@ -138,7 +140,7 @@ def train_tower(loaded: Loaded, pool: Pool, work: Path, batch: int, lr: float, s
 
     def held() -> str:
         said = head(loaded.see(crops(pool, np.arange(HELD), False)))[:, : len(MOVES)] > 0
-        truth = torch.from_numpy(pool.targets[:HELD, : len(MOVES)]) * 5 >= captions.SLIGHT
+        truth = torch.from_numpy(pool.targets[:HELD, : len(MOVES)]) * 5 >= face_captions.SLIGHT
         f1 = 2 * (truth & said).sum(0) / (truth.sum(0) + said.sum(0))
         return f"F1 {f1.mean():.3f} least {f1.min():.3f}"
 
@@ -159,8 +161,8 @@ def dialogue(text: str, amounts: np.ndarray, rng: Random) -> tuple[str, str]:
         if rng.random() < 0.7:
             rng.shuffle(parts)
         return rng.choice(ASK), f"{opening}. {'; '.join(parts)}. {person}"
-    moves = zip(captions.MOVEMENTS.values(), amounts * 5, strict=True)
-    graded = [(move, captions.grade(float(amount))) for move, amount in moves]
+    moves = zip(face_captions.MOVEMENTS.values(), amounts * 5, strict=True)
+    graded = [(move, face_captions.grade(float(amount))) for move, amount in moves]
     striking = [f"{move.part}: {move.thing} {move.grades[grade]}" for move, grade in graded if grade]
     return rng.choice(ASK_STRIKING), ("; ".join(striking) or "nothing") + "."
 

@@ -19,8 +19,8 @@ from seke.core.vlm import Choice, Image, Message, Reply, Request
 from seke.generation import outcome
 from seke.generation.outcome import Outcome
 from seke.generation.seke.stopping import State, wanted
-from seke.sources.prepared import listed, write
-from seke.sources.source import Source
+from seke.sources.base.source import Source
+from seke.sources.prepare.prepare import listed, write
 from seke.training.data.mixture import Data, stream
 from seke.training.readers.row import Row, Say
 
@@ -291,7 +291,7 @@ def plugged(tmp_path, door):
 def test_a_source_with_a_misspelt_word_ends_prepare(plugged, tmp_path):
     code = """
         from seke.core.records import ImageRecord, Labels
-        from seke.sources.synthetic import Synthetic
+        from seke.sources.synthetic.faces import Synthetic
 
         class Toy(Synthetic):
             def read(self, run_path):

@@ -18,8 +18,8 @@ from seke.core.records import ImageRecord, InstructionRecord, Rejection
 from seke.core.vlm import VLM, Choice, Reply
 from seke.generation.outcome import Face, Generator, Outcome, completed, planned
 from seke.generation.run.generate import opener
-from seke.sources.prepared import listed
-from seke.sources.source import Source
+from seke.sources.base.source import Source
+from seke.sources.prepare.prepare import listed
 
 from .offered import built, composed, options
 

@@ -1,4 +1,4 @@
-"""What every source of conf/source/ promises (`seke.sources.source.Source`), each on the miniature of its dataset.
+"""What every source of conf/source/ promises (`seke.sources.base.source.Source`), each on the miniature of its dataset.
 
 A new one is found by its YAML. One that reads files needs tests/trees/<name>.py; nothing else is to be added here.
 """
@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 from seke.core.errors import UserError
 from seke.core.images import resolve
 from seke.core.records import ImageRecord, Rejection
-from seke.sources import inventory
-from seke.sources.looks import Looks
-from seke.sources.prepared import choose, listed
-from seke.sources.source import Source
+from seke.sources.base.source import Source
+from seke.sources.prepare import inventory
+from seke.sources.prepare.image_check import Looks
+from seke.sources.prepare.prepare import choose, listed
 
 from .offered import built, composed, miniature, options
 

@@ -18,7 +18,7 @@ from seke.core.vlm import VLM, Choice, Image, Reply, Request, Usage
 from seke.generation.outcome import Face
 from seke.generation.seke.generator import Seke
 from seke.generation.seke.stopping import uamc
-from seke.sources.latent import draw_face
+from seke.sources.synthetic.face_model import draw_face
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from seke.models.instructblip import InstructBlip
-from seke.sources.scenes import VALUES, draw, draw_scene, draw_view
+from seke.sources.synthetic.scene_renderer import VALUES, draw, draw_scene, draw_view
 
 from ..conftest import ROOT
 

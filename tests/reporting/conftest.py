@@ -116,7 +116,7 @@ def runs_of_all_doors(outputs: Path, faces: int = 24, pictures: bool = True) -> 
     records = [record.image_record for record in truth]
     write_jsonl(prepared / "truth.jsonl", records)
     write_jsonl(prepared / "train.jsonl", [_as_source_gives(record) for record in records])
-    _finish(prepared, {"source": {"_target_": "seke.sources.synthetic.Synthetic"}}, image_root="images")
+    _finish(prepared, {"source": {"_target_": "seke.sources.synthetic.faces.Synthetic"}}, image_root="images")
     for name in ("single", "seke", "truth"):
         _generation(outputs / "generate" / f"demo-{name}", name, records, chance)
         _training(outputs / "train" / f"demo-{name}", chance)

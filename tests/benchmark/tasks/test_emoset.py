@@ -15,7 +15,7 @@ from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet, EmotionPrediction, nam
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels
 from seke.core.vlm import Image
-from seke.sources.emoset import EMOTIONS as CLASSES
+from seke.sources.scene_datasets.emoset import EMOTIONS as CLASSES
 
 from ...trees import emoset as tree
 

@@ -22,7 +22,7 @@ from seke.generation.outcome import Face
 from seke.generation.seke.empirical_bayes import EmpiricalBayes
 from seke.generation.seke.schema import missing, read, schema
 from seke.generation.seke.stopping import fixed
-from seke.sources.latent import draw_face
+from seke.sources.synthetic.face_model import draw_face
 
 from ..conftest import partial, settings
 

@@ -282,7 +282,7 @@ def test_checks_name_what_does_not_fit():
 
 
 def test_truth_of_the_latent_model_is_rarely_flagged():
-    from seke.sources.latent import draw_face
+    from seke.sources.synthetic.face_model import draw_face
 
     rng = Random(0)
     flagged = sum(bool(checks.coupling_flags(draw_face(rng).labels)) for _ in range(500))

@@ -1,0 +1,1 @@
+"""What all datasets share: the Source protocol, splits, folders, tables, frames of videos."""

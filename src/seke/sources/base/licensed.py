@@ -1,0 +1,108 @@
+"""What the datasets that people hold under licence have in common: a root, a split by subject, ids that name them."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.sources.base.source import Source
+from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.base.tables import Bad
+
+
+class Licensed(Source):
+    """One dataset, unpacked below `root` as its owners ship it.
+
+    Raises:
+        UserError: if there is no such folder, or if a share is none.
+    """
+
+    name: str
+    """Its name in conf/source/, in `source` and before every id."""
+
+    def __init__(
+        self,
+        root: str | None,
+        seed: int = 0,
+        test_share: float = 0.1,
+        validation_share: float = VALIDATION_SHARE,
+    ) -> None:
+        if not root or not Path(root).is_dir():
+            problem = "no folder is given" if not root else f"no such folder (for {self.name})"
+            raise UserError("source.root", root, problem, "set source.root=<where it is unpacked> or paths.data=")
+        self.root = Path(root).resolve()
+        self.seed = seed
+        self.test_share = checked_share("source.test_share", test_share)
+        self.validation_share = checked_share("source.validation_share", validation_share)
+        self._splits: dict[str, Split] = {}
+
+    def image_root(self, run_path: Path) -> str:
+        """Return the dataset's folder: pictures are never copied."""
+        return str(self.root)
+
+    def roots(self, run_path: Path) -> Sequence[Path]:
+        """Return the folder, or the part of it that pictures are looked for in."""
+        return (self.pictured,)
+
+    @property
+    def pictured(self) -> Path:
+        """The folder below `root` that holds the pictures."""
+        return self.root
+
+    def relative(self, path: Path) -> str:
+        """Return how a file below `root` is named in records and rejections: its path from there."""
+        return path.relative_to(self.root).as_posix()
+
+    @abstractmethod
+    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Yield every labelled image, and a rejection for labels without an image and images without a label."""
+
+    def split(self, group: str) -> Split:
+        """Return the split of a subject, a video, or, where neither is known, one image."""
+        if group not in self._splits:
+            self._splits[group] = split_of(f"{self.name}/{group}", self.seed, self.test_share, self.validation_share)
+        return self._splits[group]
+
+    def official(self, group: str, test: bool) -> Split:
+        """Return the split that the dataset's owners decided; validation is still taken from their training part."""
+        return "test" if test else split_of(f"{self.name}/{group}", self.seed, 0.0, self.validation_share)
+
+    def record(
+        self,
+        key: str,
+        image: str,
+        labels: Labels,
+        split: Split,
+        subject: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        why_empty: str = "every label is missing",
+    ) -> ImageRecord | Rejection:
+        """Return the record `<name>/<key>`, not yet looked at; a row that is left with no label is rejected."""
+        if labels.empty:
+            return Rejection(id=f"{self.name}/{key}", reason="no label", detail=why_empty)
+        return ImageRecord(
+            id=f"{self.name}/{key}", image=image, sha256=None, source=self.name, subject=subject, split=split,
+            labels=labels, attributes=dict(attributes or {}),
+        )  # fmt: skip
+
+    def bad_rows(self, bad: Iterable[Bad]) -> Iterator[Rejection]:
+        """Yield the rejections of rows that could not be read, named by their file and line."""
+        for file, line, problem in bad:
+            where = self.relative(file) + (f", line {line}" if line else "")
+            yield Rejection(id=f"{self.name}/{where}", reason="bad row", detail=f"{where}: {problem}")
+
+    def twins(self, folder: str, names: Iterable[str]) -> Iterator[Rejection]:
+        """Yield the rejections of files whose names differ in their ending or case only: which one a label means?"""
+        for name in names:
+            detail = f"{folder}/{name}: another file there has the same name but for its ending"
+            yield Rejection(id=f"{self.name}/{folder}/{name}", reason="two files of one name", detail=detail)
+
+    def no_image(self, key: str, detail: str) -> Rejection:
+        """Return the rejection of a label whose image is not there: it is counted and listed, never replaced."""
+        return Rejection(id=f"{self.name}/{key}", reason="no image", detail=detail)
+
+    def no_label(self, key: str, detail: str = "no label file or row names it") -> Rejection:
+        """Return the rejection of an image, or a folder of images, that nobody labelled."""
+        return Rejection(id=f"{self.name}/{key}", reason="no label", detail=detail)

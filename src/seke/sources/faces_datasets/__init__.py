@@ -1,0 +1,1 @@
+"""Datasets of faces, one file each."""

@@ -1,0 +1,219 @@
+"""Anybody's own pictures: a folder, read with its subfolders, and a labels.csv of what is known about them.
+
+    image,subject,expression,valence,arousal,AU1,AU12
+    a/01.jpg,anna,happiness,0.7,0.4,0,1
+    a/02.jpg,anna,,,,,
+
+An empty cell is unknown, and so is a picture without a row. Columns are found by name, in any order and case; those
+called `attributes.<name>` are kept as they are, but for the box of `attributes.face`. Split: as folders called train,
+val or test say; else by subject, or picture by picture (copies together) where none is named, and then a group that
+nobody labelled is for training, because there is nothing in it to test against.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tqdm import tqdm
+
+from seke.core.errors import UserError
+from seke.core.images import SUFFIXES, ImageError, resolve
+from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.runs import file_sha256
+from seke.sources.base import file_tree
+from seke.sources.base.source import Source, results
+from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.base.split_words import check_lists, checked_splits, split_folders
+from seke.sources.base.tables import Bad
+from seke.sources.faces_datasets.class_words import word
+from seke.sources.faces_datasets.folder_table import Known, matched, read_labels
+
+EXTENSIONS: Final = SUFFIXES
+OTHER_PICTURES: Final = (
+    ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".psd", ".svg", ".eps", ".jxl", ".jp2", ".tga",
+    ".ico", ".pcx", ".exr", ".hdr",
+)  # fmt: skip
+"""Pictures that nothing here reads: they are counted, so that nobody misses them in silence."""
+DEFAULT_LABELS: Final = "labels.csv"
+MEANT: Final = re.compile(r"(labels?|annotations?)([\W_].*)?\.(csv|tsv|txt|xlsx?|ods|json|jsonl)", re.IGNORECASE)
+"""What people call a table that they take to be read."""
+LARGEST: Final = 2**29
+"""Bytes of a picture."""
+
+
+class Folder(Source):
+    """All pictures below `root`, sorted by path, with what `labels` (a file in it, or a path; None: no table) says.
+
+    Folders that are called like a split (train, val, test, ...) are it; `splits` says what others are, as in
+    {unseen: test}, and null where a name misleads.
+
+    Raises:
+        UserError: if there is no such folder or table, if a share or a split is none, or if half of the table is bad.
+    """
+
+    def __init__(
+        self,
+        root: str | None,
+        labels: str | None = DEFAULT_LABELS,
+        seed: int = 0,
+        test_share: float = 0.1,
+        validation_share: float = VALIDATION_SHARE,
+        splits: object = None,
+    ) -> None:
+        if not root or not Path(root).is_dir():
+            problem = "no folder is given" if not root else "no such folder"
+            raise UserError("source.root", root, problem, "set source.root=<folder with pictures>")
+        self.root = Path(root).resolve()
+        self.table = self.root / labels if labels else None
+        if self.table and not self.table.is_file():
+            if labels != DEFAULT_LABELS:
+                raise UserError("source.labels", labels, f"no such file in {self.root}", "give the path of a .csv file")
+            self.table = None
+        self._bad: list[Bad] = []
+        self.known = read_labels(self.table, self._bad) if self.table else {}
+        self._guess = labels == DEFAULT_LABELS and self.table is None
+        self.seed, self.splits = seed, checked_splits(splits)
+        self.test_share = checked_share("source.test_share", test_share)
+        self.validation_share = checked_share("source.validation_share", validation_share)
+
+    @property
+    def inputs(self) -> Mapping[str, Path]:
+        """The table, where there is one."""
+        return {"labels": self.table} if self.table else {}
+
+    def roots(self, run_path: Path) -> Sequence[Path]:
+        """Return the folder."""
+        return (self.root,)
+
+    def image_root(self, run_path: Path) -> str:
+        """Return the folder itself: pictures are never copied."""
+        return str(self.root)
+
+    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Yield every picture inside the folder, and a rejection for all else, rows without one included.
+
+        Raises:
+            UserError: if there is no picture, if most rows of the table mean none, if a folder beside one that names a
+                split names none, or if folders are called like expressions and there is no table.
+        """
+        found = list(pictures(self.root, results(run_path)))
+        if not found:
+            raise UserError("source.root", self.root, "no picture in it", f"give a folder with {', '.join(EXTENSIONS)}")
+        listed = [image for image in found if isinstance(image, str)]
+        rows, missing = matched(self.known, listed)
+        self._check(listed, missing)
+        places = {image: tuple(image.split("/")[:-1]) for image in listed}
+        sides = split_folders(self.root, places.values(), self.splits, exact=True, others=True)
+        check_lists(self.root, sides, self.splits)
+        seen: list[tuple[str, str, Known | None]] = []
+        for image in tqdm(found, desc="reading pictures", unit="image", disable=None):
+            if isinstance(image, Rejection):
+                yield image
+                continue
+            try:
+                seen.append((image, self._digest(image), self.known.get(rows.get(image, ""))))
+            except (ImageError, OSError) as error:
+                yield Rejection(id=image, reason="bad image", detail=str(error))
+        yield from self._without_picture(missing)
+        person = {digest: row.subject for _, digest, row in seen if row and row.subject}
+        labelled = {_group(digest, person) for _, digest, row in seen if row and not row.labels.empty}
+        aside = "validation" in sides.values()
+        for image, digest, row in seen:
+            group = _group(digest, person)
+            yield ImageRecord(
+                id=image,
+                image=image,
+                sha256=digest,
+                source="folder",
+                subject=row.subject if row else None,
+                split=self._split(group, sides[places[image]], group in labelled, aside),
+                labels=row.labels if row else Labels(),
+                attributes=dict(row.attributes) if row else {},
+            )
+
+    def _split(self, group: str, side: Split | None, labelled: bool, aside: bool) -> Split:
+        """Return the side that a folder names, or the hashed one; what nobody labelled is not held out by a hash."""
+        if side is None:
+            return split_of(group, self.seed, self.test_share, self.validation_share) if labelled else "train"
+        if side == "train" and labelled and not aside:
+            return split_of(group, self.seed, 0.0, self.validation_share)
+        return side
+
+    def _digest(self, image: str) -> str:
+        path = resolve(self.root, image)
+        if path.stat().st_size > LARGEST:
+            raise ImageError(f"{image}: larger than a picture ({path.stat().st_size:,} bytes)")
+        return file_sha256(path)
+
+    def _without_picture(self, missing: Mapping[str, str]) -> Iterator[Rejection]:
+        for image, problem in missing.items():
+            where = f"{self.table and self.table.name}, line {self.known[image].line}"
+            yield Rejection(id=image, reason="no image", detail=f"{where}: {problem}")
+        for file, line, problem in self._bad:
+            yield Rejection(id=f"{file.name}, line {line}", reason="bad row", detail=problem)
+
+    def _check(self, listed: Sequence[str], missing: Mapping[str, str]) -> None:
+        inside = [image for image in self.known if not image.startswith("../")]
+        lost = [image for image in inside if image in missing]
+        if self.table and len(lost) * 2 > len(inside):
+            problem = f"{len(lost)} of {len(inside)} rows mean no picture in {self.root}, such as {lost[0][:80]}"
+            remedy = "set source.root to the folder that the column image is relative to, or mend the names"
+            raise UserError("source.labels", self.table, problem, remedy)
+        named = sorted(entry.name for entry in file_tree.listed(self.root) if MEANT.fullmatch(entry.name))
+        if self._guess and named:
+            problem = f"no {DEFAULT_LABELS} in it, and a file {named[0][:80]}, which is not read"
+            remedy = f"save it as {DEFAULT_LABELS} (or give a .csv file as source.labels=), or set source.labels=null"
+            raise UserError("source.root", self.root, problem, remedy)
+        folders = Counter(image.split("/")[-2] for image in listed if "/" in image)
+        classes = [name for name in folders if word(name)]
+        if self._guess and len(classes) > 1:
+            problem = f"no {DEFAULT_LABELS} in it, and folders called {', '.join(classes[:4])}: labels are not read"
+            remedy = "set source=class_folders to read them, or source.labels=null for pictures without labels"
+            raise UserError("source.root", self.root, problem, remedy)
+
+
+def _group(digest: str, person: Mapping[str, str]) -> str:
+    """Return what must stay in one split: a person's pictures, or the copies of one picture of nobody named."""
+    return f"subject/{person[digest]}" if digest in person else f"picture/{digest}"
+
+
+def pictures(root: Path, leave: Path | None = None) -> Iterator[str | Rejection]:
+    """Yield the pictures below `root` as paths relative to it, sorted; hidden files are none, nor those in `leave`.
+
+    A link to a folder is not followed but rejected: it may lead anywhere, and round in circles.
+    """
+    found: list[str | Rejection] = []
+    unread: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=unread.append):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != leave)
+        here = Path(folder).relative_to(root)
+        if len(here.parts) >= file_tree.DEEPEST:
+            folders.clear()  # the inventory lists what lies deeper
+        for name in folders:
+            if (Path(folder) / name).is_symlink():
+                found.append(
+                    Rejection(id=_text(here / name), reason="link", detail="a link to a folder is not followed")
+                )
+        for name in files:
+            if name.startswith(".") or Path(name).suffix.lower() not in (*EXTENSIONS, *OTHER_PICTURES):
+                continue
+            image = _text(here / name)
+            if Path(name).suffix.lower() in OTHER_PICTURES:
+                found.append(Rejection(id=image, reason="format", detail="this format of pictures is not read"))
+                continue
+            if image != (here / name).as_posix():
+                found.append(Rejection(id=image, reason="bad name", detail="its name is not UTF-8"))
+            else:
+                found.append(image)
+    for error in unread:
+        place = _text(Path(error.filename).relative_to(root))
+        found.append(Rejection(id=place, reason="unreadable folder", detail=str(error.strerror)))
+    yield from sorted(found, key=lambda item: item if isinstance(item, str) else item.id)
+
+
+def _text(path: Path) -> str:
+    """Return the path as text that UTF-8 can hold."""
+    return path.as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,0 +1,1 @@
+"""Records -> a prepared directory: checks, leakage, splits, statistics."""

@@ -1,0 +1,1 @@
+"""Datasets of scenes that evoke an emotion, one file each."""

@@ -1,0 +1,1 @@
+"""Drawn faces and scenes: the embedded default."""

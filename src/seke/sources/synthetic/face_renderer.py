@@ -1,0 +1,272 @@
+"""Draws a synthetic face: what it shows (17 AU intensities), whose it is, and how the picture was taken.
+
+    draw(face.au_intensity, draw_identity(rng), draw_scene(rng, wild=True), size=96)
+
+Pillow alone draws, numpy lights and adds noise; about a millisecond an image. The same arguments give the same pixels.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from seke.sources.synthetic.face_parts import (
+    SIDES,
+    Colour,
+    Pen,
+    Point,
+    Pose,
+    brows,
+    cheeks,
+    chin,
+    eyes,
+    mix,
+    mouth,
+    nose,
+    shade,
+)
+
+OVERSAMPLING: Final = 2
+Hair = Literal["none", "short", "fringe", "curly", "long", "bun"]
+HAIR: Final[tuple[Hair, ...]] = ("none", "short", "fringe", "curly", "long", "bun")
+SKIN_TONES: Final[tuple[Colour, ...]] = (
+    (250, 222, 200), (240, 203, 172), (224, 177, 138), (196, 142, 102), (150, 100, 68), (104, 68, 48),
+)  # fmt: skip
+"""From light to dark, roughly Fitzpatrick I to VI; an identity's skin lies between two neighbours."""
+HAIR_COLOURS: Final[tuple[Colour, ...]] = ((28, 22, 20), (62, 40, 28), (112, 72, 40), (190, 148, 84), (140, 58, 30))
+GREY: Final[Colour] = (188, 188, 190)
+EYE_COLOURS: Final[tuple[Colour, ...]] = ((70, 44, 26), (48, 30, 22), (64, 110, 160), (70, 120, 80))
+LIP_TINTS: Final[tuple[Colour, ...]] = ((176, 70, 74), (196, 84, 92), (150, 56, 66))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose face: what stays the same over all pictures of a subject."""
+
+    skin_tone: float
+    """0 (light) to 1 (dark); `skin` is its colour."""
+    skin: Colour
+    width: float
+    """Half-width of the face, in face units."""
+    jaw: float
+    """0 (pointed) to 1 (square)."""
+    chin_length: float
+    wrinkles: float
+    """Age, 0 to 1: folds and bags that no movement makes."""
+    grey: float
+    """Share of grey in the hair, 0 to 1."""
+    hair: Hair
+    hair_colour: Colour
+    glasses: bool
+    beard: bool
+    brow: float
+    """Thickness of the brows."""
+    brow_colour: Colour
+    eye_colour: Colour
+    eye_size: float
+    nose_width: float
+    mouth_width: float
+    lips: float
+    """Fullness of the lips; 1 is the mean."""
+    lip_colour: Colour
+    dimple_side: Literal[-1, 1]
+    """The side on which this face dimples (AU14 is rarely symmetric)."""
+    clothes: Colour
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How the picture was taken."""
+
+    light_angle: float
+    """Where the light comes from, radians."""
+    light_strength: float
+    """Brightness falls by this share, plus and minus, across the picture."""
+    gain: float
+    tint: tuple[float, float, float]
+    """Colour of the light, a factor a channel."""
+    yaw: float
+    """Radians, as roll."""
+    roll: float
+    scale: float
+    shift: Point
+    """Shares of the picture's size."""
+    background: Colour
+    backdrop: Colour
+    """A second colour for whatever stands behind; equal to `background` in a laboratory."""
+    noise: float
+    """Standard deviation of the pixel noise, in grey levels."""
+    noise_seed: int
+
+
+def draw_identity(rng: Random) -> Identity:
+    """Draw a person; about twenty independent traits, except that grey hair and wrinkles come with age."""
+    tone, age = rng.random(), rng.betavariate(1.2, 2.0)
+    place = tone * (len(SKIN_TONES) - 1)
+    low = min(int(place), len(SKIN_TONES) - 2)
+    skin = mix(SKIN_TONES[low], SKIN_TONES[low + 1], place - low)
+    darkest = tone > 0.6  # fair hair and light eyes hardly come with the darkest skins
+    grey = max(0.0, age - 0.45) * 1.6
+    colour = rng.choice(HAIR_COLOURS[: 2 if darkest else 5])
+    return Identity(
+        skin_tone=tone,
+        skin=skin,
+        width=rng.uniform(0.90, 1.04),
+        jaw=rng.random(),
+        chin_length=rng.uniform(1.08, 1.18),
+        wrinkles=max(0.0, age - 0.35) * 1.4,
+        grey=grey,
+        hair=rng.choice(HAIR),
+        hair_colour=mix(colour, GREY, min(1.0, grey)),
+        glasses=rng.random() < 0.18,
+        beard=rng.random() < 0.20,
+        brow=rng.uniform(0.075, 0.12),
+        brow_colour=mix(shade(colour, 0.75), GREY, min(0.5, grey)),
+        eye_colour=rng.choice(EYE_COLOURS[: 2 if darkest else 4]),
+        eye_size=rng.uniform(0.94, 1.08),
+        nose_width=rng.uniform(0.17, 0.24),
+        mouth_width=rng.uniform(0.35, 0.41),
+        lips=rng.uniform(0.85, 1.2),
+        lip_colour=mix(rng.choice(LIP_TINTS), skin, rng.uniform(0.1, 0.3)),
+        dimple_side=rng.choice(SIDES),  # type: ignore[arg-type]
+        clothes=_any_colour(rng),
+    )
+
+
+def draw_scene(rng: Random, wild: bool = True) -> Scene:
+    """Draw the conditions of one picture: a laboratory's even light and grey wall, or the wild."""
+    spread = 1.0 if wild else 0.4
+    background = _any_colour(rng) if wild else shade((190, 192, 196), rng.uniform(0.9, 1.1))
+    return Scene(
+        light_angle=rng.uniform(0, math.tau),
+        light_strength=0.28 * spread * rng.random(),
+        gain=1 + spread * rng.uniform(-0.22, 0.16),
+        tint=(1 + spread * rng.uniform(-0.07, 0.07), 1.0, 1 + spread * rng.uniform(-0.07, 0.07)),
+        yaw=spread * rng.uniform(-0.20, 0.20),
+        roll=spread * math.radians(rng.uniform(-6, 6)),
+        scale=1 + spread * rng.uniform(-0.06, 0.05),
+        shift=(spread * rng.uniform(-0.025, 0.025), spread * rng.uniform(-0.02, 0.02)),
+        background=background,
+        backdrop=_any_colour(rng) if wild else background,
+        noise=spread * rng.uniform(1, 7),
+        noise_seed=rng.getrandbits(32),
+    )
+
+
+def movement(intensity: float) -> float:
+    """Return how far an AU of `intensity` (0 to 5) moves what it moves, in [0, 1]: a trace hardly does.
+
+    >>> [round(movement(i), 2) for i in (0, 1, 2, 3.5, 5)]
+    [0.0, 0.12, 0.38, 0.78, 1.0]
+    """
+    share = min(max(intensity / 5, 0.0), 1.0)
+    return 0.8 * share * share * (3 - 2 * share) + 0.2 * share * share * (2 - share)
+
+
+def draw(au_intensity: Mapping[int, float], identity: Identity, scene: Scene, size: int = 96) -> Image.Image:
+    """Return the picture, RGB, `size` x `size`; `au_intensity` gives all 17 AUs in [0, 5]."""
+    au = {unit: movement(intensity) for unit, intensity in au_intensity.items()}
+    pixels = size * OVERSAMPLING
+    picture = Image.new("RGB", (pixels, pixels), scene.background)
+    canvas = ImageDraw.Draw(picture)
+    if scene.backdrop != scene.background:
+        slant = math.tan(scene.light_angle / 4) * pixels
+        canvas.polygon([(0, pixels), (0, slant / 2), (pixels, pixels - slant / 2), (pixels, pixels)], scene.backdrop)
+    pose = Pose(
+        unit=0.355 * pixels * scene.scale,
+        x=pixels * (0.5 + scene.shift[0]),
+        y=pixels * (0.485 + scene.shift[1]),
+        yaw=scene.yaw,
+        cos=math.cos(scene.roll),
+        sin=math.sin(scene.roll),
+    )
+    pen = Pen(canvas, pose)
+    bottom = identity.chin_length + 0.20 * au[26]
+    _head(pen, identity, bottom)
+    cheeks(pen, identity, au)
+    if identity.beard:
+        _beard(pen, identity, bottom)
+    chin(pen, identity, au, bottom)
+    nose(pen, identity, au)
+    mouth(pen, identity, au)
+    eyes(pen, identity, au)
+    brows(pen, identity, au)
+    if identity.glasses:
+        _glasses(pen)
+    return _taken(picture.resize((size, size), Image.Resampling.BOX), scene)
+
+
+def _head(pen: Pen, identity: Identity, bottom: float) -> None:
+    skin, dark = identity.skin, shade(identity.skin, 0.8)
+    hair, hair_dark = identity.hair_colour, shade(identity.hair_colour, 0.8)
+    width = identity.width
+    if identity.hair == "long":
+        pen.area([(-width - 0.2, -0.6), (width + 0.2, -0.6), (width + 0.3, 1.4), (-width - 0.3, 1.4)], hair_dark)
+    pen.area([(-0.45, 0.7), (0.45, 0.7), (0.5, 1.35), (1.3, 1.7), (-1.3, 1.7), (-0.5, 1.35)], dark)
+    pen.area([(-0.6, 1.34), (0.6, 1.34), (1.5, 1.7), (-1.5, 1.7)], identity.clothes)
+    if identity.hair == "bun":
+        pen.oval((0.0, -1.22), 0.36, 0.26, hair_dark)
+    if identity.hair == "curly":
+        for k in range(11):
+            angle = math.pi * (1.0 + k / 10)
+            pen.oval((width * 1.02 * math.cos(angle), -0.3 + 0.85 * math.sin(angle)), 0.26, 0.24, hair)
+    elif identity.hair != "none":
+        pen.oval((0.0, -0.28), width + 0.10, 1.0, hair)
+    for side in SIDES:
+        pen.oval((side * width, -0.05), 0.13, 0.22, dark)
+    pen.area(_outline(identity, bottom), skin)
+    if identity.hair == "fringe":
+        fringe = [(-width, -0.70), *[(x / 4, -0.88 - 0.10 * (x % 2)) for x in range(-3, 4)], (width, -0.70)]
+        pen.area([*fringe, (0.6, -1.12), (-0.6, -1.12)], hair)
+    elif identity.hair in ("short", "long", "bun"):
+        pen.area([(-width, -0.62), (-0.55, -0.98), (0.55, -0.98), (width, -0.62), (0.7, -1.1), (-0.7, -1.1)], hair)
+
+
+def _outline(identity: Identity, bottom: float) -> list[Point]:
+    """Return the face's outline: half an ellipse above, a jaw between a point and a square below."""
+    points = []
+    power = 1.0 - 0.35 * identity.jaw
+    for k in range(32):
+        cos, sin = math.cos(k * math.tau / 32), math.sin(k * math.tau / 32)
+        if sin > 0:
+            points.append((math.copysign(abs(cos) ** power, cos) * identity.width, bottom * sin))
+        else:
+            points.append((cos * identity.width, 1.1 * sin))
+    return points
+
+
+def _beard(pen: Pen, identity: Identity, bottom: float) -> None:
+    # Thin stubble: what the chin and the lips' surroundings do stays visible on top of it.
+    width, colour = identity.width, mix(identity.skin, identity.hair_colour, 0.35)
+    jaw = [(x, y) for x, y in _outline(identity, bottom) if y > 0.25]
+    pen.area([*jaw, (-width * 0.8, 0.30), (-0.5, 0.78), (0.5, 0.78), (width * 0.8, 0.30)], colour)
+
+
+def _glasses(pen: Pen) -> None:
+    frame = (36, 34, 40)
+    for side in SIDES:
+        x = side * 0.42
+        pen.line(
+            [(x - 0.31, -0.42), (x + 0.31, -0.42), (x + 0.27, 0.06), (x - 0.27, 0.06), (x - 0.31, -0.42)], frame, 0.035
+        )
+        pen.line([(side * 0.73, -0.36), (side * 0.98, -0.30)], frame, 0.04)
+    pen.line([(-0.11, -0.34), (0.11, -0.34)], frame, 0.04)
+
+
+def _taken(picture: Image.Image, scene: Scene) -> Image.Image:
+    """Light the picture from one side, tint it, and add the sensor's noise."""
+    size = picture.width
+    ramp = np.linspace(-1, 1, size, dtype=np.float32) * scene.light_strength
+    light = scene.gain * (1 + math.cos(scene.light_angle) * ramp[None, :] + math.sin(scene.light_angle) * ramp[:, None])
+    pixels_HWC = np.asarray(picture, dtype=np.float32) * light[:, :, None] * np.array(scene.tint, dtype=np.float32)
+    noise = np.random.default_rng(scene.noise_seed).standard_normal((size, size), dtype=np.float32)
+    pixels_HWC += scene.noise * noise[:, :, None]
+    return Image.fromarray(np.clip(pixels_HWC, 0, 255).astype(np.uint8))
+
+
+def _any_colour(rng: Random) -> Colour:
+    return rng.randrange(40, 230), rng.randrange(40, 230), rng.randrange(40, 230)

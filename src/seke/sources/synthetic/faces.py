@@ -1,0 +1,230 @@
+"""Synthetic faces in six sub-sources that imitate the paper's six datasets: their labels, subjects and proportions.
+
+Nothing is downloaded and nobody is depicted. Every picture depends on (seed, source, index) alone, so any number of
+worker processes, and a resumed run, give the same bytes. What each picture truly shows goes to truth.jsonl, which only
+the simulated annotator and the reliability experiment read.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tqdm import tqdm
+
+from seke.core import files
+from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
+from seke.core.errors import UserError
+from seke.core.images import ImageError, decode, sha256
+from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
+from seke.sources.base.parallel import cores, mapped
+from seke.sources.base.source import Source
+from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.prepare.statistics import TABLE1
+from seke.sources.synthetic.face_model import Face, draw_face
+from seke.sources.synthetic.face_renderer import Identity, Scene, draw, draw_identity, draw_scene
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+QUALITY: Final = 92
+CHUNK: Final = 100
+"""Images a worker draws at a time."""
+ONE_PROCESS: Final = 400
+"""Fewer images than this are drawn sooner than a second process has started."""
+SMALLEST, LARGEST = 32, 512
+
+
+class Style(NamedTuple):
+    """How a sub-source differs from the others, apart from Table 1."""
+
+    expressions: tuple[str, ...]
+    balanced: bool
+    """Expression datasets are sampled evenly over their classes (Sec. 4.1); spontaneous ones are as life is."""
+    per_subject: int
+    named: bool
+    """Whether rows name the subject; RAF-DB and AffectNet do not."""
+    wild: bool
+
+
+NO_CONTEMPT: Final = tuple(e for e in EXPRESSIONS if e != "contempt")
+STYLES: Final[Mapping[str, Style]] = {
+    "ck_plus": Style(tuple(e for e in EXPRESSIONS if e != "neutral"), True, 3, True, False),
+    "raf_db": Style(NO_CONTEMPT, True, 2, False, True),
+    "affectnet": Style(EXPRESSIONS, True, 2, False, True),
+    "disfa": Style(EXPRESSIONS, False, 10, True, False),
+    "bp4d": Style(EXPRESSIONS, False, 10, True, False),
+    "aff_wild2": Style(NO_CONTEMPT, True, 8, True, True),
+}
+SPONTANEOUS: Final = {
+    "neutral": 0.20, "happiness": 0.20, "sadness": 0.13, "surprise": 0.12,
+    "fear": 0.09, "disgust": 0.10, "anger": 0.08, "contempt": 0.08,
+}  # fmt: skip
+"""What people show in films of their spontaneous reactions; ours, chosen, not measured."""
+
+
+class Synthetic(Source):
+    """`images` pictures over six sub-sources, drawn into `<run>/images/<source>/`."""
+
+    synthetic = "faces"
+
+    def __init__(
+        self,
+        images: int = 7000,
+        size: int = 96,
+        workers: int | None = None,
+        seed: int = 0,
+        validation_share: float = VALIDATION_SHARE,
+    ) -> None:
+        check_whole("source.images", images, len(TABLE1), 10_000_000)
+        check_whole("source.size", size, SMALLEST, LARGEST)
+        if workers is not None:
+            check_whole("source.workers", workers, 1, 1024)
+        self.size, self.seed = size, seed
+        self.counts = proportional(images, {name: row.train + row.test for name, row in TABLE1.items()})
+        self.workers = 1 if images < ONE_PROCESS else workers or cores()
+        self.validation_share = checked_share("source.validation_share", validation_share)
+
+    @property
+    def inputs(self) -> Mapping[str, Path]:
+        """None: it draws itself."""
+        return {}
+
+    def image_root(self, run_path: Path) -> str:
+        """Return the pictures' folder, relative to the run's."""
+        return "images"
+
+    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Draw what is not yet drawn, write truth.jsonl, and yield the records as their datasets would give them."""
+        digests = self._drawn(run_path / "images")
+        pairs = [
+            self._record(source, index, digests[source, index])
+            for source, count in self.counts.items()
+            for index in range(count)
+        ]
+        write_jsonl(run_path / "truth.jsonl", (truth for _, truth in pairs))
+        yield from (record for record, _ in pairs)
+
+    def _drawn(self, root: Path) -> dict[tuple[str, int], str]:
+        """Return each picture's sha256, after drawing the missing ones."""
+        jobs = [
+            Job(self.seed, source, range(start, min(start + CHUNK, count)), self.size, root / source)
+            for source, count in self.counts.items()
+            for start in range(0, count, CHUNK)
+        ]
+        for source in self.counts:
+            (root / source).mkdir(parents=True, exist_ok=True)
+            files.clear_parts(root / source)
+        digests: dict[tuple[str, int], str] = {}
+        with tqdm(total=sum(self.counts.values()), desc="drawing faces", unit="image", disable=None) as bar:
+            for job, chunk in zip(jobs, mapped(render, jobs, self.workers), strict=True):
+                digests.update({(job.source, index): digest for index, digest in zip(job.indices, chunk, strict=True)})
+                bar.update(len(chunk))
+        return digests
+
+    def _record(self, source: str, index: int, digest: str) -> tuple[ImageRecord, ImageRecord]:
+        """Return the row as its dataset would give it, and the same row with the whole truth."""
+        style, paper = STYLES[source], TABLE1[source]
+        face, identity, _ = latent(self.seed, source, index)
+        person = f"{source}-s{index // style.per_subject:04d}"
+        truth = face.labels
+        record = ImageRecord(
+            id=f"{source}-{index:05d}",
+            image=f"{source}/{source}-{index:05d}.jpg",
+            sha256=digest,
+            source=source,
+            subject=person if style.named else None,
+            split=split_of(person, self.seed, paper.test / (paper.train + paper.test), self.validation_share),
+            labels=annotated(truth, source),
+            attributes={
+                "skin_tone": round(identity.skin_tone, 2),
+                "wrinkles": round(identity.wrinkles, 2),
+                "glasses": identity.glasses,
+                "beard": identity.beard,
+            },
+        )
+        intensity = {str(au): value for au, value in face.au_intensity.items()}
+        hidden = {**record.attributes, "person": person, "au_intensity": intensity}
+        return record, record.model_copy(update={"labels": truth, "attributes": hidden})
+
+
+class Job(NamedTuple):
+    """Pictures for one worker."""
+
+    seed: int
+    source: str
+    indices: range
+    size: int
+    folder: Path
+
+
+def latent(seed: int, source: str, index: int) -> tuple[Face, Identity, Scene]:
+    """Return what picture `index` of a sub-source shows, whose it is and how it was taken."""
+    style = STYLES[source]
+    identity = draw_identity(Random(f"{seed}/{source}/subject/{index // style.per_subject}"))
+    rng = Random(f"{seed}/{source}/image/{index}")
+    if style.balanced:
+        # Each block holds every expression once, in an order of its own.
+        block, place = divmod(index, len(style.expressions))
+        expression = Random(f"{seed}/{source}/block/{block}").sample(style.expressions, len(style.expressions))[place]
+    else:
+        expression = rng.choices(list(SPONTANEOUS), list(SPONTANEOUS.values()))[0]
+    return draw_face(rng, expression), identity, draw_scene(rng, style.wild)
+
+
+def annotated(truth: Labels, source: str) -> Labels:
+    """Return what a dataset like `source` tells of the truth: Table 1's labels, and its own twelve AUs."""
+    carries = TABLE1[source].labels.split(", ")
+    units = truth.action_units or {}
+    return Labels(
+        expression=truth.expression if "EXP" in carries else None,
+        valence=truth.valence if "VA" in carries else None,
+        arousal=truth.arousal if "VA" in carries else None,
+        action_units={au: units[au] for au in AUS_OF_SOURCE[source]} if "AU" in carries else None,
+    )
+
+
+def proportional(total: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """Share `total` among the weights, at least one each; largest remainders get what rounding leaves.
+
+    >>> proportional(10, {"a": 300, "b": 100, "c": 1})
+    {'a': 7, 'b': 2, 'c': 1}
+    """
+    spare, whole = total - len(weights), sum(weights.values())
+    exact = {name: spare * weight / whole for name, weight in weights.items()}
+    shares = {name: 1 + int(value) for name, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: int(exact[name]) - exact[name])
+    for name in by_remainder[: total - sum(shares.values())]:
+        shares[name] += 1
+    return shares
+
+
+def render(job: Job) -> list[str]:
+    """Draw a job's pictures and return their sha256; a whole picture that is already there stays."""
+    return [_rendered(job, index) for index in job.indices]
+
+
+def _rendered(job: Job, index: int) -> str:
+    def picture() -> "Image":
+        face, identity, scene = latent(job.seed, job.source, index)
+        return draw(face.au_intensity, identity, scene, job.size)
+
+    return drawn_once(job.folder / f"{job.source}-{index:05d}.jpg", picture)
+
+
+def drawn_once(path: Path, picture: Callable[[], "Image"]) -> str:
+    """Return the sha256 of the JPEG file `path`, which is drawn unless a whole picture is there."""
+    try:
+        data = path.read_bytes()
+        decode(data)
+    except (OSError, ImageError):
+        with files.replacing(path) as part:
+            picture().save(part, "JPEG", quality=QUALITY)
+        data = path.read_bytes()
+    return sha256(data)
+
+
+def check_whole(argument: str, value: object, least: int, most: int) -> None:
+    """Refuse a setting that is no whole number in this range."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UserError(argument, value, f"not a whole number from {least} to {most}", f"set {least} or more")
