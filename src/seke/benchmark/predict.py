@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from tqdm import tqdm
 
 from seke.benchmark.answer import Answer
-from seke.benchmark.protocol import Benchmark, Planned, Reading
-from seke.benchmark.scoring import significance
+from seke.benchmark.protocol import Benchmark, Planned
 from seke.core import files, images, runs
 from seke.core.budget import Spent
 from seke.core.errors import UserError
@@ -49,31 +48,6 @@ class Place(NamedTuple):
             raise UserError("overwrite", overwrite, "ranks would clear each other's answers", "choose another name=")
         while self.rank > 0 and not (run / "config.yaml").is_file():
             time.sleep(WAIT_S)
-
-
-def inputs(
-    benchmark: Benchmark, outputs: Path, records: str, predictions: str | None, compare: str | None
-) -> dict[str, Path]:
-    """Return the files of a run by name: its records, and the predictions to score or to compare with if given.
-
-    Raises:
-        UserError: if one is not there, or predictions are wanted and not given.
-    """
-    if predictions is None and benchmark.request is None:
-        raise UserError("predictions", None, "this benchmark asks no model", "name the generate run to score")
-    if compare is not None and significance.pairing_of(benchmark) is None:
-        raise UserError("compare", compare, "this benchmark does not say what to compare", "leave compare= out")
-    given = {
-        "records": (records, "prepare", benchmark.records_file),
-        "predictions": (predictions, *benchmark.predictions_from),
-        "compare": (compare, "evaluate", "predictions.jsonl"),
-        **(benchmark.reads if isinstance(benchmark, Reading) else {}),
-    }
-    return {
-        name: runs.locate(name, str(reference), outputs, *where)
-        for name, (reference, *where) in given.items()
-        if reference is not None
-    }
 
 
 def read_records(path: Path) -> list[ImageRecord]:

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from seke.benchmark.answer import Answer, Status
-from seke.benchmark.judging.judge import Judge
 from seke.core import plugins
 from seke.core.records import ImageRecord
 from seke.core.vlm import VLM, Image, Request
 
 if TYPE_CHECKING:
+    from seke.benchmark.judging.judge import Judge
     from seke.benchmark.scoring.significance import Paired
     from seke.benchmark.scoring.subgroups import Part
 
@@ -90,7 +90,7 @@ class Benchmark(Protocol):
         ...
 
     def predictions(
-        self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
+        self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: "Judge"
     ) -> tuple[Sequence[Any], int]:
         """Return the rows to score, and how many records have no answer.
 
@@ -212,7 +212,7 @@ class Pays(Protocol):
 
 
 def predicted(
-    benchmark: Benchmark, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
+    benchmark: Benchmark, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: "Judge"
 ) -> tuple[Sequence[Any], int]:
     """Return a benchmark's rows, and how many records have no answer.
 

@@ -8,11 +8,10 @@ import yaml
 from PIL import Image as Picture
 
 from seke.backends.openai.client import OpenAI
-from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Parse, parse
 from seke.benchmark.judging.rubric import Marks, Rubric
-from seke.benchmark.run import single_image
+from seke.benchmark.run import plan, single_image
 from seke.benchmark.tasks.reasoning import AffectiveReasoning, JudgedAnswer, said, scores
 from seke.core.errors import UserError
 from seke.core.images import sha256
@@ -239,7 +238,7 @@ def test_what_a_benchmark_reads_beside_the_records_is_an_input_of_the_run(tmp_pa
     for name in ("test.jsonl", "instructions.jsonl"):
         (tmp_path / name).write_text("")
     made = benchmark(questions_from=str(tmp_path / "instructions.jsonl"))
-    files = predict.inputs(made, tmp_path, str(tmp_path / "test.jsonl"), None, None)
+    files = plan.files_of(made, tmp_path, str(tmp_path / "test.jsonl"), None, None)
     assert set(files) == {"records", "questions"}
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
-from seke.benchmark.protocol import Benchmark, Compared, Planned, predicted
+from seke.benchmark.protocol import Benchmark, Compared, Planned, Reading, predicted
 from seke.benchmark.run import contamination, import_predictions
 from seke.benchmark.scoring import significance, subgroups
 from seke.core import plugins, runs
@@ -30,6 +30,31 @@ class Task(NamedTuple):
     """What a reader of the table should know, such as what could not be checked."""
 
 
+def files_of(
+    benchmark: Benchmark, outputs: Path, records: str, predictions: str | None, compare: str | None
+) -> dict[str, Path]:
+    """Return the files of a run by name: its records, and the predictions to score or to compare with if given.
+
+    Raises:
+        UserError: if one is not there, or predictions are wanted and not given.
+    """
+    if predictions is None and benchmark.request is None:
+        raise UserError("predictions", None, "this benchmark asks no model", "name the generate run to score")
+    if compare is not None and significance.pairing_of(benchmark) is None:
+        raise UserError("compare", compare, "this benchmark does not say what to compare", "leave compare= out")
+    given = {
+        "records": (records, "prepare", benchmark.records_file),
+        "predictions": (predictions, *benchmark.predictions_from),
+        "compare": (compare, "evaluate", "predictions.jsonl"),
+        **(benchmark.reads if isinstance(benchmark, Reading) else {}),
+    }
+    return {
+        name: runs.locate(name, str(reference), outputs, *where)
+        for name, (reference, *where) in given.items()
+        if reference is not None
+    }
+
+
 def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], model: str | None) -> Task:
     """Return the task that the settings of conf/evaluate.yaml describe.
 
@@ -45,7 +70,7 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     """
     plugins.require("benchmark", benchmark, "predictions", "table")
     elsewhere = settings["predictions"] is not None
-    inputs = predict.inputs(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
+    inputs = files_of(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
     every = predict.planned(benchmark, inputs, settings["paths"]["images"])
     most = checked(settings["limit"])
     records = limited(every, most, settings["seed"])
