@@ -64,8 +64,9 @@ class Control:
     async def spent(self, worker: str | None = None) -> Spent:
         """Return what a worker has spent; None: what all have."""
         total = Spent()
-        for name in self._spent if worker is None else {worker} & self._spent.keys():
-            total.plus(self._spent[name])
+        for name, spent in self._spent.items():
+            if worker in (None, name):
+                total.plus(spent)
         return total
 
 
@@ -120,22 +121,20 @@ class Worker:
                 if isinstance(backend, Recording):
                     backend.ledger = shard
         if self.lessons:
-            generator.learn(_records(self.lessons), generate.opener(self.image_root), self.folder)
+            records = list(map(ImageRecord.model_validate_json, self.lessons))
+            generator.learn(records, generate.opener(self.image_root), self.folder)
         return generator, fallback, meter
-
-    def work(self, records: list[ImageRecord]) -> Chunk:
-        """Work through one block."""
-        began, (generator, fallback, meter) = time.perf_counter(), self.annotators
-        meter.pause_if_spent()
-        found = list(generate.outcomes(records, self.image_root, generator, fallback))
-        return Chunk(found, time.perf_counter() - began)
 
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """Return a pickled `Chunk`; None if all are to stop; or an exception, for which Ray would end the others."""
         done: Chunk | Exception | None = None
         if not self.purse.closed():
             try:
-                done = self.work(_records(block["record"]))
+                began, (generator, fallback, meter) = time.perf_counter(), self.annotators
+                meter.pause_if_spent()
+                records = list(map(ImageRecord.model_validate_json, block["record"]))
+                found = list(generate.outcomes(records, self.image_root, generator, fallback))
+                done = Chunk(found, time.perf_counter() - began)
             except (UserError, Paused) as error:
                 done = error
             except Exception:
@@ -265,7 +264,3 @@ def _connected(ray: Any, workers: int | None) -> Iterator[Any]:
         finally:
             if not joined:
                 ray.shutdown()
-
-
-def _records(lines: Sequence[str]) -> list[ImageRecord]:
-    return [ImageRecord.model_validate_json(line) for line in lines]
