@@ -3,9 +3,9 @@
     records that progress.jsonl lacks -> from_items, a block a chunk -> map_batches(Worker) -> chunks, in their order
 
 Every worker is an actor that builds its annotators from the settings and writes its replies into a ledger shard of its
-own (`branches`); progress.jsonl is the checkpoint. If a machine is lost, Ray starts its workers anew elsewhere and
-repeats what they had in hand, with the replies that their shards hold. RAY_ADDRESS names a cluster, whose machines have
-this program, outputs and pictures under the same paths, and OPENAI_API_KEY; without it, Ray runs on this machine alone.
+own (`worker_ledgers`); progress.jsonl is the checkpoint. If a machine is lost, Ray starts its workers anew elsewhere
+and repeats what they had in hand, with the replies that their shards hold. RAY_ADDRESS names a cluster, whose machines
+have this program, outputs and pictures under the same paths, and OPENAI_API_KEY; without it, Ray runs on this machine.
 """
 
 import asyncio
@@ -41,8 +41,6 @@ from seke.generation.run.worker_ledgers import LEDGERS, Shard, ledger_of, sharin
 Build = Callable[[Budget, Spent], tuple[Generator, Generator | None, Metered]]
 """Makes the generator, its fallback and the meter of both from the settings; it crosses to other machines."""
 END = object()
-
-log = logging.getLogger(__name__)
 
 
 class Control:
@@ -100,8 +98,8 @@ class Worker:
         if run is not None:
             current_run.enter(run)
         self.control, self.get, self.name = control, ray.get, str(ray.get_runtime_context().get_actor_id())
-        self.build, self.budget, self.ledger, self.lessons = build, budget, ledger, lessons
-        self.folder, self.image_root = folder, image_root
+        self.build, self.budget, self.lessons = build, budget, lessons
+        self.ledger, self.folder, self.image_root = ledger, folder, image_root
         self.purse = Purse(ray.get(control.spent.remote(self.name)), partial(control.keep.remote, self.name))
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -175,7 +173,7 @@ def require() -> Any:
 
 
 def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int) -> Stream[Chunk]:
-    """Work through the records from number `done` on; see `progress.Engine`. What is left to spend is shared evenly.
+    """Work through the records from number `done` on; see `generate.Engine`. What is left to spend is shared evenly.
 
     A signal, a spent budget and a mistake end alike: what is in flight comes in, and nothing more is asked.
 
@@ -194,10 +192,9 @@ def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int)
         cpus, gpus = (ray.cluster_resources().get(kind, 0.0) for kind in ("CPU", "GPU"))
         size = min(workers or int(cpus), blocks)
         control = ray.remote(Control).options(num_cpus=0, scheduling_strategy=here).remote()
-        budget = meter.budget.share(meter.spent, size)
-        places = (ledger, folder, work.image_root.resolve(), Path.cwd())
+        share, places = meter.budget.share(meter.spent, size), (ledger, folder, work.image_root.resolve(), Path.cwd())
         pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-            Worker, batch_size=None, fn_constructor_args=(control, build, budget, *places, current_run.run(), lessons),
+            Worker, batch_size=None, fn_constructor_args=(control, build, share, *places, current_run.run(), lessons),
             compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
             # Of half the cores, so that the workers of a lost machine find room on the others.
             num_cpus=min(cpus / size, 1.0) / 2, num_gpus=min(gpus / size, 1.0) or None,
@@ -229,7 +226,7 @@ def _chunks(ray: Any, pipeline: Any, control: Any, meter: Metered, workers: int)
     finally:
         ray.get(control.stop.remote())
         if isinstance(sys.exc_info()[1], KeyboardInterrupt):
-            log.warning("waiting for what the workers have in flight; Ctrl-C drops it")
+            logging.getLogger(__name__).warning("waiting for what the workers have in flight; Ctrl-C drops it")
         # After as many blocks in a row as there are workers that nobody began, nothing is in flight any more.
         while idle < workers and (done := received()) is not END:
             idle = 0 if done else idle + 1

@@ -91,13 +91,12 @@ def sharing(shared: Path, folder: Path) -> Iterator[None]:
 
 def gather(trunk: Ledger, folder: Path) -> None:
     """Merge the shards in `folder` into `trunk` and remove them; calls in doubt go along, and stay in doubt."""
-    doubts = []
     for path in sorted(folder.glob("*.sqlite")):
         with _when_free(path) as shard:
-            doubts += shard.unsettled()
+            doubts = shard.unsettled()
         trunk.merge(path)
-    for doubt in doubts:
-        trunk.sent(doubt.key, f"{doubt.about}, by a worker at {doubt.sent_at}").result()
+        for doubt in doubts:
+            trunk.sent(doubt.key, f"{doubt.about}, by a worker at {doubt.sent_at}").result()
     # What was in doubt here and has been paid for by a worker since is settled: with a further sending on its account.
     for key, raw in trunk.find([call.key for call in trunk.unsettled()]).items():
         trunk.done(key, raw, "", 0, 0).result()
