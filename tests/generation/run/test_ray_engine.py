@@ -202,10 +202,10 @@ def worker(data, tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_actor_id=lambda: "a"))
     controls = []
 
-    def make(build, budget=None, ledger=None, before=None):
+    def make(build, budget=None, ledger=None, before=None, lessons=()):
         controls.append(Here(before))
         places = (ledger, tmp_path, data.folder / "images", Path.cwd())
-        return ray_engine.Worker(controls[-1], build, budget or Budget(), *places, None, [])
+        return ray_engine.Worker(controls[-1], build, budget or Budget(), *places, None, lessons)
 
     yield make
     for control in controls:
@@ -226,6 +226,14 @@ def test_a_worker_does_its_block_and_tells_what_it_spent(data, simulated, worker
     done = ask(at_work, data.records[:3])
     assert [outcome.trace.id for outcome in done.outcomes] == [record.id for record in data.records[:3]]
     assert at_work.control.told[-1]["requests"] == sum(outcome.trace.requests for outcome in done.outcomes) > 3
+
+
+def test_a_worker_learns_what_the_command_has_learnt(data, simulated, worker, tmp_path, monkeypatch):
+    learnt = []
+    monkeypatch.setattr(Seke, "learn", lambda self, records, opened, folder: learnt.append((records, folder)))
+    lessons = [to_line(record) for record in data.records]
+    ask(worker(partial(build, simulated), lessons=lessons), data.records[:1])
+    assert learnt == [(data.records, tmp_path)]
 
 
 def test_a_worker_that_is_told_to_stop_asks_nothing(data, simulated, worker):
