@@ -14,9 +14,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke.benchmark import predict
 from seke.benchmark.judging import judge
-from seke.benchmark.run import cost, plan, single_image
+from seke.benchmark.run import cost, plan, predict, single_image
 from seke.cli.command import build, door, finished, open_run, plain
 from seke.core import budget, provenance
 from seke.hub import model_results

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
 from seke.benchmark.protocol import Benchmark, Calibrated, Compared, Grouped, Measured, Pays, Planned, Reading
+from seke.benchmark.run import predict
 from seke.benchmark.scoring import significance, subgroups
 from seke.benchmark.scoring.score import score
 from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl

@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 
 from seke.answers.extract import describe
-from seke.benchmark.answer import Answer, Status
-from seke.benchmark.judging.judge import SILENT, Judging, Ready, ready
-from seke.core.records import Labels
+from seke.benchmark.answer import SILENT, Answer
+from seke.benchmark.judging.judge import Judging, Ready, ready
+from seke.core.records import AnswerStatus, Labels
 
 from .offered import CONF, built, composed, options
 
@@ -35,8 +35,8 @@ def judged(judging: Judging, *given: Answer) -> Ready:
     return ready(judging, {answer.id: answer for answer in given})
 
 
-@pytest.mark.parametrize("status", get_args(Status))
-def test_no_text_stops_it_and_every_answer_has_a_verdict(judging: Judging, status: Status) -> None:
+@pytest.mark.parametrize("status", get_args(AnswerStatus))
+def test_no_text_stops_it_and_every_answer_has_a_verdict(judging: Judging, status: AnswerStatus) -> None:
     given = [Answer(id=str(number), text=text, status=status) for number, text in enumerate(HOSTILE)]
     read = judged(judging, *given).read
     for answer in given:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seke.benchmark.predict import ask
+from seke.benchmark.run.predict import ask
 from seke.benchmark.tasks.feab import Feab
 from seke.core import images
 from seke.core.images import ImageError, cropped, decode, face_box, open_record, sha256

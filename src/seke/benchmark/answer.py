@@ -1,14 +1,16 @@
-"""What a model answered, before anybody read labels from it: a row of answers.jsonl, or of a file made elsewhere."""
+"""A model's answer (a row of answers.jsonl, or of a file made elsewhere), and the labels that a judge reads from it."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from seke.core.errors import UserError
-from seke.core.records import Labels, Origins, Uncertainty, read_jsonl
+from seke.core.records import AnswerStatus, Labels, Origins, Uncertainty, read_jsonl
 
-Status = Literal["ok", "refusal", "filtered", "truncated", "invalid", "unanswered"]
+SILENT: Final = ("refusal", "filtered", "unanswered")
+"""Statuses of answers that say nothing about the picture, whatever words came with them."""
 
 
 class Answer(BaseModel):
@@ -19,7 +21,7 @@ class Answer(BaseModel):
     id: str = Field(min_length=1)
     text: str = ""
     """What the model said; the judge reads the labels from it."""
-    status: Status = "ok"
+    status: AnswerStatus = "ok"
     labels: Labels = Labels()
     """Taken as they stand where there is no text to read."""
     origin: Origins | None = None
@@ -38,6 +40,18 @@ class Answer(BaseModel):
     """What it cost (the fields of `seke.core.budget.Spent`); None where it was made elsewhere, or nobody was asked."""
     detail: str = ""
     """Why there is no answer, where there is none."""
+
+
+class Verdict(NamedTuple):
+    """What a judge read from one answer."""
+
+    labels: Labels
+    judged: str | None
+    """The answer rewritten into the universal template; None where it was read as it stands, "" where that failed."""
+    status: AnswerStatus
+
+
+Judge = Callable[[Answer], Verdict]
 
 
 def read_answers(path: Path, known: set[str]) -> dict[str, Answer]:

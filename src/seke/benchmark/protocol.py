@@ -1,4 +1,4 @@
-"""What a benchmark is: the members that every one has, and those that it may have, with what their absence means.
+"""The benchmark protocol: the members that every benchmark has, and those it may have, with what their absence means.
 
     records -> request -> a model's answers -> predictions (a judge reads the labels) -> metrics -> table
 
@@ -17,25 +17,21 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.core.records
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from seke.benchmark.answer import Answer, Status
+from seke.benchmark.answer import Answer, Judge
 from seke.core import plugins
-from seke.core.records import ImageRecord
+from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.vlm import VLM, Image, Request
-
-if TYPE_CHECKING:
-    from seke.benchmark.judging.judge import Judge
-    from seke.benchmark.scoring.significance import Paired
-    from seke.benchmark.scoring.subgroups import Part
 
 Wrap = Callable[[str, VLM], VLM]
 """(role, backend) -> what takes its place, such as a meter."""
 Where = tuple[str | None, str, str]
-"""What a setting names: a run or a file (None: nothing), and the door and the file that a run's name stands for."""
+"""What a setting names: a run or a file (None: nothing), and the command and the file that a run's name stands for."""
 
 NEEDED: Final = ("n", "unanswered", "ci95", "warnings")
 """What metrics.json always has."""
@@ -65,7 +61,7 @@ class Row(Protocol):
         ...
 
     @property
-    def status(self) -> Status:
+    def status(self) -> AnswerStatus:
         """What became of the answer."""
         ...
 
@@ -81,7 +77,7 @@ class Benchmark(Protocol):
 
     @property
     def predictions_from(self) -> tuple[str, str]:
-        """The door and the file that a name in `predictions=` stands for, such as evaluate, predictions.jsonl."""
+        """The command and the file that a name in `predictions=` stands for, such as evaluate, predictions.jsonl."""
         ...
 
     @property
@@ -160,6 +156,42 @@ class Measured(Protocol):
         ...
 
 
+class PairedMetric(NamedTuple):
+    """One metric of two models, and what it is in every resample of both."""
+
+    task: str
+    metric: str
+    n: int
+    """Images that count."""
+    drawn_from: int
+    """Subjects among these, or images where these have no subjects: what is resampled."""
+    ours: float
+    theirs: float
+    """NaN where undefined."""
+    difference_B: NDArray[np.float64]
+    """ours - theirs, (B,); NaN where undefined."""
+
+
+class Right(NamedTuple):
+    """Which images of known truth each model gets right, (N,) each: what McNemar's test asks."""
+
+    task: str
+    ours_N: NDArray[np.bool_]
+    theirs_N: NDArray[np.bool_]
+
+
+class Paired(NamedTuple):
+    """Two models' predictions, measured on the same images."""
+
+    measures: Sequence[PairedMetric]
+    right: Right | None
+    """None where nothing is simply right or wrong."""
+    over: str
+    """What is resampled: "subjects" or "pictures"."""
+    remarks: tuple[str, ...] = ()
+    """What a reader of the table should know."""
+
+
 @runtime_checkable
 class Compared(Protocol):
     """A benchmark that says itself what of two runs is compared."""
@@ -167,9 +199,26 @@ class Compared(Protocol):
     row: type[BaseModel]
     """Of its predictions.jsonl; see `Row`."""
 
-    def paired(self, ours: Sequence[Any], theirs: Sequence[Any], seed: int, draws: int) -> "Paired":
+    def paired(self, ours: Sequence[Any], theirs: Sequence[Any], seed: int, draws: int) -> Paired:
         """Return what is measured of both, which are about the same records in the same order."""
         ...
+
+
+class GroupMetric(NamedTuple):
+    """One metric of one group."""
+
+    value: float
+    """NaN where undefined."""
+    drawn_B: NDArray[np.float64]
+    """The same in every resample, (B,); all groups are of the same resamples."""
+    n: int
+    """Images with truth."""
+    drawn_from: int
+    """Subjects among these, or images where these have no subjects."""
+
+
+GroupMetrics = Mapping[str, GroupMetric]
+"""One group, by metric."""
 
 
 @runtime_checkable
@@ -178,8 +227,8 @@ class Grouped(Protocol):
 
     def grouped(
         self, predictions: Sequence[Any], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
-    ) -> tuple[Mapping[str, "Part"], Mapping[str, Any]]:
-        """Return each group's measures, and what else metrics.json is to tell.
+    ) -> tuple[Mapping[str, GroupMetrics], Mapping[str, Any]]:
+        """Return each group's measures, and what else metrics.json is to hold.
 
         Args:
             predictions: the benchmark's own rows, N.

@@ -91,6 +91,22 @@ def open_record(record: Pictured, root: Path, side: int | None = None) -> Opened
     return Opened(path, data, picture, digest, face)
 
 
+def unchanged(record: Pictured, root: Path) -> tuple[Path, str]:
+    """Return the file of a record's picture and its sha256.
+
+    A picture whose sha256 is stated was decoded when its record was prepared; only another one is decoded here, or one
+    in which a face is marked.
+
+    Raises:
+        ImageError: as `open_record` does.
+    """
+    if record.sha256 is None or record.attributes.get("face") is not None:
+        opened = open_record(record, root)
+        return opened.path, opened.sha256
+    path = resolve(root, record.image)
+    return path, read_unchanged(path, record.image, record.sha256)[1]
+
+
 def read_unchanged(path: Path, name: str, expected: str | None) -> tuple[bytes, str]:
     """Return the bytes of a picture's file and their sha256, which is `expected` where that is known.
 

@@ -23,6 +23,7 @@ from pydantic import (
 from seke.core import files
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
+from seke.core.vlm import Status
 
 Unit = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 """Valence or arousal, in [-1, 1]."""
@@ -31,6 +32,8 @@ Description = Literal["expression", "valence", "arousal", "action_units"]
 """The label fields. The paper's three descriptions are expression, valence/arousal and action units."""
 Origin = Literal["manual", "generated"]
 Split = Literal["train", "validation", "test"]
+AnswerStatus = Literal[Status, "unanswered"]
+"""What became of an answer."""
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -213,7 +216,7 @@ class Prediction(_Frozen):
     """The text after the judge rewrote it into the universal template; None where the parser read it directly."""
     labels: Labels
     truth: Labels
-    status: Literal["ok", "refusal", "filtered", "truncated", "invalid", "unanswered"]
+    status: AnswerStatus
 
 
 def read_jsonl(path: str | os.PathLike[str], row: type[Row]) -> Iterator[Row]:

@@ -7,6 +7,7 @@ gets an iterable of requests and yields `(index, reply)` as they finish; concurr
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -242,3 +243,12 @@ def close(vlm: VLM) -> None:
     """Close what a backend has open, if it has anything."""
     if isinstance(vlm, Closing):
         vlm.close()
+
+
+@contextmanager
+def closing(vlm: VLM) -> Iterator[VLM]:
+    """Close at the end what a backend has opened; its next request would open it anew."""
+    try:
+        yield vlm
+    finally:
+        close(vlm)

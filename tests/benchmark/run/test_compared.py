@@ -182,7 +182,7 @@ def test_a_run_of_another_benchmark_is_refused_before_anything_is_asked(outputs:
 def test_a_benchmark_that_does_not_say_what_to_compare_is_refused(outputs: Path) -> None:
     class Silent:
         request, records_file, predictions_from, metrics = print, "test.jsonl", ("evaluate", "predictions.jsonl"), print
-        what_differs = show = print
+        what_differs = show = predictions = table = print
 
     settings = {"records": "scenes", "predictions": None, "compare": "base"}
     with pytest.raises(UserError, match=r"^compare=base: this benchmark does not say what to compare"):

@@ -1,34 +1,19 @@
-"""From an answer to its labels: what a judge is, and the one of ours that reads by rules alone (conf/judge/).
+"""The judge protocol (conf/judge/), and the judge that reads labels from an answer by rules alone.
 
-A judge is made ready once for all answers of a run, so that one which has to ask a model (`llm_judge`) asks about all
-of them together; what it then is reads one answer at a time. Unanswered is a status, never a default class: what an
+A judge is made ready once for all answers of a run, so that one which has to ask a model (`llm`) asks about all of
+them together; what it then is reads one answer at a time. Unanswered is a status, never a default class: what an
 answer does not say stays unknown.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, get_args
 
 from pydantic import ValidationError
 
 from seke.answers.extract import extract, is_refusal
-from seke.benchmark.answer import Answer, Status
+from seke.benchmark.answer import SILENT, Answer, Judge, Verdict
 from seke.core import plugins
-from seke.core.records import Labels
-
-SILENT = ("refusal", "filtered", "unanswered")
-"""Statuses of answers that say nothing about the face, whatever words came with them."""
-
-
-class Verdict(NamedTuple):
-    """What a judge read."""
-
-    labels: Labels
-    judged: str | None
-    """The answer rewritten into the universal template; None where it was read as it stands, "" where that failed."""
-    status: Status
-
-
-Judge = Callable[[Answer], Verdict]
+from seke.core.records import AnswerStatus, Labels
 
 
 class Ready(NamedTuple):
@@ -64,7 +49,9 @@ def ready(judging: Judging, answers: Mapping[str, Answer]) -> Ready:
             raise plugins.invalid("judge", judging, error) from error
         if not isinstance(verdict, Verdict) or not _holds(verdict):
             problem = f"made {plugins.shown(verdict)} of answer {answer.id}"
-            remedy = f"return a Verdict: Labels, the rewritten text or None, and one of {', '.join(get_args(Status))}"
+            remedy = (
+                f"return a Verdict: Labels, the rewritten text or None, and one of {', '.join(get_args(AnswerStatus))}"
+            )
             raise plugins.broken("judge", judging, problem, remedy)
         return verdict
 
@@ -73,7 +60,7 @@ def ready(judging: Judging, answers: Mapping[str, Answer]) -> Ready:
 
 def _holds(verdict: Verdict) -> bool:
     labels, judged, status = verdict
-    return isinstance(labels, Labels) and isinstance(judged, str | None) and status in get_args(Status)
+    return isinstance(labels, Labels) and isinstance(judged, str | None) and status in get_args(AnswerStatus)
 
 
 class Parse:
@@ -94,7 +81,7 @@ def parse(answer: Answer) -> Verdict:
     return Verdict(labels, None, status(answer, labels))
 
 
-def status(answer: Answer, labels: Labels) -> Status:
+def status(answer: Answer, labels: Labels) -> AnswerStatus:
     """Return the status of an answer from which `labels` were read: an answer that states none of them is none."""
     if answer.status == "ok" and labels.empty:
         return "refusal" if is_refusal(answer.text) else "unanswered"

@@ -1,4 +1,4 @@
-"""The paper's way of reading answers: an LLM rewrites each into the universal template, and our parser reads that.
+"""LLM judge, the paper's: it rewrites each answer into the universal template, and our parser reads that.
 
     answer -> conf/prompts/judge.yaml -> judge_backend (and its ledger) -> template -> seke.answers.extract
 
@@ -13,13 +13,12 @@ from typing import Final
 from tqdm import tqdm
 
 from seke.answers.extract import extract
-from seke.benchmark import predict
-from seke.benchmark.answer import Answer
-from seke.benchmark.judging.judge import SILENT, Ready, Verdict, status
+from seke.benchmark.answer import SILENT, Answer, Verdict
+from seke.benchmark.judging.judge import Ready, status
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.prompts import Prompts
 from seke.core.records import Labels
-from seke.core.vlm import VLM, Choice, Message, Request
+from seke.core.vlm import VLM, Choice, Message, Request, closing
 
 SLOTS: Final[Mapping[str, str]] = {
     "expressions": ", ".join(EXPRESSIONS),
@@ -62,17 +61,17 @@ class LlmJudge:
         return Ready(lambda answer: _verdict(answer, rewritten.get(answer.text)), (remark,) if lost else ())
 
     def _rewritten(self, texts: Sequence[str]) -> dict[str, Choice]:
-        found: dict[str, Choice] = {}
-        with predict.using(self.vlm), tqdm(total=len(texts), desc="judge", unit="answer") as bar:
+        rewritten: dict[str, Choice] = {}
+        with closing(self.vlm), tqdm(total=len(texts), desc="judge", unit="answer") as bar:
             for index, reply in self.vlm.reply(self._request(text) for text in texts):
-                found[texts[index]] = reply.choices[0] if reply.choices else Choice("", "invalid")
+                rewritten[texts[index]] = reply.choices[0] if reply.choices else Choice("", "invalid")
                 bar.update()
-        return found
+        return rewritten
 
     def _request(self, text: str) -> Request:
         system = self.prompts.render(f"{self.template}_system", **SLOTS)
-        said = self.prompts.render(self.template, answer=text)
-        messages = (Message("system", (system,)), Message("user", (said,)))
+        question = self.prompts.render(self.template, answer=text)
+        messages = (Message("system", (system,)), Message("user", (question,)))
         return Request(messages, temperature=0.0, max_tokens=self.max_tokens)
 
 
@@ -88,5 +87,5 @@ def _verdict(answer: Answer, rewriting: Choice | None) -> Verdict:
 
 
 def _used(prompts: Prompts, template: str) -> set[str]:
-    """Return those of `SLOTS` that a template names; any other it names is a mistake that `require` tells."""
+    """Return those of `SLOTS` that a template names; any other it names is a mistake that `require` reports."""
     return {slot for slot in SLOTS if any(f"{{{slot}}}" in text for text in prompts.templates.get(template, ()))}

@@ -1,4 +1,4 @@
-"""A judge's marks for a free answer: criteria in conf/prompts/rubric.yaml, each marked from 1 to 5.
+"""Rubric judge: a model's marks for free answers, by the criteria in conf/prompts/rubric.yaml, each marked from 1 to 5.
 
     picture, question, emotion, answer -> rubric -> judge VLM (and its ledger) -> {"reasons", criterion: 1..5, ...}
 
@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
-from seke.benchmark import predict
 from seke.core.errors import UserError
 from seke.core.intervals import interval
 from seke.core.prompts import Prompts
-from seke.core.vlm import VLM, Choice, Image, Message, Reply, Request
+from seke.core.vlm import VLM, Choice, Image, Message, Request, Status, closing
 
 SCALE: Final = (1, 2, 3, 4, 5)
 CRITERION: Final = "criterion_"
@@ -36,7 +35,7 @@ class Marks(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    status: Literal["ok", "refusal", "filtered", "truncated", "invalid", "unseen"]
+    status: Literal[Status, "unseen"]
     """unseen: the picture could not be read, so that no judge was asked."""
     marks: dict[str, int] | None = None
     """By criterion, 1 to 5; None unless the status is ok."""
@@ -113,16 +112,13 @@ class Rubric:
     def judge(self, vlm: VLM, given: Sequence[Answered], name: str = "judge") -> list[Marks]:
         """Have `vlm` mark all answers, and return its marks in their order."""
         found: dict[int, Marks] = {}
-        with predict.using(vlm), tqdm(total=len(given), desc=name, unit="answer") as bar:
+        with closing(vlm), tqdm(total=len(given), desc=name, unit="answer") as bar:
             for index, reply in vlm.reply(self.request(answered) for answered in given):
-                marks = self.read(_only(reply), reply.model)
+                choice = reply.choices[0] if reply.choices else Choice("", "invalid")
+                marks = self.read(choice, reply.model)
                 found[index] = marks.model_copy(update={"simulated": reply.simulated})
                 bar.update()
         return [found[index] for index in range(len(given))]
-
-
-def _only(reply: Reply) -> Choice:
-    return reply.choices[0] if reply.choices else Choice("", "invalid")
 
 
 def table(first: Sequence[int], second: Sequence[int]) -> NDArray[np.int64]:

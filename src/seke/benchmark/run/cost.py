@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Judging, ready
 from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted
+from seke.benchmark.run import predict
 from seke.benchmark.run.plan import Task
 from seke.core import dry_run as estimates
 from seke.core import runs

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seke.benchmark import predict
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
 from seke.benchmark.protocol import Benchmark, Compared, Planned, Reading, predicted
-from seke.benchmark.run import contamination, import_predictions
+from seke.benchmark.run import contamination, import_predictions, predict
 from seke.benchmark.scoring import significance, subgroups
 from seke.core import plugins, runs
 from seke.core.errors import UserError

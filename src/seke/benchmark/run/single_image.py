@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke.benchmark.judging.judge import Judging, ready
-from seke.benchmark.predict import ask_once
 from seke.benchmark.protocol import Benchmark, Planned, predicted
 from seke.benchmark.run.cost import ANSWERS, Purse, dry_run_of_one, through
+from seke.benchmark.run.predict import ask_once
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.escape import visible

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seke.benchmark.answer import Answer
-from seke.benchmark.judging.judge import Judge
+from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.protocol import Benchmark, Calibrated, Measured, measured, predicted
 from seke.benchmark.scoring import significance, tables
 from seke.benchmark.scoring import subgroups as grouping

@@ -1,4 +1,4 @@
-"""Do two models differ? Their predictions on the same records, compared metric by metric.
+"""Significance tests: do two models differ? Predictions on the same records, compared metric by metric.
 
 Both are resampled together, subject by subject, so what makes a face hard for both cancels out. The p-value asks how
 many of the resamples lie on the other side of no difference, and so agrees with the 95 % interval printed beside it.
@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from scipy.special import bdtr
 
-from seke.benchmark.protocol import Benchmark, Compared, Measured
+from seke.benchmark.protocol import Benchmark, Compared, Measured, Paired, PairedMetric, Right
 from seke.benchmark.scoring.arrays import UNKNOWN, Columns, columns
 from seke.benchmark.scoring.bootstrap import drawn, point
 from seke.benchmark.scoring.tables import ABSENT, HEADLINE, with_interval
@@ -33,42 +33,6 @@ DRAWS: Final = 10_000
 """Of the bootstrap: no p-value is below 2 / 10,001, which survives the correction for twelve metrics."""
 SAME_BENCHMARK: Final = "compare runs of the same benchmark="
 SAME_RECORDS: Final = "compare runs on the same records= and limit="
-
-
-class Measure(NamedTuple):
-    """One metric of two models, and what it is in every resample of both."""
-
-    task: str
-    metric: str
-    n: int
-    """Images that count."""
-    drawn_from: int
-    """Subjects among these, or images where these have no subjects: what is resampled."""
-    ours: float
-    theirs: float
-    """NaN where undefined."""
-    difference_B: NDArray[np.float64]
-    """ours - theirs, (B,); NaN where undefined."""
-
-
-class Right(NamedTuple):
-    """Which images of known truth each model gets right, (N,) each: what McNemar's test asks."""
-
-    task: str
-    ours_N: NDArray[np.bool_]
-    theirs_N: NDArray[np.bool_]
-
-
-class Paired(NamedTuple):
-    """Two models' predictions, measured on the same images."""
-
-    measures: Sequence[Measure]
-    right: Right | None
-    """None where nothing is simply right or wrong."""
-    over: str
-    """What is resampled: "subjects" or "pictures"."""
-    remarks: tuple[str, ...] = ()
-    """What a reader of the table should know."""
 
 
 Pairing = Callable[[Sequence[Any], Sequence[Any], int, int], Paired]
@@ -130,7 +94,7 @@ def faces(
     ours_drawn, theirs_drawn = drawn(a, draws, seed), drawn(b, draws, seed)
     counted = {task: counted_N for task, counted_N in _counted(a).items() if task in tasks and counted_N.any()}
     measures = [
-        Measure(
+        PairedMetric(
             task, metric, int(counted_N.sum()), len(np.unique(a.group_N[counted_N])), ours_at[task][metric],
             theirs_at[task][metric], ours_drawn[task][metric] - theirs_drawn[task][metric],
         )
@@ -190,7 +154,7 @@ def compare(
     }
 
 
-def _row(measure: Measure) -> dict[str, Any]:
+def _row(measure: PairedMetric) -> dict[str, Any]:
     # Rounded, so that sums of the same numbers taken in another order are a tie.
     difference_B = np.round(measure.difference_B, 12)
     ours, theirs = _known(measure.ours), _known(measure.theirs)

@@ -1,4 +1,4 @@
-"""Is a model as good for everybody? Table 2's four measures, group by group, and the largest gap between groups.
+"""Subgroup metrics: Table 2's four measures group by group, and the largest gap between two groups.
 
 Groups come from a record's source or from one of its attributes. Numbers of many values (an age, a shade of skin) are
 cut into four parts of equal size. All groups are drawn from the same resampled subjects, so a gap has an interval even
@@ -8,12 +8,12 @@ farthest apart: among many groups some gap is always seen.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.benchmark.protocol import Benchmark, Grouped, Measured
+from seke.benchmark.protocol import Benchmark, Grouped, GroupMetric, GroupMetrics, Measured
 from seke.benchmark.scoring.arrays import Columns, columns
 from seke.benchmark.scoring.bootstrap import drawn, point
 from seke.benchmark.scoring.tables import with_interval
@@ -37,23 +37,8 @@ MOST_GROUPS: Final = 40
 DRAWS: Final = 1000
 
 
-class Number(NamedTuple):
-    """One measure of one group."""
-
-    value: float
-    """NaN where undefined."""
-    drawn_B: NDArray[np.float64]
-    """The same in every resample, (B,); all groups are of the same resamples."""
-    n: int
-    """Images with truth."""
-    drawn_from: int
-    """Subjects among these, or images where these have no subjects."""
-
-
-Part = Mapping[str, Number]
-"""One group, by measure."""
-Grouping = Callable[[Sequence[Any], NDArray[Any], int, int, int], tuple[Mapping[str, Part], Mapping[str, Any]]]
-"""(predictions, the group of each, seed, draws, fewest) -> every group, and what else metrics.json is to tell."""
+Grouping = Callable[[Sequence[Any], NDArray[Any], int, int, int], tuple[Mapping[str, GroupMetrics], Mapping[str, Any]]]
+"""(predictions, the group of each, seed, draws, fewest) -> every group, and what else metrics.json is to hold."""
 
 
 def grouping_of(benchmark: Benchmark) -> Grouping | None:
@@ -95,7 +80,7 @@ def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Benchm
 
 def faces(
     predictions: Sequence[Prediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
-) -> tuple[dict[str, Part], dict[str, Any]]:
+) -> tuple[dict[str, GroupMetrics], dict[str, Any]]:
     """Return Table 2's measures of each group, resampled by subject, and the "aus" whose mean is their F1.
 
     An AU counts only if every group of at least `fewest` annotated images annotates it, so that a gap is not one
@@ -106,11 +91,11 @@ def faces(
     known = {name: part.known() for name, part in parts.items()}
     enough = [name for name in parts if name != UNSTATED and known[name]["action_units"].sum() >= fewest]
     aus = _shared_aus([parts[name] for name in enough] or [data])
-    found: dict[str, Part] = {}
+    found: dict[str, GroupMetrics] = {}
     for name, part in parts.items():
         values, resampled = _measured(point(part), aus), _measured(drawn(part, draws, seed), aus)
         found[name] = {
-            measure.name: Number(
+            measure.name: GroupMetric(
                 float(values[measure.name]), resampled[measure.name], int(known[name][measure.task].sum()),
                 len(np.unique(part.group_N[known[name][measure.task]])),
             )
@@ -191,7 +176,7 @@ def groups_table(found: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _one_key(parts: Mapping[str, Part], groups_N: NDArray[Any], fewest: int) -> dict[str, Any]:
+def _one_key(parts: Mapping[str, GroupMetrics], groups_N: NDArray[Any], fewest: int) -> dict[str, Any]:
     names = sorted(parts, key=lambda name: (name == UNSTATED, name))
     cells = {name: {measure: _estimate(parts[name], measure) for measure in parts[name]} for name in names}
     gaps = {
@@ -225,12 +210,12 @@ def _mean(values_KB: "np.ma.MaskedArray[Any, Any]") -> NDArray[np.float64]:
     return mean
 
 
-def _estimate(part: Part, measure: str) -> dict[str, Any] | None:
+def _estimate(part: GroupMetrics, measure: str) -> dict[str, Any] | None:
     value, resampled_B, n, drawn_from = part[measure]
     return None if math.isnan(value) else {"value": value, "ci95": interval(resampled_B, value, drawn_from), "n": n}
 
 
-def _gap(of_groups: Mapping[str, Number]) -> dict[str, Any] | None:
+def _gap(of_groups: Mapping[str, GroupMetric]) -> dict[str, Any] | None:
     values = {name: number.value for name, number in of_groups.items() if not math.isnan(number.value)}
     if len(values) < 2:
         return None

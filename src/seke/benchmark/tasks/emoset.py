@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from seke.benchmark.answer import Answer, Status
-from seke.benchmark.judging.judge import SILENT, Judge
-from seke.benchmark.scoring.significance import Measure, Paired, Right
-from seke.benchmark.scoring.subgroups import Number, Part
+from seke.benchmark.answer import SILENT, Answer, Judge
+from seke.benchmark.protocol import GroupMetric, GroupMetrics, Paired, PairedMetric, Right
 from seke.benchmark.scoring.tables import ABSENT, with_interval
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
 from seke.core.intervals import interval
-from seke.core.records import ImageRecord
+from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.rules import EMOTIONS as EMOTIONS
 from seke.core.text_tables import markdown_table
 from seke.core.vlm import Image, Message, Request
@@ -77,7 +75,7 @@ class EmotionPrediction(BaseModel):
     emotion: str | None
     """One of EMOTIONS; None: unanswered."""
     truth: str | None
-    status: Status
+    status: AnswerStatus
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ class EmoSet:
 
     def grouped(
         self, predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
-    ) -> tuple[dict[str, Part], dict[str, Any]]:
+    ) -> tuple[dict[str, GroupMetrics], dict[str, Any]]:
         """Return what is measured of each group."""
         return grouped(predictions, groups_N, seed, draws), {}
 
@@ -284,13 +282,15 @@ def paired(ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction
     metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
     right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
     return Paired(
-        [Measure("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
+        [PairedMetric("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
         Right("emotion", *right),
         "pictures",
     )
 
 
-def grouped(predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int) -> dict[str, Part]:
+def grouped(
+    predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int
+) -> dict[str, GroupMetrics]:
     """Return accuracy and macro F1 of each group, all of the same pictures drawn anew."""
     names, group_N = np.unique(groups_N, return_inverse=True)
     cells = [
@@ -303,12 +303,12 @@ def grouped(predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], se
     shares = counts_GCP.ravel() / max(len(cells), 1)
     drawn_BK = np.random.default_rng(seed).multinomial(len(cells), shares, size=draws)
     found_BGCP = np.concatenate([counts_GCP[None], drawn_BK.reshape(draws, *counts_GCP.shape)])
-    parts: dict[str, Part] = {}
+    parts: dict[str, GroupMetrics] = {}
     for place, name in enumerate(names.tolist()):
         accuracy, f1, _ = measures(found_BGCP[:, place])
         n = int(counts_GCP[place].sum())
         numbers = {"Emotion accuracy": accuracy, "Emotion macro F1": f1}
-        parts[name] = {measure: Number(float(found[0]), found[1:], n, n) for measure, found in numbers.items()}
+        parts[name] = {measure: GroupMetric(float(found[0]), found[1:], n, n) for measure, found in numbers.items()}
     return parts
 
 

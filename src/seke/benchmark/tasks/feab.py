@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from seke.benchmark.answer import Answer
-from seke.benchmark.judging.judge import Judge
+from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.scoring.tables import summary_table, table2
 from seke.core.escape import markdown
 from seke.core.records import ImageRecord, Prediction

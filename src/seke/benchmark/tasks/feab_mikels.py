@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from seke.benchmark.answer import Answer
-from seke.benchmark.judging.judge import SILENT, Judge, Verdict
-from seke.benchmark.scoring.significance import Paired, faces
+from seke.benchmark.answer import SILENT, Answer, Judge, Verdict
+from seke.benchmark.protocol import Paired
+from seke.benchmark.scoring.significance import faces
 from seke.benchmark.tasks.emoset import named
 from seke.benchmark.tasks.feab import Feab
 from seke.core.affect import EXPRESSIONS

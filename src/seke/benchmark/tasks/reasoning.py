@@ -22,16 +22,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from seke.answers.extract import is_refusal
-from seke.benchmark.answer import Answer, Status
+from seke.benchmark.answer import SILENT, Answer, Judge
 from seke.benchmark.judging import rubric
-from seke.benchmark.judging.judge import SILENT, Judge
 from seke.benchmark.judging.rubric import Answered, Marks, Rubric
-from seke.benchmark.scoring.significance import Measure, Paired
+from seke.benchmark.protocol import Paired, PairedMetric
 from seke.benchmark.scoring.tables import ABSENT, with_interval
 from seke.core import images, old_runs
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
-from seke.core.records import ImageRecord, InstructionRecord, read_jsonl
+from seke.core.records import AnswerStatus, ImageRecord, InstructionRecord, read_jsonl
 from seke.core.text_tables import markdown_table
 from seke.core.vlm import VLM, Image, Message, Request
 
@@ -58,7 +57,7 @@ class JudgedAnswer(BaseModel):
     """No judge rewrites the answer."""
     truth: str
     """The emotion that the picture's annotators felt."""
-    status: Status
+    status: AnswerStatus
     model: str | None
     """That answered."""
     marks: dict[str, Marks]
@@ -173,7 +172,7 @@ class AffectiveReasoning:
             if said(answer) in SILENT:
                 continue
             try:
-                image = opened(self._root, record)
+                image = Image(*images.unchanged(record, self._root))
             except images.ImageError:
                 marks[number] = dict.fromkeys(self._asked, Marks(status="unseen"))
                 continue
@@ -249,17 +248,7 @@ def written(file: Path) -> dict[str, str]:
     }
 
 
-def opened(root: Path, record: ImageRecord) -> Image:
-    """Return a record's picture.
-
-    Raises:
-        ImageError: if it cannot be read, or is not the one that the record was made of.
-    """
-    found = images.open_record(record, root)
-    return Image(found.path, found.sha256)
-
-
-def said(answer: Answer) -> Status:
+def said(answer: Answer) -> AnswerStatus:
     """Return the status of an answer: no words are no answer, and declining is none either."""
     if answer.status not in ("ok", "truncated", "invalid"):
         return answer.status
@@ -305,16 +294,16 @@ def _means(rows: Sequence[JudgedAnswer], criteria: Sequence[str], seed: int, dra
 
 def _paired(
     ours: Sequence[JudgedAnswer], theirs: Sequence[JudgedAnswer], criterion: str, seed: int, draws: int
-) -> Measure:
+) -> PairedMetric:
     """Return the mean marks of two models over what the same judges marked of both, in the same order of rows."""
     pairs = [found for a, b in zip(ours, theirs, strict=True) if (found := _both(a, b, criterion))]
     means_2N = np.array([[fmean(marks) for marks in zip(*of_picture, strict=True)] for of_picture in pairs]).T
     if not pairs:
-        return Measure(REASONING, criterion, 0, 0, np.nan, np.nan, np.full(draws, np.nan))
+        return PairedMetric(REASONING, criterion, 0, 0, np.nan, np.nan, np.full(draws, np.nan))
     gains, counts = np.unique(means_2N[0] - means_2N[1], return_counts=True)
     gain_B = np.random.default_rng(seed).multinomial(len(pairs), counts / len(pairs), size=draws) @ gains / len(pairs)
     ours_mean, theirs_mean = (float(mean) for mean in means_2N.mean(1))
-    return Measure(REASONING, criterion, len(pairs), len(pairs), ours_mean, theirs_mean, gain_B)
+    return PairedMetric(REASONING, criterion, len(pairs), len(pairs), ours_mean, theirs_mean, gain_B)
 
 
 def _both(a: JudgedAnswer, b: JudgedAnswer, criterion: str) -> list[tuple[int, int]]:

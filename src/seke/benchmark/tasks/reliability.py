@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from seke.benchmark.answer import Answer
-from seke.benchmark.judging.judge import Judge
+from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.scoring.calibration import trust
 from seke.benchmark.scoring.tables import summary_table, trust_table
 from seke.core.errors import UserError

@@ -7,7 +7,6 @@ own, answers.<rank>.jsonl; the first waits for the others and scores. A resume m
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,7 @@ from seke.core import files, images, runs
 from seke.core.budget import Spent
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, read_jsonl, to_line
-from seke.core.vlm import VLM, Image, Reply, Request, close
+from seke.core.vlm import VLM, Image, Reply, Request, closing
 
 FILE: Final = "answers.jsonl"
 WAIT_S: Final = 0.5
@@ -159,15 +158,15 @@ def ask(
     def requests() -> Iterator[Request]:
         for record in records:
             try:
-                opened = images.open_record(record, root)
+                image = Image(*images.unchanged(record, root))
             except images.ImageError as error:
                 unreadable.append(Answer(id=record.id, status="unanswered", detail=str(error)))
                 continue
             sent.append(record)
-            yield request(Image(opened.path, opened.sha256))
+            yield request(image)
 
     progress = tqdm(total=len(records), desc="answers", unit="image")
-    with using(vlm), files.journal(out) as file, progress as bar:
+    with closing(vlm), files.journal(out) as file, progress as bar:
         for index, reply in vlm.reply(requests()):
             done[sent[index].id] = answer = _answer(sent[index].id, reply)
             files.append(file, [to_line(answer)], durable=False)
@@ -179,25 +178,16 @@ def ask(
     return done
 
 
-@contextmanager
-def using(vlm: VLM) -> Iterator[VLM]:
-    """Close what a backend has opened, if there is anything to close; its next request would open it anew."""
-    try:
-        yield vlm
-    finally:
-        close(vlm)
-
-
 def _answer(id_: str, reply: Reply) -> Answer:
     paid = Spent(recalled=int(reply.recalled))
     paid.add(reply)
     who: dict[str, Any] = {"model": reply.model, "simulated": reply.simulated, "paid": paid.numbers()}
     if not reply.choices:
         return Answer(id=id_, status="unanswered", **who)
-    said = reply.choices[0]
-    if said.status == "invalid":  # why there is no answer, perhaps in a server's words: no text to read labels from
-        return Answer(id=id_, status=said.status, detail=said.text, **who)
-    return Answer(id=id_, text=said.text, status=said.status, **who)
+    choice = reply.choices[0]
+    if choice.status == "invalid":  # why there is no answer, perhaps in a server's words: no text to read labels from
+        return Answer(id=id_, status=choice.status, detail=choice.text, **who)
+    return Answer(id=id_, text=choice.text, status=choice.status, **who)
 
 
 def costs(run: Path) -> Spent | None:
@@ -230,6 +220,6 @@ def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answe
         UserError: if it cannot be read.
     """
     image = one_picture(path)
-    with using(vlm):
+    with closing(vlm):
         [(_, reply)] = vlm.reply([request(image)])
     return _answer(path.name, reply)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image as Picture
 
 from seke.answers.extract import describe
-from seke.benchmark.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
+from seke.benchmark.run.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
 from seke.benchmark.tasks.feab import Feab
+from seke.core import images
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, Labels, write_jsonl
@@ -142,14 +143,30 @@ def test_an_unreadable_image_is_unanswered_and_says_why(faces, tmp_path: Path) -
     records, answers = faces
     (tmp_path / "1.png").unlink()
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:40])
+    unknown = records[2].model_copy(update={"sha256": None})
     outside = records[3].model_copy(update={"image": "../3.png"})
-    found = ask([*records[:3], outside, *records[4:]], Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
+    found = ask(
+        [*records[:2], unknown, outside, *records[4:]], Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl"
+    )
     assert len(found) == 6
     assert [found[f"r{number}"].status for number in range(6)] == ["ok", *["unanswered"] * 3, "ok", "ok"]
     for number, reason in ((1, "no such file"), (2, "readable image"), (3, "out of the image root")):
         assert reason in found[f"r{number}"].detail
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert sorted(row["id"] for row in rows) == [record.id for record in records]
+
+
+def test_a_picture_that_prepare_has_decoded_is_decoded_by_nobody_but_the_model(
+    faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, answers = faces
+    decoded = []
+    monkeypatch.setattr(images, "decode", lambda data, name, side=None: decoded.append(name))
+    ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
+    assert decoded == []
+    unseen = records[0].model_copy(update={"sha256": None})
+    ask([unseen, *records[1:]], Scripted(answers), FEAB.request, tmp_path, tmp_path / "b.jsonl")
+    assert decoded == ["0.png"]
 
 
 def test_outcomes_other_than_ok_are_kept(faces, tmp_path: Path) -> None:
