@@ -36,7 +36,7 @@ from PIL import Image as Pillow
 from bench import ROOT, Cost, Target, by_turns, cost, options, tell, times
 from seke.backends.openai.client import OpenAI
 from seke.backends.openai.dialect import Dialect
-from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.image_encoding import ImageEncoder
 from seke.backends.openai.protocol import Completions
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.images import sha256
@@ -208,7 +208,7 @@ def measure(asked: argparse.Namespace) -> dict[str, list[Cost]]:
         images = faces(Path(folder), asked.requests)
         wanted = schema(missing(Labels()), True)
         requests = [Request((Message("system", (system,)), Message("user", (text, image))), wanted) for image in images]
-        pictures = Pictures()
+        pictures = ImageEncoder()
         written = Completions(MODEL, pictures)
         bodies = [
             written.body(request, {image.sha256: pictures.encode(image)}, Dialect())

@@ -1,4 +1,4 @@
-"""What a model thinks aloud before it answers, and marks as such: no part of its answer."""
+"""Thoughts that a model writes and marks as such before its answer: told apart from the answer."""
 
 import re
 from typing import Final
@@ -15,13 +15,15 @@ _TAG: Final = re.compile(
 """What opens and closes thoughts: of Qwen, DeepSeek, Magistral, Kimi, Seed and gpt-oss, and of prompts that ask."""
 
 
-def spoken(text: str) -> tuple[str, str | None]:
+def split_thoughts(text: str) -> tuple[str, str | None]:
     """Return what of `text` was said, and a thought that did not end (None: there is none).
 
     A tag that only closes was opened by the prompt: all before it is thought.
 
-    >>> spoken("<think>AU12?</think> Happy."), spoken("AU12? </think>Happy."), spoken("Well. <think>AU12")
-    ((' Happy.', None), ('Happy.', None), ('Well. ', 'AU12'))
+    >>> split_thoughts("<think>AU12?</think> Happy."), split_thoughts("Well. <think>AU12")
+    ((' Happy.', None), ('Well. ', 'AU12'))
+    >>> split_thoughts("AU12? </think>Happy.")
+    ('Happy.', None)
     """
     said: list[str] = []
     since, thinking = 0, False
@@ -38,13 +40,13 @@ def spoken(text: str) -> tuple[str, str | None]:
     return "".join([*said, text[since:]]), None
 
 
-def told(text: str) -> Choice:
+def complete_answer(text: str) -> Choice:
     """Return free text as a choice: without the thoughts in it, and cut off where it is nothing but a thought.
 
-    >>> told("<think>AU12?</think> Happy."), told("<think>AU12?").status
+    >>> complete_answer("<think>AU12?</think> Happy."), complete_answer("<think>AU12?").status
     (Choice(text='Happy.', status='ok', logprobs=None), 'truncated')
     """
-    answer, unfinished = spoken(text)
+    answer, unfinished = split_thoughts(text)
     if answer == text:
         return Choice(text)
     if not answer.strip():
@@ -53,11 +55,11 @@ def told(text: str) -> Choice:
     return Choice(answer.strip())
 
 
-def cut(text: str) -> Choice:
+def truncated_answer(text: str) -> Choice:
     """Return free text that was cut off as a choice: as far as it goes, without the thoughts in it.
 
-    >>> cut("<think>AU12?</think> Hap").text, cut("<think>AU12?").text
+    >>> truncated_answer("<think>AU12?</think> Hap").text, truncated_answer("<think>AU12?").text
     ('Hap', '')
     """
-    answer, _ = spoken(text)
+    answer, _ = split_thoughts(text)
     return Choice(text if answer == text else answer.strip(), "truncated")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from seke.backends.openai.addresses import NoModel, not_found, say, unreached, with_models
+from seke.backends.openai.addresses import NoModel, connection_problem, correction, not_found, with_models
 from seke.backends.openai.client import checked_address
 from seke.core.errors import UserError
 
@@ -67,7 +67,7 @@ def test_a_model_that_nobody_has_is_the_models(message: str, code: str) -> None:
     ],
 )
 def test_how_to_correct_an_address(address: str, said: str) -> None:
-    assert say(address) == said
+    assert correction(address) == said
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def caused(cause: Exception) -> Exception:
     ],
 )
 def test_why_no_connection_came_about(error: Exception, said: str) -> None:
-    found = unreached(error, GPU)
+    found = connection_problem(error, GPU)
     assert found is not None and said in found.problem
     assert found.certain is (isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME)
 
 
 def test_a_connection_that_broke_is_none_of_these() -> None:
-    assert unreached(caused(ConnectionResetError(errno.ECONNRESET, "reset")), GPU) is None
+    assert connection_problem(caused(ConnectionResetError(errno.ECONNRESET, "reset")), GPU) is None
 
 
 def test_only_a_few_models_are_named_and_none_that_a_terminal_would_obey() -> None:

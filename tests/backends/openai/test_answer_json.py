@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seke.backends.openai.answer_json import objects
 from seke.backends.openai.json_schema import adjusted, mismatch, strict
 from seke.backends.openai.protocol import choices, decode
-from seke.backends.thinking import spoken
+from seke.backends.thinking import split_thoughts
 from seke.core.vlm import Choice, Message, Request
 
 SCHEMA = {
@@ -189,7 +189,7 @@ def test_truth_values_and_marks_are_read_in_either_spelling() -> None:
 def test_hostile_texts_are_read_in_time_that_grows_with_their_length() -> None:
     # Were it the square, this would take minutes.
     for text in ("{" * 10**6, '{"a": {' * 10**5, '"\\"' * 10**5, "<think>" * 10**5, "{'" * 10**5, '{"a":,}' * 10**5):
-        assert told(text).status != "ok" and len(list(objects(text))) <= 64 and spoken(text)
+        assert told(text).status != "ok" and len(list(objects(text))) <= 64 and split_thoughts(text)
 
 
 values = st.recursive(

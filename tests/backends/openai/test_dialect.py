@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from seke.backends.openai.dialect import Dialect, names, remedy
-from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.image_encoding import ImageEncoder
 from seke.backends.openai.protocol import Completions
 from seke.core.vlm import Message, Request
 
 SCHEMA = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
 REQUEST = Request((Message("system", ("Rules.",)), Message("user", ("Which?",))), SCHEMA, n=2)
-WRITTEN = Completions("m", Pictures())
+WRITTEN = Completions("m", ImageEncoder())
 
 
 def sent(written: Completions = WRITTEN, dialect: Dialect | None = None) -> dict:
@@ -43,10 +43,10 @@ def sent(written: Completions = WRITTEN, dialect: Dialect | None = None) -> dict
 )
 def test_a_server_without_schemas_is_asked_in_words(message: str, param: str) -> None:
     dialect = Dialect()
-    assert dialect.learn(names(sent()), message, param, finds_form=True) == "backend.schema=strict"
+    assert dialect.learn(names(sent()), message, param, learns_form=True) == "backend.schema=strict"
     body = sent(dialect=dialect)
     assert "response_format" not in body and '"mood"' in body["messages"][-1]["content"]
-    assert dialect.learn(names(body), message, param, finds_form=True) is None
+    assert dialect.learn(names(body), message, param, learns_form=True) is None
     assert Dialect().learn(names(sent()), message, param) is None, "a form that was set is not changed"
 
 
@@ -55,7 +55,7 @@ def test_a_server_without_schemas_is_asked_in_words(message: str, param: str) ->
     [("Invalid image.", ""), ("Could not process the image", "messages"), ("Rate of requests", "")],
 )
 def test_another_400_does_not_change_the_form(message: str, param: str) -> None:
-    assert Dialect().learn(names(sent()), message, param, finds_form=True) is None
+    assert Dialect().learn(names(sent()), message, param, learns_form=True) is None
 
 
 def test_once_it_has_answered_a_vague_400_is_about_its_own_request() -> None:
@@ -76,7 +76,7 @@ def test_once_it_has_answered_a_vague_400_is_about_its_own_request() -> None:
     ],
 )
 def test_a_server_that_gives_one_choice_is_understood(message: str) -> None:
-    assert Dialect().minds_n(message, "")
+    assert Dialect().is_about_n(message, "")
 
 
 @pytest.mark.parametrize(

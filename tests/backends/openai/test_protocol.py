@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.backends.openai.dialect import Dialect
-from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.image_encoding import ImageEncoder
 from seke.backends.openai.protocol import Completions, NoReply, choices, decode, seed
 from seke.core.vlm import Choice, Image, Message, Request, Usage
 
 FACE = Image(Path("face.png"), "f" * 64)
 SCHEMA = {"type": "object", "properties": {"reasoning": {"type": "string"}}, "required": ["reasoning"]}
 REQUEST = Request((Message("system", ("Rules.",)), Message("user", (FACE, "Which AUs?"))), SCHEMA, n=2)
-WRITTEN = Completions("gpt-4o", Pictures(detail="low"))
+WRITTEN = Completions("gpt-4o", ImageEncoder(detail="low"))
 
 
 def body(request: Request = REQUEST, dialect: Dialect | None = None) -> dict:
@@ -75,7 +75,7 @@ def test_refused_parameters_are_not_sent_again() -> None:
     ],
 )
 def test_a_400_about_n_is_told_from_others(message: str, param: str, about_n: bool) -> None:
-    assert Dialect().minds_n(message, param) is about_n
+    assert Dialect().is_about_n(message, param) is about_n
 
 
 def test_n_draws_at_once_have_the_seeds_of_n_single_draws() -> None:
@@ -91,11 +91,11 @@ def test_no_two_prompts_share_a_seed() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Completions("gpt-4.1", Pictures(detail="low")),
-        Completions("gpt-4o", Pictures(detail="high")),
-        Completions("gpt-4o", Pictures(side=224, detail="low")),
-        Completions("gpt-4o", Pictures(detail="low"), logprobs=True),
-        Completions("gpt-4o", Pictures(detail="low"), extra_body={"top_p": 0.9}),
+        Completions("gpt-4.1", ImageEncoder(detail="low")),
+        Completions("gpt-4o", ImageEncoder(detail="high")),
+        Completions("gpt-4o", ImageEncoder(side=224, detail="low")),
+        Completions("gpt-4o", ImageEncoder(detail="low"), logprobs=True),
+        Completions("gpt-4o", ImageEncoder(detail="low"), extra_body={"top_p": 0.9}),
     ],
 )
 def test_whatever_is_sent_is_in_the_key(other: Completions) -> None:
@@ -104,7 +104,7 @@ def test_whatever_is_sent_is_in_the_key(other: Completions) -> None:
 
 def test_settings_of_images_do_not_touch_the_key_of_text() -> None:
     text = Request((Message("user", ("Hello",)),))
-    assert Completions("gpt-4o", Pictures(side=224)).key(text) == WRITTEN.key(text)
+    assert Completions("gpt-4o", ImageEncoder(side=224)).key(text) == WRITTEN.key(text)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from seke.backends.openai.protocol import whose
+from seke.backends.openai.protocol import server_identity
 from seke.core import current_run
 from seke.core.ledger import Ledger
-from seke.generation.run.worker_ledgers import Branch
+from seke.generation.run.worker_ledgers import Shard
 
 from ...servers.openai_server import running
 from ..openai_asked import replies, warnings_of
@@ -35,7 +35,7 @@ def outside() -> Iterator[None]:
     ],
 )
 def test_a_reply_is_known_by_who_gave_it(address: str, prices: dict, stands: str) -> None:
-    assert whose(address, "gpt-test", prices, "evaluate/a") == stands
+    assert server_identity(address, "gpt-test", prices, "evaluate/a") == stands
 
 
 def test_what_a_server_of_ones_own_said_is_recalled_within_its_run_alone(make: Make, asked: Callable) -> None:
@@ -105,7 +105,7 @@ def test_a_damaged_reply_is_replaced_by_what_a_worker_was_told(tmp_path: Path) -
     with Ledger(trunk) as ledger:
         ledger.done("bad", '{"choices"', "m", 1, 1).result()
         ledger.done("good", '{"choices": [1]}', "m", 1, 1).result()
-    with Branch(branch, trunk) as worker:
+    with Shard(branch, trunk) as worker:
         assert worker.find(["bad", "good"])["bad"] == '{"choices"'
         worker.done("bad", '{"choices": [2]}', "m", 2, 2).result()
         worker.done("good", '{"choices": [3]}', "m", 2, 2).result()

@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from seke.backends.openai.rate_limit import Breaker, Concurrency, told_to_wait
+from seke.backends.openai.rate_limit import Breaker, Concurrency, requested_wait_s
 from seke.backends.openai.transport import Call, Refused, Server, Transport
 from seke.core.errors import UserError
 from seke.core.ledger import Ledger
@@ -148,7 +148,7 @@ def test_a_key_in_the_servers_words_is_cut_out(tmp_path: Path) -> None:
     assert b"sk-SECRET" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_what_is_at_sea_lands_although_nobody_waits(tmp_path: Path) -> None:
+def test_a_reply_in_flight_reaches_the_ledger_although_nobody_waits(tmp_path: Path) -> None:
     async def run() -> None:
         async def post(body: object) -> str:
             await asyncio.sleep(0.1)
@@ -159,7 +159,7 @@ def test_what_is_at_sea_lands_although_nobody_waits(tmp_path: Path) -> None:
             task = asyncio.create_task(transport.send(Call("key", "", {})))
             await asyncio.sleep(0.05)
             task.cancel()
-            await transport.landed()
+            await transport.drained()
             assert ledger.find(["key"]) == {"key": REPLY}
 
     asyncio.run(run())
@@ -289,4 +289,4 @@ def test_one_request_that_always_fails_says_nothing_about_the_server(keys: str, 
     ],
 )
 def test_servers_say_in_many_ways_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert told_to_wait(headers, now=1_000_000) == seconds
+    assert requested_wait_s(headers, now=1_000_000) == seconds

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.image_encoding import ImageEncoder
 from seke.backends.openai.protocol import Completions, Dialect
 from seke.backends.simulated.faces import Simulated
 from seke.core.errors import UserError
@@ -32,7 +32,7 @@ IMAGE = Image(Path("a.png"), "0" * 64)
 
 REQUEST = Request((Message("user", ("Look.", IMAGE)),), {"type": "object"}, n=3, draw=2)
 
-WRITTEN = Completions("gpt-4o", Pictures(detail="low"))
+WRITTEN = Completions("gpt-4o", ImageEncoder(detail="low"))
 
 
 def test_keys_of_what_was_bought_before_stay():

@@ -1,4 +1,4 @@
-"""Tells a wrong address, a wrong host and a wrong model apart, from what a server or the network says.
+"""Diagnosis of addresses: tells a wrong path, host and model apart, from what a server or the network says.
 
 404 about a path        the address lacks its /v1, or is no address of a model at all
 404 about a model       the model is another's; which ones there are, is asked of /models
@@ -43,15 +43,15 @@ def not_found(address: str, model: str, detail: str, message: str, code: str = "
     backend.base_url=http://gpu:8000: has no /chat/completions (404: Not Found); say http://gpu:8000/v1
     """
     if _OF_A_PATH.search(message) and not _OF_A_MODEL.search(f"{message} {code}"):
-        return UserError("backend.base_url", address, f"has no {PATH} ({detail})", say(address))
+        return UserError("backend.base_url", address, f"has no {PATH} ({detail})", correction(address))
     return NoModel("backend.model", model, detail, "choose a model that this key may use")
 
 
-def tells(message: str, code: str = "") -> bool:
+def names_path_or_model(message: str, code: str = "") -> bool:
     """Return whether the words of a 404 are about a path or a model, which is then wrong for every request.
 
-    >>> tells("Not Found"), tells("model 'qwen' not found"), tells("no such face")
-    (True, True, False)
+    >>> names_path_or_model("Not Found"), names_path_or_model("no such face")
+    (True, False)
     """
     return bool(_OF_A_PATH.search(message) or _OF_A_MODEL.search(f"{message} {code}"))
 
@@ -67,29 +67,29 @@ def with_models(error: NoModel, names: Sequence[str]) -> UserError:
     )
 
 
-def azures(address: str) -> str | None:
-    """Return how to say an address of Azure's that OpenAI's protocol is not spoken at; None if there is no need.
+def azure_correction(address: str) -> str | None:
+    """Return how to correct an address of Azure's that does not speak OpenAI's protocol; None if there is no need.
 
     Azure speaks it below /openai/v1 alone, with a deployment's name for the model's. Its older addresses name the
     deployment themselves and want an api-version, which this protocol has not.
 
-    >>> azures("https://me.openai.azure.com/openai/deployments/gpt4o/chat/completions?api-version=2024-10-21")
+    >>> azure_correction("https://me.openai.azure.com/openai/deployments/gpt4o/chat/completions?api-version=2024-10-21")
     'say https://me.openai.azure.com/openai/v1, with backend.model=gpt4o'
     """
     parts = urlsplit(address)
     path = parts.path.rstrip("/")
-    spoken = path.endswith("/openai/v1") and not parts.query
-    if spoken or not (parts.hostname or "").endswith(_AZURE):
+    as_openai = path.endswith("/openai/v1") and not parts.query
+    if as_openai or not (parts.hostname or "").endswith(_AZURE):
         return None
     deployment = re.match(r"/openai/deployments/([^/]+)", path)
     model = deployment[1] if deployment else "the deployment's name"
     return f"say https://{parts.hostname}/openai/v1, with backend.model={model}"
 
 
-def say(address: str) -> str:
+def correction(address: str) -> str:
     """Return how to correct an address under which no model is served.
 
-    >>> say("https://api.openai.com/v1/chat/completions"), say("http://gpu:8000/v1")
+    >>> correction("https://api.openai.com/v1/chat/completions"), correction("http://gpu:8000/v1")
     ('say https://api.openai.com/v1', 'correct the address, which usually ends in /v1')
     """
     if address.endswith(PATH):
@@ -101,11 +101,11 @@ def say(address: str) -> str:
 
 def hint(address: str) -> str:
     """Return what may be wrong with an address whose server says 200 and gives no answer; nothing if it looks right."""
-    told = say(address)
+    told = correction(address)
     return f" ({told})" if told.startswith("say ") else ""
 
 
-class Unreached(NamedTuple):
+class ConnectionProblem(NamedTuple):
     """Why no connection came about."""
 
     problem: str
@@ -117,26 +117,28 @@ class Unreached(NamedTuple):
         return f"{self.problem}: {self.remedy}"
 
 
-def unreached(error: BaseException, address: str) -> Unreached | None:
+def connection_problem(error: BaseException, address: str) -> ConnectionProblem | None:
     """Return, in words, why no connection came about and what to do; None if that is not what `error` says."""
     parts = urlsplit(address)
     place = parts.netloc
     for cause in _chain(error):
         if isinstance(cause, socket.gaierror):
             problem = f"no host is called {parts.hostname} ({cause.strerror})"
-            return Unreached(problem, "correct the address, or see to the name server", cause.errno in _NO_NAME)
+            return ConnectionProblem(problem, "correct the address, or see to the name server", cause.errno in _NO_NAME)
         if isinstance(cause, ConnectionRefusedError):
-            return Unreached(f"nothing listens at {place} (connection refused)", "start it, or correct host and port")
+            return ConnectionProblem(
+                f"nothing listens at {place} (connection refused)", "start it, or correct host and port"
+            )
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return Unreached(
+            return ConnectionProblem(
                 f"the certificate of {place} is not valid ({getattr(cause, 'verify_message', cause)})",
                 "correct the address",
             )
         if isinstance(cause, ssl.SSLError):
             remedy = "say http:// in place of https://, or correct the port"
-            return Unreached(f"{place} speaks no TLS ({getattr(cause, 'reason', cause)})", remedy)
+            return ConnectionProblem(f"{place} speaks no TLS ({getattr(cause, 'reason', cause)})", remedy)
         if isinstance(cause, OSError) and cause.errno in _NO_WAY:
-            return Unreached(
+            return ConnectionProblem(
                 f"there is no way to {place} ({cause.strerror})", "correct the address, or see to the network"
             )
     return None

@@ -1,4 +1,4 @@
-"""Finds the one answer in what a model said, whatever stands around it.
+"""Search for the one JSON answer in what a model wrote, whatever stands around it.
 
     <think>...</think>      thoughts: never read for an answer, unless one that never ends holds it at its end
     ```json {...} ```       fences, sentences and marks around the JSON object do not matter
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     start: int
 
 
-class Fit(NamedTuple):
+class Match(NamedTuple):
     """An object that satisfies a schema."""
 
     value: Any
@@ -71,9 +71,9 @@ def objects(text: str) -> Iterator[Found]:
         at = text.find("{", end)
 
 
-def fits(text: str, schema: Mapping[str, Any]) -> list[Fit]:
+def matches(text: str, schema: Mapping[str, Any]) -> list[Match]:
     """Return the different objects in `text` that satisfy a `strict` schema, by themselves or inside another one."""
-    found: list[Fit] = []
+    found: list[Match] = []
     for said in objects(text):
         if _EXAMPLE.search(text[max(said.start - 200, 0) : said.start].rpartition("\n\n")[2]):
             continue
@@ -84,7 +84,7 @@ def fits(text: str, schema: Mapping[str, Any]) -> list[Fit]:
                 continue
             kept = value is said.value and right == value and _is_json(said.text)
             written = said.text if kept else json.dumps(right, ensure_ascii=False)
-            found.append(Fit(right, written, said.start, end))
+            found.append(Match(right, written, said.start, end))
     return found
 
 
@@ -106,12 +106,12 @@ def problem(text: str, schema: Mapping[str, Any]) -> str:
     return "no JSON object of that form"
 
 
-def ends_with(text: str, fit: Fit) -> bool:
+def ends_with(text: str, fit: Match) -> bool:
     """Return whether nothing is said after `fit` but fences and tags."""
     return re.fullmatch(r"(?:\s|`{3}|</?\w{1,20}>|<\|\w{1,20}\|>)*", text[fit.end :]) is not None
 
 
-def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the object of these names and values.
 
     Raises:
@@ -125,7 +125,7 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def no_number(name: str) -> None:
+def refuse_nan(name: str) -> None:
     """Refuse NaN and Infinity, which Python's reader takes.
 
     Raises:
@@ -212,4 +212,4 @@ def _is_json(text: str) -> bool:
     return True
 
 
-_JSON: Final = json.JSONDecoder(object_pairs_hook=once, parse_constant=no_number, strict=False)
+_JSON: Final = json.JSONDecoder(object_pairs_hook=unique_names, parse_constant=refuse_nan, strict=False)

@@ -1,8 +1,8 @@
-"""Any server that speaks OpenAI's chat.completions as a `VLM`: OpenAI itself, vLLM, SGLang, Ollama.
+"""Servers that speak OpenAI's chat.completions, as a `VLM`: OpenAI itself, vLLM, SGLang, Ollama.
 
     pull requests, as many as may be in flight -> already in the ledger? -> encode the image, ask -> ledger -> yield
 
-Whatever was paid for is in the ledger before it is read. Asking happens in an event loop of its own (`buyer`,
+Whatever was paid for is in the ledger before it is read. Asking happens in an event loop of its own (`completion`,
 `transport`); the caller's thread pulls requests and takes replies.
 """
 
@@ -25,17 +25,17 @@ from urllib.parse import urlsplit
 import httpx2
 import openai
 
-from seke.backends.openai.addresses import NoModel, azures, with_models
-from seke.backends.openai.completion import Buyer, Gathered, recall
+from seke.backends.openai.addresses import NoModel, azure_correction, with_models
+from seke.backends.openai.completion import Completer, PartialReply, recall
 from seke.backends.openai.dialect import FORMS, Dialect, Form
 from seke.backends.openai.event_loop import Background
-from seke.backends.openai.failure_cause import Blame
-from seke.backends.openai.image_encoding import Pictures
-from seke.backends.openai.protocol import Completions, host_of, whose
+from seke.backends.openai.failure_cause import FaultTracker
+from seke.backends.openai.image_encoding import ImageEncoder
+from seke.backends.openai.protocol import Completions, host_of, server_identity
 from seke.backends.openai.response_body import client
 from seke.backends.openai.token_bounds import Sending, bound
 from seke.backends.openai.transport import Server, Transport
-from seke.backends.openai.unusable_answers import Usable
+from seke.backends.openai.unusable_answers import UsableGuard
 from seke.core import current_run
 from seke.core.errors import UserError
 from seke.core.ledger import Ledger
@@ -46,7 +46,7 @@ OPENAI = "https://api.openai.com/v1"
 CONNECT_S = 10.0
 SHUTDOWN_WARNING = timedelta(days=90)
 
-Finished = tuple[int, Gathered, "Future[None]"]
+Finished = tuple[int, PartialReply, "Future[None]"]
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class OpenAI:
         ledger: the ledger that all runs share: its path, or itself if it is open already.
         concurrency: requests in flight, at most; fewer while the server says that these are too many.
         timeout: seconds that an answer may take.
-        image: settings of `Pictures`: side, quality, detail.
+        image: settings of `ImageEncoder`: side, quality, detail.
         n: whether several choices fit into one request; auto finds out.
         max_retries: of one request, while others get through.
         backoff: seconds before the first repetition; doubles each time.
@@ -104,14 +104,14 @@ class OpenAI:
         self.concurrency, self.timeout, self.max_retries = concurrency, timeout, max_retries
         self.backoff, self.patience, self.seed = backoff, patience, seed
         refuse_secrets(extra_body or {})
-        pictures = Pictures(**(image or {}))
+        pictures = ImageEncoder(**(image or {}))
         self.written = Completions(model, pictures, logprobs, dict(extra_body or {}), schema=schema)
         self._run: str | None = None
         self.counts = Counter[str]()
         """How many replies were recalled, how many asked for, and how many stored ones were damaged."""
-        self.usable = Usable(model)
+        self.usable = UsableGuard(model)
         self._ledger: Ledger | None = None
-        self._desk: Desk | None = None
+        self._session: Session | None = None
         self._sources: list[SimpleQueue[Finished | None]] = []
         """Of each caller who may bring further requests, where it takes the replies."""
 
@@ -136,25 +136,25 @@ class OpenAI:
                 if len(pulled) < room:
                     self._exhausted(finished)
                 settled = []
-                for index, gathered in self._recalled(pulled):
+                for index, partial_reply in self._recalled(pulled):
                     # Looked at once, and never again here: from now on it is filled in the background.
-                    if gathered.missing:
-                        asked.add(self._ask(index, gathered, finished))
+                    if partial_reply.missing:
+                        asked.add(self._ask(index, partial_reply, finished))
                     else:
-                        settled.append((index, gathered))
-                for index, gathered in settled:
-                    yield index, self._reply(gathered)
+                        settled.append((index, partial_reply))
+                for index, partial_reply in settled:
+                    yield index, self._reply(partial_reply)
                 if not pulled and not asked:
                     self.usable.over(self._form)
                     return
-                for index, gathered, future in _taken(finished) if asked else ():
+                for index, partial_reply, future in _taken(finished) if asked else ():
                     asked.discard(future)
                     self._settled(future)
-                    yield index, self._reply(gathered)
+                    yield index, self._reply(partial_reply)
         finally:
             self._exhausted(finished)
-            if asked and self._desk is not None:
-                self._desk.finish(asked)
+            if asked and self._session is not None:
+                self._session.finish(asked)
 
     def bound(self, request: Request) -> Bill:
         """Return what one sending of `request` costs at most, by our own estimate; `Reply.bound` is that of all."""
@@ -163,12 +163,12 @@ class OpenAI:
 
     def close(self) -> None:
         """End what runs in the background and close the ledger; the next request opens them anew."""
-        if self._desk is not None:
-            self._desk.close()
+        if self._session is not None:
+            self._session.close()
         if self._ledger is not None and self._ledger is not self.ledger:
             self._ledger.close()
         self.written.pictures.clear()
-        self._desk = self._ledger = None
+        self._session = self._ledger = None
         if self.counts["recalled"]:
             log.warning("%s: %d replies recalled from the ledger, %d asked for", self.model, *self._said())
         self.counts.clear()
@@ -182,7 +182,7 @@ class OpenAI:
 
     def _open(self) -> None:
         """Open the ledger, under the name that this server's replies have in it now."""
-        host = whose(self.address, self.model, self.prices, self._run or current_run.run())
+        host = server_identity(self.address, self.model, self.prices, self._run or current_run.run())
         self.written = replace(self.written, host=host)
         if self._ledger is None:
             self._ledger = self.ledger if isinstance(self.ledger, Ledger) else Ledger.shared(self.ledger)
@@ -193,60 +193,64 @@ class OpenAI:
         """Take note that a caller has no further requests: what has failed need not wait for others to tell why."""
         if source in self._sources:
             self._sources.remove(source)
-            if self._desk is not None:
-                self._desk.background.soon(self._desk.transport.blame.changed)
+            if self._session is not None:
+                self._session.background.soon(self._session.transport.faults.changed)
 
-    def _stuck(self) -> None:
+    def _make_room(self) -> None:
         """Wake the callers: a request fails, and others may take its place."""
         for source in tuple(self._sources):
             source.put(None)
 
-    def _ask(self, index: int, gathered: Gathered, finished: "SimpleQueue[Finished | None]") -> "Future[None]":
-        """Begin to buy what is missing; `finished` gets the result."""
+    def _ask(self, index: int, partial_reply: PartialReply, finished: "SimpleQueue[Finished | None]") -> "Future[None]":
+        """Begin to ask for what is missing; `finished` gets the result."""
         assert self._ledger is not None
-        self._desk = self._desk or Desk(self, self._ledger)
-        future = self._desk.background.start(self._desk.buyer.complete(gathered))
-        future.add_done_callback(lambda done: finished.put((index, gathered, done)))
+        self._session = self._session or Session(self, self._ledger)
+        future = self._session.background.start(self._session.completer.complete(partial_reply))
+        future.add_done_callback(lambda done: finished.put((index, partial_reply, done)))
         return future
 
     def _settled(self, future: "Future[None]") -> None:
         try:
             future.result()
         except NoModel as error:
-            assert self._desk is not None
-            raise with_models(error, self._desk.models()) from None
+            assert self._session is not None
+            raise with_models(error, self._session.models()) from None
 
     @property
     def _window(self) -> int:
-        if self._desk is None:
+        if self._session is None:
             return self.concurrency
-        return self._desk.transport.concurrency.limit + self._desk.transport.blame.places
+        return self._session.transport.concurrency.limit + self._session.transport.faults.places
 
-    def _recalled(self, pulled: Sequence[tuple[int, Request]]) -> list[tuple[int, Gathered]]:
+    def _recalled(self, pulled: Sequence[tuple[int, Request]]) -> list[tuple[int, PartialReply]]:
         """Return what the ledger holds for these requests, one lookup for all (a second one for single draws)."""
         assert self._ledger is not None
-        all_gathered = [(index, Gathered(request)) for index, request in pulled]
-        parts = [(gathered, gathered.request) for _, gathered in all_gathered]
+        partial_replies = [(index, PartialReply(request)) for index, request in pulled]
+        parts = [(partial_reply, partial_reply.request) for _, partial_reply in partial_replies]
         for _ in range(2):
             keys = [self.written.key(part) for _, part in parts]
             found = self._ledger.find(keys) if keys else {}
-            for (gathered, part), key in zip(parts, keys, strict=True):
-                if not recall(gathered, part, found.get(key)):
+            for (partial_reply, part), key in zip(parts, keys, strict=True):
+                if not recall(partial_reply, part, found.get(key)):
                     self._ledger.spoilt(key).result()
                     self.counts["damaged"] += 1
                     if self.counts["damaged"] == 1:
                         log.warning(
                             "%s: a stored reply is damaged (%s...); it is asked for again", self._ledger.path, key[:12]
                         )
-            several = [gathered for _, gathered in all_gathered if gathered.request.n > 1]
-            parts = [(gathered, gathered.single(number)) for gathered in several for number in gathered.missing]
-        return all_gathered
+            several = [partial_reply for _, partial_reply in partial_replies if partial_reply.request.n > 1]
+            parts = [
+                (partial_reply, partial_reply.single(number))
+                for partial_reply in several
+                for number in partial_reply.missing
+            ]
+        return partial_replies
 
-    def _reply(self, gathered: Gathered) -> Reply:
-        reply = gathered.reply(self.written, self.prices)
+    def _reply(self, partial_reply: PartialReply) -> Reply:
+        reply = partial_reply.reply(self.written, self.prices)
         self.counts["recalled" if reply.recalled else "asked"] += 1
-        if gathered.models:  # somebody answered
-            self.usable.add(gathered.request, reply.choices, self._form)
+        if partial_reply.models:  # somebody answered
+            self.usable.add(partial_reply.request, reply.choices, self._form)
         return reply
 
     @property
@@ -258,8 +262,8 @@ class OpenAI:
         return self.written.form(self._dialect)
 
 
-class Desk:
-    """What is opened when the first request has to be sent: event loop, client, transport."""
+class Session:
+    """An open connection to the server: event loop, client and transport, opened for the first request that is sent."""
 
     def __init__(self, settings: OpenAI, ledger: Ledger) -> None:
         key = api_key(settings.address)
@@ -276,11 +280,11 @@ class Desk:
         self.transport = Transport(
             self._post, ledger, Server(settings.address, settings.model), settings.concurrency, settings.max_retries,
             settings.backoff, settings.patience, "" if key == KEYLESS else key, settings.seed,
-            Blame(lambda: bool(settings._sources), self._alive, lambda: ledger.tells(f"{settings.model}: "),
-                  settings._stuck),
+            FaultTracker(lambda: bool(settings._sources), self._alive, lambda: ledger.tells(f"{settings.model}: "),
+                  settings._make_room),
         )  # fmt: skip
         several = None if settings.n == "auto" else settings.n
-        self.buyer = Buyer(settings.written, self.transport, settings._dialect, several)
+        self.completer = Completer(settings.written, self.transport, settings._dialect, several)
         if (urlsplit(settings.address).hostname or "").endswith(".azure.com"):
             log.warning("%s: Azure blurs faces before the model sees them; its labels are guesses", settings.address)
         self.background.start(self._warn_of_shutdown(settings.model))
@@ -289,9 +293,9 @@ class Desk:
         """Give up what has not been sent, wait for what is in flight; a second Ctrl-C drops that too."""
         for future in asked:
             future.cancel()
-        if self.transport.at_sea and isinstance(sys.exc_info()[1], KeyboardInterrupt | GeneratorExit):
-            log.warning("waiting for %d requests in flight; Ctrl-C drops them", len(self.transport.at_sea))
-        self.background.start(self.transport.landed()).result()
+        if self.transport.in_flight and isinstance(sys.exc_info()[1], KeyboardInterrupt | GeneratorExit):
+            log.warning("waiting for %d requests in flight; Ctrl-C drops them", len(self.transport.in_flight))
+        self.background.start(self.transport.drained()).result()
 
     def close(self) -> None:
         """Drop what still runs and close the connections."""
@@ -374,8 +378,8 @@ def checked_address(base_url: str) -> str:
     if not whole:
         raise UserError("backend.base_url", base_url, "no web address", example)
     shown = re.sub(r"[?#].*", "?***", base_url, flags=re.DOTALL)
-    if spoken := azures(base_url):
-        raise UserError("backend.base_url", shown, "there Azure speaks a protocol of its own", spoken)
+    if remedy := azure_correction(base_url):
+        raise UserError("backend.base_url", shown, "there Azure speaks a protocol of its own", remedy)
     if parts.query or parts.fragment:
         raise UserError("backend.base_url", shown, "what is asked for is written behind its path", example)
     return base_url.rstrip("/")

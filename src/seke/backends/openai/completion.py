@@ -1,4 +1,4 @@
-"""Turns one Request into one Reply: what the ledger holds is taken from there, the rest is bought, draw by draw.
+"""Completion of one Request to one Reply: what the ledger holds is taken from there, the rest is asked draw by draw.
 
 n choices are one request where the server gives several to one (the prompt and its image are then billed once), else n
 requests with draw numbers of their own. Choices that did not come are asked for one by one; none is made up.
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Gathered:
+class PartialReply:
     """The choices to one request, as they come together."""
 
     request: Request
@@ -48,7 +48,7 @@ class Gathered:
     sendings: list[Sending] = field(default_factory=list)
     """All that may have been billed, also what brought no reply."""
     bought: bool = False
-    """Whether anything of it had to be bought now."""
+    """Whether anything of it had to be paid for now."""
 
     @property
     def missing(self) -> list[int]:
@@ -91,8 +91,8 @@ class Gathered:
         )
 
 
-class Buyer:
-    """Buys choices from one server; lives in one event loop.
+class Completer:
+    """Gets the missing choices of requests from one server; lives in one event loop.
 
     `several`: whether to ask for several choices in one request; None finds it out, with the first request that could.
     """
@@ -101,85 +101,87 @@ class Buyer:
         self._written, self._transport, self._dialect, self._several = written, transport, dialect, several
         self._first = asyncio.Lock()
 
-    async def complete(self, gathered: Gathered) -> None:
-        """Buy the choices that are missing.
+    async def complete(self, partial_reply: PartialReply) -> None:
+        """Ask for the choices that are missing.
 
         Raises:
             UserError: if the server takes no request at all.
         """
-        with self._transport.blame.waiting(subject_of(gathered.request)):
-            await self._complete(gathered)
+        with self._transport.faults.waiting(subject_of(partial_reply.request)):
+            await self._complete(partial_reply)
 
-    async def _complete(self, gathered: Gathered) -> None:
+    async def _complete(self, partial_reply: PartialReply) -> None:
         try:
-            urls = {image.key: await self._written.pictures.url(image) for image in gathered.request.images}
+            urls = {image.key: await self._written.pictures.url(image) for image in partial_reply.request.images}
         except (ImageError, OSError) as error:
-            gathered.fail(gathered.missing, "invalid", str(error))
+            partial_reply.fail(partial_reply.missing, "invalid", str(error))
             return
-        if len(gathered.missing) == gathered.request.n > 1 and self.several is not False:
-            await self._buy(gathered, gathered.request, gathered.missing, urls)
-        singles = [(gathered.single(number), [number]) for number in gathered.missing]
-        await asyncio.gather(*(self._buy(gathered, single, numbers, urls) for single, numbers in singles))
+        if len(partial_reply.missing) == partial_reply.request.n > 1 and self.several is not False:
+            await self._ask(partial_reply, partial_reply.request, partial_reply.missing, urls)
+        singles = [(partial_reply.single(number), [number]) for number in partial_reply.missing]
+        await asyncio.gather(*(self._ask(partial_reply, single, numbers, urls) for single, numbers in singles))
 
     @property
     def several(self) -> bool | None:
         """Whether the server gives several choices to one request, as far as is known."""
         return self._dialect.several if self._several is None else self._several
 
-    async def _buy(self, gathered: Gathered, part: Request, numbers: list[int], urls: Mapping[str, str]) -> None:
-        """Buy the choices `numbers` with the request `part`, unless they turn out to be had only one by one."""
-        async with self._pioneer(part) as let_others:
+    async def _ask(
+        self, partial_reply: PartialReply, part: Request, numbers: list[int], urls: Mapping[str, str]
+    ) -> None:
+        """Ask for the choices `numbers` with the request `part`, unless they turn out to be had only one by one."""
+        async with self._first_request(part) as let_others:
             if part.n > 1 and self.several is False:
                 return
             try:
-                raw = await self._send(gathered, part, urls, let_others)
+                raw = await self._send(partial_reply, part, urls, let_others)
             except Refused as refused:
-                if part.n > 1 and self._several is None and self._dialect.minds_n(refused.message, refused.param):
+                if part.n > 1 and self._several is None and self._dialect.is_about_n(refused.message, refused.param):
                     self._dialect.several = False
                 else:
-                    self._give_up(gathered, numbers, refused)
+                    self._give_up(partial_reply, numbers, refused)
                 return
-            gathered.add(raw, part)
-            gathered.bought = True
+            partial_reply.add(raw, part)
+            partial_reply.bought = True
             self._dialect.answered = True
             if part.n > 1 and self._dialect.several is None:
-                self._dialect.several = not gathered.missing
+                self._dialect.several = not partial_reply.missing
 
     async def _send(
-        self, gathered: Gathered, part: Request, urls: Mapping[str, str], let_others: Callable[[], None]
+        self, partial_reply: PartialReply, part: Request, urls: Mapping[str, str], let_others: Callable[[], None]
     ) -> str:
         images = " ".join(image.mark for image in part.images)
         about = f"{self._written.model}: {images or part.text[:40]!r}, draw {part.draw}, n={part.n}"
         while True:
             body = self._written.body(part, urls, self._dialect)
-            lost, subject = partial(gathered.lose, part), subject_of(part)
+            lost, subject = partial(partial_reply.lose, part), subject_of(part)
             call = Call(self._written.key(part), about, body, lost, let_others, subject)
             try:
                 return await self._transport.send(call)
             except Refused as refused:
                 known = self._dialect.known
-                dropped = self._dialect.learn(names(body), refused.message, refused.param, self._written.finds_form)
+                dropped = self._dialect.learn(names(body), refused.message, refused.param, self._written.learns_form)
                 if dropped is None:
                     raise
                 if self._dialect.known != known:
                     instead = self._dialect.instead(dropped)
                     log.warning("%s does not accept %s; %s", self._written.model, dropped, instead)
 
-    def _give_up(self, gathered: Gathered, numbers: list[int], refused: Refused) -> None:
+    def _give_up(self, partial_reply: PartialReply, numbers: list[int], refused: Refused) -> None:
         if refused.code in FILTERED or POLICY.search(refused.message):
-            gathered.fail(numbers, "filtered", refused.message)
+            partial_reply.fail(numbers, "filtered", refused.message)
         elif self._dialect.answered or refused.own or refused.code in OF_THE_IMAGE or OF_ITSELF.search(refused.message):
-            gathered.fail(numbers, "invalid", refused.message)
+            partial_reply.fail(numbers, "invalid", refused.message)
         else:
             # Nothing has worked yet: what is wrong with this request is wrong with all of them.
-            self._transport.doom = UserError(
+            self._transport.fatal_error = UserError(
                 "backend.model", self._written.model, refused.message,
                 remedy(refused.message, refused.param, self._written.extra_body),
             )  # fmt: skip
-            raise self._transport.doom
+            raise self._transport.fatal_error
 
     @asynccontextmanager
-    async def _pioneer(self, part: Request) -> AsyncIterator[Callable[[], None]]:
+    async def _first_request(self, part: Request) -> AsyncIterator[Callable[[], None]]:
         """Let the first request of all go alone, and the first for several choices: the others learn from it.
 
         Yields what lets the next one go before: this one may fail for reasons of its own.
@@ -201,11 +203,11 @@ def subject_of(request: Request) -> str:
     return " ".join(image.key for image in request.images) or request.text
 
 
-def recall(gathered: Gathered, part: Request, raw: str | None) -> bool:
+def recall(partial_reply: PartialReply, part: Request, raw: str | None) -> bool:
     """Add what the ledger holds for `part`; return False if it holds something that is no reply."""
     if raw is not None:
         try:
-            gathered.add(raw, part)
+            partial_reply.add(raw, part)
         except NoReply:
             return False
     return True

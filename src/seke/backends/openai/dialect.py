@@ -1,4 +1,4 @@
-"""What one server understands of chat.completions: found out from the 400s in which it says what it does not.
+"""The parameters of chat.completions that one server understands, learnt from the 400s about those that it does not.
 
     response_format    strict (a JSON Schema that is enforced) -> prompt (words alone, which every server takes)
     n                  several choices to one request -> one each
@@ -66,14 +66,14 @@ class Dialect:
     form: Form = "strict"
     """How it lets a schema be asked for, unless a setting says how."""
 
-    def learn(self, sent: Collection[str], message: str, param: str, finds_form: bool = False) -> str | None:
+    def learn(self, sent: Collection[str], message: str, param: str, learns_form: bool = False) -> str | None:
         """Take note of a 400; return what will not be sent again, None if it named nothing.
 
         Args:
             sent: what the request held, as `names` gives it.
             message: what the server said.
             param: which parameter it named, if it did.
-            finds_form: whether another form of the schema may be tried.
+            learns_form: whether another form of the schema may be tried.
         """
         named = param.rpartition(".")[2] or param
         for name in DROPPED:
@@ -84,7 +84,7 @@ class Dialect:
             self.dropped.add(name)
             return name
         form = _form(sent)
-        if finds_form and form != "prompt" and self._minds_form(message, param):
+        if learns_form and form != "prompt" and self._is_about_form(message, param):
             self.form = "prompt"
             return f"backend.schema={form}"
         return None
@@ -100,11 +100,11 @@ class Dialect:
             return "max_completion_tokens takes its place"
         return f"backend.schema={self.form} takes its place" if name.startswith("backend.") else "it is left out"
 
-    def minds_n(self, message: str, param: str) -> bool:
+    def is_about_n(self, message: str, param: str) -> bool:
         """Return whether a 400 is about `n`."""
         return param == "n" or (not param and _ABOUT_N.search(message) is not None)
 
-    def _minds_form(self, message: str, param: str) -> bool:
+    def _is_about_form(self, message: str, param: str) -> bool:
         vague = not self.answered and _VAGUE.search(message) is not None
         return _ABOUT_FORM.search(param or message) is not None or (not param and vague)
 
@@ -117,7 +117,7 @@ def names(body: Mapping[str, Any]) -> frozenset[str]:
     )
 
 
-def asked_for(schema: Mapping[str, Any], form: Form) -> dict[str, Any]:
+def response_format(schema: Mapping[str, Any], form: Form) -> dict[str, Any]:
     """Return the parameters that ask for an answer of this `strict` schema."""
     if form == "strict":
         answer = {"name": "answer", "strict": True, "schema": schema}
@@ -125,7 +125,7 @@ def asked_for(schema: Mapping[str, Any], form: Form) -> dict[str, Any]:
     return {"response_format": {"type": "json_object"}} if form == "json_object" else {}
 
 
-def in_words(messages: tuple[Message, ...], schema: Mapping[str, Any]) -> tuple[Message, ...]:
+def with_schema_in_text(messages: tuple[Message, ...], schema: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return the messages with the schema told in the last of the user's."""
     told = (
         "Answer with one JSON object and nothing else: no words and no fence around it. "

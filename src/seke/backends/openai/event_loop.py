@@ -16,7 +16,7 @@ class Background:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(_unheard)
+        self._loop.set_exception_handler(_ignore_user_errors)
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -36,7 +36,7 @@ class Background:
         self._loop.close()
 
 
-def _unheard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _ignore_user_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Keep quiet of a mistake that somebody else was told already: whoever waited for this one has left."""
     if not isinstance(context.get("exception"), UserError):
         loop.default_exception_handler(context)

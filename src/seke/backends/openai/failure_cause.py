@@ -1,4 +1,4 @@
-"""Whose fault is a failure: the request's that fails, or the server's?
+"""Attribution of failures: to the request that fails, or to the server.
 
 A request that has used up its tries is at fault as soon as any other gets through after it, and the server is once
 `DIFFERENT` requests fail and none gets through. Until one of the two is known the request waits, and others take its
@@ -20,8 +20,8 @@ async def _alive() -> bool:
     return True
 
 
-class Blame:
-    """Keeps book of which subjects fail, a subject being what a request is about (see `subject_of`).
+class FaultTracker:
+    """Tracks which subjects fail, a subject being what a request is about (see `subject_of`).
 
     Args:
         more: whether the caller may bring further requests.
@@ -34,7 +34,7 @@ class Blame:
         self, more: Callable[[], bool] = lambda: False, alive: Callable[[], Awaitable[bool]] = _alive,
         answered: Callable[[], bool] = lambda: False, stuck: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self._more, self._alive, self._stuck, self._answered_before = more, alive, stuck, answered
+        self._more, self._alive, self._make_room, self._answered_before = more, alive, stuck, answered
         self._open: Counter[str] = Counter()
         self._failing: Counter[str] = Counter()
         """Subjects that failed since anything got through, and how often."""
@@ -91,7 +91,7 @@ class Blame:
         """Take note of a failure that may be the request's own."""
         if subject not in self._given_up:
             self._failing[subject] += 1
-            self._stuck()
+            self._make_room()
             self.changed()
 
     def is_known(self, subject: str) -> bool:

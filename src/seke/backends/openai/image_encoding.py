@@ -1,4 +1,4 @@
-"""Images as a web API wants them: the face, within a budget of pixels, upright, as a data URL, encoded once per image.
+"""Encoding of images for a web API: the face, within a budget of pixels, upright, as a data URL, once per image.
 
 A picture that fits the budget, is upright and carries no EXIF or XMP data travels as it is; any other is drawn down and
 written as JPEG. So no camera's serial number or place leaves the house.
@@ -27,7 +27,7 @@ AS_IT_IS = 128 * 1024
 DETAILS = ("low", "high", "auto")
 
 
-class Pictures:
+class ImageEncoder:
     """Encodes images.
 
     Args:
@@ -82,12 +82,12 @@ class Pictures:
         """Return the data URL of `image`, read and encoded now."""
         data = image.read()
         face = None if self.margin is None else image.face
-        mime = self._fitting(data) if face is None else None
+        mime = self._mime_as_is(data) if face is None else None
         if mime is None:
-            data, mime = self._drawn_down(data, image.path.name, face), MIME["JPEG"]
+            data, mime = self._resized(data, image.path.name, face), MIME["JPEG"]
         return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
-    def _fitting(self, data: bytes) -> str | None:
+    def _mime_as_is(self, data: bytes) -> str | None:
         """Return the MIME type of a picture that may travel as it is."""
         if len(data) > AS_IT_IS:
             return None
@@ -100,7 +100,7 @@ class Pictures:
         except Exception:  # whatever it is, `images.decode` says it better
             return None
 
-    def _drawn_down(self, data: bytes, name: str, face: tuple[int, int, int, int] | None) -> bytes:
+    def _resized(self, data: bytes, name: str, face: tuple[int, int, int, int] | None) -> bytes:
         picture = images.decode(data, name)
         if face is not None:
             picture = images.cropped(picture, face, self.margin or 0.0)

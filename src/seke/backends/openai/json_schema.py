@@ -1,4 +1,4 @@
-"""The part of JSON Schema that answers are held to: written strictly for the server, checked again on our side.
+"""The subset of JSON Schema that answers are held to: written strictly for the server, checked again on our side.
 
 A server that does not enforce a schema lets a model spell a value in its own way; `adjusted` turns what can mean only
 one thing into what was asked for, `mismatch` says what is wrong with the rest.

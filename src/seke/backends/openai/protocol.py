@@ -1,6 +1,6 @@
-"""chat.completions on paper: a Request as the JSON that is sent, and the JSON that comes back as choices.
+"""The chat.completions protocol: a Request as the JSON that is sent, and the JSON that comes back as choices.
 
-Pure functions of what is sent and what came back, so that a bought reply can be read again, and better, at any time.
+Pure functions of request and reply, so that a paid reply in the ledger can be read again, and better, at any time.
 """
 
 import hashlib
@@ -12,13 +12,12 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from seke.backends.openai.answer_json import Fit, ends_with, fits, no_number, once, problem, same
-from seke.backends.openai.dialect import Dialect, Form, asked_for, in_words
-from seke.backends.openai.image_encoding import Pictures
+from seke.backends.openai.answer_json import Match, ends_with, matches, problem, refuse_nan, same, unique_names
+from seke.backends.openai.dialect import Dialect, Form, response_format, with_schema_in_text
+from seke.backends.openai.image_encoding import ImageEncoder
 from seke.backends.openai.json_schema import mismatch, strict
 from seke.backends.openai.token_bounds import prompt_tokens
-from seke.backends.thinking import cut, spoken
-from seke.backends.thinking import told as free
+from seke.backends.thinking import complete_answer, split_thoughts, truncated_answer
 from seke.core.vlm import Choice, Image, Message, Request, Status, Usage
 
 REFUSAL = re.compile(
@@ -66,15 +65,15 @@ def host_of(address: str) -> str:
     return "local" if host in LOCAL else host
 
 
-def whose(address: str, model: str, prices: Mapping[str, Sequence[float | None]], run: str | None) -> str:
+def server_identity(address: str, model: str, prices: Mapping[str, Sequence[float | None]], run: str | None) -> str:
     """Return what stands for a server in the keys of its replies.
 
     Replies that cost money are known by the server's name, for ever. A server on this machine that has no price may
     have other weights tomorrow, at the same address and under the same name: its replies are known within one `run`.
 
-    >>> whose("http://localhost:8000/v1", "gpt-4o", {"gpt-4o": [2.5, 10.0]}, "generate/a")
+    >>> server_identity("http://localhost:8000/v1", "gpt-4o", {"gpt-4o": [2.5, 10.0]}, "generate/a")
     'local'
-    >>> whose("http://localhost:8000/v1", "qwen", {}, "generate/a")
+    >>> server_identity("http://localhost:8000/v1", "qwen", {}, "generate/a")
     'local:8000 generate/a'
     """
     host = host_of(address)
@@ -90,16 +89,16 @@ class Completions:
     """How requests are written for one model."""
 
     model: str
-    pictures: Pictures
+    pictures: ImageEncoder
     logprobs: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     host: str = ""
-    """Who serves the model; two servers may call different weights by one name (see `whose`)."""
+    """Who serves the model; two servers may call different weights by one name (see `server_identity`)."""
     schema: Form | Literal["auto"] = "auto"
     """How a schema is asked for; auto: as the server takes it."""
 
     @property
-    def finds_form(self) -> bool:
+    def learns_form(self) -> bool:
         """Whether the server's 400s decide how a schema is asked for."""
         return self.schema == "auto"
 
@@ -125,7 +124,7 @@ class Completions:
         messages, form = request.messages, self.form(dialect)
         schema = None if request.schema is None else _strict(json.dumps(request.schema))
         if schema is not None and form != "strict":
-            messages = in_words(messages, schema)
+            messages = with_schema_in_text(messages, schema)
         body = {
             "model": self.model,
             "messages": [self._message(message, urls) for message in messages],
@@ -136,7 +135,7 @@ class Completions:
         if request.n > 1:
             body["n"] = request.n
         if schema is not None:
-            body |= asked_for(schema, form)
+            body |= response_format(schema, form)
         if self.logprobs or request.logprobs:
             body["logprobs"] = True
         return {name: value for name, value in body.items() if name not in dialect.dropped}
@@ -208,12 +207,12 @@ def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
         return Choice(_writable(str(refusal)), "refusal")
     if status := _ended(said.get("finish_reason")):
         # Free text that was cut off may be read as far as it goes, but never what was thought before it.
-        return Choice(text, status) if schema is not None else replace(cut(text), status=status)
+        return Choice(text, status) if schema is not None else replace(truncated_answer(text), status=status)
     if schema is not None:
         return _answer(text, message, said.get("logprobs"), schema)
     if not text.strip():
         return Choice(_nothing(said), "invalid")
-    choice = free(text)
+    choice = complete_answer(text)
     if choice.status != "ok":
         return choice
     return replace(
@@ -225,21 +224,21 @@ def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
 
 def _answer(text: str, message: Mapping[str, Any], logprobs: Any, schema: Mapping[str, Any]) -> Choice:
     """Return the one answer in a message that had to follow `schema`, or why there is none."""
-    answer, unfinished = spoken(text)
+    answer, unfinished = split_thoughts(text)
     if mismatch(_json(text), schema) is None:
-        found = [Fit(_json(text), text, 0, len(text))]
+        found = [Match(_json(text), text, 0, len(text))]
     elif REFUSAL.match(answer):
         return Choice(text, "refusal")
     else:
-        found = fits(answer, schema)
-    for fit in [fit for call in _calls(message) for fit in fits(call, schema)]:
+        found = matches(answer, schema)
+    for fit in [fit for call in _calls(message) for fit in matches(call, schema)]:
         found += [] if any(same(fit.value, other.value) for other in found) else [fit]
     if not found and unfinished is not None:
-        thought = fits(unfinished, schema)
+        thought = matches(unfinished, schema)
         found = thought if len(thought) == 1 and ends_with(unfinished, thought[0]) else []
     if not found and not text.strip():
         # Servers that look for thoughts take an answer without any for one.
-        found = [fit for said in _thoughts(message) for fit in fits(said, schema) if _alone(said, fit)][:1]
+        found = [fit for said in _thoughts(message) for fit in matches(said, schema) if _alone(said, fit)][:1]
     if len(found) > 1:
         return Choice(f"{len(found)} different answers in one: {text}", "invalid")
     if not found:
@@ -295,7 +294,7 @@ def _thoughts(message: Mapping[str, Any]) -> list[str]:
     return [_writable(text) for text in dict.fromkeys(text for text in said if isinstance(text, str))]
 
 
-def _alone(text: str, fit: Fit) -> bool:
+def _alone(text: str, fit: Match) -> bool:
     """Return whether `text` is nothing but the answer, perhaps in a fence."""
     return re.fullmatch(r"\s*(?:`{3}\w*\s*)?", text[: fit.start]) is not None and ends_with(text, fit)
 
@@ -319,7 +318,7 @@ def _nothing(said: Mapping[str, Any]) -> str:
 def _json(text: str) -> Any:
     """Return the value of a JSON text, `NO_JSON` if it is none or says two things of one name."""
     try:
-        return json.loads(text, parse_constant=no_number, object_pairs_hook=once)
+        return json.loads(text, parse_constant=refuse_nan, object_pairs_hook=unique_names)
     except (ValueError, RecursionError):
         return NO_JSON
 

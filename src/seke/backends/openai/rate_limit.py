@@ -1,4 +1,4 @@
-"""How fast a server may be asked: as many requests at once as it bears, none while it says "wait" or lies dead.
+"""Rate limiting: as many requests at once as the server bears, none while it says "wait" or does not answer.
 
 Concurrency grows by addition and shrinks by multiplication (AIMD), as in TCP: x 0.8 on a 429, at most once per
 cool-down; + 1 after as many successes as there are slots. A server that fails again and again (connection refused, 5xx)
@@ -123,13 +123,13 @@ class Breaker:
             self._failing.add(request)
 
 
-def told_to_wait(headers: Mapping[str, str], now: float | None = None) -> float | None:
+def requested_wait_s(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Return how many seconds the server asks to wait, or None.
 
     Retry-After (seconds or an HTTP date; also in milliseconds, as OpenAI sends it) goes before x-ratelimit-reset-*, of
     which those count whose allowance is used up. `now`: seconds since the epoch.
 
-    >>> told_to_wait({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m30s"})
+    >>> requested_wait_s({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m30s"})
     90.0
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:

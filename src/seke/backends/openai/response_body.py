@@ -1,4 +1,4 @@
-"""What a server may send back: a body of bounded size, whole within the time for an answer, from the origin asked.
+"""Bounds on what a server sends back: a body of bounded size, whole within its time, from the origin asked.
 
 The SDK bounds a single read, so a byte a second would never end, and it unpacks whatever comes. Here a body is read
 piece by piece as it unpacks and dropped once it is too large; what is no HTTP becomes one kind of error; a redirect
@@ -32,7 +32,7 @@ HOPS = 3
 FOLLOWED = (307, 308)
 
 
-class Bounded(httpx2.AsyncBaseTransport):
+class BoundedTransport(httpx2.AsyncBaseTransport):
     """Sends requests through `client`; `timeout_s` is for a whole answer.
 
     Args:
@@ -105,7 +105,7 @@ class Bounded(httpx2.AsyncBaseTransport):
         await self._client.aclose()
 
 
-class BoundedFile(Bounded):
+class BoundedFileTransport(BoundedTransport):
     """Hands bodies on piece by piece: of `most` bytes, unpacked, at `SLOWEST` bytes a second beyond `timeout_s`."""
 
     def __init__(self, timeout_s: float, most: int, client: httpx2.AsyncClient | None = None) -> None:
@@ -168,16 +168,16 @@ def _kept(response: httpx2.Response) -> list[tuple[bytes, bytes]]:
 
 
 def client(timeout_s: float, slowest: float | None = None) -> httpx2.AsyncClient:
-    """Return a client for the SDK whose answers are bounded; see `Bounded`."""
-    return _client(Bounded(timeout_s, slowest=slowest))
+    """Return a client for the SDK whose answers are bounded; see `BoundedTransport`."""
+    return _client(BoundedTransport(timeout_s, slowest=slowest))
 
 
 def file_client(timeout_s: float, most: int) -> httpx2.AsyncClient:
-    """Return a client for the SDK whose answers come piece by piece; see `BoundedFile`."""
-    return _client(BoundedFile(timeout_s, most))
+    """Return a client for the SDK whose answers come piece by piece; see `BoundedFileTransport`."""
+    return _client(BoundedFileTransport(timeout_s, most))
 
 
-def _client(transport: Bounded) -> httpx2.AsyncClient:
+def _client(transport: BoundedTransport) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=transport, follow_redirects=False, trust_env=False)
 
 

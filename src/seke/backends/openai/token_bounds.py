@@ -1,4 +1,4 @@
-"""What a sending may be billed at most, for those of which the server says nothing, or nothing that can be true.
+"""Upper bounds on what a sending is billed, where the server states nothing, or nothing that can be true.
 
 No tokenizer of any model is at hand, so text counts a token a byte (no token is shorter), and a picture what the
 dearest model bills for its size. Output is what the request allows. Where a server did state the tokens of this prompt,

@@ -1,11 +1,11 @@
-"""Gets one paid call done, however the network and the server behave, and writes down what it may have cost.
+"""Sends one paid call with retries, however network and server behave, and writes down what it may have cost.
 
     408 409 429 5xx, connection lost, time-out, HTML or cut-off JSON in a 200    asked again, with growing pauses
     400 and its like                                                            this request's own: Refused
     403, 404 and other refusals                                                 the same, if others get through
     no quota, 401, 402                                                          the end of the run: UserError
 
-What is asked again in vain is given up as its own fault, or waited for as the server's: `blame` tells which.
+What is asked again in vain is given up as its own fault, or waited for as the server's: `failure_cause` tells which.
 
 Every sending is in the ledger before it leaves, and every reply before it is read. What certainly was not billed (an
 error status, no connection) is said so there; a connection that broke leaves the call in doubt.
@@ -24,10 +24,10 @@ import aiohttp
 import httpx2
 import openai
 
-from seke.backends.openai.addresses import hint, not_found, say, tells, unreached
-from seke.backends.openai.failure_cause import Blame
+from seke.backends.openai.addresses import connection_problem, correction, hint, names_path_or_model, not_found
+from seke.backends.openai.failure_cause import FaultTracker
 from seke.backends.openai.protocol import NoReply, decode
-from seke.backends.openai.rate_limit import Breaker, Concurrency, told_to_wait
+from seke.backends.openai.rate_limit import Breaker, Concurrency, requested_wait_s
 from seke.backends.openai.token_bounds import tokens
 from seke.core.errors import UserError
 from seke.core.ledger import Ledger
@@ -77,7 +77,7 @@ class Refused(Exception):
         """Whether `mistake` is by its words about all requests, if the server has answered none."""
 
 
-class Trouble(Exception):
+class TransientError(Exception):
     """A sending that brought no reply, and may next time."""
 
     def __init__(
@@ -106,26 +106,26 @@ class Transport:
         patience_s: for how long nothing at all may get through.
         secret: the API key, which some servers repeat in their messages: it is cut out everywhere.
         seed: of the pauses' jitter.
-        blame: tells whose fault a failure is.
+        faults: tells whose fault a failure is.
     """
 
     def __init__(
         self, post: Post, ledger: Ledger, server: "Server", concurrency: int, max_retries: int, backoff_s: float,
-        patience_s: float, secret: str = "", seed: int = 0, blame: Blame | None = None,
+        patience_s: float, secret: str = "", seed: int = 0, faults: FaultTracker | None = None,
     ) -> None:  # fmt: skip
-        self.blame = blame or Blame()
+        self.faults = faults or FaultTracker()
         self._post, self._ledger, self._server, self._secret = post, ledger, server, secret
         self._max_retries, self._backoff_s, self._patience_s = max_retries, backoff_s, patience_s
         self.concurrency = Concurrency(concurrency)
         self._breaker = Breaker(backoff_s)
         self._jitter = random.Random(seed)
-        self._trouble_since: float | None = None
+        self._failing_since: float | None = None
         self._met = False
         """Whether anybody has ever been there."""
         self._failures: Counter[str] = Counter()
-        self.doom: UserError | None = None
+        self.fatal_error: UserError | None = None
         """Why no request is sent any more."""
-        self.at_sea: set[asyncio.Task[str]] = set()
+        self.in_flight: set[asyncio.Task[str]] = set()
         """Requests that are on their way: cancelling `send` leaves them, so that their replies get written down."""
 
     async def send(self, call: Call) -> str:
@@ -137,17 +137,17 @@ class Transport:
         """
         subject = call.subject or call.key
         retries = limited = 0
-        began = self.blame.successes
+        began = self.faults.successes
         while True:
             async with self.concurrency.slot(), self._passage():
-                if self.doom is not None:
-                    raise self.doom
+                if self.fatal_error is not None:
+                    raise self.fatal_error
                 try:
                     raw = await self._launch(call)
-                except Trouble as trouble:
-                    failure: Trouble | Refused = trouble
+                except TransientError as trouble:
+                    failure: TransientError | Refused = trouble
                 except UserError as error:
-                    raise self._doomed(error) from None
+                    raise self._fatal(error) from None
                 except Refused as refused:
                     if refused.mistake is None:
                         self._got_through(subject)
@@ -158,42 +158,42 @@ class Transport:
                     self.concurrency.succeeded()
                     return raw
                 self._note(subject, failure)
-            if isinstance(failure, Refused) and failure.mistake and failure.certain and not self.blame.answered:
-                raise self._doomed(failure.mistake)
+            if isinstance(failure, Refused) and failure.mistake and failure.certain and not self.faults.answered:
+                raise self._fatal(failure.mistake)
             call.failed()
             if isinstance(failure, Refused):
                 if await self._own(subject, hard=True):
                     raise Refused(failure.message, failure.code, failure.param, own=True)
-                raise self._doomed(failure.mistake or self._impatient(failure.message))
+                raise self._fatal(failure.mistake or self._impatient(failure.message))
             retries += not failure.limited
             limited += failure.limited
             # Others got through as often: the server does not say "later" to all, but "no" to this one.
-            refused_alone = min(limited, self.blame.successes - began) > LIMITED * (self._max_retries + 1)
-            given_up = retries > self._max_retries or refused_alone or (retries and self.blame.is_known(subject))
+            refused_alone = min(limited, self.faults.successes - began) > LIMITED * (self._max_retries + 1)
+            given_up = retries > self._max_retries or refused_alone or (retries and self.faults.is_known(subject))
             if given_up and await self._own(subject):
                 raise self._given_up(subject, failure)
             if self._patience_left_s < 0:
                 if failure.reached and not failure.limited and await self._own(subject):
                     raise self._given_up(subject, failure)
-                raise self._doomed(self._impatient(failure.detail))
-            if self._breaker.open and not self.blame.few_left:
+                raise self._fatal(self._impatient(failure.detail))
+            if self._breaker.open and not self.faults.few_left:
                 continue  # its pauses rule
             await asyncio.sleep(self._pause(retries, failure))
 
-    async def landed(self) -> None:
+    async def drained(self) -> None:
         """Wait until nothing is on its way; whoever asks after that may have better luck."""
-        while self.at_sea:
-            await asyncio.wait(self.at_sea)
-        self.doom = self._trouble_since = None
+        while self.in_flight:
+            await asyncio.wait(self.in_flight)
+        self.fatal_error = self._failing_since = None
 
     async def _launch(self, call: Call) -> str:
         task = asyncio.create_task(self._try(call))
-        self.at_sea.add(task)
-        task.add_done_callback(self._landed)
+        self.in_flight.add(task)
+        task.add_done_callback(self._finished)
         return await asyncio.shield(task)
 
-    def _landed(self, task: "asyncio.Task[str]") -> None:
-        self.at_sea.discard(task)
+    def _finished(self, task: "asyncio.Task[str]") -> None:
+        self.in_flight.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be waiting any more, and that is no news for stderr
 
@@ -203,89 +203,89 @@ class Transport:
             raw = self._clean(await self._post(call.body))
             receipt = decode(raw)
         except NoReply as error:
-            found: Exception = Trouble(f"{error}{hint(self._server.address)}", billed=True, own=True)
+            found: Exception = TransientError(f"{error}{hint(self._server.address)}", billed=True, own=True)
         except (UnicodeError, ValueError, RecursionError) as error:  # of a body that no reader foresaw
-            found = Trouble(f"an answer that cannot be read ({type(error).__name__})", billed=True, own=True)
+            found = TransientError(f"an answer that cannot be read ({type(error).__name__})", billed=True, own=True)
         except openai.APIError as error:
             found = self._server.diagnose(error, self._clean)
-            nowhere = unreached(error, self._server.address)
+            nowhere = connection_problem(error, self._server.address)
             self._met = self._met or nowhere is None
             if nowhere and nowhere.certain and not self._met:
                 found = self._server.mistake(nowhere.problem, nowhere.remedy)
-            if not (isinstance(found, Trouble) and found.billed):
+            if not (isinstance(found, TransientError) and found.billed):
                 self._ledger.failed(call.key, str(found))
         else:
             self._met = True
             await self._ledger.done(call.key, raw, receipt.model, *tokens(receipt.usage))
             return raw
-        if isinstance(found, Trouble) and found.reached:
+        if isinstance(found, TransientError) and found.reached:
             call.lost()
         # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
         raise found
 
-    def _note(self, subject: str, failure: Trouble | Refused) -> None:
+    def _note(self, subject: str, failure: TransientError | Refused) -> None:
         """Slow down as `failure` demands.
 
         Raises:
             UserError: if the server says that it will not answer for too long.
         """
-        self._trouble_since = self._trouble_since or time.monotonic()
+        self._failing_since = self._failing_since or time.monotonic()
         self._failures[subject] += 1
         if isinstance(failure, Refused):
             self._breaker.succeeded()
-            self.blame.failed(subject)
+            self.faults.failed(subject)
             return
         if failure.limited:
             self.concurrency.limited()
             self._breaker.succeeded()
-        elif not self.blame.is_known(subject):
+        elif not self.faults.is_known(subject):
             was_open = self._breaker.open
             self._breaker.failed(subject, failure.own)
             if self._breaker.open and not was_open:
                 log.warning("%s fails (%s); trying again until it answers", self._server.address, failure.detail)
-            self.blame.failed(subject)
+            self.faults.failed(subject)
         if failure.wait_s is not None:
             self.concurrency.hold(min(failure.wait_s, self._patience_s))
             if failure.wait_s > self._patience_s:
-                raise self._doomed(self._impatient(failure.detail))
+                raise self._fatal(self._impatient(failure.detail))
 
     async def _own(self, subject: str, hard: bool = False) -> bool:
         """Return whether a failure is the request's own, which then says nothing about the server."""
-        own = await self.blame.own(subject, self._patience_left_s, hard)
-        if own and self.blame.nobody:
-            self._trouble_since = None
+        own = await self.faults.own(subject, self._patience_left_s, hard)
+        if own and self.faults.nobody:
+            self._failing_since = None
             self._breaker.succeeded()
         return own
 
-    def _given_up(self, subject: str, failure: Trouble) -> Refused:
+    def _given_up(self, subject: str, failure: TransientError) -> Refused:
         return Refused(f"no answer after {self._failures[subject]} tries; the last: {failure.detail}", own=True)
 
     def _passage(self) -> AbstractAsyncContextManager[None]:
         """Return the way to the server: a dead one is left alone, but the last few requests are no sign of that."""
-        return nullcontext() if self.blame.few_left else self._breaker.passage()
+        return nullcontext() if self.faults.few_left else self._breaker.passage()
 
     @property
     def _patience_left_s(self) -> float:
-        since = self._trouble_since
+        since = self._failing_since
         return self._patience_s if since is None else since + self._patience_s - time.monotonic()
 
     def _impatient(self, detail: str) -> UserError:
         return self._server.mistake(
             f"nothing got through for too long; the last: {detail}",
-            "run the same command again later; what was bought is kept",
+            "run the same command again later; what was paid for is kept",
         )
 
-    def _doomed(self, error: UserError) -> UserError:
-        self.doom = self.doom or error
-        self.blame.changed()
-        return self.doom
+    def _fatal(self, error: UserError) -> UserError:
+        self.fatal_error = self.fatal_error or error
+        self.faults.changed()
+        return self.fatal_error
 
     def _got_through(self, subject: str) -> None:
-        self.blame.succeeded(subject)
+        self.faults.succeeded(subject)
         self._breaker.succeeded()
-        self._trouble_since = None
+        self._failing_since = None
 
-    def _pause(self, retries: int, trouble: Trouble) -> float:
+    def _pause(self, retries: int, trouble: TransientError) -> float:
         """Return seconds to wait: half to all of a pause that doubles, so that a crowd does not come back as one."""
         if trouble.wait_s is not None:
             return trouble.wait_s + self._jitter.random() * min(trouble.wait_s, self._backoff_s)
@@ -306,7 +306,7 @@ class Server(NamedTuple):
         """Return an error about the server."""
         return UserError("backend.base_url", self.address, problem, remedy)
 
-    def diagnose(self, error: openai.APIError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
+    def diagnose(self, error: openai.APIError, clean: Callable[[str], str]) -> TransientError | Refused | UserError:
         """Return what an error of the SDK means; `clean` takes secrets out of the server's words."""
         if isinstance(error, openai.APIStatusError):
             return self._by_status(error, clean)
@@ -314,33 +314,39 @@ class Server(NamedTuple):
         # The SDK's translation of aiohttp calls a connection that was lost halfway a ConnectTimeout, too.
         broken = (cause and cause.__cause__) or cause or error
         said = f"{type(broken).__name__}: {broken}" if str(broken) else str(cause or error)
-        detail = clean(str(unreached(broken, self.address) or said))
+        detail = clean(str(connection_problem(broken, self.address) or said))
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
         never_left = isinstance(broken, NEVER_LEFT)
-        return Trouble(detail, billed=not never_left, own=not never_left, reached=not never_left)
+        return TransientError(detail, billed=not never_left, own=not never_left, reached=not never_left)
 
-    def _by_status(self, error: openai.APIStatusError, clean: Callable[[str], str]) -> Trouble | Refused | UserError:
+    def _by_status(
+        self, error: openai.APIStatusError, clean: Callable[[str], str]
+    ) -> TransientError | Refused | UserError:
         status, told = error.status_code, error.body if isinstance(error.body, dict) else {}
         code, message = str(told.get("code") or ""), told.get("message") or error.response.text[:200]
         detail = clean(" ".join(f"{status}: {message}".split())[:500])
         if status == 402 or code in NO_MONEY or told.get("type") in NO_MONEY:
             return self.mistake(f"the account is empty ({detail})", "top it up and run the same command again")
         if status in AGAIN or status >= 500:
-            wait_s = told_to_wait(error.response.headers)
+            wait_s = requested_wait_s(error.response.headers)
             limited, reached = status == 429, status not in (409, 429)
-            return Trouble(detail, billed=False, own=not limited, limited=limited, wait_s=wait_s, reached=reached)
+            return TransientError(
+                detail, billed=False, own=not limited, limited=limited, wait_s=wait_s, reached=reached
+            )
         if status == 401:
             return self.mistake(f"does not accept the key ({detail})", "set OPENAI_API_KEY to a valid one")
         if status in (403, 404):
             mistake = UserError("backend.model", self.model, detail, "choose a model that this key may use")
             if status == 404:
                 mistake = not_found(self.address, self.model, detail, str(message), code)
-            return Refused(detail, code, mistake=mistake, certain=status == 404 and tells(str(message), code))
+            return Refused(
+                detail, code, mistake=mistake, certain=status == 404 and names_path_or_model(str(message), code)
+            )
         if 300 <= status < 400:
             where = clean(ascii(error.response.headers.get("location", "nowhere"))[:200])
             mistake = self.mistake(f"sends elsewhere ({status}: to {where})", "say that address if you trust it")
             return Refused(f"{status}: sent elsewhere, to {where}", code, mistake=mistake, certain=True)
         if status in (400, 413, 422):
             return Refused(detail, code, clean(str(told.get("param") or "")))
-        return Refused(detail, code, mistake=self.mistake(detail, say(self.address)))
+        return Refused(detail, code, mistake=self.mistake(detail, correction(self.address)))

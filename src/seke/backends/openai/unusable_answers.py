@@ -1,4 +1,4 @@
-"""Stops a run whose annotator answers, and never anything that can be used: paying on would be in vain.
+"""A guard that stops a run whose annotator never answers anything usable: paying on would be in vain.
 
 Counted are replies, not refusals and not requests that failed: those say something about one picture, an answer that is
 in the wrong form says something about all. One that can be used ends the counting.
@@ -21,8 +21,8 @@ LONGEST: Final = 160
 """Characters of an answer in a message."""
 
 
-class Usable:
-    """Minds whether `model` gives anything usable.
+class UsableGuard:
+    """Watches whether `model` gives anything usable.
 
     `last_resort`: it is asked only what another one gave no answer to, so that none from it either is nothing unusual;
     only `ENOUGH` then stops it, not `LEAST`.

@@ -2,7 +2,7 @@
 
     what the ledger holds -> yield;   the rest -> JSONL files -> a batch each -> results -> ledger -> yield
 
-Bodies, keys and replies are those of `backends/openai.py`, so what one has bought the other finds. A batch that has
+Bodies, keys and replies are those of `openai.client.OpenAI`, so what one has bought the other finds. A batch that has
 begun is noted beside its file (`jobs`): whatever ends the program, the same command waits for it again, and the
 rows in it are not asked anew. With mode=file nobody is asked: the files are for `vllm run-batch`, or any other hand.
 """
@@ -18,13 +18,13 @@ from typing import Any, Literal
 import openai
 
 from seke.backends.openai.client import CONNECT_S, KEYLESS, OpenAI, api_key
-from seke.backends.openai.completion import Gathered
+from seke.backends.openai.completion import PartialReply
 from seke.backends.openai.dialect import Dialect, Form, names
 from seke.backends.openai.response_body import SLOWEST, client
 from seke.backends.openai.transport import Server
 from seke.backends.openai_batch.jobs import ENDPOINT, Failure, Job, Limits, Notes, Row, open_jobs, write
-from seke.backends.openai_batch.results import TOGETHER, Bookkeeper, chunks
-from seke.backends.openai_batch.service import ByHand, Clerk, Service
+from seke.backends.openai_batch.results import TOGETHER, ResultRecorder, chunks
+from seke.backends.openai_batch.service import BatchRunner, FileRunner, ServerRunner
 from seke.core.errors import Paused, UserError
 from seke.core.images import ImageError
 from seke.core.ledger import Ledger
@@ -51,7 +51,7 @@ class OpenAIBatch(OpenAI):
         retries: how often a row is asked again that failed, expired or did not come back.
         timeout: seconds that an answer may take; files get as much more as they are large.
         patience: seconds without any answer after which the run is given up; its batches go on.
-        image: settings of `Pictures`.
+        image: settings of `ImageEncoder`.
         n: whether several choices fit into one request; auto finds out.
         prices: model -> USD per million tokens of input, output and cached input, as batches are billed.
         logprobs: ask for log probabilities, too.
@@ -85,7 +85,7 @@ class OpenAIBatch(OpenAI):
         self.limits, self.retries = Limits(rows, round(megabytes * 1e6)), retries
         self._server = Server(self.address, model)
         self._secret = ""
-        self._clerk: Clerk | None = None
+        self._runner: BatchRunner | None = None
         self._notes = Notes(self.folder / NOTES)
         self._unreadable: dict[str, Failure] = {}
 
@@ -98,7 +98,7 @@ class OpenAIBatch(OpenAI):
         """
         self._open()
         self._notes, self._unreadable = Notes.read(self.folder / NOTES), {}
-        waiting: dict[int, Gathered] = {}
+        waiting: dict[int, PartialReply] = {}
         for some in chunks(enumerate(requests), TOGETHER):
             yield from self._look(some, waiting)
         while waiting:
@@ -107,29 +107,29 @@ class OpenAIBatch(OpenAI):
 
     def close(self) -> None:
         """Close connections and ledger; what is under way goes on. The next request opens them anew."""
-        if self._clerk is not None:
-            self._clerk.close()
-            self._clerk = None
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
         super().close()
 
     def _look(
-        self, asked: Sequence[tuple[int, Request]], waiting: dict[int, Gathered], bought: Set[int] = frozenset()
+        self, asked: Sequence[tuple[int, Request]], waiting: dict[int, PartialReply], bought: Set[int] = frozenset()
     ) -> Iterator[tuple[int, Reply]]:
         """Yield the replies that are complete by ledger and notes; the others are `waiting`."""
-        for index, gathered in self._recalled(asked):
-            gathered.bought = index in bought
-            self._give_up(gathered)
-            if gathered.missing:
-                waiting[index] = gathered
+        for index, partial_reply in self._recalled(asked):
+            partial_reply.bought = index in bought
+            self._give_up(partial_reply)
+            if partial_reply.missing:
+                waiting[index] = partial_reply
             else:
                 waiting.pop(index, None)
-                yield index, self._reply(gathered)
+                yield index, self._reply(partial_reply)
 
-    def _round(self, waiting: dict[int, Gathered]) -> Iterator[tuple[int, Reply]]:
+    def _round(self, waiting: dict[int, PartialReply]) -> Iterator[tuple[int, Reply]]:
         """Get jobs done for all that is `waiting`; what is still not complete then needs another round."""
         wanted: defaultdict[str, list[int]] = defaultdict(list)
-        for index, gathered in waiting.items():
-            for key in self._keys(gathered):
+        for index, partial_reply in waiting.items():
+            for key in self._keys(partial_reply):
                 wanted[key].append(index)
 
         def concerned(keys: Iterable[str]) -> list[tuple[int, Request]]:
@@ -140,13 +140,13 @@ class OpenAIBatch(OpenAI):
         yield from self._look(concerned(self._unreadable), waiting)
         if not jobs:
             return
-        self._clerk = self._clerk or self._employed()
+        self._runner = self._runner or self._new_runner()
         assert self._ledger is not None
-        keeper = Bookkeeper(
+        recorder = ResultRecorder(
             self._ledger, self._notes, self._dialect, self._server, self.written, self.n == "auto", self._clean
         )
-        for ended in self._clerk.ended(jobs):
-            keeper.settle(ended)
+        for ended in self._runner.ended(jobs):
+            recorder.settle(ended)
             # Of requests that are the same, one was paid for.
             bought = {wanted[key][0] for key in ended.job.keys if key in wanted}
             for some in chunks(concerned(ended.job.keys), TOGETHER):
@@ -154,9 +154,9 @@ class OpenAIBatch(OpenAI):
             if ended.cancelled:
                 raise Paused(f"{ended.job.batch_id} was cancelled; what it had finished is kept")
 
-    def _employed(self) -> Clerk:
+    def _new_runner(self) -> BatchRunner:
         if self.mode == "file":
-            return ByHand(self.model)
+            return FileRunner(self.model)
         key = api_key(self.address)
         self._secret = "" if key == KEYLESS else key
         timeout = openai.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout))
@@ -164,22 +164,22 @@ class OpenAIBatch(OpenAI):
             api_key=key, base_url=self.address, max_retries=0, timeout=timeout,
             http_client=client(self.timeout, SLOWEST),
         )  # fmt: skip
-        return Service(asker, self._server, self.window, self.poll, self.patience, self.timeout, self._clean)
+        return ServerRunner(asker, self._server, self.window, self.poll, self.patience, self.timeout, self._clean)
 
-    def _jobs(self, waiting: Iterable[Gathered], wanted: Set[str]) -> list[Job]:
+    def _jobs(self, waiting: Iterable[PartialReply], wanted: Set[str]) -> list[Job]:
         """Return the jobs that will answer what is `wanted`: those under way already, and new ones for the rest."""
         opened = open_jobs(self.folder, self.address, self.model)
         held = {key for job in opened for key in job.keys}
-        parts = {self.written.key(part): part for gathered in waiting for part in self._parts(gathered, held)}
+        parts = {self.written.key(part): part for partial_reply in waiting for part in self._parts(partial_reply, held)}
         new = write(self.folder, self.address, self.model, self._rows(parts), self.limits)
         return [*(job for job in opened if not wanted.isdisjoint(job.keys)), *new]
 
-    def _parts(self, gathered: Gathered, held: Set[str]) -> list[Request]:
+    def _parts(self, partial_reply: PartialReply, held: Set[str]) -> list[Request]:
         """Return the requests to send for what is missing: one for all, if the server gives several, or one each."""
-        request = gathered.request
+        request = partial_reply.request
         if self.written.key(request) in held:
             return []
-        singles = [gathered.single(number) for number in gathered.missing]
+        singles = [partial_reply.single(number) for number in partial_reply.missing]
         left = [single for single in singles if self.written.key(single) not in held]
         return [request] if len(left) == request.n and self._several is not False else left
 
@@ -199,24 +199,24 @@ class OpenAIBatch(OpenAI):
         row = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
         return Row(key, names(body), json.dumps(row).encode() + b"\n")
 
-    def _give_up(self, gathered: Gathered) -> None:
+    def _give_up(self, partial_reply: PartialReply) -> None:
         """Put the reason in place of choices that cannot be had."""
         if not (self._unreadable or self._notes.failures):
             return
-        if len(gathered.missing) == gathered.request.n and (failure := self._failure(gathered.request)):
-            gathered.fail(gathered.missing, failure.status, failure.detail)
-        for number in gathered.missing:
-            if failure := self._failure(gathered.single(number)):
-                gathered.fail([number], failure.status, failure.detail)
+        if len(partial_reply.missing) == partial_reply.request.n and (failure := self._failure(partial_reply.request)):
+            partial_reply.fail(partial_reply.missing, failure.status, failure.detail)
+        for number in partial_reply.missing:
+            if failure := self._failure(partial_reply.single(number)):
+                partial_reply.fail([number], failure.status, failure.detail)
 
     def _failure(self, part: Request) -> Failure | None:
         key = self.written.key(part)
         return self._unreadable.get(key) or self._notes.given_up(key, self.retries)
 
-    def _keys(self, gathered: Gathered) -> set[str]:
+    def _keys(self, partial_reply: PartialReply) -> set[str]:
         """Return the keys of all requests that could bring a choice of this one."""
-        request = gathered.request
-        parts = [request, *(gathered.single(number) for number in range(request.n) if request.n > 1)]
+        request = partial_reply.request
+        parts = [request, *(partial_reply.single(number) for number in range(request.n) if request.n > 1)]
         return {self.written.key(part) for part in parts}
 
     @property

@@ -1,4 +1,4 @@
-"""Batch jobs on disk: what was asked, what came of it, and what must be remembered of rows that failed.
+"""Batch jobs on disk: their requests, their results, and notes on rows that failed.
 
     <job>.in.jsonl     its requests: {"custom_id": the ledger's key, "method": "POST", "url": ..., "body": {...}}
     <job>.json         its keys and, as soon as they are known, the ids of file and batch; there while the job is open

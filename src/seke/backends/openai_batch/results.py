@@ -1,4 +1,4 @@
-"""What came of a batch: replies go into the ledger, failures into the notes.
+"""Results of a batch: replies go into the ledger, failures into the notes.
 
 Rows come in any order, in one file or two; each is found by its custom_id. A row that failed as a request of its own
 would have (`transport`) is judged by the same rules, from the status and the error that stand in it.
@@ -21,7 +21,7 @@ from seke.backends.openai.dialect import Dialect, remedy
 from seke.backends.openai.protocol import Completions, NoReply, decode
 from seke.backends.openai.response_body import MOST_BYTES
 from seke.backends.openai.token_bounds import tokens
-from seke.backends.openai.transport import Refused, Server, Trouble
+from seke.backends.openai.transport import Refused, Server, TransientError
 from seke.backends.openai_batch.jobs import Job, Notes
 from seke.core.errors import UserError
 from seke.core.ledger import Ledger, Receipt
@@ -56,8 +56,8 @@ class Ended(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bookkeeper:
-    """Settles jobs of one model."""
+class ResultRecorder:
+    """Records the results of one model's jobs."""
 
     ledger: Ledger
     notes: Notes
@@ -113,7 +113,7 @@ class Bookkeeper:
         found = self._diagnosed(result)
         if isinstance(found, UserError):
             return found
-        if isinstance(found, Trouble):
+        if isinstance(found, TransientError):
             self.notes.failed(result.key, found.detail)
         elif self._learnt(found, job):
             pass
@@ -130,19 +130,21 @@ class Bookkeeper:
     def _learnt(self, refused: Refused, job: Job) -> bool:
         """Return whether a refusal is about what will not be sent again."""
         sent, known = job.parameters, self.dialect.known
-        if self.finds_out and "n" in sent and self.dialect.minds_n(refused.message, refused.param):
+        if self.finds_out and "n" in sent and self.dialect.is_about_n(refused.message, refused.param):
             self.dialect.several = False
             return True
-        dropped = self.dialect.learn(sent, refused.message, refused.param, self.written.finds_form)
+        dropped = self.dialect.learn(sent, refused.message, refused.param, self.written.learns_form)
         if dropped is not None and self.dialect.known != known:
             instead = self.dialect.instead(dropped)
             log.warning("%s does not accept %s; %s, and those requests are sent again", job.model, dropped, instead)
         return dropped is not None
 
-    def _diagnosed(self, result: Result) -> Trouble | Refused | UserError:
+    def _diagnosed(self, result: Result) -> TransientError | Refused | UserError:
         if result.status is None or result.raw is not None:
             said = result.told.get("message") or result.told.get("code") or (result.raw or "no reason")[:100]
-            return Trouble(self.clean(" ".join(str(said).split())[:500]), billed=result.raw is not None, own=True)
+            return TransientError(
+                self.clean(" ".join(str(said).split())[:500]), billed=result.raw is not None, own=True
+            )
         response = httpx2.Response(
             result.status, request=httpx2.Request("POST", self.server.address), text=json.dumps(result.told)
         )

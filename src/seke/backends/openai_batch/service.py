@@ -1,7 +1,7 @@
-"""Who works batch jobs off: the Batch API of a server, or a person with `vllm run-batch`.
+"""Runners of batch jobs: the Batch API of a server, or a person with `vllm run-batch`.
 
-    Service   upload the file -> begin the batch -> look every `poll_s` seconds -> download the results
-    ByHand    results there? -> read them; else say what to run, and pause
+    ServerRunner   upload the file -> begin the batch -> look every `poll_s` seconds -> download the results
+    FileRunner     results there? -> read them; else say what to run, and pause
 
 Beginning a batch is what costs, and its reply can get lost. So the uploaded file's id is noted first; wherever a batch
 may have begun already, the server is asked for one of that file before another is begun. A batch that is over and names
@@ -25,7 +25,7 @@ from openai.types import Batch, FileObject
 
 from seke.backends.openai.event_loop import Background
 from seke.backends.openai.response_body import MOST_BYTES, file_client
-from seke.backends.openai.transport import Server, Trouble
+from seke.backends.openai.transport import Server, TransientError
 from seke.backends.openai_batch.jobs import ENDPOINT, Job
 from seke.backends.openai_batch.results import Ended, opens_with_result, results
 from seke.core.errors import Paused, UserError
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 ENDED = ("completed", "expired", "cancelled", "failed")
 """All of these may have finished rows, which are billed."""
-SPELT = {
+STATUS_SYNONYMS = {
     **dict.fromkeys(("complete", "succeeded", "success", "finished", "done", "ended"), "completed"),
     **dict.fromkeys(("timeout", "timed_out"), "expired"), "canceled": "cancelled",
     **dict.fromkeys(("error", "errored", "rejected"), "failed"),
@@ -54,12 +54,12 @@ BYTES_A_ROW = 2**20
 log = logging.getLogger(__name__)
 
 
-class Garbled(Exception):
+class NotResults(Exception):
     """A download that holds something else, say a gateway's page: taken for the results, it would lose them all."""
 
 
-class Clerk(Protocol):
-    """Gets jobs done."""
+class BatchRunner(Protocol):
+    """Runs jobs: hands requests out and brings results in."""
 
     def ended(self, jobs: Sequence[Job]) -> Iterator[Ended]:
         """Yield each job once it is over."""
@@ -70,11 +70,11 @@ class Clerk(Protocol):
         ...
 
 
-class Service:
+class ServerRunner:
     """The Batch API of one server.
 
     Args:
-        client: of the `openai` SDK, without retries of its own, whose answers are bounded (`wire.client`).
+        client: of the `openai` SDK, without retries of its own, whose answers are bounded (`response_body.client`).
         server: address and model, as messages name them.
         window: within which the server is to finish, "24h".
         poll_s: seconds between two looks.
@@ -129,12 +129,12 @@ class Service:
                     held.append(job)
                     continue
                 files = self._download(job, batch)
-                if self._lacks(job, batch, files):
+                if self._is_incomplete(job, batch, files):
                     looks[job.name] += 1
                     if looks[job.name] < LOOKS:
                         continue
-                    self._tell_of(job, batch, files)
-                self._withdraw(_id(batch, "input_file_id"))
+                    self._warn_incomplete(job, batch, files)
+                self._delete_file(_id(batch, "input_file_id"))
                 running.remove(job)
                 yield Ended(job, files, status == "cancelled")
                 for file in files:  # what they held is in the ledger now
@@ -142,7 +142,7 @@ class Service:
             if len(running) < before:
                 held.clear()
             elif len(held) == len(running):
-                self._overfull(held)
+                self._queue_full(held)
             else:
                 time.sleep(self._poll_s)
 
@@ -152,7 +152,7 @@ class Service:
             absent = self._server.mistake(
                 "has no Batch API (404 at /files)", "choose backend.mode=file, or backend=openai, which asks one by one"
             )
-            uploaded = self._insist(lambda: self._upload(job), FileObject, absent)
+            uploaded = self._until_answered(lambda: self._upload(job), FileObject, absent)
             job.file_id, job.uploaded_at = uploaded.id, _seconds(uploaded)
             job.save()
         created = False
@@ -166,7 +166,7 @@ class Service:
                 created = isinstance(found, Batch)  # which costs, whether or not it tells its id
             return found
 
-        job.batch_id = self._insist(begun, Batch).id
+        job.batch_id = self._until_answered(begun, Batch).id
         job.save()
         log.warning("%s: %d requests, window %s; Ctrl-C is safe", job.batch_id, len(job.keys), self._window)
 
@@ -196,7 +196,7 @@ class Service:
         absent = self._server.mistake(
             f"knows nothing of {batch_id}", f"use the key that it was begun with, or delete {job.note} to begin anew"
         )
-        return self._insist(lambda: self._client.batches.retrieve(batch_id), Batch, absent)
+        return self._until_answered(lambda: self._client.batches.retrieve(batch_id), Batch, absent)
 
     def _hold(self, job: Job, batch: Batch) -> None:
         """Make a batch that failed ready to be begun anew, once there is room.
@@ -211,7 +211,7 @@ class Service:
         )
         if FULL not in [error.get("code") for error in errors]:
             job.note.unlink()
-            self._withdraw(_id(batch, "input_file_id"))
+            self._delete_file(_id(batch, "input_file_id"))
             raise UserError(
                 "backend.model", job.model, self._clean(f"{batch.id} was rejected: {said or 'no reason was given'}"),
                 f"correct the backend's settings; what was sent is in {job.requests}",
@@ -220,10 +220,10 @@ class Service:
         job.batch_id = None
         job.save()
 
-    def _overfull(self, held: Sequence[Job]) -> None:
+    def _queue_full(self, held: Sequence[Job]) -> None:
         for job in held:
             if job.file_id is not None:
-                self._withdraw(job.file_id)
+                self._delete_file(job.file_id)
             job.close()  # so that they can be written anew, in smaller files
         raise UserError(
             "backend.rows", max(len(job.keys) for job in held), "the server's queue is full with less than this",
@@ -240,16 +240,16 @@ class Service:
                 f"delete {job.note} if its {len(job.keys)} requests are to be asked, and paid for, again",
             )
             most = MOST_BYTES + len(job.keys) * BYTES_A_ROW
-            files.append(self._insist(partial(self._fetch, file_id, path, most), Path, gone))
+            files.append(self._until_answered(partial(self._fetch, file_id, path, most), Path, gone))
         return tuple(files)
 
-    def _lacks(self, job: Job, batch: Batch, files: Sequence[Path]) -> bool:
+    def _is_incomplete(self, job: Job, batch: Batch, files: Sequence[Path]) -> bool:
         """Return whether results are missing that the server has, by its own count or for want of any."""
         keys, completed = set(job.keys), _completed(batch)
         there = {result.key for path in files for result in results(path) if result.raw is not None} & keys
         return len(there) < min(len(keys), int(not files) if completed is None else completed)
 
-    def _tell_of(self, job: Job, batch: Batch, files: Sequence[Path]) -> None:
+    def _warn_incomplete(self, job: Job, batch: Batch, files: Sequence[Path]) -> None:
         """Warn of results that do not come.
 
         Raises:
@@ -266,7 +266,7 @@ class Service:
             )
         log.warning("%s, but not all of them are in its files; backend.retries says how often to ask again", what)
 
-    def _withdraw(self, file_id: str | None) -> None:
+    def _delete_file(self, file_id: str | None) -> None:
         """Take a file with faces off the server, if it lets us; nothing depends on it."""
         if file_id is not None:
             with suppress(openai.APIError):
@@ -278,7 +278,7 @@ class Service:
             async with files.with_streaming_response.content(file_id) as response:
                 await response.stream_to_file(path)
         if path.stat().st_size and not opens_with_result(path):
-            raise Garbled(f"{file_id} is no file of results")
+            raise NotResults(f"{file_id} is no file of results")
         return path
 
     def _asked(self, work: Coroutine[Any, Any, T]) -> T:
@@ -289,7 +289,7 @@ class Service:
         finally:
             future.cancel()
 
-    def _insist(
+    def _until_answered(
         self, ask: Callable[[], Coroutine[Any, Any, T | None]], kind: type[T], absent: UserError | None = None
     ) -> T:
         """Return what `ask` brings, a `kind`; it is asked again while the server has passing trouble.
@@ -306,16 +306,16 @@ class Service:
             except openai.APIError as error:
                 found = self._server.diagnose(error, self._clean)
             except httpx2.TransportError as error:  # a download that breaks off: the SDK leaves it as it is
-                found = Trouble(self._clean(f"{type(error).__name__}: {error}"), billed=False, own=False)
-            except Garbled as error:
-                found = Trouble(str(error), billed=False, own=False)
+                found = TransientError(self._clean(f"{type(error).__name__}: {error}"), billed=False, own=False)
+            except NotResults as error:
+                found = TransientError(str(error), billed=False, own=False)
             else:
                 if isinstance(got, kind) and (isinstance(got, Path) or _id(got, "id")):
                     return got
-                found = Trouble(f"a 200 without an answer: {str(got)[:100]!a}", billed=False, own=False)
+                found = TransientError(f"a 200 without an answer: {str(got)[:100]!a}", billed=False, own=False)
             if isinstance(found, UserError):
                 raise found
-            if not isinstance(found, Trouble):
+            if not isinstance(found, TransientError):
                 raise self._server.mistake(str(found), "correct the backend's settings")
             if time.monotonic() - began > self._patience_s:
                 raise self._server.mistake(
@@ -340,7 +340,7 @@ def _files(batch: Batch) -> dict[int, str]:
 
 def _status(batch: Batch) -> str:
     told = str(getattr(batch, "status", "")).strip().lower()
-    return SPELT.get(told, told)
+    return STATUS_SYNONYMS.get(told, told)
 
 
 def _completed(batch: Batch) -> int | None:
@@ -355,7 +355,7 @@ def _seconds(told: object) -> int:
     return int(found) if isinstance(found, int | float) else 0
 
 
-class ByHand:
+class FileRunner:
     """Results come from whoever runs the files; `model` as the command to run has to name it."""
 
     def __init__(self, model: str) -> None:

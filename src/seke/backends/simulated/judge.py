@@ -1,7 +1,7 @@
 """A simulated judge of what is said about synthetic scenes: it marks by the words that it finds, and no prose.
 
 It is asked as a benchmark's rubric asks: the reported emotion in an <emotion> block, the answer in an <answer> block,
-and a schema of "reasons" and criteria. Of what it perceives of the scene (`simulated_scenes`) it marks from 1 to 5
+and a schema of "reasons" and criteria. Of what it perceives of the scene (`scenes`) it marks from 1 to 5
 
     emotion         5 where the answer names the reported emotion, else 1
     evidence        1, and 2 more for each thing named that is there

@@ -1,9 +1,8 @@
-"""How the simulated annotator sees a face, and how it reasons from what it is told. A model of an annotator, no data.
+"""The simulated annotator's perception of a face and its inference from known labels: a model of an annotator, no data.
 
     what it sees     latent truth -> Impression: a score per expression, log-odds per AU, valence and arousal, each with
                      its habits (bias), a systematic error per image and a random error per draw
-    what it knows    known labels -> a posterior over the expression behind them (naive Bayes on `seke.core.affect`),
-    which
+    what it knows    known labels -> a posterior over the expression behind them (naive Bayes on `core.affect`), which
                      moves AU log-odds and pulls valence and arousal
     what it is told  earlier predictions and their uncertainties, which count as votes
 

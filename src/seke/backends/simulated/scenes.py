@@ -7,7 +7,7 @@ missed and some mistaken; an image that is in none of the truth files it cannot 
     no schema                               describes what it sees, without a word about feelings
     schema {"conversation": [...]}          three questions and answers   } from what the text tells: EmoVIT's caption
     schema {"question", "answer"}           one question with reasons     } and attributes, and the image if it is shown
-    schema {"reasons", criteria}            a judge's marks for an answer about the image (simulated_judge.py)
+    schema {"reasons", criteria}            a judge's marks for an answer about the image (judge.py)
 
 What it does depends on (seed, request key, answer) alone. It knows nothing of the experiment's settings.
 """

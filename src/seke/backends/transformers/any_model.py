@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seke.backends.thinking import cut
-from seke.backends.thinking import told as answered
+from seke.backends.thinking import complete_answer, truncated_answer
 from seke.core import devices, images
 from seke.core.errors import UserError
 from seke.core.vlm import Choice, Image, Message, Reply, Request, Usage
@@ -125,7 +124,7 @@ class AnyVlm:
         ends = set(ends if isinstance(ends, list) else [ends])
         length = next((place for place, id_ in enumerate(ids) if id_ in ends), None)
         text = processor.tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
-        return (cut(text), len(ids)) if length is None else (answered(text), length + 1)
+        return (truncated_answer(text), len(ids)) if length is None else (complete_answer(text), length + 1)
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:

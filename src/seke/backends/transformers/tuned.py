@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor
 
-from seke.backends.thinking import cut, told
+from seke.backends.thinking import complete_answer, truncated_answer
 from seke.core import devices, images
 from seke.core.errors import UserError
 from seke.core.vlm import Choice, Reply, Request, Usage
@@ -185,8 +185,8 @@ def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[Sequence[Prepa
 def _choice(loaded: LoadedVLM, ids: list[int]) -> tuple[Choice, int]:
     if loaded.end in ids:
         length = ids.index(loaded.end)
-        return told(loaded.decode(ids[:length])), length + 1
-    return cut(loaded.decode(ids)), len(ids)
+        return complete_answer(loaded.decode(ids[:length])), length + 1
+    return truncated_answer(loaded.decode(ids)), len(ids)
 
 
 def _seed(key: str, choice: int) -> int:
