@@ -111,6 +111,17 @@ def question(processor: Any, conversation: bool = True) -> Any:
     return prepared
 
 
+def answer_once(argument: str, source: str, model: Any, processor: Any, dtype: torch.dtype) -> None:
+    """Have a model answer one question in one token, on the device where it lies.
+
+    Raises:
+        UserError: if it cannot; `argument`=`source` names it.
+    """
+    with told(argument, source), torch.inference_mode():
+        asked = question(processor).to(model.device, dtype)
+        model.generate(**asked, max_new_tokens=1, do_sample=False, pad_token_id=processor.tokenizer.pad_token_id)
+
+
 def _try_out(argument: str, source: str, directory: Path, conversation: bool) -> None:
     newest = max((path.stat().st_mtime_ns for path in directory.iterdir()), default=0)
     if (str(directory), newest) in tried:

@@ -6,7 +6,6 @@ Nothing is assumed of the architecture beyond AutoModelForImageTextToText and Au
 own is run: what needs that belongs behind a server (backend=vllm). Requests of one length share a left-padded batch.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -15,11 +14,11 @@ import torch
 from torch import Tensor
 
 from seke.backends.thinking import complete_answer, truncated_answer
-from seke.core import devices, images
+from seke.backends.transformers.base import LocalModel, pictures, unreadable
 from seke.core.errors import UserError
+from seke.core.images import ImageError
 from seke.core.vlm import Choice, Image, Message, Reply, Request, Usage
-from seke.models.auto import load, question
-from seke.models.checkpoint_checks import told
+from seke.models.auto import answer_once, load
 
 CHUNK = 16
 """Batches read ahead, so that requests of one length share a batch."""
@@ -41,7 +40,7 @@ class Prepared(NamedTuple):
         return self.cap, sum(picture.width * picture.height for picture in self.pictures), len(self.text)
 
 
-class AnyVlm:
+class AnyVlm(LocalModel[tuple[Any, Any]]):
     """Answers with the model `model` on this machine.
 
     Args:
@@ -60,17 +59,9 @@ class AnyVlm:
         self, model: str, batch_size: int = 16, max_new_tokens: int = 512, device: str = "auto",
         dtype: str = "auto", threads: int | None = None,
     ) -> None:  # fmt: skip
-        for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"backend.{name}", value, "not a whole number from 1 on", "use 1 or more")
-        if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise UserError("backend.dtype", dtype, "no such type", "use auto, bfloat16, float16 or float32")
-        self.model, self.batch_size, self.max_new_tokens, self.threads = model, batch_size, max_new_tokens, threads
-        rank = int(os.environ.get("LOCAL_RANK", "0"))
-        self.device = devices.chosen("backend.device", device, torch.cuda.device_count(), rank)
-        own = "float32" if self.device == "cpu" else "bfloat16"
-        self.dtype: torch.dtype = getattr(torch, own if dtype == "auto" else dtype)
-        self._loaded: tuple[Any, Any] | None = None
+        super().__init__("backend", device, threads, batch_size=batch_size, max_new_tokens=max_new_tokens)
+        self.model, self.batch_size, self.max_new_tokens = model, batch_size, max_new_tokens
+        self.dtype = self._dtype(dtype)
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield (index, reply); requests are read some batches ahead and answered longest first.
@@ -86,27 +77,22 @@ class AnyVlm:
             for index, request in chunk:
                 try:
                     prepared.append(self._prepared(index, request))
-                except (images.ImageError, OSError) as error:
-                    yield index, Reply((Choice(str(error), "invalid"),), self.model, cost=0.0)
+                except (ImageError, OSError) as error:
+                    yield index, unreadable(error, self.model)
             prepared.sort(key=lambda item: item.size, reverse=True)
             for start in range(0, len(prepared), self.batch_size):
                 yield from self._answers(prepared[start : start + self.batch_size])
 
-    def close(self) -> None:
-        """Let go of the model; the next request loads it anew."""
-        self._loaded = None
-
     def _prepared(self, index: int, request: Request) -> Prepared:
-        _, processor = self._load()
-        pictures = [images.shown(image.read(), image.path.name, image.face) for image in request.images]
+        _, processor = self.loaded
         turns = [{"role": message.role, "content": _content(message)} for message in request.messages]
         text = processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return Prepared(index, min(self.max_new_tokens, request.max_tokens), text, pictures)
+        return Prepared(index, min(self.max_new_tokens, request.max_tokens), text, pictures(request.images))
 
     def _answers(self, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
-        model, processor = self._load()
-        pictures = [item.pictures for item in batch] if any(item.pictures for item in batch) else None
-        seen = processor(text=[item.text for item in batch], images=pictures, padding=True, return_tensors="pt")
+        model, processor = self.loaded
+        shown = [item.pictures for item in batch] if any(item.pictures for item in batch) else None
+        seen = processor(text=[item.text for item in batch], images=shown, padding=True, return_tensors="pt")
         width = seen["input_ids"].shape[1]
         with torch.inference_mode():
             out: Tensor = model.generate(
@@ -119,7 +105,7 @@ class AnyVlm:
             yield item.place, Reply((choice,), self.model, Usage(int(prompt), tokens), cost=0.0)
 
     def _choice(self, ids: list[int]) -> tuple[Choice, int]:
-        model, processor = self._load()
+        model, processor = self.loaded
         ends = model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         length = next((place for place, id_ in enumerate(ids) if id_ in ends), None)
@@ -127,18 +113,13 @@ class AnyVlm:
         return (truncated_answer(text), len(ids)) if length is None else (complete_answer(text), length + 1)
 
     def _load(self) -> tuple[Any, Any]:
-        if self._loaded is None:
-            if self.threads:
-                torch.set_num_threads(self.threads)
-            model, processor = load("backend.model", self.model, self.dtype, conversation=True)
-            processor.tokenizer.padding_side = "left"
-            if processor.tokenizer.pad_token_id is None:
-                processor.tokenizer.pad_token = processor.tokenizer.eos_token
-            self._loaded = model.to(self.device), processor
-            with told("backend.model", self.model), torch.inference_mode():
-                seen = question(processor).to(self.device, self.dtype)
-                model.generate(**seen, max_new_tokens=1, do_sample=False, pad_token_id=processor.tokenizer.pad_token_id)
-        return self._loaded
+        model, processor = load("backend.model", self.model, self.dtype, conversation=True)
+        processor.tokenizer.padding_side = "left"
+        if processor.tokenizer.pad_token_id is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        model.to(self.device)
+        answer_once("backend.model", self.model, model, processor, self.dtype)
+        return model, processor
 
 
 def _content(message: Message) -> list[dict[str, str]]:

@@ -6,7 +6,6 @@ it every choice has a random stream of its own, seeded by the request's key.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -17,8 +16,8 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from seke.backends.thinking import complete_answer, truncated_answer
-from seke.core import devices, images
-from seke.core.errors import UserError
+from seke.backends.transformers.base import LocalModel, pictures, unreadable
+from seke.core.images import ImageError
 from seke.core.vlm import Choice, Reply, Request, Usage
 from seke.models.protocol import LoadedVLM, Loader, Pixels
 
@@ -51,7 +50,7 @@ class Gumbel(LogitsProcessor):  # type: ignore[misc]
         return scores.float() / self.temperature + noise.to(scores.device)
 
 
-class Local:
+class Local(LocalModel[LoadedVLM]):
     """Answers with the model that `model` loads (conf/model/*.yaml), from `path` if given.
 
     Args:
@@ -70,14 +69,8 @@ class Local:
         self, model: Loader, path: str | None = None, batch_size: int = 64,
         max_new_tokens: int = 512, device: str = "auto", threads: int | None = None,
     ) -> None:  # fmt: skip
-        for name, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"backend.{name}", value, "not a whole number from 1 on", "use 1 or more")
+        super().__init__("backend", device, threads, batch_size=batch_size, max_new_tokens=max_new_tokens)
         self.model, self.path, self.batch_size, self.max_new_tokens = model, path, batch_size, max_new_tokens
-        rank = int(os.environ.get("LOCAL_RANK", "0"))
-        self.device = devices.chosen("backend.device", device, torch.cuda.device_count(), rank)
-        self.threads = threads
-        self._loaded: LoadedVLM | None = None
 
     @property
     def name(self) -> str:
@@ -86,21 +79,17 @@ class Local:
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield (index, reply); requests are read some batches ahead and answered longest first."""
-        loaded = self._load()
+        loaded = self.loaded
         numbered = iter(enumerate(requests))
         while chunk := list(islice(numbered, self.batch_size * CHUNK)):
             prepared, broken = _prepare(loaded, chunk)
             requested = dict(chunk)
             for index, problem in broken:
-                yield index, Reply((Choice(problem, "invalid"),) * requested[index].n, self.name, cost=0.0)
+                yield index, unreadable(problem, self.name, requested[index].n)
             # One batch has one temperature and one cap, and prompts of nearly one length.
             prepared.sort(key=lambda p: (p.request.temperature, p.request.max_tokens, len(p.ids)), reverse=True)
             for batch in _batches(prepared, self.batch_size):
                 yield from self._answers(loaded, batch)
-
-    def close(self) -> None:
-        """Let go of the model; the next request loads it anew."""
-        self._loaded = None
 
     def _answers(self, loaded: LoadedVLM, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
         seen = [pixels for item in batch for pixels in item.pixels]
@@ -128,26 +117,23 @@ class Local:
             yield item.place, Reply(tuple(choice for choice, _ in said[k]), self.name, usage, cost=0.0)
 
     def _load(self) -> LoadedVLM:
-        if self._loaded is None:
-            if self.threads:
-                torch.set_num_threads(self.threads)
-            self._loaded = self.model.load(self.path)
-            self._loaded.model.to(self.device)
-            self._loaded.try_out()
-        return self._loaded
+        loaded = self.model.load(self.path)
+        loaded.model.to(self.device)
+        loaded.try_out()
+        return loaded
 
 
 def _prepare(loaded: LoadedVLM, chunk: Sequence[tuple[int, Request]]) -> tuple[list[Prepared], list[tuple[int, str]]]:
     """Decode images and encode prompts; requests whose image cannot be read come back with the reason."""
 
-    def pictures(request: Request) -> list[Pixels] | str:
+    def pixels_of(request: Request) -> list[Pixels] | str:
         try:
-            return [loaded.pixels(images.shown(image.read(), image.path.name, image.face)) for image in request.images]
-        except (images.ImageError, OSError) as error:
+            return [loaded.pixels(picture) for picture in pictures(request.images)]
+        except (ImageError, OSError) as error:
             return str(error)
 
     with ThreadPoolExecutor() as pool:
-        opened = list(pool.map(pictures, [request for _, request in chunk]))
+        opened = list(pool.map(pixels_of, [request for _, request in chunk]))
     broken = [(index, seen) for (index, _), seen in zip(chunk, opened, strict=True) if isinstance(seen, str)]
     good = [(i, r, seen) for (i, r), seen in zip(chunk, opened, strict=True) if not isinstance(seen, str)]
     turns = []
