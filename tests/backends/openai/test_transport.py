@@ -10,6 +10,7 @@ import httpx2
 import openai
 import pytest
 
+from seke.backends.openai.protocol import decode
 from seke.backends.openai.rate_limit import Breaker, Concurrency, requested_wait_s
 from seke.backends.openai.transport import Call, Refused, Server, Transport
 from seke.core.errors import UserError
@@ -57,8 +58,8 @@ def sent(tmp_path: Path, *script: object, calls: int = 1, **settings: float) -> 
 
 
 def test_a_reply_is_in_the_ledger(tmp_path: Path) -> None:
-    [raw], ledger, _ = sent(tmp_path)
-    assert raw == REPLY and ledger.find(["key 0"]) == {"key 0": REPLY}
+    [received], ledger, _ = sent(tmp_path)
+    assert received == decode(REPLY) and ledger.find(["key 0"]) == {"key 0": REPLY}
     assert ledger.totals()["m-1"][:3] == (1, 5, 2) and ledger.unsettled() == []
 
 
@@ -68,8 +69,8 @@ def test_a_reply_is_in_the_ledger(tmp_path: Path) -> None:
      "<html>", '{"choices": [{"mess', '{"choices": []}'],
 )  # fmt: skip
 def test_trouble_is_met_by_asking_again(tmp_path: Path, trouble: object) -> None:
-    [raw], ledger, _ = sent(tmp_path, trouble, trouble)
-    assert raw == REPLY and ledger.unsettled() == []
+    [received], ledger, _ = sent(tmp_path, trouble, trouble)
+    assert received == decode(REPLY) and ledger.unsettled() == []
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_a_request_that_fails_on_its_own_is_given_up(tmp_path: Path) -> None:
 
 def test_a_dead_server_is_waited_for_however_often_it_fails(tmp_path: Path) -> None:
     results, _, _ = sent(tmp_path, *[DEAD] * 12, calls=2, max_retries=5)
-    assert results == [REPLY] * 2
+    assert results == [decode(REPLY)] * 2
 
 
 def test_patience_ends(tmp_path: Path) -> None:
@@ -103,8 +104,8 @@ def test_a_server_that_says_to_come_back_tomorrow_is_not_waited_for(tmp_path: Pa
 
 
 def test_rate_limits_do_not_use_up_the_retries(tmp_path: Path) -> None:
-    [raw], _, _ = sent(tmp_path, *[status(429)] * 12, max_retries=1)
-    assert raw == REPLY
+    [received], _, _ = sent(tmp_path, *[status(429)] * 12, max_retries=1)
+    assert received == decode(REPLY)
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0.3"}, {"retry-after-ms": "300"}])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from seke.backends.openai.dialect import Dialect, names, remedy
-from seke.backends.openai.protocol import Completions, NoReply, choices, decode
+from seke.backends.openai.protocol import Completions, NoReply, Received, choices, decode
 from seke.backends.openai.token_bounds import Sending, bound, known_cost, stated
 from seke.backends.openai.transport import Call, Refused, Transport
 from seke.core.errors import UserError
@@ -59,9 +59,8 @@ class PartialReply:
         """Return the request for choice `number` alone."""
         return self.request if self.request.n == 1 else replace(self.request, n=1, draw=self.request.draw + number)
 
-    def add(self, raw: str, part: Request) -> None:
+    def add(self, received: Received, part: Request) -> None:
         """Add the reply to `part`, which is this request or one of its singles."""
-        received = decode(raw)
         first = part.draw - self.request.draw
         self.choices.update(enumerate(choices(received, part), start=first))
         self.sendings.append(Sending(part, received.model, received.usage))
@@ -134,14 +133,14 @@ class Completer:
             if part.n > 1 and self.several is False:
                 return
             try:
-                raw = await self._send(partial_reply, part, urls, let_others)
+                received = await self._send(partial_reply, part, urls, let_others)
             except Refused as refused:
                 if part.n > 1 and self._several is None and self._dialect.is_about_n(refused.message, refused.param):
                     self._dialect.several = False
                 else:
                     self._give_up(partial_reply, numbers, refused)
                 return
-            partial_reply.add(raw, part)
+            partial_reply.add(received, part)
             partial_reply.bought = True
             self._dialect.answered = True
             if part.n > 1 and self._dialect.several is None:
@@ -149,7 +148,7 @@ class Completer:
 
     async def _send(
         self, partial_reply: PartialReply, part: Request, urls: Mapping[str, str], let_others: Callable[[], None]
-    ) -> str:
+    ) -> Received:
         images = " ".join(image.mark for image in part.images)
         about = f"{self._written.model}: {images or part.text[:40]!r}, draw {part.draw}, n={part.n}"
         while True:
@@ -207,7 +206,7 @@ def recall(partial_reply: PartialReply, part: Request, raw: str | None) -> bool:
     """Add what the ledger holds for `part`; return False if it holds something that is no reply."""
     if raw is not None:
         try:
-            partial_reply.add(raw, part)
+            partial_reply.add(decode(raw), part)
         except NoReply:
             return False
     return True

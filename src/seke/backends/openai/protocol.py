@@ -225,8 +225,9 @@ def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
 def _answer(text: str, message: Mapping[str, Any], logprobs: Any, schema: Mapping[str, Any]) -> Choice:
     """Return the one answer in a message that had to follow `schema`, or why there is none."""
     answer, unfinished = split_thoughts(text)
-    if mismatch(_json(text), schema) is None:
-        found = [Match(_json(text), text, 0, len(text))]
+    whole = _json(text)
+    if mismatch(whole, schema) is None:
+        found = [Match(whole, text, 0, len(text))]
     elif REFUSAL.match(answer):
         return Choice(text, "refusal")
     else:

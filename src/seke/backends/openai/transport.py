@@ -26,7 +26,7 @@ import openai
 
 from seke.backends.openai.addresses import connection_problem, correction, hint, names_path_or_model, not_found
 from seke.backends.openai.failure_cause import FaultTracker
-from seke.backends.openai.protocol import NoReply, decode
+from seke.backends.openai.protocol import NoReply, Received, decode
 from seke.backends.openai.rate_limit import Breaker, Concurrency, requested_wait_s
 from seke.backends.openai.token_bounds import tokens
 from seke.core.errors import UserError
@@ -125,11 +125,11 @@ class Transport:
         self._failures: Counter[str] = Counter()
         self.fatal_error: UserError | None = None
         """Why no request is sent any more."""
-        self.in_flight: set[asyncio.Task[str]] = set()
+        self.in_flight: set[asyncio.Task[Received]] = set()
         """Requests that are on their way: cancelling `send` leaves them, so that their replies get written down."""
 
-    async def send(self, call: Call) -> str:
-        """Return the body of the reply to `call`, once it is in the ledger.
+    async def send(self, call: Call) -> Received:
+        """Return the reply to `call`, decoded, once its body is in the ledger.
 
         Raises:
             Refused: if the server does not take this request, or failed at it `max_retries` times.
@@ -143,7 +143,7 @@ class Transport:
                 if self.fatal_error is not None:
                     raise self.fatal_error
                 try:
-                    raw = await self._launch(call)
+                    received = await self._launch(call)
                 except TransientError as trouble:
                     failure: TransientError | Refused = trouble
                 except UserError as error:
@@ -156,7 +156,7 @@ class Transport:
                 else:
                     self._got_through(subject)
                     self.concurrency.succeeded()
-                    return raw
+                    return received
                 self._note(subject, failure)
             if isinstance(failure, Refused) and failure.mistake and failure.certain and not self.faults.answered:
                 raise self._fatal(failure.mistake)
@@ -186,22 +186,22 @@ class Transport:
             await asyncio.wait(self.in_flight)
         self.fatal_error = self._failing_since = None
 
-    async def _launch(self, call: Call) -> str:
+    async def _launch(self, call: Call) -> Received:
         task = asyncio.create_task(self._try(call))
         self.in_flight.add(task)
         task.add_done_callback(self._finished)
         return await asyncio.shield(task)
 
-    def _finished(self, task: "asyncio.Task[str]") -> None:
+    def _finished(self, task: "asyncio.Task[Received]") -> None:
         self.in_flight.discard(task)
         if not task.cancelled():
             task.exception()  # nobody may be waiting any more, and that is no news for stderr
 
-    async def _try(self, call: Call) -> str:
+    async def _try(self, call: Call) -> Received:
         await self._ledger.sent(call.key, call.about)
         try:
             raw = self._clean(await self._post(call.body))
-            receipt = decode(raw)
+            received = decode(raw)
         except NoReply as error:
             found: Exception = TransientError(f"{error}{hint(self._server.address)}", billed=True, own=True)
         except (UnicodeError, ValueError, RecursionError) as error:  # of a body that no reader foresaw
@@ -216,8 +216,8 @@ class Transport:
                 self._ledger.failed(call.key, str(found))
         else:
             self._met = True
-            await self._ledger.done(call.key, raw, receipt.model, *tokens(receipt.usage))
-            return raw
+            await self._ledger.done(call.key, raw, received.model, *tokens(received.usage))
+            return received
         if isinstance(found, TransientError) and found.reached:
             call.lost()
         # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
