@@ -160,6 +160,19 @@ def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequen
     return wandb_run.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
 
+def composed(command: str, words: Sequence[str]) -> DictConfig:
+    """Return the settings of `command` with these words of a command line, for those who call functions instead.
+
+    Raises:
+        UserError: for a setting that there is not.
+    """
+    conf = Path(__file__).parent / "conf"
+    read = settings.written(words, conf, command)
+    settings.check_shown(read, conf, command)
+    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+        return hydra.compose(command, read)
+
+
 def build(node: Any, **extra: Any) -> Any:
     """Instantiate a config node into plain Python objects."""
     return hydra.utils.instantiate(node, _convert_="all", **extra)
