@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from seke.errors import UserError
 from seke.records import ImageRecord, Labels, Prediction, write_jsonl
 
