@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from seke.errors import UserError
-from seke.records import ImageRecord, Labels, Prediction, write_jsonl
+
+from seke.core.errors import UserError
+from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seke import money
-from seke.doors import build, composed
-from seke.records import ImageRecord, Prediction, read_jsonl
+from seke.cli.command import build, composed
+from seke.core import budget
+from seke.core.records import ImageRecord, Prediction, read_jsonl
 
 if TYPE_CHECKING:
     from seke.generation.outcome import Outcome
@@ -34,13 +34,13 @@ def complete(record: ImageRecord, image_root: str | Path, *settings: str) -> "Ou
     Raises:
         UserError: for a mistaken setting.
     """
-    from seke.generation import progress
+    from seke.generation.run import generate
 
     cfg = composed("generate", settings)
-    meter = money.Metered(build(cfg.backend), money.Budget(**cfg.budget))
+    meter = budget.Metered(build(cfg.backend), budget.Budget(**cfg.budget))
     generator = build(cfg.generator, vlm=meter, prompts=build(cfg.prompts), seed=cfg.seed)
     with meter:
-        [outcome] = progress.outcomes([record], Path(image_root), generator, None)
+        [outcome] = generate.outcomes([record], Path(image_root), generator, None)
     return outcome
 
 
@@ -52,16 +52,17 @@ def answer(picture: str | Path, *settings: str) -> str:
     """
     import os
 
-    from seke.benchmark import paying, predict, single
+    from seke.benchmark import predict
+    from seke.benchmark.run import cost, single_image
 
     cfg = composed("evaluate", settings)
-    purse = paying.Purse(money.Budget(**cfg.budget), predict.Place.of(os.environ))
-    return single.tell(Path(picture), build(cfg.backend), build(cfg.benchmark), build(cfg.judge), purse)
+    purse = cost.Purse(budget.Budget(**cfg.budget), predict.Place.of(os.environ))
+    return single_image.tell(Path(picture), build(cfg.backend), build(cfg.benchmark), build(cfg.judge), purse)
 
 
 def score(predictions: str | Path | Iterable[Prediction], seed: int = 0) -> dict[str, Any]:
     """Return the metrics of predictions, or of a predictions.jsonl, with 95 % intervals, as metrics.json has them."""
-    from seke.benchmark.metrics import evaluate
+    from seke.benchmark.scoring.metrics import evaluate
 
     read = read_jsonl(predictions, Prediction) if isinstance(predictions, str | Path) else predictions
     return evaluate(list(read), seed=seed)

@@ -87,7 +87,9 @@ def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     failed: list[str] = []
     typed: list[str] = []
     beside = Path(inspect.getfile(main)).resolve().parent / "conf"
-    conf = beside if beside.is_dir() else Path(__file__).parent / "conf"  # in a checkout, or in an installed package
+    conf = (
+        beside if beside.is_dir() else Path(__file__).parents[1] / "conf"
+    )  # in a checkout, or in an installed package
     app = hydra.main(version_base="1.3", config_path=str(conf), config_name=main.__name__)(job)
 
     @functools.wraps(main)
@@ -166,7 +168,7 @@ def composed(command: str, words: Sequence[str]) -> DictConfig:
     Raises:
         UserError: for a setting that there is not.
     """
-    conf = Path(__file__).parent / "conf"
+    conf = Path(__file__).parents[1] / "conf"
     read = settings.written(words, conf, command)
     settings.check_shown(read, conf, command)
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
