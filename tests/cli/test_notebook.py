@@ -10,7 +10,7 @@ import pytest
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_page_about_notebooks_is_true(door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
