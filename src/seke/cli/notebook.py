@@ -52,8 +52,7 @@ def answer(picture: str | Path, *settings: str) -> str:
     """
     import os
 
-    from seke.benchmark import predict
-    from seke.benchmark.run import cost, single_image
+    from seke.benchmark.run import cost, predict, single_image
 
     cfg = composed("evaluate", settings)
     purse = cost.Purse(budget.Budget(**cfg.budget), predict.Place.of(os.environ))
