@@ -34,7 +34,8 @@ def train(cfg: DictConfig) -> None:
         return
     # Lightning starts the other ranks with this very command; only the first may clear an earlier run.
     cfg.overwrite = cfg.overwrite and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
-    run = open_run(cfg, "train", {part.name: part.files for part in data.sources(outputs)})
+    sources = data.sources(outputs)
+    run = open_run(cfg, "train", {part.name: part.files for part in sources})
     if parts is None or run.finished:
         print(f"{run.path} is finished; overwrite=true trains it again")
         return
@@ -43,7 +44,8 @@ def train(cfg: DictConfig) -> None:
 
     logger = loggers.beside_dashboard(build(cfg.logger, save_dir=str(run.path)))
     model, training, optimizer = parts
-    facts = fit(run, model, data, training, logger, outputs, cfg.seed, cfg.ckpt == "last", optimizer)
+    watched = data.watched(outputs)
+    facts = fit(run, model, data, training, logger, sources, watched, cfg.seed, cfg.ckpt == "last", optimizer)
     print("\n".join(summary(facts)) + f": {run.path / 'model'}")
 
 

@@ -200,7 +200,7 @@ def tower_shares(tokens: float, context: float) -> tuple[float, float]:
     """
     from transformers import InstructBlipConfig, LlamaConfig
 
-    from seke.training.flops import products, training, work
+    from seke.training.data.flops import products, training, work
 
     tiny = InstructBlipConfig.from_pretrained(ASSET)
     text = LlamaConfig(vocab_size=32001).to_dict()  # LlamaConfig's sizes are the 7B model's

@@ -135,10 +135,10 @@ def run(case: Case, way: str, folder: Path) -> Took:
 
     from seke.models.llava_ov import LlavaOv
     from seke.training.data.dataset import prepare
+    from seke.training.data.flops import peak as best
+    from seke.training.data.flops import products, training, work
     from seke.training.data.mixture import Data, stream
     from seke.training.data.samplers import Batches
-    from seke.training.flops import peak as best
-    from seke.training.flops import products, training, work
 
     gpu = bool(case.text)
     loaded = build(case)

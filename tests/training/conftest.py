@@ -12,7 +12,8 @@ from seke.models.llava_ov import LlavaOv
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.data.mixture import Data
 from seke.training.module import Sft
-from seke.training.train import Training, fit
+from seke.training.settings import Training
+from seke.training.train import fit
 
 
 class PowerCut(BaseException):
@@ -53,7 +54,8 @@ class Runs:
         where.mkdir(exist_ok=True)
         model = LlavaOv(str(self.base / "model"), trainable=list(trainable), lr=lr, lora=lora)
         data = Data(**{"path": str(self.base / "rows.jsonl"), **(data or {})})
-        return fit(Run(where, {}, {}), model, data, Training(**settings), logger, where, resume=resume)
+        sources, watched = data.sources(where), data.watched(where)
+        return fit(Run(where, {}, {}), model, data, Training(**settings), logger, sources, watched, resume=resume)
 
     def weights(self, where):
         return (where / "model" / "model.safetensors").read_bytes()

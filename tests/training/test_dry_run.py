@@ -8,7 +8,7 @@ import torch
 
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
-from seke.training import flops
+from seke.training.data import flops
 from seke.training.data.mixture import Data
 from seke.training.dry_run import plan, told
 from seke.training.optimizers import AdamW, StochasticAdamW

@@ -1,41 +1,31 @@
-"""The SFT module: loss exact under accumulation, a resume equals no interruption, every recipe builds."""
+"""The SFT module: loss exact under accumulation, rows read once, every recipe builds."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import hydra
 import pytest
 import torch
-from PIL import Image
 
 from seke.core.errors import UserError
 from seke.core.runs import Run
 from seke.models.llava_ov import LlavaOv
-from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.data.mixture import Data
 from seke.training.data.samplers import EMPTY, collate
 from seke.training.module import Sft
-from seke.training.train import Training, fit
+from seke.training.settings import Training
+from seke.training.train import fit
+
+from ..opens import opens
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A random model on disk and ten rows with answers of different lengths."""
-    path = tmp_path_factory.mktemp("base")
-    tokenizer = train_tokenizer(["What is it? A very grey face indeed."] * 3, 400)
-    build_tiny(tokenizer, image=32, patch=8, vision_width=32, vision_layers=1, width=32, layers=1, heads=2,
-               feed_forward=48).save(path / "model")  # fmt: skip
-    rows = []
-    for k in range(10):
-        Image.new("L", (32, 32), 25 * k).save(path / f"{k}.png")
-        answer = " ".join(["A", *["very"] * k, "grey face."])
-        rows.append({"id": str(k), "image": f"{k}.png", "conversations": [
-            {"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": answer}]})  # fmt: skip
-    (path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+@pytest.fixture
+def base(tiny_base):
+    return tiny_base
 
 
 def train(base, where, model=None, data=None, **training):
@@ -44,7 +34,7 @@ def train(base, where, model=None, data=None, **training):
     where.mkdir(exist_ok=True)
     model = model or LlavaOv(str(base / "model"), trainable=["projector", "llm"], lr=1e-3)
     data = Data(**{"path": str(base / "rows.jsonl"), **(data or {})})
-    facts = fit(run, model, data, Training(**settings), False, where)
+    facts = fit(run, model, data, Training(**settings), False, data.sources(where))
     return facts, LlavaOv(str(where / "model")).load().model.state_dict()
 
 
@@ -79,29 +69,22 @@ def test_states_kept_once_equal_pixels_seen_every_time(base, tmp_path):
     run = Run(tmp_path / "seen", {}, {})
     run.path.mkdir()
     data = Data(path=str(base / "rows.jsonl"), cache="none")
-    fit(run, model, data, Training(batch_size=2, max_epochs=2, clip=0.0), False, tmp_path)
+    fit(run, model, data, Training(batch_size=2, max_epochs=2, clip=0.0), False, data.sources(tmp_path))
     assert_equal_weights(kept, LlavaOv(str(run.path / "model")).load().model.state_dict(), tolerance=1e-5)
     assert facts["steps"] == 10
 
 
-@pytest.mark.parametrize("every", [3, 5], ids=["mid-epoch", "end of an epoch"])
-def test_resume_equals_no_interruption(base, tmp_path, monkeypatch, every):
-    _, whole = train(base, tmp_path / "whole", checkpoint_every=every)
-    step = Sft.training_step
-
-    def interrupted(self, batch, number):
-        if self.trainer.global_step == 7:
-            raise RuntimeError("power cut")
-        return step(self, batch, number)
-
-    monkeypatch.setattr(Sft, "training_step", interrupted)
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(base, tmp_path / "cut", checkpoint_every=every)
-    assert list((tmp_path / "cut" / "checkpoints").glob("step-*/complete.json"))
-    monkeypatch.setattr(Sft, "training_step", step)
-    facts, resumed = train(base, tmp_path / "cut", checkpoint_every=every)
-    assert facts["steps"] == 10
-    assert_equal_weights(whole, resumed)
+def test_a_training_reads_its_rows_once_and_so_does_its_card(base, tmp_path):
+    source = tmp_path / "generate" / "feid"
+    shutil.copytree(base, source)
+    (source / "rows.jsonl").rename(source / "instructions.jsonl")
+    (source / "manifest.json").write_text('{"annotator": "gpt-4o", "image_root": "."}')
+    with opens(tmp_path) as seen:
+        facts, _ = train(base, tmp_path / "run", data={"path": str(source / "instructions.jsonl")})
+    assert facts["rows"] == 10 and facts["annotations"] == ["gpt-4o"]
+    assert {name: seen[f"generate/feid/{name}"] for name in ("instructions.jsonl", "manifest.json")} == {
+        "instructions.jsonl": 2, "manifest.json": 2,
+    }  # fmt: skip
 
 
 def test_ctrl_c_stays_an_interrupt(base, tmp_path, monkeypatch):
@@ -170,9 +153,9 @@ def test_precisions_that_spoil_rope_are_refused(precision):
 
 
 def test_cached_states_of_a_trained_tower_are_refused(base, tmp_path):
+    data = Data(path=str(base / "rows.jsonl"), cache="states")
     with pytest.raises(UserError, match=r"^data\.cache="):
-        fit(Run(tmp_path, {}, {}), LlavaOv(str(base / "model")), Data(path=str(base / "rows.jsonl"), cache="states"),
-            Training(), False, tmp_path)  # fmt: skip
+        fit(Run(tmp_path, {}, {}), LlavaOv(str(base / "model")), data, Training(), False, data.sources(tmp_path))
 
 
 def composed(*overrides):

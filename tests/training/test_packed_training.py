@@ -16,7 +16,8 @@ from seke.training.data.dataset import Sample, Vision
 from seke.training.data.mixture import Data
 from seke.training.data.samplers import EMPTY, FILLER, Packs, collate, collate_pack
 from seke.training.module import Sft
-from seke.training.train import Training, fit
+from seke.training.settings import Training
+from seke.training.train import fit
 
 SIZES = [(32, 32), (40, 90), None, (64, 64), (20, 31), None, (96, 33), (32, 32)]
 """Height and width of each sample's image; None: it is only text."""
@@ -202,8 +203,8 @@ def train(base, rows, where, data, **training):
     run = Run(where, {}, {})
     where.mkdir(exist_ok=True)
     model = LlavaOv(str(base / "model"), trainable=["projector", "language_model"], lr=1e-3)
-    settings = Training(**{"max_epochs": 2, "clip": 0.0, **training})
-    facts = fit(run, model, Data(path=str(rows), **data), settings, False, where)
+    settings, given = Training(**{"max_epochs": 2, "clip": 0.0, **training}), Data(path=str(rows), **data)
+    facts = fit(run, model, given, settings, False, given.sources(where))
     return facts, LlavaOv(str(where / "model")).load().model.state_dict()
 
 

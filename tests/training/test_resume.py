@@ -207,13 +207,13 @@ def watched(base):
 def test_a_pause_owes_no_validation(sft, tiny_base, tmp_path, pause, monkeypatch):
     # Validation comes every 2 steps, and 5 steps are an epoch; the decision to stop early must be the same.
     seen = []
-    take = best_checkpoint.Best.on_validation_end
+    take = best_checkpoint.BestCheckpoint.on_validation_end
 
     def noted(self, trainer, module):
         take(self, trainer, module)
         seen[-1].append((trainer.global_step, self.loss, self.waited))
 
-    monkeypatch.setattr(best_checkpoint.Best, "on_validation_end", noted)
+    monkeypatch.setattr(best_checkpoint.BestCheckpoint, "on_validation_end", noted)
     plan = {"data": watched(tiny_base), "validate_every": 2, "patience": 2, "lr": 0.05}
     seen.append([])
     whole = sft.train(tmp_path / "whole", **plan)
@@ -244,9 +244,9 @@ def test_a_validation_at_an_epochs_end_is_owed_too(sft, tiny_base, tmp_path):
 def test_deepspeeds_checkpoints_resume_and_bring_the_best_weights_back(sft, tiny_base, tmp_path, stage, monkeypatch):
     from seke.training.deepspeed_cpu import CPUDeepSpeedStrategy
 
-    take = best_checkpoint.Best.on_validation_end
+    take = best_checkpoint.BestCheckpoint.on_validation_end
     early = lambda self, trainer, module: take(self, trainer, module) if trainer.global_step < 5 else None  # noqa: E731
-    monkeypatch.setattr(best_checkpoint.Best, "on_validation_end", early)
+    monkeypatch.setattr(best_checkpoint.BestCheckpoint, "on_validation_end", early)
 
     def plan():
         strategy = CPUDeepSpeedStrategy(

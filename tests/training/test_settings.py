@@ -11,7 +11,7 @@ from seke.core.errors import UserError
 from seke.tracking import wandb_run
 from seke.training import loggers
 from seke.training.launcher import settled
-from seke.training.train import Training
+from seke.training.settings import Training
 
 WRONG = {
     "precision": ("fp16", "bfloat16", "64-true", None, 8, True),

@@ -13,7 +13,8 @@ from seke.models.instructblip import InstructBlip, Loaded
 from seke.training.data.mixture import Data
 from seke.training.data.samplers import EMPTY, collate
 from seke.training.module import Sft
-from seke.training.train import Training, fit
+from seke.training.settings import Training
+from seke.training.train import fit
 
 from ..conftest import ROOT
 
@@ -74,7 +75,7 @@ def test_a_later_run_finds_the_states_on_disk(rows, trained, tmp_path, monkeypat
         data = Data(path=str(rows), cache=cache, cache_dir=str(trained / "cache"))
         (tmp_path / cache).mkdir()
         training = Training(batch_size=2, max_steps=3)
-        fit(Run(tmp_path / cache, {}, {}), model, data, training, False, tmp_path / cache)
+        fit(Run(tmp_path / cache, {}, {}), model, data, training, False, data.sources(tmp_path))
         return load_file(tmp_path / cache / "model" / "model.safetensors")
 
     states = run("states")

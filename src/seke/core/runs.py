@@ -314,7 +314,12 @@ def noted(file: Path, fact: str) -> dict[str, Any]:
 
 def image_root(records: Path, override: str | None = None) -> Path:
     """Return the folder that `image` fields are relative to: `paths.images`, or what the manifest beside them says."""
-    return Path(override) if override else records.parent / str(manifest_beside(records).get("image_root", "."))
+    return Path(override) if override else root_by(manifest_beside(records), records)
+
+
+def root_by(manifest: Mapping[str, Any], records: Path) -> Path:
+    """Return the folder that `image` fields are relative to, as the `manifest` beside the `records` says."""
+    return records.parent / str(manifest.get("image_root", "."))
 
 
 def file_sha256(path: Path) -> str:

@@ -16,7 +16,7 @@ from yaml import YAMLError
 
 from seke.core.errors import UserError
 from seke.core.provenance import made, place
-from seke.core.runs import Run, image_root, manifest_beside, write_text
+from seke.core.runs import Run, manifest_beside, root_by, write_text
 from seke.hub import dataset_export
 from seke.hub.dataset_card import Content, rendered
 
@@ -124,10 +124,11 @@ def _paths(data: Mapping[str, Any]) -> dict[str, str]:
 def _contents(files: Iterable[str]) -> Iterator[Content]:
     """Yield what is in those files that a generate run has made and that are still there."""
     for file in map(Path, files):
-        if file.name != INSTRUCTIONS or not file.is_file() or not manifest_beside(file):
+        manifest = manifest_beside(file) if file.name == INSTRUCTIONS and file.is_file() else {}
+        if not manifest:
             continue
         with suppress(UserError):  # training may read what a stricter reader refuses
-            yield dataset_export.describe(dataset_export.INSTRUCTIONS, file.parent, image_root(file).resolve())
+            yield dataset_export.describe(dataset_export.INSTRUCTIONS, file.parent, root_by(manifest, file).resolve())
 
 
 def _base_model(directory: Path) -> str | None:

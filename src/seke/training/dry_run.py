@@ -20,13 +20,14 @@ import torch
 from seke.core.errors import UserError
 from seke.core.records import Rejection, read_jsonl
 from seke.models.protocol import Family, TrainableVLM
-from seke.training import flops
 from seke.training.callbacks.checkpoints import KEPT
+from seke.training.data import flops
 from seke.training.data.dataset import Samples, prepare
 from seke.training.data.mixture import Data, stream
-from seke.training.data.samplers import Epochs, arranged, entries
+from seke.training.data.samplers import Epochs, entries
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
+from seke.training.setup import epochs, tuned_model
 
 GIB: Final = 2**30
 MIB: Final = 2**20
@@ -132,26 +133,22 @@ def plan(
     """
     mfu, optimizer = checked_mfu(mfu), optimizer or AdamW()
     parts, watched = data.sources(outputs), data.watched(outputs)
-    bfloat16 = training.master_weights or optimizer.keeps_bfloat16
-    loaded = model.outline(dtype=None if bfloat16 else "float32")
-    packed = data.packed(loaded.packs, training.on_gpu)
-    model.train(loaded)
-    frozen = "vision_tower" not in model.trained
-    states = frozen and data.cache in ("auto", "states", "disk")
+    tuned = tuned_model(model, data, training, optimizer, weights=False)
+    loaded = tuned.loaded
     ranks = training.ranks
     with TemporaryDirectory(prefix="seke-dry-run-") as scratch:
         folder = Path(scratch)
         counting, arrow = replace(data, cache="none"), folder / "rows.arrow"
-        samples = prepare([stream(part, seed, folder) for part in parts], loaded, counting, frozen, arrow)
+        samples = prepare([stream(part, seed, folder) for part in parts], loaded, counting, tuned.frozen_tower, arrow)
         rejected = Counter(row.reason for row in read_jsonl(arrow.with_suffix(".jsonl"), Rejection))
         chosen = entries(samples.part, [part.weight for part in parts], seed)
         if not len(chosen):
             raise UserError("data.path", data.path, f"no usable row ({samples.rejected} rejected)", "give other rows")
-        batches = arranged(samples, chosen, loaded, data, training, seed, packed)
+        batches = epochs(samples, chosen, tuned, data, training, seed)
         rows_bytes, work = arrow.stat().st_size, _work(samples, chosen, loaded)
-        largest = _largest(batches, samples, packed, ranks)
-        kept = _states(loaded, samples) if states and data.cache != "disk" else 0.0
-        once = work_of_tower(loaded, samples) if states else 0.0
+        largest = _largest(batches, samples, tuned.packed, ranks)
+        kept = _states(loaded, samples) if tuned.states and data.cache != "disk" else 0.0
+        once = work_of_tower(loaded, samples) if tuned.states else 0.0
     count = batches.count(ranks)
     steps = count // training.accumulate
     total = steps * training.max_epochs
@@ -170,7 +167,7 @@ def plan(
         longest=int(samples.lengths.max()),
         crops=int(samples.crops[chosen].sum()),
         batches=count * ranks,
-        packed=packed,
+        packed=tuned.packed,
         steps=steps,
         total_steps=total,
         ranks=ranks,
@@ -181,7 +178,7 @@ def plan(
         checkpoints=KEPT + 1 if total > training.checkpoint_every else 0,
         export_bytes=sizes.all * _width(model.dtype) + (sizes.trained_bytes if best else 0),
         rows_bytes=rows_bytes,
-        flops=_flops(loaded, work, states) * total / max(steps, 1) + once,
+        flops=_flops(loaded, work, tuned.states) * total / max(steps, 1) + once,
         peak=peak,
         peak_of=peak_of,
         mfu=mfu,

@@ -71,7 +71,7 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         the sum is divided by the supervised tokens of the whole global step (known from the sampler) instead.
         """
         total = self.loss_sum(batch)
-        # Nothing is logged here: what one rank and batch know is no step's loss. `Pace` tells that.
+        # Nothing is logged here: what one rank and batch know is no step's loss. `Throughput` logs that.
         share = self.trainer.world_size * self.trainer.accumulate_grad_batches / max(1, batch["step_tokens"])
         loss: Tensor = total * share
         return loss

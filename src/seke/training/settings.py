@@ -13,10 +13,8 @@ from lightning.pytorch.strategies import Strategy
 
 from seke.core.errors import UserError
 from seke.core.escape import shortened
-from seke.training.callbacks.fault_guard import Bound
-from seke.training.data.mixture import Data
+from seke.core.setting_checks import check_between, check_whole
 from seke.training.launcher import settled
-from seke.training.setting_checks import check_between, check_whole
 
 PRECISIONS: Final = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 ACCELERATORS: Final = ("cpu", "gpu", "cuda", "mps", "auto")
@@ -139,21 +137,12 @@ class Training:
         found = settings.get("zero_optimization") or {}
         return Zero(int(found.get("stage", 0)), "offload_optimizer" in found, "offload_param" in found)
 
-    def bound(self, packed: bool, data: Data) -> Bound:
-        """Return the setting that bounds a batch, and what else would need less memory."""
-        size = ("trainer.batch_size", self.batch_size) if self.batch_size > 1 else ("data.max_tokens", data.max_tokens)
-        argument, value = ("data.pack_tokens", data.pack_tokens) if packed else size
-        recompute = "" if self.activation_checkpointing else "set trainer.activation_checkpointing=true or "
-        return Bound(argument, value, f"lower it, or {recompute}optimizer=adamw_8bit")
-
     def lightning(self, **more: Any) -> pl.Trainer:
         """Build Lightning's Trainer.
 
         Raises:
             UserError: if this machine lacks what the settings ask for.
         """
-        if self.threads:
-            torch.set_num_threads(self.threads)
         if self.validate_every:  # Lightning counts batches
             more |= {"val_check_interval": self.validate_every * self.accumulate, "check_val_every_n_epoch": None}
         try:

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from seke.core.errors import UserError
-from seke.training.callbacks.best_checkpoint import Best
+from seke.training.callbacks.best_checkpoint import BestCheckpoint
 from seke.training.callbacks.checkpoints import newest
-from seke.training.callbacks.fault_guard import Bound, Guard, explained
+from seke.training.callbacks.fault_guard import FaultGuard, MemoryBound, explained
 from seke.training.module import Sft
 
-BOUND = Bound("trainer.batch_size", 2, "lower it")
+BOUND = MemoryBound("trainer.batch_size", 2, "lower it")
 
 
 def spoil(monkeypatch, name, value=float("nan")):
@@ -104,12 +104,12 @@ def test_a_pack_is_bounded_by_its_capacity(sft, tmp_path):
 
 
 def test_the_cpus_own_words_are_known():
-    with pytest.raises(UserError), explained(Guard(None, BOUND), "x"):
+    with pytest.raises(UserError), explained(FaultGuard(None, BOUND), "x"):
         torch.empty(1 << 60)
 
 
 def test_other_errors_stay_what_they_are():
-    with pytest.raises(RuntimeError, match="shapes"), explained(Guard(None, BOUND), "x"):
+    with pytest.raises(RuntimeError, match="shapes"), explained(FaultGuard(None, BOUND), "x"):
         raise RuntimeError("shapes differ")
 
 
@@ -133,7 +133,7 @@ def test_an_empty_dataset_is_refused_before_training(sft, tmp_path):
 
 def test_signals_outside_a_training_are_what_they_were():
     before = signal.getsignal(signal.SIGTERM)
-    with Guard(None, BOUND).listening():
+    with FaultGuard(None, BOUND).listening():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -162,19 +162,19 @@ def measured(best, *losses):
 
 
 def test_patience_counts_evaluations_since_the_lowest_loss():
-    best = Best(None, patience=2)
+    best = BestCheckpoint(None, patience=2)
     assert measured(best, 3.0, 2.0, 2.5, 1.0, 1.0, float("nan")) == [False, False, False, False, False, True]
     assert (best.loss, best.step) == (1.0, 3)
 
 
 def test_without_patience_it_never_stops():
-    assert not any(measured(Best(None, patience=None), 1.0, 2.0, 3.0, 4.0))
+    assert not any(measured(BestCheckpoint(None, patience=None), 1.0, 2.0, 3.0, 4.0))
 
 
 def test_a_run_that_had_decided_to_stop_stops_at_once_when_resumed():
-    first = Best(None, patience=1)
+    first = BestCheckpoint(None, patience=1)
     measured(first, 1.0, 2.0)
-    resumed = Best(None, patience=1)
+    resumed = BestCheckpoint(None, patience=1)
     resumed.load_state_dict(first.state_dict())
 
     class Trainer:

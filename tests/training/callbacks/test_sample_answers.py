@@ -15,7 +15,7 @@ from seke.core.images import sha256
 from seke.core.records import Rejection
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
-from seke.training.callbacks.sample_answers import COLUMNS, Answered, Question, answer, evaluating, questions
+from seke.training.callbacks.sample_answers import COLUMNS, Question, SampleAnswers, answer, evaluating, questions
 from seke.training.data.dataset import Sample
 from seke.training.data.samplers import collate
 from seke.training.module import Sft
@@ -57,7 +57,7 @@ def fit(loaded, asked, folder, logger=False, epochs=2, **settings):
     module = Sft(loaded, [{"name": "all", "params": list(loaded.model.parameters()), "lr": 1e-3}])
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=epochs, logger=logger, enable_checkpointing=False, enable_model_summary=False,
-        enable_progress_bar=False, callbacks=[Answered(asked, folder, max_new_tokens=4, **settings)],
+        enable_progress_bar=False, callbacks=[SampleAnswers(asked, folder, max_new_tokens=4, **settings)],
     )  # fmt: skip
     trainer.fit(module, DataLoader([batch] * 2, batch_size=None))
     return [json.loads(line) for line in (folder / "answered.jsonl").read_text().splitlines()]
@@ -139,7 +139,7 @@ def test_under_zero_3_nothing_is_asked_and_one_warning_says_so(tmp_path):
         is_global_zero = True
         global_step = 1
 
-    asking = Answered([Question("0", (), (), "")], tmp_path)
+    asking = SampleAnswers([Question("0", (), (), "")], tmp_path)
     with pytest.warns(UserWarning, match="ZeRO-3"):
         asking.setup(Trainer(), None, "fit")
     asking.on_train_epoch_end(Trainer(), None)

@@ -10,10 +10,10 @@ from torch.utils.data import DataLoader
 
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
-from seke.training import flops
 from seke.training.callbacks import progress_bar
-from seke.training.callbacks.progress_bar import Bar
-from seke.training.callbacks.throughput import Device, Pace, Sums, Waiting, Window, figures
+from seke.training.callbacks.progress_bar import StepProgress
+from seke.training.callbacks.throughput import Device, Sums, Throughput, Waiting, Window, figures
+from seke.training.data import flops
 from seke.training.data.dataset import Sample, Vision
 from seke.training.data.samplers import collate
 from seke.training.loggers import wandb
@@ -57,7 +57,7 @@ def train(base, where, every=1, accumulate=1, made=batches, more=(), clip=1.0):
     model = LlavaOv(str(base), lr=1e-3, lr_of={"vision_tower": 1e-4})
     loaded = model.load()
     module = Sft(loaded, model.train(loaded))
-    pace = Pace()
+    pace = Throughput()
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, max_epochs=1, logger=CSVLogger(where, "logs"),
         callbacks=[pace, *more], enable_checkpointing=False, enable_model_summary=False, log_every_n_steps=every,
@@ -153,7 +153,7 @@ def test_only_the_fetching_of_training_batches_counts_as_waiting():
 
 
 def test_where_there_is_no_terminal_the_bar_is_plain_lines(base, tmp_path, capfd):
-    train(base, tmp_path, more=[Bar()])
+    train(base, tmp_path, more=[StepProgress()])
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("train: ")]
     assert len(lines) == 1 and lines[0].startswith("train: step 2 of 2, loss ")
     assert all(character.isprintable() for character in lines[0])

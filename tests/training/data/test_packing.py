@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
+from seke.training.data.flops import forward, products, work
 from seke.training.data.packing import best_fit, cost, halves, rounded, rounds, split
 from seke.training.data.samplers import FILLER, Packs, entries
-from seke.training.flops import forward, products, work
 
 LENGTHS = st.lists(st.integers(2, 300), min_size=1, max_size=80)
 WORLDS = st.integers(1, 8)

@@ -1,1 +1,1 @@
-"""What happens beside the training steps: throughput, guards, checkpoints, sample answers."""
+"""Lightning callbacks: throughput, fault guard, checkpoints, best checkpoint, sample answers, progress."""

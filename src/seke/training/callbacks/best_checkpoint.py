@@ -1,4 +1,4 @@
-"""The validation loss watched: the best weights kept on disk, and training stopped when they no longer improve."""
+"""The weights of the lowest validation loss, kept on disk, and early stopping once it no longer falls."""
 
 import contextlib
 from pathlib import Path
@@ -12,7 +12,7 @@ from seke.core.files import replacing
 from seke.training.callbacks.checkpoints import trained
 
 
-class Best(pl.Callback):  # type: ignore[misc]
+class BestCheckpoint(pl.Callback):  # type: ignore[misc]
     """Keeps the trained weights of the lowest validation loss in `file`, and ends training after `patience`
     evaluations in a row without a lower one (None: never). `file=None` keeps no weights.
 
@@ -27,6 +27,11 @@ class Best(pl.Callback):  # type: ignore[misc]
         """Optimiser steps done when it was measured."""
         self.waited = 0
         """Evaluations since then."""
+
+    @property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint: that of the class in earlier versions, whose runs go on."""
+        return "Best"
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to know; the weights lie in their file already."""

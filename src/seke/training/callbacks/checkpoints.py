@@ -6,7 +6,7 @@
 
 Without complete.json, or with a file shorter than it says, a checkpoint was not written to its end: a resume skips it
 and takes the one before. So the last two are kept. Where training is in its epoch is part of Lightning's state; which
-batches come next follows from it and the seed (batches.py).
+batches come next follows from it and the seed (data/samplers.py).
 """
 
 import json
@@ -106,7 +106,7 @@ class Checkpoints(Checkpoint):  # type: ignore[misc]
     def __init__(self, folder: Path, every: int, since: Path | None = None) -> None:
         self.folder, self.every, self.since = folder, every, since
         self.pause = False
-        """Whether to save at the step that has just ended, and stop (set by `Guard`, on all ranks alike)."""
+        """Whether to save at the step that has just ended, and stop (set by `FaultGuard`, on all ranks alike)."""
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Tell module and strategy that a checkpoint holds a part of the weights."""

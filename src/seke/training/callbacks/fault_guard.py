@@ -1,4 +1,4 @@
-"""What ends a training before its time: a scheduler's signal, a loss that is no number, too little memory.
+"""Guards against faults: a scheduler's signal, a loss that is no number, and too little memory end a training cleanly.
 
 All ranks stop at the same optimiser step, or those left would wait for ever. Losses and votes come from the device
 without its being waited for, so that looking costs nothing; what is found may be some batches old, but carries its
@@ -19,7 +19,7 @@ from torch import Tensor
 from seke.core.errors import UserError
 from seke.core.images import ImageError
 from seke.training.callbacks.checkpoints import Checkpoints
-from seke.training.data.dataset import lost
+from seke.training.data.dataset import lost_picture
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What a scheduler sends before it takes the machine away; Slurm sends either of two, as its user asks (--signal). A
@@ -28,7 +28,7 @@ EXHAUSTED: Final = ("out of memory", "not enough memory", "can't allocate memory
 """How devices and PyTorch's CPU allocator say that memory has run out."""
 
 
-class Later:
+class PendingValue:
     """A small tensor on its way from the device."""
 
     def __init__(self, value: Tensor) -> None:
@@ -49,7 +49,7 @@ class Later:
         return self._value
 
 
-class Bound(NamedTuple):
+class MemoryBound(NamedTuple):
     """The setting that decides how much memory is needed, and what to do where that is too much."""
 
     argument: str
@@ -57,7 +57,7 @@ class Bound(NamedTuple):
     remedy: str
 
 
-class Spoilt(NamedTuple):
+class BadBatch(NamedTuple):
     """A batch whose loss, or the weights after it, are not finite."""
 
     step: int
@@ -65,26 +65,26 @@ class Spoilt(NamedTuple):
     names: Sequence[str]
 
 
-class Guard(pl.Callback):  # type: ignore[misc]
+class FaultGuard(pl.Callback):  # type: ignore[misc]
     """Lets all ranks stop together: to pause when a scheduler asks, or because a loss is not a number."""
 
-    def __init__(self, checkpoints: Checkpoints, bound: Bound) -> None:
+    def __init__(self, checkpoints: Checkpoints, bound: MemoryBound) -> None:
         self.checkpoints = checkpoints
         self.bound = bound
-        self.asked = False
+        self.pause_requested = False
         """Whether this process has been asked to pause."""
         self.names: Sequence[str] = ()
         """Ids of the records in hand."""
-        self._losses: deque[tuple[int, Sequence[str], Later]] = deque()
-        self._votes: deque[Later] = deque()
-        self._spoilt: Spoilt | None = None
+        self._losses: deque[tuple[int, Sequence[str], PendingValue]] = deque()
+        self._votes: deque[PendingValue] = deque()
+        self._bad_batch: BadBatch | None = None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Take the scheduler's signals as a wish to pause, for as long as the context lasts."""
 
         def ask(_: int, __: FrameType | None) -> None:
-            self.asked = True
+            self.pause_requested = True
 
         heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, ask) for number in heeded}
@@ -96,8 +96,8 @@ class Guard(pl.Callback):  # type: ignore[misc]
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Take signals over from Lightning, which would die without saving, and wait for the device every batch."""
-        trainer._signal_connector.register_signal_handlers = _nothing
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing
+        trainer._signal_connector.register_signal_handlers = _do_nothing
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _do_nothing
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Remember whose turn it is, for errors that come in the midst of it."""
@@ -106,54 +106,56 @@ class Guard(pl.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Look at the losses that have arrived; at the end of a step, agree on stopping."""
         accumulating = trainer.fit_loop.epoch_loop._should_accumulate()
-        self._losses.append((trainer.global_step + accumulating, self.names, Later(outputs["loss"])))
+        self._losses.append((trainer.global_step + accumulating, self.names, PendingValue(outputs["loss"])))
         if accumulating:
             return
-        self._judge(trainer, pl_module, certain=self.checkpoints.is_due(trainer))
+        self._check(trainer, pl_module, certain=self.checkpoints.is_due(trainer))
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Let no model with spoilt weights be exported."""
-        self._judge(trainer, pl_module, certain=True)
+        self._check(trainer, pl_module, certain=True)
 
-    def _judge(self, trainer: Any, module: Any, certain: bool) -> None:
-        self._look(wait=certain)
-        if certain and self._spoilt is None and not _finite(module):
-            self._spoilt = Spoilt(trainer.global_step, "finite, but not the weights after it", self.names)
-        pause, spoilt = self._agreed(trainer, certain)
+    def _check(self, trainer: Any, module: Any, certain: bool) -> None:
+        self._read_losses(wait=certain)
+        if certain and self._bad_batch is None and not _finite(module):
+            self._bad_batch = BadBatch(trainer.global_step, "finite, but not the weights after it", self.names)
+        pause, spoilt = self._vote(trainer, certain)
         if spoilt:
-            raise self._verdict(trainer)
+            raise self._fatal_error(trainer)
         if pause and not certain:
-            self._judge(trainer, module, certain=True)
+            self._check(trainer, module, certain=True)
         self.checkpoints.pause = pause
 
-    def _look(self, wait: bool) -> None:
-        while self._losses and not self._spoilt and (wait or self._losses[0][2].arrived):
+    def _read_losses(self, wait: bool) -> None:
+        while self._losses and not self._bad_batch and (wait or self._losses[0][2].arrived):
             step, names, loss = self._losses.popleft()
             value = float(loss.read())
             if not torch.isfinite(torch.tensor(value)):
-                self._spoilt = Spoilt(step, str(value), names)
+                self._bad_batch = BadBatch(step, str(value), names)
 
-    def _agreed(self, trainer: Any, certain: bool) -> tuple[bool, bool]:
+    def _vote(self, trainer: Any, certain: bool) -> tuple[bool, bool]:
         """Return whether any rank was asked to pause, and whether any has a spoilt batch.
 
         On a device the ranks' votes of the step before are read, which have long arrived, unless `certain`.
         """
         if trainer.world_size == 1:
-            return self.asked, self._spoilt is not None
-        vote = torch.tensor([self.asked, self._spoilt is not None], dtype=torch.int32).to(trainer.strategy.root_device)
+            return self.pause_requested, self._bad_batch is not None
+        vote = torch.tensor([self.pause_requested, self._bad_batch is not None], dtype=torch.int32).to(
+            trainer.strategy.root_device
+        )
         torch.distributed.all_reduce(vote, torch.distributed.ReduceOp.MAX)
-        self._votes.append(Later(vote))
+        self._votes.append(PendingValue(vote))
         behind = 0 if certain or not vote.is_cuda else 1
         votes = [self._votes.popleft().read() for _ in range(len(self._votes) - behind)]
         pause, spoilt = torch.stack(votes).amax(0).tolist() if votes else (0, 0)
         return bool(pause), bool(spoilt)
 
-    def _verdict(self, trainer: Any) -> BaseException:
+    def _fatal_error(self, trainer: Any) -> BaseException:
         """Return the error that names the spoilt batches of all ranks; rank zero speaks for all."""
-        found: list[Spoilt | None] = [self._spoilt]
+        found: list[BadBatch | None] = [self._bad_batch]
         if trainer.world_size > 1:
             found = [None] * trainer.world_size
-            torch.distributed.all_gather_object(found, self._spoilt)
+            torch.distributed.all_gather_object(found, self._bad_batch)
         if not trainer.is_global_zero:
             return SystemExit(0)
         spoilt = [one for one in found if one]
@@ -166,7 +168,7 @@ class Guard(pl.Callback):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def explained(guard: Guard, path: str) -> Iterator[None]:
+def explained(guard: FaultGuard, path: str) -> Iterator[None]:
     """Turn what goes wrong in the depths of PyTorch and transformers into one line that says what to do.
 
     Args:
@@ -179,13 +181,13 @@ def explained(guard: Guard, path: str) -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(word in str(error).lower() for word in EXHAUSTED):
             raise
         argument, value, remedy = guard.bound
-        raise UserError(argument, value, f"out of memory{_with(guard.names)}", remedy) from error
+        raise UserError(argument, value, f"out of memory{_of_records(guard.names)}", remedy) from error
     except ImageError as error:
-        raise lost(error) from error
+        raise lost_picture(error) from error
     except ValueError as error:
         if "features and image tokens" not in str(error):
             raise
-        problem = f"{' '.join(str(error).split())[:120]}{_with(guard.names)}"
+        problem = f"{' '.join(str(error).split())[:120]}{_of_records(guard.names)}"
         raise UserError("model.path", path, problem, "use the processor that belongs to this checkpoint") from error
     except Exception as error:
         if not type(error).__module__.startswith("wandb."):
@@ -195,7 +197,7 @@ def explained(guard: Guard, path: str) -> Iterator[None]:
         raise UserError("logger", "wandb", problem, remedy) from error
 
 
-def _with(names: Sequence[str]) -> str:
+def _of_records(names: Sequence[str]) -> str:
     return f" (records {', '.join(names)})" if names else ""
 
 
@@ -205,5 +207,5 @@ def _finite(module: Any) -> bool:
     return all(bool(torch.isfinite(values).all()) for values in held)
 
 
-def _nothing(*_: Any) -> None:
+def _do_nothing(*_: Any) -> None:
     """Do nothing."""

@@ -1,4 +1,4 @@
-"""How far training is: one bar over all its steps with the time left; plain lines where nobody looks at a terminal."""
+"""Progress of a training: one bar over all its steps with the time left on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -35,7 +35,7 @@ def left(done: int, total: int, first: int, seconds: float) -> str:
     return f"{timedelta(seconds=round((total - done) * seconds / (done - first)))} left"
 
 
-class Bar(ProgressBar):  # type: ignore[misc]
+class StepProgress(ProgressBar):  # type: ignore[misc]
     """Rank zero's progress bar on stderr, in optimiser steps; a resumed run's begins where the former one ended."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the model answers while it learns: the same few images after every epoch, beside what they should say.
+"""Sample answers of the model while it learns: to the same few images after every epoch, beside their references.
 
 Lines of answered.jsonl in the run's directory, and a table with the pictures where Weights & Biases is the logger.
 """
@@ -75,7 +75,7 @@ def answer(loaded: LoadedVLM, question: Question, max_new_tokens: int) -> str:
     return str(loaded.decode(new[: new.index(loaded.end)] if loaded.end in new else new))
 
 
-class Answered(pl.Callback):  # type: ignore[misc]
+class SampleAnswers(pl.Callback):  # type: ignore[misc]
     """Has rank zero answer the `asked` after every epoch, or after every `every` optimiser steps.
 
     Under ZeRO-3 no rank holds the weights, so nothing is asked there: one warning says so.

@@ -1,4 +1,4 @@
-"""How training goes, logged every few steps: loss, learning rates, gradient norm, pace, MFU, memory, waste, waiting.
+"""Throughput and what is logged with it every few steps: loss, learning rates, gradient norm, MFU, memory, padding.
 
 A window is `log_every` optimiser steps of all ranks together. Within it nothing is read back from the device and no
 rank talks to another; at its end come one wait for the device and one exchange. Validation, checkpoints and answers
@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
 
-from seke.training.flops import Product, Work, peak, products, seen_before, together, training, work
+from seke.training.data.flops import Product, Work, peak, products, seen_before, together, training, work
 
 FETCH: Final = "train_dataloader_next"
 """How Lightning ends the name of what it does while it waits for a batch."""
@@ -130,7 +130,7 @@ class Window:
         return Sums(loss, self.busy, waited, self.computed, self.samples, done)
 
 
-class Pace(pl.Callback):  # type: ignore[misc]
+class Throughput(pl.Callback):  # type: ignore[misc]
     """Logs `figures` of every window with learning rates by part, gradient norm before clipping, and memory.
 
     Of the losses, `loss` is that of the step at which it is logged, over all ranks and accumulated batches, which is
@@ -147,6 +147,11 @@ class Pace(pl.Callback):  # type: ignore[misc]
         self._began, self._step = 0.0, 0
         self._rates: dict[str, float] = {}
         self._norm: Any = None
+
+    @property
+    def state_key(self) -> str:
+        """The name of its state in a checkpoint: that of the class in earlier versions, whose runs go on."""
+        return "Pace"
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run that has nothing left to do tells as its last loss."""

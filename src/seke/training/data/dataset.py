@@ -99,7 +99,7 @@ class Wanted(NamedTuple):
         return images.decode(self.read()[0], self.name)
 
 
-def lost(error: images.ImageError) -> UserError:
+def lost_picture(error: images.ImageError) -> UserError:
     """Return the line about a picture that is no more what it was when training began.
 
     A loader's worker hands on no more of an error than its text, with a traceback before it.
@@ -241,7 +241,7 @@ class Unused:
         self.parts[part, rejection.reason] += 1
         self._first.setdefault((part, rejection.reason), f"{rejection.id}: {rejection.detail}")
 
-    def told(self, part: int) -> str:
+    def summary(self, part: int) -> str:
         """Return how many of a part's rows are rejected, and for what most of them."""
         counts = {reason: count for (of, reason), count in self.parts.items() if of == part}
         if not counts:
@@ -254,11 +254,11 @@ class Samples(Dataset[Any]):
     """All samples of a training set: read from disk when asked, their images kept or decoded."""
 
     def __init__(
-        self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], unused: Unused, blind: int
+        self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], unused: Unused, without_picture: int
     ) -> None:
         self.arrow, self.pictures = arrow, pictures
         self.unused, self.rejected = unused, unused.reasons.total()
-        self.blind = blind
+        self.without_picture = without_picture
         """How many samples have no picture."""
         self.lengths, self.tokens, self.part, self.crops = measures.T
         """Of every sample: its tokens, those of them that carry loss, the part of the mixture it comes from, and the
@@ -298,10 +298,10 @@ def prepare(
     cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
     pictures = _pictures(loaded, cache, data)
     measures = [np.zeros((0, 4), np.int32)]
-    unused, blind = Unused(), 0
+    unused, without_picture = Unused(), 0
 
     def stored(writer: Any) -> Iterator[Rejection]:
-        nonlocal blind
+        nonlocal without_picture
         for part, rows in enumerate(parts):
             progress = tqdm(rows, desc="rows", unit=" rows", leave=False, mininterval=1, disable=None)
             for block in _blocks(progress, BLOCK):
@@ -315,11 +315,11 @@ def prepare(
                     writer.write_batch(pa.record_batch([pa.array(*column) for column in columns], schema=SCHEMA))
                     measured = [(len(s.ids), s.tokens, part, pictures.seen(s.images)) for s in samples]
                     measures.append(np.array(measured, np.int32))
-                    blind += sum(not s.images for s in samples)
+                    without_picture += sum(not s.images for s in samples)
 
     with pa.OSFile(str(arrow), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         write_jsonl(arrow.with_suffix(".jsonl"), stored(writer))
-    return Samples(arrow, pictures, np.concatenate(measures), unused, blind)
+    return Samples(arrow, pictures, np.concatenate(measures), unused, without_picture)
 
 
 def _pictures(loaded: TrainableVLM, cache: str, data: Data) -> Pictures:

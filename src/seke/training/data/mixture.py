@@ -18,10 +18,10 @@ from seke.core.errors import UserError
 from seke.core.images import ImageError
 from seke.core.limit import checked, group_of, places
 from seke.core.records import Rejection
+from seke.core.setting_checks import check_whole
 from seke.training.readers.clips import fetch
 from seke.training.readers.llava import Llava
 from seke.training.readers.row import KEPT, Keep, Reader, Row, Say, rejected
-from seke.training.setting_checks import check_whole
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 MOST_WORKERS: Final = 8
@@ -40,6 +40,8 @@ class Part(NamedTuple):
     """One part of a mixture, taken `weight` times (2.5 is twice, and a seeded half once more)."""
 
     name: str
+    argument: str
+    """The setting that names it."""
     path: Path
     """A file or the folder of a dataset."""
     root: Path
@@ -47,6 +49,8 @@ class Part(NamedTuple):
     reader: Reader
     files: list[Path]
     """The label files whose content decides the rows."""
+    manifest: Mapping[str, Any]
+    """Of the run that made the rows, beside the first of these files; empty where there is none."""
     weight: float
     limit: int | None
     keep: Keep
@@ -139,36 +143,36 @@ class Data:
             UserError: naming the part that is not there.
         """
         if self.path:
-            return [self._part("data0", "data.path", {"path": self.path}, outputs)]
-        named = isinstance(self.mixture, Mapping)
-        return [
-            self._part(name if named else f"data{name}", f"data.mixture.{name}.path", entry, outputs)
-            for name, entry in self._entries().items()
-        ]
+            return [self._part("data0", "data.path", _locate("data.path", str(self.path), outputs), {})]
+        prefix = "" if isinstance(self.mixture, Mapping) else "data"
+        found = []
+        for name, entry in self._entries().items():
+            argument = f"data.mixture.{name}"
+            path = _locate(f"{argument}.path", str(entry["path"]), outputs)
+            found.append(self._part(f"{prefix}{name}", argument, path, entry))
+        return found
 
     def watched(self, outputs: Path) -> Part | None:
         """Return the part on which the loss is watched, whole, or None."""
         if self.validation is None:
             return None
-        return self._part("validation", "data.validation", {"path": self.validation}, outputs)._replace(
-            limit=None, watched=True
-        )
+        path = _locate("data.validation", str(self.validation), outputs)
+        return self._part("validation", "data.validation", path, {})._replace(limit=None, watched=True)
 
     def _entries(self) -> dict[str, Any]:
         entries = self.mixture or {}
         pairs = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
         return {str(name): entry for name, entry in pairs if entry is not None}
 
-    def _part(self, name: str, argument: str, entry: Mapping[str, Any], outputs: Path) -> Part:
-        path = _locate(argument, str(entry["path"]), outputs)
+    def _part(self, name: str, argument: str, path: Path, entry: Mapping[str, Any]) -> Part:
         reader = entry.get("reader") or self.reader
         plugins.require("data.reader", reader, "files", "read")
-        given = entry.get("image_root") or self.image_root
-        root = path if path.is_dir() and not given else runs.image_root(path, given)
-        return Part(
-            name, path, root, reader, reader.files(path), float(entry.get("weight", 1)),
-            entry.get("limit") or self.limit, entry.get("keep") or self.keep,
-        )  # fmt: skip
+        files = reader.files(path)
+        manifest = runs.manifest_beside(path if path.is_file() else files[0])
+        own_root = path if path.is_dir() else runs.root_by(manifest, path)
+        root = Path(entry.get("image_root") or self.image_root or own_root)
+        weight, limit = float(entry.get("weight", 1)), entry.get("limit") or self.limit
+        return Part(name, argument, path, root, reader, files, manifest, weight, limit, entry.get("keep") or self.keep)
 
 
 def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Row | Rejection]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.training.flops import Product, Work, forward
+from seke.training.data.flops import Product, Work, forward
 
 GRAIN: Final = 64
 """Lengths count as alike that differ by less than this part of the mean: at most so little room is given away for it,

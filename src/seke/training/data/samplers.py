@@ -6,7 +6,7 @@ Shapes: B sequences, T tokens (right-padded), L tokens of a pack, N crops of all
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from seke.models.protocol import TrainableVLM
 from seke.training.data.dataset import Sample, Samples, Vision
-from seke.training.data.mixture import Data
-from seke.training.data.packing import best_fit, cost, rounded, rounds, split
-from seke.training.flops import products
-
-if TYPE_CHECKING:
-    from seke.training.settings import Training
+from seke.training.data.packing import best_fit, rounded, rounds, split
 
 MEGABATCH: Final = 50
 """Batches sorted by length together: neighbours have one length, yet over an epoch the order stays random."""
@@ -173,23 +167,6 @@ class Packs(Epochs):
         packs = [pack[np.argsort(-self.lengths[pack], kind="stable")] for pack in packs]
         costs = np.array([self.costs[pack].sum() for pack in packs])
         return [[packs[k] for k in together] for together in rounds(costs, world, generator)]
-
-
-def arranged(
-    samples: Samples,
-    chosen: NDArray[np.int64],
-    loaded: TrainableVLM,
-    data: Data,
-    training: "Training",
-    seed: int,
-    packed: bool,
-) -> Epochs:
-    """Return how the samples with the indices `chosen` make an epoch: packs, or padded batches."""
-    lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate
-    if not packed:
-        return Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
-    costs = cost(products(loaded.model.config), lengths, samples.crops)
-    return Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)
 
 
 class Steps(Dataset[Any]):

@@ -8,6 +8,7 @@ its next row begins.
 import json
 import re
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TextIO
 
@@ -56,11 +57,10 @@ def objects(file: Path, longest: int = LONGEST) -> Iterator[tuple[str, Any]]:
     """
     try:
         with file.open("rb") as data:
-            head = data.read(4)
-        if kind := next((name for start, name in OTHERS.items() if head.startswith(start)), None):
-            raise RecordError(file, f"{kind}, no JSON")
-        with file.open(encoding="utf-8-sig", errors="surrogateescape") as text:
-            yield from _Values(file, text, longest)
+            head = data.peek(4)
+            if kind := next((name for start, name in OTHERS.items() if head.startswith(start)), None):
+                raise RecordError(file, f"{kind}, no JSON")
+            yield from _Values(file, TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape"), longest)
     except OSError as error:
         raise RecordError(file, f"cannot be read ({error.strerror})") from error
 

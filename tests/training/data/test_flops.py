@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from seke.models.tiny import instructblip, llava_ov
-from seke.training import flops
+from seke.training.data import flops
 
 TEXTS = ["What is it? A very grey face indeed."] * 3
 
