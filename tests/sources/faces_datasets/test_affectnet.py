@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.faces_datasets.affectnet import CODES, AffectNet, ArrayError, contradiction, labels_of, read_array
 from seke.sources.faces_datasets.affectnet_lists import Reading
 
@@ -129,7 +129,7 @@ def test_no_missing_code_ever_becomes_a_label(expression, valence, arousal):
     assert labels.expression is None or labels.expression == CODES[int(float(expression))]
     for value in (labels.valence, labels.arousal):
         assert value is None or -1 <= value <= 1
-    if -2 in (file_tree.number(valence), file_tree.number(arousal)):
+    if -2 in (label_text.number(valence), label_text.number(arousal)):
         assert labels.valence is None and labels.arousal is None
 
 

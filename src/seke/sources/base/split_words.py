@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import Split
-from seke.sources.base import file_tree
 
 WORDS: Final[Mapping[str, Split]] = {
     **dict.fromkeys(("train", "training", "trn", "tr", "trainval"), "train"),

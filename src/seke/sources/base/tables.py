@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from seke.core.errors import UserError
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 
 Cells = TypeVar("Cells")
 Row = TypeVar("Row")
@@ -57,14 +57,14 @@ def sifted(
         except RowError as error:
             problem = Bad(file, line, str(error))
             if bad is None:
-                raise file_tree.mistake(file, line, problem.problem) from None
+                raise label_text.mistake(file, line, problem.problem) from None
             first, spoilt = first or problem, spoilt + 1
             bad.append(problem)
         else:
             yield line, row
     if first is not None and spoilt * share >= total:
         others = f" (and {spoilt - 1} of {total - 1} other rows are bad)" if spoilt > 1 else ""
-        raise file_tree.mistake(file, first.line, first.problem + others)
+        raise label_text.mistake(file, first.line, first.problem + others)
 
 
 def read_csv(file: Path, lines: Iterable[str], delimiter: str = ",") -> Iterator[tuple[int, list[str] | RowError]]:
@@ -82,7 +82,7 @@ def read_csv(file: Path, lines: Iterable[str], delimiter: str = ",") -> Iterator
             return
         except csv.Error as error:
             if reader.line_num > before + 1 or "unexpected end of data" in str(error):
-                raise file_tree.mistake(file, before + 1, f"a quote is never closed ({error})") from error
+                raise label_text.mistake(file, before + 1, f"a quote is never closed ({error})") from error
             cells = RowError(str(error))
         yield reader.line_num, cells
 
@@ -111,21 +111,21 @@ def intensities(file: Path, bad: list[Bad] | None = None) -> dict[int, int | Non
 
     def parse(text: str) -> tuple[int, int | None]:
         cells = text.split(",")
-        frame = file_tree.whole(cells[0])
+        frame = label_text.whole(cells[0])
         if len(cells) != 2 or frame is None:
             raise RowError(f"{text[:40]!r} is not a frame number and an intensity")
         if frame in found:
             raise RowError(f"frame {frame} stands in an earlier line already")
-        intensity = file_tree.whole(cells[1])
+        intensity = label_text.whole(cells[1])
         return frame, intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
 
     for _, (frame, intensity) in sifted(file, numbered(file), parse, bad):
         found[frame] = intensity
     if not found:
-        raise file_tree.mistake(file, None, "there is no line in it")
+        raise label_text.mistake(file, None, "there is no line in it")
     return found
 
 
 def numbered(file: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a label file that are not empty, with their numbers."""
-    yield from ((line, text) for line, text in enumerate(file_tree.lines(file), start=1) if text)
+    yield from ((line, text) for line, text in enumerate(label_text.lines(file), start=1) if text)

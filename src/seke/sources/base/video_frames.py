@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tqdm import tqdm
 
-from seke.core import files, video
+from seke.core import file_tree, files, video
 from seke.core.errors import UserError
 from seke.core.records import Rejection
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,7 +47,7 @@ class DrawnFrames:
             UserError: if it was not.
         """
         note = self.folder / NOTE
-        if note.is_file() and (found := " ".join(file_tree.lines(note))) != self.note:
+        if note.is_file() and (found := " ".join(label_text.lines(note))) != self.note:
             raise UserError("source.frames", self.folder, f"holds {found}", "set another folder or delete this one")
 
     def draw(self, films: Iterable[Film]) -> Iterator[Rejection]:

@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Rejection
-from seke.sources.base import file_tree
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.tables import Bad, check_ids
@@ -178,7 +178,7 @@ def survey(root: Path) -> Survey:
             with os.scandir(folder) as entries:
                 inner = _folders(entries)
         except OSError as error:
-            raise file_tree.mistake(folder, None, f"this folder cannot be listed ({error.strerror})") from error
+            raise file_tree.unreadable(folder, error) from error
         if inner is None:
             found.videos.append(folder)
         else:

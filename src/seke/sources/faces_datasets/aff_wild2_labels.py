@@ -15,10 +15,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import Labels
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.tables import THIRD, Bad, RowError, sifted
 
 FOLDERS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -139,7 +140,7 @@ def read_task(task: str, file: Path, bad: list[Bad] | None = None, ids: set[int]
     header, rows = _split(file)
     found = _columns(task, file, header)
     if task == "expr" and ids is not None:
-        ids.update(number for text in set(rows) if (number := file_tree.whole(text)) is not None)
+        ids.update(number for text in set(rows) if (number := label_text.whole(text)) is not None)
     parsed = sifted(file, enumerate(rows, start=2), partial(_checked, found), bad, THIRD)
     return {line - 1: Row(file, line, known) for line, known in parsed}
 
@@ -163,7 +164,7 @@ def read_mtl(files: Iterable[Path], bad: list[Bad] | None = None, ids: set[int] 
             raise RowError(f"{image[:80]!r} is not <video>/<number>.jpg")
         if earlier := videos.get(video, {}).get(int(number[0])):
             raise RowError(f"{image} stands in {earlier.file}, line {earlier.line} already")
-        if ids is not None and (code := file_tree.whole(rest.split(",")[2])) is not None:
+        if ids is not None and (code := label_text.whole(rest.split(",")[2])) is not None:
             ids.add(code)
         return video, int(number[0]), known
 
@@ -201,12 +202,12 @@ def parse(columns: Columns, text: str) -> Known | None:
     if len(cells) != len(columns.names):
         return None
     cell = dict(zip(columns.names, cells, strict=True))
-    valence, arousal = (file_tree.within(file_tree.number(cell.get(name, ""))) for name in ("valence", "arousal"))
+    valence, arousal = (label_text.within(label_text.number(cell.get(name, ""))) for name in ("valence", "arousal"))
     if valence is None or arousal is None:
         valence = arousal = None
-    index = file_tree.whole(cell.get("expression", ""))
+    index = label_text.whole(cell.get("expression", ""))
     expression = columns.classes[index] if index is not None and 0 <= index < len(columns.classes) else None
-    units = file_tree.coded({int(name[2:]): cell[name] for name in columns.names if name.startswith("au")})
+    units = label_text.coded({int(name[2:]): cell[name] for name in columns.names if name.startswith("au")})
     return Known(valence, arousal, expression, tuple(units.items()) if units else None)
 
 
@@ -231,7 +232,7 @@ def labels(known: Known) -> Labels:
 
 def _split(file: Path) -> tuple[str, list[str]]:
     """Return the header and the rows, without the empty lines at the end."""
-    found = file_tree.lines(file)
+    found = label_text.lines(file)
     while found and not found[-1]:
         found.pop()
     return (found[0], found[1:]) if found else ("", [])
@@ -255,4 +256,4 @@ def _checked(columns: Columns, text: str, before: int = 0) -> Known:
 
 def _shifted(task: str, file: Path, header: str) -> UserError:
     expected = " or ".join(",".join(names) for names in HEADERS[task])
-    return file_tree.mistake(file, 1, f"the header is {header[:80]!r}, expected {expected} (in any case)")
+    return label_text.mistake(file, 1, f"the header is {header[:80]!r}, expected {expected} (in any case)")

@@ -23,9 +23,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.tables import Bad, check_ids
@@ -201,7 +202,7 @@ class AffectNet(Licensed):
         self, key: str, image: str, where: str, reading: Reading, attributes: Mapping[str, Any]
     ) -> ImageRecord | Rejection:
         labels = labels_of(reading)
-        if (code := file_tree.whole(reading.exp)) is not None:
+        if (code := label_text.whole(reading.exp)) is not None:
             self._ids.add(code)
         if labels.empty:
             return self.no_label(key, f"{where}: {_spelt(reading)}")
@@ -289,13 +290,14 @@ def read_array(file: Path) -> str:
 
 def labels_of(reading: Reading) -> Labels:
     """Return the labels; one missing code blanks both valence and arousal, one out of range only itself."""
-    code, valence, arousal = file_tree.whole(reading.exp), file_tree.number(reading.val), file_tree.number(reading.aro)
+    code = label_text.whole(reading.exp)
+    valence, arousal = label_text.number(reading.val), label_text.number(reading.aro)
     if MISSING in (valence, arousal):
         valence = arousal = None
     return Labels(
         expression=CODES[code] if code is not None and 0 <= code < len(CODES) else None,
-        valence=file_tree.within(valence),
-        arousal=file_tree.within(arousal),
+        valence=label_text.within(valence),
+        arousal=label_text.within(arousal),
     )
 
 
@@ -319,7 +321,7 @@ def contradiction(labels: Labels) -> str | None:
 
 def _spelt(reading: Reading) -> str:
     """Return what stands where labels should, for the reason of a rejection."""
-    name = NO_EXPRESSION.get(file_tree.whole(reading.exp) or 0)
+    name = NO_EXPRESSION.get(label_text.whole(reading.exp) or 0)
     expression = f"{reading.exp or 'missing'}{f' ({name})' if name else ''}"
     return f"expression {expression}, valence {reading.val or 'missing'}, arousal {reading.aro or 'missing'}"
 

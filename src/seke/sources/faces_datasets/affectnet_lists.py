@@ -14,7 +14,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.sources.base import file_tree
+from seke.core import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.tables import LONGEST_LINE, Bad, RowError, read_csv, sifted
 
 COLUMNS: Final = (
@@ -92,21 +93,21 @@ def read_list(table: Path, bad: list[Bad] | None = None) -> Iterator[Row]:
     """
     try:
         if not table.is_file():
-            raise file_tree.mistake(table, None, "no such file")
+            raise label_text.mistake(table, None, "no such file")
         with table.open(encoding="utf-8-sig", newline="") as text:
             rows = (row for row in read_csv(table, iter(partial(text.readline, LONGEST_LINE), "")) if row[1] != [])
             first = next(rows, None)
             if first is None:
-                raise file_tree.mistake(table, None, "no row in it")
+                raise label_text.mistake(table, None, "no row in it")
             header = None if isinstance(first[1], RowError) else _header(table, first[1])
             columns = header or COLUMNS
             parse = partial(_row, len(columns), {name: columns.index(name) for name in COLUMNS})
             for line, row in sifted(table, rows if header else itertools.chain([first], rows), parse, bad):
                 yield row._replace(line=line)
     except UnicodeDecodeError as error:
-        raise file_tree.mistake(table, None, f"not UTF-8 text ({error.reason})") from error
+        raise label_text.mistake(table, None, f"not UTF-8 text ({error.reason})") from error
     except OSError as error:
-        raise file_tree.mistake(table, None, f"cannot be read ({error.strerror})") from error
+        raise label_text.mistake(table, None, f"cannot be read ({error.strerror})") from error
 
 
 def _header(table: Path, first: Sequence[str]) -> Sequence[str] | None:
@@ -116,7 +117,7 @@ def _header(table: Path, first: Sequence[str]) -> Sequence[str] | None:
         return None
     for column in COLUMNS:
         if names.count(column) != 1:
-            raise file_tree.mistake(table, 1, f"{'no' if column not in names else 'more than one'} column {column}")
+            raise label_text.mistake(table, 1, f"{'no' if column not in names else 'more than one'} column {column}")
     return names
 
 
@@ -130,7 +131,7 @@ def _row(width: int, where: Mapping[str, int], cells: list[str] | RowError) -> R
     if not path.lower().endswith(file_tree.IMAGES):
         raise RowError(f"{path[:80]!r} where an image should be named: are the columns shifted?")
     reading = Reading(cell["expression"], cell["valence"], cell["arousal"])
-    if file_tree.whole(reading.exp) is None and file_tree.number(reading.exp) is not None:
+    if label_text.whole(reading.exp) is None and label_text.number(reading.exp) is not None:
         raise RowError(f"{reading.exp[:20]!r} is no expression: are the columns shifted?")
     return Row(0, path, face_box([cell[name] for name in BOX]), reading)
 
@@ -141,5 +142,5 @@ def face_box(cells: Sequence[str]) -> list[int] | None:
     >>> face_box(["134", "134", "899", "899"]), face_box(["0", "0", "0", "-1"])
     ([134, 134, 899, 899], None)
     """
-    box = [number for cell in cells if (number := file_tree.whole(cell)) is not None]
+    box = [number for cell in cells if (number := label_text.whole(cell)) is not None]
     return box if len(box) == len(BOX) and min(box[2:]) > 0 and max(map(abs, box)) <= FARTHEST else None

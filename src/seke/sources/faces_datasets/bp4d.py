@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.tables import Bad, RowError, intensities, read_csv, sifted
@@ -183,10 +184,10 @@ def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None
             are intensities; at bad rows as `sifted` does.
     """
     found: dict[int, Coded] = {}
-    rows = (row for row in read_csv(file, file_tree.lines(file)) if row[1] != [])
+    rows = (row for row in read_csv(file, label_text.lines(file)) if row[1] != [])
     line, header = next(rows, (1, []))
     if isinstance(header, RowError):
-        raise file_tree.mistake(file, line, str(header))
+        raise label_text.mistake(file, line, str(header))
     columns = read_header(file, header, occlusion)
     beyond: set[int] = set()
 
@@ -195,20 +196,20 @@ def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None
             raise cells
         if len(cells) != len(header):
             raise RowError(f"{len(cells)} columns under {len(header)} titles")
-        frame = file_tree.whole(cells[0])
+        frame = label_text.whole(cells[0])
         if frame is None:
             raise RowError(f"{cells[0][:40]!r} is no frame number")
         if frame in found:
             raise RowError(f"frame {frame} stands in an earlier line already")
-        occluded = columns.occlusion is not None and file_tree.whole(cells[columns.occlusion]) == 1
-        beyond.update(INTENSITIES.intersection(filter(None, (file_tree.whole(cells[k]) for k in columns.aus.values()))))
-        return frame, Coded(file_tree.coded({au: cells[k] for au, k in columns.aus.items()}), occluded)
+        occluded = columns.occlusion is not None and label_text.whole(cells[columns.occlusion]) == 1
+        beyond.update(INTENSITIES.intersection(label_text.whole(cells[k]) for k in columns.aus.values()))
+        return frame, Coded(label_text.coded({au: cells[k] for au, k in columns.aus.items()}), occluded)
 
     for _, (frame, code) in sifted(file, rows, parse, bad):
         found[frame] = code
     if len(beyond) > 1:
         spelt = ", ".join(map(str, sorted(beyond)))
-        raise file_tree.mistake(file, None, f"its codes go up to intensities ({spelt}), where 0, 1 and 9 are expected")
+        raise label_text.mistake(file, None, f"its codes go up to intensities ({spelt}), where 0, 1 and 9 are expected")
     return found
 
 
@@ -221,19 +222,20 @@ def read_header(file: Path, header: Sequence[str], occlusion: str = "auto") -> C
     Raises:
         UserError: if the first is not 0 (the whole header is shifted), or if one of the twelve AUs is missing or twice.
     """
-    titles = [file_tree.whole(title) for title in header]
+    titles = [label_text.whole(title) for title in header]
     if not titles or titles[0] != 0:
         there = repr(header[0][:40]) if header else "nothing"
-        raise file_tree.mistake(file, 1, f"the header begins with {there} and not with 0, the column of frame numbers")
+        problem = f"the header begins with {there} and not with 0, the column of frame numbers"
+        raise label_text.mistake(file, 1, problem)
     mark = _occlusion_column(titles, occlusion)
     aus: dict[int, int] = {}
     for column, au in enumerate(titles):
         if au in AUS and column != mark:
             if au in aus:
-                raise file_tree.mistake(file, 1, f"two columns are called {au}")
+                raise label_text.mistake(file, 1, f"two columns are called {au}")
             aus[au] = column
     if missing := [au for au in AUS if au not in aus]:
-        raise file_tree.mistake(file, 1, f"no column for AU {', '.join(map(str, missing))}")
+        raise label_text.mistake(file, 1, f"no column for AU {', '.join(map(str, missing))}")
     return Columns(aus, mark)
 
 

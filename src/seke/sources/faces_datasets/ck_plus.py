@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.tables import STRONGEST, Bad, check_ids, numbered
@@ -166,8 +167,8 @@ def read_id(file: Path) -> int | None:
     Raises:
         UserError: if the file is no UTF-8 text.
     """
-    words = " ".join(file_tree.lines(file)).split()
-    return file_tree.whole(words[0]) if words else None
+    words = " ".join(label_text.lines(file)).split()
+    return label_text.whole(words[0]) if words else None
 
 
 def read_facs(file: Path) -> dict[int, int | None]:
@@ -180,10 +181,10 @@ def read_facs(file: Path) -> dict[int, int | None]:
     coding: dict[int, int | None] = {}
     for line, text in numbered(file):
         cells = text.split()
-        au = file_tree.whole(cells[0])
+        au = label_text.whole(cells[0])
         if len(cells) != 2 or au is None:
-            raise file_tree.mistake(file, line, f"{text[:80]!r} is not an AU and its intensity")
-        intensity = file_tree.whole(cells[1])
+            raise label_text.mistake(file, line, f"{text[:80]!r} is not an AU and its intensity")
+        intensity = label_text.whole(cells[1])
         # 1 is A and 5 is E; 0 stands for an AU that is present but was not scored.
         coding[au] = intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
     return coding
@@ -210,9 +211,9 @@ def _label_files(folder: Path, ending: str) -> dict[str, Path]:
     for file in file_tree.walk(folder, ending):
         stem = file.name[: -len(ending)].upper()
         if not FRAME.fullmatch(stem):
-            raise file_tree.mistake(file, None, f"not called <subject>_<sequence>_<frame>{ending}")
+            raise label_text.mistake(file, None, f"not called <subject>_<sequence>_<frame>{ending}")
         if stem in files:
-            raise file_tree.mistake(file, None, f"there is {files[stem]} for the same frame")
+            raise label_text.mistake(file, None, f"there is {files[stem]} for the same frame")
         files[stem] = file
     return files
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
-from seke.sources.base import file_tree
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.source import results
 from seke.sources.base.split import VALIDATION_SHARE

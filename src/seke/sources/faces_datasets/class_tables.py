@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.tables import RowError, read_csv
 from seke.sources.faces_datasets.class_words import Vocabulary
 from seke.sources.faces_datasets.folder_table import matched
@@ -57,7 +58,7 @@ def _differ(vocabulary: Vocabulary, one: str, other: str) -> bool:
 
 def _rows(file: Path) -> dict[str, Told]:
     try:
-        lines = read_csv(file, (f"{line}\n" for line in file_tree.lines(file)))
+        lines = read_csv(file, (f"{line}\n" for line in label_text.lines(file)))
         header = next(lines, (1, []))[1]
         names = [] if isinstance(header, RowError) else [cell.strip().lower() for cell in header]
         image = next((names.index(name) for name in IMAGE if names.count(name) == 1), None)

@@ -18,10 +18,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.tables import STRONGEST, Bad, intensities
@@ -253,7 +254,7 @@ def _label_files(subject: str, folder: Path) -> dict[int, Path]:
     for au in AUS:
         name = f"{subject}_au{au}.txt"
         if name.lower() not in there:
-            raise file_tree.mistake(folder / name, None, "no such file; a subject has twelve")
+            raise label_text.mistake(folder / name, None, "no such file; a subject has twelve")
         files[au] = there[name.lower()]
     return files
 

@@ -19,11 +19,11 @@ from typing import Final
 
 from tqdm import tqdm
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.images import SUFFIXES, ImageError, resolve
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.runs import file_sha256
-from seke.sources.base import file_tree
 from seke.sources.base.source import Source, results
 from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders

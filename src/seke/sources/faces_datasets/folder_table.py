@@ -15,11 +15,12 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.images import ImageError, face_box
 from seke.core.records import Labels
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.tables import LONGEST_LINE, STRONGEST, Bad, RowError, read_csv, sifted
 from seke.sources.faces_datasets.class_words import word
 
@@ -111,7 +112,7 @@ class _Scales:
             scale = column[:2] if column.startswith("AU") else column
             if not cell.strip() or scale not in RANGES:
                 continue
-            value = file_tree.number(cell.replace(",", ".") if decimal_comma else cell)
+            value = label_text.number(cell.replace(",", ".") if decimal_comma else cell)
             filled.add(scale)
             if value is not None and (0 < value <= STRONGEST and value != 1 if scale == "AU" else abs(value) > 1):
                 beyond.add(scale)
@@ -247,7 +248,7 @@ def _unit(row: Mapping[str, str], column: str, decimal_comma: bool) -> float | N
     cell = row.get(column, "")
     if not cell:
         return None
-    value = file_tree.number(cell.replace(",", ".") if decimal_comma else cell)
+    value = label_text.number(cell.replace(",", ".") if decimal_comma else cell)
     if value is None or not -1 <= value <= 1:
         raise RowError(f"column {column}: {cell[:40]!r} is no number from -1 to 1")
     return value
@@ -259,7 +260,7 @@ def _face(cell: str) -> list[int]:
     >>> _face("[12, 30, 80, 80]"), _face("12.0 30 80.4 80")
     ([12, 30, 80, 80], [12, 30, 80, 80])
     """
-    numbers = [file_tree.number(part) for part in re.split(r"[\s,;]+", cell.strip("[]() "))]
+    numbers = [label_text.number(part) for part in re.split(r"[\s,;]+", cell.strip("[]() "))]
     try:
         box = face_box(numbers, "")
     except ImageError:

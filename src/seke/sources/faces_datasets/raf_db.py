@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.tables import Bad, RowError, numbered, sifted
@@ -135,7 +136,7 @@ def read_list(table: Path, bad: list[Bad] | None = None, official: bool = False)
 
     def parse(text: str) -> tuple[str, int]:
         cells = text.split()
-        label = file_tree.whole(cells[-1])
+        label = label_text.whole(cells[-1])
         if len(cells) != 2 or label is None:
             raise RowError(f"{text[:80]!r} is not the name of an image and its label")
         stem = cells[0].rpartition(".")[0] or cells[0]
@@ -151,7 +152,7 @@ def read_list(table: Path, bad: list[Bad] | None = None, official: bool = False)
             raise UserError("source.root", table, problem, "give the folder basic/ (or the one that holds it)")
         rows[stem] = Row(line, stem, label)
     if not rows:
-        raise file_tree.mistake(table, None, "no label in it")
+        raise label_text.mistake(table, None, "no label in it")
     return list(rows.values())
 
 

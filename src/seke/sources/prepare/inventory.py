@@ -12,11 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from seke.core import files
+from seke.core import file_tree, files
 from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.core.runs import file_sha256
-from seke.sources.base import file_tree
 from seke.sources.base.source import Source, results
 from seke.sources.base.video_frames import NOTE
 

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.rules import EMOTIONS
-from seke.sources.base import file_tree
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders

@@ -14,10 +14,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NoReturn
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.rules import EMOTIONS
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
 from seke.sources.base.split_words import split_word
 from seke.sources.base.tables import Bad
@@ -127,7 +128,7 @@ class EmoSet(Licensed):
             for place in places:
                 earlier = found.setdefault(place, name)
                 if earlier != name:
-                    raise file_tree.mistake(file, None, f"{place[1]} stands in {earlier}.json as well")
+                    raise label_text.mistake(file, None, f"{place[1]} stands in {earlier}.json as well")
             if places and not any(place in self._images or place in self._annotations for place in places):
                 named = "/".join(places[0])
                 problem = f"none of its {len(places)} pictures is there, such as image/{named}"
@@ -163,18 +164,18 @@ def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:
         UserError: if it is no list of [class, image, annotation], above all if EmoVIT wrote over it.
     """
     try:
-        rows = json.loads("\n".join(file_tree.lines(file)))
+        rows = json.loads("\n".join(label_text.lines(file)))
     except (ValueError, RecursionError) as error:
-        raise file_tree.mistake(file, None, f"not JSON ({error})") from error
+        raise label_text.mistake(file, None, f"not JSON ({error})") from error
     if not isinstance(rows, list):
-        raise file_tree.mistake(file, None, "not a list of [class, image, annotation]")
+        raise label_text.mistake(file, None, "not a list of [class, image, annotation]")
     if any(isinstance(row, Mapping) and "conversations" in row for row in rows):
         problem = "holds EmoVIT's instruction rows: its all.py overwrites the split list"
         raise UserError("source.root", file, problem, "take the list from EmoSet's or EmoVIT's release again")
     spoilt = [number for number, row in enumerate(rows, start=1) if not _is_row(row)]
     problems = [Bad(file, 0, f"row {number} is not [class, image, annotation]") for number in spoilt]
     if problems and (bad is None or len(problems) * 2 >= len(rows)):
-        raise file_tree.mistake(file, None, problems[0].problem)
+        raise label_text.mistake(file, None, problems[0].problem)
     (bad if bad is not None else []).extend(problems)
     return [_place(row[0], row[1]) for row in rows if _is_row(row)]
 

@@ -16,8 +16,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from seke.core import file_tree
 from seke.core.records import ImageRecord, Rejection
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.tables import numbered
 from seke.sources.scene_datasets.base import Evoked
 
@@ -77,7 +78,7 @@ class Emotion6(Evoked):
             yield row
         if wrong > 1 and wrong * 2 >= total:
             problem = f"{wrong} of {total} rows have numbers out of range: are its columns in another order?"
-            raise file_tree.mistake(self._table, None, f"{problem} {ORDER}")
+            raise label_text.mistake(self._table, None, f"{problem} {ORDER}")
         for picture in sorted(there.keys() - listed):
             yield self.no_label(_key(picture), f"{self._table.name} has no row {picture}")
 
@@ -85,7 +86,7 @@ class Emotion6(Evoked):
         key = _key(picture)
         if path is None:
             return self.no_image(key, f"{where}: no picture images/{picture}")
-        numbers = [value for cell in cells if (value := file_tree.number(cell)) is not None]
+        numbers = [value for cell in cells if (value := label_text.number(cell)) is not None]
         if not len(numbers) == len(cells) == COLUMNS - 1:
             return self._bad(key, f"{where}: not {COLUMNS} columns, a name and numbers")
         valence, arousal, *shares = numbers
@@ -114,11 +115,11 @@ def _check_header(table: Path, rows: Sequence[tuple[int, str]]) -> None:
         UserError: see above; where a header names nothing that we know, the ranges of the numbers tell.
     """
     header = rows[0][1] if rows else ""
-    if len(header.split()) == COLUMNS and all(file_tree.number(cell) is not None for cell in header.split()[1:]):
-        raise file_tree.mistake(table, rows[0][0], f"a row where the names of the columns should be; {ORDER}")
+    if len(header.split()) == COLUMNS and all(label_text.number(cell) is not None for cell in header.split()[1:]):
+        raise label_text.mistake(table, rows[0][0], f"a row where the names of the columns should be; {ORDER}")
     named = NAMES.findall(header.lower())
     if len(named) > 1 and named != [name for name in ("valence", "arousal", *FEELINGS) if name in named]:
-        raise file_tree.mistake(table, rows[0][0], f"its columns are {', '.join(named)}; {ORDER}")
+        raise label_text.mistake(table, rows[0][0], f"its columns are {', '.join(named)}; {ORDER}")
 
 
 def _key(picture: str) -> str:

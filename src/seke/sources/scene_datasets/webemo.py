@@ -16,9 +16,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Rejection, Split
-from seke.sources.base import file_tree
+from seke.sources.base import label_text
 from seke.sources.base.tables import Bad, RowError, numbered, sifted
 from seke.sources.scene_datasets.base import Evoked
 
@@ -115,7 +116,7 @@ def _rows(file: Path, bad: list[Bad]) -> Iterator[tuple[str, int, int]]:
 
     def parse(text: str) -> tuple[str, int]:
         address, _, label = text.rpartition(" ")
-        number = file_tree.whole(label)
+        number = label_text.whole(label)
         if not address or number is None or not 0 <= number < len(NAMES):
             raise RowError(f"not an address and a class from 0 to {len(NAMES) - 1}")
         return address.strip().rpartition("/")[2], number

@@ -1,18 +1,19 @@
 """Label files in an unpacked dataset, some folders deep."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
+from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.training.readers.row import rejected
 
-DEPTH: Final = 5
-"""How many folders deep label files may lie."""
+ARGUMENT: Final = "data.path"
+DEPTH: Final = 6
+"""How many levels are looked through: label files may lie five folders deep."""
 TRAIN: Final = frozenset(("train", "training", "trn", "trainval", "feid"))
 HELD_OUT: Final = frozenset((
     "test", "tests", "testing", "tst", "te", "val", "vali", "valid", "validate", "validation", "validations",
@@ -26,9 +27,13 @@ WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def below(folder: Path, *patterns: str) -> list[Path]:
-    """Return the files no more than `DEPTH` folders deep whose names match, least deep first, then sorted."""
-    files = (file for level in _levels(folder) for file in level)
-    return [Path(file.path) for file in files if any(fnmatch(file.name.lower(), pattern) for pattern in patterns)]
+    """Return the files no more than five folders deep whose names match, least deep first, then sorted."""
+    entries = (entry for level in file_tree.levels(folder, DEPTH, argument=ARGUMENT) for entry in level)
+    return [
+        Path(entry.path)
+        for entry in entries
+        if any(fnmatch(entry.name.lower(), pattern) for pattern in patterns) and file_tree.is_file(entry)
+    ]
 
 
 def side(path: Path, folder: Path) -> str | None:
@@ -89,42 +94,17 @@ def label_file(path: Path, *names: str) -> Path:
     """
     if path.is_file():
         return path
-    found = optional(path, *names)
-    if found is None:
+    file = optional(path, *names)
+    if file is None:
         raise missing(path, *names)
-    return found
+    return file
 
 
 def optional(folder: Path, *names: str) -> Path | None:
     """Return the least deep file that has one of `names`, in any case, or None; of equals, that of the first name."""
-    for level in _levels(folder):
-        named = {file.name.lower(): file for file in reversed(level)}
-        for name in names:
-            if name.lower() in named:
-                return Path(named[name.lower()].path)
-    return None
+    return file_tree.find(folder, *names, folder=False, depth=DEPTH, argument=ARGUMENT)
 
 
 def missing(path: Path, *names: str) -> UserError:
     """Return the error of a folder without its label file, telling what it holds instead."""
-    there = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in path.iterdir()) if path.is_dir() else []
-    more = f" and {len(there) - 6} more" if len(there) > 6 else ""
-    found = ", ".join(there[:6]) + more if there else "nothing"
-    return UserError("data.path", path, f"no {' or '.join(names)} in it, found {found}", "give that file or its folder")
-
-
-def _levels(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
-    """Yield the files of a folder, then those of its folders, and so on; deeper ones are only looked at when asked."""
-    level = [str(folder)]
-    for _ in range(DEPTH + 1):
-        entries = [entry for here in level for entry in _entries(here)]
-        yield [entry for entry in entries if entry.is_file() and not entry.name.startswith(".")]
-        level = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-
-
-def _entries(folder: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # a folder that may not be entered holds nothing that could be read
-        return []
+    return file_tree.missing(path, " or ".join(names), ARGUMENT, "give that file or its folder")

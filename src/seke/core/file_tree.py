@@ -1,9 +1,8 @@
-"""Finding one's way in an unpacked dataset: nested zip folders, odd cases, stray files, and text of any origin."""
+"""Finding folders and files in an unpacked dataset: nested zip folders, odd cases, stray files, links and depth."""
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,8 @@ from typing import Final
 from seke.core.errors import UserError
 from seke.core.images import SUFFIXES
 
+ARGUMENT: Final = "source.root"
+"""The setting that errors name, unless a caller says another."""
 IMAGES: Final = SUFFIXES
 MOST_FOLDERS: Final = 2000
 """So many are looked through for links; a million take long."""
@@ -20,31 +21,46 @@ NUMBER: Final = re.compile(r"(|.*[^0-9])([0-9]{1,12})", re.DOTALL)
 """A stem that ends in a number: what stands before it, and the number."""
 STRAY: Final = re.compile(r"^\.|^__MACOSX$|^Thumbs\.db$|^desktop\.ini$", re.IGNORECASE)
 """Names that operating systems leave behind."""
-LARGEST: Final = 32 * 2**20
-"""Bytes of a label file that is read at once; the largest that is known, WEBEmo's list, has about half as many."""
 DEEPEST: Final = 64
 """Folders in folders; further down nothing is looked for."""
 
 
-def find(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path | None:
+def levels(
+    root: Path, depth: int = DEPTH, skip: Collection[str] = (), argument: str = ARGUMENT
+) -> Iterator[list[os.DirEntry[str]]]:
+    """Yield what `root` holds, then what its folders hold, and so on: `depth` levels, each listed when asked for.
+
+    Folders called one of `skip` (lower case) are not listed: a million pictures take long.
+    """
+    level = [root] if root.is_dir() else []
+    for _ in range(depth):
+        entries = [entry for folder in level for entry in listed(folder, argument=argument)]
+        yield entries
+        level = [Path(entry.path) for entry in entries if is_folder(entry) and entry.name.lower() not in skip]
+
+
+def find(
+    root: Path,
+    *names: str,
+    folder: bool = True,
+    skip: Collection[str] = (),
+    depth: int = DEPTH,
+    argument: str = ARGUMENT,
+) -> Path | None:
     """Return the folder (or file) below `root` that has one of `names`, whatever its case; the least deep, then first.
 
     Names are tried in order at each depth; `root` itself counts, so that a root one level too deep works as well.
     Where a folder holds nothing but one of the same name, as unpacking twice leaves it, the inner one is meant.
-    Folders called one of `skip` (lower case) are not searched: a million pictures take long to list.
+    For `skip` see `levels`.
     """
     wanted = [name.lower() for name in names]
     if folder and root.name.lower() in wanted:
         return _innermost(root)
-    level = [root]
-    for _ in range(DEPTH):
-        entries = [entry for here in level for entry in listed(here)]
+    for entries in levels(root, depth, skip, argument):
         for name in wanted:
             for entry in entries:
                 if entry.name.lower() == name and (is_folder(entry) if folder else is_file(entry)):
                     return _innermost(Path(entry.path)) if folder else Path(entry.path)
-        searched = [entry for entry in entries if entry.name.lower() not in skip]
-        level = [Path(entry.path) for entry in searched if is_folder(entry)]
     return None
 
 
@@ -54,23 +70,24 @@ def located(root: Path, *names: str, folder: bool = True, skip: Collection[str] 
     Raises:
         UserError: if there is none, saying what was looked for and what is there instead.
     """
-    found = find(root, *names, folder=folder, skip=skip)
-    if found is None:
+    path = find(root, *names, folder=folder, skip=skip)
+    if path is None:
         raise missing(root, " or ".join(names) + ("/" if folder else ""))
-    return found
+    return path
 
 
-def missing(root: Path, what: str) -> UserError:
-    """Return the error of a root that lacks `what`, telling what it holds instead, and which folders are only links."""
-    entries = listed(root)
-    names = [f"{entry.name}/" * is_folder(entry) or f"{entry.name}" for entry in entries]
+def missing(
+    root: Path, what: str, argument: str = ARGUMENT, remedy: str = "give the folder it is unpacked in"
+) -> UserError:
+    """Return the error of a root that lacks `what`, with what it holds instead, and which folders are only links."""
+    entries = listed(root, argument=argument) if root.is_dir() else []
+    names = [entry.name + "/" * is_folder(entry) for entry in entries]
     there = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    remedy = "give the folder it is unpacked in"
-    if links := [link.relative_to(root).as_posix() for link in linked(root)]:
+    if links := [link.relative_to(root).as_posix() for link in (linked(root) if entries else ())]:
         them = f"{', '.join(links[:3])} {'is a link' if len(links) == 1 else 'are links'}"
         there = f"{there}; {them}, and links are not followed"
         remedy = "move (or mount) the folder here that a link leads to"
-    return UserError("source.root", root, f"no {what} in it, found {there or 'nothing'}", remedy)
+    return UserError(argument, root, f"no {what} in it, found {there or 'nothing'}", remedy)
 
 
 def linked(root: Path) -> list[Path]:
@@ -81,61 +98,13 @@ def linked(root: Path) -> list[Path]:
     return found
 
 
-def mistake(file: Path, line: int | None, problem: str) -> UserError:
-    """Return the error of a label file whose structure is not what its dataset promises."""
-    where = f"{file}, line {line}" if line else str(file)
-    return UserError("source.root", where, problem, "unpack the dataset anew or mend the file")
-
-
-def lines(file: Path) -> list[str]:
-    """Return the lines of a label file, stripped; with or without a byte order mark, whatever its line ends.
-
-    Raises:
-        UserError: if it cannot be read, is larger than any label file, or is not UTF-8 text.
-    """
-    try:
-        if not file.is_file():
-            raise mistake(file, None, "no such file")  # nor a pipe, which would be waited for
-        if file.stat().st_size > LARGEST:
-            raise mistake(file, None, f"larger than a label file ({file.stat().st_size:,} bytes)")
-        return [line.strip() for line in file.read_bytes().decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise mistake(file, None, f"not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except OSError as error:
-        raise mistake(file, None, f"cannot be read ({error.strerror})") from error
-
-
-def number(text: str) -> float | None:
-    """Return the number that `text` spells, None where it spells none or one that is not finite.
-
-    >>> number(" 0.5 "), number("1_0"), number("nan")
-    (0.5, None, None)
-    """
-    if "_" in text or not text.isascii():  # a number to Python alone
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
-
-
-@lru_cache(maxsize=2**16)  # label files repeat a few codes and frame numbers a million times
-def whole(text: str) -> int | None:
-    """Return the whole number that `text` spells, be it `5` or `5.0000000e+00`; None where it spells none."""
-    value = number(text)
-    return int(value) if value is not None and value == int(value) else None
-
-
-def within(value: float | None) -> float | None:
-    """Return valence or arousal if it lies in [-1, 1]; anything else is unknown, never clipped."""
-    return value if value is not None and -1 <= value <= 1 else None
-
-
-def listed(folder: Path, every: bool = False) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, sorted by name, without what operating systems leave behind.
+def listed(folder: Path, every: bool = False, argument: str = ARGUMENT) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, sorted by name, without what operating systems leave behind; a file holds nothing.
 
     Names that are not UTF-8 are left out as well, unless `every` one is wanted: the inventory lists them.
+
+    Raises:
+        UserError: if the folder cannot be listed.
     """
     try:
         with os.scandir(folder) as entries:
@@ -144,7 +113,13 @@ def listed(folder: Path, every: bool = False) -> list[os.DirEntry[str]]:
     except NotADirectoryError:
         return []
     except OSError as error:
-        raise mistake(folder, None, f"this folder cannot be listed ({error.strerror})") from error
+        raise unreadable(folder, error, argument) from error
+
+
+def unreadable(folder: Path, error: OSError, argument: str = ARGUMENT) -> UserError:
+    """Return the error of a folder that cannot be listed."""
+    problem = f"this folder cannot be listed ({error.strerror})"
+    return UserError(argument, folder, problem, "make it readable, or unpack the dataset anew")
 
 
 def is_utf8(name: str) -> bool:
@@ -281,27 +256,6 @@ def by_stem(entries: Iterable[os.DirEntry[str]]) -> tuple[dict[str, str], list[s
         named.setdefault((entry.name.rpartition(".")[0] or entry.name).lower(), []).append(entry.name)
     twins = [name for names in named.values() if len(names) > 1 for name in names]
     return {stem: names[0] for stem, names in named.items() if len(names) == 1}, twins
-
-
-def ranges(numbers: Collection[int]) -> str:
-    """Return whole numbers as text.
-
-    >>> ranges([1, 2, 3, 7, 9, 10])
-    '1-3, 7, 9-10'
-    """
-    parts: list[list[int]] = []
-    for n in sorted(numbers):
-        if parts and n == parts[-1][1] + 1:
-            parts[-1][1] = n
-        else:
-            parts.append([n, n])
-    return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in parts)
-
-
-def coded(values: Mapping[int, str]) -> dict[int, bool] | None:
-    """Return the AUs coded 1 or 0; any other code (9, -1, an empty cell) leaves its AU out: unknown is not absent."""
-    units = {au: code == 1 for au, text in values.items() if (code := whole(text)) in (0, 1)}
-    return units or None
 
 
 def _innermost(folder: Path) -> Path:

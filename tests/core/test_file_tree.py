@@ -2,11 +2,9 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.sources.base import file_tree, tables
 
 
 def touched(path: Path) -> Path:
@@ -50,47 +48,12 @@ def test_a_missing_part_is_named_with_what_is_there_instead(tmp_path):
         file_tree.located(tmp_path, "Emotion")
 
 
-def test_lines_of_any_origin(tmp_path):
-    file = tmp_path / "a.txt"
-    file.write_bytes(b"\xef\xbb\xbf 1,0\r\n2,3 \r\n")
-    assert file_tree.lines(file) == ["1,0", "2,3"]
-    file.write_bytes(b"caf\xe9\n")
-    with pytest.raises(UserError, match=r"a\.txt: not UTF-8 text"):
-        file_tree.lines(file)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("5", 5), (" 5.0000000e+00", 5), ("-1", -1), ("5.5", None), ("nan", None), ("inf", None), ("", None)],
-)
-def test_whole_numbers_as_datasets_spell_them(text, value):
-    assert file_tree.whole(text) == value
-
-
-@given(st.floats())
-def test_valence_outside_its_range_is_unknown_never_clipped(value):
-    kept = file_tree.within(value)
-    assert kept == value if -1 <= value <= 1 else kept is None
-
-
-@given(st.dictionaries(st.sampled_from([1, 2, 4, 6]), st.sampled_from(["0", "1", "9", "-1", "-2", "-5", "", "x", "2"])))
-def test_only_0_and_1_code_an_action_unit(values):
-    units = file_tree.coded(values) or {}
-    assert units == {au: text == "1" for au, text in values.items() if text in ("0", "1")}
-
-
 def test_two_files_of_one_number_stand_for_neither(tmp_path):
     for name in ("1.jpg", "01.jpg", "2.jpg", "x.jpg"):
         touched(tmp_path / name)
     numbered, others = file_tree.by_number(file_tree.images(tmp_path))
     assert numbered == {2: "2.jpg"}
     assert sorted(others) == ["01.jpg", "1.jpg", "x.jpg"]
-
-
-@given(st.sets(st.integers(0, 60)))
-def test_ranges_name_every_number_once(numbers):
-    spelt = [part.split("-") for part in file_tree.ranges(numbers).split(", ") if part]
-    assert sorted(n for part in spelt for n in range(int(part[0]), int(part[-1]) + 1)) == sorted(numbers)
 
 
 def test_folders_that_are_skipped_are_not_searched(tmp_path):
@@ -124,17 +87,3 @@ def test_a_setting_that_names_a_folder_cannot_lead_out_of_the_root(tmp_path):
             file_tree.inside(tmp_path / "root", "source.images", name)
     with pytest.raises(UserError, match="no such folder"):
         file_tree.inside(tmp_path / "root", "source.images", "gone")
-
-
-def test_intensities_by_frame(tmp_path):
-    file = tmp_path / "au4.txt"
-    file.write_bytes(b"1,0\r\n2,5\r\n3,9\r\n4,-1\r\n\r\n")
-    assert tables.intensities(file) == {1: 0, 2: 5, 3: None, 4: None}
-
-
-@pytest.mark.parametrize("text", ["", "1;0", "x,0", "1,0,0", "1,0\n1,2"])
-def test_a_file_of_intensities_that_is_none_is_refused(tmp_path, text):
-    file = tmp_path / "au4.txt"
-    file.write_text(text)
-    with pytest.raises(UserError, match=r"au4\.txt"):
-        tables.intensities(file)
