@@ -59,8 +59,8 @@ def test_each_stage_adds_a_kind_of_instruction(stage: str, kinds: int) -> None:
 @pytest.mark.parametrize(
     ("scale", "targets"),
     [
-        ("emovit_demo", ["synthetic_scenes.SyntheticScenes", "simulated_scenes.SimulatedScenes"]),
-        ("emovit_paper", ["emoset.EmoSet", "openai.OpenAI"]),
+        ("emovit_demo", ["synthetic.scenes.SyntheticScenes", "simulated.scenes.SimulatedScenes"]),
+        ("emovit_paper", ["emoset.EmoSet", "openai.client.OpenAI"]),
     ],
 )
 def test_a_scale_brings_its_scenes_and_its_annotator(scale: str, targets: list[str]) -> None:

@@ -6,6 +6,8 @@ import sys
 import warnings
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "lightning", "transformers", "deepspeed", "torchmetrics"}
 MAY_BE_HEAVY = ("models.", "training.", "backends.transformers.", "benchmark.scoring.metrics")
@@ -78,3 +80,27 @@ def test_the_picture_of_the_house_is_of_today() -> None:
         [sys.executable, ROOT / "scripts" / "architecture.py", "--check"], capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ["prepare", "generate", "train", "evaluate", "report"])
+def test_asking_a_command_for_its_settings_imports_no_torch(name: str) -> None:
+    """In one new process: the help, and the settings that `--cfg job` shows."""
+    probe = (
+        "import runpy, sys\n"
+        "for flags in (['--help'], ['--cfg', 'job']):\n"
+        f"    sys.argv = [{name + '.py'!r}, *flags]\n"
+        "    try:\n"
+        f"        runpy.run_path({str(ROOT / (name + '.py'))!r}, run_name='__main__')\n"
+        "    except SystemExit as stop:\n"
+        "        assert not stop.code, stop.code\n"
+        f"heavy = {HEAVY!r} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("seed") > 1
+
+
+def test_commands_without_tensors_never_name_torch() -> None:
+    for name in ("prepare", "generate", "report"):
+        assert not {module.split(".")[0] for module in architecture.imports(ROOT / f"{name}.py")} & HEAVY

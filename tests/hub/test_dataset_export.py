@@ -375,7 +375,7 @@ def test_every_source_has_its_terms():
 
 def test_an_export_needs_no_torch(prepared):
     code = (
-        "import sys; from pathlib import Path; from seke import hub\n"
+        "import sys; from pathlib import Path; from seke.hub import dataset_export as hub\n"
         f"hub.export(hub.RECORDS, Path({str(prepared)!r}), None, True, ['prepare.py'])\n"
         "assert 'torch' not in sys.modules"
     )

@@ -89,7 +89,9 @@ def test_instructions_of_plain_draws_are_what_they_were_before_soft_ones_existed
     shown, annotator = faces
     made = rows_of(make_seke(annotator, **options), shown)
     assert [row.sha256 for row in made] == [face.image.sha256 for face in shown]
-    lines = [to_line(row.model_copy(update={"sha256": None})) for row in made]  # rows did not carry it then
+    assert all(row.simulated for row in made)
+    then = {"sha256": None, "simulated": None}  # rows did not carry them then
+    lines = [to_line(row.model_copy(update=then)) for row in made]
     assert hashlib.sha256("\n".join(lines).encode()).hexdigest() == digest
 
 

@@ -179,7 +179,7 @@ def test_an_interrupted_plan_goes_on_to_the_same_bytes(data, make_seke, annotato
 
 def test_without_a_plan_there_is_nothing_of_kinds(data, make_seke, tmp_path):
     done = run(data, make_seke(), tmp_path)
-    assert set(done.facts) == {"counts", "flags"}
+    assert set(done.facts) == {"counts", "flags", "floor"}
     assert not (tmp_path / "statistics.md").exists()
     assert '"attributes"' not in (tmp_path / "instructions.jsonl").read_text()
 

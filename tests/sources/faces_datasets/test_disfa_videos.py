@@ -125,7 +125,7 @@ def test_an_interrupted_drawing_leaves_no_half_picture(filmed, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pathlib.Path.replace", killed)
+    monkeypatch.setattr("os.replace", killed)
     with contextlib.suppress(KeyboardInterrupt):
         drawn(filmed, records)
     monkeypatch.undo()
