@@ -23,38 +23,37 @@ from seke.hub import model_results
 
 @door
 def evaluate(cfg: DictConfig) -> None:
-    """Answer, judge, score; every step leaves its file, every mistake is told before anything is asked."""
+    """Answer, judge, score; every step leaves its file, every mistake is reported before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
     place, model = predict.Place.of(os.environ), None
-    purse = cost.Purse(budget.Budget(**cfg.budget), place)
+    spending = cost.Spending(budget.Budget(**cfg.budget), place)
     if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
     if cfg.image is not None:
-        print(
-            single_image.tell(Path(cfg.image), build(cfg.backend), benchmark, judging, None if cfg.dry_run else purse)
-        )
+        payer = None if cfg.dry_run else spending
+        print(single_image.report(Path(cfg.image), build(cfg.backend), benchmark, judging, payer))
         return
-    asked = plan.check(benchmark, outputs, plain(cfg), model)
-    # A mistaken setting is told while the name is still free, and an earlier run of that name still there.
-    idle = asked.answers is not None or (finished(cfg, "evaluate") and not cfg.dry_run)
+    task = plan.check(benchmark, outputs, plain(cfg), model)
+    # A mistaken setting is reported while the name is still free, and an earlier run of that name still there.
+    idle = task.answers is not None or (finished(cfg, "evaluate") and not cfg.dry_run)
     backend = None if idle else build(cfg.backend)
     if cfg.dry_run:
-        print(cost.dry_run(asked, benchmark, judging, backend, cfg.paths.images))
+        print(cost.dry_run(task, benchmark, judging, backend, cfg.paths.images))
         return
     place.enter(outputs / "evaluate" / cfg.name, cfg.overwrite)
-    run = open_run(cfg, "evaluate", asked.inputs)
+    run = open_run(cfg, "evaluate", task.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
         return
-    with purse.recorded(run.path):
-        answers = purse.answers(asked, benchmark, judging, backend, cfg.paths.images, run.path)
+    with spending.recorded(run.path):
+        answers = spending.answers(task, benchmark, judging, backend, cfg.paths.images, run.path)
         if answers is None:
             return  # of several processes the first one has all answers, and scores
         ready = judge.ready(judging, answers)
         from seke.benchmark.scoring.score import score  # torchmetrics brings torch
 
-        how = {**asked.scoring, "remarks": [*asked.remarks, *ready.remarks]}
-        facts = score(run.path, benchmark, asked.records, answers, ready.read, asked.inputs["records"], cfg.seed, **how)
+        how = {**task.scoring, "remarks": [*task.remarks, *ready.remarks]}
+        facts = score(run.path, benchmark, task.records, answers, ready.read, task.inputs["records"], cfg.seed, **how)
     if model is not None and (card := model_results.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=provenance.made(sys.argv))

@@ -45,8 +45,8 @@ def test_what_a_benchmark_leaves_out_is_done_as_for_faces(tmp_path: Path) -> Non
     mine: Benchmark = Shortest()
     assert isinstance(mine, Benchmark)
     assert not any(isinstance(mine, part) for part in OPTIONAL)
-    assert significance.pairing_of(mine) is significance.faces
-    assert subgroups.grouping_of(mine) is subgroups.faces
+    assert significance.pairing_of(mine) is significance.pair_faces
+    assert subgroups.grouping_of(mine) is subgroups.group_faces
     records = [face("a"), face("b")]
     write_jsonl(tmp_path / "test.jsonl", records)
     assert predict.planned(mine, {"records": tmp_path / "test.jsonl"}, None) == records

@@ -55,8 +55,8 @@ def answer(picture: str | Path, *settings: str) -> str:
     from seke.benchmark.run import cost, predict, single_image
 
     cfg = composed("evaluate", settings)
-    purse = cost.Purse(budget.Budget(**cfg.budget), predict.Place.of(os.environ))
-    return single_image.tell(Path(picture), build(cfg.backend), build(cfg.benchmark), build(cfg.judge), purse)
+    spending = cost.Spending(budget.Budget(**cfg.budget), predict.Place.of(os.environ))
+    return single_image.report(Path(picture), build(cfg.backend), build(cfg.benchmark), build(cfg.judge), spending)
 
 
 def score(predictions: str | Path | Iterable[Prediction], seed: int = 0) -> dict[str, Any]:

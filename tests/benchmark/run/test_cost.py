@@ -98,14 +98,14 @@ def test_two_judges_with_a_rubric_are_estimated_each(server, asked: Task, tmp_pa
 
 def test_one_picture_is_estimated_and_paid_for_like_many(server, asked: Task, tmp_path: Path) -> None:
     picture, vlm = tmp_path / "3.png", backend(server, tmp_path)
-    text = single_image.tell(picture, vlm, QUESTION, judging(server, tmp_path))
+    text = single_image.report(picture, vlm, QUESTION, judging(server, tmp_path))
     assert text.startswith("1 records; nothing was asked") and not server.seen
     with pytest.raises(UserError, match=r"gone\.png: cannot be read"):
-        single_image.tell(tmp_path / "gone.png", vlm, QUESTION, Parse())
+        single_image.report(tmp_path / "gone.png", vlm, QUESTION, Parse())
     with pytest.raises(Paused, match="none was sent"):
-        single_image.tell(picture, vlm, QUESTION, Parse(), paying.Purse(Budget(usd=1e-8)))
+        single_image.report(picture, vlm, QUESTION, Parse(), paying.Spending(Budget(usd=1e-8)))
     assert not server.seen
-    told = single_image.tell(picture, vlm, QUESTION, judging(server, tmp_path), paying.Purse(Budget(usd=5)))
+    told = single_image.report(picture, vlm, QUESTION, judging(server, tmp_path), paying.Spending(Budget(usd=5)))
     assert "cost: 2 calls" in told and server.bought.total() == 2
     vlm.close()
 
@@ -114,18 +114,18 @@ def test_a_budget_pauses_and_what_was_paid_for_is_neither_lost_nor_paid_twice(se
     run, pauses, most, judges = tmp_path / "run", 0, 0, []
     run.mkdir()
     for _ in range(20):
-        purse, vlm = paying.Purse(Budget(tokens=900)), backend(server, tmp_path)
+        spending, vlm = paying.Spending(Budget(tokens=900)), backend(server, tmp_path)
         judges.append(judging(server, tmp_path))
         try:
-            with purse.recorded(run):
-                answers = purse.answers(asked, QUESTION, judges[-1], vlm, str(tmp_path), run)
+            with spending.recorded(run):
+                answers = spending.answers(asked, QUESTION, judges[-1], vlm, str(tmp_path), run)
                 judges[-1].ready(answers)
             break
         except Paused:
             pauses += 1
         finally:
             vlm.close()
-            most = max(most, purse.spent.tokens_at_most)
+            most = max(most, spending.spent.tokens_at_most)
     cost = json.loads((run / "cost.json").read_text())
     assert pauses >= 2 and most <= 900 and len(answers) == 12
     assert cost["requests"] == server.bought.total() == 24 and set(server.bought.values()) == {1}
@@ -135,8 +135,8 @@ def test_a_budget_pauses_and_what_was_paid_for_is_neither_lost_nor_paid_twice(se
 
 
 def test_the_ranks_of_one_evaluation_share_its_budget() -> None:
-    purse = paying.Purse(Budget(usd=8.0), paying.predict.Place(1, 4))
-    assert purse.budget == Budget(usd=2.0)
+    spending = paying.Spending(Budget(usd=8.0), paying.predict.Place(1, 4))
+    assert spending.budget == Budget(usd=2.0)
 
 
 def test_the_command_itself_estimates_and_pauses(server, asked: Task, tmp_path: Path, door) -> None:

@@ -9,7 +9,7 @@ from scipy.stats import binomtest, kstest
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.bootstrap import drawn
 from seke.benchmark.scoring.metrics import scores
-from seke.benchmark.scoring.significance import compare, comparison_table, holm, mcnemar, p_value, rival
+from seke.benchmark.scoring.significance import compare, comparison_table, holm, mcnemar, other_predictions, p_value
 from seke.benchmark.scoring.tables import HEADLINE
 from seke.core.errors import UserError
 from seke.core.records import Labels, write_jsonl
@@ -180,12 +180,12 @@ def test_a_rival_is_refused_before_anything_is_asked(tmp_path) -> None:
     file = tmp_path / "predictions.jsonl"
     rows = [prediction(FEAR, FEAR, k) for k in range(3)]
     write_jsonl(file, rows)
-    assert rival(file, {"0", "1", "2"}, every=True) == rows
-    assert rival(file, {"0", "1", "2", "3"}, every=False) == rows
+    assert other_predictions(file, {"0", "1", "2"}, every=True) == rows
+    assert other_predictions(file, {"0", "1", "2", "3"}, every=False) == rows
     with pytest.raises(UserError, match=r"1 of ours not there, such as '3'"):
-        rival(file, {"0", "1", "2", "3"}, every=True)
+        other_predictions(file, {"0", "1", "2", "3"}, every=True)
     with pytest.raises(UserError, match=r"1 of its ids are not scored here .*'2'"):
-        rival(file, {"0", "1"}, every=False)
+        other_predictions(file, {"0", "1"}, every=False)
     write_jsonl(file, [*rows, rows[1]])
     with pytest.raises(UserError, match=r"compare=.*predictions.jsonl: id '1' occurs twice"):
-        rival(file, {"0", "1", "2"}, every=True)
+        other_predictions(file, {"0", "1", "2"}, every=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.metrics import scores
-from seke.benchmark.scoring.subgroups import by_group, check, groups_table, listed, named
+from seke.benchmark.scoring.subgroups import by_group, check, group_names, groups_table, keys_of
 from seke.benchmark.tasks import emoset
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels
@@ -34,7 +34,7 @@ def record(row, **attributes) -> ImageRecord:
 
 
 def graded(right: dict[str, list[bool]]):
-    """Return predictions and records of groups whose images are named right or wrong, each of its own subject."""
+    """Return predictions and records of groups whose images are group_names right or wrong, each of its own subject."""
     rows, records = [], []
     for group, marks in right.items():
         for mark in marks:
@@ -113,12 +113,12 @@ def test_a_gap_within_subjects_is_drawn_from_the_same_subjects() -> None:
 
 def test_many_numbers_are_cut_into_four_equal_parts() -> None:
     ages = list(range(20, 60))
-    names = named([*ages, None])
+    names = group_names([*ages, None])
     assert [names.count(name) for name in sorted(set(names))] == [10, 10, 10, 10, 1]
     assert (names[0], names[39], names[40]) == ("1: 20 to 29", "4: 50 to 59", "unknown")
-    assert named([str(age) for age in ages]) == names[:40]  # a CSV file's cells
-    assert named([0, 1, 2, 1]) == ["0", "1", "2", "1"]
-    assert named(["f", "m", None, "12"]) == ["f", "m", "unknown", "12"]
+    assert group_names([str(age) for age in ages]) == names[:40]  # a CSV file's cells
+    assert group_names([0, 1, 2, 1]) == ["0", "1", "2", "1"]
+    assert group_names(["f", "m", None, "12"]) == ["f", "m", "unknown", "12"]
 
 
 def test_a_key_that_makes_no_groups_is_refused() -> None:
@@ -202,10 +202,10 @@ def test_without_groups_there_is_no_table() -> None:
 
 
 def test_one_word_is_a_list_of_one_key_and_what_is_no_list_is_refused() -> None:
-    assert listed("source") == listed(["source"]) == ["source"]
-    assert listed(None) == listed([]) == []
+    assert keys_of("source") == keys_of(["source"]) == ["source"]
+    assert keys_of(None) == keys_of([]) == []
     with pytest.raises(UserError, match=r"^groups=7: no list"):
-        listed(7)
+        keys_of(7)
 
 
 def test_a_groups_name_is_text_in_the_table_whatever_it_holds(tmp_path) -> None:

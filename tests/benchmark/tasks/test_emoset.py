@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_su
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Verdict, parse
 from seke.benchmark.scoring.tables import simulated_note
-from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet, EmotionPrediction, named, scores
+from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet, EmotionPrediction, emotion_in, scores
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels
 from seke.core.vlm import Image
@@ -75,7 +75,7 @@ def test_the_question_lists_the_candidates_unless_answers_are_free() -> None:
     ],
 )
 def test_an_answer_names_one_emotion_or_none(text: str, emotion: str | None) -> None:
-    assert named(text) == emotion
+    assert emotion_in(text) == emotion
 
 
 def test_a_record_gets_its_row_whatever_became_of_the_answer() -> None:

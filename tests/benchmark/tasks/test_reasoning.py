@@ -12,7 +12,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Parse, parse
 from seke.benchmark.judging.rubric import Marks, Rubric
 from seke.benchmark.run import plan, single_image
-from seke.benchmark.tasks.reasoning import AffectiveReasoning, JudgedAnswer, said, scores
+from seke.benchmark.tasks.reasoning import AffectiveReasoning, JudgedAnswer, answer_status, scores
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.prompts import Prompts
@@ -128,9 +128,9 @@ def test_somebody_must_judge_and_something_be_asked() -> None:
 
 def test_declining_and_saying_nothing_are_no_answers() -> None:
     given = {"": "unanswered", "I'm sorry, I cannot help with that.": "refusal", "Awe, for it is vast.": "ok"}
-    assert {text: said(Answer(id="a", text=text)) for text in given} == given
-    assert said(Answer(id="a", text="Awe", status="filtered")) == "filtered"
-    assert said(Answer(id="a", text="Awe, for it", status="truncated")) == "truncated"
+    assert {text: answer_status(Answer(id="a", text=text)) for text in given} == given
+    assert answer_status(Answer(id="a", text="Awe", status="filtered")) == "filtered"
+    assert answer_status(Answer(id="a", text="Awe, for it", status="truncated")) == "truncated"
 
 
 def test_both_judges_see_the_picture_and_mark_every_answer(server, tmp_path: Path) -> None:
@@ -253,10 +253,10 @@ def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path:
     drawn = ("source=synthetic_scenes", "source.images=40", "source.test_share=0.4", "source.workers=1")
     assert door("prepare", *drawn, "near_duplicate=null", *where).returncode == 0
     records = [json.loads(line) for line in (tmp_path / "prepare" / "r" / "test.jsonl").read_text().splitlines()]
-    said = [f"It is {each['attributes']['emotion']}." if n else "" for n, each in enumerate(records)]
+    texts = [f"It is {each['attributes']['emotion']}." if n else "" for n, each in enumerate(records)]
     file = tmp_path / "answers.jsonl"
     file.write_text(
-        "".join(json.dumps({"id": r["id"], "text": text}) + "\n" for r, text in zip(records, said, strict=True))
+        "".join(json.dumps({"id": r["id"], "text": text}) + "\n" for r, text in zip(records, texts, strict=True))
     )
     simulated = ("backend@judge_backend=simulated_scenes", "backend@second_judge_backend=simulated_scenes")
     second = ("second_judge_backend.seed=1", "second_judge_backend.mistakes=0.3", "~second_judge_backend.model")
@@ -277,4 +277,4 @@ def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path:
 
 def test_one_picture_alone_cannot_be_judged_and_nobody_is_asked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^image=.*judges an answer by what is known of its record"):
-        single_image.tell(tmp_path / "scene.png", object(), benchmark(), Parse())
+        single_image.report(tmp_path / "scene.png", object(), benchmark(), Parse())

@@ -6,7 +6,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judging import judge
 from seke.benchmark.protocol import Calibrated
 from seke.benchmark.scoring.calibration import judged, trust
-from seke.benchmark.scoring.tables import trust_table
+from seke.benchmark.scoring.tables import calibration_table
 from seke.benchmark.tasks.reliability import Reliability
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
@@ -82,7 +82,7 @@ def test_a_single_pass_has_no_trust_to_measure() -> None:
     rows = [row("a", Labels(expression="fear"), Labels(expression="fear"))]
     found, _ = trust(rows, {"a": Answer(id="a")})
     assert set(found.values()) == {None}
-    assert trust_table({"calibration": found}) == ""
+    assert calibration_table({"calibration": found}) == ""
 
 
 def test_units_are_judged_one_by_one_with_their_own_confidence() -> None:
@@ -106,6 +106,6 @@ def test_images_of_one_subject_are_drawn_together() -> None:
 def test_the_table_names_each_measure_with_its_interval() -> None:
     rows = [row(str(n), Labels(expression="fear"), Labels(expression="fear"), f"s{n}") for n in range(3)]
     found, bounds = trust(rows, {r.id: Answer(id=r.id, confidence={"expression": 0.8}) for r in rows}, draws=10)
-    text = trust_table({"calibration": found, "ci95": {"calibration": bounds}})
+    text = calibration_table({"calibration": found, "ci95": {"calibration": bounds}})
     assert "| expression | 0.200 (0.200 to 0.200) | 0.040 (0.040 to 0.040) |" in text
     assert isinstance(Reliability(), Calibrated)

@@ -1,4 +1,4 @@
-"""How often two judges read the same from the same answers, and on what they differ: agreement.md.
+"""Agreement of two judges on the same answers, and the answers on which they differ: agreement.md.
 
     python -m seke.benchmark.judging.agreement <evaluate run> <evaluate run> [agreement.md]       see
     scripts/judge_agreement.sh

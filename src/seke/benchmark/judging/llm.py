@@ -2,8 +2,9 @@
 
     answer -> conf/prompts/judge.yaml -> judge_backend (and its ledger) -> template -> seke.answers.extract
 
-The judge sees the text alone, never the picture: it is to report what was said, not what is right. Equal answers are
-asked about once. A rewriting that is declined, filtered or cut off leaves the answer unanswered, counted apart.
+The judge sees the text alone, never the picture: it is to report what the answer says, not what is right. Equal
+answers are asked about once. A rewriting that is declined, filtered or cut off leaves the answer unanswered, counted
+apart.
 """
 
 from collections import Counter

@@ -2,8 +2,9 @@
 
     picture, question, emotion, answer -> rubric -> judge VLM (and its ledger) -> {"reasons", criterion: 1..5, ...}
 
-The judge sees the picture and is told what people felt: it is to mark what was said against what is there. It writes
-its reasons before its marks. Marks that it declined to give, or gave in another form, are unknown: never a default.
+The judge sees the picture and is given the emotion that people felt: it is to mark the answer against what is there. It
+writes its reasons before its marks. Marks that it declined to give, or gave in another form, are unknown: never a
+default.
 
 `kappa` says how far two judges agree beyond chance.
 
@@ -90,8 +91,8 @@ class Rubric:
 
     def request(self, answered: Answered) -> Request:
         """Return the call about one answer; greedy, for marks are a reading and no draw."""
-        told = answered._asdict() | {"image": ""}
-        parts = (answered.image, self.prompts.render("rubric", **told))
+        slots = answered._asdict() | {"image": ""}
+        parts = (answered.image, self.prompts.render("rubric", **slots))
         messages = (Message("system", (self._system,)), Message("user", parts))
         return Request(messages, self.schema, temperature=0.0, max_tokens=self.max_tokens)
 

@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained on what it is tested on: ids, subjects and image bytes of its training set.
+"""Contamination check: ids, subjects and image bytes that a checkpoint's training set shares with the test records.
 
     <run>/model <- <run>/manifest.json: trained_on -> each part's rows -> the generate run's records, or the pictures
                                         base       -> the run that this one went on from
@@ -6,7 +6,7 @@
                                                     config.predictions   -> the run whose answers were scored again
 
 `trained_on` lists the very files; where a manifest lacks it, or they have moved, config.data's names are looked up. A
-training set that cannot be found or read any more is said to be unchecked, and so is a model without a manifest: no
+training set that cannot be found or read any more is reported as unchecked, and so is a model without a manifest: no
 verdict is ever made up. Only LLaVA conversations (.json, .jsonl) and instructions.jsonl name what they are about.
 """
 
@@ -79,13 +79,13 @@ def check(
     }
     if not shared:
         return Finding(remarks=remarks)
-    told = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
+    overlap = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
     if not allow_overlap:
         raise UserError(
-            argument, model, f"it was {OVERLAP}: {told}",
-            "test another model, or say allow_overlap=true, which the table will tell",
+            argument, model, f"it was {OVERLAP}: {overlap}",
+            "test another model, or say allow_overlap=true, which the table will state",
         )  # fmt: skip
-    return Finding((f"{OVERLAP}: {told}",), remarks)
+    return Finding((f"{OVERLAP}: {overlap}",), remarks)
 
 
 def answered_by(predictions: Path, outputs: Path) -> str | None:
@@ -107,8 +107,8 @@ def answered_by(predictions: Path, outputs: Path) -> str | None:
     return None
 
 
-def told_before(predictions: Path) -> tuple[str, ...]:
-    """Return the overlaps that the run which left these answers has told of."""
+def noted_before(predictions: Path) -> tuple[str, ...]:
+    """Return the overlaps that the run which left these answers has noted."""
     return tuple(note for note in runs.manifest_beside(predictions).get("notes", ()) if note.startswith(OVERLAP))
 
 
@@ -214,10 +214,10 @@ def _conversations(file: Path) -> list[dict[str, Any]] | None:
         rows = json.loads(text) if file.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
     except (OSError, ValueError):
         return None
-    return rows if isinstance(rows, list) and all(map(_telling, rows)) else None
+    return rows if isinstance(rows, list) and all(map(_identifies, rows)) else None
 
 
-def _telling(row: Any) -> bool:
+def _identifies(row: Any) -> bool:
     return isinstance(row, dict) and (isinstance(row.get("id"), str) or bool(_pictures(row)))
 
 
@@ -229,8 +229,8 @@ def _pictures(row: Mapping[str, Any]) -> list[str]:
 
 def _in(rows: Sequence[Mapping[str, Any]], file: Path, root: Path | None, places: Sequence[Path]) -> tuple[Seen, int]:
     """Return what rows are about, images by the records' hashes or by their own bytes, and how many images are gone."""
-    told = {row["id"]: row["sha256"] for row in rows if isinstance(row.get("id"), str) and row.get("sha256")}
-    known, folder = {**_hashes(file, places), **told}, root or runs.image_root(file)
+    stated = {row["id"]: row["sha256"] for row in rows if isinstance(row.get("id"), str) and row.get("sha256")}
+    known, folder = {**_hashes(file, places), **stated}, root or runs.image_root(file)
     pictures = {image for row in rows if row.get("id") not in known for image in _pictures(row)}
     hashes = {image: _hash(folder, image) for image in pictures}
     seen = Seen(

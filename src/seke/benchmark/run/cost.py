@@ -1,6 +1,6 @@
-"""What an evaluation pays for: a model's answers, and the judges that are models themselves. One purse for all of them.
+"""Cost of an evaluation: a model's answers, and the judges that are models themselves, under one budget.
 
-backend, judge -> Purse.metered -> the same, counted and held by the budget -> cost.json
+backend, judge -> Spending.metered -> the same, counted and held by the budget -> cost.json
 -> dry_run       -> what all of it would cost; nobody is asked
 """
 
@@ -31,14 +31,14 @@ ANSWERS: Final = "answers"
 COST: Final = "cost.json"
 
 
-def through(parts: Sequence[Any], wrap: Wrap) -> None:
+def replace_backends(parts: Sequence[Any], wrap: Wrap) -> None:
     """Replace every backend that the parts of an evaluation ask."""
     for part in parts:
         if isinstance(part, Pays):
             part.through(wrap)
 
 
-class Purse:
+class Spending:
     """The budget of one command, and what it pays each model.
 
     Args:
@@ -57,7 +57,7 @@ class Purse:
 
     def answers(
         self,
-        asked: Task,
+        task: Task,
         benchmark: Benchmark,
         judging: Judging,
         backend: VLM | None,
@@ -68,13 +68,13 @@ class Purse:
 
         None to every rank but the first.
         """
-        through((judging, benchmark), self.metered)
-        if asked.answers is not None:
-            return asked.answers
+        replace_backends((judging, benchmark), self.metered)
+        if task.answers is not None:
+            return task.answers
         assert backend is not None, "without answers there is somebody to ask"
         assert benchmark.request is not None, "without answers there is a question"
-        root = runs.image_root(asked.inputs["records"], images_below)
-        return predict.ask_all(asked.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.place)
+        root = runs.image_root(task.inputs["records"], images_below)
+        return predict.ask_all(task.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.place)
 
     @contextmanager
     def recorded(self, run: Path) -> Iterator[None]:
@@ -109,18 +109,18 @@ class Purse:
         return {**total.facts(), "by": {role: spent.facts() for role, spent in of_role.items()}}
 
 
-def dry_run(asked: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None) -> str:
+def dry_run(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None) -> str:
     """Return what an evaluation would cost; nobody is asked, and no name is claimed.
 
     Args:
-        asked: what is to be done.
+        task: the records, and the answers if they are given.
         benchmark: whose questions are asked.
         judging: who reads the answers.
         backend: the model under test; None where its answers are given.
         images_below: the folder of the pictures; None: the one that the records' manifest names.
     """
-    root = Path() if not asked.inputs else runs.image_root(asked.inputs["records"], images_below)
-    return _told(asked, benchmark, judging, backend, root)
+    root = Path() if not task.inputs else runs.image_root(task.inputs["records"], images_below)
+    return _estimated(task, benchmark, judging, backend, root)
 
 
 def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judging: Judging) -> str:
@@ -133,28 +133,28 @@ def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judgin
     record = ImageRecord(
         id=path.name, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
     )
-    return _told(Task([record], {}, None, {}, ()), benchmark, judging, backend, path.parent)
+    return _estimated(Task([record], {}, None, {}, ()), benchmark, judging, backend, path.parent)
 
 
-def _told(asked: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, root: Path) -> str:
+def _estimated(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, root: Path) -> str:
     payees: dict[str, VLM] = {} if backend is None else {ANSWERS: backend}
 
-    def noted(role: str, vlm: VLM) -> VLM:
+    def add_payee(role: str, vlm: VLM) -> VLM:
         payees[role] = vlm
         return vlm
 
-    through((judging, benchmark), noted)
-    expected, worst = (_played(asked, benchmark, judging, root, wholly) for wholly in (False, True))
+    replace_backends((judging, benchmark), add_payee)
+    expected, worst = (_rehearsed(task, benchmark, judging, root, wholly) for wholly in (False, True))
     parts = [
         estimates.asked(role, vlm, expected.get(role, Estimate()), worst.get(role, Estimate()))
         for role, vlm in payees.items()
     ]
     if not parts:
-        return f"{len(asked.records)} records; no model is asked: it costs nothing"
-    return table(len(asked.records), parts)
+        return f"{len(task.records)} records; no model is asked: it costs nothing"
+    return table(len(task.records), parts)
 
 
-def _played(asked: Task, benchmark: Benchmark, judging: Judging, root: Path, worst: bool) -> Mapping[str, Estimate]:
+def _rehearsed(task: Task, benchmark: Benchmark, judging: Judging, root: Path, worst: bool) -> Mapping[str, Estimate]:
     """Return by role what made-up models are asked when the evaluation is played through, a sample standing for all."""
     made: dict[str, MadeUp] = {}
 
@@ -162,10 +162,10 @@ def _played(asked: Task, benchmark: Benchmark, judging: Judging, root: Path, wor
         made[role] = MadeUp(worst)
         return made[role]
 
-    through((judging, benchmark), stand_in)
-    records = [asked.records[place] for place in sampled([record.id for record in asked.records])]
-    share, read = len(asked.records) / max(len(records), 1), 1.0
-    answers = asked.answers
+    replace_backends((judging, benchmark), stand_in)
+    records = [task.records[place] for place in sampled([record.id for record in task.records])]
+    share, read = len(task.records) / max(len(records), 1), 1.0
+    answers = task.answers
     with contextlib.redirect_stderr(io.StringIO()):  # bars of what is no progress
         if answers is None:
             read = share

@@ -1,11 +1,11 @@
 """Answers made elsewhere, as JSON Lines or CSV: our own rows, or any keys or columns that `predictions_fields` maps.
 
-    predictions_fields={id: name, text: response}                           what a system said; the judge reads it
+    predictions_fields={id: name, text: response}                           what a system answered; the judge reads it
     predictions_fields={id: file, expression: emotion, valence: v, arousal: a, action_units: aus}
     predictions_fields={id: file, action_units: {1: AU01, 2: AU02}}         one column of 0 and 1 an action unit
 
-A label that is out of range, or none that we know, is unanswered: never clipped, never guessed, but counted and said
-(`label_cells`).
+A label that is out of range, or none that we know, is unanswered: never clipped, never guessed, but counted and
+reported (`label_cells`).
 """
 
 import csv
@@ -32,7 +32,7 @@ LABELS: Final = ("expression", "valence", "arousal", UNITS)
 FIELDS: Final = ("id", "text", *LABELS)
 """What can be mapped; labels are there instead of a text."""
 MOST_OTHERS: Final = 10
-"""Keys of other labels than ours that are told."""
+"""Keys of other labels than ours that are reported."""
 SHOWN: Final = 80
 """Characters of an id, or of a list of columns, that an error echoes."""
 _short = partial(shortened, most=SHOWN + len("..."))
@@ -130,8 +130,8 @@ def _by_name(rows: Sequence[tuple[int, Cells]], path: Path, is_csv: bool) -> dic
         return None
     mapped: dict[str, Any] = {name: name for name in FIELDS if name in keys}
     if "text" in mapped and len(mapped) > 2:
-        said = any(row.get("text") not in (None, "") for _, row in rows)
-        mapped = {name: key for name, key in mapped.items() if name == "id" or (name == "text") == said}
+        in_text = any(row.get("text") not in (None, "") for _, row in rows)
+        mapped = {name: key for name, key in mapped.items() if name == "id" or (name == "text") == in_text}
     if "id" in mapped and len(mapped) > 1:
         return mapped if is_csv or "text" not in mapped else None
     if not is_csv and keys == ["id"]:
@@ -229,8 +229,8 @@ def _mapped(row: Cells, fields: Mapping[str, Any], path: Path, line: int) -> tup
     if id_ is None or not str(id_).strip():
         raise _broken(path, line, f"no id in {fields['id']!r}")
     if "text" in fields:
-        said = cell(fields["text"])
-        return _answer({"id": str(id_), "text": "" if said is None else str(said)}, path, line), {}
+        text = cell(fields["text"])
+        return _answer({"id": str(id_), "text": "" if text is None else str(text)}, path, line), {}
     by_unit = fields[UNITS] if isinstance(fields.get(UNITS), Mapping) else {}
     given = {name: cell(source) for name, source in fields.items() if name != "id" and not isinstance(source, Mapping)}
     return _answer({"id": str(id_)}, path, line), given | {
@@ -264,4 +264,4 @@ def _stated(by_unit: Mapping[int, label_cells.Column[bool]], row: int) -> dict[i
 
 
 def _broken(path: Path, line: int, problem: str) -> UserError:
-    return UserError("predictions", path, f"line {line}: {problem}", "mend the file, or see predictions_fields")
+    return UserError("predictions", path, f"line {line}: {problem}", "correct the file, or see predictions_fields")

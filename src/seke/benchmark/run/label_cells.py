@@ -1,4 +1,4 @@
-"""Labels in the cells of somebody else's table: a cell, or a whole column, is understood or it is unanswered.
+"""Reader of the label cells of other programs' tables: a cell, or a whole column, is understood or it is unanswered.
 
 A cell that is half understood would be a false label: of the vector [0, 1, 0, 1] only the 1s look like action units,
 of valences on a scale of 1 to 9 only the 1s lie in [-1, 1]. So one cell that follows another convention than ours says
@@ -29,7 +29,7 @@ MOST: Final = 1000
 """Characters of a cell that lists action units; a longer one lists something else."""
 _UNIT: Final = re.compile(r"(?:(?:AU|action unit)[\s_-]*)?[LRU]?0?(\d{1,2})(?:\.0+)?[A-ELRU]?", re.IGNORECASE)
 """More zeros would be those of a bit string: 000010 is not AU10."""
-_PAIR: Final = re.compile(r"(?P<name>[^:=()]+?)\s*(?:[:=]\s*(?P<said>[^:=()]+)|\(\s*(?P<inner>[^:=()]+)\))", re.I)
+_PAIR: Final = re.compile(r"(?P<name>[^:=()]+?)\s*(?:[:=]\s*(?P<value>[^:=()]+)|\(\s*(?P<inner>[^:=()]+)\))", re.I)
 
 OTHERS: Final = "action unit that is none of the 17"
 
@@ -138,8 +138,8 @@ def _read(cells: Sequence[Any], understand: Callable[[Any], tuple[Value | None, 
 
 def _other(cells: Sequence[Any], convention: str) -> Column[Any]:
     """Return a column of which nothing is understood, because its cells follow another convention."""
-    told = ["" if _blank(cell) else f"cell of a column with {convention}" for cell in cells]
-    return Column([None] * len(cells), told)
+    problems = ["" if _blank(cell) else f"cell of a column with {convention}" for cell in cells]
+    return Column([None] * len(cells), problems)
 
 
 def _expression(cell: Any) -> tuple[str, str]:
@@ -156,14 +156,14 @@ def _expression(cell: Any) -> tuple[str, str]:
 
 
 def _number(name: str, cell: Any) -> tuple[float | None, str]:
-    said = cell.strip() if isinstance(cell, str) else cell
-    if isinstance(said, str):
-        said = said.replace(",", ".") if _DECIMAL_COMMA.fullmatch(said) else said
-        if not _NUMBER.fullmatch(said):
+    text = cell.strip() if isinstance(cell, str) else cell
+    if isinstance(text, str):
+        text = text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
+        if not _NUMBER.fullmatch(text):
             # "50%" and "1/9" show the scale of the 1s beside them; "high" shows nothing.
-            raise Unclear(f"{name} that is no number", convention=any(sign.isdigit() for sign in said))
+            raise Unclear(f"{name} that is no number", convention=any(sign.isdigit() for sign in text))
     try:
-        number = float(said) if isinstance(said, str | int | float) and not isinstance(said, bool) else None
+        number = float(text) if isinstance(text, str | int | float) and not isinstance(text, bool) else None
     except OverflowError:
         number = None
     if number is None:
@@ -201,7 +201,7 @@ def _parsed(text: str) -> Any:
     parts = [part.strip() for part in re.split(r"[,;|\n]+", _unwrapped(inner)) if part.strip()]
     pairs = [_PAIR.fullmatch(part) for part in parts]
     if parts and all(pairs):
-        return {pair["name"]: pair["said"] or pair["inner"] for pair in pairs if pair}
+        return {pair["name"]: pair["value"] or pair["inner"] for pair in pairs if pair}
     words = [word for part in parts for word in re.split(r"[\s+/&]+|\band\b", re.sub(r"(?i)\bAU\s+(?=\d)", "AU", part))]
     return [word for word in words if word]
 
@@ -214,14 +214,14 @@ def _stated(cell: Mapping[Any, Any]) -> tuple[dict[int, bool] | None, str]:
     """Return what {name: 0 or 1} states; a unit whose value is blank, or that is not one of ours, is left out."""
     stated: dict[int, bool] = {}
     others = ""
-    for name, said in cell.items():
+    for name, value in cell.items():
         number = facs(str(name).strip(" '\""))
         if number is None:
             raise Unclear("a name that is no action unit's")
         if number not in ACTION_UNITS:
             others = OTHERS
-        elif not _blank(said):
-            stated[number] = _active(said)
+        elif not _blank(value):
+            stated[number] = _active(value)
     return stated or None, others
 
 
@@ -254,14 +254,14 @@ def _active(cell: Any) -> bool:
 
 
 def _neither(cell: Any) -> Unclear:
-    said = str(cell).strip().lower()[:20]
-    return Unclear(f"action units that are neither 0 nor 1, such as {said}", convention=True)
+    text = str(cell).strip().lower()[:20]
+    return Unclear(f"action units that are neither 0 nor 1, such as {text}", convention=True)
 
 
 def _graded(cell: Any) -> bool:
     """Whether a cell of an action unit's column is an intensity or a probability."""
-    said = str(cell).strip()
-    number = float(said) if _PLAIN.fullmatch(said) else 0.0
+    text = str(cell).strip()
+    number = float(text) if _PLAIN.fullmatch(text) else 0.0
     return 0 < number <= _INTENSITY and number != 1
 
 

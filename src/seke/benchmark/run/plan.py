@@ -1,4 +1,4 @@
-"""One evaluation, looked at from end to end before anything is asked or paid for: every mistake is told here."""
+"""Checks of an evaluation's settings and files, from end to end, before anything is asked or paid for."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ class Task(NamedTuple):
     answers: Mapping[str, Answer] | None
     """By record id, where they were made elsewhere; None: a model is to be asked."""
     scoring: Mapping[str, Any]
-    """What `score` is told beside answers and records: a rival, groups, who answered, why not comparable."""
+    """Arguments of `score` beside answers and records: predictions to compare with, groups, who answered, notes."""
     remarks: tuple[str, ...]
     """What a reader of the table should know, such as what could not be checked."""
 
@@ -73,15 +73,16 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     every = predict.planned(benchmark, inputs, settings["paths"]["images"])
     most = checked(settings["limit"])
     records = limited(every, most, settings["seed"])
-    keys = subgroups.listed(settings["groups"])
+    keys = subgroups.keys_of(settings["groups"])
     subgroups.check(keys, records, benchmark)
     _check_truth(benchmark, records, inputs["records"])
     against, answers, remarks = None, None, tuple[str, ...]()
-    told, models, simulated = tuple[str, ...](), tuple[str, ...](), None
+    noted, models, simulated = tuple[str, ...](), tuple[str, ...](), None
     if "compare" in inputs:
         asked = {record.id for record in records}
         row = benchmark.row if isinstance(benchmark, Compared) else Prediction
-        rows = significance.rival(inputs["compare"], asked, benchmark.request is not None, row, most is not None)
+        every_record, limit = benchmark.request is not None, most is not None
+        rows = significance.other_predictions(inputs["compare"], asked, every_record, row, limit)
         against = (str(settings["compare"]), rows)
     answerer, argument = model, "model.path"
     if elsewhere:
@@ -89,16 +90,16 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
         given = import_predictions.read(inputs["predictions"], known, settings["predictions_fields"], scored)
         answers, remarks = given.answers, (*_missing(benchmark, records, given.answers), *given.remarks)
         answerer, argument = contamination.answered_by(inputs["predictions"], outputs), "predictions"
-        # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps told then.
+        # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps noted then.
         made = runs.manifest_beside(inputs["predictions"])
         models, simulated = tuple(made.get("models", ())), made.get("simulated")
-        told = contamination.told_before(inputs["predictions"]) if answerer is None else ()
+        noted = contamination.noted_before(inputs["predictions"]) if answerer is None else ()
     elif model:
         inputs |= predict.weights(model)
     seen = contamination.Finding()
     if benchmark.request is not None:  # else labels are scored, and no model was tested
         seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)
-    marks = (*seen.notes, *told)
+    marks = (*seen.notes, *noted)
     scoring = {"against": against, "groups": keys, "marks": marks, "models": models, "simulated": simulated}
     return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
 

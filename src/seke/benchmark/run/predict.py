@@ -1,4 +1,4 @@
-"""Ask a vision LLM about every record. What has been answered is on disk at once, and an interrupted run goes on.
+"""Asking a vision LLM about every record. What has been answered is on disk at once, and an interrupted run goes on.
 
 Under `torchrun --nproc-per-node=4 evaluate.py ...` every rank asks about every fourth record and writes a file of its
 own, answers.<rank>.jsonl; the first waits for the others and scores. A resume may have another number of ranks.

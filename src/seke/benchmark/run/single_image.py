@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from seke.benchmark.judging.judge import Judging, ready
 from seke.benchmark.protocol import Benchmark, Planned, predicted
-from seke.benchmark.run.cost import ANSWERS, Purse, dry_run_of_one, through
+from seke.benchmark.run.cost import ANSWERS, Spending, dry_run_of_one, replace_backends
 from seke.benchmark.run.predict import ask_once
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
@@ -18,10 +18,10 @@ ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status
 """Fields of a prediction that are no reading of the answer."""
 
 
-def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Purse | None = None) -> str:
-    """Return what `vlm` says about a picture, and what is read from it, as lines for people.
+def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spending: Spending | None = None) -> str:
+    """Return what `vlm` says about a picture, and what is read from it, in lines to print.
 
-    `purse` pays; without one nobody is asked, and the lines say what it would cost.
+    `spending` pays; without one nobody is asked, and the lines say what it would cost.
 
     Raises:
         UserError: if the picture cannot be read, or the benchmark asks no question about it.
@@ -31,10 +31,10 @@ def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Pu
     if isinstance(benchmark, Planned):
         problem = "this benchmark judges an answer by what is known of its record"
         raise UserError("image", path, problem, "use benchmark=feab or benchmark=emoset")
-    if purse is None:
+    if spending is None:
         return dry_run_of_one(path, vlm, benchmark, judging)
-    through((judging, benchmark), purse.metered)
-    answer = ask_once(path, purse.metered(ANSWERS, vlm), benchmark.request)
+    replace_backends((judging, benchmark), spending.metered)
+    answer = ask_once(path, spending.metered(ANSWERS, vlm), benchmark.request)
     read = ready(judging, {answer.id: answer}).read
     record = ImageRecord(
         id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()
@@ -44,7 +44,7 @@ def tell(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, purse: Pu
     labels = {key: value for key, value in found.items() if key not in ENVELOPE}
     lines = [visible(answer.text), "", f"status: {row.status}"]
     lines += [f"judged: {visible(row.judged)}"] if row.judged else []
-    lines += [f"cost: {purse.spent.line()}"] if purse.spent.usd_at_most != 0 else []
+    lines += [f"cost: {spending.spent.line()}"] if spending.spent.usd_at_most != 0 else []
     return "\n".join([*lines, *_lines(labels.pop("labels", {}) | labels)])
 
 

@@ -2,7 +2,7 @@
 
     N  predictions        A  the 17 action units, in the order of affect.ACTION_UNITS        2  valence, arousal
 
-Unknown truth and an unanswered task are told apart from every label, and what an unanswered task counts as is decided
+Unknown truth and an unanswered task are distinct from every label, and what an unanswered task counts as is decided
 here, once: an unanswered expression is a ninth class that is never right; an action unit that the answer does not
 mention is predicted absent; an unanswered valence or arousal has no error, so it is left out and counted.
 """

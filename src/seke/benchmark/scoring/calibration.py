@@ -1,4 +1,4 @@
-"""How far each generated label's confidence can be trusted: calibration of a generate run, with intervals by subject.
+"""Calibration of a generate run: how far each label's confidence can be trusted, with intervals by subject.
 
 Expression and action units are right or wrong; valence and arousal are right where `near` the truth, which is what a
 generate run's confidence means there. A run without confidences has draws that agree or not: 1 - uncertainty ranks
@@ -53,11 +53,11 @@ def judged(row: Prediction, answer: Answer, task: str) -> Iterator[Judged]:
     doubt = getattr(answer.uncertainty, task)
     agreement = None if doubt is None else 1 - doubt
     if task == "action_units":
-        said = row.labels.action_units or {}
+        predicted = row.labels.action_units or {}
         for au, active in (row.truth.action_units or {}).items():
-            if au in said:
+            if au in predicted:
                 p = (stated or {}).get(str(au))
-                yield Judged(subject, said[au] == active, p, agreement if p is None else p)
+                yield Judged(subject, predicted[au] == active, p, agreement if p is None else p)
         return
     label, truth = getattr(row.labels, task), getattr(row.truth, task)
     if label is not None and truth is not None:

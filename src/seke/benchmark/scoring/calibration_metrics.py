@@ -1,4 +1,4 @@
-"""Whether confidences can be trusted: calibration (ECE, Brier) and ranking (AURC), pure functions of two arrays.
+"""Calibration (ECE, Brier) and ranking (AURC) of confidences: pure functions of two arrays.
 
     N  labels        p_N  confidence that the label is right, in [0, 1]        right_N  whether it is
 

@@ -1,7 +1,7 @@
-"""Ways of annotating side by side: quality with intervals by subject, paired differences, and what it costs.
+"""Quality and cost of annotation methods side by side, with intervals by subject and paired differences.
 
-All ways are scored on the same records, in the same order, so a difference is taken within each bootstrap resample: it
-is known far better than two separate intervals tell.
+All methods are scored on the same records, in the same order, so a difference is taken within each bootstrap resample:
+it is known far better than from two separate intervals.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

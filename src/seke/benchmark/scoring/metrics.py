@@ -1,7 +1,7 @@
 """The benchmark's metrics, by torchmetrics: the content of metrics.json.
 
-What counts as what where an answer is missing is said in `columns`. A task without truth is None (absent), never 0;
-an action unit that no image annotates is None and is left out of the means.
+What counts as what where an answer is missing is decided in `arrays.columns`. A task without truth is None (absent),
+never 0; an action unit that no image annotates is None and is left out of the means.
 """
 
 import warnings
@@ -166,8 +166,8 @@ def suspicions(data: Columns) -> list[str]:
     if len(answered) >= ENOUGH_TO_SUSPECT and (answered == answered[0]).all():
         found.append(f"expression is {EXPRESSIONS[answered[0]]} in all {len(answered)} answers")
     if len(aus) >= ENOUGH_TO_SUSPECT and (aus == aus[0]).all():
-        said = ", ".join(f"AU{AUS[place]}" for place in aus[0].nonzero()[0]) or "none"
-        found.append(f"the active action units are the same ({said}) in all {len(aus)} answers")
+        active = ", ".join(f"AU{AUS[place]}" for place in aus[0].nonzero()[0]) or "none"
+        found.append(f"the active action units are the same ({active}) in all {len(aus)} answers")
     for place, name in enumerate(VA):
         values = data.va_N2[~np.isnan(data.va_N2 + data.va_true_N2)[:, place], place]
         if len(values) >= ENOUGH_TO_SUSPECT and (values == values[0]).all():

@@ -1,4 +1,4 @@
-"""Answers -> predictions.jsonl, metrics.json and table.md, and the same on the terminal.
+"""Scoring of a run: answers -> predictions.jsonl, metrics.json and table.md, and the same on the terminal.
 
 With another run to compare with, also comparison.json and comparison.md; what they say is in table.md, too.
 """
@@ -72,7 +72,7 @@ def score(
         seed: of the bootstrap.
         against: the name and predictions of a run to compare with.
         groups: keys of the per-group tables: "source" or "attributes.<name>".
-        marks: why the numbers may not be comparable, beside what the records and the models tell.
+        marks: why the numbers may not be comparable, beside what the records and the models show.
         remarks: what else a reader of the table should know, such as what could not be checked.
         models: who answered, beside whom the answers themselves name.
         simulated: which of `models` are simulations of one; None where nobody noted it.
@@ -87,10 +87,10 @@ def score(
     if groups and (by := grouping.grouping_of(benchmark)):
         metrics["groups"] = grouping.by_group(predictions, records, groups, seed, grouping=by)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")
-    said = [(model, None if simulated is None else model in simulated) for model in models]
-    said += [(answer.model, answer.simulated) for answer in answers.values() if answer.model is not None]
-    answered = sorted({model for model, _ in said})
-    fake = sorted({model for model, was in said if old_runs.simulated(was, model)})
+    answered_by = [(model, None if simulated is None else model in simulated) for model in models]
+    answered_by += [(answer.model, answer.simulated) for answer in answers.values() if answer.model is not None]
+    answered = sorted({model for model, _ in answered_by})
+    fake = sorted({model for model, was in answered_by if old_runs.simulated(was, model)})
     ids = {row.id for row in predictions}
     scored = [record for record in records if record.id in ids]  # a generate run may annotate a part of its file alone
     notes = [*measures.what_differs(records_file, scored, answered), *tables.simulated_note(fake, answered), *marks]

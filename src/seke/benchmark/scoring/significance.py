@@ -5,7 +5,7 @@ many of the resamples lie on the other side of no difference, and so agrees with
 Holm's correction (1979) guards all metrics of one comparison together. McNemar's exact test (1947) of the expression
 accuracy stands beside them: it needs no resampling, but takes the images of a subject as independent.
 
-What is measured, and resampled, a benchmark may say itself (`Compared`); else it is `faces`.
+What is measured, and resampled, a benchmark may say itself (`Compared`); else it is `pair_faces`.
 """
 
 from collections import Counter
@@ -43,10 +43,10 @@ def pairing_of(benchmark: Benchmark) -> Pairing | None:
     """Return what a benchmark compares of two runs: all labels of faces, unless it says; None for nothing."""
     if isinstance(benchmark, Compared):
         return benchmark.paired
-    return None if isinstance(benchmark, Measured) else faces
+    return None if isinstance(benchmark, Measured) else pair_faces
 
 
-def rival(
+def other_predictions(
     path: Path, ids: Collection[str], every: bool, row: type[BaseModel] = Prediction, limited: bool = False
 ) -> list[Any]:
     """Return the predictions to compare with, before anything is paid for.
@@ -77,7 +77,7 @@ def rival(
     return rows
 
 
-def faces(
+def pair_faces(
     ours: Sequence[Prediction],
     theirs: Sequence[Prediction],
     seed: int,
@@ -118,7 +118,7 @@ def compare(
     against: str,
     seed: int = 0,
     draws: int = DRAWS,
-    pairing: Pairing = faces,
+    pairing: Pairing = pair_faces,
 ) -> dict[str, Any]:
     """Return comparison.json: every headline metric of both, their difference and whether it may be chance.
 

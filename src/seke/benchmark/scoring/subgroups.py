@@ -28,7 +28,7 @@ from seke.core.text_tables import markdown_table
 UNSTATED: Final = "unknown"
 """The line of the images whose group nobody stated."""
 FEWEST: Final = 30
-"""Images with truth below which a group's number is told, but is no end of a gap."""
+"""Images with truth below which a group's number is shown, but is no end of a gap."""
 PARTS: Final = 4
 MANY_NUMBERS: Final = 12
 """More distinct numbers than these are cut into `PARTS`."""
@@ -45,13 +45,13 @@ def grouping_of(benchmark: Benchmark) -> Grouping | None:
     """Return what a benchmark measures of its groups: of faces their labels, unless it says; None for nothing."""
     if isinstance(benchmark, Grouped):
         return benchmark.grouped
-    return None if isinstance(benchmark, Measured) else faces
+    return None if isinstance(benchmark, Measured) else group_faces
 
 
-def listed(keys: object) -> list[str]:
+def keys_of(keys: object) -> list[str]:
     """Return the keys that `groups=` means; one word is a list of one.
 
-    >>> listed("source"), listed(None)
+    >>> keys_of("source"), keys_of(None)
     (['source'], [])
     """
     if keys is None or isinstance(keys, str):
@@ -74,11 +74,11 @@ def check(keys: Sequence[str], records: Sequence[ImageRecord], benchmark: Benchm
         if all(value is None for value in values):
             known = sorted({f"attributes.{name}" for record in records for name in record.attributes})
             raise UserError("groups", key, "no record has it", f"choose from {', '.join(['source', *known])}")
-        if (count := len(set(named(values)))) > MOST_GROUPS:
+        if (count := len(set(group_names(values)))) > MOST_GROUPS:
             raise UserError("groups", key, f"{count} different values are no groups", "choose a key of fewer values")
 
 
-def faces(
+def group_faces(
     predictions: Sequence[Prediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
 ) -> tuple[dict[str, GroupMetrics], dict[str, Any]]:
     """Return Table 2's measures of each group, resampled by subject, and the "aus" whose mean is their F1.
@@ -111,7 +111,7 @@ def by_group(
     seed: int = 0,
     draws: int = DRAWS,
     fewest: int = FEWEST,
-    grouping: Grouping = faces,
+    grouping: Grouping = group_faces,
 ) -> dict[str, Any]:
     """Return metrics.json's "groups": for each key its groups and, per measure, the largest gap.
 
@@ -126,21 +126,21 @@ def by_group(
 
     Returns:
         {key: {"fewest", "groups": {group: {"n", measure: {"value", "ci95", "n"} or None}}, "gaps": {measure:
-        {"highest", "lowest", "gap", "ci95"} or None}, and what `grouping` tells}}.
+        {"highest", "lowest", "gap", "ci95"} or None}, and what else `grouping` returns}}.
     """
     of_id = {record.id: record for record in records}
     found = {}
     for key in keys:
-        groups_N = np.array(named([_value(of_id[row.id], key) for row in predictions]))
-        parts, told = grouping(predictions, groups_N, seed, draws, fewest)
-        found[key] = {**_one_key(parts, groups_N, fewest), **told}
+        groups_N = np.array(group_names([_value(of_id[row.id], key) for row in predictions]))
+        parts, more = grouping(predictions, groups_N, seed, draws, fewest)
+        found[key] = {**_one_key(parts, groups_N, fewest), **more}
     return found
 
 
-def named(values: Sequence[Any]) -> list[str]:
+def group_names(values: Sequence[Any]) -> list[str]:
     """Return the name of each value's group, in a form that sorts as it should; None is `UNSTATED`.
 
-    >>> named(["f", None, True])
+    >>> group_names(["f", None, True])
     ['f', 'unknown', 'True']
     """
     numbers = [_number(value) for value in values]

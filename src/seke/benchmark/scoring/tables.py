@@ -149,7 +149,7 @@ def absent(metrics: Mapping[str, Any]) -> list[str]:
     return [task for task in HEADLINE if metrics[task] is None]
 
 
-def trust_table(metrics: Mapping[str, Any]) -> str:
+def calibration_table(metrics: Mapping[str, Any]) -> str:
     """Return the calibration of the labels' confidences in Markdown; empty where metrics.json has none."""
     found = {task: values for task, values in (metrics.get("calibration") or {}).items() if values is not None}
     if not found:

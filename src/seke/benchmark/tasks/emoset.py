@@ -114,7 +114,7 @@ class EmoSet:
         for record in records:
             answer = answers.get(record.id) or Answer(id=record.id, status="unanswered", detail="no prediction")
             _, judged, status = judge(answer)
-            emotion = None if answer.status in SILENT else named(answer.text if judged is None else judged)
+            emotion = None if answer.status in SILENT else emotion_in(answer.text if judged is None else judged)
             if emotion is not None and status in SILENT:
                 status = answer.status  # a judge of faces finds no label in the name of an emotion
             elif emotion is None and status == "ok":
@@ -184,12 +184,12 @@ class EmoSet:
             print(f"  {key}: {with_interval(metrics['emotion'][key], metrics['ci95']['emotion'][key])}")
 
 
-def named(text: str) -> str | None:
+def emotion_in(text: str) -> str | None:
     """Return the one emotion that a text names, or None if it names none or several.
 
     What follows the last "Predict emotion:" counts before all else.
 
-    >>> named("Predict emotion: Awe."), named("It is not scary, it is funny."), named("joy, or fear, or anger")
+    >>> emotion_in("Predict emotion: Awe."), emotion_in("It is not scary, it is funny."), emotion_in("fear, or anger")
     ('awe', 'amusement', None)
     """
     parts = _FORM.split(text)
@@ -335,11 +335,11 @@ def measures(counts_BCP: Counts) -> tuple[NDArray[np.float64], NDArray[np.float6
 
 def suspicions(rows: Sequence[EmotionPrediction]) -> list[str]:
     """Return a sentence if every answer is the same, or there is none."""
-    said = [row.emotion for row in rows if row.emotion is not None]
-    if not said:
+    named = [row.emotion for row in rows if row.emotion is not None]
+    if not named:
         return [f"none of {len(rows)} answers names an emotion"]
-    same = len(said) >= ENOUGH_TO_SUSPECT and len(set(said)) == 1
-    return [f"the emotion is {said[0]} in all {len(said)} answers"] if same else []
+    same = len(named) >= ENOUGH_TO_SUSPECT and len(set(named)) == 1
+    return [f"the emotion is {named[0]} in all {len(named)} answers"] if same else []
 
 
 def _number(value: float) -> float | None:

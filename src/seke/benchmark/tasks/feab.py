@@ -19,7 +19,7 @@ class Feab:
     max_tokens: int = 512
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
-    """The door and the file that a name in `predictions=` stands for."""
+    """The command and the file that a name in `predictions=` stands for."""
 
     def request(self, image: Image) -> Request:
         """Return the question about one face; greedy, for a benchmark wants a model's one answer."""

@@ -1,6 +1,6 @@
 """FEAB's expressions for a model of scenes: EmoVIT's question about each face, its answer taken to an expression.
 
-    answer -> one of Mikels' eight emotions (`emoset.named`) -> `classes` -> one of FEAB's eight expressions
+    answer -> one of Mikels' eight emotions (`emoset.emotion_in`) -> `classes` -> one of FEAB's eight expressions
 
 Several emotions may mean one expression; expressions that none means (neutral, contempt) can never be right, and stay
 in the score. Action units, valence and arousal are not asked for: only the column EXP of the table counts.
@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from seke.benchmark.answer import SILENT, Answer, Judge, Verdict
 from seke.benchmark.protocol import Paired
-from seke.benchmark.scoring.significance import faces
-from seke.benchmark.tasks.emoset import named
+from seke.benchmark.scoring.significance import pair_faces
+from seke.benchmark.tasks.emoset import emotion_in
 from seke.benchmark.tasks.feab import Feab
 from seke.core.affect import EXPRESSIONS
 from seke.core.errors import UserError
@@ -50,11 +50,11 @@ class FeabMikels(Feab):
 
     def paired(self, ours: Sequence[Prediction], theirs: Sequence[Prediction], seed: int, draws: int) -> Paired:
         """Return what is compared of two runs: expressions, for nothing else was asked for."""
-        return faces(ours, theirs, seed, draws, tasks=("expression",))
+        return pair_faces(ours, theirs, seed, draws, tasks=("expression",))
 
     def _read(self, answer: Answer, judge: Judge) -> Verdict:
         _, judged, status = judge(answer)
-        emotion = None if answer.status in SILENT else named(answer.text if judged is None else judged)
+        emotion = None if answer.status in SILENT else emotion_in(answer.text if judged is None else judged)
         if emotion is None:
             return Verdict(Labels(), judged, "unanswered" if status == "ok" else status)
         # A judge of faces finds no label in the name of an emotion.

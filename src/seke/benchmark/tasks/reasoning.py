@@ -43,7 +43,7 @@ QUESTION, KIND, EMOTION = "question", "question_kind", "emotion"
 
 
 class JudgedAnswer(BaseModel):
-    """One row of predictions.jsonl: a question, what the model said, and every judge's marks for it."""
+    """One row of predictions.jsonl: a question, what the model answered, and every judge's marks for it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -96,7 +96,7 @@ class AffectiveReasoning:
 
     @property
     def reads(self) -> dict[str, tuple[str | None, str, str]]:
-        """What it reads beside the records: name -> (reference, door, file)."""
+        """What it reads beside the records: name -> (reference, command, file)."""
         return {"questions": (self.questions_from, "generate", "instructions.jsonl")}
 
     def plan(self, records: Sequence[ImageRecord], root: Path, files: Mapping[str, Path]) -> list[ImageRecord]:
@@ -108,7 +108,7 @@ class AffectiveReasoning:
         self._root = root
         if missing := [record.id for record in records if record.attributes.get(EMOTION) is None]:
             raise UserError("records", missing[0], "no attributes.emotion to judge by", "use scenes, as EmoSet's are")
-        given = written(files["questions"]) if "questions" in files else None
+        given = questions_by_record(files["questions"]) if "questions" in files else None
         entries = [entry for record in records if (entry := self._entry(record, given)) is not None]
         if not entries:
             remedy = "generate them from the same records: kind reasoning, split=test"
@@ -140,7 +140,7 @@ class AffectiveReasoning:
     ) -> tuple[list[JudgedAnswer], int]:
         """Return one row per record, in their order, and how many records nobody answered.
 
-        The rubric's judges mark what was said; `judge`, which reads labels, has no part in it.
+        The rubric's judges mark the answers; `judge`, which reads labels, has no part in it.
         """
         given = [answers.get(record.id) or Answer(id=record.id, status="unanswered") for record in records]
         marks = self._marked(records, given)
@@ -150,7 +150,7 @@ class AffectiveReasoning:
             rows.append(
                 JudgedAnswer(
                     id=record.id, source=record.source, subject=record.subject, kind=kind, question=question,
-                    text=answer.text, truth=str(record.attributes.get(EMOTION)), status=said(answer),
+                    text=answer.text, truth=str(record.attributes.get(EMOTION)), status=answer_status(answer),
                     model=answer.model, marks=of_answer,
                 )
             )  # fmt: skip
@@ -169,7 +169,7 @@ class AffectiveReasoning:
         seen: dict[int, Answered] = {}
         marks: list[dict[str, Marks]] = [{} for _ in given]
         for number, (record, answer) in enumerate(zip(records, given, strict=True)):
-            if said(answer) in SILENT:
+            if answer_status(answer) in SILENT:
                 continue
             try:
                 image = Image(*images.unchanged(record, self._root))
@@ -210,10 +210,10 @@ class AffectiveReasoning:
         ]
         lines.append(markdown_table(["Criterion", *map(markdown, groups), "n"], rows, "lr"))
         silent = metrics["unanswered"]["reasoning"]
-        told = (
+        legend = (
             f"Means of marks from 1 to 5 over the answers that were judged; {silent} of {metrics['n']} pictures have "
         )
-        lines += ["", told + "no answer, and no mark. Intervals: bootstrap over pictures."]
+        lines += ["", legend + "no answer, and no mark. Intervals: bootstrap over pictures."]
         rows = []
         for judge, found in metrics["judges"].items():
             marks = [_shown(found["criteria"][criterion], "mean") for criterion in groups["All"]]
@@ -240,7 +240,7 @@ class AffectiveReasoning:
             print(f"  agreement of {pair} (quadratic-weighted kappa): {kappas}")
 
 
-def written(file: Path) -> dict[str, str]:
+def questions_by_record(file: Path) -> dict[str, str]:
     """Return the questions of a generate run's reasoning instructions, by the id of the record each is about."""
     rows = (row for row in read_jsonl(file, InstructionRecord) if row.attributes.get("kind") == REASONING)
     return {
@@ -248,7 +248,7 @@ def written(file: Path) -> dict[str, str]:
     }
 
 
-def said(answer: Answer) -> AnswerStatus:
+def answer_status(answer: Answer) -> AnswerStatus:
     """Return the status of an answer: no words are no answer, and declining is none either."""
     if answer.status not in ("ok", "truncated", "invalid"):
         return answer.status

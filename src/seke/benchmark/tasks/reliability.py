@@ -1,4 +1,4 @@
-"""How right generated labels are, and how far their confidence can be trusted (Sec. 4.5.2).
+"""Reliability of generated labels: how right they are, and how far their confidence can be trusted (Sec. 4.5.2).
 
 Those of a generate run are held against the latent truth of synthetic faces (`against=truth`), or against what humans
 annotated and `generator.hide` masked (`against=manual`), which is the paper's protocol and works on any data.
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 
 from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.scoring.calibration import trust
-from seke.benchmark.scoring.tables import summary_table, trust_table
+from seke.benchmark.scoring.tables import calibration_table, summary_table
 from seke.core.errors import UserError
 from seke.core.escape import markdown
 from seke.core.records import ImageRecord, Labels, Origins, Prediction
@@ -31,7 +31,7 @@ class Reliability:
 
     against: str = "truth"
     predictions_from: ClassVar[tuple[str, str]] = ("generate", "instructions.jsonl")
-    """The door and the file that a name in `predictions=` stands for."""
+    """The command and the file that a name in `predictions=` stands for."""
     request: ClassVar[None] = None
     """No question: there is no model to ask."""
 
@@ -94,7 +94,7 @@ class Reliability:
         """Return table.md: every metric with its interval."""
         lines = "".join(f"- {markdown(note)}\n" for note in notes)
         head = f"# Reliability of generated labels: {markdown(name)}"
-        return f"{head}\n\n{lines}\n{summary_table(metrics)}\n{trust_table(metrics)}"
+        return f"{head}\n\n{lines}\n{summary_table(metrics)}\n{calibration_table(metrics)}"
 
 
 def generated(labels: Labels, origin: Origins) -> Labels:
