@@ -159,33 +159,29 @@ def table() -> str:
 
 
 def measured(checkout: Path) -> dict[str, int]:
-    """Return how large a checkout of this project is, and how its modules hang together."""
-    found = modules(checkout / "src" / "seke")
+    """Return how large a checkout of this project is, and how its modules hang together.
+
+    A room is a package or a loose file of src/seke.
+    """
+    package = checkout / "src" / "seke"
+    found = modules(package)
+    files = {name: path for name, path in found.items() if path.name != "__init__.py"}
+    folders = [path.parent for path in files.values()]
     arrows = graph(found)
-    rooms = {
-        name: room(name) if found[name].parent.name != "seke" or found[name].name == "__init__.py" else "ground"
-        for name in found
-    }
-    between = merged(arrows, rooms)
-    packages = merged(arrows, {name: name.rpartition(".")[0] or name for name in found})
+    between = merged(arrows, {name: room(name) for name in found})
     lines = {
         folder: sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (checkout / folder).rglob("*.py"))
         for folder in ("src", "tests", "scripts")
     }
-    in_package = [
-        sum(1 for path in found.values() if path.parent == folder)
-        for folder in {path.parent for path in found.values()}
-    ]
     return {
-        "rooms": len(set(rooms.values())),
-        "packages": len({path.parent for path in found.values()}),
-        "most files in one package": max(in_package),
-        "files directly in src/seke": sum(
-            1 for path in found.values() if path.parent.name == "seke" and path.name != "__init__.py"
-        ),
+        "rooms": len(between),
+        "floors": max(floors(between).values()) + 1,
         "arrows between rooms": sum(len(targets) for targets in between.values()),
-        "arrows between packages": sum(len(targets) for targets in packages.values()),
         "circles of modules": len(circles(arrows)),
+        "packages": len(set(folders)),
+        "most files in one package": max(folders.count(folder) for folder in set(folders)),
+        "loose files of src/seke": folders.count(package),
+        "modules": len(files),
         **{f"lines of {folder}": number for folder, number in lines.items()},
     }
 
