@@ -3,13 +3,21 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.base.source import Source
 from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.base.tables import Bad
+
+
+class SplitSettings(TypedDict, total=False):
+    """What every dataset's constructor hands on to `Licensed`, which has the defaults."""
+
+    seed: int
+    test_share: float
+    validation_share: float
 
 
 class Licensed(Source):

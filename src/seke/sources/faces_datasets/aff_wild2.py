@@ -13,13 +13,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Rejection
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import Bad, check_ids
 from seke.sources.faces_datasets.aff_wild2_labels import (
     CLASSES,
@@ -61,16 +60,8 @@ class AffWild2(Licensed):
 
     name = "aff_wild2"
 
-    def __init__(
-        self,
-        root: str | None,
-        layout: str = AUTO,
-        images: str = ".",
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
-    ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+    def __init__(self, root: str | None, layout: str = AUTO, images: str = ".", **split: Unpack[SplitSettings]) -> None:
+        super().__init__(root, **split)
         if layout not in (AUTO, *FOLDERS):
             raise UserError("source.layout", layout, "no such layout", f"use {', '.join((AUTO, *FOLDERS))}")
         self.layout = layout

@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Unpack
 
 import numpy as np
 
@@ -27,8 +27,7 @@ from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import Bad, check_ids
 from seke.sources.faces_datasets.affectnet_lists import Pictures, Reading, read_list
 
@@ -115,11 +114,9 @@ class AffectNet(Licensed):
         automatic: bool = False,
         official_split: bool = True,
         clean: bool = False,
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
+        **split: Unpack[SplitSettings],
     ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+        super().__init__(root, **split)
         if release not in ("auto", *SIGNS):
             raise UserError("source.release", release, "no such release", f"use auto, {' or '.join(SIGNS)}")
         self.release = release

@@ -12,15 +12,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import Bad, RowError, intensities, read_csv, sifted
 
 AUS: Final = AUS_OF_SOURCE["bp4d"]
@@ -72,11 +71,9 @@ class BP4D(Licensed):
         images: str | None = None,
         occlusion: str = "auto",
         offset: int = 0,
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
+        **split: Unpack[SplitSettings],
     ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+        super().__init__(root, **split)
         if occlusion not in OCCLUSION:
             raise UserError("source.occlusion", occlusion, "unknown", f"use {', '.join(OCCLUSION)}")
         if isinstance(offset, bool) or not isinstance(offset, int):

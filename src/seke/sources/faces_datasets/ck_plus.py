@@ -12,15 +12,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import STRONGEST, Bad, check_ids, numbered
 
 IMAGES: Final = ("cohn-kanade-images", "extended-cohn-kanade-images")
@@ -53,15 +52,8 @@ class CKPlus(Licensed):
 
     name = "ck_plus"
 
-    def __init__(
-        self,
-        root: str | None,
-        facs: bool = False,
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
-    ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+    def __init__(self, root: str | None, facs: bool = False, **split: Unpack[SplitSettings]) -> None:
+        super().__init__(root, **split)
         self.facs = facs
 
     @property

@@ -14,14 +14,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
-from seke.sources.base.licensed import Licensed
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.source import results
-from seke.sources.base.split import VALIDATION_SHARE
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders, split_word
 from seke.sources.faces_datasets.class_tables import contradictions, tables
 from seke.sources.faces_datasets.class_words import Vocabulary, bare
@@ -63,14 +62,12 @@ class ClassFolders(Licensed):
         classes: object = None,
         splits: object = None,
         subject: str | None = SUBJECT,
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
+        **split: Unpack[SplitSettings],
     ) -> None:
         self.name = name
         if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
             raise UserError("source.name", name, "no name of a dataset", "use letters, digits and _")
-        super().__init__(root, seed, test_share, validation_share)
+        super().__init__(root, **split)
         self.vocabulary, self.splits = Vocabulary(classes), checked_splits(splits)
         try:
             self.subject = re.compile(subject) if subject is not None else None

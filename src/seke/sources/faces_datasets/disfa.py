@@ -16,15 +16,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import STRONGEST, Bad, intensities
 from seke.sources.base.video_frames import NOTE, DrawnFrames, Film
 
@@ -62,11 +61,9 @@ class DISFA(Licensed):
         threshold: int = 2,
         inclusive: bool = True,
         frames: str = "frames",
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
+        **split: Unpack[SplitSettings],
     ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+        super().__init__(root, **split)
         if camera not in OTHER:
             raise UserError("source.camera", camera, "there are two cameras", "use left or right")
         _check_whole("source.first_label", first_label)

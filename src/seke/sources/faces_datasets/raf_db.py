@@ -12,14 +12,13 @@ lists of other programs that count the classes from 0.
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import Bad, RowError, numbered, sifted
 
 LISTS: Final = ("list_patition_label.txt", "list_partition_label.txt")
@@ -67,15 +66,9 @@ class RAFDB(Licensed):
     name = "raf_db"
 
     def __init__(
-        self,
-        root: str | None,
-        images: str = "aligned",
-        official_split: bool = True,
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
+        self, root: str | None, images: str = "aligned", official_split: bool = True, **split: Unpack[SplitSettings]
     ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+        super().__init__(root, **split)
         if images not in SUFFIXES:
             raise UserError("source.images", images, "no such images", f"use {' or '.join(SUFFIXES)}")
         self.images = images

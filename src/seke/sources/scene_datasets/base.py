@@ -7,14 +7,13 @@ what has none there is rejected and counted. No facial label is ever known.
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.rules import EMOTIONS
-from seke.sources.base.licensed import Licensed
-from seke.sources.base.split import VALIDATION_SHARE
+from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
 
 
@@ -43,15 +42,9 @@ class Evoked(Licensed):
     """The set's own classes."""
 
     def __init__(
-        self,
-        root: str | None,
-        classes: Mapping[str, str | None],
-        seed: int = 0,
-        test_share: float = 0.1,
-        validation_share: float = VALIDATION_SHARE,
-        splits: object = None,
+        self, root: str | None, classes: Mapping[str, str | None], splits: object = None, **split: Unpack[SplitSettings]
     ) -> None:
-        super().__init__(root, seed, test_share, validation_share)
+        super().__init__(root, **split)
         self.splits = checked_splits(splits)
         for name, emotion in classes.items():
             if name not in self.own:
