@@ -13,7 +13,7 @@ from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
 from seke.reporting.data.runs import Draws
 from seke.reporting.page.gallery import BITS, BLOCK, Gallery, Names, embedded, encoded
-from seke.reporting.render.thumbnails import GONE, MANY, thumbnail, thumbnails
+from seke.reporting.render.thumbnails import PARALLEL_FROM, RECORDS_GONE, thumbnail, thumbnails
 from seke.reporting.report import Settings, write_report
 
 from .test_page import Dom, lean
@@ -94,7 +94,7 @@ def test_what_ends_a_script_is_escaped(text: str) -> None:
 
 
 def test_pictures_of_several_processes_are_those_of_one_in_the_same_order(tmp_path: Path) -> None:
-    names = [f"{number}.png" for number in range(MANY + 3)]
+    names = [f"{number}.png" for number in range(PARALLEL_FROM + 3)]
     for number, name in enumerate(names):
         Image.new("RGB", (20, 10), (number % 256, number // 256, 90)).save(tmp_path / name)
     (tmp_path / names[7]).unlink()
@@ -102,7 +102,7 @@ def test_pictures_of_several_processes_are_those_of_one_in_the_same_order(tmp_pa
     assert many == [thumbnail(tmp_path, name, 16) for name in names]
     assert many[7].uri is None
     assert "no such file" in many[7].problem
-    assert len({picture.uri for picture in many}) > MANY / 2
+    assert len({picture.uri for picture in many}) > PARALLEL_FROM / 2
 
 
 def test_a_thumbnail_keeps_its_shape_and_is_never_enlarged(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_thumbnail_keeps_its_shape_and_is_never_enlarged(tmp_path: Path) -> No
 
 
 def test_records_whose_pictures_are_gone_say_so() -> None:
-    assert [picture.problem for picture in thumbnails(None, {"a": None, "b": None}, 96)] == [GONE, GONE]
+    assert [picture.problem for picture in thumbnails(None, {"a": None, "b": None}, 96)] == [RECORDS_GONE, RECORDS_GONE]
 
 
 def shelved(outputs: Path, settings: Settings, gallery: Gallery) -> tuple[Dom, dict[str, dict]]:

@@ -1,26 +1,22 @@
-"""Pictures for the page: small, embedded as data URIs, made by several processes where there are many.
+"""Thumbnails for the page: small pictures as data URIs, made by several processes where there are many.
 
 A picture that cannot be shown says why; it is never left out.
 """
 
 import base64
 import io
-import multiprocessing
-import os
-import signal
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 from seke.core.images import ImageError, decode, read_unchanged, resolve
+from seke.core.parallel import cores, parallel_map
 
-GONE = "the records this run was made from are gone"
-MANY = 256
+RECORDS_GONE = "the records this run was made from are gone"
+PARALLEL_FROM = 256
 """From so many pictures on, several processes are worth their start."""
-TOGETHER = 64
+CHUNK = 64
 """Pictures handed to a process at a time."""
 
 
@@ -39,7 +35,7 @@ def thumbnail(root: Path | None, image: str, side: int, sha256: str | None = Non
     WebP takes half the bytes of JPEG at this size, most of which are JPEG's tables.
     """
     if root is None:
-        return Thumbnail(None, GONE)
+        return Thumbnail(None, RECORDS_GONE)
     try:
         data, _ = read_unchanged(resolve(root, image), image, sha256)
         picture = decode(data, image, side)
@@ -52,19 +48,13 @@ def thumbnail(root: Path | None, image: str, side: int, sha256: str | None = Non
 
 
 def thumbnails(root: Path | None, images: Mapping[str, str | None], side: int) -> Iterator[Thumbnail]:
-    """Yield the thumbnail of each of `images`, in order; whoever writes them away at once never holds them all.
+    """Return an iterator over the thumbnails of `images`, in order: all of them need never be in memory at once.
 
     `images`: the sha256 of each file when its record was made, where that is known, by its path below `root`.
     """
-    if root is None or len(images) < MANY:
-        yield from (thumbnail(root, image, side, sha256) for image, sha256 in images.items())
-        return
-    spawn = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches the workers as well; only the parent says so, once.
-    with ProcessPoolExecutor(_cores(), spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        work = partial(thumbnail, root)
-        yield from pool.map(work, images, repeat(side), images.values(), chunksize=TOGETHER)
+    workers = 1 if root is None or len(images) < PARALLEL_FROM else cores()
+    return parallel_map(partial(_thumbnail, root, side), list(images.items()), workers, CHUNK)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _thumbnail(root: Path | None, side: int, image: tuple[str, str | None]) -> Thumbnail:
+    return thumbnail(root, image[0], side, image[1])

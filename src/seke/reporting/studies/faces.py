@@ -30,7 +30,7 @@ from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs
 from seke.reporting.data.tables import Column, Row, Table
 from seke.reporting.render import figures
 from seke.reporting.render.figures import FAINT, INK, STYLE, TONES, Panel
-from seke.reporting.render.thumbnails import GONE, Thumbnail, thumbnail
+from seke.reporting.render.thumbnails import RECORDS_GONE, Thumbnail, thumbnail
 from seke.reporting.studies.runs import finished
 from seke.reporting.studies.study import Desk, Section
 
@@ -157,7 +157,7 @@ def _face(
         for row in (rows[id_],)
     )
     truth = next(iter(said.values()))[id_].truth
-    picture = Thumbnail(None, GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
+    picture = Thumbnail(None, RECORDS_GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
     return Face(id_, _said(truth), picture, told)
 
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from seke.core import files
 from seke.core.images import ImageError, decode, read_unchanged, resolve
-from seke.sources.base.parallel import cores, mapped
+from seke.core.parallel import cores, parallel_map
 
 CHUNK: Final = 64
 """Images a worker looks at before it reports."""
@@ -75,7 +75,7 @@ class Looks:
         chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
         workers = 1 if len(images) < ONE_PROCESS else self.workers
         with tqdm(total=len(images), desc="looking at images", unit="image", disable=None) as bar:
-            for chunk, seen in zip(chunks, mapped(partial(_look_all, self.root), chunks, workers), strict=True):
+            for chunk, seen in zip(chunks, parallel_map(partial(_look_all, self.root), chunks, workers), strict=True):
                 yield from zip(chunk, seen, strict=True)
                 bar.update(len(chunk))
 

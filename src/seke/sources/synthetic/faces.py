@@ -16,8 +16,8 @@ from seke.core import files
 from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.images import ImageError, decode, sha256
+from seke.core.parallel import cores, parallel_map
 from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
-from seke.sources.base.parallel import cores, mapped
 from seke.sources.base.source import Source
 from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.prepare.statistics import TABLE1
@@ -117,7 +117,7 @@ class Synthetic(Source):
             files.clear_parts(root / source)
         digests: dict[tuple[str, int], str] = {}
         with tqdm(total=sum(self.counts.values()), desc="drawing faces", unit="image", disable=None) as bar:
-            for job, chunk in zip(jobs, mapped(render, jobs, self.workers), strict=True):
+            for job, chunk in zip(jobs, parallel_map(render, jobs, self.workers), strict=True):
                 digests.update({(job.source, index): digest for index, digest in zip(job.indices, chunk, strict=True)})
                 bar.update(len(chunk))
         return digests

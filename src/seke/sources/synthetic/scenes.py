@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple
 from tqdm import tqdm
 
 from seke.core import files
+from seke.core.parallel import cores, parallel_map
 from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
 from seke.core.rules import EMOTIONS
-from seke.sources.base.parallel import cores, mapped
 from seke.sources.base.source import Source
 from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
 from seke.sources.synthetic.faces import LARGEST, SMALLEST, check_whole, drawn_once
@@ -88,7 +88,7 @@ class SyntheticScenes(Source):
         ]
         digests: list[str] = []
         with tqdm(total=self.images, desc="drawing scenes", unit="image", disable=None) as bar:
-            for chunk in mapped(render, jobs, self.workers):
+            for chunk in parallel_map(render, jobs, self.workers):
                 digests += chunk
                 bar.update(len(chunk))
         return digests

@@ -1,4 +1,4 @@
-"""Work on many images in several processes: results in the order of the jobs, whatever finishes first."""
+"""Parallel map over several processes: results in the order of the jobs, whichever finishes first."""
 
 import multiprocessing
 import os
@@ -11,15 +11,20 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def mapped(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """Yield work(job) for every job in order; one worker means this process."""
+def parallel_map(
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, chunksize: int = 1
+) -> Iterator[Result]:
+    """Yield work(job) for every job in order; one worker means this process.
+
+    `chunksize`: jobs handed to a process at a time.
+    """
     if workers == 1:
         yield from map(work, jobs)
         return
     spawn = multiprocessing.get_context("spawn")
     # Ctrl-C reaches the workers as well; only the parent says so, once.
     with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.map(work, jobs)
+        yield from pool.map(work, jobs, chunksize=chunksize)
 
 
 def cores() -> int:
