@@ -19,8 +19,9 @@ from seke.cli.command import build, door
 def report(cfg: DictConfig) -> None:
     """Write the report and print its main table and the path of its page."""
     from seke.reporting.data.tables import to_terminal
-    from seke.reporting.page.gallery import Gallery
+    from seke.reporting.page.gallery import GallerySettings
     from seke.reporting.report import Settings, write_report
+    from seke.reporting.studies.orders import Comparisons
 
     chosen = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(chosen, dict)
@@ -32,11 +33,12 @@ def report(cfg: DictConfig) -> None:
         cases_count=cfg.cases.count,
         commands=chosen["commands"],
         images=cfg.paths.images,
-        gallery=Gallery(**chosen["gallery"], seed=cfg.seed) if cfg.gallery else None,
+        gallery=GallerySettings(**chosen["gallery"], seed=cfg.seed) if cfg.gallery else None,
     )
     outputs = Path(cfg.paths.outputs)
     study = build(cfg.study) if cfg.study else None
-    written = write_report(outputs, str(cfg.name), cfg.runs, settings, study, build(cfg.compare))
+    compare = Comparisons(build(cfg.compare), build(cfg.compare_scenes))
+    written = write_report(outputs, str(cfg.name), cfg.runs, settings, study, compare)
     if written.study:
         print(f"\n{written.study.terminal}")
     for table in () if written.study else written.main:

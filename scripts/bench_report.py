@@ -27,10 +27,9 @@ from PIL import Image
 from bench import ROOT, Target, apart, cost, options, tell
 from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Trace, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run
-from seke.generation.outcome import Trace
-from seke.reporting.page.gallery import Gallery
+from seke.reporting.page.gallery import GallerySettings
 from seke.reporting.report import Settings, write_report
 from seke.sources.synthetic.face_model import draw_face
 
@@ -166,7 +165,7 @@ def report(outputs: Path) -> tuple[float, float, float]:
     conf = yaml.safe_load((ROOT / "conf" / "report.yaml").read_text(encoding="utf-8"))
     settings = Settings(
         wording=conf["wording"], focus=conf["focus"], ceiling=conf["ceiling"], cases_run=conf["cases"]["run"],
-        cases_count=conf["cases"]["count"], commands=conf["commands"], gallery=Gallery(**conf["gallery"]),
+        cases_count=conf["cases"]["count"], commands=conf["commands"], gallery=GallerySettings(**conf["gallery"]),
     )  # fmt: skip
     seen, done = [0.0], Event()
     watcher = Thread(target=watch, args=(seen, done))

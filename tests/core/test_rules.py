@@ -13,8 +13,8 @@ from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Tu
 from seke.core.rules import EMOTIONS, FIGURE5, MEASURES, near
 from seke.generation.calibration.fit import error
 from seke.reporting.data.cases import verdict
-from seke.reporting.data.results import SCORES, trust
-from seke.reporting.page.gallery import Names, encoded
+from seke.reporting.data.results import SCORES, right_by_uncertainty
+from seke.reporting.page.gallery import SharedTexts, encode_record
 from seke.reporting.studies.groups import COLUMNS
 from seke.reporting.studies.masked import QUALITY
 
@@ -38,9 +38,9 @@ def ways_of_judging(said: float, truth: float) -> list[bool]:
     return [
         error(labels, known) == 0.0,
         next(judged(prediction, Answer(id="r"), "valence")).right,
-        sum(third.right for third in trust([row], {"r": known})["valence"]) == 1,
+        sum(third.right for third in right_by_uncertainty([row], {"r": known})["valence"]) == 1,
         verdict(labels, known, "valence") == "right",
-        encoded(row, None, known, Names())[13][5] == 0b010,
+        encode_record(row, None, known, SharedTexts())[13][5] == 0b010,
     ]
 
 

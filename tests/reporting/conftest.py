@@ -1,6 +1,6 @@
 """Miniature runs in the real formats: 24 faces, three generations, three trainings, six evaluations.
 
-runs_of_all_doors(outputs)     writes them all; a test takes away or changes what it is about
+runs_of_all_stages(outputs)     writes them all; a test takes away or changes what it is about
 """
 
 import json
@@ -88,7 +88,7 @@ def opened(browser):
 @pytest.fixture
 def outputs(tmp_path: Path) -> Path:
     """An outputs/ folder with all miniature runs."""
-    runs_of_all_doors(tmp_path / "outputs")
+    runs_of_all_stages(tmp_path / "outputs")
     return tmp_path / "outputs"
 
 
@@ -105,7 +105,7 @@ def rewrite() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
     return change_first
 
 
-def runs_of_all_doors(outputs: Path, faces: int = 24, pictures: bool = True) -> None:
+def runs_of_all_stages(outputs: Path, faces: int = 24, pictures: bool = True) -> None:
     """Write prepare/demo and all runs named demo-... that `make demo` leaves."""
     chance = Random(0)
     truth = [_face(number, chance) for number in range(faces)]

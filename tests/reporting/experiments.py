@@ -1,4 +1,4 @@
-"""Miniature finished runs of experiments, in the doors' own form, and the studies that their YAML defines."""
+"""Miniature finished runs of experiments, in the stages' own form, and the studies that their YAML defines."""
 
 import json
 from collections.abc import Sequence
@@ -14,18 +14,19 @@ from omegaconf import OmegaConf
 from seke.benchmark.judging.rubric import Marks
 from seke.benchmark.scoring.metrics import evaluate
 from seke.benchmark.scoring.significance import compare
-from seke.benchmark.tasks.emoset import EMOTIONS, EmotionPrediction, scores
+from seke.benchmark.tasks.emoset import EMOTIONS, EmotionPrediction, paired, scores
 from seke.benchmark.tasks.reasoning import JudgedAnswer
 from seke.benchmark.tasks.reasoning import scores as marked
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
-from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
+from seke.core.records import ImageRecord, Labels, Prediction, Trace, write_jsonl
 from seke.core.runs import Run
 from seke.reporting.data.runs import Outputs
+from seke.reporting.studies.orders import Comparisons
 from seke.reporting.studies.study import Compiled, Study
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("aff_wild2", "disfa", "ck_plus")
-PAIRED = partial(compare, draws=200)
+PAIRED = Comparisons(partial(compare, draws=200), partial(compare, draws=200, pairing=paired))
 
 
 def predictions(skill: float, seed: int = 0, faces: int = 48) -> list[Prediction]:
@@ -53,6 +54,11 @@ def predictions(skill: float, seed: int = 0, faces: int = 48) -> list[Prediction
             )
         )  # fmt: skip
     return rows
+
+
+def traced(id_: str, draws: Sequence[Labels]) -> Trace:
+    """A row of draws.jsonl."""
+    return Trace(id=id_, prior=Labels(), draws=tuple(draws), summary=None, requests=0, input_tokens=0, output_tokens=0)
 
 
 def record(id_: str, source: str, labels: Labels, split: Any = "test") -> ImageRecord:

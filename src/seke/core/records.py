@@ -205,6 +205,26 @@ class Rejection(_Frozen):
     detail: str = ""
 
 
+class Trace(_Frozen):
+    """One row of draws.jsonl: how a record's labels came about."""
+
+    id: str
+    prior: Labels
+    """What the annotator was told; empty where the prompt showed no human labels."""
+    draws: tuple[Labels, ...]
+    """Only what was asked."""
+    summary: Labels | None
+    """The last answer's labels, only what was asked; None where there was none."""
+    requests: int = Field(ge=0)
+    input_tokens: int = Field(ge=0)
+    output_tokens: int = Field(ge=0)
+
+    @field_validator("draws", mode="before")
+    @classmethod
+    def _json_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
 class Prediction(_Frozen):
     """One row of predictions.jsonl: what a model said about one face, and the truth it is scored against."""
 

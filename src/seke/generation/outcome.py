@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from seke.core import plugins
 from seke.core.budget import Spent
 from seke.core.prompts import Prompts
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Rejection
+from seke.core.records import ImageRecord, InstructionRecord, Rejection, Trace
 from seke.core.vlm import Image
 
 
@@ -18,28 +18,6 @@ class Face(NamedTuple):
 
     record: ImageRecord
     image: Image
-
-
-class Trace(BaseModel):
-    """One row of draws.jsonl: how a record's labels came about."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    id: str
-    prior: Labels
-    """What the annotator was told; empty where the prompt showed no human labels."""
-    draws: tuple[Labels, ...]
-    """Only what was asked."""
-    summary: Labels | None
-    """The last answer's labels, only what was asked; None where there was none."""
-    requests: int = Field(ge=0)
-    input_tokens: int = Field(ge=0)
-    output_tokens: int = Field(ge=0)
-
-    @field_validator("draws", mode="before")
-    @classmethod
-    def _json_list(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class Outcome(NamedTuple):

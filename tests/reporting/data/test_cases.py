@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from seke.core.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
 from seke.reporting.data.cases import choose, lines, marked
-from seke.reporting.data.runs import Draws
+
+from ..experiments import traced
 
 TRUTH = Labels(expression="fear", valence=-0.5, arousal=0.6, action_units={1: True, 4: False, 5: True, 12: False})
 SAID = Labels(expression="fear", valence=-0.3, arousal=0.1, action_units={1: True, 4: False, 5: False, 12: True})
@@ -80,7 +81,7 @@ def test_without_a_truth_nothing_is_right_or_wrong() -> None:
 
 def test_a_case_by_hand() -> None:
     origin = Origins(expression="manual", valence="generated", action_units={"1": "manual", "5": "generated"})
-    drawn = Draws(id="r", draws=(Labels(expression="anger", valence=-0.25), Labels(action_units={1: True, 5: True})))
+    drawn = traced("r", (Labels(expression="anger", valence=-0.25), Labels(action_units={1: True, 5: True})))
     expression, valence, arousal, units = lines(record("r", origin=origin), drawn, TRUTH)
     assert expression.final == (("fear", "manual", "right", False),)
     assert (expression.truth, expression.draws, expression.uncertainty) == ("fear", ("anger", "–"), 0.5)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from seke.core.records import InstructionRecord, read_jsonl, write_jsonl
-from seke.reporting.data.provenance import nature, stated, uniform
+from seke.reporting.data.provenance import nature, state_nature, uniform
 from seke.reporting.data.tables import Column, Row, Table, to_csv, to_markdown
 from seke.reporting.report import Settings, write_report
 
@@ -84,12 +84,12 @@ def test_one_statement_stands_once() -> None:
         "t", "T", "Run", (Column("n", "n"),), (Row("a", {}, "a"), Row("b", {}, "b"), Row("paper", {}, "paper"))
     )
     alike = {("evaluate", "a"): "synthetic faces", ("evaluate", "b"): "synthetic faces"}
-    once = stated(table, "evaluate", alike)
+    once = state_nature(table, "evaluate", alike)
     assert once.columns == table.columns and once.caption == once.made_of == "Every row: synthetic faces."
     assert uniform(alike) and nature(alike) == "synthetic faces"
     some = "synthetic faces, simulated judges (1 of 2 judges)"
     mixed = {("evaluate", "a"): some, ("evaluate", "b"): ""}
-    told = stated(table, "evaluate", mixed)
+    told = state_nature(table, "evaluate", mixed)
     assert [row.cells.get("nature") for row in told.rows] == [
         "synthetic faces, simulated judges (1 of 2 judges)",
         "no",
@@ -97,6 +97,6 @@ def test_one_statement_stands_once() -> None:
     ]
     assert "synthetic or simulated" in to_markdown(told) and "1 of 2 judges" in to_csv(told)
     assert not uniform(mixed) and nature(mixed) == "synthetic faces, simulated judges"
-    across = stated(table, "evaluate", mixed, {"A": "a", "B": "b"})
+    across = state_nature(table, "evaluate", mixed, {"A": "a", "B": "b"})
     assert across.caption == "Synthetic or simulated: A: synthetic faces, simulated judges (1 of 2 judges); B: no."
-    assert stated(table, "evaluate", {("evaluate", "a"): ""}) is table
+    assert state_nature(table, "evaluate", {("evaluate", "a"): ""}) is table

@@ -9,7 +9,7 @@ from sklearn.metrics import confusion_matrix
 from seke.benchmark.scoring.metrics import evaluate
 from seke.core.affect import EXPRESSIONS
 from seke.core.intervals import Estimate
-from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
+from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty, write_jsonl
 from seke.core.rules import algorithm_floor
 from seke.reporting.data import results
 from seke.reporting.data.run_labels import named
@@ -67,18 +67,19 @@ def test_only_algorithm_1_has_its_floor(
     tmp_path: Path, stopping: str, samples: tuple[int, ...], floor: float | None
 ) -> None:
     config = {"generator": {"max_samples": 5}, "stopping": {"_target_": stopping}}
-    run = FinishedRun("generate", "g", tmp_path, {"config": config})
-    drawn = results.sampling(run, [uncertain(draws) for draws in samples])
+    write_jsonl(tmp_path / "instructions.jsonl", [uncertain(draws) for draws in samples])
+    drawn = results.sampling(FinishedRun("generate", "g", tmp_path, {"config": config}))
     assert drawn.mean == sum(samples) / len(samples)
     assert drawn.floor == floor
 
 
 def test_what_a_manifest_says_of_its_rule_counts_and_no_name_does(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "instructions.jsonl", [uncertain(2)])
     config = {"generator": {"max_samples": 5}, "stopping": {"_target_": "my.uamcish.rule"}}
     mine = FinishedRun("generate", "g", tmp_path, {"config": config, "floor": 2.5})
     before = FinishedRun("generate", "g", tmp_path, {"config": config})
-    assert results.sampling(mine, [uncertain(2)]).floor == 2.5
-    assert results.sampling(before, [uncertain(2)]).floor is None
+    assert results.sampling(mine).floor == 2.5
+    assert results.sampling(before).floor is None
     mine = FinishedRun("evaluate", "e", tmp_path, {"config": {"benchmark": {"_target_": "my.reliable.Benchmark"}}})
     assert not results.is_reliability(mine)
     for scores in ("answers", "labels"):
@@ -97,8 +98,8 @@ def test_cost_is_per_written_record_and_an_unknown_price_stays_unknown(tmp_path:
         "seconds": 0.5,
     }
     (tmp_path / "cost.json").write_text(json.dumps(cost))
-    runs = named([FinishedRun("generate", "g", tmp_path, {})], {})
-    (row,) = results.cost_table(runs, {"g": [uncertain(2), uncertain(3)]}, "").rows
+    write_jsonl(tmp_path / "instructions.jsonl", [uncertain(2), uncertain(3)])
+    (row,) = results.cost_table(named([FinishedRun("generate", "g", tmp_path, {})], {}), "").rows
     expected = {"records": 4, "rejected": 1, "requests": 2.5, "input_tokens": 250, "output_tokens": 12.5, "usd": None,
                 "rate": 8, "mean_samples": 2.5, "floor": None}  # fmt: skip
     for key, value in expected.items():
@@ -106,7 +107,7 @@ def test_cost_is_per_written_record_and_an_unknown_price_stays_unknown(tmp_path:
     assert row.cells["annotator"] == "simulated-annotator"
 
 
-def test_trust_by_hand() -> None:
+def test_right_labels_by_uncertainty_by_hand() -> None:
     true = Labels(expression="fear", valence=0.0, arousal=0.5, action_units={1: True, 2: False, 4: True})
     said = Labels(expression="fear", valence=0.2, arousal=0.9, action_units={1: True, 2: True, 4: False})
     generated = Origins(
@@ -124,7 +125,7 @@ def test_trust_by_hand() -> None:
             ("d", "fear", "manual", 0.6), ("nobody knows", "fear", "generated", 0.5),
         )
     ]  # fmt: skip
-    found = results.trust(rows, dict.fromkeys("abcd", true))
+    found = results.right_by_uncertainty(rows, dict.fromkeys("abcd", true))
     assert [(level.top, level.n, level.right) for level in found["expression"]] == [
         (0.0, 1, 1),
         (0.5, 1, 1),
@@ -133,7 +134,7 @@ def test_trust_by_hand() -> None:
     assert [(level.n, level.right) for level in found["valence"]] == [(2, 2), (1, 1), (1, 1)]  # 0.2 off is right
     assert [(level.n, level.right) for level in found["arousal"]] == [(4, 0), (0, 0), (0, 0)]  # ties stay together
     assert [(level.n, level.right) for level in found["action_units"]] == [(4, 2), (2, 1), (2, 1)]  # AU4 is manual
-    assert [level.n for level in results.trust([], {})["valence"]] == [0, 0, 0]
+    assert [level.n for level in results.right_by_uncertainty([], {})["valence"]] == [0, 0, 0]
 
 
 def test_counts_are_told_per_task_where_tasks_differ() -> None:

@@ -1,4 +1,4 @@
-"""What is gathered, what is left out and said so, and how files of other doors are read."""
+"""What is gathered, what is left out and said so, and how files of other stages are read."""
 
 import json
 import os
@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from seke.core.errors import UserError
 from seke.reporting.data.run_labels import named
-from seke.reporting.data.runs import FinishedRun, Outputs, gather, natural, without
+from seke.reporting.data.runs import FinishedRun, Outputs, gather, leave_out, natural
 from seke.reporting.report import Settings, write_report
 
 from .. import experiments
 
 
-def run_at(path: Path, door: str = "evaluate") -> FinishedRun:
+def run_at(path: Path, stage: str = "evaluate") -> FinishedRun:
     path.mkdir(parents=True, exist_ok=True)
-    return FinishedRun(door, path.name, path, {})
+    return FinishedRun(stage, path.name, path, {})
 
 
 def finished(outputs: Path, *names: str) -> None:
@@ -35,7 +35,7 @@ def finished(outputs: Path, *names: str) -> None:
 def test_a_name_means_itself_and_its_suffixed_runs(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate/demo-seke", "prepare/demo", "prepare/demo2", "train/other-demo", "report/demo")
     found = gather(Outputs(tmp_path), "demo", None)
-    assert [(run.door, run.name) for run in found.runs] == [("prepare", "demo"), ("evaluate", "demo-seke")]
+    assert [(run.stage, run.name) for run in found.runs] == [("prepare", "demo"), ("evaluate", "demo-seke")]
 
 
 def test_runs_of_a_sweep_are_listed_by_their_numbers(tmp_path: Path) -> None:
@@ -79,13 +79,13 @@ def test_unfinished_and_unreadable_runs_are_named(tmp_path: Path) -> None:
 def test_a_run_with_a_file_that_does_not_read_is_left_out_unless_it_is_the_only_one(tmp_path: Path) -> None:
     finished(tmp_path, "evaluate/demo-a", "train/demo-b")
     error = UserError("file", tmp_path / "train" / "demo-b" / "logs" / "metrics.csv", "no text", "make it anew")
-    found = without(gather(Outputs(tmp_path), "demo", None), error)
+    found = leave_out(gather(Outputs(tmp_path), "demo", None), error)
     assert [run.name for run in found.runs] == ["demo-a"]
     assert [(left.name, left.reason) for left in found.left_out] == [("demo-b", f"{Path('logs/metrics.csv')}: no text")]
     with pytest.raises(UserError, match="no text"):  # it reads no better the second time
-        without(found, error)
+        leave_out(found, error)
     with pytest.raises(UserError, match="half"):
-        without(found, UserError("file", tmp_path / "evaluate" / "demo-a" / "metrics.json", "half", "make it anew"))
+        leave_out(found, UserError("file", tmp_path / "evaluate" / "demo-a" / "metrics.json", "half", "make it anew"))
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,13 @@ def test_broken_metrics_name_the_file(tmp_path: Path) -> None:
 
 def test_a_broken_draw_names_its_line(tmp_path: Path) -> None:
     run = run_at(tmp_path / "r")
-    (run.path / "draws.jsonl").write_text('{"id": "a"}\n\n{"id": "b", "draws": [{"valence": 3}]}\n')
+    row = {"id": "a", "prior": {}, "draws": [], "summary": None, "requests": 0, "input_tokens": 0, "output_tokens": 0}
+    lines = [json.dumps(row), "", json.dumps({**row, "draws": [{"valence": 3}]})]
+    (run.path / "draws.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match=r"line 3, field draws\.0\.valence"):
         _ = run.draws
-    (run.path / "draws.jsonl").write_bytes(b'{"id": "a"}\n{"id": "\xff"}\n')
-    with pytest.raises(UserError, match=r"line 2, field whole line"):
+    (run.path / "draws.jsonl").write_bytes(f'{lines[0]}\n{{"id": "'.encode() + b'\xff"}\n')
+    with pytest.raises(UserError, match=r"draws\.jsonl: not UTF-8 text"):
         _ = run.draws
 
 

@@ -2,23 +2,27 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from seke.benchmark.tasks.emoset import EMOTIONS, PAPER_ACCURACY
+from seke.benchmark.scoring.significance import compare
+from seke.benchmark.tasks.emoset import EMOTIONS, PAPER_ACCURACY, paired
 from seke.core.intervals import Estimate
 from seke.reporting.data import scenes as tables
 from seke.reporting.data.run_labels import named
 from seke.reporting.data.runs import FinishedRun, Outputs
 from seke.reporting.data.tables import to_markdown
 from seke.reporting.report import Settings, write_report
-from seke.reporting.studies.orders import judged
-from seke.reporting.studies.runs import find
-from seke.reporting.studies.tables import columns, printed
+from seke.reporting.studies.orders import Comparisons, judge_orders
+from seke.reporting.studies.runs import read_rows
+from seke.reporting.studies.tables import columns, paper_rows
 
 from ..experiments import PAIRED, compiled, evaluation, reasoning, scenes
+
+CELLS = ("emovit", "emovit-base")
 
 
 def run(outputs: Path, name: str) -> FinishedRun:
@@ -42,25 +46,29 @@ def test_what_needs_no_model_by_hand() -> None:
 
 
 def test_the_papers_figure_is_the_benchmarks() -> None:
-    [paper] = printed("emovit.csv", {"EmoVIT": {"dataset": "EmoSet"}})
+    [paper] = paper_rows("emovit.csv", {"EmoVIT": {"dataset": "EmoSet"}})
     assert paper.value("emotion.accuracy").value == pytest.approx(PAPER_ACCURACY)
 
 
 def test_a_difference_against_resampling_the_pictures_themselves(emovit: Path) -> None:
-    ours, theirs = (tables.felt(run(emovit, name)) for name in ("emovit", "emovit-base"))
-    found = tables.difference(ours, theirs)["emotion.accuracy"]
+    found = read_rows(Outputs(emovit), "emovit", {"evaluate": "{cell}"}, dict.fromkeys(CELLS, "Row"))
+    whole = Comparisons(compare, partial(compare, pairing=paired))
+    [order] = judge_orders(found.lines, [CELLS], columns(["emotion.accuracy", "emotion.f1_macro"]), whole)
+    ours, theirs = (tables.answers_by_id(run(emovit, name)) for name in CELLS)
     right_N2 = np.array([[rows[id_].emotion == rows[id_].truth for rows in (ours, theirs)] for id_ in ours], float)
     drawn_BN = np.random.default_rng(1).integers(len(right_N2), size=(4000, len(right_N2)))
     gains_B = np.diff(right_N2[drawn_BN].mean(1))[:, 0] * -1
-    assert found.value == pytest.approx(right_N2[:, 0].mean() - right_N2[:, 1].mean())
-    assert [found.low, found.high] == pytest.approx(np.percentile(gains_B, [2.5, 97.5]), abs=0.02)
+    accuracy, f1 = order.verdicts
+    assert accuracy.gain == pytest.approx(right_N2[:, 0].mean() - right_N2[:, 1].mean())
+    assert [accuracy.low, accuracy.high] == pytest.approx(np.percentile(gains_B, [2.5, 97.5]), abs=0.02)
+    assert f1.low is not None and f1.low < f1.gain < f1.high
 
 
-def test_pictures_whose_truths_differ_are_not_compared(emovit: Path) -> None:
-    ours = tables.felt(run(emovit, "emovit"))
-    other = {id_: row.model_copy(update={"truth": "of another set"}) for id_, row in ours.items()}
-    assert tables.difference(ours, other) == {}
-    assert tables.difference(ours, {}) == {}
+def test_pictures_whose_truths_differ_are_not_compared(emovit: Path, rewrite) -> None:
+    rewrite(emovit / "evaluate" / "emovit-base" / "predictions.jsonl", lambda row: row.update(truth="awe"))
+    found = read_rows(Outputs(emovit), "emovit", {"evaluate": "{cell}"}, dict.fromkeys(CELLS, "Row"))
+    [order] = judge_orders(found.lines, [CELLS], columns(["emotion.accuracy"]), PAIRED)
+    assert "point estimates only" in order.sentence
 
 
 def test_the_study_stands_beside_chance_and_the_papers_figure_which_is_marked(emovit: Path) -> None:
@@ -80,8 +88,8 @@ def test_the_study_stands_beside_chance_and_the_papers_figure_which_is_marked(em
 
 def test_an_evaluation_of_faces_is_not_compared_with_one_of_scenes(emovit: Path) -> None:
     evaluation(emovit, "emovit-faces", 0.5)
-    found = find(Outputs(emovit), "emovit", {"evaluate": "{name}-{cell}"}, {"faces": "F", "base": "B"})
-    [order] = judged(found.lines, [["base", "faces"]], columns(["emotion.accuracy"]), PAIRED)
+    found = read_rows(Outputs(emovit), "emovit", {"evaluate": "{name}-{cell}"}, {"faces": "F", "base": "B"})
+    [order] = judge_orders(found.lines, [["base", "faces"]], columns(["emotion.accuracy"]), PAIRED)
     assert order.sentence.endswith("not measured.")
 
 

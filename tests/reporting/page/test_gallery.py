@@ -11,11 +11,11 @@ from PIL import Image
 
 from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
-from seke.reporting.data.runs import Draws
-from seke.reporting.page.gallery import BITS, BLOCK, Gallery, Names, embedded, encoded
+from seke.reporting.page.gallery import BITS, BLOCK, GallerySettings, SharedTexts, encode_record, json_markup
 from seke.reporting.render.thumbnails import PARALLEL_FROM, RECORDS_GONE, thumbnail, thumbnails
 from seke.reporting.report import Settings, write_report
 
+from ..experiments import traced
 from .test_page import Dom, lean
 
 
@@ -34,10 +34,10 @@ def record(**changes: object) -> InstructionRecord:
 
 
 def test_a_record_by_hand() -> None:
-    drawn = Draws(id="r", draws=(Labels(valence=-0.5, action_units={4: True}),))
+    drawn = traced("r", (Labels(valence=-0.5, action_units={4: True}),))
     truth = Labels(expression="fear", valence=0.4, action_units={4: True})
-    names = Names()
-    assert encoded(record(), drawn, truth, names) == [
+    names = SharedTexts()
+    assert encode_record(record(), drawn, truth, names) == [
         "r", "x.png", 0, None, 0, 0, 2,
         [4, -0.3, None, BITS[1] | BITS[4], BITS[4]],
         [1, 2, 0, BITS[1]],
@@ -54,18 +54,18 @@ def test_a_record_by_hand() -> None:
 
 
 def test_without_draws_and_truth_nothing_is_made_up() -> None:
-    *_, text, draws, truth = encoded(record(), None, None, Names())
+    *_, text, draws, truth = encode_record(record(), None, None, SharedTexts())
     assert (text, draws, truth) == (["AU4 is active, valence is -0.3."], [], None)
 
 
 def test_attributes_and_further_turns_stand_behind_the_rest() -> None:
-    names = Names()
+    names = SharedTexts()
     turns = (Turn(speaker="human", value="And then?"), Turn(speaker="gpt", value="Awe."))
     told = {"kind": "conversation", "emotion": "awe", "brightness": 0.0, "object": ["sea", "sky"], "caption": None}
-    *beside, attributes, further = encoded(
+    *beside, attributes, further = encode_record(
         record(conversations=record().conversations + turns, attributes=told), None, None, names
     )
-    assert beside == encoded(record(), None, None, Names())
+    assert beside == encode_record(record(), None, None, SharedTexts())
     assert {names.lists["attribute"][name]: names.lists["value"][value] for name, value in attributes.items()} == {
         "kind": "conversation", "emotion": "awe", "brightness": "0.0", "object": "sea, sky",
     }  # fmt: skip
@@ -73,15 +73,15 @@ def test_attributes_and_further_turns_stand_behind_the_rest() -> None:
 
 
 def test_names_that_recur_are_sent_once() -> None:
-    names = Names()
-    first, again = (encoded(record(), None, None, names) for _ in range(2))
+    names = SharedTexts()
+    first, again = (encode_record(record(), None, None, names) for _ in range(2))
     assert first == again
-    assert encoded(record(source="bp4d"), None, None, names)[2] == 1
+    assert encode_record(record(source="bp4d"), None, None, names)[2] == 1
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
 def test_no_text_leaves_its_block(value: object) -> None:
-    text = str(embedded(value))
+    text = str(json_markup(value))
     assert json.loads(text) == value
     assert text.isascii()
     assert not set("<>&") & set(text)
@@ -89,8 +89,8 @@ def test_no_text_leaves_its_block(value: object) -> None:
 
 @pytest.mark.parametrize("text", ["</script>", "<!--<script>", "\u2028\u2029", "]]>", "\ud800"])
 def test_what_ends_a_script_is_escaped(text: str) -> None:
-    assert json.loads(embedded([text])) == [text]
-    assert "</" not in embedded([text])
+    assert json.loads(json_markup([text])) == [text]
+    assert "</" not in json_markup([text])
 
 
 def test_pictures_of_several_processes_are_those_of_one_in_the_same_order(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_records_whose_pictures_are_gone_say_so() -> None:
     assert [picture.problem for picture in thumbnails(None, {"a": None, "b": None}, 96)] == [RECORDS_GONE, RECORDS_GONE]
 
 
-def shelved(outputs: Path, settings: Settings, gallery: Gallery) -> tuple[Dom, dict[str, dict]]:
+def shelved(outputs: Path, settings: Settings, gallery: GallerySettings) -> tuple[Dom, dict[str, dict]]:
     """Return the report's page and its blocks of data by their ids."""
     page = write_report(outputs, "demo", None, dataclasses.replace(settings, gallery=gallery)).page
     dom = Dom(page.read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def shelved(outputs: Path, settings: Settings, gallery: Gallery) -> tuple[Dom, d
 
 def test_the_page_holds_every_record_and_picture_of_the_run(outputs: Path, settings: Settings) -> None:
     lean(outputs)
-    dom, blocks = shelved(outputs, settings, Gallery("seke"))
+    dom, blocks = shelved(outputs, settings, GallerySettings("seke"))
     data, pictures = blocks["gallery-data"], blocks["pictures-0"]
     assert len(data["records"]) == len(pictures) == 24 < BLOCK == data["block"]
     assert all(picture.startswith("data:image/webp;base64,") for picture in pictures)
@@ -144,7 +144,7 @@ def test_the_page_holds_every_record_and_picture_of_the_run(outputs: Path, setti
 
 def test_a_limit_and_no_pictures_make_a_small_page_that_says_so(outputs: Path, settings: Settings) -> None:
     lean(outputs)
-    dom, blocks = shelved(outputs, settings, Gallery("seke", limit=5, thumbnails=None))
+    dom, blocks = shelved(outputs, settings, GallerySettings("seke", limit=5, thumbnails=None))
     assert [*blocks] == ["gallery-data"]
     assert len(blocks["gallery-data"]["records"]) == 5
     assert blocks["gallery-data"]["block"] is None
@@ -154,7 +154,7 @@ def test_a_limit_and_no_pictures_make_a_small_page_that_says_so(outputs: Path, s
 def test_a_report_without_a_generation_has_no_gallery(outputs: Path, settings: Settings) -> None:
     lean(outputs)
     (outputs / "generate").rename(outputs / "gone")
-    dom, blocks = shelved(outputs, settings, Gallery("seke"))
+    dom, blocks = shelved(outputs, settings, GallerySettings("seke"))
     assert not blocks
     assert "gallery" not in {attributes.get("id") for _, attributes in dom.elements}
 
@@ -162,4 +162,4 @@ def test_a_report_without_a_generation_has_no_gallery(outputs: Path, settings: S
 @pytest.mark.parametrize("setting", [{"limit": 0}, {"thumbnails": 4}, {"thumbnails": 5000}])
 def test_settings_out_of_range_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(UserError, match=rf"^gallery\.{next(iter(setting))}="):
-        Gallery("seke", **setting)
+        GallerySettings("seke", **setting)

@@ -45,8 +45,8 @@ class Dom(HTMLParser):
 
 def lean(outputs: Path) -> None:
     """Leave one generation and what it was made from: enough to show cases, quick to draw."""
-    for door in ("train", "evaluate"):
-        shutil.rmtree(outputs / door)
+    for stage in ("train", "evaluate"):
+        shutil.rmtree(outputs / stage)
     for name in ("single", "truth"):
         shutil.rmtree(outputs / "generate" / f"demo-{name}")
 
@@ -198,11 +198,13 @@ def test_damaged_runs_are_left_out_and_named_and_cost_the_others_nothing(outputs
         shutil.rmtree(outputs / "evaluate" / f"demo-{name}")
     for file in DAMAGED:
         (outputs / file).write_bytes(b'{"a": \xff')
-    (outputs / "evaluate/demo-single/predictions.jsonl").write_bytes(b"\xff")  # its metrics.json says all that is shown
+    (outputs / "evaluate/demo-single/predictions.jsonl").write_bytes(b"\xff")
     written = write_report(outputs, "demo", None, settings)
     for file, problem in DAMAGED.items():
-        door, run, inner = file.split("/", 2)
-        assert any(note.startswith(f"{door}/{run} left out, {inner}: {problem}") for note in written.notes), file
+        stage, run, inner = file.split("/", 2)
+        assert any(note.startswith(f"{stage}/{run} left out, {inner}: {problem}") for note in written.notes), file
+    [damaged] = [note for note in written.notes if "damaged" in note]
+    assert damaged.startswith("evaluate/demo-single: predictions.jsonl is damaged (not UTF-8 text")
     table = (written.page.parent / "tables" / "feab.csv").read_text(encoding="utf-8")
     assert "demo-single" in table and "demo-seke" not in table and "demo-base" not in table
     assert "the records this run was made from are gone" in written.page.read_text(encoding="utf-8")
@@ -235,7 +237,7 @@ def test_a_negative_count_of_cases_is_refused(outputs: Path, settings: Settings)
         write_report(outputs, "demo", None, dataclasses.replace(settings, cases_count=-1))
 
 
-def test_the_door_prints_the_main_table_and_the_path_of_the_page(outputs: Path, door) -> None:
+def test_the_command_prints_the_main_table_and_the_path_of_the_page(outputs: Path, door) -> None:
     lean(outputs)
     done = door("report", "name=demo", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr

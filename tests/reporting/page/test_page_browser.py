@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from seke.core.records import InstructionRecord, read_jsonl
-from seke.reporting.page.gallery import Gallery
+from seke.reporting.page.gallery import GallerySettings
 from seke.reporting.report import Settings, write_report
 
-from ..conftest import ROOT, runs_of_all_doors
+from ..conftest import ROOT, runs_of_all_stages
 
 HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2>\u2028<!--<script>"
 MANY = 30_000
@@ -23,15 +23,15 @@ def settings(**gallery) -> Settings:
     conf = yaml.safe_load((ROOT / "conf" / "report.yaml").read_text(encoding="utf-8"))
     return Settings(
         wording=conf["wording"], focus=conf["focus"], ceiling=conf["ceiling"], cases_run="seke", cases_count=3,
-        commands=conf["commands"], gallery=Gallery("seke", **gallery),
+        commands=conf["commands"], gallery=GallerySettings("seke", **gallery),
     )  # fmt: skip
 
 
 def one_generation(outputs: Path) -> Path:
     """Leave one generation and its records: a page that is made quickly. Returns its instructions."""
-    runs_of_all_doors(outputs)
-    for door in ("train", "evaluate"):
-        shutil.rmtree(outputs / door)
+    runs_of_all_stages(outputs)
+    for stage in ("train", "evaluate"):
+        shutil.rmtree(outputs / stage)
     for name in ("single", "truth"):
         shutil.rmtree(outputs / "generate" / f"demo-{name}")
     return outputs / "generate" / "demo-seke" / "instructions.jsonl"
@@ -190,7 +190,7 @@ def test_decisions_by_key_persist_over_a_reload_and_download_as_a_review(opened,
     assert count(page) == f"{len(rows) - 3} of {len(rows)} records"
 
 
-def test_what_the_page_downloads_is_what_the_generate_door_applies(opened, rows, report, door, tmp_path):
+def test_what_the_page_downloads_is_what_the_generate_command_applies(opened, rows, report, door, tmp_path):
     page = opened()
     decide(page, "r", "j", "a")
     path = tmp_path / "review.json"

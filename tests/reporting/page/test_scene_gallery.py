@@ -20,7 +20,7 @@ from seke.core.runs import Run
 from seke.reporting.page.gallery import BLOCK
 from seke.reporting.report import write_report
 
-from ..conftest import runs_of_all_doors
+from ..conftest import runs_of_all_stages
 from .test_page import Dom
 from .test_page_browser import KEPT_ROWS, changed, chosen, count, decide, downloaded, settings
 
@@ -219,7 +219,7 @@ def test_many_scenes_never_fill_the_document(opened, tmp_path):
 
 def test_faces_and_scenes_in_one_run_each_show_what_they_have(opened, tmp_path):
     outputs = tmp_path / "outputs"
-    runs_of_all_doors(outputs)
+    runs_of_all_stages(outputs)
     instructions = outputs / "generate" / "demo-seke" / "instructions.jsonl"
     scene = instruction("reasoning", ImageRecord(
         id="s/1", image="0000.png", sha256=None, source="emoset", subject=None, split="train", labels=Labels(),

@@ -1,4 +1,4 @@
-"""Studies: miniature runs in the doors' own form, and what `experiment=<name>` makes of them."""
+"""Studies: miniature runs in the stages' own form, and what `experiment=<name>` makes of them."""
 
 import json
 from itertools import product
@@ -15,10 +15,10 @@ from seke.core.records import Labels, write_jsonl
 from seke.core.runs import Run
 from seke.reporting.data.runs import Outputs
 from seke.reporting.data.tables import shown, to_csv, to_markdown
-from seke.reporting.studies.orders import Verdict
-from seke.reporting.studies.runs import find, seeds_of
+from seke.reporting.studies.orders import MeasureVerdict
+from seke.reporting.studies.runs import read_rows, seeds_of
 from seke.reporting.studies.study import Cells, Study
-from seke.reporting.studies.tables import COLUMNS, printed
+from seke.reporting.studies.tables import COLUMNS, paper_rows
 
 from ... import warm
 from ..experiments import PAIRED, ROOT, compiled, evaluation, generation, predictions, record
@@ -45,7 +45,7 @@ def table4(tmp_path: Path) -> Path:
 
 def test_the_papers_numbers_are_as_printed_and_unknown_ones_are_none() -> None:
     rows = {
-        line.key: line for line in printed("table3.csv", {"MAFW": {"dataset": "MAFW"}, "FEID": {"dataset": "FEID"}})
+        line.key: line for line in paper_rows("table3.csv", {"MAFW": {"dataset": "MAFW"}, "FEID": {"dataset": "FEID"}})
     }
     assert rows["FEID"].value("expression.accuracy").value == pytest.approx(0.694)
     assert rows["FEID"].value("arousal.mae").value == 0.231
@@ -54,7 +54,7 @@ def test_the_papers_numbers_are_as_printed_and_unknown_ones_are_none() -> None:
 
 def test_a_row_that_the_paper_does_not_have_is_the_users_mistake() -> None:
     with pytest.raises(UserError, match=r"table4.csv has no such row"):
-        printed("table4.csv", {"Half": {"prior": "half"}})
+        paper_rows("table4.csv", {"Half": {"prior": "half"}})
 
 
 def test_our_rows_stand_beside_the_papers_which_are_marked_and_do_not_compete_where_faces_are_synthetic(
@@ -87,7 +87,8 @@ def test_an_order_that_came_out_and_one_that_did_not_are_both_told_plainly(table
 def test_a_paired_difference_against_the_benchmarks_own_comparison(table4: Path) -> None:
     orders = compiled(table4, "table4").sections[0].tables[1]
     reference = {
-        f"{row['task']}.{row['metric']}": row for row in PAIRED(predictions(0.95), predictions(0.7), "prior")["metrics"]
+        f"{row['task']}.{row['metric']}": row
+        for row in PAIRED.faces(predictions(0.95), predictions(0.7), "prior")["metrics"]
     }
     accuracy, error = (orders.rows[0].cells[key] for key in ("expression.accuracy", "valence.mae"))
     assert isinstance(accuracy, Estimate) and isinstance(error, Estimate)
@@ -101,16 +102,16 @@ def test_a_paired_difference_against_the_benchmarks_own_comparison(table4: Path)
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (Verdict(COLUMNS["valence.mae"], 0.1, 0.05, 0.15), "came out"),
-        (Verdict(COLUMNS["valence.mae"], 0.1, -0.05, 0.25), "within chance"),
-        (Verdict(COLUMNS["valence.mae"], 0.1, each=(0.1, 0.1)), "came out"),
-        (Verdict(COLUMNS["valence.mae"], 0.1, each=(-0.1, 0.3)), "within chance"),
-        (Verdict(COLUMNS["valence.mae"], 0.0, -0.1, 0.1), "did not come out"),
-        (Verdict(COLUMNS["valence.mae"], -0.1), "did not come out"),
-        (Verdict(COLUMNS["valence.mae"], None), "not measured"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, 0.05, 0.15), "came out"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, -0.05, 0.25), "within chance"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, each=(0.1, 0.1)), "came out"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, each=(-0.1, 0.3)), "within chance"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.0, -0.1, 0.1), "did not come out"),
+        (MeasureVerdict(COLUMNS["valence.mae"], -0.1), "did not come out"),
+        (MeasureVerdict(COLUMNS["valence.mae"], None), "not measured"),
     ],
 )
-def test_a_gain_counts_if_chance_is_ruled_out_or_every_seed_shows_it(verdict: Verdict, outcome: str) -> None:
+def test_a_gain_counts_if_chance_is_ruled_out_or_every_seed_shows_it(verdict: MeasureVerdict, outcome: str) -> None:
     assert verdict.outcome == outcome
 
 
@@ -196,7 +197,7 @@ def test_a_row_by_task_reads_each_task_from_its_own_cell(tmp_path: Path) -> None
 
 def test_a_row_of_a_source_is_about_its_faces_alone(tmp_path: Path) -> None:
     evaluation(tmp_path, "x-a", 0.5)
-    found = find(Outputs(tmp_path), "x", {"evaluate": "{name}-{cell}"}, {"a": {"label": "A", "source": "disfa"}})
+    found = read_rows(Outputs(tmp_path), "x", {"evaluate": "{name}-{cell}"}, {"a": {"label": "A", "source": "disfa"}})
     own = evaluate([row for row in predictions(0.5) if row.source == "disfa"], draws=50)
     value = found.lines[0].value("expression.accuracy")
     assert value.value == pytest.approx(own["expression"]["accuracy"])
@@ -338,7 +339,7 @@ def test_files_hold_every_table_in_three_forms_and_every_drawing_in_two(table4: 
     assert "Both above Prior only: came out" in text and "evaluate/table4-labels-both: not run" in text
 
 
-def test_the_report_door_prints_the_study_and_leaves_it_beside_the_page(table4: Path) -> None:
+def test_the_report_command_prints_the_study_and_leaves_it_beside_the_page(table4: Path) -> None:
     done = warm.run(ROOT / "report.py", "experiment=table4", f"paths.outputs={table4}", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "Both above Prior only: came out" in done.stdout

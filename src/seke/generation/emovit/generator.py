@@ -30,13 +30,13 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from seke.core.errors import UserError
 from seke.core.prompts import Prompts
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Trace, Turn, Uncertainty
 from seke.core.vlm import VLM, Choice, Message, Request
 from seke.generation.emovit.captioners import Captioner, Voices
 from seke.generation.emovit.checks import Said, categorical_flags, text_flags
 from seke.generation.emovit.plan import KINDS, Wanted, allotted
 from seke.generation.emovit.scene_attributes import lines, told
-from seke.generation.outcome import Face, Outcome, Trace
+from seke.generation.outcome import Face, Outcome
 from seke.generation.seke.sampling import Bill, Dialogue, in_rounds, insist
 from seke.generation.seke.schema import Unusable
 from seke.generation.statistics import CLASS, KIND

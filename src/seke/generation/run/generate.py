@@ -21,13 +21,23 @@ from seke.core.budget import Metered, Spent
 from seke.core.errors import UserError
 from seke.core.ledger import Ledger
 from seke.core.limit import checked, limited
-from seke.core.records import ImageRecord, InstructionRecord, Labels, RecordError, Rejection, Split, read_jsonl, to_line
+from seke.core.records import (
+    ImageRecord,
+    InstructionRecord,
+    Labels,
+    RecordError,
+    Rejection,
+    Split,
+    Trace,
+    read_jsonl,
+    to_line,
+)
 from seke.core.runs import write_text
 from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics
 from seke.generation.calibration.pilot import COST as PILOT_COST
 from seke.generation.emovit.captioners import through
-from seke.generation.outcome import Face, Generator, Outcome, Trace, completed, planned
+from seke.generation.outcome import Face, Generator, Outcome, completed, planned
 from seke.generation.run.unanswered import unanswered
 from seke.generation.run.worker_ledgers import LEDGERS, gather, ledger_of
 from seke.generation.seke.stopping import Floored

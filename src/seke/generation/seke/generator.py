@@ -22,7 +22,17 @@ from seke.core import plugins
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.prompts import Prompts
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Origin, Origins, Rejection, Turn, Uncertainty
+from seke.core.records import (
+    ImageRecord,
+    InstructionRecord,
+    Labels,
+    Origin,
+    Origins,
+    Rejection,
+    Trace,
+    Turn,
+    Uncertainty,
+)
 from seke.core.runs import write_text
 from seke.core.vlm import VLM, Choice, Image, Message, Request
 from seke.generation.calibration import pilot as pilot_study
@@ -30,7 +40,7 @@ from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.fit import fit
 from seke.generation.calibration.label_prior import Couplings, couplings
 from seke.generation.calibration.logprobs import SoftDraw
-from seke.generation.outcome import Face, Outcome, Trace
+from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, confident, settle
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total

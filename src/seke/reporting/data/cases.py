@@ -1,4 +1,4 @@
-"""A dozen instruction records to look at, chosen by a rule: what was known, drawn, concluded and true for one face.
+"""Cases: instruction records chosen by a rule, each with what was known, drawn, concluded and true of its face.
 
 The rule: the records whose draws left an uncertainty, split into high, middle and low; in each third the sources take
 turns, and of a source the record at the 95th, 50th or 5th percentile of uncertainty is shown. Nobody picks by hand.
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from seke.core.affect import ACTION_UNITS
-from seke.core.records import InstructionRecord, Labels, Origin
+from seke.core.records import InstructionRecord, Labels, Origin, Trace
 from seke.core.rules import near
-from seke.reporting.data.runs import Draws
+from seke.reporting.data.tables import MISSING, signed
 
 Verdict = Literal["right", "wrong", "unknown"]
 LEVELS = (("high", 0.95), ("middle", 0.5), ("low", 0.05))
@@ -65,32 +65,24 @@ class Line:
     draws: tuple[str, ...]
 
 
-def lines(record: InstructionRecord, drawn: Draws | None, truth: Labels | None) -> tuple[Line, ...]:
+def lines(record: InstructionRecord, drawn: Trace | None, truth: Labels | None) -> tuple[Line, ...]:
     """Return a case's four lines: expression, valence, arousal, action units."""
     draws = drawn.draws if drawn else ()
-    scalar = tuple(
-        Line(
-            field.capitalize(),
-            getattr(record.uncertainty, field),
-            (_scalar_claim(record, truth, field),),
-            _said(truth, field) if truth else "n/a",
-            tuple(_said(draw, field, _blank(getattr(record.origin, field))) for draw in draws),
-        )
-        for field in ("expression", "valence", "arousal")
-    )
+    scalars = []
+    for field in ("expression", "valence", "arousal"):
+        origin = getattr(record.origin, field)
+        claim = Claim(_scalar_text(record.labels, field), origin, verdict(record.labels, truth, field))
+        fact = _scalar_text(truth, field) if truth else MISSING
+        answers = tuple(_scalar_text(draw, field, _blank(origin)) for draw in draws)
+        scalars.append(Line(field.capitalize(), getattr(record.uncertainty, field), (claim,), fact, answers))
     units = Line(
         "Action units",
         record.uncertainty.action_units,
         tuple(_unit_claims(record, truth)),
-        _units(truth) if truth else "n/a",
-        tuple(_units(draw) for draw in draws),
+        _units_text(truth) if truth else MISSING,
+        tuple(_units_text(draw) for draw in draws),
     )
-    return (*scalar, units)
-
-
-def _scalar_claim(record: InstructionRecord, truth: Labels | None, field: str) -> Claim:
-    origin = getattr(record.origin, field)
-    return Claim(_said(record.labels, field), origin, verdict(record.labels, truth, field))
+    return (*scalars, units)
 
 
 def verdict(labels: Labels, truth: Labels | None, field: str) -> Verdict:
@@ -103,10 +95,10 @@ def verdict(labels: Labels, truth: Labels | None, field: str) -> Verdict:
 
 
 def _unit_verdict(au: int, labels: Labels, truth: Labels | None) -> Verdict:
-    said, fact = (labels.action_units or {}).get(au), ((truth.action_units or {}) if truth else {}).get(au)
-    if said is None or fact is None:
+    label, fact = (labels.action_units or {}).get(au), ((truth.action_units or {}) if truth else {}).get(au)
+    if label is None or fact is None:
         return "unknown"
-    return "right" if said == fact else "wrong"
+    return "right" if label == fact else "wrong"
 
 
 def _unit_claims(record: InstructionRecord, truth: Labels | None) -> Iterator[Claim]:
@@ -120,19 +112,19 @@ def _unit_claims(record: InstructionRecord, truth: Labels | None) -> Iterator[Cl
 
 def _blank(origin: Origin | None) -> str:
     """Return what stands for no answer: a dash where people gave the label, so that nobody was asked."""
-    return "–" if origin == "manual" else "n/a"
+    return "–" if origin == "manual" else MISSING
 
 
-def _said(labels: Labels, field: str, blank: str = "n/a") -> str:
+def _scalar_text(labels: Labels, field: str, blank: str = MISSING) -> str:
     value = getattr(labels, field)
     if value is None:
         return blank
-    return value if isinstance(value, str) else f"{value:+.2f}".replace("-", "−")
+    return value if isinstance(value, str) else signed(value)
 
 
-def _units(labels: Labels) -> str:
+def _units_text(labels: Labels) -> str:
     if labels.action_units is None:
-        return "n/a"
+        return MISSING
     return " ".join(map(str, labels.active)) or "none"
 
 
@@ -152,7 +144,7 @@ def marked(text: str, labels: Labels, truth: Labels | None) -> list[Span]:
     """
     spans, end = [], 0
     for found in _CLAIM.finditer(text):
-        judged = _judged(found, labels, truth)
+        judged = _claim_verdict(found, labels, truth)
         if judged == "unknown":
             continue
         if found.start() > end:
@@ -170,7 +162,7 @@ _CLAIM = re.compile(
 )
 
 
-def _judged(found: "re.Match[str]", labels: Labels, truth: Labels | None) -> Verdict:
+def _claim_verdict(found: "re.Match[str]", labels: Labels, truth: Labels | None) -> Verdict:
     if found["au"]:
         return _unit_verdict(int(found["au"]), labels, truth)
     if found["field"]:

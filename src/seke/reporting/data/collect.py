@@ -1,4 +1,4 @@
-"""All that one report is made from: the runs in the order of their rows, their records, and the latent truth."""
+"""The material of one report: its runs in the order of their rows, their records, and the latent truth."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from seke.core import runs
 from seke.core.errors import UserError
-from seke.core.records import InstructionRecord, Labels
+from seke.core.records import Labels
 from seke.reporting.data import results, scenes
 from seke.reporting.data.provenance import Natures, natures
 from seke.reporting.data.run_labels import NamedRun, Words, named
 from seke.reporting.data.runs import FinishedRun, Gathered, Outputs
 
 
-class Looked(NamedTuple):
-    """A generation whose records are looked at one by one."""
+class InspectedRun(NamedTuple):
+    """A generation whose records are shown one by one."""
 
     run: FinishedRun
     words: Words
@@ -39,13 +39,11 @@ class Material:
     """Evaluations of answers that judges marked."""
     generated: Sequence[NamedRun]
     trained: Sequence[NamedRun]
-    rows: Mapping[str, Sequence[InstructionRecord]]
-    """The instructions of each generation, by its run's name."""
-    chosen: Looked | None
+    chosen: InspectedRun | None
     """The generation of the cases."""
-    gallery: Looked | None
+    gallery: InspectedRun | None
     """The generation of the gallery."""
-    trusted: Mapping[str, tuple[results.Bin, ...]]
+    right_by_uncertainty: Mapping[str, tuple[results.Bin, ...]]
     """How often the labels that `chosen` generated are right, by their uncertainty."""
     natures: Natures
     """Of each run, what the numbers come from where it is not real, e.g. "synthetic faces, simulated annotator"."""
@@ -54,7 +52,7 @@ class Material:
 
 
 def collect(
-    found: Gathered,
+    gathered: Gathered,
     outputs: Outputs,
     wording: Mapping[str, Mapping[str, Mapping[str, Any]]],
     cases_run: str,
@@ -66,29 +64,27 @@ def collect(
     `cases_run` and `gallery_run` are suffixes of generations, `images` overrides the folder of their pictures.
     """
     generated, trained, evaluated = (
-        named(found.of(door), wording.get(door, {})) for door in ("generate", "train", "evaluate")
+        named(gathered.of(stage), wording.get(stage, {})) for stage in ("generate", "train", "evaluate")
     )
-    felt = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
+    scene_runs = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
-    of_faces = [item for item in evaluated if item not in felt and item not in reasoned]
-    rows = {item.run.name: item.run.instructions for item in generated}
-    labelled = [item for item in generated if any(row.labels != Labels() for row in rows[item.run.name])]
-    damaged = {outputs.path / each.door / each.name for each in found.left_out}
-    chosen = _looked(_of_suffix(labelled, cases_run), outputs, images, damaged)
+    of_faces = [item for item in evaluated if item not in scene_runs and item not in reasoned]
+    labelled = [item for item in generated if any(row.labels != Labels() for row in item.run.instructions)]
+    damaged = {outputs.path / each.stage / each.name for each in gathered.left_out}
+    chosen = _inspected(_of_suffix(labelled, cases_run), outputs, images, damaged)
     shown = _of_suffix(generated, gallery_run) if gallery_run else None
     same = shown is not None and chosen is not None and shown.run == chosen.run
     return Material(
         scored=[item for item in of_faces if not results.is_reliability(item.run)],
         checked=[item for item in of_faces if results.is_reliability(item.run)],
-        scenes=felt,
+        scenes=scene_runs,
         reasoned=reasoned,
         generated=generated,
         trained=trained,
-        rows=rows,
         chosen=chosen,
-        gallery=chosen if same else _looked(shown, outputs, images, damaged),
-        trusted=results.trust(rows[chosen.run.name], chosen.truth) if chosen else {},
-        natures=natures(found, rows, outputs.path),
+        gallery=chosen if same else _inspected(shown, outputs, images, damaged),
+        right_by_uncertainty=results.right_by_uncertainty(chosen.run.instructions, chosen.truth) if chosen else {},
+        natures=natures(gathered, outputs.path),
         absent=_absent(of_faces, wording.get("evaluate", {})),
     )
 
@@ -100,14 +96,16 @@ def _of_suffix(generated: Sequence[NamedRun], suffix: str) -> NamedRun | None:
     return next(iter([*fitting, *sampled]), None)
 
 
-def _looked(item: NamedRun | None, outputs: Outputs, images: str | None, damaged: Collection[Path]) -> Looked | None:
+def _inspected(
+    item: NamedRun | None, outputs: Outputs, images: str | None, damaged: Collection[Path]
+) -> InspectedRun | None:
     if item is None:
         return None
     records = _prepared(item.run, outputs.path)
     if records and records.parent in damaged:
         records = None
     root = Path(images) if images else outputs.image_root(records) if records else None
-    return Looked(item.run, item.words, outputs.truth(records) if records else {}, root)
+    return InspectedRun(item.run, item.words, outputs.truth(records) if records else {}, root)
 
 
 def _absent(evaluated: Sequence[NamedRun], wording: Mapping[str, Mapping[str, Any]]) -> list[str]:

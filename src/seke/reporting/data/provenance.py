@@ -1,19 +1,18 @@
-"""Where each number comes from: run, command, commit, settings, seed, input files, package versions, date."""
+"""Provenance of the numbers: run, command, commit, settings, seed, input files, package versions, date."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from seke.core import old_runs
-from seke.core.records import InstructionRecord
 from seke.reporting.data import scenes
 from seke.reporting.data.runs import FinishedRun, Gathered
 from seke.reporting.data.tables import Column, Table
 
-UNTOLD = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
+HIDDEN_SETTINGS = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
 """Settings that say nothing about a result, or too much for a list; the run's manifest holds them all."""
 
 REAL: Final = "no"
@@ -25,7 +24,7 @@ KINDS: Final = ("synthetic faces", "synthetic scenes", "simulated annotator", "s
 class Entry:
     """One run's provenance, ready to be shown."""
 
-    door: str
+    stage: str
     name: str
     anchor: str
     seed: str
@@ -40,76 +39,80 @@ class Entry:
     """Dotted setting and value."""
 
 
-def entries(found: Gathered) -> list[Entry]:
-    """Return every gathered run's provenance in the order of the doors."""
+def entries(gathered: Gathered) -> list[Entry]:
+    """Return every gathered run's provenance in the order of the commands."""
     return [
         Entry(
-            run.door,
+            run.stage,
             run.name,
             run.anchor,
             str(run.config.get("seed", "n/a")),
             run.finished_at,
             *_made(run.manifest),
             tuple((name, str(digest)[:12]) for name, digest in sorted(dict(run.manifest.get("inputs") or {}).items())),
-            tuple(_told(run.config)),
+            tuple(_settings(run.config)),
         )
-        for run in found.runs
+        for run in gathered.runs
     ]
 
 
 def _made(manifest: Mapping[str, Any]) -> tuple[str | None, str | None]:
     made = manifest.get("made")
-    found = made if isinstance(made, Mapping) else {}
-    head, plus, changes = str(found.get("commit") or "").partition("+")
-    return found.get("command"), f"{head[:12]}{plus}{changes}" or None
+    if not isinstance(made, Mapping):
+        return None, None
+    head, plus, changes = str(made.get("commit") or "").partition("+")
+    return made.get("command"), f"{head[:12]}{plus}{changes}" or None
 
 
-def _told(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in node.items():
-        if not prefix and key in UNTOLD:
+        if not prefix and key in HIDDEN_SETTINGS:
             continue
         if isinstance(value, Mapping) and value:
-            yield from _told(value, f"{prefix}{key}.")
+            yield from _settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", "null" if value is None else str(value)
 
 
-def packages(found: Gathered) -> list[tuple[str, tuple[str, ...]]]:
+def packages(gathered: Gathered) -> list[tuple[str, tuple[str, ...]]]:
     """Return each package with its versions: more than one where the runs were not made alike."""
     versions: dict[str, set[str]] = {}
-    for run in found.runs:
+    for run in gathered.runs:
         for package, version in dict(run.manifest.get("packages") or {}).items():
             versions.setdefault(package, set()).add(str(version))
     return [(package, tuple(sorted(seen))) for package, seen in sorted(versions.items())]
 
 
 Natures = Mapping[tuple[str, str], str]
-"""Of each run, by door and name, what of it is synthetic or simulated; empty where nothing is."""
+"""Of each run, by stage and name, what of it is synthetic or simulated; empty where nothing is."""
 
 
-def natures(
-    found: Gathered, rows: Mapping[str, Sequence[InstructionRecord]], outputs: Path
-) -> dict[tuple[str, str], str]:
+def natures(gathered: Gathered, outputs: Path) -> dict[tuple[str, str], str]:
     """Say of each generation and evaluation what of it is not real: "synthetic faces, simulated annotator".
 
     Rows, answers and manifests say it themselves; of earlier versions' runs `seke.core.old_runs` knows. What holds of a
     part of a run is said with its number.
     """
-    told = {}
-    for run in found.of("generate"):
-        who = Counter(old_runs.simulated(row.simulated, row.annotator) for row in rows.get(run.name, ()))
-        kinds = [*_pictures(run, outputs), *_part("simulated annotator", who[True], who.total(), "rows")]
-        told["generate", run.name] = ", ".join(kinds)
-    simulated = {run.name: told["generate", run.name] for run in found.of("generate")}
-    for run in found.of("evaluate"):
-        told["evaluate", run.name] = ", ".join(dict.fromkeys(_of_evaluation(run, outputs, found, simulated)))
-    return told
+    generations: dict[str, str] = {}
+    for run in gathered.of("generate"):
+        annotators = Counter(old_runs.simulated(row.simulated, row.annotator) for row in run.instructions)
+        kinds = [*_pictures(run, outputs), *_part("simulated annotator", annotators[True], annotators.total(), "rows")]
+        generations[run.name] = ", ".join(kinds)
+    evaluations = {
+        run.name: ", ".join(dict.fromkeys(_of_evaluation(run, outputs, gathered, generations)))
+        for run in gathered.of("evaluate")
+    }
+    return {
+        **{("generate", name): kinds for name, kinds in generations.items()},
+        **{("evaluate", name): kinds for name, kinds in evaluations.items()},
+    }
 
 
-def _of_evaluation(run: FinishedRun, outputs: Path, found: Gathered, generations: Mapping[str, str]) -> Iterator[str]:
+def _of_evaluation(
+    run: FinishedRun, outputs: Path, gathered: Gathered, generations: Mapping[str, str]
+) -> Iterator[str]:
     yield from _pictures(run, outputs)
-    drawn, every = scenes.drawn(run)
-    yield from _part("synthetic scenes", drawn, every, "pictures")
+    yield from _part("synthetic scenes", *scenes.count_synthetic(run), "pictures")
     models = [str(model) for model in run.manifest.get("models") or ()]
     noted = run.manifest.get("simulated")
     fake = [model for model in models if old_runs.simulated(None if noted is None else model in noted, model)]
@@ -118,7 +121,7 @@ def _of_evaluation(run: FinishedRun, outputs: Path, found: Gathered, generations
         yield from old_runs.simulated_by_notes(run.manifest)
     judges = scenes.judges(run)
     yield from _part("simulated judges", sum(judges), len(judges), "judges")
-    for source in _taught(run, found):
+    for source in _trained_on(run, gathered):
         if "simulated annotator" in generations.get(source, ""):
             yield "trained on labels of a simulated annotator"
 
@@ -136,12 +139,12 @@ def _pictures(run: FinishedRun, outputs: Path) -> Iterator[str]:
         yield from old_runs.synthetic_by_notes(run.manifest)
 
 
-def _taught(run: FinishedRun, found: Gathered) -> Iterator[str]:
+def _trained_on(run: FinishedRun, gathered: Gathered) -> Iterator[str]:
     """Yield the names of the generations whose instructions the model of an evaluation was trained on."""
     node = run.config.get("backend")
     model = node.get("model") if isinstance(node, Mapping) else None
     path = model.get("path") if isinstance(model, Mapping) else None
-    for trained in found.of("train"):
+    for trained in gathered.of("train"):
         if path is not None and Path(str(path)).resolve() == (trained.path / "model").resolve():
             yield from (Path(str(file)).parent.name for file in trained.manifest.get("trained_on") or ())
 
@@ -151,33 +154,35 @@ def _part(kind: str, some: int, every: int, noun: str) -> list[str]:
     return [] if not some else [kind if some == every else f"{kind} ({some:,} of {every:,} {noun})"]
 
 
-def nature(told: Natures) -> str:
+def nature(natures: Natures) -> str:
     """Return all that is not real in any run, each kind once; empty where everything is."""
-    kinds = [kind for of_run in told.values() for kind in of_run.split(", ") if kind]
+    kinds = [kind for of_run in natures.values() for kind in of_run.split(", ") if kind]
     order = {kind: place for place, kind in enumerate(KINDS)}
     plain = dict.fromkeys(kind.partition(" (")[0] for kind in kinds)
     return ", ".join(sorted(plain, key=lambda kind: order.get(kind, len(order))))
 
 
-def uniform(told: Natures) -> bool:
+def uniform(natures: Natures) -> bool:
     """Whether one statement holds of every run."""
-    return len(set(told.values())) == 1
+    return len(set(natures.values())) == 1
 
 
-def stated(table: Table, door: str, told: Natures, columns: Mapping[str, str] = MappingProxyType({})) -> Table:
+def state_nature(
+    table: Table, stage: str, natures: Natures, columns: Mapping[str, str] = MappingProxyType({})
+) -> Table:
     """Return a table that says of each row what of it is not real: once if all are alike, else in a column.
 
     `columns`: of a table whose columns are runs, the run's name by the column's key.
     """
     runs = list(columns.values()) if columns else [row.run for row in table.rows]
-    of_run = {name: told.get((door, name), "") for name in runs if (door, name) in told}
+    of_run = {name: natures.get((stage, name), "") for name in runs if (stage, name) in natures}
     if not any(of_run.values()):
         return table
     if len(set(of_run.values())) == 1:
-        return _ending(table, f"Every {'column' if columns else 'row'}: {next(iter(of_run.values()))}.")
+        return _with_statement(table, f"Every {'column' if columns else 'row'}: {next(iter(of_run.values()))}.")
     if columns:
         each = "; ".join(f"{key}: {of_run.get(name) or REAL}" for key, name in columns.items())
-        return _ending(table, f"Synthetic or simulated: {each}.")
+        return _with_statement(table, f"Synthetic or simulated: {each}.")
     column = Column("nature", "synthetic or simulated", "Made of")
     lines = tuple(
         replace(row, cells={**row.cells, "nature": (of_run[row.run] or REAL) if row.run in of_run else None})
@@ -186,5 +191,5 @@ def stated(table: Table, door: str, told: Natures, columns: Mapping[str, str] = 
     return replace(table, columns=(*table.columns, column), rows=lines)
 
 
-def _ending(table: Table, statement: str) -> Table:
+def _with_statement(table: Table, statement: str) -> Table:
     return replace(table, caption=f"{table.caption} {statement}".strip(), made_of=statement)

@@ -1,38 +1,41 @@
-"""The report's tables: benchmark scores, reliability of labels, cost of sampling; from files to `Table`s."""
+"""Tables of faces: benchmark scores, reliability of labels, cost of sampling, from finished runs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from seke.core import old_runs
 from seke.core.affect import ACTION_UNITS, TABLE2_AUS
 from seke.core.intervals import Estimate
 from seke.core.records import InstructionRecord, Labels
-from seke.core.rules import MEASURES, near
+from seke.core.rules import MEASURES
+from seke.reporting.data.cases import verdict
 from seke.reporting.data.run_labels import NO_DRAWS, NamedRun
 from seke.reporting.data.runs import FinishedRun
 from seke.reporting.data.tables import Cell, Column, Row, Table
 
-DESCRIPTIONS = ("expression", "valence", "arousal", "action_units")
+DESCRIPTIONS: Final = {
+    "expression": "Expression", "valence": "Valence", "arousal": "Arousal", "action_units": "Action units",
+}  # fmt: skip
+"""What is said of a face, and its name in tables and figures."""
 
-ACCURACY, F1_OF_14, *ERRORS = map(Column.of, MEASURES)
-SCORES = (
+
+def _errors(mae: Column) -> tuple[Column, ...]:
+    task = mae.group.lower()
+    rmse = Column(f"{task}.rmse", "RMSE", mae.group, better="low")
+    return mae, rmse, Column(f"{task}.ccc", "CCC", mae.group, better="high")
+
+
+ACCURACY, F1_OF_14, VALENCE_MAE, AROUSAL_MAE = map(Column.of, MEASURES)
+SCORES: Final = (
     ACCURACY,
-    Column("expression.f1_macro", "F1 %", "Expression", 1, 100, "high"),
+    Column.percent("expression.f1_macro", "F1 %", "Expression"),
     F1_OF_14,
-    Column("action_units.f1_mean_17", "F1 (17) %", "Action units", 1, 100, "high"),
-    *(
-        column
-        for error in ERRORS
-        for task in (error.group.lower(),)
-        for column in (
-            error,
-            Column(f"{task}.rmse", "RMSE", error.group, 3, 1, "low"),
-            Column(f"{task}.ccc", "CCC", error.group, 3, 1, "high"),
-        )
-    ),
-    Column("n", "n", "Answers", 0),
-    Column("unanswered", "no answer", "Answers", 0),
+    Column.percent("action_units.f1_mean_17", "F1 (17) %", "Action units"),
+    *_errors(VALENCE_MAE),
+    *_errors(AROUSAL_MAE),
+    Column.count("n", "n", "Answers"),
+    Column.count("unanswered", "no answer", "Answers"),
 )
 """FEAB's columns, in the order of Table 2. Shares are printed as per cent; errors on the scale [-1, 1]."""
 
@@ -79,13 +82,18 @@ def au_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 
 def shares_across(
-    name: str, title: str, head: str, runs: Sequence[NamedRun], keys: Sequence[tuple[str, str]], caption: str,
+    name: str,
+    title: str,
+    head: str,
+    runs: Sequence[NamedRun],
+    keys: Sequence[tuple[str, str]],
+    caption: str,
     compete: bool = True,
-) -> Table:  # fmt: skip
+) -> Table:
     """Return one row per (label, key in metrics.json) and one column per evaluation, as per cent; more is better."""
     scores = {words.label: run.scores for run, words, _ in runs}
     columns = tuple(
-        Column(words.label, words.short, "", 1, 100, "high" if compete and not words.reference else "")
+        Column.percent(words.label, words.short, "", "high" if compete and not words.reference else "")
         for _, words, _ in runs
     )
     rows = tuple(Row(label, {run: found.get(key) for run, found in scores.items()}) for label, key in keys)
@@ -117,8 +125,9 @@ class Sampling(NamedTuple):
     """What Algorithm 1 takes at zero uncertainty; None where another rule stops the sampling."""
 
 
-def sampling(run: FinishedRun, rows: Sequence[InstructionRecord]) -> Sampling:
+def sampling(run: FinishedRun) -> Sampling:
     """Return how many draws the records of a generation took, beside the floor of its stopping rule."""
+    rows = run.instructions
     distribution = dict(sorted(Counter(row.samples for row in rows).items()))
     mean = sum(row.samples for row in rows) / len(rows) if rows else None
     floor: float | None = run.manifest["floor"] if "floor" in run.manifest else old_runs.floor(run.config)
@@ -126,52 +135,38 @@ def sampling(run: FinishedRun, rows: Sequence[InstructionRecord]) -> Sampling:
     return Sampling(distribution, mean, floor if verified else None)
 
 
-def _setting(config: Mapping[str, object], key: str) -> int | None:
-    for group in ("generator", "stopping"):
-        node = config.get(group)
-        if isinstance(node, Mapping) and isinstance(value := node.get(key), int):
-            return value
-    return None
-
-
-COST = (
-    Column("records", "written", "Records", 0),
-    Column("rejected", "rejected", "Records", 0),
-    Column("mean_samples", "E[S]", "Draws", 3),
-    Column("floor", "floor", "Draws", 3),
+COST: Final = (
+    Column.count("records", "written", "Records"),
+    Column.count("rejected", "rejected", "Records"),
+    Column("mean_samples", "E[S]", "Draws"),
+    Column("floor", "floor", "Draws"),
     Column("requests", "requests", "Per record", 2),
-    Column("input_tokens", "tokens in", "Per record", 0),
-    Column("output_tokens", "tokens out", "Per record", 0),
+    Column.count("input_tokens", "tokens in", "Per record"),
+    Column.count("output_tokens", "tokens out", "Per record"),
     Column("usd", "US$", "Whole run", 2),
-    Column("rate", "records/s", "Whole run", 0),
+    Column.count("rate", "records/s", "Whole run"),
     Column("annotator", "annotator", "Whole run"),
 )
 
 
-def cost_table(runs: Sequence[NamedRun], rows: Mapping[str, Sequence[InstructionRecord]], caption: str) -> Table:
-    """Return what each generation cost, per written record; `rows` holds its instructions by run name."""
+def cost_table(runs: Sequence[NamedRun], caption: str) -> Table:
+    """Return what each generation cost, per written record."""
     lines = []
     for run, words, _ in runs:
-        cost = {key: value for key, value in run.cost.items() if _is_number(value)}
-        drawn = sampling(run, rows[run.name])
-        records = cost.get("records", len(rows[run.name]))
+        cost, draws = run.cost, sampling(run)
+        records = cost.get("records", len(run.instructions))
         cells: dict[str, Cell] = {
             "records": Estimate(records),
             "rejected": Estimate(cost.get("rejected")),
-            "mean_samples": Estimate(drawn.mean) if any(drawn.distribution) else NO_DRAWS,
-            "floor": Estimate(drawn.floor),
+            "mean_samples": Estimate(draws.mean) if any(draws.distribution) else NO_DRAWS,
+            "floor": Estimate(draws.floor),
             "usd": Estimate(cost.get("usd")),
             "rate": Estimate(_ratio(records, cost.get("seconds"))),
-            "annotator": ", ".join(sorted({row.annotator for row in rows[run.name]})) or None,
+            "annotator": ", ".join(sorted({row.annotator for row in run.instructions})) or None,
+            **{key: Estimate(_ratio(cost.get(key), records)) for key in ("requests", "input_tokens", "output_tokens")},
         }
-        for key in ("requests", "input_tokens", "output_tokens"):
-            cells[key] = Estimate(_ratio(cost.get(key), records))
         lines.append(Row(words.label, cells, run.name, run.anchor))
     return Table("cost", "Draws, tokens and price of each generation", "Generation", COST, tuple(lines), caption)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
@@ -191,8 +186,8 @@ class Bin(NamedTuple):
 THIRDS = ("low", "middle", "high")
 
 
-def trust(rows: Sequence[InstructionRecord], truth: Mapping[str, Labels]) -> dict[str, tuple[Bin, ...]]:
-    """Say, per description, how often generated labels are right at low, middle and high uncertainty.
+def right_by_uncertainty(rows: Sequence[InstructionRecord], truth: Mapping[str, Labels]) -> dict[str, tuple[Bin, ...]]:
+    """Return, per description, how often generated labels are right at low, middle and high uncertainty.
 
     The bins are thirds of the records by that description's uncertainty; records of equal uncertainty stay together,
     so a third may be empty. An expression is right when it equals the truth, valence and arousal within 0.2 of it;
@@ -223,34 +218,31 @@ def _thirds(judged: list[tuple[float, list[bool]]]) -> Iterator[Bin]:
 
 def _generated_right(row: InstructionRecord, known: Labels, field: str) -> list[bool]:
     if field == "action_units":
-        said, true = row.labels.action_units or {}, known.action_units or {}
+        labels, true = row.labels.action_units or {}, known.action_units or {}
         made = [int(au) for au, origin in row.origin.action_units.items() if origin == "generated"]
-        return [said[au] == true[au] for au in made if au in said and au in true]
-    value, fact = getattr(row.labels, field), getattr(known, field)
-    if getattr(row.origin, field) != "generated" or value is None or fact is None:
-        return []
-    return [value == fact if field == "expression" else near(value, fact)]
+        return [labels[au] == true[au] for au in made if au in labels and au in true]
+    judged = verdict(row.labels, known, field) if getattr(row.origin, field) == "generated" else "unknown"
+    return [] if judged == "unknown" else [judged == "right"]
 
 
-def trust_table(bins: Mapping[str, tuple[Bin, ...]], caption: str) -> Table:
-    """Return the shares of `trust` as a table: a row per level of uncertainty, a column per description."""
-    names = {"expression": "Expression", "valence": "Valence", "arousal": "Arousal", "action_units": "Action units"}
+def uncertainty_table(bins: Mapping[str, tuple[Bin, ...]], caption: str) -> Table:
+    """Return the shares of `right_by_uncertainty`: a row per level of uncertainty, a column per description."""
     columns = tuple(
         column
-        for field, name in names.items()
+        for field, name in DESCRIPTIONS.items()
         for column in (
-            Column(field, "right %", name, 1, 100),
-            Column(f"{field}.n", "n", name, 0),
-            Column(f"{field}.top", "up to", name, 3),
+            Column.percent(field, "right %", name, better=""),
+            Column.count(f"{field}.n", "n", name),
+            Column(f"{field}.top", "up to", name),
         )
     )
     rows = []
     for place, label in enumerate(THIRDS):
         cells: dict[str, Cell] = {}
         for field, levels in bins.items():
-            found = levels[place]
-            cells[field] = Estimate(found.right / found.n if found.n else None)
-            cells[f"{field}.n"] = Estimate(found.n)
-            cells[f"{field}.top"] = Estimate(found.top if found.n else None)
+            level = levels[place]
+            cells[field] = Estimate(level.right / level.n if level.n else None)
+            cells[f"{field}.n"] = Estimate(level.n)
+            cells[f"{field}.top"] = Estimate(level.top if level.n else None)
         rows.append(Row(label, cells))
     return Table("trust", "Right labels by uncertainty", "Uncertainty", columns, tuple(rows), caption)

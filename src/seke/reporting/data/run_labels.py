@@ -1,4 +1,4 @@
-"""How a run is called in tables and figures: by the suffix of its name, from conf/report.yaml."""
+"""Labels of runs in tables and figures: by the suffix of a run's name, from conf/report.yaml."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""What finished runs left on disk, each file read once: nothing here computes, nothing unreadable is passed over.
+"""Readers of finished runs: each file is read once, nothing is computed, nothing unreadable is passed over.
 
-outputs/<door>/<run>/manifest.json says that a run is finished. A run without one, or one whose files do not read
-(`without`), is left out, counted and named with its reason.
+outputs/<stage>/<run>/manifest.json says that a run is finished. A run without one, or one whose files do not read
+(`leave_out`), is left out, counted and named with its reason.
 """
 
 import csv
@@ -16,41 +16,33 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from seke.core import manifests, runs
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Prediction, Split, read_jsonl
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Prediction, Split, Trace, read_jsonl
 
 RowT = TypeVar("RowT", bound=BaseModel)
 
-DOORS = ("prepare", "generate", "train", "evaluate")
-"""The doors whose runs a report gathers, in the order in which they follow each other."""
+STAGES = ("prepare", "generate", "train", "evaluate")
+"""The commands whose runs a report gathers, in the order in which they follow each other."""
 
 
-class Draws(BaseModel):
-    """One row of draws.jsonl: what the annotator knew, said at each draw, and summed up."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    prior: Labels = Field(default_factory=Labels)
-    draws: tuple[Labels, ...] = ()
-    summary: Labels | None = None
-    requests: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class Felt(BaseModel):
-    """What the report needs of a scene's row of predictions.jsonl."""
+class Answer(BaseModel):
+    """What every evaluation's predictions.jsonl has in each row."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     source: str
+
+
+class SceneAnswer(Answer):
+    """What the report needs of a scene's row of predictions.jsonl."""
+
     emotion: str | None = None
+    """One of `rules.EMOTIONS`; None: unanswered."""
     truth: str | None = None
 
 
@@ -68,7 +60,7 @@ class FinishedRun:
     A file that is not there is empty; one that does not read raises UserError.
     """
 
-    door: str
+    stage: str
     name: str
     path: Path
     manifest: Mapping[str, Any]
@@ -90,7 +82,7 @@ class FinishedRun:
     @property
     def anchor(self) -> str:
         """The run's name as an HTML id."""
-        return "run-" + "".join(sign if sign.isalnum() else "-" for sign in f"{self.door}-{self.name}")
+        return "run-" + "".join(sign if sign.isalnum() else "-" for sign in f"{self.stage}-{self.name}")
 
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
@@ -109,9 +101,10 @@ class FinishedRun:
         return [str(warning) for warning in warnings] if isinstance(warnings, list) else []
 
     @cached_property
-    def cost(self) -> Mapping[str, Any]:
-        """The content of cost.json."""
-        return read_object(self.path / "cost.json") or {}
+    def cost(self) -> Mapping[str, float]:
+        """The numbers of cost.json; what is not known is not in it."""
+        content = read_object(self.path / "cost.json") or {}
+        return {key: number for key, value in content.items() if (number := _number(value)) is not None}
 
     @cached_property
     def instructions(self) -> Sequence[InstructionRecord]:
@@ -124,14 +117,25 @@ class FinishedRun:
         return self._rows("predictions.jsonl", Prediction)
 
     @cached_property
-    def felt(self) -> Sequence[Felt]:
-        """What an evaluation's model said about scenes."""
-        return self._rows("predictions.jsonl", Felt)
+    def damage(self) -> str:
+        """Why predictions.jsonl does not read; empty where it does, or where there is none."""
+        if {"predictions", "scene_answers"} & vars(self).keys():
+            return ""  # it has been read
+        try:
+            self._rows("predictions.jsonl", Answer)
+        except UserError as error:
+            return error.problem
+        return ""
 
     @cached_property
-    def draws(self) -> Mapping[str, Draws]:
+    def scene_answers(self) -> Sequence[SceneAnswer]:
+        """What an evaluation's model said about scenes."""
+        return self._rows("predictions.jsonl", SceneAnswer)
+
+    @cached_property
+    def draws(self) -> Mapping[str, Trace]:
         """The rows of draws.jsonl by id."""
-        return _draws(self.path / "draws.jsonl")
+        return {row.id: row for row in self._rows("draws.jsonl", Trace)}
 
     @cached_property
     def curves(self) -> Mapping[str, Curve]:
@@ -155,21 +159,21 @@ class FinishedRun:
 class LeftOut(NamedTuple):
     """A run that the report does not use, and why."""
 
-    door: str
+    stage: str
     name: str
     reason: str
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The runs of one report."""
+    """The runs of one report, and those it leaves out."""
 
     runs: tuple[FinishedRun, ...]
     left_out: tuple[LeftOut, ...]
 
-    def of(self, door: str) -> tuple[FinishedRun, ...]:
-        """Return the runs of one door."""
-        return tuple(run for run in self.runs if run.door == door)
+    def of(self, stage: str) -> tuple[FinishedRun, ...]:
+        """Return the runs of one command."""
+        return tuple(run for run in self.runs if run.stage == stage)
 
 
 class Outputs:
@@ -222,13 +226,13 @@ def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:
     """
     found, left_out = [], []
     for path in _candidates(outputs.path, name, pattern):
-        door = path.parent.name
+        stage = path.parent.name
         try:
             found.append(outputs.open(path))
         except FileNotFoundError:
-            left_out.append(LeftOut(door, path.name, "not finished: no manifest.json"))
+            left_out.append(LeftOut(stage, path.name, "not finished: no manifest.json"))
         except (ValueError, OSError, RecursionError) as error:
-            left_out.append(LeftOut(door, path.name, f"manifest.json does not read: {error}"))
+            left_out.append(LeftOut(stage, path.name, f"manifest.json does not read: {error}"))
     if not found:
         argument, value = ("runs", pattern) if pattern else ("name", name)
         unfinished = f" ({len(left_out)} unfinished)" if left_out else ""
@@ -241,22 +245,22 @@ def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:
     return Gathered(tuple(found), tuple(left_out))
 
 
-def without(found: Gathered, error: UserError) -> Gathered:
+def leave_out(gathered: Gathered, error: UserError) -> Gathered:
     """Return the runs but for the one that has the file which did not read: `error` names it as its value.
 
     Raises:
         UserError: `error` itself, if it is about none of these runs, or about the only one.
     """
     file = Path(str(error.value))
-    damaged = next((run for run in found.runs if run.path in file.parents), None)
-    if damaged is None or len(found.runs) == 1:
+    damaged = next((run for run in gathered.runs if run.path in file.parents), None)
+    if damaged is None or len(gathered.runs) == 1:
         raise error
-    left = LeftOut(damaged.door, damaged.name, f"{file.relative_to(damaged.path)}: {error.problem}")
-    return Gathered(tuple(run for run in found.runs if run is not damaged), (*found.left_out, left))
+    left = LeftOut(damaged.stage, damaged.name, f"{file.relative_to(damaged.path)}: {error.problem}")
+    return Gathered(tuple(run for run in gathered.runs if run is not damaged), (*gathered.left_out, left))
 
 
 def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
-    folders = [outputs / door for door in DOORS]
+    folders = [outputs / stage for stage in STAGES]
     try:
         found = {path for path in outputs.glob(pattern) if path.parent in folders} if pattern else None
     except (ValueError, NotImplementedError) as error:
@@ -265,7 +269,7 @@ def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
         everything = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
         found = {path for path in everything if path.name == name or path.name.startswith(f"{name}-")}
     return sorted(
-        (path for path in found if path.is_dir()), key=lambda path: (DOORS.index(path.parent.name), natural(path.name))
+        (path for path in found if path.is_dir()), key=lambda path: (STAGES.index(path.parent.name), natural(path.name))
     )
 
 
@@ -318,6 +322,11 @@ def estimates(content: Mapping[str, Any]) -> dict[str, Estimate]:
     return {key: Estimate(_number(value), *_interval(intervals.get(key))) for key, value in _leaves(values)}
 
 
+def estimate(measured: Mapping[str, Any] | None, key: str = "value") -> Estimate:
+    """Return a number that stands beside its own "ci95", as in groups, comparisons and marks; None: not measured."""
+    return Estimate(None) if measured is None else Estimate(measured[key], *(measured["ci95"] or (None, None)))
+
+
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in node.items():
         if isinstance(value, Mapping):
@@ -337,30 +346,6 @@ def _interval(value: Any) -> tuple[float | None, float | None]:
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
         return _number(value[0]), _number(value[1])
     return None, None
-
-
-def _draws(path: Path) -> dict[str, Draws]:
-    """Return the rows of draws.jsonl by id; empty where the run kept none.
-
-    Raises:
-        UserError: at a broken line, with its number.
-    """
-    if not path.is_file():
-        return {}
-    rows = {}
-    with path.open("rb") as lines:  # what is no UTF-8 is a broken line as well
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = Draws.model_validate_json(line)
-            except ValidationError as error:
-                first = error.errors()[0]
-                field = ".".join(map(str, first["loc"])) or "whole line"
-                problem = f"line {number}, field {field}: {first['msg']}"
-                raise UserError("file", path, problem, "make the run anew") from None
-            rows[row.id] = row
-    return rows
 
 
 def _curves(run: Path) -> dict[str, Curve]:

@@ -1,4 +1,4 @@
-"""Scenes in the report: which emotion a picture evokes, and how well an answer reasons about it; from files to tables.
+"""Tables of scenes: which emotion a picture evokes, and how well an answer reasons about it, from finished runs.
 
 An evaluation belongs here by what its metrics.json measures, "emotion" or "reasoning", whatever benchmark measured it.
 """
@@ -6,30 +6,27 @@ An evaluation belongs here by what its metrics.json measures, "emotion" or "reas
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from seke.core import old_runs
-from seke.core.intervals import Estimate, estimated
+from seke.core.intervals import Estimate
 from seke.reporting.data.results import shares_across
 from seke.reporting.data.run_labels import NamedRun
-from seke.reporting.data.runs import Felt, FinishedRun
+from seke.reporting.data.runs import FinishedRun, SceneAnswer, estimate
 from seke.reporting.data.tables import Cell, Column, Row, Table
 
 EMOTION: Final = "emotion"
 REASONING: Final = "reasoning"
 SYNTHETIC: Final = "synthetic_scenes"
-DRAWS: Final = 10_000
 CLASSES: Final = "emotion.classes."
 SCORES: Final = (
-    Column("emotion.accuracy", "acc. %", "Emotion", 1, 100, "high"),
-    Column("emotion.f1_macro", "macro F1 %", "Emotion", 1, 100, "high"),
-    Column("emotion.chance", "chance %", "Without a model", 1, 100),
-    Column("emotion.commonest", "commonest %", "Without a model", 1, 100),
-    Column("emotion.n", "n", "Pictures", 0),
-    Column("unanswered.emotion", "no answer", "Pictures", 0),
+    Column.percent("emotion.accuracy", "acc. %", "Emotion"),
+    Column.percent("emotion.f1_macro", "macro F1 %", "Emotion"),
+    Column.percent("emotion.chance", "chance %", "Without a model", better=""),
+    Column.percent("emotion.commonest", "commonest %", "Without a model", better=""),
+    Column.count("emotion.n", "n", "Pictures"),
+    Column.count("unanswered.emotion", "no answer", "Pictures"),
 )
 """The columns of a benchmark that asks for a picture's emotion."""
-SAID: Final = "Chance: one of the emotions at random; commonest: always the most frequent of these pictures. "
+CAPTION: Final = "Chance: one of the emotions at random; commonest: always the most frequent of these pictures. "
 
 
 def measures(run: FinishedRun, task: str) -> bool:
@@ -60,7 +57,9 @@ def score_table(runs: Sequence[NamedRun], caption: str) -> Table:
         metrics = run.scores
         cells = {**metrics, **without_a_model(metrics)}
         rows.append(Row(words.label, cells, run.name, run.anchor, words.reference or not alike))
-    return Table("scenes", "Emotions named, beside what needs no model", "Model", SCORES, tuple(rows), SAID + caption)
+    return Table(
+        "scenes", "Emotions named, beside what needs no model", "Model", SCORES, tuple(rows), CAPTION + caption
+    )
 
 
 def class_table(runs: Sequence[NamedRun], caption: str) -> Table:
@@ -74,17 +73,17 @@ def class_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 def marks_table(runs: Sequence[NamedRun], caption: str) -> Table:
     """Return one row per evaluation: the mean of each criterion's marks, and who gave them."""
-    told = [(item, item.run.metrics) for item in runs]
-    names = dict.fromkeys(name for _, found in told for name in found[REASONING]["criteria"])
+    names = dict.fromkeys(name for item in runs for name in item.run.metrics[REASONING]["criteria"])
     columns = (
         *(Column(name, name, "Mark, 1 to 5", 2) for name in names),
-        Column("n", "n", "Answers", 0),
-        Column("unanswered", "no answer", "Answers", 0),
+        Column.count("n", "n", "Answers"),
+        Column.count("unanswered", "no answer", "Answers"),
         Column("judges", "judges", "Answers"),
     )
     rows = []
-    for (run, words, _), found in told:
-        marks = {name: _estimate(mark, "mean") for name, mark in found[REASONING]["criteria"].items()}
+    for run, words, _ in runs:
+        found = run.metrics
+        marks = {name: estimate(mark, "mean") for name, mark in found[REASONING]["criteria"].items()}
         who = {judge: ", ".join(each["models"]) or "none" for judge, each in found["judges"].items()}
         cells: dict[str, Cell] = {
             **marks,
@@ -99,16 +98,16 @@ def marks_table(runs: Sequence[NamedRun], caption: str) -> Table:
 
 def agreement_table(runs: Sequence[NamedRun]) -> Table | None:
     """Return how far each two judges agree on each criterion; None where nobody was judged twice."""
-    told = [(item, item.run.metrics["agreement"]) for item in runs]
-    names = dict.fromkeys(name for _, pairs in told for criteria in pairs.values() for name in criteria)
+    agreements = [(item, item.run.metrics["agreement"]) for item in runs]
+    names = dict.fromkeys(name for _, pairs in agreements for criteria in pairs.values() for name in criteria)
     columns = tuple(
         column
         for name in names
         for column in (Column(name, "κ", name, 2), Column(f"{name}.exact", "same %", name, 0, 100))
     )
     rows = [
-        Row(f"{words.label}: {pair}", _agreed(criteria), run.name, run.anchor)
-        for (run, words, _), pairs in told
+        Row(f"{words.label}: {pair}", _agreement_cells(criteria), run.name, run.anchor)
+        for (run, words, _), pairs in agreements
         for pair, criteria in pairs.items()
     ]
     caption = "κ: Cohen's kappa with quadratic weights, with its 95 % interval; same: marks that are equal."
@@ -116,13 +115,9 @@ def agreement_table(runs: Sequence[NamedRun]) -> Table | None:
     return Table("agreement", title, "Answers and judges", columns, tuple(rows), caption) if rows else None
 
 
-def _agreed(criteria: Mapping[str, Any]) -> dict[str, Cell]:
-    kappas = {name: _estimate(found, "kappa") for name, found in criteria.items()}
+def _agreement_cells(criteria: Mapping[str, Any]) -> dict[str, Cell]:
+    kappas = {name: estimate(found, "kappa") for name, found in criteria.items()}
     return {**kappas, **{f"{name}.exact": Estimate(found["exact"]) for name, found in criteria.items()}}
-
-
-def _estimate(found: Mapping[str, Any], key: str) -> Estimate:
-    return Estimate(found[key], *(found["ci95"] or (None, None)))
 
 
 def judges(run: FinishedRun) -> list[bool]:
@@ -135,28 +130,13 @@ def judges(run: FinishedRun) -> list[bool]:
     ]
 
 
-def drawn(run: FinishedRun) -> tuple[int, int]:
+def count_synthetic(run: FinishedRun) -> tuple[int, int]:
     """Return how many of an evaluation's scenes are synthetic, of how many: its predictions name their source."""
     if not (measures(run, EMOTION) or measures(run, REASONING)):
         return 0, 0
-    return sum(row.source == SYNTHETIC for row in run.felt), len(run.felt)
+    return sum(row.source == SYNTHETIC for row in run.scene_answers), len(run.scene_answers)
 
 
-def felt(run: FinishedRun, source: str | None = None) -> dict[str, Felt]:
-    """Return by id what was said about the pictures, of one source or of all, whose emotion is known."""
-    return {row.id: row for row in run.felt if row.truth is not None and source in (None, row.source)}
-
-
-def difference(ours: Mapping[str, Felt], theirs: Mapping[str, Felt]) -> dict[str, Estimate]:
-    """Return by how much our accuracy exceeds theirs, with its interval, over the pictures that both were asked about.
-
-    The pictures are drawn anew together: each is right in both, in neither, or in one of the two, which is a draw from
-    a multinomial. Empty where no picture is in both, or where their truths differ.
-    """
-    pairs = [(row, theirs[id_]) for id_, row in ours.items() if id_ in theirs]
-    if not pairs or any(a.truth != b.truth for a, b in pairs):
-        return {}
-    gains_N = np.array([(a.emotion == a.truth) - (b.emotion == b.truth) for a, b in pairs])
-    gains, counts = np.unique(gains_N, return_counts=True)
-    means_B = np.random.default_rng(0).multinomial(len(pairs), counts / len(pairs), size=DRAWS) @ gains / len(pairs)
-    return {"emotion.accuracy": estimated(means_B, float(gains_N.mean()), len(pairs))}
+def answers_by_id(run: FinishedRun, source: str | None = None) -> dict[str, SceneAnswer]:
+    """Return by id the answers about pictures, of one source or of all, whose emotion is known."""
+    return {row.id: row for row in run.scene_answers if row.truth is not None and source in (None, row.source)}

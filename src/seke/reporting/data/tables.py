@@ -1,13 +1,15 @@
-"""A table of estimates, and the four ways it is written: Markdown, CSV, LaTeX and the terminal.
+"""Tables of estimates, and the four forms they are written in: Markdown, CSV, LaTeX and the terminal.
 
 The page draws the same `Table` as HTML. Files for people (Markdown, LaTeX) show scaled, rounded values with their
 intervals; CSV keeps the raw numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from seke.core import files
 from seke.core.escape import latex, markdown, one_line, visible
 from seke.core.intervals import Estimate
 from seke.core.rules import Measure
@@ -35,6 +37,16 @@ class Column:
         """Return the column of one of Table 2's measures, by its key in metrics.json or another."""
         digits, scale, better = measure.digits, measure.scale, measure.better
         return cls(key or measure.key, label or measure.label, measure.group, digits, scale, better)
+
+    @classmethod
+    def percent(cls, key: str, label: str, group: str, better: Literal["high", "low", ""] = "high") -> "Column":
+        """Return the column of a share in [0, 1], shown as per cent with one digit."""
+        return cls(key, label, group, 1, 100, better)
+
+    @classmethod
+    def count(cls, key: str, label: str, group: str) -> "Column":
+        """Return the column of a number without digits behind the point."""
+        return cls(key, label, group, 0)
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,22 @@ class Table:
         return spans
 
 
+def write_tables(folder: Path, tables: Iterable[Table]) -> None:
+    """Write folder/<name>.{md,csv,tex} of each table."""
+    for table in tables:
+        for suffix, text in (("md", to_markdown(table)), ("csv", to_csv(table)), ("tex", to_latex(table))):
+            files.write_text(folder / f"{table.name}.{suffix}", text)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign, the minus as typeset.
+
+    >>> signed(-0.25), signed(0.5, 1)
+    ('−0.25', '+0.5')
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def shown(cell: Cell, column: Column) -> str:
     """Return the value as it is printed, without its interval.
 
@@ -109,11 +137,7 @@ def interval(cell: Cell, column: Column) -> str:
     """Return the 95 % interval as it is printed, or an empty string where there is none."""
     if cell is None or isinstance(cell, str) or cell.value is None or cell.low is None or cell.high is None:
         return ""
-    return (
-        f"{_rounded(cell.low, column)}–{_rounded(cell.high, column)}"
-        if cell.low >= 0
-        else (f"{_rounded(cell.low, column)} to {_rounded(cell.high, column)}")
-    )
+    return f"{_rounded(cell.low, column)}{'–' if cell.low >= 0 else ' to '}{_rounded(cell.high, column)}"
 
 
 def _rounded(value: float, column: Column) -> str:

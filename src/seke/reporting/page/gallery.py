@@ -1,6 +1,6 @@
-"""All instruction records of one generation as data for the page: compact JSON, and pictures in blocks.
+"""The gallery's data: all instruction records of one generation as compact JSON, and their pictures in blocks.
 
-The page draws only what is in sight, so records and pictures travel as data, not as HTML. Names that recur (sources,
+The page draws only what is in sight, so records and pictures travel as data, not as HTML. Texts that recur (sources,
 flags, questions, annotators, attributes) are sent once and meant by their number, and so is a picture that several
 records share; action units are bits, in the order of `affect.ACTION_UNITS`. Everything is escaped such that no text of
 a model can leave its block. What a record carries decides what is shown of it: labels of a face, or the attributes and
@@ -8,7 +8,7 @@ the conversation of a scene.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
@@ -18,10 +18,9 @@ from markupsafe import Markup
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.limit import checked, limited
-from seke.core.records import InstructionRecord, Labels
+from seke.core.records import InstructionRecord, Labels, Trace
 from seke.reporting.data import cases
-from seke.reporting.data.collect import Looked
-from seke.reporting.data.runs import Draws
+from seke.reporting.data.collect import InspectedRun
 from seke.reporting.render.thumbnails import Thumbnail, thumbnails
 
 BLOCK = 128
@@ -35,7 +34,7 @@ _ESCAPES = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
 
 
 @dataclass(frozen=True)
-class Gallery:
+class GallerySettings:
     """What conf/report.yaml decides about the gallery.
 
     Raises:
@@ -57,8 +56,8 @@ class Gallery:
             raise UserError("gallery.thumbnails", self.thumbnails, "no size in pixels", "set 16 to 512, or null")
 
 
-class Shelf(NamedTuple):
-    """A gallery filled: what the template writes into the page."""
+class GalleryData(NamedTuple):
+    """What the template writes of a gallery into the page."""
 
     run: str
     anchor: str
@@ -76,22 +75,19 @@ class Shelf(NamedTuple):
     """JSON lists of up to `BLOCK` data URIs each; in place of a picture that is missing stands [the reason]."""
 
 
-def fill(
-    report: str, looked: Looked, rows: Sequence[InstructionRecord], drawn: Mapping[str, Draws], settings: Gallery
-) -> Shelf:
-    """Return `rows`, the instructions of one generation, as the page's data, in their order.
+def gallery_data(report: str, inspected: InspectedRun, settings: GallerySettings) -> GalleryData:
+    """Return the instructions of one generation as the page's data, in their order.
 
     Args:
         report: the report's name; the browser keeps decisions under it and the hash of the run's manifest.
-        looked: the generation, its latent truth and the folder of its pictures.
-        rows: its instructions.
-        drawn: its draws by record id; empty where it kept none.
+        inspected: the generation, its latent truth and the folder of its pictures.
         settings: which records, and how large their pictures.
     """
-    run, shown, names = looked.run, limited(rows, settings.limit, settings.seed), Names()
+    run, truth, texts = inspected.run, inspected.truth, SharedTexts()
+    shown = limited(run.instructions, settings.limit, settings.seed)
     images = {row.image: row.sha256 for row in shown} if settings.thumbnails else {}
-    pictures = _begun(thumbnails(looked.image_root, images, settings.thumbnails or 0))
-    records = [encoded(row, drawn.get(row.id), looked.truth.get(row.id), names) for row in shown]
+    pictures = _started(thumbnails(inspected.image_root, images, settings.thumbnails or 0))
+    records = [encode_record(row, run.draws.get(row.id), truth.get(row.id), texts) for row in shown]
     facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))
     data: dict[str, Any] = {
         "report": report,
@@ -100,20 +96,26 @@ def fill(
         "units": list(ACTION_UNITS.items()),
         "block": BLOCK if settings.thumbnails else None,
         "facets": facets,
-        "names": names.lists,
+        "names": texts.lists,
         "records": records,
     }
     if images and len(images) < len(shown):
         numbers = {image: number for number, image in enumerate(images)}
         data["pictures"] = [numbers[row.image] for row in shown]
-    labelled = any(not row.labels.empty for row in shown)
-    return Shelf(
-        run.name, run.anchor, len(shown), len(rows), bool(looked.truth), labelled, facets, embedded(data),
-        _blocks(pictures),
-    )  # fmt: skip
+    return GalleryData(
+        run=run.name,
+        anchor=run.anchor,
+        shown=len(shown),
+        total=len(run.instructions),
+        truth=bool(truth),
+        labelled=any(not row.labels.empty for row in shown),
+        facets=facets,
+        data=json_markup(data),
+        pictures=_blocks(pictures),
+    )
 
 
-class Names:
+class SharedTexts:
     """Texts that recur: each is sent once, and records hold its number."""
 
     KINDS = ("source", "subject", "annotator", "question", "flag", "attribute", "value")
@@ -132,7 +134,7 @@ class Names:
         return {kind: list(known) for kind, known in self._numbers.items()}
 
 
-def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, names: Names) -> list[Any]:
+def encode_record(row: InstructionRecord, drawn: Trace | None, truth: Labels | None, texts: SharedTexts) -> list[Any]:
     """Return one record as the list that page.records.js reads; what is unknown is null, and no truth is null.
 
     Attributes, and turns behind the first answer, stand at its end where a record has either.
@@ -143,31 +145,33 @@ def encoded(row: InstructionRecord, drawn: Draws | None, truth: Labels | None, n
     return [
         row.id,
         row.image,
-        names.number("source", row.source),
-        None if row.subject is None else names.number("subject", row.subject),
-        names.number("annotator", row.annotator),
-        names.number("question", question),
+        texts.number("source", row.source),
+        None if row.subject is None else texts.number("subject", row.subject),
+        texts.number("annotator", row.annotator),
+        texts.number("question", question),
         row.samples,
         _labels(row.labels),
         [*(ORIGINS[getattr(row.origin, field)] for field in FIELDS), _bits(units, "manual")],
         [None if level is None else round(level, 4) for level in levels],
-        [names.number("flag", flag) for flag in row.flags],
+        [texts.number("flag", flag) for flag in row.flags],
         [_piece(span) for span in cases.marked(answer, row.labels, truth)],
         [_labels(draw) for draw in drawn.draws] if drawn else [],
-        None if truth is None else [*_labels(truth), _right(row.labels, truth)],
-        *_beside_labels(row, names),
+        None if truth is None else [*_labels(truth), _right_bits(row.labels, truth)],
+        *_beside_labels(row, texts),
     ]
 
 
-def _beside_labels(row: InstructionRecord, names: Names) -> list[Any]:
+def _beside_labels(row: InstructionRecord, texts: SharedTexts) -> list[Any]:
     """Return the attributes, value by name, both as numbers, and the further turns as [whether a model's, text]."""
     turns = [[int(turn.speaker == "gpt"), turn.value] for turn in row.conversations[2:]]
     known = {name: value for name, value in row.attributes.items() if value not in (None, "", [])}
-    said = {names.number("attribute", name): names.number("value", _said(value)) for name, value in known.items()}
+    said = {
+        texts.number("attribute", name): texts.number("value", _attribute_text(value)) for name, value in known.items()
+    }
     return [said, turns] if said or turns else []
 
 
-def _said(value: object) -> str:
+def _attribute_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -182,7 +186,7 @@ def _labels(labels: Labels) -> list[Any]:
     ]
 
 
-def _right(labels: Labels, truth: Labels) -> int:
+def _right_bits(labels: Labels, truth: Labels) -> int:
     """Return which of `FIELDS` are right, as bits; the page is told and does not judge anew what was rounded for it."""
     return sum(1 << place for place, field in enumerate(FIELDS) if cases.verdict(labels, truth, field) == "right")
 
@@ -196,20 +200,20 @@ def _piece(span: cases.Span) -> str | list[Any]:
     return [span.text, int(span.verdict == "right")] if span.verdict else span.text
 
 
-def _begun(pictures: Iterator[Thumbnail]) -> Iterator[Thumbnail]:
+def _started(pictures: Iterator[Thumbnail]) -> Iterator[Thumbnail]:
     """Take the first picture: other processes make the rest while this one does what else a report needs."""
     return chain(list(islice(pictures, 1)), pictures)
 
 
 def _blocks(pictures: Iterator[Thumbnail]) -> Iterator[Markup]:
     while block := list(islice(pictures, BLOCK)):
-        yield embedded([picture.uri or [picture.problem] for picture in block])
+        yield json_markup([picture.uri or [picture.problem] for picture in block])
 
 
-def embedded(value: object) -> Markup:
+def json_markup(value: object) -> Markup:
     r"""Return `value` as JSON that may stand in a `<script>`: pure ASCII without any `<`, `>` or `&`.
 
-    >>> print(embedded("</script>"))
+    >>> print(json_markup("</script>"))
     "\u003c/script\u003e"
     """
     return Markup(json.dumps(value, separators=(",", ":"), allow_nan=False).translate(_ESCAPES))

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: everything inline, nothing fetched, every word of a model escaped.
+"""The report as one self-contained HTML page: everything inline, nothing fetched, every word of a model escaped.
 
 Three locks against hostile answers: Jinja2 escapes every value and gallery.py all data; the page's
 Content-Security-Policy runs one script only, the one whose hash it names; and where the browser knows Trusted Types,
@@ -27,7 +27,7 @@ SCRIPTS = ("page", "page.records", "page.list", "page.detail", "page.review", "p
 
 
 def write_page(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the page for `content` (see write.py for its keys) to `path`; it appears whole or not at all.
+    """Write the page for `content` (see `report` for its keys) to `path`; it appears whole or not at all.
 
     It is written as it is rendered: a gallery's pictures may be more than one wants to hold in memory.
     """

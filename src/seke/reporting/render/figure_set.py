@@ -1,4 +1,4 @@
-"""Which figures a report has, by the data there are: groups of panels, each written as PNG and SVG."""
+"""The figures of a report, as far as there are data: groups of panels, each written as PNG and SVG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,6 @@ from seke.reporting.render.figures import Panel
 HEADLINE = [(measure.title, Column.of(measure)) for measure in MEASURES]
 """The four scores that stand for a system wherever there is no room for all, and their names there."""
 SCENES = [(f"{column.group} {column.label}", column) for column in scenes.SCORES if column.better]
-FIELDS = {"expression": "Expression", "valence": "Valence", "arousal": "Arousal", "action_units": "Action units"}
 
 
 def draw(folder: Path, material: Material) -> dict[str, list[Panel]]:
@@ -67,7 +66,7 @@ def _confusion(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
 def _samples(folder: Path, material: Material) -> list[Panel]:
     panels = []
     for number, item in enumerate(material.generated, start=1):
-        drawn = results.sampling(item.run, material.rows[item.run.name])
+        drawn = results.sampling(item.run)
         if any(drawn.distribution):  # a generation that sampled nothing has nothing to show
             panels.append(figures.samples(folder, f"samples_{number}_{_stem(item.words.short)}", item.words, drawn))
     return panels
@@ -75,10 +74,10 @@ def _samples(folder: Path, material: Material) -> list[Panel]:
 
 def _uncertainty(folder: Path, material: Material) -> list[Panel]:
     panels = []
-    for field, label in FIELDS.items():
+    for field, label in results.DESCRIPTIONS.items():
         spread = []
         for item in material.generated:
-            levels = [getattr(row.uncertainty, field) for row in material.rows[item.run.name]]
+            levels = [getattr(row.uncertainty, field) for row in item.run.instructions]
             if any(level is not None for level in levels):
                 spread.append((item.words, [level for level in levels if level is not None]))
         if spread:
@@ -89,9 +88,11 @@ def _uncertainty(folder: Path, material: Material) -> list[Panel]:
 def _trust(folder: Path, material: Material) -> list[Panel]:
     chosen = material.chosen
     return [
-        figures.trust_bars(folder, f"trust_{field}", f"{label}: right, %", chosen.words, material.trusted[field])
-        for field, label in FIELDS.items()
-        if chosen and any(level.n for level in material.trusted.get(field, ()))
+        figures.accuracy_bars(
+            folder, f"trust_{field}", f"{label}: right, %", chosen.words, material.right_by_uncertainty[field]
+        )
+        for field, label in results.DESCRIPTIONS.items()
+        if chosen and any(level.n for level in material.right_by_uncertainty.get(field, ()))
     ]
 
 

@@ -77,7 +77,8 @@ def inline(svg: str, name: str) -> str:
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
-def _panel(title: str, width: float, height: float) -> tuple[Any, Any]:
+def panel(title: str, width: float, height: float) -> tuple[Any, Any]:
+    """Return an empty figure of `width` x `height` inches under its title, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     if title:
@@ -96,7 +97,7 @@ def bars(
 ) -> Panel:
     """Draw one score of several runs as bars from zero, with 95 % intervals and values; a missing value says so."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(title, width, 0.62 + 0.25 * len(rows))
+        figure, axes = panel(title, width, 0.62 + 0.25 * len(rows))
         values = [(estimate.value, estimate.low, estimate.high) for _, estimate in rows]
         top = max((abs(number) for triple in values for number in triple if number is not None), default=1.0) or 1.0
         bottom = min((number for triple in values for number in triple if number is not None), default=0.0)
@@ -124,14 +125,14 @@ def bars(
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
-        said = "; ".join(f"{words.short} {shown(estimate, column)}" for words, estimate in rows)
-        return save(figure, folder, name, f"{title}: {said}.")
+        alt = "; ".join(f"{words.short} {shown(estimate, column)}" for words, estimate in rows)
+        return save(figure, folder, name, f"{title}: {alt}.")
 
 
 def action_units(folder: Path, name: str, runs: Sequence[tuple[Words, Mapping[str, Estimate]]]) -> Panel:
     """Draw the F1 of each AU as a dot per run, AUs from top to bottom."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel("", 4.6, 4.6)
+        figure, axes = panel("", 4.6, 4.6)
         for number, (words, metrics) in enumerate(runs):
             points = [
                 (estimate.value, place)
@@ -158,7 +159,7 @@ def action_units(folder: Path, name: str, runs: Sequence[tuple[Words, Mapping[st
 def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Panel:
     """Draw a confusion matrix, each row as shares of its truth, in per cent; rows are the truth."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(title, WIDTH, 2.75)
+        figure, axes = panel(title, WIDTH, 2.75)
         answers = (*matrix.classes, "none")
         for row, counts in enumerate(matrix.counts):
             total = sum(counts)
@@ -182,34 +183,34 @@ def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Pan
         return save(figure, folder, name, f"Confusion matrix, {title}: {right} of {total} on the diagonal.")
 
 
-def samples(folder: Path, name: str, words: Words, drawn: Sampling) -> Panel:
+def samples(folder: Path, name: str, words: Words, sampling: Sampling) -> Panel:
     """Draw how many records took how many draws, with E[S] and the floor of Algorithm 1 as lines."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(words.short, WIDTH, 2.0)
-        total = sum(drawn.distribution.values())
-        for draws, count in drawn.distribution.items():
+        figure, axes = panel(words.short, WIDTH, 2.0)
+        total = sum(sampling.distribution.values())
+        for draws, count in sampling.distribution.items():
             axes.bar(draws, count / total, 0.7, color=TONES[words.tone], alpha=0.75)
-        if drawn.floor is not None:
-            label = f"floor at U = 0: {drawn.floor:.3f}"
-            axes.axvline(drawn.floor, color=INK, linewidth=1, linestyle=DASHES[2], label=label)
-        if drawn.mean is not None:
-            axes.axvline(drawn.mean, color=INK, linewidth=1.3, label=f"E[S] = {drawn.mean:.3f}")
-        axes.set_xticks(sorted(drawn.distribution))
-        axes.set_ylim(0, max(drawn.distribution.values()) / total * 1.45)
+        if sampling.floor is not None:
+            label = f"floor at U = 0: {sampling.floor:.3f}"
+            axes.axvline(sampling.floor, color=INK, linewidth=1, linestyle=DASHES[2], label=label)
+        if sampling.mean is not None:
+            axes.axvline(sampling.mean, color=INK, linewidth=1.3, label=f"E[S] = {sampling.mean:.3f}")
+        axes.set_xticks(sorted(sampling.distribution))
+        axes.set_ylim(0, max(sampling.distribution.values()) / total * 1.45)
         axes.yaxis.set_major_locator(ticker.MaxNLocator(3))
         axes.yaxis.set_major_formatter(lambda tick, _: f"{tick * 100:g} %")
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         axes.set_xlabel("draws per record, S")
         axes.legend(loc="upper right", borderaxespad=0, handlelength=1.6)
-        said = ", ".join(f"{count} records took {draws}" for draws, count in drawn.distribution.items())
-        return save(figure, folder, name, f"Draws per record, {words.short}: {said}.")
+        alt = ", ".join(f"{count} records took {draws}" for draws, count in sampling.distribution.items())
+        return save(figure, folder, name, f"Draws per record, {words.short}: {alt}.")
 
 
 def uncertainties(folder: Path, name: str, title: str, runs: Sequence[tuple[Words, Sequence[float]]]) -> Panel:
     """Draw the distribution of one description's normalised uncertainty, one stepped line per generation."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(title, WIDTH, 1.8)
+        figure, axes = panel(title, WIDTH, 1.8)
         top = max(0.05, *(max(values) for _, values in runs))
         for number, (words, values) in enumerate(runs):
             weights = [1 / len(values)] * len(values)
@@ -225,14 +226,14 @@ def uncertainties(folder: Path, name: str, title: str, runs: Sequence[tuple[Word
         axes.grid(axis="y")
         axes.set_axisbelow(True)
         axes.legend(loc="upper right", borderaxespad=0)
-        said = "; ".join(f"{words.short}: mean {sum(values) / len(values):.3f}" for words, values in runs)
-        return save(figure, folder, name, f"Distribution of uncertainty, {title}. {said}.")
+        alt = "; ".join(f"{words.short}: mean {sum(values) / len(values):.3f}" for words, values in runs)
+        return save(figure, folder, name, f"Distribution of uncertainty, {title}. {alt}.")
 
 
-def trust_bars(folder: Path, name: str, title: str, words: Words, bins: Sequence[Bin]) -> Panel:
+def accuracy_bars(folder: Path, name: str, title: str, words: Words, bins: Sequence[Bin]) -> Panel:
     """Draw how often generated labels are right at each level of their uncertainty."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(title, WIDTH, 1.8)
+        figure, axes = panel(title, WIDTH, 1.8)
         for place, found in enumerate(bins):
             if found.n:
                 share = found.right / found.n
@@ -243,14 +244,14 @@ def trust_bars(folder: Path, name: str, title: str, words: Words, bins: Sequence
         axes.set_ylim(0, 1.12)
         axes.yaxis.set_visible(False)
         axes.spines["left"].set_visible(False)
-        said = "; ".join(f"uncertainty {found.label}: {found.right} of {found.n} right" for found in bins if found.n)
-        return save(figure, folder, name, f"{title}: {said or 'nothing to compare'}.")
+        alt = "; ".join(f"uncertainty {found.label}: {found.right} of {found.n} right" for found in bins if found.n)
+        return save(figure, folder, name, f"{title}: {alt or 'nothing to compare'}.")
 
 
 def learning_curves(folder: Path, name: str, title: str, runs: Sequence[tuple[Words, Curve]]) -> Panel:
     """Draw one logged quantity over steps: each run's points faintly and their running mean in full."""
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(title, WIDTH, 2.2)
+        figure, axes = panel(title, WIDTH, 2.2)
         for number, (words, curve) in enumerate(runs):
             colour, smooth = TONES[words.tone], running_mean(curve.values)
             if len(curve.values) > 20:
@@ -264,8 +265,8 @@ def learning_curves(folder: Path, name: str, title: str, runs: Sequence[tuple[Wo
         axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
         axes.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
         axes.legend(loc="upper right", borderaxespad=0)
-        said = "; ".join(f"{words.short} ends at {curve.values[-1]:.3f}" for words, curve in runs)
-        return save(figure, folder, name, f"{title} over training steps: {said}.")
+        alt = "; ".join(f"{words.short} ends at {curve.values[-1]:.3f}" for words, curve in runs)
+        return save(figure, folder, name, f"{title} over training steps: {alt}.")
 
 
 def running_mean(values: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Figure 6: the same faces described by several tuned models, side by side, right and wrong claims told apart.
+"""Figure 6: the same faces described by several tuned models, side by side, right and wrong claims answer apart.
 
 The rule of choice: faces on which the most descriptions have a truth, and of these the ones on which the models lie
 farthest apart in the share of right claims, whichever of them is ahead; sources take turns. Nobody picks by hand.
@@ -27,12 +27,12 @@ from seke.core.records import ImageRecord, Labels, Prediction, read_jsonl
 from seke.core.rules import NEAR
 from seke.reporting.data.cases import Claim, Span, marked, verdict
 from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs
-from seke.reporting.data.tables import Column, Row, Table
+from seke.reporting.data.tables import Column, Row, Table, signed
 from seke.reporting.render import figures
 from seke.reporting.render.figures import FAINT, INK, STYLE, TONES, Panel
 from seke.reporting.render.thumbnails import RECORDS_GONE, Thumbnail, thumbnail
 from seke.reporting.studies.runs import finished
-from seke.reporting.studies.study import Desk, Section
+from seke.reporting.studies.study import Section, StudyContext
 
 RULE = (
     "Faces on which the models differ most in the share of right claims, whichever is ahead; sources take turns. "
@@ -42,7 +42,7 @@ SIDE = 160
 """Longest side of a picture, in pixels."""
 
 
-class Told(NamedTuple):
+class ModelAnswer(NamedTuple):
     """What one model says about one face."""
 
     label: str
@@ -56,7 +56,7 @@ class Face(NamedTuple):
     id: str
     truth: str
     picture: Thumbnail
-    told: tuple[Told, ...]
+    answers: tuple[ModelAnswer, ...]
 
 
 @dataclass(frozen=True)
@@ -69,32 +69,32 @@ class SideBySide:
     """What to call a model -> its evaluation, e.g. {"FEID": "table3-feid"}."""
     count: int = 4
 
-    def section(self, desk: Desk) -> Section:
+    def section(self, context: StudyContext) -> Section:
         """Choose the faces, draw them, and write name.html and the share of right claims beside it."""
-        found = {label: finished(desk.outputs, "evaluate", called) for label, called in self.runs.items()}
-        missing = [f"{run.door}/{run.name}: {run.reason}" for run in found.values() if isinstance(run, LeftOut)]
+        found = {label: finished(context.outputs, "evaluate", called) for label, called in self.runs.items()}
+        missing = [f"{run.stage}/{run.name}: {run.reason}" for run in found.values() if isinstance(run, LeftOut)]
         there = {label: run for label, run in found.items() if isinstance(run, FinishedRun)}
-        said = {label: {row.id: row for row in run.predictions} for label, run in there.items()}
-        shared = sorted(set.intersection(*(set(rows) for rows in said.values()))) if len(said) > 1 else []
+        answers = {label: {row.id: row for row in run.predictions} for label, run in there.items()}
+        shared = sorted(set.intersection(*(set(rows) for rows in answers.values()))) if len(answers) > 1 else []
         if not shared:
-            reason = "fewer than two models are there" if len(said) < 2 else "no face was answered by all models"
+            reason = "fewer than two models are there" if len(answers) < 2 else "no face was answered by all models"
             return Section(self.title, missing=(*missing, reason))
-        chosen = choose(said, shared, self.count)
-        records, root = _records(next(iter(there.values())), desk.outputs)
-        faces = [_face(id_, said, records.get(id_), root) for id_ in chosen]
+        chosen = choose(answers, shared, self.count)
+        records, root = _records(next(iter(there.values())), context.outputs)
+        faces = [_face(id_, answers, records.get(id_), root) for id_ in chosen]
         content = {"faces": faces, "title": self.title, "rule": RULE}
-        runs.write_text(desk.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
-        panel = _panel(desk.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
-        table = _table(self.name, self.title, said, shared, chosen, there)
+        runs.write_text(context.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
+        panel = _panel(context.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
+        table = _table(self.name, self.title, answers, shared, chosen, there)
         return Section(self.title, (table,), (panel,), (), tuple(missing), _rendered(**content, alone=False))
 
 
-def choose(said: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
-    """Return the ids of up to `count` faces by the module's rule; `said` holds each model's predictions by id."""
-    first = next(iter(said.values()))
+def choose(answers: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
+    """Return the ids of up to `count` faces by the module's rule; `answers` holds each model's predictions by id."""
+    first = next(iter(answers.values()))
 
     def rank(id_: str) -> tuple[int, float, str]:
-        shares = [_right_share(rows[id_]) for rows in said.values()]
+        shares = [_right_share(rows[id_]) for rows in answers.values()]
         return -len(_known(first[id_].truth)), min(shares) - max(shares), id_
 
     queues: dict[str, list[str]] = {}
@@ -127,7 +127,7 @@ def claims(prediction: Prediction) -> Iterator[Claim]:
     labels, truth = prediction.labels, prediction.truth
     for name in ("expression", "valence", "arousal"):
         value = getattr(labels, name)
-        text = value if isinstance(value, str) else f"{name} {'not stated' if value is None else _signed(value)}"
+        text = value if isinstance(value, str) else f"{name} {'not stated' if value is None else signed(value)}"
         known = getattr(truth, name) is not None
         yield Claim(text, None, "wrong" if value is None and known else verdict(labels, truth, name))
     units = truth.action_units or {}
@@ -149,30 +149,26 @@ def _records(run: FinishedRun, outputs: Outputs) -> tuple[dict[str, ImageRecord]
 
 
 def _face(
-    id_: str, said: Mapping[str, Mapping[str, Prediction]], record: ImageRecord | None, root: Path | None
+    id_: str, answers: Mapping[str, Mapping[str, Prediction]], record: ImageRecord | None, root: Path | None
 ) -> Face:
-    told = tuple(
-        Told(label, tuple(claims(row)), marked(row.text, row.labels, row.truth))
-        for label, rows in said.items()
+    answer = tuple(
+        ModelAnswer(label, tuple(claims(row)), marked(row.text, row.labels, row.truth))
+        for label, rows in answers.items()
         for row in (rows[id_],)
     )
-    truth = next(iter(said.values()))[id_].truth
+    truth = next(iter(answers.values()))[id_].truth
     picture = Thumbnail(None, RECORDS_GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
-    return Face(id_, _said(truth), picture, told)
+    return Face(id_, _truth_text(truth), picture, answer)
 
 
-def _said(truth: Labels) -> str:
+def _truth_text(truth: Labels) -> str:
     parts = [truth.expression] if truth.expression else []
     parts += [
-        f"{name} {_signed(value)}" for name in ("valence", "arousal") if (value := getattr(truth, name)) is not None
+        f"{name} {signed(value)}" for name in ("valence", "arousal") if (value := getattr(truth, name)) is not None
     ]
     if truth.action_units is not None:
         parts.append(" ".join(f"AU{au}" for au in truth.active) or "no active AU")
     return ", ".join(parts)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def _rendered(**content: Any) -> Markup:
@@ -195,7 +191,7 @@ def _pixels(record: ImageRecord | None, root: Path | None) -> Any:
 
 def _panel(folder: Path, name: str, faces: Sequence[Face], pictures: Sequence[Any]) -> Panel:
     """Draw a face per row and a model per column; right claims bear a tick, wrong ones a cross."""
-    models = [told.label for told in faces[0].told]
+    models = [answer.label for answer in faces[0].answers]
     with mpl.rc_context(dict(STYLE)):
         figure = Figure(figsize=(1.5 + 2.0 * len(models), 0.3 + 1.75 * len(faces)), layout="constrained")
         widths = [1.3, *[2.0] * len(models)]
@@ -206,25 +202,25 @@ def _panel(folder: Path, name: str, faces: Sequence[Face], pictures: Sequence[An
             else:
                 first.imshow(picture)
             first.set_title(textwrap.fill(f"{face.id}: {face.truth}", 30), fontsize=6.5, loc="left")
-            for axes, told in zip(others, face.told, strict=True):
-                axes.set_title(told.label, fontsize=8.5, fontweight="bold", loc="left")
-                _write(axes, told.claims)
+            for axes, answer in zip(others, face.answers, strict=True):
+                axes.set_title(answer.label, fontsize=8.5, fontweight="bold", loc="left")
+                _write(axes, answer.claims)
             for axes in (first, *others):
                 axes.set_axis_off()
-        said = "; ".join(
-            f"{face.id}, {told.label}: {sum(c.verdict == 'right' for c in told.claims)} claims right, "
-            f"{sum(c.verdict == 'wrong' for c in told.claims)} wrong"
+        answers = "; ".join(
+            f"{face.id}, {answer.label}: {sum(c.verdict == 'right' for c in answer.claims)} claims right, "
+            f"{sum(c.verdict == 'wrong' for c in answer.claims)} wrong"
             for face in faces
-            for told in face.told
+            for answer in face.answers
         )
-        return figures.save(figure, folder, name, f"Faces side by side. {said}.")
+        return figures.save(figure, folder, name, f"Faces side by side. {answers}.")
 
 
-def _write(axes: Any, told: Sequence[Claim]) -> None:
+def _write(axes: Any, answer: Sequence[Claim]) -> None:
     """Write expression, valence and arousal one below the other, and the action units in two columns below."""
     axes.set_xlim(0, 1)
     axes.set_ylim(12, 0)
-    scalar, units = told[:3], told[3:]
+    scalar, units = answer[:3], answer[3:]
     for place, claim in enumerate(scalar):
         _claim(axes, 0.0, 0.6 + place, claim)
     for place, claim in enumerate(units):
@@ -240,7 +236,7 @@ def _claim(axes: Any, left: float, top: float, claim: Claim) -> None:
 def _table(
     name: str,
     title: str,
-    said: Mapping[str, Mapping[str, Prediction]],
+    answers: Mapping[str, Mapping[str, Prediction]],
     shared: Sequence[str],
     chosen: Sequence[str],
     found: Mapping[str, FinishedRun],
@@ -251,7 +247,7 @@ def _table(
         *(Column(id_, "right %", id_, 0, 100) for id_ in chosen),
     )
     rows = []
-    for label, of_model in said.items():
+    for label, of_model in answers.items():
         shares = {id_: _right_share(of_model[id_]) for id_ in shared if _known(of_model[id_].truth)}
         mean = sum(shares.values()) / len(shares) if shares else None
         cells = {"all": Estimate(mean), **{id_: Estimate(shares[id_]) for id_ in chosen}}

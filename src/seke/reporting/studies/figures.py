@@ -1,4 +1,4 @@
-"""The kinds of figure that a study may name in its YAML; each draws what was compared and returns its panels.
+"""The kinds of figure that a study may name in its YAML; each draws what was data and returns its panels.
 
     figures:
       - { _target_: seke.reporting.studies.figures.radar, _partial_: true }
@@ -9,7 +9,7 @@ Whiskers are 95 % intervals, or one standard deviation over several seeds. Nothi
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib import ticker
@@ -23,7 +23,7 @@ from seke.reporting.studies.runs import Line
 from seke.reporting.studies.tables import COLUMNS
 
 
-class Compared(NamedTuple):
+class FigureData(NamedTuple):
     """What a figure shows: rows, the paper's among them or apart, and measures."""
 
     name: str
@@ -33,24 +33,24 @@ class Compared(NamedTuple):
     measures: Sequence[Column]
 
 
-def bars(folder: Path, compared: Compared, paper: bool = False, measures: Sequence[str] | None = None) -> list[Panel]:
+def bars(folder: Path, data: FigureData, paper: bool = False, measures: Sequence[str] | None = None) -> list[Panel]:
     """Draw a panel of bars per measure of quality, or of `measures`; `paper` adds the paper's rows, pale."""
-    lines = [*compared.lines, *(compared.paper if paper else ())]
+    lines = [*data.lines, *(data.paper if paper else ())]
     return [
         figures.bars(
-            folder, f"{compared.name}_{_stem(column)}", _title(column), column,
+            folder, f"{data.name}_{_stem(column)}", _title(column), column,
             [(line.words, _reach(line, column)) for line in lines], WIDTH * (1.5 if paper else 1),
         )
-        for column in _quality(compared)
+        for column in _quality(data)
         if (measures is None or column.key in measures)
         and any(_reach(line, column).value is not None for line in lines)
     ]  # fmt: skip
 
 
-def radar(folder: Path, compared: Compared) -> list[Panel]:
+def radar(folder: Path, data: FigureData) -> list[Panel]:
     """Draw Figure 4: each row as a polygon over the measures, errors as 1 - MAE, so that more area is better."""
-    lines = compared.lines
-    axes_of = [column for column in _quality(compared) if any(_high(line, column) is not None for line in lines)]
+    lines = data.lines
+    axes_of = [column for column in _quality(data) if any(_high(line, column) is not None for line in lines)]
     names = [("1 − " if column.better == "low" else "") + _title(column).removesuffix(" %") for column in axes_of]
     angles = [2 * math.pi * place / len(axes_of) for place in range(len(axes_of))]
     with mpl.rc_context(dict(STYLE)):
@@ -76,7 +76,7 @@ def radar(folder: Path, compared: Compared) -> list[Panel]:
         axes.set_yticks([0.25, 0.5, 0.75, 1.0], ["", "0.5", "", "1"])
         axes.spines["polar"].set_color(FAINT)
         figure.legend(loc="outside lower center", ncols=2)
-        said = "; ".join(
+        alt = "; ".join(
             f"{line.words.short}: "
             + ", ".join(
                 f"{name} {'n/a' if (value := _high(line, column)) is None else f'{value:.3f}'}"
@@ -84,26 +84,26 @@ def radar(folder: Path, compared: Compared) -> list[Panel]:
             )
             for line in lines
         )
-        return [figures.save(figure, folder, f"{compared.name}_radar", f"Radar. {said}.")]
+        return [figures.save(figure, folder, f"{data.name}_radar", f"Radar. {alt}.")]
 
 
-def front(folder: Path, compared: Compared, trace: bool = False, unpriced: str = "requests") -> list[Panel]:
+def front(folder: Path, data: FigureData, trace: bool = False, unpriced: str = "requests") -> list[Panel]:
     """Draw quality over cost, US$ per 1,000 images, or `unpriced` where any row has no price; the front as a line.
 
     The front joins the rows than which no other is both cheaper and better. `trace` joins all rows in their order
     instead, as in a sweep of one setting.
     """
-    priced = all(line.value("cost.usd").value is not None for line in compared.lines)
+    priced = all(line.value("cost.usd").value is not None for line in data.lines)
     cost = COLUMNS["cost.usd" if priced else f"cost.{unpriced}"]
     panels = []
-    for column in _quality(compared):
+    for column in _quality(data):
         points = [
             (line, spent, _reach(line, column))
-            for line in compared.lines
+            for line in data.lines
             if (spent := line.value(cost.key).value) is not None and line.value(column.key).value is not None
         ]
         if points:
-            panels.append(_front(folder, f"{compared.name}_front_{_stem(column)}", column, cost, points, trace))
+            panels.append(_front(folder, f"{data.name}_front_{_stem(column)}", column, cost, points, trace))
     return panels
 
 
@@ -113,7 +113,7 @@ def _front(
     best = points if trace else _undominated(points, column)
     with mpl.rc_context(dict(STYLE)):
         named = 0.0 if trace else 0.16 * math.ceil(len(points) / 2)
-        figure, axes = _panel(_title(column), WIDTH, 2.5 + named)
+        figure, axes = figures.panel(_title(column), WIDTH, 2.5 + named)
         axes.plot(
             [spent for _, spent, _ in best], [estimate.value for *_, estimate in best], color=FAINT, linewidth=1,
             linestyle=DASHES[1], zorder=1,
@@ -140,11 +140,11 @@ def _front(
             axes.invert_yaxis()  # better is up in every panel
         axes.grid(axis="both")
         axes.set_axisbelow(True)
-        said = "; ".join(
+        alt = "; ".join(
             f"{line.words.short} {shown(estimate, column)} at {spent:,.{cost.digits}f}"
             for line, spent, estimate in points
         )
-        return figures.save(figure, folder, name, f"{_title(column)} over {cost.label} per 1,000 images: {said}.")
+        return figures.save(figure, folder, name, f"{_title(column)} over {cost.label} per 1,000 images: {alt}.")
 
 
 def _undominated(points: Sequence[tuple[Line, float, Estimate]], column: Column) -> list[tuple[Line, float, Estimate]]:
@@ -157,17 +157,17 @@ def _undominated(points: Sequence[tuple[Line, float, Estimate]], column: Column)
     return front_rows
 
 
-def dots(folder: Path, compared: Compared, groups: Mapping[str, Sequence[str]]) -> list[Panel]:
+def dots(folder: Path, data: FigureData, groups: Mapping[str, Sequence[str]]) -> list[Panel]:
     """Draw a panel per measure, a line per group of rows, a dot for each row: how far do they lie apart?
 
     Rows of the same short name look alike over all groups, and stand in the legend where they are few.
     """
-    rows = {line.key: line for line in compared.lines}
+    rows = {line.key: line for line in data.lines}
     there = {label: [rows[key] for key in keys if key in rows] for label, keys in groups.items()}
     looks = list(dict.fromkeys(line.words.short for lines in there.values() for line in lines))
     return [
-        _dots(folder, f"{compared.name}_{_stem(column)}", column, there, looks)
-        for column in _quality(compared)
+        _dots(folder, f"{data.name}_{_stem(column)}", column, there, looks)
+        for column in _quality(data)
         if any(line.value(column.key).value is not None for lines in there.values() for line in lines)
     ]
 
@@ -175,7 +175,7 @@ def dots(folder: Path, compared: Compared, groups: Mapping[str, Sequence[str]]) 
 def _dots(folder: Path, name: str, column: Column, groups: Mapping[str, Sequence[Line]], looks: Sequence[str]) -> Panel:
     few = 1 < len(looks) <= 4
     with mpl.rc_context(dict(STYLE)):
-        figure, axes = _panel(_title(column), WIDTH, 0.9 + 0.3 * len(groups) + 0.15 * few)
+        figure, axes = figures.panel(_title(column), WIDTH, 0.9 + 0.3 * len(groups) + 0.15 * few)
         for place, lines in enumerate(groups.values()):
             known = [(line, reach) for line in lines if (reach := _reach(line, column)).value is not None]
             if values := [reach.value for _, reach in known if reach.value is not None]:
@@ -201,22 +201,16 @@ def _dots(folder: Path, name: str, column: Column, groups: Mapping[str, Sequence
         if few:
             once = dict(zip(labels, handles, strict=True))
             figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once), handletextpad=0.1)
-        said = "; ".join(
+        alt = "; ".join(
             f"{label}: " + ", ".join(f"{line.words.short} {shown(_reach(line, column), column)}" for line in lines)
             for label, lines in groups.items()
         )
-        return figures.save(figure, folder, name, f"{_title(column)}. {said}.")
+        return figures.save(figure, folder, name, f"{_title(column)}. {alt}.")
 
 
-def _panel(title: str, width: float, height: float) -> tuple[Any, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
-    return figure, figure.add_subplot()
-
-
-def _quality(compared: Compared) -> list[Column]:
+def _quality(data: FigureData) -> list[Column]:
     """Return the measures that say how good a row is, not what it cost."""
-    return [column for column in compared.measures if column.better and not column.key.startswith("cost.")]
+    return [column for column in data.measures if column.better and not column.key.startswith("cost.")]
 
 
 def _high(line: Line, column: Column) -> float | None:

@@ -1,4 +1,4 @@
-"""Is it as good for everybody? Scores by group of faces, and the largest gap, of a model or of generated labels.
+"""Scores by group of faces, and the largest gap between groups, of a model or of generated labels.
 
 A gap's interval does not know that its two groups were chosen for lying farthest apart: among many groups some gap is
 always seen, so a sentence calls it clear only where the interval leaves 0 out, and says between whom it lies.
@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 
 from seke.core.intervals import Estimate
 from seke.core.rules import MEASURES
-from seke.reporting.data.runs import FinishedRun, LeftOut
+from seke.reporting.data.runs import FinishedRun, LeftOut, estimate
 from seke.reporting.data.tables import Cell, Column, Row, Table, interval, shown
 from seke.reporting.render import figures
 from seke.reporting.render.figures import INK, MARKERS, STYLE, TONES, Panel
 from seke.reporting.studies.runs import finished
-from seke.reporting.studies.study import Desk, Section
+from seke.reporting.studies.study import Section, StudyContext
 
 COLUMNS: Final = tuple(Column.of(each, each.name, each.label.replace(" (14)", "")) for each in MEASURES)
 """The measures of metrics.json's "groups", by their names there."""
@@ -35,13 +35,13 @@ class Groups:
     runs: Mapping[str, str]
     """What is measured -> how its evaluation is called, e.g. {"A tuned model": "{name}-model"}."""
 
-    def section(self, desk: Desk) -> Section:
+    def section(self, context: StudyContext) -> Section:
         """Tabulate and draw each run's groups, and say where the largest gaps are."""
         tables, panels, findings, missing = list[Table](), list[Panel](), list[str](), list[str]()
         for number, (label, called) in enumerate(self.runs.items(), start=1):
-            run = finished(desk.outputs, "evaluate", called.format(name=desk.name))
+            run = finished(context.outputs, "evaluate", called.format(name=context.name))
             if isinstance(run, LeftOut):
-                missing.append(f"{run.door}/{run.name}: {run.reason}")
+                missing.append(f"{run.stage}/{run.name}: {run.reason}")
                 continue
             of_keys = run.metrics.get("groups") or {}
             if not of_keys:
@@ -49,18 +49,20 @@ class Groups:
             for key, found in of_keys.items():
                 stem = f"{self.name}_{number}_" + "".join(sign if sign.isalnum() else "_" for sign in key)
                 tables.append(_table(stem, label, key, found, run))
-                panels.append(_panel(desk.figures, stem, f"{label}, by {key}", found))
+                panels.append(_panel(context.figures, stem, f"{label}, by {key}", found))
                 findings += _gaps(label, key, found)
         return Section(self.title, tuple(tables), tuple(panels), tuple(findings), tuple(missing))
 
 
 def _table(name: str, label: str, key: str, found: Mapping[str, Any], run: FinishedRun) -> Table:
-    columns = (Column("n", "n", "Images", 0), *COLUMNS)
+    columns = (Column.count("n", "n", "Images"), *COLUMNS)
     rows = [
-        Row(group, {"n": Estimate(cells["n"]), **{c.key: _cell(cells[c.key]) for c in COLUMNS}}, run.name, run.anchor)
+        Row(
+            group, {"n": Estimate(cells["n"]), **{c.key: estimate(cells[c.key]) for c in COLUMNS}}, run.name, run.anchor
+        )
         for group, cells in found["groups"].items()
     ]
-    gaps: dict[str, Cell] = {"n": "", **{c.key: _cell(found["gaps"][c.key], "gap") for c in COLUMNS}}
+    gaps: dict[str, Cell] = {"n": "", **{c.key: estimate(found["gaps"][c.key], "gap") for c in COLUMNS}}
     rows.append(Row("Largest gap", gaps, run.name, run.anchor, reference=True))
     units = ", ".join(f"AU{au}" for au in found["aus"]) or "no AU that all groups annotate"
     notes = run.manifest.get("notes") or []
@@ -71,16 +73,12 @@ def _table(name: str, label: str, key: str, found: Mapping[str, Any], run: Finis
     return Table(name, f"{label}, by {key}", key, columns, tuple(rows), caption)
 
 
-def _cell(found: Mapping[str, Any] | None, value: str = "value") -> Estimate:
-    return Estimate(None) if found is None else Estimate(found[value], *(found["ci95"] or (None, None)))
-
-
 def _gaps(label: str, key: str, found: Mapping[str, Any]) -> Iterator[str]:
     """Say, per measure, between which groups the largest gap lies."""
     parts = []
     for column in COLUMNS:
         if gap := found["gaps"][column.key]:
-            cell = _cell(gap, "gap")
+            cell = estimate(gap, "gap")
             span, clear = interval(cell, column), cell.low is not None and cell.low > 0
             parts.append(
                 f"{column.group} {column.label.removesuffix(' %')} {shown(cell, column)}"
@@ -102,7 +100,7 @@ def _panel(folder: Path, name: str, title: str, found: Mapping[str, Any]) -> Pan
             every, COLUMNS, ("blue", "green", "orange", "purple"), MARKERS, strict=False
         ):
             for place, cells in enumerate(groups.values()):
-                value, low, high = _cell(cells[column.key])
+                value, low, high = estimate(cells[column.key])
                 if value is None:
                     continue
                 if low is not None:
@@ -119,8 +117,8 @@ def _panel(folder: Path, name: str, title: str, found: Mapping[str, Any]) -> Pan
             axes.set_axisbelow(True)
         every[0].set_yticks(range(len(groups)), [f"{group}  n = {cells['n']:,}" for group, cells in groups.items()])
         every[0].set_ylim(len(groups) - 0.5, -0.5)
-        said = "; ".join(
-            f"{group}: " + ", ".join(f"{c.key} {shown(_cell(cells[c.key]), c)}" for c in COLUMNS)
+        alt = "; ".join(
+            f"{group}: " + ", ".join(f"{c.key} {shown(estimate(cells[c.key]), c)}" for c in COLUMNS)
             for group, cells in groups.items()
         )
-        return figures.save(figure, folder, name, f"{title}. {said}.")
+        return figures.save(figure, folder, name, f"{title}. {alt}.")

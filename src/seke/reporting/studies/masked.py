@@ -1,4 +1,4 @@
-"""Figure 5: how right generated labels are where the human ones were masked; from what scripts/figure5.sh measured.
+"""Figure 5: accuracy of generated labels where the human ones were masked, as scripts/figure5.sh measured it.
 
 That script scores all methods on the same faces and writes outputs/figure5/<name>/rows.json, or one file for each seed
 in figure5/<name>-s<seed>/; here it is only shown.
@@ -17,10 +17,10 @@ from seke.core.rules import FIGURE5
 from seke.reporting.data.run_labels import Words
 from seke.reporting.data.tables import Column
 from seke.reporting.render.figures import TONES, Panel
-from seke.reporting.studies.figures import Compared
-from seke.reporting.studies.orders import Order, Verdict, orders_table
-from seke.reporting.studies.runs import Found, Line, seeds_of
-from seke.reporting.studies.study import Desk, Section
+from seke.reporting.studies.figures import FigureData
+from seke.reporting.studies.orders import ExpectedOrder, MeasureVerdict, orders_table
+from seke.reporting.studies.runs import Line, MeasuredRows, seeds_of
+from seke.reporting.studies.study import Section, StudyContext
 from seke.reporting.studies.tables import COLUMNS, table
 
 QUALITY: Final = tuple(Column.of(measure, measure.name) for measure in FIGURE5)
@@ -38,16 +38,16 @@ class Masked:
     """[better, worse], by the methods' names; one of the two is the one that all differences were taken to."""
     short: Mapping[str, str] = field(default_factory=dict)
     """What drawings call a method, by its name."""
-    figures: Sequence[Callable[[Path, Compared], list[Panel]]] = ()
+    figures: Sequence[Callable[[Path, FigureData], list[Panel]]] = ()
 
-    def section(self, desk: Desk) -> Section:
+    def section(self, context: StudyContext) -> Section:
         """Tabulate and draw the methods, and judge the expected orders by the paired differences."""
-        names = seeds_of(desk.outputs.path, desk.name, {"figure5": "", "generate": ""})
-        paths = {name: desk.outputs.path / "figure5" / name / "rows.json" for name in names}
+        names = seeds_of(context.outputs.path, context.name, {"figure5": "", "generate": ""})
+        paths = {name: context.outputs.path / "figure5" / name / "rows.json" for name in names}
         seeds = {name: {row["method"]: row for row in read(path)} for name, path in paths.items() if path.is_file()}
         missing = tuple(f"figure5/{name}: not run, or not finished" for name in names if name not in seeds)
-        if desk.name not in names and (desk.outputs.path / "figure5" / desk.name / "rows.json").is_file():
-            missing += (f"figure5/{desk.name}: left out, it has no seed in its name and others have",)
+        if context.name not in names and (context.outputs.path / "figure5" / context.name / "rows.json").is_file():
+            missing += (f"figure5/{context.name}: left out, it has no seed in its name and others have",)
         if not seeds:
             return Section(self.title, missing=missing)
         methods = dict.fromkeys(method for rows in seeds.values() for method in rows)
@@ -58,14 +58,16 @@ class Masked:
             "one masked at a time; only what was generated in its place is scored. Costs per 1,000 images of which one "
             "description was masked; a pilot, once, is left out."
         )
-        measures, found = (*QUALITY, *COST), Found(tuple(lines), tuple(seeds), (), ())
+        measures, found = (*QUALITY, *COST), MeasuredRows(tuple(lines), tuple(seeds), (), ())
         tables = [table(self.name, self.title, "Method", measures, found, (), caption)]
         judged = [(pair, _order(pair, seeds, lines)) for pair in self.expect]
         orders = [order for _, order in judged if order]
         if orders:
             tables.append(orders_table(f"{self.name}_orders", f"{self.title}: orders", orders, QUALITY))
         panels = tuple(
-            panel for draw in self.figures for panel in draw(desk.figures, Compared(self.name, lines, (), measures))
+            panel
+            for draw in self.figures
+            for panel in draw(context.figures, FigureData(self.name, lines, (), measures))
         )
         unjudged = [f"{a} above {b}: not judged, not measured." for (a, b), order in judged if not order]
         return Section(self.title, tuple(tables), panels, (*(order.sentence for order in orders), *unjudged), missing)
@@ -103,13 +105,13 @@ def _measured(row: Mapping[str, Any]) -> dict[str, Estimate]:
     }
 
 
-def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line]) -> Order | None:
+def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line]) -> ExpectedOrder | None:
     """Judge [better, worse] by the differences that rows.json has of the one to the other; None where it has none."""
     better, worse = pair
     of = {line.key: line for line in lines}
     rows = [rows for rows in seeds.values() if better in rows and worse in rows]
     gains = [gain for both in rows if (gain := _gains(both[better], both[worse])) is not None]
-    return Order(of[better], of[worse], tuple(_verdict(column, gains) for column in QUALITY)) if gains else None
+    return ExpectedOrder(of[better], of[worse], tuple(_verdict(column, gains) for column in QUALITY)) if gains else None
 
 
 def _gains(better: Mapping[str, Any], worse: Mapping[str, Any]) -> dict[str, Estimate] | None:
@@ -124,10 +126,10 @@ def _turned(value: float, low: float | None, high: float | None) -> Estimate:
     return Estimate(-value, None if high is None else -high, None if low is None else -low)
 
 
-def _verdict(column: Column, gains: Sequence[Mapping[str, Estimate]]) -> Verdict:
+def _verdict(column: Column, gains: Sequence[Mapping[str, Estimate]]) -> MeasureVerdict:
     """Judge one measure: of one seed by its interval, of several by their mean and how many agree."""
     known = [found[column.key] for found in gains if column.key in found]
     if len(known) < 2:
-        return Verdict(column, *(known[0] if known else (None,)))
+        return MeasureVerdict(column, *(known[0] if known else (None,)))
     values = tuple(gain.value or 0.0 for gain in known)
-    return Verdict(column, fmean(values), each=values)
+    return MeasureVerdict(column, fmean(values), each=values)

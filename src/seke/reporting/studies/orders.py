@@ -1,6 +1,6 @@
-"""Did an expected order come out? Row against row, measure by measure, and said as it is.
+"""Expected orders of a study's rows: whether they came out, measure by measure, and whether it may be chance.
 
-Of one seed, two runs are compared on the pictures that both scored, resampled together (faces by subject): the
+Of one seed, two runs are data on the pictures that both scored, resampled together (faces by subject): the
 difference has an interval of its own, far narrower than two separate ones tell. Of several seeds, the differences of
 equal seeds have a mean and a spread. Differences are signed so that + is as expected, whether more or less of a measure
 is better.
@@ -14,18 +14,23 @@ from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.records import Prediction
 from seke.reporting.data import scenes
-from seke.reporting.data.runs import FinishedRun
-from seke.reporting.data.tables import Column, Row, Table
+from seke.reporting.data.runs import FinishedRun, estimate
+from seke.reporting.data.tables import Column, Row, Table, signed
 from seke.reporting.studies.runs import Line
 
-Compare = Callable[[Sequence[Prediction], Sequence[Prediction], str], Mapping[str, Any]]
-"""(ours, theirs, name of theirs) -> {"metrics": rows of task, metric, difference = ours - theirs, ci95}, of faces."""
-Asked = tuple[FinishedRun, str | None]
-"""An evaluation, and which source's pictures of it count; None: all."""
+Compare = Callable[[Sequence[Any], Sequence[Any], str], Mapping[str, Any]]
+"""(ours, theirs, name of theirs) -> {"metrics": rows of task, metric, difference = ours - theirs, ci95}."""
 Outcome = Literal["came out", "within chance", "did not come out", "not measured"]
 
 
-class Verdict(NamedTuple):
+class Comparisons(NamedTuple):
+    """How the predictions of two evaluations on the same pictures are compared."""
+
+    faces: Compare
+    scenes: Compare
+
+
+class MeasureVerdict(NamedTuple):
     """By how much the row that should be better is better on one measure."""
 
     column: Column
@@ -51,7 +56,7 @@ class Verdict(NamedTuple):
         return "within chance" if doubted else "came out"
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The gain in words, e.g. "Valence MAE +0.023 (95 % +0.010 to +0.035)"."""
         name = f"{self.column.group} {self.column.label.removesuffix(' %')}"
         if self.gain is None:
@@ -66,15 +71,15 @@ class Verdict(NamedTuple):
         return f"{text} (95 % {self._signed(self.low)} to {self._signed(self.high)})"
 
     def _signed(self, value: float) -> str:
-        return f"{value * self.column.scale:+.{self.column.digits}f}".replace("-", "−")
+        return signed(value * self.column.scale, self.column.digits)
 
 
-class Order(NamedTuple):
+class ExpectedOrder(NamedTuple):
     """One expected order: `better` above `worse` on every measure."""
 
     better: Line
     worse: Line
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[MeasureVerdict, ...]
 
     @property
     def came_out(self) -> bool:
@@ -85,18 +90,18 @@ class Order(NamedTuple):
     @property
     def sentence(self) -> str:
         """What came of it, in one sentence."""
-        told = [verdict for verdict in self.verdicts if verdict.gain is not None]
+        known = [verdict for verdict in self.verdicts if verdict.gain is not None]
         head = f"{self.better.words.label} above {self.worse.words.label}"
-        if not told:
+        if not known:
             return f"{head}: not measured."
-        right = sum(verdict.outcome in ("came out", "within chance") for verdict in told)
-        result = "came out" if right == len(told) else "DID NOT come out" if not right else "came out only in part"
-        clear = sum(verdict.outcome == "came out" for verdict in told)
-        parts = "; ".join(verdict.said + _remark(verdict) for verdict in told)
-        return f"{head}: {result}, {right} of {len(told)} measures, {clear} beyond chance: {parts}."
+        right = sum(verdict.outcome in ("came out", "within chance") for verdict in known)
+        result = "came out" if right == len(known) else "DID NOT come out" if not right else "came out only in part"
+        clear = sum(verdict.outcome == "came out" for verdict in known)
+        parts = "; ".join(verdict.text + _remark(verdict) for verdict in known)
+        return f"{head}: {result}, {right} of {len(known)} measures, {clear} beyond chance: {parts}."
 
 
-def _remark(verdict: Verdict) -> str:
+def _remark(verdict: MeasureVerdict) -> str:
     if verdict.gain == 0:
         return ", equal"
     if verdict.outcome == "did not come out":
@@ -106,31 +111,31 @@ def _remark(verdict: Verdict) -> str:
     return ", within chance" if verdict.outcome == "within chance" else ""
 
 
-def judged(
-    lines: Sequence[Line], expect: Sequence[Sequence[str]], measures: Sequence[Column], compare: Compare
-) -> list[Order]:
+def judge_orders(
+    lines: Sequence[Line], expect: Sequence[Sequence[str]], measures: Sequence[Column], compare: Comparisons
+) -> list[ExpectedOrder]:
     """Judge each expected pair [better row, worse row] of which both rows were measured."""
     rows = {line.key: line for line in lines}
     return [
-        Order(rows[a], rows[b], tuple(_verdicts(rows[a], rows[b], measures, compare)))
+        ExpectedOrder(rows[a], rows[b], tuple(_verdicts(rows[a], rows[b], measures, compare)))
         for a, b in expect
         if a in rows and b in rows
     ]
 
 
-def _verdicts(better: Line, worse: Line, measures: Sequence[Column], compare: Compare) -> Iterator[Verdict]:
+def _verdicts(better: Line, worse: Line, measures: Sequence[Column], compare: Comparisons) -> Iterator[MeasureVerdict]:
     seeds = [seed for seed in better.each if seed in worse.each]
     paired = _paired(better, worse, seeds[0], measures, compare) if len(seeds) == 1 else {}
     for column in measures:
         sign = -1 if column.better == "low" else 1
         gains = [sign * gain for seed in seeds if (gain := _difference(better, worse, seed, column)) is not None]
         if len(gains) > 1:
-            yield Verdict(column, fmean(gains), each=tuple(gains))
+            yield MeasureVerdict(column, fmean(gains), each=tuple(gains))
         elif gains and (found := paired.get(column.key)):
             low, high = sorted(sign * end for end in found[1:] if end is not None) or (None, None)
-            yield Verdict(column, sign * (found.value or 0.0), low, high)
+            yield MeasureVerdict(column, sign * (found.value or 0.0), low, high)
         else:
-            yield Verdict(column, next(iter(gains), None))
+            yield MeasureVerdict(column, next(iter(gains), None))
 
 
 def _difference(better: Line, worse: Line, seed: str, column: Column) -> float | None:
@@ -138,36 +143,41 @@ def _difference(better: Line, worse: Line, seed: str, column: Column) -> float |
     return None if values[0] is None or values[1] is None else values[0] - values[1]
 
 
-def _paired(better: Line, worse: Line, seed: str, measures: Sequence[Column], compare: Compare) -> dict[str, Estimate]:
+def _paired(
+    better: Line, worse: Line, seed: str, measures: Sequence[Column], compare: Comparisons
+) -> dict[str, Estimate]:
     """Return the difference of each measure with its paired interval, from the pictures that both runs scored."""
     found: dict[str, Estimate] = {}
-    compared: dict[tuple[str, str], dict[str, Estimate]] = {}
+    data: dict[tuple[str, str], dict[str, Estimate]] = {}
     for column in measures:
         a, b = better.evaluation(seed, column.key), worse.evaluation(seed, column.key)
         if a is None or b is None:
             continue
-        if (a.name, b.name) not in compared:
-            compared[a.name, b.name] = _compared((a, better.source), (b, worse.source), compare)
-        if column.key in compared[a.name, b.name]:
-            found[column.key] = compared[a.name, b.name][column.key]
+        if (a.name, b.name) not in data:
+            data[a.name, b.name] = _compared(a, b, (better.source, worse.source), compare)
+        if column.key in data[a.name, b.name]:
+            found[column.key] = data[a.name, b.name][column.key]
     return found
 
 
-def _compared(a: Asked, b: Asked, compare: Compare) -> dict[str, Estimate]:
-    """Return the differences of all measures that the two runs share."""
-    of_scenes = [scenes.measures(run, scenes.EMOTION) for run, _ in (a, b)]
+def _compared(
+    a: FinishedRun, b: FinishedRun, sources: Sequence[str | None], compare: Comparisons
+) -> dict[str, Estimate]:
+    """Return the differences of all measures that the two runs share; `sources`: whose pictures count; None: all."""
+    of_scenes = [scenes.measures(run, scenes.EMOTION) for run in (a, b)]
+    if any(of_scenes) and not all(of_scenes):
+        return {}
+    read, paired = (scenes.answers_by_id, compare.scenes) if all(of_scenes) else (_predictions, compare.faces)
     try:
-        if any(of_scenes):
-            return scenes.difference(scenes.felt(*a), scenes.felt(*b)) if all(of_scenes) else {}
-        ours, theirs = _predictions(*a), _predictions(*b)
+        ours, theirs = (read(run, source) for run, source in zip((a, b), sources, strict=True))
         shared = [id_ for id_ in ours if id_ in theirs]
         if not shared:
             return {}
-        found = compare([ours[id_] for id_ in shared], [theirs[id_] for id_ in shared], b[0].name)
+        found = paired([ours[id_] for id_ in shared], [theirs[id_] for id_ in shared], b.name)
     except UserError:  # not asked for the same labels, or predictions that do not read: point estimates must do
         return {}
     return {
-        f"{row['task']}.{row['metric']}": Estimate(row["difference"], *(row["ci95"] or (None, None)))
+        f"{row['task']}.{row['metric']}": estimate(row, "difference")
         for row in found["metrics"]
         if row["difference"] is not None
     }
@@ -177,7 +187,7 @@ def _predictions(run: FinishedRun, source: str | None) -> dict[str, Prediction]:
     return {row.id: row for row in run.predictions if source in (None, row.source)}
 
 
-def orders_table(name: str, title: str, orders: Sequence[Order], measures: Sequence[Column]) -> Table:
+def orders_table(name: str, title: str, orders: Sequence[ExpectedOrder], measures: Sequence[Column]) -> Table:
     """Return the gains: a row for each expected order, + where it came out."""
     columns = tuple(
         Column(column.key, column.label.removesuffix(" %"), column.group, column.digits, column.scale)
@@ -197,7 +207,7 @@ def orders_table(name: str, title: str, orders: Sequence[Order], measures: Seque
     return Table(name, title, "Expected order", (*columns, Column("came_out", "came out")), tuple(rows), caption)
 
 
-def _gain(verdict: Verdict) -> Estimate:
+def _gain(verdict: MeasureVerdict) -> Estimate:
     if verdict.gain is not None and len(verdict.each) > 1:
         spread = stdev(verdict.each)
         return Estimate(verdict.gain, verdict.gain - spread, verdict.gain + spread)

@@ -22,7 +22,7 @@ from seke.reporting.data.scenes import without_a_model
 
 TONES: Final = ("grey", "sky", "orange", "blue", "green", "purple", "red", "yellow")
 """Colours of rows that name none, in turn."""
-BILLED: Final = ("requests", "input_tokens", "output_tokens", "usd")
+COST_KEYS: Final = ("requests", "input_tokens", "output_tokens", "usd")
 """What cost.json counts for a whole run; a study shows it per 1,000 records."""
 
 
@@ -75,7 +75,7 @@ class Line:
         return runs.get(measure.partition(".")[0], runs.get(""))
 
 
-class Found(NamedTuple):
+class MeasuredRows(NamedTuple):
     """The rows of a study that were measured at all, and the runs that were not."""
 
     lines: tuple[Line, ...]
@@ -86,13 +86,13 @@ class Found(NamedTuple):
     """Why evaluations of these runs cannot be held against the paper's numbers."""
 
 
-def find(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mapping[str, Any]) -> Found:
+def read_rows(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mapping[str, Any]) -> MeasuredRows:
     """Read every cell of a study.
 
     Args:
         outputs: the folder of all runs.
         name: of the experiment's runs.
-        runs: per door, how its runs are called, e.g. {"evaluate": "{name}-labels-{cell}"}.
+        runs: per stage, how its runs are called, e.g. {"evaluate": "{name}-labels-{cell}"}.
         rows: per row its label, or {label, short, tone, reference, cell, tasks, source}; see the module.
     """
     seeds = seeds_of(outputs.path, name, runs)
@@ -103,22 +103,22 @@ def find(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mapping[str
         each: dict[str, dict[str, Estimate]] = {}
         evaluations: dict[str, dict[str, FinishedRun]] = {}
         notes: dict[str, None] = {}
-        for seed, (task, cell), (door, called) in product(seeds, _cells(key, spec), runs.items()):
-            read = _read(outputs, door, called.format(name=seed, cell=cell), spec.get("source"))
+        for seed, (task, cell), (stage, called) in product(seeds, _cells(key, spec), runs.items()):
+            read = _read(outputs, stage, called.format(name=seed, cell=cell), spec.get("source"))
             if isinstance(read, LeftOut):
                 missing[read] = None
                 continue
             run, values = read
             each.setdefault(seed, {}).update({name: value for name, value in values.items() if name.startswith(task)})
-            notes |= dict.fromkeys(_remarks(run))
-            if door != "generate":
+            notes |= dict.fromkeys(_notes(run))
+            if stage != "generate":
                 evaluations.setdefault(seed, {})[task] = run
         if each:
             tone = spec.get("tone", TONES[place % len(TONES)])
             words = Words(label(rows, key), str(spec.get("short", key)), tone, bool(spec.get("reference", False)))
             lines.append(Line(key, words, each, evaluations, spec.get("source"), tuple(notes)))
     every = dict.fromkeys(note for line in lines for note in line.notes)
-    return Found(tuple(lines), seeds, tuple(missing), tuple(every))
+    return MeasuredRows(tuple(lines), seeds, tuple(missing), tuple(every))
 
 
 def _cells(key: str, spec: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -134,60 +134,60 @@ def label(rows: Mapping[str, Any], key: str) -> str:
 def seeds_of(outputs: Path, name: str, runs: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names that the experiment ran under: one for each seed, or the plain name where there are none."""
     pattern = re.compile(rf"({re.escape(name)}-s(\d+))(?:-.*)?")
-    folders = [path.name for door in runs if (outputs / door).is_dir() for path in (outputs / door).iterdir()]
+    folders = [path.name for stage in runs if (outputs / stage).is_dir() for path in (outputs / stage).iterdir()]
     found = {match[1]: int(match[2]) for folder in folders if (match := pattern.fullmatch(folder))}
     return tuple(sorted(found, key=found.__getitem__)) or (name,)
 
 
 def _unseeded(outputs: Path, name: str, runs: Mapping[str, str], rows: Mapping[str, Any]) -> Iterator[LeftOut]:
     """Yield the runs that stand beside those of several seeds and have none in their names."""
-    for (key, spec), (door, called) in product(rows.items(), runs.items()):
+    for (key, spec), (stage, called) in product(rows.items(), runs.items()):
         for _, cell in _cells(key, {} if isinstance(spec, str) else spec):
-            if (outputs / door / (run := called.format(name=name, cell=cell))).is_dir():
-                yield LeftOut(door, run, "left out, it has no seed in its name and others have")
+            if (outputs / stage / (run := called.format(name=name, cell=cell))).is_dir():
+                yield LeftOut(stage, run, "left out, it has no seed in its name and others have")
 
 
-def finished(outputs: Outputs, door: str, name: str) -> FinishedRun | LeftOut:
+def finished(outputs: Outputs, stage: str, name: str) -> FinishedRun | LeftOut:
     """Return a run, or why there is none to use."""
-    path = outputs.path / door / name
+    path = outputs.path / stage / name
     if not path.is_dir():
-        return LeftOut(door, name, "not run")
+        return LeftOut(stage, name, "not run")
     try:
         return outputs.open(path)
     except FileNotFoundError:
-        return LeftOut(door, name, "failed or not finished")
+        return LeftOut(stage, name, "failed or not finished")
     except (ValueError, OSError, RecursionError) as error:
-        return LeftOut(door, name, f"manifest.json does not read: {error}")
+        return LeftOut(stage, name, f"manifest.json does not read: {error}")
 
 
 def _read(
-    outputs: Outputs, door: str, name: str, source: str | None
+    outputs: Outputs, stage: str, name: str, source: str | None
 ) -> tuple[FinishedRun, dict[str, Estimate]] | LeftOut:
-    run = finished(outputs, door, name)
+    run = finished(outputs, stage, name)
     if isinstance(run, LeftOut):
         return run
     try:
-        return run, READERS[door](run, source)
+        return run, READERS[stage](run, source)
     except UserError as error:
-        return LeftOut(door, name, str(error))
+        return LeftOut(stage, name, str(error))
 
 
-def _scored(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
+def _scores(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
     found = run.scores if source is None else estimates((run.metrics.get("by_source") or {}).get(source) or {})
     return {**found, **without_a_model(found)}
 
 
-def _billed(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
+def _costs(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
     cost = run.cost
     records = cost.get("records")
     rates = {
-        f"cost.{name}": Estimate(1000 * cost[name] / records if records and cost.get(name) is not None else None)
-        for name in BILLED
+        f"cost.{name}": Estimate(1000 * cost[name] / records if records and name in cost else None)
+        for name in COST_KEYS
     }
     return {**rates, "cost.mean_samples": Estimate(cost.get("mean_samples"))}
 
 
-def _counted(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
+def _image_counts(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
     """Count images as Table 1 does: its train is our train and validation together."""
     splits: Mapping[str, Sequence[Split]] = {"train": ("train", "validation"), "test": ("test",)}
     counts = {
@@ -198,16 +198,16 @@ def _counted(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
 
 
 READERS: Final[Mapping[str, Callable[[FinishedRun, str | None], dict[str, Estimate]]]] = {
-    "prepare": _counted,
-    "generate": _billed,
-    "evaluate": _scored,
+    "prepare": _image_counts,
+    "generate": _costs,
+    "evaluate": _scores,
 }
-"""Door -> what its runs measured, of all faces or of one source."""
+"""Stage -> what its runs measured, of all faces or of one source."""
 
 
-def _remarks(run: FinishedRun) -> Sequence[str]:
+def _notes(run: FinishedRun) -> Sequence[str]:
     """Return why a run's numbers may not be held against the paper's, as the run itself noted."""
-    if run.door == "prepare" and old_runs.synthetic(run.manifest.get("synthetic"), run.path) == "faces":
+    if run.stage == "prepare" and old_runs.synthetic(run.manifest.get("synthetic"), run.path) == "faces":
         return ["synthetic faces, not the six datasets"]
     notes = run.manifest.get("notes")
     return [str(note) for note in notes] if isinstance(notes, list) else []

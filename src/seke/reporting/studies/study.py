@@ -9,7 +9,7 @@ conf/report/experiment/<name>.yaml defines it, wholly: `python report.py name=<i
       parts:
         - _target_: seke.reporting.studies.study.Cells
           name: tuned                                        the stem of its files
-          runs: { evaluate: "{name}-{cell}" }                how its runs are called, by door
+          runs: { evaluate: "{name}-{cell}" }                how its runs are called, by stage
           rows: { plain: Neither, prior: { label: Prior only, tone: sky }, ... }
           measures: [expression.accuracy, ...]
           paper: { file: table4.csv, rows: { Neither: { prior: "no", sv_uamc: "no" }, ... } }
@@ -27,16 +27,16 @@ from typing import Any, NamedTuple, Protocol
 
 from markupsafe import Markup
 
-from seke.core import runs
+from seke.core import files
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.reporting.data.runs import Outputs
-from seke.reporting.data.tables import Column, Table, shown, to_csv, to_latex, to_markdown, to_terminal
+from seke.reporting.data.tables import Column, Table, shown, to_markdown, to_terminal, write_tables
 from seke.reporting.render.figures import Panel
-from seke.reporting.studies.figures import Compared
-from seke.reporting.studies.orders import Compare, judged, orders_table
-from seke.reporting.studies.runs import Found, find, label
-from seke.reporting.studies.tables import columns, printed, table, varies
+from seke.reporting.studies.figures import FigureData
+from seke.reporting.studies.orders import Comparisons, judge_orders, orders_table
+from seke.reporting.studies.runs import MeasuredRows, label, read_rows
+from seke.reporting.studies.tables import columns, paper_rows, table, varies
 
 
 class Section(NamedTuple):
@@ -54,21 +54,21 @@ class Section(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where a part works."""
+class StudyContext:
+    """What a part needs beside its own settings."""
 
     outputs: Outputs
     name: str
     """Of the experiment's runs."""
     figures: Path
     """The folder for drawings."""
-    compare: Compare
+    compare: Comparisons
 
 
 class Part(Protocol):
     """What `study.parts` holds."""
 
-    def section(self, desk: Desk) -> Section:
+    def section(self, context: StudyContext) -> Section:
         """Read the runs, tabulate, draw and judge."""
 
 
@@ -89,9 +89,9 @@ class Cells:
     """The measures that the expected orders are about; None: all but the cost."""
     spreads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What to call a group of rows, and the rows whose scores' spread is told in a sentence."""
-    figures: Sequence[Callable[[Path, Compared], list[Panel]]] = ()
+    figures: Sequence[Callable[[Path, FigureData], list[Panel]]] = ()
 
-    def section(self, desk: Desk) -> Section:
+    def section(self, context: StudyContext) -> Section:
         """Read the cells, tabulate them beside the paper's rows, draw and judge.
 
         Raises:
@@ -101,8 +101,8 @@ class Cells:
             if key not in self.rows:
                 raise UserError("study.expect", key, "no row of that name", f"choose from {', '.join(self.rows)}")
         measures = columns(self.measures)
-        found = find(desk.outputs, desk.name, self.runs, self.rows)
-        missing = tuple(f"{run.door}/{run.name}: {run.reason}" for run in found.missing)
+        found = read_rows(context.outputs, context.name, self.runs, self.rows)
+        missing = tuple(f"{run.stage}/{run.name}: {run.reason}" for run in found.missing)
         there = {line.key for line in found.lines}
         unjudged = [
             f"{label(self.rows, a)} above {label(self.rows, b)}: not judged, a run is missing."
@@ -111,19 +111,19 @@ class Cells:
         ]
         if not found.lines:
             return Section(self.title, findings=tuple(unjudged), missing=missing)
-        paper = printed(**self.paper) if self.paper else ()
+        paper = paper_rows(**self.paper) if self.paper else ()
         tables = [table(self.name, self.title, self.head, measures, found, paper, self.caption)]
         quality = columns(self.expect_on) if self.expect_on else [column for column in measures if column.better]
-        orders = judged(found.lines, self.expect, quality, desk.compare)
+        orders = judge_orders(found.lines, self.expect, quality, context.compare)
         if orders:
             title = f"{self.title}: did the expected order come out?"
             tables.append(orders_table(f"{self.name}_orders", title, orders, quality))
-        compared = Compared(self.name, found.lines, paper, measures)
-        panels = [panel for draw in self.figures for panel in draw(desk.figures, compared)]
-        said = [*(order.sentence for order in orders), *unjudged, *self._spreads(found, measures)]
-        return Section(self.title, tuple(tables), tuple(panels), tuple(said), missing)
+        data = FigureData(self.name, found.lines, paper, measures)
+        panels = [panel for draw in self.figures for panel in draw(context.figures, data)]
+        findings = [*(order.sentence for order in orders), *unjudged, *self._spreads(found, measures)]
+        return Section(self.title, tuple(tables), tuple(panels), tuple(findings), missing)
 
-    def _spreads(self, found: Found, measures: Sequence[Column]) -> list[str]:
+    def _spreads(self, found: MeasuredRows, measures: Sequence[Column]) -> list[str]:
         sentences = []
         for group, keys in self.spreads.items():
             lines = [line for line in found.lines if line.key in keys]
@@ -155,7 +155,7 @@ class Study:
     paper_says: str = ""
     """What the paper reports where it prints no table, in our words."""
 
-    def compile(self, outputs: Outputs, name: str, folder: Path, compare: Compare) -> "Compiled":
+    def compile(self, outputs: Outputs, name: str, folder: Path, compare: Comparisons) -> "Compiled":
         """Make every part; its drawings go to folder/figures/, its tables to folder/tables/, all in words to study.md.
 
         Raises:
@@ -163,15 +163,14 @@ class Study:
         """
         for place in ("tables", "figures"):
             (folder / place).mkdir(parents=True, exist_ok=True)
-        desk = Desk(outputs, name, folder / "figures", compare)
-        compiled = Compiled(self.title, self.section, self.paper_says, tuple(part.section(desk) for part in self.parts))
-        if not any(section.tables or section.panels for section in compiled.sections):
-            gone = "; ".join(reason for section in compiled.sections for reason in section.missing[:3])
+        context = StudyContext(outputs, name, folder / "figures", compare)
+        sections = tuple(part.section(context) for part in self.parts)
+        compiled = Compiled(self.title, self.section, self.paper_says, sections)
+        if not any(section.tables or section.panels for section in sections):
+            gone = "; ".join(reason for section in sections for reason in section.missing[:3])
             raise UserError("name", name, f"no finished run of this experiment ({gone}, ...)", "run its script first")
-        for each in compiled.tables:
-            for suffix, text in (("md", to_markdown(each)), ("csv", to_csv(each)), ("tex", to_latex(each))):
-                runs.write_text(folder / "tables" / f"{each.name}.{suffix}", text)
-        runs.write_text(folder / "study.md", compiled.markdown)
+        write_tables(folder / "tables", compiled.tables)
+        files.write_text(folder / "study.md", compiled.markdown)
         return compiled
 
 
@@ -201,7 +200,7 @@ class Compiled(NamedTuple):
 
     @property
     def terminal(self) -> str:
-        """The study as it is printed: tables without their intervals, findings, what is missing."""
+        """The study as it is paper_rows: tables without their intervals, findings, what is missing."""
         parts = [f"{self.where}: {self.title}", *([f"The paper: {self.paper_says}"] if self.paper_says else [])]
         for section in self.sections:
             parts += [f"{each.title}\n{to_terminal(each)}\n{each.caption}" for each in section.tables]

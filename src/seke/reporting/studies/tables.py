@@ -1,4 +1,4 @@
-"""A study's tables: our rows, the paper's beside them, set apart where the two cannot be compared."""
+"""A study's tables: our rows, the paper's beside them, set apart where the two cannot be data."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,21 +12,21 @@ from seke.core.rules import MEASURES
 from seke.reporting.data import results, scenes
 from seke.reporting.data.run_labels import NO_DRAWS, Words
 from seke.reporting.data.tables import Cell, Column, Row, Table
-from seke.reporting.studies.runs import Found, Line, Value
+from seke.reporting.studies.runs import Line, MeasuredRows, Value
 
 COLUMNS: Final[Mapping[str, Column]] = {
     column.key: column
     for column in (
         *results.SCORES,
         *scenes.SCORES,
-        *(Column(f"action_units.f1.{au}", f"AU{au}", "F1 %", 1, 100, "high") for au in TABLE2_AUS),
+        *(Column.percent(f"action_units.f1.{au}", f"AU{au}", "F1 %") for au in TABLE2_AUS),
         Column("cost.mean_samples", "E[S]", "Cost per 1,000 images", 2),
-        Column("cost.requests", "requests", "Cost per 1,000 images", 0),
-        Column("cost.input_tokens", "tokens in", "Cost per 1,000 images", 0),
-        Column("cost.output_tokens", "tokens out", "Cost per 1,000 images", 0),
+        Column.count("cost.requests", "requests", "Cost per 1,000 images"),
+        Column.count("cost.input_tokens", "tokens in", "Cost per 1,000 images"),
+        Column.count("cost.output_tokens", "tokens out", "Cost per 1,000 images"),
         Column("cost.usd", "US$", "Cost per 1,000 images", 2),
-        Column("images.train", "train", "Images", 0),
-        Column("images.test", "test", "Images", 0),
+        Column.count("images.train", "train", "Images"),
+        Column.count("images.test", "test", "Images"),
     )
 }
 """Every measure that a study can show."""
@@ -52,11 +52,11 @@ def columns(measures: Sequence[str]) -> tuple[Column, ...]:
     return tuple(COLUMNS[measure] for measure in measures)
 
 
-def printed(file: str, rows: Mapping[str, Mapping[str, str]]) -> tuple[Line, ...]:
+def paper_rows(file: str, rows: Mapping[str, Mapping[str, str]]) -> tuple[Line, ...]:
     """Return rows of one of the paper's tables, verbatim.
 
     Args:
-        file: in benchmark/paper/, e.g. "table4.csv".
+        file: in benchmark/scoring/paper/, e.g. "table4.csv".
         rows: what to call each row, and the cells that tell it, e.g. {"Neither": {"prior": "no", "sv_uamc": "no"}}.
 
     Raises:
@@ -64,24 +64,30 @@ def printed(file: str, rows: Mapping[str, Mapping[str, str]]) -> tuple[Line, ...
     """
     text = (files("seke") / "benchmark" / "scoring" / "paper" / file).read_text(encoding="utf-8")
     every = list(csv.DictReader(text.splitlines()))
-    return tuple(_printed_row(file, every, label, told) for label, told in rows.items())
+    return tuple(_printed_row(file, every, label, cells) for label, cells in rows.items())
 
 
-def _printed_row(file: str, every: Sequence[Mapping[str, str]], label: str, told: Mapping[str, str]) -> Line:
-    row = next((row for row in every if all(row.get(name) == cell for name, cell in told.items())), None)
+def _printed_row(file: str, every: Sequence[Mapping[str, str]], label: str, cells: Mapping[str, str]) -> Line:
+    row = next((row for row in every if all(row.get(name) == cell for name, cell in cells.items())), None)
     if row is None:
-        raise UserError("study.paper", dict(told), f"{file} has no such row", "write cells as printed")
+        raise UserError("study.paper", dict(cells), f"{file} has no such row", "write cells as paper_rows")
     values = {measure: Estimate(_number(row.get(name), unit)) for measure, (name, unit) in PRINTED.items()}
     return Line(label, Words(f"{label} (paper)", f"{label} (paper)", "grey", reference=True), {"paper": values})
 
 
 def _number(cell: str | None, unit: float) -> float | None:
-    """Return a printed number in our unit; "N/A" and "-" are unknown."""
+    """Return a paper_rows number in our unit; "N/A" and "-" are unknown."""
     return float(cell) / unit if cell and cell.replace(".", "", 1).isdigit() else None
 
 
 def table(
-    name: str, title: str, head: str, measures: Sequence[Column], found: Found, paper: Sequence[Line], caption: str = ""
+    name: str,
+    title: str,
+    head: str,
+    measures: Sequence[Column],
+    found: MeasuredRows,
+    paper: Sequence[Line],
+    caption: str = "",
 ) -> Table:
     """Return our rows and below them the paper's; over several seeds a mean, with its standard deviation beside it.
 
@@ -92,7 +98,7 @@ def table(
         each for column in measures for each in ((column, _spread(column)) if several and varies(column) else (column,))
     ]
     if several:
-        shown.append(Column("seeds", "n", "Seeds", 0))
+        shown.append(Column.count("seeds", "n", "Seeds"))
     rows = [
         Row(line.words.label, _cells(line, measures), *_runs(line), reference=line.words.reference)
         for line in found.lines
@@ -104,7 +110,7 @@ def table(
     return Table(name, title, head, tuple(shown), tuple(rows), " ".join(_captions(found, paper, caption)))
 
 
-def _captions(found: Found, paper: Sequence[Line], caption: str) -> list[str]:
+def _captions(found: MeasuredRows, paper: Sequence[Line], caption: str) -> list[str]:
     parts = [caption] if caption else []
     if len(found.seeds) > 1:
         parts.append(f"Mean and standard deviation (sd) over {len(found.seeds)} seeds; n: seeds measured.")
@@ -114,11 +120,11 @@ def _captions(found: Found, paper: Sequence[Line], caption: str) -> list[str]:
         parts.append("With 95 % intervals, bootstrap over subjects, or over pictures that have none.")
     if found.notes:
         head = "† The paper's numbers, not comparable with ours: " if paper else "Measured on "
-        parts.append(f"{head}{'; '.join(_of_rows(found))}.")
+        parts.append(f"{head}{'; '.join(_notes(found))}.")
     return parts
 
 
-def _of_rows(found: Found) -> Iterator[str]:
+def _notes(found: MeasuredRows) -> Iterator[str]:
     """Yield what was noted of the rows; what does not hold of all of them, with the names of those of which it does."""
     for note in found.notes:
         rows = [line.words.label for line in found.lines if note in line.notes]
