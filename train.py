@@ -27,10 +27,10 @@ def train(cfg: DictConfig) -> None:
     idle = finished(cfg, "train") and not cfg.dry_run
     parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
     if cfg.dry_run and parts:
-        from seke.training.dry_run import plan, told
+        from seke.training.dry_run import as_text, plan
 
         model, training, optimizer = parts
-        print(told(plan(model, data, training, optimizer, outputs, cfg.seed, cfg.assumed_mfu)))
+        print(as_text(plan(model, data, training, optimizer, outputs, cfg.seed, cfg.assumed_mfu)))
         return
     # Lightning starts the other ranks with this very command; only the first may clear an earlier run.
     cfg.overwrite = cfg.overwrite and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> None:
     from seke.training import loggers
     from seke.training.train import fit, summary
 
-    logger = loggers.beside_dashboard(build(cfg.logger, save_dir=str(run.path)))
+    logger = loggers.with_dashboard(build(cfg.logger, save_dir=str(run.path)))
     model, training, optimizer = parts
     watched = data.watched(outputs)
     facts = fit(run, model, data, training, logger, sources, watched, cfg.seed, cfg.ckpt == "last", optimizer)

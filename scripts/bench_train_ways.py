@@ -165,7 +165,7 @@ def ours(case: Case, loaded: Any, groups: Any, samples: Any, packed: bool, gpu: 
     from lightning.pytorch.callbacks import Callback
     from torch.utils.data import DataLoader
 
-    from seke.training.callbacks.throughput import Waiting
+    from seke.training.callbacks.throughput import DataWait
     from seke.training.data.samplers import Batches, Packs, Steps, collate_step
     from seke.training.module import Sft
     from seke.training.settings import Training
@@ -188,14 +188,14 @@ def ours(case: Case, loaded: Any, groups: Any, samples: Any, packed: bool, gpu: 
         loaded.model.gradient_checkpointing_enable()
     module = Sft(loaded, groups, **optimiser(case))
 
-    def train(steps: int) -> tuple[Clock, Waiting]:
+    def train(steps: int) -> tuple[Clock, DataWait]:
         if packed:
             batches: Any = Packs(samples.lengths, samples.tokens, case.pack_tokens)
         else:
             batches = Batches(samples.lengths, samples.tokens, BATCH)
         collated = partial(collate_step, pad=pad, pack=packed)
         loader = DataLoader(Steps(samples), batch_sampler=batches, collate_fn=collated, num_workers=case.workers)
-        clock, waiting = Clock(), Waiting()
+        clock, waiting = Clock(), DataWait()
         trainer = Training(max_steps=steps, **kind).lightning(
             logger=False, callbacks=[clock], profiler=waiting, enable_checkpointing=False, enable_progress_bar=False
         )

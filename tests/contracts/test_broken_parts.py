@@ -22,7 +22,7 @@ from seke.generation.seke.stopping import State, wanted
 from seke.sources.base.source import Source
 from seke.sources.prepare.prepare import listed, write
 from seke.training.data.mixture import Data, stream
-from seke.training.readers.row import Row, Say
+from seke.training.readers.row import Row, Turn
 
 from ..trees.pictures import save
 
@@ -258,12 +258,12 @@ def test_a_reader_that_yields_no_row(tmp_path):
 
 def test_a_row_whose_turns_and_pictures_do_not_fit_is_rejected(tmp_path):
     (tmp_path / "x.json").touch()
-    talk = (Say("user", "Who?", 1), Say("assistant", "I.", 0))
+    talk = (Turn("user", "Who?", 1), Turn("assistant", "I.", 0))
     rows = [
         Row("good", talk, (tmp_path / "a.png",)),
         Row("blind", talk, ()),
         Row("mute", (), ()),
-        Row("odd", (Say("narrator", "Once", 0),), ()),
+        Row("odd", (Turn("narrator", "Once", 0),), ()),
     ]
     found = read_with(Returns(lambda *given: rows), tmp_path / "x.json")
     assert [(row.id, isinstance(row, Row)) for row in found] == [

@@ -10,7 +10,7 @@ from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.training.data import flops
 from seke.training.data.mixture import Data
-from seke.training.dry_run import plan, told
+from seke.training.dry_run import as_text, plan
 from seke.training.optimizers import AdamW, StochasticAdamW
 from seke.training.settings import Training
 
@@ -101,7 +101,7 @@ def test_seven_billion_parameters_are_planned_without_a_weight(seven, tiny_base,
     assert found.hours == pytest.approx(found.flops / found.peak / 0.5 / 3600)
     # Forward and backward of dense layers: six operations a parameter and token.
     assert found.flops > 6 * 7e9 * found.tokens
-    text = told(found)
+    text = as_text(found)
     assert "8.03 B parameters" in text and "assumed MFU of 50%" in text and "exported model 14.9" in text
     plain = plan(LlavaOv(str(seven), dtype="bfloat16"), data, Training(**gpu), AdamW(), tmp_path)
     assert sum(plain.memory[:3]) / 2**30 == pytest.approx(120, abs=1)

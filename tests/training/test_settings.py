@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import CSVLogger
 from seke.core.errors import UserError
 from seke.tracking import wandb_run
 from seke.training import loggers
-from seke.training.launcher import settled
+from seke.training.launcher import resolved
 from seke.training.settings import Training
 
 WRONG = {
@@ -58,19 +58,19 @@ DEEPSPEED = {"LOCAL_SIZE": "2", "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_launchers_processes_are_taken_for_what_they_are(environ, devices, nodes):
     environ = dict(environ)
-    assert settled(devices, nodes, environ) == (2, 2)
+    assert resolved(devices, nodes, environ) == (2, 2)
     assert environ.get("NODE_RANK") == ("1" if "CROSS_RANK" in environ else None)
 
 
 @pytest.mark.parametrize(("devices", "nodes", "name"), [(8, 1, "devices"), ([0], 1, "devices"), (2, 3, "num_nodes")])
 def test_settings_that_contradict_a_launcher_are_one_line(devices, nodes, name):
     with pytest.raises(UserError, match=rf"^trainer\.{name}=.*torchrun has started 2; "):
-        settled(devices, nodes, dict(TORCHRUN))
+        resolved(devices, nodes, dict(TORCHRUN))
 
 
 @pytest.mark.parametrize("environ", [{}, {"LOCAL_RANK": "1", "WORLD_SIZE": "2", "NODE_RANK": "0"}])
 def test_without_a_launcher_the_settings_hold(environ):
-    assert settled("auto", 1, environ) == ("auto", 1)
+    assert resolved("auto", 1, environ) == ("auto", 1)
 
 
 @pytest.mark.parametrize("mode", ["sometimes", "ON", "true"])
@@ -83,7 +83,7 @@ def test_a_mode_that_weights_and_biases_does_not_know_is_one_line(tmp_path, monk
 
 
 def test_no_logger_is_no_logger():
-    assert loggers.beside_dashboard(None) is False
+    assert loggers.with_dashboard(None) is False
 
 
 def logged(where, column="loss"):

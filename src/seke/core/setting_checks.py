@@ -1,4 +1,4 @@
-"""Numbers among the settings, checked before anything is loaded or claimed."""
+"""Checks of numbers among the settings, before anything is loaded or claimed."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Hugging Face models and processors made ready for supervised fine-tuning."""
+"""Model families: Hugging Face models and processors for training and answering."""
 
 import logging
 

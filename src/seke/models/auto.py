@@ -1,4 +1,4 @@
-"""Any vision LLM of transformers and its processor, by Hub id or directory, looked at before it is believed.
+"""Loader of any vision LLM of transformers and its processor, by Hub id or directory, checked before it is used.
 
 A processor's template, tokenizer and sizes are the checkpoint's own. They are tried first in a process of their own,
 with bounds on its time and memory: a loop in a template or an expression without end cannot be stopped in this one.
@@ -19,9 +19,9 @@ from transformers.utils import is_torchvision_available
 from seke.core.errors import UserError
 from seke.models import llava_ov_processor
 from seke.models.chat import TEMPLATE
-from seke.models.checkpoint_checks import told
+from seke.models.checkpoint_checks import load_errors
 from seke.models.checkpoint_files import check_numbers, fetched, read_json, read_weights
-from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation, note_left
+from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation_config, warn_ignored
 
 REMEDY: Final = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
 SECONDS: Final = 40
@@ -50,7 +50,7 @@ def load(argument: str, source: str, dtype: torch.dtype, conversation: bool = Fa
     Raises:
         UserError: if there is no such model, or it is not whole or sound.
     """
-    with told(argument, source, REMEDY):
+    with load_errors(argument, source, REMEDY):
         directory = fetched(argument, source)
         config = read_json(argument, source, directory / "config.json")
         weights = read_weights(argument, source, directory)
@@ -60,7 +60,7 @@ def load(argument: str, source: str, dtype: torch.dtype, conversation: bool = Fa
         settings = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
         if not config.get("quantization_config"):
             check_size(argument, source, lambda: AutoModelForImageTextToText.from_config(settings), weights)
-        asked, left = generation(directory)
+        asked, left = generation_config(directory)
         if asked.eos_token_id is None:
             own = getattr(settings.get_text_config(), "eos_token_id", None)
             asked.eos_token_id = processor.tokenizer.eos_token_id if own is None else own
@@ -68,7 +68,7 @@ def load(argument: str, source: str, dtype: torch.dtype, conversation: bool = Fa
             directory, dtype=dtype, generation_config=asked, **PLAINLY
         )
         check_loaded(argument, source, model, found)
-    note_left(source, left)
+    warn_ignored(source, left)
     return model.eval(), processor
 
 
@@ -117,7 +117,7 @@ def answer_once(argument: str, source: str, model: Any, processor: Any, dtype: t
     Raises:
         UserError: if it cannot; `argument`=`source` names it.
     """
-    with told(argument, source), torch.inference_mode():
+    with load_errors(argument, source), torch.inference_mode():
         asked = question(processor).to(model.device, dtype)
         model.generate(**asked, max_new_tokens=1, do_sample=False, pad_token_id=processor.tokenizer.pad_token_id)
 
@@ -161,7 +161,7 @@ def _child() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS, PROCESSOR_SECONDS + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        with told(argument, source, REMEDY):
+        with load_errors(argument, source, REMEDY):
             question(read_processor(argument, source, Path(directory)), conversation)
     except UserError as error:
         print(f"refused: {error.problem}\t{str(error).rpartition('; ')[2]}", file=sys.stderr)

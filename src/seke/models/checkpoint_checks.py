@@ -1,4 +1,4 @@
-"""What can be wrong with a checkpoint before its weights are read: its architecture, its image token, its template."""
+"""Checks of a checkpoint before its weights are read: its architecture, its image token, its template."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,9 @@ MOST_TILES: Final = 16
 
 
 @contextmanager
-def told(argument: str, source: str, remedy: str = "check the directory, or the id and the network") -> Iterator[None]:
+def load_errors(
+    argument: str, source: str, remedy: str = "check the directory, or the id and the network"
+) -> Iterator[None]:
     """Make one line for the user of whatever goes wrong within: files missing, not whole, hostile, or not understood.
 
     What reads them here is code of others, which on files of others raises anything, panics of Rust included.

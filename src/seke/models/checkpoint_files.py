@@ -1,4 +1,4 @@
-"""A checkpoint's directory, looked at before anything of it is believed: which files it has, how large they are.
+"""Files of a checkpoint's directory, checked before anything of it is used: which there are, how large they are.
 
 Checkpoints come from others. Nothing here runs code, waits for a pipe, or takes more memory than the file it reads.
 """

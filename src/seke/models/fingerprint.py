@@ -1,4 +1,4 @@
-"""What decides a vision tower's output, as one short name: its weights and how pictures are made ready for it."""
+"""Fingerprint of what decides a vision tower's output: its weights and the preprocessing of pictures."""
 
 import hashlib
 import json

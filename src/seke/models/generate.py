@@ -1,4 +1,4 @@
-"""Image features put where the image tokens stand, and answers from there: what every model here does alike.
+"""Greedy answers in one batch, with image features in the place of the image tokens: alike for every family.
 
 Shapes: B sequences, T tokens, H width of the language model.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList
 
 
-def place(embedded_BTH: Tensor, image_BT: Tensor, features: Sequence[Tensor]) -> Tensor:
+def insert_features(embedded_BTH: Tensor, image_BT: Tensor, features: Sequence[Tensor]) -> Tensor:
     """Return embeddings with the features, image by image, at the marked positions."""
     if not features:
         return embedded_BTH
@@ -43,7 +43,7 @@ def answer(
         eos_token_id=end, pad_token_id=pad, use_cache=True, do_sample=False, max_new_tokens=max_new_tokens
     )
     new: Tensor = model.generate(
-        inputs_embeds=place(model.get_input_embeddings()(ids_BT), ids_BT == image_token, features),
+        inputs_embeds=insert_features(model.get_input_embeddings()(ids_BT), ids_BT == image_token, features),
         attention_mask=attention_BT,
         generation_config=config,
         logits_processor=LogitsProcessorList(processors),

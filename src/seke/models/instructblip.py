@@ -1,4 +1,4 @@
-"""InstructBLIP made ready for SFT and for answering: transformers' own model, its Q-Former tuned, all else frozen.
+"""InstructBLIP for training and answering: transformers' own model, its Q-Former tuned, all else frozen.
 
     image -> ViT -> post_layernorm -> Q-Former(queries, instruction) -> language_projection -> LLaMA
                                                          (InstructBLIP, Dai et al. 2023, Figure 3; EmoVIT, Figure 2)
@@ -21,14 +21,14 @@ from transformers.models.blip.image_processing_pil_blip import BlipImageProcesso
 
 from seke.core.errors import UserError
 from seke.models.chat import Turn
-from seke.models.checkpoint_checks import check_architecture, told
+from seke.models.checkpoint_checks import check_architecture, load_errors
 from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.fingerprint import fingerprint
-from seke.models.generate import answer, place
+from seke.models.generate import answer, insert_features
 from seke.models.instructblip_text import Instructions
-from seke.models.loading import Opened, load, outline, parameter_groups, quiet
+from seke.models.loading import CheckpointFiles, load, outline, parameter_groups, quiet
 from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.weight_checks import check_answer, generation
+from seke.models.weight_checks import check_answer, generation_config
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -148,7 +148,7 @@ class Loaded:
         Raises:
             UserError: if that fails, or gives no numbers.
         """
-        with told("model.path", self.name), torch.no_grad():
+        with load_errors("model.path", self.name), torch.no_grad():
             features = self.features(self.see(self.nothing(states=False).to(self.model.dtype)), [1], [(1, 1)])
             check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
 
@@ -182,7 +182,7 @@ class Loaded:
         """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
         assert not lengths, "this attention cannot keep the conversations of a pack apart"
         decoder = self.model.language_model
-        seen_BTH = place(decoder.get_input_embeddings()(ids_BT), ids_BT == self.text.image, features)
+        seen_BTH = insert_features(decoder.get_input_embeddings()(ids_BT), ids_BT == self.text.image, features)
         hidden = decoder.base_model(inputs_embeds=seen_BTH, attention_mask=attention_BT, use_cache=False)[0]
         logits: Tensor = decoder.get_output_embeddings()(hidden if keep_BT is None else hidden[keep_BT])
         return logits
@@ -259,8 +259,8 @@ class InstructBlip:
                 of another architecture.
         """
         source = str(path if path is not None else self.path)
-        model, opened = load(source, _opened, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention)
-        model.language_model.generation_config = generation(opened.directory, **opened.ends)[0]
+        model, opened = load(source, _open, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention)
+        model.language_model.generation_config = generation_config(opened.directory, **opened.ends)[0]
         return Loaded(model, opened.processor, source)
 
     def outline(self, dtype: str | None = None) -> TrainableVLM:
@@ -270,7 +270,7 @@ class InstructBlip:
             UserError: as `load`.
         """
         model, opened = outline(
-            self.path, _opened, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention
+            self.path, _open, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention
         )
         return Loaded(model, opened.processor, self.path)
 
@@ -279,7 +279,7 @@ class InstructBlip:
         return parameter_groups(loaded, lambda _, part: part in self.trained, self.lr, self.lr_of, self.dtype)
 
 
-def _opened(source: str, weights: bool) -> Opened:
+def _open(source: str, weights: bool) -> CheckpointFiles:
     """Return a checkpoint's small files, looked at; `weights`: whether these are fetched, too."""
     directory = fetched("model.path", source, weights)
     config = check_architecture(source, directory, "instructblip")
@@ -290,7 +290,7 @@ def _opened(source: str, weights: bool) -> Opened:
     processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
     _check(source, config, settings, processor)
     ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
-    return Opened(directory, settings, processor, ends)
+    return CheckpointFiles(directory, settings, processor, ends)
 
 
 def _check(source: str, config: dict[str, Any], settings: Any, processor: Any) -> None:

@@ -1,4 +1,4 @@
-"""LLaVA-OneVision made ready for SFT and for answering: transformers' own model, one image path, one chat path.
+"""LLaVA-OneVision for training and answering: transformers' own model, one image path, one chat path.
 
     image -> SigLIP tower -> projector -> + image_newline -> Qwen-2        (LLaVA-OneVision, Li et al. 2024, Figure 3)
 
@@ -21,11 +21,11 @@ from transformers.models.llava_onevision.modeling_llava_onevision import image_s
 from seke.core.errors import UserError
 from seke.models import llava_ov_processor
 from seke.models.chat import Chat, Turn
-from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures, told
+from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures, load_errors
 from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.fingerprint import fingerprint
 from seke.models.generate import answer
-from seke.models.loading import Opened, load, outline, parameter_groups, quiet
+from seke.models.loading import CheckpointFiles, load, outline, parameter_groups, quiet
 from seke.models.lora import Lora, is_adapter, merge
 from seke.models.packed_attention import install, segments
 from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
@@ -146,7 +146,7 @@ class Loaded:
         Raises:
             UserError: if that fails, or gives no numbers.
         """
-        with told("model.path", self.name), torch.no_grad():
+        with load_errors("model.path", self.name), torch.no_grad():
             features = self.features(self.see(self.nothing(states=False)), [1], [(self.tile, self.tile)])
             check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
 
@@ -273,9 +273,7 @@ class LlavaOv:
                 of another architecture.
         """
         source = str(path if path is not None else self.path)
-        model, opened = load(
-            source, _opened, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention
-        )
+        model, opened = load(source, _open, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention)
         return Loaded(model, opened.processor, source)
 
     def outline(self, dtype: str | None = None) -> TrainableVLM:
@@ -285,7 +283,7 @@ class LlavaOv:
             UserError: as `load`.
         """
         model, opened = outline(
-            self.path, _opened, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention
+            self.path, _open, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention
         )
         return Loaded(model, opened.processor, self.path)
 
@@ -310,7 +308,7 @@ def _dead(parameter: str) -> bool:
     return parameter.startswith(PARTS["vision_tower"]) and "post_layernorm" in parameter
 
 
-def _opened(source: str, weights: bool) -> Opened:
+def _open(source: str, weights: bool) -> CheckpointFiles:
     """Return a checkpoint's small files, looked at; `weights`: whether these are fetched, too."""
     directory = fetched("model.path", source, weights)
     config = check_architecture(source, directory, "llava_onevision")
@@ -320,4 +318,4 @@ def _opened(source: str, weights: bool) -> Opened:
     settings = LlavaOnevisionConfig.from_pretrained(directory)
     check_pictures(source, settings, processor)
     ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
-    return Opened(directory, settings, processor, ends)
+    return CheckpointFiles(directory, settings, processor, ends)

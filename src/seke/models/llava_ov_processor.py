@@ -1,4 +1,4 @@
-"""LLaVA-OneVision's processor: what is read of a checkpoint's, and the Hub's files that are written for others.
+"""LLaVA-OneVision's processor: read from a checkpoint without torchvision, written as the Hub's files.
 
 transformers' LlavaOnevisionProcessor insists on a video processor, and that on torchvision, which no face needs. Here
 it is built without; written are the names and files that llava-hf publishes, so that `AutoProcessor` finds all three

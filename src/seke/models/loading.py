@@ -1,4 +1,4 @@
-"""A checkpoint of a family that this program trains: looked at, read, outlined, and split into tuned and frozen."""
+"""Loading a checkpoint of a family that this program trains, whole or in outline, and freezing what does not train."""
 
 import contextlib
 import logging
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from seke.models.checkpoint_checks import told
+from seke.models.checkpoint_checks import load_errors
 from seke.models.checkpoint_files import check_numbers, read_weights
 from seke.models.protocol import TrainableVLM
-from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation, note_left
+from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation_config, warn_ignored
 
 
-class Opened(NamedTuple):
-    """A checkpoint's small files, looked at."""
+class CheckpointFiles(NamedTuple):
+    """A checkpoint's directory, configuration and processor, checked."""
 
     directory: Path
     settings: Any
@@ -27,11 +27,11 @@ class Opened(NamedTuple):
     """Tokens that are known better than generation_config.json knows them, such as `eos_token_id`."""
 
 
-Opener = Callable[[str, bool], Opened]
+Opener = Callable[[str, bool], CheckpointFiles]
 """(directory or Hub id, whether the weights are fetched too) -> the small files."""
 
 
-def load(source: str, opener: Opener, architecture: Any, dtype: str, attention: str) -> tuple[Any, Opened]:
+def load(source: str, opener: Opener, architecture: Any, dtype: str, attention: str) -> tuple[Any, CheckpointFiles]:
     """Return a model, in eval mode, with all its weights, and what was opened; no code from the Hub is run.
 
     Args:
@@ -45,12 +45,12 @@ def load(source: str, opener: Opener, architecture: Any, dtype: str, attention: 
         UserError: if there is no such model here and the Hub cannot be reached, its files are not whole, or it is of
             another architecture.
     """
-    with told("model.path", source), quiet():
+    with load_errors("model.path", source), quiet():
         opened = opener(source, True)
         weights = read_weights("model.path", source, opened.directory)
         check_numbers("model.path", source, opened.settings.to_dict(), weights)
         check_size("model.path", source, lambda: architecture(opened.settings), weights)
-        asked, left = generation(opened.directory, **opened.ends)
+        asked, left = generation_config(opened.directory, **opened.ends)
         model, found = architecture.from_pretrained(
             opened.directory,
             dtype=getattr(torch, dtype),
@@ -59,13 +59,13 @@ def load(source: str, opener: Opener, architecture: Any, dtype: str, attention: 
             **PLAINLY,
         )
         check_loaded("model.path", source, model, found)
-    note_left(source, left)
+    warn_ignored(source, left)
     return model.eval(), opened
 
 
-def outline(source: str, opener: Opener, architecture: Any, dtype: str, attention: str) -> tuple[Any, Opened]:
+def outline(source: str, opener: Opener, architecture: Any, dtype: str, attention: str) -> tuple[Any, CheckpointFiles]:
     """Return a model without its weights, on the device `meta`; otherwise as `load`."""
-    with told("model.path", source), quiet():
+    with load_errors("model.path", source), quiet():
         opened = opener(source, False)
         with torch.device("meta"):
             model = architecture._from_config(

@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021, Section 4.1) on the language model, for those who cannot train it whole.
+"""Low-rank adapters (LoRA, Hu et al. 2021, Section 4.1) of the language model.
 
     y = W x + (alpha / r) B A x        W is frozen, A and B train
 

@@ -1,4 +1,4 @@
-"""What training and local answering use of a vision LLM: the Protocols that a model family implements.
+"""Protocols of a model family: a vision LLM as training and local answering use it.
 
     conf/model/<name>.yaml -> Family -> .load() -> TrainableVLM: a LoadedVLM, and what training needs beside it
 

@@ -1,4 +1,4 @@
-"""Whether a model is what its checkpoint's files say: all weights there, none left over, every one a number.
+"""Checks of loaded weights against the checkpoint's files: all there, none left over, every one a number.
 
 transformers fills what is missing with random weights and only warns, and lets `generation_config.json` change what was
 asked for; scored that way, a cut checkpoint is a bad model rather than a mistake.
@@ -106,7 +106,7 @@ def _finite(values: torch.Tensor) -> bool:
     return values.is_meta or not values.is_floating_point() or bool(torch.isfinite(values).all())
 
 
-def generation(directory: Path, **ids: Any) -> tuple[GenerationConfig, list[str]]:
+def generation_config(directory: Path, **ids: Any) -> tuple[GenerationConfig, list[str]]:
     """Return what a checkpoint's generation_config.json says of its tokens, and the entries that are not followed.
 
     What is asked of a model is greedy or seeded by us; penalties, beams and lengths of the checkpoint would change it.
@@ -129,7 +129,7 @@ def generation(directory: Path, **ids: Any) -> tuple[GenerationConfig, list[str]
     return GenerationConfig(**own), left
 
 
-def note_left(source: str, left: list[str]) -> None:
+def warn_ignored(source: str, left: list[str]) -> None:
     """Say on stderr which entries of a generation_config.json are not followed, if any."""
     if left:
         print(f"note: {source}: its generation_config.json ({', '.join(left)[:200]}) is not followed", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""train.py dry_run=true: what a training would take, counted as the trainer itself counts; nothing trains.
+"""Dry run of a training (train.py dry_run=true): steps, memory, disk and hours, counted as the trainer counts.
 
     rows -> encoded in a folder that goes again -> packs or batches -> steps        exact
     config -> parameters, FLOPs (flops.py)                                         exact
@@ -24,7 +24,7 @@ from seke.training.callbacks.checkpoints import KEPT
 from seke.training.data import flops
 from seke.training.data.dataset import Samples, prepare
 from seke.training.data.mixture import Data, stream
-from seke.training.data.samplers import Epochs, entries
+from seke.training.data.samplers import Epochs, epoch_indices
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
 from seke.training.setup import epochs, tuned_model
@@ -141,7 +141,7 @@ def plan(
         counting, arrow = replace(data, cache="none"), folder / "rows.arrow"
         samples = prepare([stream(part, seed, folder) for part in parts], loaded, counting, tuned.frozen_tower, arrow)
         rejected = Counter(row.reason for row in read_jsonl(arrow.with_suffix(".jsonl"), Rejection))
-        chosen = entries(samples.part, [part.weight for part in parts], seed)
+        chosen = epoch_indices(samples.part, [part.weight for part in parts], seed)
         if not len(chosen):
             raise UserError("data.path", data.path, f"no usable row ({samples.rejected} rejected)", "give other rows")
         batches = epochs(samples, chosen, tuned, data, training, seed)
@@ -288,7 +288,7 @@ def _width(dtype: str) -> int:
     return int(torch.empty(0, dtype=getattr(torch, dtype), device="meta").element_size())
 
 
-def told(found: Plan) -> str:
+def as_text(found: Plan) -> str:
     """Return a plan as lines of text."""
     sizes, memory, device = found.sizes, found.memory, "GPU" if found.on_gpu else "process"
     parts = ", ".join(f"{part} {_many(number)}" for part, number in sizes.of_part.items())

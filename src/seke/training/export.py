@@ -1,4 +1,4 @@
-"""The tuned model as a directory that transformers and servers load: weights, processor, chat template."""
+"""Export of the tuned model as a directory that transformers and servers load: weights, processor, chat template."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which launcher has started this process, if any did: torchrun or deepspeed. Free of torch: train.py asks at once.
+"""Detection of the launcher that started this process, torchrun or deepspeed. Free of torch: train.py asks at once.
 
 Each tells its processes by environment variables how many there are. Lightning believes the settings instead, and
 would train as many times over as there are processes.
@@ -36,7 +36,7 @@ def launched(environ: Mapping[str, str]) -> Launched | None:
     return None
 
 
-def settled(devices: Any, num_nodes: Any, environ: MutableMapping[str, str] = os.environ) -> tuple[Any, Any]:
+def resolved(devices: Any, num_nodes: Any, environ: MutableMapping[str, str] = os.environ) -> tuple[Any, Any]:
     """Return devices and num_nodes as this process's launcher says, or as they are set where none has started it.
 
     Raises:

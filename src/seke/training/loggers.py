@@ -1,4 +1,4 @@
-"""Where the numbers of a training go: Weights & Biases with a key or without one, and CSV (conf/logger/)."""
+"""Loggers of a training (conf/logger/): Weights & Biases, with a key or without one, beside others."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ CONFIG = "config.yaml"
 """The run's resolved settings, which its directory holds from its beginning."""
 
 
-def beside_dashboard(logger: Any) -> Any:
+def with_dashboard(logger: Any) -> Any:
     """Return `logger`, and with it the W&B run that is open already where `wandb=` has the whole stage shown.
 
     `logger=null` logs nowhere else; Lightning would take None as a wish for its own.

@@ -1,4 +1,4 @@
-"""How weights are updated (conf/optimizer/): AdamW with float32 masters, or one that bfloat16 weights suffice for.
+"""Optimisers (conf/optimizer/): AdamW with float32 masters, or one that bfloat16 weights suffice for.
 
 At a learning rate of 1e-5 a step changes a weight of 0.02 by 5e-4 of itself, while neighbouring bfloat16 numbers lie
 4e-3 to 8e-3 apart: rounded to the nearest, the step is lost, every time. Rounded up or down at random, with the

@@ -1,4 +1,4 @@
-"""How to train: the settings of conf/trainer/*.yaml, and Lightning's Trainer made of them."""
+"""Settings of conf/trainer/*.yaml, and Lightning's Trainer made of them."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import Strategy
 from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.setting_checks import check_between, check_whole
-from seke.training.launcher import settled
+from seke.training.launcher import resolved
 
 PRECISIONS: Final = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 ACCELERATORS: Final = ("cpu", "gpu", "cuda", "mps", "auto")
@@ -95,7 +95,7 @@ class Training:
         check_between("trainer.clip", self.clip, 0, optional=True)
         check_between("trainer.warm_up", self.warm_up, 0, 1)
         check_between("trainer.peak_tflops", self.peak_tflops, 0, optional=True)
-        self.devices, self.num_nodes = settled(self.devices, self.num_nodes)
+        self.devices, self.num_nodes = resolved(self.devices, self.num_nodes)
 
     def check_machine(self) -> None:
         """Refuse, before anything is loaded, what this machine has not.

@@ -1,4 +1,4 @@
-"""What a training and its dry run set up alike: the model with the parts that train, and the epochs of its samples."""
+"""Set-up that a training and its dry run share: the model with the parts that train, and the epochs of its samples."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -30,7 +30,7 @@ from seke.training.callbacks.sample_answers import SampleAnswers, questions
 from seke.training.callbacks.throughput import Throughput
 from seke.training.data.dataset import Samples, prepare
 from seke.training.data.mixture import Data, Part, stream
-from seke.training.data.samplers import Epochs, Steps, collate, collate_step, entries
+from seke.training.data.samplers import Epochs, Steps, collate, collate_step, epoch_indices
 from seke.training.export import export
 from seke.training.module import Sft
 from seke.training.optimizers import AdamW, Optimizer
@@ -98,7 +98,7 @@ def fit(
             torch.set_num_threads(training.threads)
 
         samples = _encoded(parts, tuned, data, Path(scratch) / "training.arrow", run.path / "rejected.jsonl", seed)
-        chosen = entries(samples.part, [part.weight for part in parts], seed)
+        chosen = epoch_indices(samples.part, [part.weight for part in parts], seed)
         validation: DataLoader[Any] | None = None
         if watched:
             rejected = run.path / "rejected_validation.jsonl"

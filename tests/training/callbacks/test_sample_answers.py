@@ -19,13 +19,13 @@ from seke.training.callbacks.sample_answers import COLUMNS, Question, SampleAnsw
 from seke.training.data.dataset import Sample
 from seke.training.data.samplers import collate
 from seke.training.module import Sft
-from seke.training.readers.row import Row, Say
+from seke.training.readers.row import Row, Turn
 
 TURNS = (
-    Say("user", "What is it?", 1),
-    Say("assistant", "A face.", 0),
-    Say("user", "Sure?", 0),
-    Say("assistant", "Yes.", 0),
+    Turn("user", "What is it?", 1),
+    Turn("assistant", "A face.", 0),
+    Turn("user", "Sure?", 0),
+    Turn("assistant", "Yes.", 0),
 )
 
 
@@ -46,7 +46,7 @@ def rows(tmp_path):
     return [
         Row("broken", TURNS, (tmp_path / "broken.png",)),
         Rejection(id="rejected", reason="image", detail=""),
-        Row("text", (Say("user", "Hello", 0), Say("assistant", "Hi.", 0)), ()),
+        Row("text", (Turn("user", "Hello", 0), Turn("assistant", "Hi.", 0)), ()),
         *(Row(str(k), TURNS, (tmp_path / f"{k}.png",)) for k in range(3)),
     ]
 

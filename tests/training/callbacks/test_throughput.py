@@ -12,7 +12,7 @@ from seke.models.llava_ov import LlavaOv
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.callbacks import progress_bar
 from seke.training.callbacks.progress_bar import StepProgress
-from seke.training.callbacks.throughput import Device, Sums, Throughput, Waiting, Window, figures
+from seke.training.callbacks.throughput import DataWait, Device, Sums, Throughput, Window, window_metrics
 from seke.training.data import flops
 from seke.training.data.dataset import Sample, Vision
 from seke.training.data.samplers import collate
@@ -130,20 +130,20 @@ def test_mfu_is_of_one_device_and_waiting_is_part_of_the_time():
     # Two ranks, each busy for 3 seconds and waiting for 1; the language model trained, the projector before it not.
     sums = Sums(loss=6.0, busy=6.0, waited=2.0, computed=50, samples=8,
                 work=flops.Work(crops=4, tokens=40, supervised=3))  # fmt: skip
-    found = figures(sums, 2, DEVICE)
+    found = window_metrics(sums, 2, DEVICE)
     assert found["tokens_per_s"] == 10 and found["samples_per_s"] == 2 and found["loss"] == 2.0
     assert found["data_wait"] == 0.25 and found["padding"] == pytest.approx(0.2)
     assert found["mfu"] == pytest.approx((40 * 10 * 3 + 4 * 5) / 4 / 2 / 100)
-    assert "mfu" not in figures(sums, 2, DEVICE._replace(peak=None))
+    assert "mfu" not in window_metrics(sums, 2, DEVICE._replace(peak=None))
 
 
 def test_a_window_without_supervision_has_no_loss():
     sums = Sums(loss=0.0, busy=1.0, waited=0.0, computed=8, samples=1, work=flops.Work(tokens=8))
-    assert "loss" not in figures(sums, 1, DEVICE)
+    assert "loss" not in window_metrics(sums, 1, DEVICE)
 
 
 def test_only_the_fetching_of_training_batches_counts_as_waiting():
-    waiting = Waiting()
+    waiting = DataWait()
     for action in ("[_TrainingEpochLoop].train_dataloader_next", "[Strategy]SingleDeviceStrategy.training_step"):
         waiting.start(action)
         waiting.stop(action)

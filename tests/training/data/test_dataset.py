@@ -20,7 +20,7 @@ from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.callbacks.fault_guard import explained
 from seke.training.data.dataset import prepare
 from seke.training.data.mixture import Data, stream
-from seke.training.readers.row import Row, Say
+from seke.training.readers.row import Row, Turn
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def rows(tmp_path):
     for k, size in enumerate([(32, 32), (50, 32), (20, 90)]):
         file = tmp_path / f"{k}.png"
         Image.radial_gradient("L").resize(size).save(file)
-        made.append(Row(str(k), (Say("user", "What is it?", 1), Say("assistant", "A face.", 0)), (file,)))
+        made.append(Row(str(k), (Turn("user", "What is it?", 1), Turn("assistant", "A face.", 0)), (file,)))
     return made
 
 
@@ -58,7 +58,7 @@ def test_what_is_kept_changes_no_feature(loaded, rows, tmp_path, cache):
 @pytest.mark.parametrize("cache", ["states", "none"])
 def test_broken_images_and_overlong_rows_are_rejected_by_name(loaded, rows, tmp_path, cache):
     rows[1].images[0].write_bytes(b"no picture")
-    long = Row("long", (Say("user", "What is it?", 0), Say("assistant", "A face." * 200, 0)), ())
+    long = Row("long", (Turn("user", "What is it?", 0), Turn("assistant", "A face." * 200, 0)), ())
     unread = Rejection(id="unread", reason="image", detail="")
     data = Data(path="x", cache=cache, max_tokens=300)
     kept = prepare([[unread, *rows, long]], loaded, data, True, tmp_path / "x.arrow")
@@ -71,7 +71,8 @@ def test_broken_images_and_overlong_rows_are_rejected_by_name(loaded, rows, tmp_
 
 
 def test_samples_come_back_as_they_were_encoded(loaded, rows, tmp_path):
-    two = Row("two", (Say("user", "What is it?", 2), Say("assistant", "A face.", 0)), (rows[2].images + rows[0].images))
+    turns = (Turn("user", "What is it?", 2), Turn("assistant", "A face.", 0))
+    two = Row("two", turns, rows[2].images + rows[0].images)
     kept = prepare([rows, [two]], loaded, Data(path="x", cache="pixels"), True, tmp_path / "x.arrow")
     encoded = loaded.encode([[("user", "What is it?", (loaded.image_tokens((32, 32)),)), ("assistant", "A face.", ())]])
     assert (kept.sample(0).ids, kept.sample(0).supervised) == tuple(encoded[0][:2])
@@ -121,7 +122,7 @@ def test_neither_rows_nor_samples_stay_in_memory(tmp_path):
 
 
 def test_a_worker_that_inherits_nothing_opens_the_file_itself(tmp_path):
-    row = Row("a", (Say("user", "?", 0), Say("assistant", "three words here", 0)), ())
+    row = Row("a", (Turn("user", "?", 0), Turn("assistant", "three words here", 0)), ())
     kept = prepare([[row] * 1000], WORDS, Data(path="x"), False, tmp_path / "x.arrow")
     kept.pictures.loaded = None
     state = pickle.dumps(kept)

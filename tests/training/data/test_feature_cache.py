@@ -11,7 +11,7 @@ from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.data.dataset import prepare
 from seke.training.data.feature_cache import Entry, StateStore
 from seke.training.data.mixture import Data
-from seke.training.readers.row import Row, Say
+from seke.training.readers.row import Row, Turn
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def rows(tmp_path):
     for k, size in enumerate([(32, 32), (50, 32), (20, 90)]):
         file = tmp_path / f"{k}.png"
         Image.radial_gradient("L").resize(size).save(file)
-        made.append(Row(str(k), (Say("user", "What is it?", 1), Say("assistant", "A face.", 0)), (file,)))
+        made.append(Row(str(k), (Turn("user", "What is it?", 1), Turn("assistant", "A face.", 0)), (file,)))
     return made
 
 
@@ -44,7 +44,7 @@ def kept(loaded, rows, tmp_path):
     return prepare([rows], loaded, data, True, tmp_path / "x.arrow")
 
 
-def entries(tmp_path):
+def epoch_indices(tmp_path):
     return sorted((tmp_path / "cache").rglob("*.safetensors"))
 
 
@@ -62,9 +62,9 @@ def test_a_later_run_computes_new_pictures_only(loaded, rows, tmp_path, seen):
     kept(loaded, rows[:2], tmp_path)
     first = list(seen)
     kept(loaded, rows[:2], tmp_path)
-    assert seen == first and len(entries(tmp_path)) == 2
+    assert seen == first and len(epoch_indices(tmp_path)) == 2
     kept(loaded, rows, tmp_path)
-    assert len(seen) == len(first) + 1 and len(entries(tmp_path)) == 3
+    assert len(seen) == len(first) + 1 and len(epoch_indices(tmp_path)) == 3
 
 
 def test_a_picture_is_known_by_its_content_not_its_name(loaded, rows, tmp_path, seen):
@@ -89,13 +89,13 @@ def test_another_tower_finds_nothing(loaded, rows, tmp_path):
     finally:
         with torch.no_grad():
             bias.sub_(1)
-    assert len(entries(tmp_path)) == 6 and len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(epoch_indices(tmp_path)) == 6 and len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_a_half_written_entry_is_computed_again(loaded, rows, tmp_path, seen):
     whole = kept(loaded, rows, tmp_path)
     before = [whole[k][1][0].values.clone() for k in range(3)]  # what is read lies in the file itself
-    for file, length in zip(entries(tmp_path), (0, 5, -7), strict=True):
+    for file, length in zip(epoch_indices(tmp_path), (0, 5, -7), strict=True):
         data = file.read_bytes()[:length]
         file.unlink()
         file.write_bytes(data)
@@ -110,7 +110,7 @@ def test_broken_pictures_are_rejected_and_not_kept(loaded, rows, tmp_path):
     rows[1].images[0].write_bytes(b"no picture")
     for _ in range(2):
         assert kept(loaded, rows, tmp_path).rejected == 1
-    assert len(entries(tmp_path)) == 2
+    assert len(epoch_indices(tmp_path)) == 2
 
 
 def writes(folder, start, digests):

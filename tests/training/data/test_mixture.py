@@ -14,7 +14,7 @@ from seke.core.records import Labels, Rejection
 from seke.training.data.mixture import Data, stream
 from seke.training.readers.llava import Llava
 from seke.training.readers.mafw import Mafw
-from seke.training.readers.row import KEPT, Row, Say, UnusableError, kept
+from seke.training.readers.row import KEPT, Row, Turn, UnusableError, keep_only
 
 from ...trees import mafw
 
@@ -187,12 +187,12 @@ def test_the_watched_part_is_whole_and_never_mixed(root):
 @given(st.dictionaries(st.sampled_from([1, 2, 4, 6, 12, 26]), st.just(True), min_size=1))
 def test_units_known_only_where_active_are_never_an_answer(units):
     with pytest.raises(UnusableError, match="only active"):
-        kept((Say("user", "?", 0), Say("assistant", "x", 0)), Labels(action_units=units), "au")
+        keep_only((Turn("user", "?", 0), Turn("assistant", "x", 0)), Labels(action_units=units), "au")
 
 
 def test_seventeen_active_units_are_an_answer():
     every = Labels(action_units=dict.fromkeys(ACTION_UNITS, True))
-    assert kept((Say("assistant", "x", 0),), every, "au")[0].text == describe(every)
+    assert keep_only((Turn("assistant", "x", 0),), every, "au")[0].text == describe(every)
 
 
 def test_half_a_character_is_no_text(root):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.data.flops import forward, products, work
 from seke.training.data.packing import best_fit, cost, halves, rounded, rounds, split
-from seke.training.data.samplers import FILLER, Packs, entries
+from seke.training.data.samplers import FILLER, Packs, epoch_indices
 
 LENGTHS = st.lists(st.integers(2, 300), min_size=1, max_size=80)
 WORLDS = st.integers(1, 8)
@@ -87,7 +87,7 @@ def test_rounding_gives_away_one_in_sixty_four_at_most(lengths):
 
 @given(LENGTHS, WORLDS, st.integers(1, 3), st.sampled_from([0.5, 1, 2.5]), st.integers(0, 3))
 def test_every_entry_of_the_epoch_once_over_all_ranks(lengths, world, accumulate, weight, epoch):
-    chosen = entries(np.zeros(len(lengths)), [weight], seed=3)
+    chosen = epoch_indices(np.zeros(len(lengths)), [weight], seed=3)
     if not len(chosen):
         return
     made = sampler(lengths, accumulate=accumulate, seed=3, chosen=chosen)

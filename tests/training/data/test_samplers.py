@@ -19,9 +19,9 @@ from seke.training.data.samplers import (
     collate,
     collate_pack,
     collate_step,
-    entries,
+    epoch_indices,
 )
-from seke.training.readers.row import Row, Say
+from seke.training.readers.row import Row, Turn
 
 
 def batches(lengths, *settings, **more):
@@ -41,7 +41,7 @@ def ranks(made, world, epoch=2):
     st.booleans(), st.sampled_from([0.5, 1, 2.5]),
 )  # fmt: skip
 def test_every_entry_of_the_epoch_once_and_step_tokens_exact(lengths, size, world, accumulate, group, weight):
-    chosen = entries(np.zeros(len(lengths)), [weight], seed=3)
+    chosen = epoch_indices(np.zeros(len(lengths)), [weight], seed=3)
     made = batches(lengths, size, accumulate, seed=3, group=group, chosen=chosen)
     given_out = list(ranks(made, world))
     assert {len(mine) for mine in given_out} == {len(made)} and len(made) % accumulate == 0
@@ -79,12 +79,12 @@ def test_grouping_pads_less():
 
 def test_weights_repeat_and_draw_a_part():
     part = np.repeat([0, 1], [10, 20])
-    made = entries(part, [2.5, 0.25], seed=1)
+    made = epoch_indices(part, [2.5, 0.25], seed=1)
     counts = np.bincount(made, minlength=30)
     assert counts[:10].tolist().count(3) == 5 and counts[:10].tolist().count(2) == 5
     assert counts[10:].sum() == 5 and counts[10:].max() == 1
-    assert made.tolist() == entries(part, [2.5, 0.25], seed=1).tolist()
-    assert made.tolist() != entries(part, [2.5, 0.25], seed=2).tolist()
+    assert made.tolist() == epoch_indices(part, [2.5, 0.25], seed=1).tolist()
+    assert made.tolist() != epoch_indices(part, [2.5, 0.25], seed=2).tolist()
 
 
 def test_collate_marks_the_position_before_each_supervised_token():
@@ -132,7 +132,7 @@ def samples(tmp_path):
         max_tokens=1_000_000,
         encode=lambda turns, mask: [([len(t[1][1])] * len(t[1][1]), [True] * len(t[1][1]), ()) for t in turns],
     )
-    rows = [Row(str(k), (Say("user", "?", 0), Say("assistant", "x" * (k + 2), 0)), ()) for k in range(7)]
+    rows = [Row(str(k), (Turn("user", "?", 0), Turn("assistant", "x" * (k + 2), 0)), ()) for k in range(7)]
     return prepare([rows], loaded, Data(path="x"), False, tmp_path / "x.arrow")
 
 

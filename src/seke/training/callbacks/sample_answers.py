@@ -18,8 +18,8 @@ from seke.core import files
 from seke.core.images import ImageError
 from seke.core.records import Rejection
 from seke.models.protocol import LoadedVLM
-from seke.training.data.dataset import Wanted, wanted_by
-from seke.training.readers.row import Row, Say
+from seke.training.data.dataset import ImageFile, image_files
+from seke.training.readers.row import Row, Turn
 
 FILE: Final = "answered.jsonl"
 COLUMNS: Final = ("step", "id", "image", "question", "answer", "reference")
@@ -29,8 +29,8 @@ class Question(NamedTuple):
     """A conversation up to its first answer, which is the reference."""
 
     id: str
-    pictures: tuple[Wanted, ...]
-    turns: tuple[Say, ...]
+    pictures: tuple[ImageFile, ...]
+    turns: tuple[Turn, ...]
     reference: str
 
     @property
@@ -48,10 +48,10 @@ def questions(rows: Iterable[Row | Rejection], count: int) -> list[Question]:
     if count < 1:
         return found
     for row in rows:
-        if isinstance(row, Row) and row.images and all(map(_readable, wanted_by(row))):
+        if isinstance(row, Row) and row.images and all(map(_readable, image_files(row))):
             first = next(k for k, turn in enumerate(row.turns) if turn.role == "assistant")
             before = sum(turn.images for turn in row.turns[:first])
-            found.append(Question(row.id, tuple(wanted_by(row)[:before]), row.turns[:first], row.turns[first].text))
+            found.append(Question(row.id, tuple(image_files(row)[:before]), row.turns[:first], row.turns[first].text))
         if len(found) == count:
             break
     return found
@@ -154,7 +154,7 @@ def _table(step: int, said: Sequence[tuple[Question, str]]) -> list[list[Any]]:
     ]
 
 
-def _readable(wanted: Wanted) -> bool:
+def _readable(wanted: ImageFile) -> bool:
     try:
         wanted.picture()
     except ImageError:

@@ -25,7 +25,7 @@ LANGUAGE: Final = "language_model"
 """The part whose FLOPs are logged apart from all others, which make up the vision side."""
 
 
-class Waiting(PassThroughProfiler):  # type: ignore[misc]
+class DataWait(PassThroughProfiler):  # type: ignore[misc]
     """Sums the seconds in which training stands still for its next batch; Lightning's profiler hooks tell them."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Device(NamedTuple):
     """FLOP/s of one device, None if not known."""
 
 
-def figures(sums: Sums, ranks: int, device: Device) -> dict[str, float]:
+def window_metrics(sums: Sums, ranks: int, device: Device) -> dict[str, float]:
     """Return what is logged of a window that `sums` of all ranks tell of; what is not known is left out.
 
     Rates are of all ranks together, TFLOP/s and MFU of one device. `padding`: share of the computed positions that
@@ -143,7 +143,7 @@ class Throughput(pl.Callback):  # type: ignore[misc]
         self.peak_tflops = peak_tflops
         self.latest: dict[str, float] = {}
         """What was logged last."""
-        self._window, self._waiting = Window(), Waiting()
+        self._window, self._waiting = Window(), DataWait()
         self._began, self._step = 0.0, 0
         self._rates: dict[str, float] = {}
         self._norm: Any = None
@@ -223,7 +223,7 @@ class Throughput(pl.Callback):  # type: ignore[misc]
         everyone = Sums(loss, busy, waited, computed, samples, Work(*map(round, added)))
         norm = {} if self._norm is None else {"grad_norm": float(self._norm)}
         memory = {"memory_gib": values.view(trainer.world_size, -1)[:, -1].max().item() / 2**30}
-        found = figures(everyone, trainer.world_size, self._device)
+        found = window_metrics(everyone, trainer.world_size, self._device)
         losses = {"loss": step_loss / max(1, step_tokens), "loss_mean": found.pop("loss")} if "loss" in found else {}
         self.latest = {**losses, **found, **self._rates, **norm, **memory}
         self._norm = None

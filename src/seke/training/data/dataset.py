@@ -1,4 +1,4 @@
-"""Rows become samples: token ids, label mask and images, encoded once and kept on disk.
+"""Dataset of training samples: token ids, label mask and images of each row, encoded once and kept on disk.
 
     rows, block by block -> pictures looked at -> encoded -> an Arrow file, memory-mapped
 
@@ -70,8 +70,8 @@ NOTHING: Final = Vision(torch.empty(0), (0, 0))
 """What is kept of a broken image: its number stays taken."""
 
 
-class Wanted(NamedTuple):
-    """An image file as a row wants it."""
+class ImageFile(NamedTuple):
+    """An image file that a row names."""
 
     file: str
     sha256: str | None
@@ -110,9 +110,9 @@ def lost_picture(error: images.ImageError) -> UserError:
     return UserError("image", name, f"lost while it was trained on ({said})", remedy)
 
 
-def wanted_by(row: Row) -> list[Wanted]:
+def image_files(row: Row) -> list[ImageFile]:
     """Return what a row wants of its image files."""
-    return [Wanted(str(file), row.sha256) for file in row.images]
+    return [ImageFile(str(file), row.sha256) for file in row.images]
 
 
 class Pictures:
@@ -120,13 +120,13 @@ class Pictures:
 
     def __init__(self, loaded: TrainableVLM, cache: str) -> None:
         self.loaded, self.cache = loaded, cache
-        self.wanted: list[Wanted] = []
+        self.wanted: list[ImageFile] = []
         """By number."""
         self.kept: list[Vision] = []
         self.tokens: list[int] = []
         self.crops: list[int] = []
         self.broken: dict[int, str] = {}
-        self._index: dict[Wanted, int] = {}
+        self._index: dict[ImageFile, int] = {}
 
     @property
     def files(self) -> list[str]:
@@ -135,12 +135,12 @@ class Pictures:
 
     def numbers(self, row: Row) -> tuple[int, ...]:
         """Return the numbers of a row's images, which must have been looked at."""
-        return tuple(self._index[wanted] for wanted in wanted_by(row))
+        return tuple(self._index[wanted] for wanted in image_files(row))
 
     def look(self, rows: Iterable[Row]) -> None:
         """Decode the files that are new here: a broken one is to be found now, not in the training's third hour."""
         new = [
-            each for each in dict.fromkeys(each for row in rows for each in wanted_by(row)) if each not in self._index
+            each for each in dict.fromkeys(each for row in rows for each in image_files(row)) if each not in self._index
         ]
         for start in range(0, len(new), CROWD):
             crowd = new[start : start + CROWD]
@@ -161,7 +161,7 @@ class Pictures:
         """Return how many crops of these images the tower has to see in training: none where its states are kept."""
         return 0 if self.cache in ("states", "disk") else sum(self.crops[number] for number in numbers)
 
-    def _add(self, wanted: Wanted, found: Vision | str) -> None:
+    def _add(self, wanted: ImageFile, found: Vision | str) -> None:
         number = self._index[wanted] = len(self.wanted)
         self.wanted.append(wanted)
         if isinstance(found, str):
@@ -171,10 +171,10 @@ class Pictures:
         if self.cache in ("states", "pixels"):
             self.kept.append(NOTHING if isinstance(found, str) else found)
 
-    def _finished(self, crowd: Sequence[Wanted], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
+    def _finished(self, crowd: Sequence[ImageFile], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
         return self._states(seen) if self.cache == "states" else seen
 
-    def _attempt(self, wanted: Wanted) -> Vision | str:
+    def _attempt(self, wanted: ImageFile) -> Vision | str:
         try:
             picture = wanted.picture()
         except images.ImageError as error:
@@ -183,7 +183,7 @@ class Pictures:
             return Vision(NOTHING.values, (picture.height, picture.width))
         return Vision(*self.loaded.pixels(picture))
 
-    def _decode(self, wanted: Wanted) -> Vision:
+    def _decode(self, wanted: ImageFile) -> Vision:
         return Vision(*self.loaded.pixels(wanted.picture()))
 
     @torch.no_grad()
@@ -209,7 +209,7 @@ class StoredPictures(Pictures):
         """Read an image's states."""
         return Vision(*self.store.read(self._digests[self.wanted[number].file]))
 
-    def _attempt(self, wanted: Wanted) -> Vision | str:
+    def _attempt(self, wanted: ImageFile) -> Vision | str:
         try:
             data, digest = wanted.read()
             self._digests[wanted.file] = digest
@@ -219,7 +219,7 @@ class StoredPictures(Pictures):
         except images.ImageError as error:
             return str(error)
 
-    def _finished(self, crowd: Sequence[Wanted], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
+    def _finished(self, crowd: Sequence[ImageFile], seen: Sequence[Vision | str]) -> Sequence[Vision | str]:
         new = [found if isinstance(found, Vision) and len(found.values) else "" for found in seen]
         for wanted, made in zip(crowd, self._states(new), strict=True):
             if isinstance(made, Vision):
@@ -227,7 +227,7 @@ class StoredPictures(Pictures):
         return [Vision(NOTHING.values, found.size) if isinstance(found, Vision) else found for found in seen]
 
 
-class Unused:
+class Rejections:
     """What a training set has of rows that cannot be used, counted by reason."""
 
     def __init__(self) -> None:
@@ -254,7 +254,7 @@ class Samples(Dataset[Any]):
     """All samples of a training set: read from disk when asked, their images kept or decoded."""
 
     def __init__(
-        self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], unused: Unused, without_picture: int
+        self, arrow: Path, pictures: Pictures, measures: NDArray[np.int32], unused: Rejections, without_picture: int
     ) -> None:
         self.arrow, self.pictures = arrow, pictures
         self.unused, self.rejected = unused, unused.reasons.total()
@@ -298,7 +298,7 @@ def prepare(
     cache = data.cache if data.cache != "auto" else ("states" if frozen_tower else "none")
     pictures = _pictures(loaded, cache, data)
     measures = [np.zeros((0, 4), np.int32)]
-    unused, without_picture = Unused(), 0
+    unused, without_picture = Rejections(), 0
 
     def stored(writer: Any) -> Iterator[Rejection]:
         nonlocal without_picture

@@ -1,4 +1,4 @@
-"""States of a frozen vision tower on disk: computed once per picture, found again by every later run.
+"""Cache on disk of a frozen vision tower's states: computed once per picture, found again by every later run.
 
     <folder>/<fingerprint of tower and preprocessing>/<first two hex digits>/<sha256 of the image file>.safetensors
 

@@ -1,4 +1,4 @@
-"""How many floating-point operations a batch costs, exactly, from the sizes in a model's config.
+"""Floating-point operations of a batch, exactly, from the sizes in a model's config.
 
     config -> products (one a kind of matrix product) x what a batch holds (Work) -> FLOPs of each part
 

@@ -1,6 +1,6 @@
-"""What to train on: one instruction set or a weighted mixture, each part with the reader of its format (rows/).
+"""Training data: one instruction set or a weighted mixture, each part with the reader of its format (readers/).
 
-    data.path, data.mixture -> parts -> rows, drawn down to a part's `limit` -> samples.py
+    data.path, data.mixture -> parts -> rows, drawn down to a part's `limit` -> dataset.py
 
 Rows stream: none of them is kept here. The draw is seeded and made among the rows that a reader finds usable; a drawn
 row whose picture turns out to be broken is rejected by name and never replaced.
@@ -21,7 +21,7 @@ from seke.core.records import Rejection
 from seke.core.setting_checks import check_whole
 from seke.training.readers.clips import fetch
 from seke.training.readers.llava import Llava
-from seke.training.readers.row import KEPT, Keep, Reader, Row, Say, rejected
+from seke.training.readers.row import KEPT, Keep, Reader, Row, Turn, rejected
 
 INSTRUCTIONS: Final = "instructions.jsonl"
 MOST_WORKERS: Final = 8
@@ -85,7 +85,7 @@ class Data:
     """What is computed once per image and kept: a frozen tower's states (in memory, or on disk for later runs too),
     pixels, or nothing. `auto` decides."""
     cache_dir: str | None = None
-    """Where `cache=disk` keeps states; see state_store.py."""
+    """Where `cache=disk` keeps states; see feature_cache.py."""
     workers: int | None = None
     """Processes a rank that read and decode; None: see `processes`."""
     limit: int | None = None
@@ -214,7 +214,7 @@ def _checked(reader: Reader, found: object) -> Row | Rejection:
     if not isinstance(found, Row):
         remedy = "yield a Row for each conversation, or a Rejection that says why it cannot be used"
         raise plugins.broken("data.reader", reader, f"read() yielded {plugins.shown(found)}", remedy)
-    if not found.turns or not all(isinstance(turn, Say) and turn.role in SPEAKERS for turn in found.turns):
+    if not found.turns or not all(isinstance(turn, Turn) and turn.role in SPEAKERS for turn in found.turns):
         return rejected(found.id, "form", f"turns that are none of {', '.join(SPEAKERS)}: {plugins.shown(found.turns)}")
     if (told := sum(turn.images for turn in found.turns)) != len(found.images):
         return rejected(found.id, "form", f"{len(found.images)} pictures, and {told} in its turns")

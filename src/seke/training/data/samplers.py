@@ -1,4 +1,4 @@
-"""Which samples make which batch, padded beside each other or packed after each other, and what a batch is made of.
+"""Samplers and collation: which samples make a batch, padded beside each other or packed after each other.
 
 An epoch is exact: every entry of it comes once, over all ranks, workers and batches. Where samples run out before a
 global step is full, ranks get a filler, a batch without any loss, since a rank without a batch would hang the others.
@@ -25,7 +25,7 @@ EMPTY: Final = Sample("", [0], [False], ())
 """A sample that carries no loss and is not counted."""
 
 
-def entries(part: NDArray[Any], weights: Sequence[float], seed: int = 0) -> NDArray[np.int64]:
+def epoch_indices(part: NDArray[Any], weights: Sequence[float], seed: int = 0) -> NDArray[np.int64]:
     """Return the indices of one epoch: each part's samples `weight` times, a broken weight's rest drawn once, seeded.
 
     >>> entries(np.array([0, 0, 1, 1]), [1, 1.5]).tolist()[:4]

@@ -119,7 +119,7 @@ def fetch(frame: Frame) -> None:
         raise UserError("data.reader.frames", frame.file.parent, problem, "set it to a folder of yours") from error
 
 
-def cache_of(path: Path, frames: str | None) -> Path:
+def frames_folder(path: Path, frames: str | None) -> Path:
     """Return the folder for frames: the setting, or `frames` in the dataset's folder."""
     if frames:
         return Path(frames)

@@ -19,7 +19,7 @@ from seke.core.records import RecordError, Rejection
 from seke.training.readers.find import label_file
 from seke.training.readers.llava import conversation
 from seke.training.readers.objects import objects
-from seke.training.readers.row import Keep, Row, Say, UnusableError, fields, made
+from seke.training.readers.row import Keep, Row, Turn, UnusableError, as_object, row_or_rejection
 
 RESIDUE: Final = re.compile(r"\s*\bComplex\s*$")
 """What `all.py` leaves of the heading "Complex Question" that followed an answer."""
@@ -40,17 +40,17 @@ class Emovit:
                 raise RecordError(file, "EmoSet's list of pictures, not the instructions that EmoVIT's all.py writes")
             image = raw.get("image") if isinstance(raw, dict) else None
             name = f"{Path(image).stem if isinstance(image, str) else ''}/{where.split()[-1]}"
-            yield made(file, where, name, partial(_row, raw, name, root, keep))
+            yield row_or_rejection(file, where, name, partial(_row, raw, name, root, keep))
 
 
 def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
-    row = conversation(fields(raw), name, partial(_picture, root), keep)
+    row = conversation(as_object(raw), name, partial(_picture, root), keep)
     if not row.images:
         raise UnusableError("image", "no image named")
     return replace(row, turns=tuple(_without_residue(turn) for turn in row.turns))
 
 
-def _without_residue(turn: Say) -> Say:
+def _without_residue(turn: Turn) -> Turn:
     return turn._replace(text=RESIDUE.sub("", turn.text)) if turn.role == "assistant" else turn
 
 

@@ -18,7 +18,7 @@ from seke.core.records import Labels, Rejection
 from seke.training.readers.find import missing, optional
 from seke.training.readers.llava import conversation
 from seke.training.readers.objects import objects
-from seke.training.readers.row import Keep, Row, active, called, expression, fields, made
+from seke.training.readers.row import Keep, Row, active_units, as_object, expression, row_id, row_or_rejection
 
 PREFIXES: Final = ("", "FABAInstruct/", "FABAInstruct/train/", "FABAInstruct/eval/")
 """First folders of `image` that may be missing on disk, because the root lies deeper."""
@@ -44,17 +44,17 @@ class Faba:
         """Yield the conversations, file after file."""
         for file in self.files(path):
             for where, raw in objects(file):
-                name = called(raw, f"{file.stem} {where}")
-                yield made(file, where, name, partial(_row, raw, name, root, keep))
+                name = row_id(raw, f"{file.stem} {where}")
+                yield row_or_rejection(file, where, name, partial(_row, raw, name, root, keep))
 
 
 def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
-    return conversation(raw, name, partial(_picture, root), keep, _labels(fields(raw).get("label")))
+    return conversation(raw, name, partial(_picture, root), keep, _labels(as_object(raw).get("label")))
 
 
 def _labels(text: Any) -> Labels:
     if isinstance(text, str) and re.search(r"\d", text):
-        return Labels(action_units=active(text.split(",")))
+        return Labels(action_units=active_units(text.split(",")))
     return Labels(expression=expression(text))
 
 

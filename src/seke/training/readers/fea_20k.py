@@ -19,13 +19,13 @@ from seke.training.readers.row import (  # fmt: skip
     Keep,
     Row,
     UnusableError,
-    active,
-    called,
+    active_units,
+    as_object,
     exchange,
     expression,
-    fields,
-    kept,
-    made,
+    keep_only,
+    row_id,
+    row_or_rejection,
     text_of,
 )
 from seke.training.readers.turns import PLACEHOLDER, pictures
@@ -42,23 +42,23 @@ class Fea20k:
         """Yield one row per face."""
         [file] = self.files(path)
         for where, raw in objects(file):
-            name = called(raw, where)
-            yield made(file, where, name, partial(_row, raw, name, root, keep))
+            name = row_id(raw, where)
+            yield row_or_rejection(file, where, name, partial(_row, raw, name, root, keep))
 
 
 def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
-    row = fields(raw)
+    row = as_object(raw)
     named = _emotions(row.get("labels"))
     labels = Labels(
         # Two emotions of one face are no label of one.
         expression=named.pop() if len(named) == 1 else None,
-        action_units=active(row.get("AUs")),
+        action_units=active_units(row.get("AUs")),
     )
     files = tuple(images.resolve(root, image) for image in pictures(row))
     if not files:
         raise UnusableError("image", "no image named")
     question = text_of(row.get("question"), "the question").replace(PLACEHOLDER, "")
-    return Row(name, kept(exchange(question, row.get("description"), len(files)), labels, keep), files)
+    return Row(name, keep_only(exchange(question, row.get("description"), len(files)), labels, keep), files)
 
 
 def _emotions(names: Any) -> set[str | None]:

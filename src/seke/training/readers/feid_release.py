@@ -18,7 +18,17 @@ from seke.core.records import Labels, Rejection
 from seke.training.readers.find import below, missing, told, trainable
 from seke.training.readers.llava import conversation
 from seke.training.readers.objects import Broken, objects
-from seke.training.readers.row import Keep, Row, UnusableError, called, exchange, fields, kept, made, text_of
+from seke.training.readers.row import (
+    Keep,
+    Row,
+    UnusableError,
+    as_object,
+    exchange,
+    keep_only,
+    row_id,
+    row_or_rejection,
+    text_of,
+)
 from seke.training.readers.turns import PLACEHOLDER, pictures
 
 FIELDS: Final = ("id", "image", "question", "answer")
@@ -57,8 +67,8 @@ class FeidRelease:
             for where, raw in objects(file):
                 mapped = self._keys and isinstance(raw, dict)
                 row = {name: _inside(raw, key) for name, key in self._keys.items()} if mapped else raw
-                name = called(row, f"{file.stem} {where}")
-                yield made(file, where, name, partial(self._row, row, name, root, keep))
+                name = row_id(row, f"{file.stem} {where}")
+                yield row_or_rejection(file, where, name, partial(self._row, row, name, root, keep))
 
     @property
     def _keys(self) -> dict[str, str]:
@@ -99,14 +109,14 @@ class FeidRelease:
         picture = partial(images.resolve, root)
         if not self._keys:
             return conversation(raw, name, picture, keep)
-        row = fields(raw)
+        row = as_object(raw)
         files = tuple(picture(image) for image in pictures(row))
         if not files:
             raise UnusableError("image", "no image named")
         asked = row.get("question")
         question = self.question if asked is None or asked == "" else text_of(asked, "the question")
         turns = exchange(question.replace(PLACEHOLDER, ""), row.get("answer"), len(files))
-        return Row(name, kept(turns, Labels(), keep), files)
+        return Row(name, keep_only(turns, Labels(), keep), files)
 
 
 def _inside(raw: Any, key: str) -> Any:

@@ -17,8 +17,17 @@ from seke.core import images
 from seke.core.records import Labels, Rejection
 from seke.training.readers.find import missing
 from seke.training.readers.objects import objects
-from seke.training.readers.row import Keep, Row, UnusableError, called, fields, kept, kind, made
-from seke.training.readers.turns import talk
+from seke.training.readers.row import (
+    Keep,
+    Row,
+    UnusableError,
+    as_object,
+    json_type,
+    keep_only,
+    row_id,
+    row_or_rejection,
+)
+from seke.training.readers.turns import parse_conversation
 
 
 class Llava:
@@ -43,8 +52,10 @@ class Llava:
         for where, raw in objects(path):
             if not self._wanted(raw):
                 continue
-            name = called(raw, where)
-            yield made(path, where, name, partial(conversation, raw, name, partial(images.resolve, root), keep))
+            name = row_id(raw, where)
+            yield row_or_rejection(
+                path, where, name, partial(conversation, raw, name, partial(images.resolve, root), keep)
+            )
 
     def _wanted(self, raw: Any) -> bool:
         if not isinstance(raw, dict):
@@ -70,12 +81,12 @@ def conversation(
     Raises:
         ImageError, UnusableError: if the row cannot be used.
     """
-    said = talk(fields(raw))
-    turns = said.turns if keep == "all" else kept(said.turns, _own(raw) if labels is None else labels, keep)
+    said = parse_conversation(as_object(raw))
+    turns = said.turns if keep == "all" else keep_only(said.turns, _own(raw) if labels is None else labels, keep)
     files = tuple(picture(image) for image in said.pictures)
     digest = raw.get("sha256") if len(files) == 1 else None
     if digest is not None and not isinstance(digest, str):
-        raise UnusableError("form", f"sha256 is {kind(digest)}, not text")
+        raise UnusableError("form", f"sha256 is {json_type(digest)}, not text")
     source, split = (str(raw.get(key) or "") for key in ("source", "split"))
     return Row(name, turns, files, None, digest, source, split)
 

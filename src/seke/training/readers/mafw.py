@@ -21,9 +21,19 @@ from zipfile import ZipFile
 
 from seke.core.errors import UserError
 from seke.core.records import Labels, RecordError, Rejection
-from seke.training.readers.clips import VIDEOS, Clips, cache_of
+from seke.training.readers.clips import VIDEOS, Clips, frames_folder
 from seke.training.readers.find import below, missing, optional, told
-from seke.training.readers.row import Keep, Row, UnusableError, exchange, expression, kept, made, rejected, whole
+from seke.training.readers.row import (
+    Keep,
+    Row,
+    UnusableError,
+    exchange,
+    expression,
+    keep_only,
+    rejected,
+    row_or_rejection,
+    whole_number,
+)
 
 EMOTIONS: Final = (
     "anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise", "contempt",
@@ -87,7 +97,7 @@ class Mafw:
         # The numbers of a compound file are those of pairs of emotions.
         labelled = [] if emotions is not None else [(f, c) for f, c in captions if "compound" not in f.parts]
         first = self._first((f"{file.name}: {caption.where}", caption.label) for file, caption in labelled)
-        clips = Clips(root, {_stem(caption.clip) for _, caption in captions}, cache_of(path, self.frames))
+        clips = Clips(root, {_stem(caption.clip) for _, caption in captions}, frames_folder(path, self.frames))
         seen: set[str] = set()
         for file, caption in captions:
             clip = _stem(caption.clip)
@@ -101,7 +111,7 @@ class Mafw:
             if emotion == TWO:
                 yield rejected(clip, "two labels", f"{LABELS} gives it two emotions")
             else:
-                yield made(file, caption.where, clip, partial(self._row, caption, emotion, clips, keep))
+                yield row_or_rejection(file, caption.where, clip, partial(self._row, caption, emotion, clips, keep))
 
     def _first(self, labels: Iterable[tuple[str, str]], none: bool = False) -> int:
         """Return the number of anger.
@@ -116,17 +126,17 @@ class Mafw:
         argument, said, last = "data.reader.first_label", self.first_label, len(EMOTIONS)
         seen: dict[int, str] = {}
         for where, label in labels:
-            number = whole(label)
+            number = whole_number(label)
             if (number is None and label.strip() and label.strip().lower() not in EMOTIONS) or (
                 number is not None and not 0 <= number <= last
             ):
-                raise UserError(argument, said, f"{where}: label {label[:40]!r}, none of 0 to {last}", "mend the file")
+                raise UserError(argument, said, f"{where}: label {label[:40]!r}, none of 0 to {last}", "fix the file")
             if number is not None:
                 seen.setdefault(number, where)
         if last in seen and said == 0:
             raise UserError(argument, said, f"{seen[last]}: label {last}, so labels begin at 1", "set 1")
         if last in seen and 0 in seen and not none:
-            raise UserError(argument, said, f"{seen[0]}: label 0 beside label {last}", "mend the file")
+            raise UserError(argument, said, f"{seen[0]}: label 0 beside label {last}", "fix the file")
         if 0 in seen and last not in seen and (said is None or (said == 1 and not none)):
             also = ", or data.reader.first_label=1 if 0 means none" if none else ""
             problem = f"{seen[0]}: label 0 and no label {last}, so labels seem to begin at 0"
@@ -153,7 +163,7 @@ class Mafw:
             raise UnusableError("answer", f"no {self.captions} caption")
         answer = text + (" " + self.naming.replace("{emotion}", emotion) if emotion else "")
         labels = Labels(expression=expression(emotion)) if emotion else Labels()
-        turns = kept(exchange(self.question, answer), labels, keep)
+        turns = keep_only(exchange(self.question, answer), labels, keep)
         picture, frame = clips.picture(_stem(caption.clip))
         return Row(_stem(caption.clip), turns, (picture,), frame)
 
@@ -274,7 +284,7 @@ def _emotion(number: str, first: int) -> str | None:
     """Return the name of a class, given as its number or its name; None where it is none of the eleven, as 0 may be."""
     if number.strip().lower() in EMOTIONS:
         return number.strip().lower()
-    found = whole(number)
+    found = whole_number(number)
     index = -1 if found is None else found - first
     return EMOTIONS[index] if 0 <= index < len(EMOTIONS) else None
 

@@ -17,20 +17,20 @@ from typing import Any, Literal, NamedTuple
 
 from seke.core.errors import UserError
 from seke.core.records import Labels, RecordError, Rejection
-from seke.training.readers.clips import Clips, cache_of
+from seke.training.readers.clips import Clips, frames_folder
 from seke.training.readers.find import label_file
 from seke.training.readers.objects import members
 from seke.training.readers.row import (  # fmt: skip
     Keep,
     Row,
     UnusableError,
+    as_object,
     exchange,
     expression,
-    fields,
-    kept,
-    made,
+    keep_only,
     rejected,
-    whole,
+    row_or_rejection,
+    whole_number,
 )
 
 
@@ -69,10 +69,10 @@ class MerrFine:
         file, *more = self.files(path)
         listed = _listed(more[0]) if more else {}
         # Once for the names, which say what to look for on disk, and once for the rows.
-        annotated = {clip: whole(raw.get("peak_index")) if isinstance(raw, dict) else None
+        annotated = {clip: whole_number(raw.get("peak_index")) if isinstance(raw, dict) else None
                      for clip, raw in members(file)}  # fmt: skip
         self._check_peaks(annotated, listed)
-        clips = Clips(root, annotated, cache_of(path, self.frames), self.first_frame)
+        clips = Clips(root, annotated, frames_folder(path, self.frames), self.first_frame)
         seen: set[str] = set()
         for clip, raw in members(file):
             if clip in seen:
@@ -80,7 +80,7 @@ class MerrFine:
                 continue
             seen.add(clip)
             labels = Labels(expression=listed[clip].expression if clip in listed else None)
-            yield made(file, clip[:80], clip, partial(self._row, clip, raw, labels, clips, keep))
+            yield row_or_rejection(file, clip[:80], clip, partial(self._row, clip, raw, labels, clips, keep))
 
     def _check_peaks(self, peaks: Mapping[str, int | None], listed: Mapping[str, Listed]) -> None:
         """Refuse peaks of which the file as a whole shows that they count from another number."""
@@ -93,9 +93,9 @@ class MerrFine:
                 raise UserError("data.reader.first_peak", self.first_peak, problem, f"set {self.first_peak + 1}")
 
     def _row(self, clip: str, raw: Any, labels: Labels, clips: Clips, keep: Keep) -> Row:
-        row = fields(raw)
-        turns = kept(exchange(self.question, row.get(self.answer)), labels, keep)
-        peak = whole(row.get("peak_index"))
+        row = as_object(raw)
+        turns = keep_only(exchange(self.question, row.get(self.answer)), labels, keep)
+        peak = whole_number(row.get("peak_index"))
         if peak is None or peak < self.first_peak:
             raise UnusableError("no image", f"peak_index={row.get('peak_index')!r:.40} is no frame")
         picture, frame = clips.picture(clip, peak - self.first_peak)
@@ -107,4 +107,4 @@ def _listed(file: Path) -> dict[str, Listed]:
         lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(file, f"cannot be read ({error})") from error
-    return {words[0]: Listed(whole(words[1]), expression(words[2])) for words in lines if len(words) >= 3}
+    return {words[0]: Listed(whole_number(words[1]), expression(words[2])) for words in lines if len(words) >= 3}

@@ -1,4 +1,4 @@
-"""The rows of a JSON file one at a time: lists, or values one after the other (JSON Lines), never all in memory.
+"""Streaming JSON: the rows of a file one at a time, of a list or of JSON Lines, never all in memory.
 
 A row that is damaged, or beyond all measure, stands as `Broken` in its place, and reading goes on behind it: at the
 next line, in a list behind its last bracket. Only a list that is no JSON ends the reading, since nobody can tell where

@@ -1,4 +1,4 @@
-"""The seam between a dataset's own files and training: what every reader yields, and what readers share.
+"""Rows and the Protocol of their readers: from a dataset's own files to conversations with pictures.
 
     files of a dataset -> Reader.read -> Row: turns of a conversation and its pictures, or a Rejection that says why not
 
@@ -36,7 +36,7 @@ LONGEST_ID, LONGEST_DETAIL = 200, 300
 """Characters that a row's id, and what is said of its rejection, have at most; a hostile file may hold megabytes."""
 
 
-class Say(NamedTuple):
+class Turn(NamedTuple):
     """One turn of a row: who, what, and how many images stand before the text."""
 
     role: Role
@@ -59,7 +59,7 @@ class Row:
     """One conversation with its image files."""
 
     id: str
-    turns: tuple[Say, ...]
+    turns: tuple[Turn, ...]
     images: tuple[Path, ...]
     frame: Frame | None = None
     """How the row's only image comes into being where its file may not be there yet."""
@@ -98,7 +98,7 @@ class UnusableError(Exception):
         self.reason = reason
 
 
-def made(file: Path, where: str, name: str, make: Callable[[], Row]) -> Row | Rejection:
+def row_or_rejection(file: Path, where: str, name: str, make: Callable[[], Row]) -> Row | Rejection:
     """Return the row that `make` makes, or the rejection `name` that it ends in, whatever stands at `where` of `file`.
 
     Raises:
@@ -119,17 +119,17 @@ def made(file: Path, where: str, name: str, make: Callable[[], Row]) -> Row | Re
 
 def rejected(name: str, reason: str, detail: str) -> Rejection:
     """Return a rejection of bounded length that any file can hold."""
-    return Rejection(id=_told(name, LONGEST_ID), reason=reason, detail=_told(detail, LONGEST_DETAIL))
+    return Rejection(id=_bounded(name, LONGEST_ID), reason=reason, detail=_bounded(detail, LONGEST_DETAIL))
 
 
-def called(raw: Any, where: str) -> str:
+def row_id(raw: Any, where: str) -> str:
     """Return a row's `id` if it is a text or a number, else the place it stands at."""
     given = raw.get("id") if isinstance(raw, dict) else None
     known = isinstance(given, str | int | float) and not isinstance(given, bool) and given != ""
-    return _told(str(given), LONGEST_ID) if known else where
+    return _bounded(str(given), LONGEST_ID) if known else where
 
 
-def fields(raw: Any) -> dict[str, Any]:
+def as_object(raw: Any) -> dict[str, Any]:
     """Return the object that a row is.
 
     Raises:
@@ -138,7 +138,7 @@ def fields(raw: Any) -> dict[str, Any]:
     if isinstance(raw, Broken):
         raise UnusableError("json", raw.problem)
     if not isinstance(raw, dict):
-        raise UnusableError("form", f"{kind(raw)}, not an object")
+        raise UnusableError("form", f"{json_type(raw)}, not an object")
     return raw
 
 
@@ -154,7 +154,7 @@ def text_of(value: Any, what: str, reason: str = "form") -> str:
         UnusableError: if it is anything else, or holds half a character (a lone surrogate, which JSON can spell).
     """
     if not isinstance(value, str):
-        raise UnusableError(reason, f"{what} is {kind(value)}, not text")
+        raise UnusableError(reason, f"{what} is {json_type(value)}, not text")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -164,21 +164,21 @@ def text_of(value: Any, what: str, reason: str = "form") -> str:
     return value.strip()
 
 
-def kind(value: Any) -> str:
+def json_type(value: Any) -> str:
     """Return what a JSON value is, in words.
 
-    >>> kind(None), kind([1]), kind({}), kind(True), kind(2.5)
+    >>> json_type(None), json_type([1]), json_type({}), json_type(True), json_type(2.5)
     ('null', 'a list', 'an object', 'true or false', 'a number')
     """
     names = ((bool, "true or false"), (int | float, "a number"), (str, "text"), (list, "a list"), (dict, "an object"))
     return next((name for kinds, name in names if isinstance(value, kinds)), "null")
 
 
-def whole(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """Return a whole number, however it is spelt; None if it is none.
 
-    >>> whole(12), whole("12"), whole(12.0), whole(" 12.0 "), whole("12b"), whole(True), whole(None)
-    (12, 12, 12, 12, None, None, None)
+    >>> [whole_number(value) for value in (12, "12", 12.0, " 12.0 ", "12b", True, None)]
+    [12, 12, 12, 12, None, None, None]
     """
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -188,7 +188,7 @@ def whole(value: Any) -> int | None:
     return int(match[1]) if match else None
 
 
-def exchange(question: Any, answer: Any, images: int = 1) -> tuple[Say, ...]:
+def exchange(question: Any, answer: Any, images: int = 1) -> tuple[Turn, ...]:
     """Return the conversation of one question and its answer.
 
     Raises:
@@ -197,10 +197,10 @@ def exchange(question: Any, answer: Any, images: int = 1) -> tuple[Say, ...]:
     asked, answered = text_of(question, "the question"), text_of(answer, "the answer", "answer")
     if not answered:
         raise UnusableError("answer", "no answer to learn")
-    return Say("user", asked, images), Say("assistant", answered, 0)
+    return Turn("user", asked, images), Turn("assistant", answered, 0)
 
 
-def kept(turns: tuple[Say, ...], labels: Labels, keep: Keep) -> tuple[Say, ...]:
+def keep_only(turns: tuple[Turn, ...], labels: Labels, keep: Keep) -> tuple[Turn, ...]:
     """Return `turns` with the last answer rewritten to the description that `keep` names.
 
     Action units that are known only where they are active make no answer: without a single known absence, a list of
@@ -232,18 +232,20 @@ def expression(word: Any) -> str | None:
     return noun if noun in EXPRESSIONS else None
 
 
-def active(names: Any) -> dict[int, bool] | None:
+def active_units(names: Any) -> dict[int, bool] | None:
     """Return a list of active action units as labels; what is not in the list is unknown, other AUs are left out.
 
-    >>> active(["AU1", "au04", 12, "AU43"]), active(None)
+    >>> active_units(["AU1", "au04", 12, "AU43"]), active_units(None)
     ({1: True, 4: True, 12: True}, None)
     """
     listed = names if isinstance(names, list) else []
-    units = [whole(name.strip().upper().removeprefix("AU") if isinstance(name, str) else name) for name in listed]
-    return {au: True for au in sorted(unit for unit in units if unit is not None) if au in ACTION_UNITS} or None
+    units = {
+        whole_number(name.strip().upper().removeprefix("AU") if isinstance(name, str) else name) for name in listed
+    }
+    return {au: True for au in sorted(ACTION_UNITS) if au in units} or None
 
 
-def _told(text: str, most: int) -> str:
+def _bounded(text: str, most: int) -> str:
     """Return `text` on one line, no longer than `most`; what does not print, such as half a character, is escaped."""
     line = " ".join(text[: 4 * most].split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -1,4 +1,4 @@
-"""Conversations as the field writes them, and the pictures that stand in them.
+"""Parser of conversations as LLaVA, ShareGPT, TRL, Hugging Face and Qwen-VL write them, and of their pictures.
 
     LLaVA, ShareGPT    {"conversations": [{"from": "human", "value": "<image> Who?"}, ...], "image": "a.jpg" | [...]}
     TRL, LlamaFactory  {"messages": [{"role": "user", "content": "<image> Who?"}, ...], "images": ["a.jpg", ...]}
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from seke.models.protocol import Role
-from seke.training.readers.row import Say, UnusableError, kind, text_of
+from seke.training.readers.row import Turn, UnusableError, json_type, text_of
 
 PLACEHOLDER: Final = "<image>"
 ROLES: Final[dict[str, Role]] = {
@@ -51,21 +51,21 @@ NAMING: Final = re.compile(r"image|img|picture|photo|pixel|video|frame|media|vis
 """Keys that may name a picture; with `FILE`, only looked at where a row would else be trained on without any."""
 
 
-class Talk(NamedTuple):
+class Conversation(NamedTuple):
     """A conversation and what its pictures are called, in the order of their places."""
 
-    turns: tuple[Say, ...]
+    turns: tuple[Turn, ...]
     pictures: tuple[str, ...]
 
 
-class _Turn(NamedTuple):
+class _ParsedTurn(NamedTuple):
     role: Role
     text: str
     places: tuple[str | None, ...]
     """Of every picture its name, or None: the row's next one."""
 
 
-def talk(raw: dict[str, Any]) -> Talk:
+def parse_conversation(raw: dict[str, Any]) -> Conversation:
     """Return the conversation of a row.
 
     Raises:
@@ -121,7 +121,7 @@ def _listed(raw: dict[str, Any]) -> list[Any]:
     if found:
         value = raw[found[0]]
         if not isinstance(value, list):
-            raise UnusableError("form", f"`{found[0]}` is {kind(value)}, not a list of turns")
+            raise UnusableError("form", f"`{found[0]}` is {json_type(value)}, not a list of turns")
         return value
     if isinstance(raw.get("prompt"), list) and isinstance(raw.get("completion"), list):  # TRL's other form
         return [*raw["prompt"], *raw["completion"]]
@@ -130,23 +130,23 @@ def _listed(raw: dict[str, Any]) -> list[Any]:
     raise UnusableError("form", f"no conversations or messages in it; its keys are {', '.join(map(str, raw))}")
 
 
-def _system(raw: dict[str, Any]) -> Iterator[_Turn]:
+def _system(raw: dict[str, Any]) -> Iterator[_ParsedTurn]:
     """Yield ShareGPT's system prompt, which stands beside the turns."""
     if not _empty(raw.get("system")):
-        yield _Turn("system", text_of(raw["system"], "`system`"), ())
+        yield _ParsedTurn("system", text_of(raw["system"], "`system`"), ())
 
 
-def _turn(number: int, raw: Any) -> _Turn:
+def _turn(number: int, raw: Any) -> _ParsedTurn:
     """Return one turn, whether its keys are from and value or role and content."""
     if not isinstance(raw, dict):
-        raise UnusableError("form", f"turn {number} is {kind(raw)}, not an object")
+        raise UnusableError("form", f"turn {number} is {json_type(raw)}, not an object")
     for one, other in SAME:
         if one in raw and other in raw and raw[one] != raw[other]:
             raise UnusableError("form", f"turn {number} has `{one}` and `{other}`, which differ")
     speaker = raw.get("from", raw.get("role"))
     role = ROLES.get(speaker.strip().lower()) if isinstance(speaker, str) else None
     if role is None:
-        said = repr(speaker[:40]) if isinstance(speaker, str) else kind(speaker)
+        said = repr(speaker[:40]) if isinstance(speaker, str) else json_type(speaker)
         raise UnusableError("form", f"turn {number} is said by {said}; known are {', '.join(ROLES)}")
     for key in (*PICTURES, *MOVING):
         if not _empty(raw.get(key)):
@@ -162,7 +162,7 @@ def _turn(number: int, raw: Any) -> _Turn:
     places = tuple(place for _, held in parts for place in held)
     if places and role != "user":
         raise UnusableError("form", f"turn {number} of the {role} has a picture; only the user's may")
-    return _Turn(role, text, places)
+    return _ParsedTurn(role, text, places)
 
 
 def _part(part: Any, what: str) -> tuple[str, tuple[str | None, ...]]:
@@ -178,7 +178,7 @@ def _part(part: Any, what: str) -> tuple[str, tuple[str | None, ...]]:
     if sort == "image_url":
         return "", (_name(part.get("image_url"), f"the picture of {what}"),)
     reason = sort if sort in MOVING else "form"
-    shown = sort if isinstance(sort, str) else kind(sort)
+    shown = sort if isinstance(sort, str) else json_type(sort)
     raise UnusableError(reason, f"{what} has a part of type {shown[:40]}; only text and image are supported")
 
 
@@ -194,7 +194,7 @@ def _text(value: Any, what: str) -> tuple[str, tuple[str | None, ...]]:
     return text, places
 
 
-def _check_order(turns: list[_Turn]) -> None:
+def _check_order(turns: list[_ParsedTurn]) -> None:
     roles = [turn.role for turn in turns]
     if "assistant" not in roles:
         raise UnusableError("answer", "no answer of the assistant in it")
@@ -227,7 +227,7 @@ def _leaves(value: Any, path: str = "", deep: int = 0) -> Iterator[tuple[str, An
         yield path, value
 
 
-def _placed(turns: list[_Turn], given: tuple[str, ...]) -> Talk:
+def _placed(turns: list[_ParsedTurn], given: tuple[str, ...]) -> Conversation:
     """Give every place its picture; without a place they come first, as in LLaVA's own loader."""
     places = [place for turn in turns for place in turn.places]
     named = tuple(place for place in places if place is not None)
@@ -242,7 +242,7 @@ def _placed(turns: list[_Turn], given: tuple[str, ...]) -> Talk:
         raise UnusableError("image", shown)
     left = iter(given)
     shown_in_order = tuple(next(left) if place is None else place for place in places)
-    return Talk(tuple(Say(turn.role, turn.text, len(turn.places)) for turn in turns), shown_in_order)
+    return Conversation(tuple(Turn(turn.role, turn.text, len(turn.places)) for turn in turns), shown_in_order)
 
 
 def _empty(value: Any) -> bool:
