@@ -6,19 +6,22 @@ from typing import Any
 from seke.core.errors import UserError
 
 
-def check_whole(argument: str, value: Any, least: int, optional: bool = False) -> None:
-    """Refuse what is no whole number of at least `least`; null is one where it is `optional`.
+def check_whole(argument: str, value: Any, least: int, most: int | None = None, *, optional: bool = False) -> None:
+    """Refuse what is no whole number from `least` to `most` (None: no end); null is one where it is `optional`.
 
     Raises:
         UserError: naming the setting.
     """
     if value is None and optional:
         return
-    also = ", or null" if optional else ""
+    span = f"{least} or more" if most is None else f"{least} to {most}"
+    remedy = f"use {span}" + (", or null" if optional else "")
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(argument, value, "not a whole number", f"use {least} or more{also}")
+        raise UserError(argument, value, "not a whole number", remedy)
     if value < least:
-        raise UserError(argument, value, f"less than {least}", f"use {least} or more{also}")
+        raise UserError(argument, value, f"less than {least}", remedy)
+    if most is not None and value > most:
+        raise UserError(argument, value, f"more than {most}", remedy)
 
 
 def check_between(argument: str, value: Any, least: float, most: float = math.inf, optional: bool = False) -> None:

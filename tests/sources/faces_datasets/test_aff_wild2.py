@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
-from seke.sources.faces_datasets.aff_wild2 import AffWild2
-from seke.sources.faces_datasets.aff_wild2_labels import AUS, AUS_2020, CLASSES, Columns, columns, labels, parse
+from seke.sources.faces_datasets.aff_wild2 import AUS, AUS_2020, CLASSES, AffWild2, Columns, columns, labels, parse
 
 from ...trees import aff_wild2
 from ...trees.pictures import save

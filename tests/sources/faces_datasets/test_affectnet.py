@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources.base import label_text
-from seke.sources.faces_datasets.affectnet import CODES, AffectNet, ArrayError, contradiction, labels_of, read_array
-from seke.sources.faces_datasets.affectnet_lists import Reading
+from seke.sources.faces_datasets.affectnet import (
+    CODES,
+    AffectNet,
+    ArrayError,
+    Reading,
+    contradiction,
+    labels_of,
+    read_array,
+)
 
 from ...trees import affectnet
 

@@ -1,7 +1,7 @@
 import pytest
 
 from seke.core.errors import UserError
-from seke.sources.faces_datasets.affectnet_lists import Pictures, Reading, face_box, read_list
+from seke.sources.faces_datasets.affectnet import Pictures, Reading, face_box, read_list
 
 from ...trees import affectnet
 

@@ -9,7 +9,6 @@ from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, read_jsonl
 from seke.sources.prepare.statistics import TABLE1
-from seke.sources.synthetic import faces
 from seke.sources.synthetic.faces import Job, Synthetic, latent, proportional, render
 
 
@@ -77,7 +76,7 @@ def test_more_images_leave_the_earlier_ones_as_they_are(prepared, tmp_path):
 
 
 def test_worker_processes_give_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(faces, "ONE_PROCESS", 1)
+    monkeypatch.setattr(Synthetic, "one_process", 1)
     rows = {}
     for workers in (1, 2):
         path = tmp_path / str(workers)

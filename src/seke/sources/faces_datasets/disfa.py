@@ -22,6 +22,7 @@ from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.setting_checks import check_whole
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import STRONGEST, Bad, intensities
@@ -66,10 +67,9 @@ class DISFA(Licensed):
         super().__init__(root, **split)
         if camera not in OTHER:
             raise UserError("source.camera", camera, "there are two cameras", "use left or right")
-        _check_whole("source.first_label", first_label)
-        _check_whole("source.threshold", threshold, STRONGEST)
-        if first_frame is not None:
-            _check_whole("source.first_frame", first_frame)
+        check_whole("source.first_label", first_label, 0)
+        check_whole("source.threshold", threshold, 0, STRONGEST)
+        check_whole("source.first_frame", first_frame, 0, optional=True)
         self.camera, self.first_frame, self.first_label = camera, first_frame, first_label
         self.threshold, self.inclusive = threshold, inclusive
         self._bad: list[Bad] = []
@@ -258,9 +258,3 @@ def _label_files(subject: str, folder: Path) -> dict[int, Path]:
 
 def _key(subject: str, frame: int) -> str:
     return f"{subject}/{frame:04d}"
-
-
-def _check_whole(argument: str, value: object, most: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0 or (most is not None and value > most):
-        allowed = f"0 to {most}" if most is not None else "0 or more"
-        raise UserError(argument, value, "not a whole number of that range", f"set {allowed}")

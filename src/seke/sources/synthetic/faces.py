@@ -5,34 +5,21 @@ worker processes, and a resumed run, give the same bytes. What each picture trul
 the simulated annotator and the reliability experiment read.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tqdm import tqdm
-
-from seke.core import files
 from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
-from seke.core.errors import UserError
-from seke.core.images import ImageError, decode, sha256
-from seke.core.parallel import cores, parallel_map
 from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
-from seke.sources.base.source import Source
-from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.base.split import VALIDATION_SHARE, split_of
 from seke.sources.prepare.statistics import TABLE1
+from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
 from seke.sources.synthetic.face_model import Face, draw_face
 from seke.sources.synthetic.face_renderer import Identity, Scene, draw, draw_identity, draw_scene
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-QUALITY: Final = 92
-CHUNK: Final = 100
-"""Images a worker draws at a time."""
-ONE_PROCESS: Final = 400
-"""Fewer images than this are drawn sooner than a second process has started."""
-SMALLEST, LARGEST = 32, 512
 
 
 class Style(NamedTuple):
@@ -63,10 +50,13 @@ SPONTANEOUS: Final = {
 """What people show in films of their spontaneous reactions; ours, chosen, not measured."""
 
 
-class Synthetic(Source):
+class Synthetic(Drawn):
     """`images` pictures over six sub-sources, drawn into `<run>/images/<source>/`."""
 
     synthetic = "faces"
+    folder = "images"
+    fewest = len(TABLE1)
+    one_process = 400
 
     def __init__(
         self,
@@ -76,23 +66,8 @@ class Synthetic(Source):
         seed: int = 0,
         validation_share: float = VALIDATION_SHARE,
     ) -> None:
-        check_whole("source.images", images, len(TABLE1), 10_000_000)
-        check_whole("source.size", size, SMALLEST, LARGEST)
-        if workers is not None:
-            check_whole("source.workers", workers, 1, 1024)
-        self.size, self.seed = size, seed
+        super().__init__(images, size, workers, seed, validation_share)
         self.counts = proportional(images, {name: row.train + row.test for name, row in TABLE1.items()})
-        self.workers = 1 if images < ONE_PROCESS else workers or cores()
-        self.validation_share = checked_share("source.validation_share", validation_share)
-
-    @property
-    def inputs(self) -> Mapping[str, Path]:
-        """None: it draws itself."""
-        return {}
-
-    def image_root(self, run_path: Path) -> str:
-        """Return the pictures' folder, relative to the run's."""
-        return "images"
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Draw what is not yet drawn, write truth.jsonl, and yield the records as their datasets would give them."""
@@ -107,20 +82,18 @@ class Synthetic(Source):
 
     def _drawn(self, root: Path) -> dict[tuple[str, int], str]:
         """Return each picture's sha256, after drawing the missing ones."""
-        jobs = [
-            Job(self.seed, source, range(start, min(start + CHUNK, count)), self.size, root / source)
-            for source, count in self.counts.items()
-            for start in range(0, count, CHUNK)
-        ]
         for source in self.counts:
-            (root / source).mkdir(parents=True, exist_ok=True)
-            files.clear_parts(root / source)
-        digests: dict[tuple[str, int], str] = {}
-        with tqdm(total=sum(self.counts.values()), desc="drawing faces", unit="image", disable=None) as bar:
-            for job, chunk in zip(jobs, parallel_map(render, jobs, self.workers), strict=True):
-                digests.update({(job.source, index): digest for index, digest in zip(job.indices, chunk, strict=True)})
-                bar.update(len(chunk))
-        return digests
+            picture_folder(root / source)
+        jobs = [
+            Job(self.seed, source, indices, self.size, root / source)
+            for source, count in self.counts.items()
+            for indices in chunks(count)
+        ]
+        return {
+            (job.source, index): digest
+            for job, digests in zip(jobs, self.draw_all(render, jobs, "faces"), strict=True)
+            for index, digest in zip(job.indices, digests, strict=True)
+        }
 
     def _record(self, source: str, index: int, digest: str) -> tuple[ImageRecord, ImageRecord]:
         """Return the row as its dataset would give it, and the same row with the whole truth."""
@@ -210,21 +183,3 @@ def _rendered(job: Job, index: int) -> str:
         return draw(face.au_intensity, identity, scene, job.size)
 
     return drawn_once(job.folder / f"{job.source}-{index:05d}.jpg", picture)
-
-
-def drawn_once(path: Path, picture: Callable[[], "Image"]) -> str:
-    """Return the sha256 of the JPEG file `path`, which is drawn unless a whole picture is there."""
-    try:
-        data = path.read_bytes()
-        decode(data)
-    except (OSError, ImageError):
-        with files.replacing(path) as part:
-            picture().save(part, "JPEG", quality=QUALITY)
-        data = path.read_bytes()
-    return sha256(data)
-
-
-def check_whole(argument: str, value: object, least: int, most: int) -> None:
-    """Refuse a setting that is no whole number in this range."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise UserError(argument, value, f"not a whole number from {least} to {most}", f"set {least} or more")

@@ -10,30 +10,21 @@ also reads the folder itself: `python prepare.py source=emoset source.root=outpu
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from tqdm import tqdm
-
-from seke.core import files
-from seke.core.parallel import cores, parallel_map
 from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
 from seke.core.rules import EMOTIONS
-from seke.sources.base.source import Source
 from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
-from seke.sources.synthetic.faces import LARGEST, SMALLEST, check_whole, drawn_once
+from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
 from seke.sources.synthetic.scene_renderer import Scene, View, draw, draw_scene, draw_view
 
 NAME: Final = "synthetic_scenes"
-CHUNK: Final = 100
-"""Images a worker draws at a time."""
-ONE_PROCESS: Final = 800
-"""Fewer images than this are drawn sooner than a second process has started."""
 
 
-class SyntheticScenes(Source):
+class SyntheticScenes(Drawn):
     """`images` pictures, as many of each emotion, drawn into `<run>/scenes/`; their split is a hash of each one's id.
 
     Raises:
@@ -41,6 +32,9 @@ class SyntheticScenes(Source):
     """
 
     synthetic = "scenes"
+    folder = "scenes"
+    fewest = len(EMOTIONS)
+    one_process = 800
 
     def __init__(
         self,
@@ -51,23 +45,8 @@ class SyntheticScenes(Source):
         test_share: float = 0.1,
         validation_share: float = VALIDATION_SHARE,
     ) -> None:
-        check_whole("source.images", images, len(EMOTIONS), 10_000_000)
-        check_whole("source.size", size, SMALLEST, LARGEST)
-        if workers is not None:
-            check_whole("source.workers", workers, 1, 1024)
-        self.images, self.size, self.seed = images, size, seed
-        self.workers = 1 if images < ONE_PROCESS else workers or cores()
+        super().__init__(images, size, workers, seed, validation_share)
         self.test_share = checked_share("source.test_share", test_share)
-        self.validation_share = checked_share("source.validation_share", validation_share)
-
-    @property
-    def inputs(self) -> Mapping[str, Path]:
-        """None: it draws itself."""
-        return {}
-
-    def image_root(self, run_path: Path) -> str:
-        """Return the folder in EmoSet's layout, relative to the run's."""
-        return "scenes"
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Draw and annotate what is not yet there, write scenes.jsonl, and yield the records."""
@@ -80,18 +59,9 @@ class SyntheticScenes(Source):
         """Return each picture's sha256, after drawing the missing ones."""
         for emotion in EMOTIONS:
             for kind in ("image", "annotation"):
-                (root / kind / emotion).mkdir(parents=True, exist_ok=True)
-                files.clear_parts(root / kind / emotion)
-        jobs = [
-            Job(self.seed, range(start, min(start + CHUNK, self.images)), self.size, root)
-            for start in range(0, self.images, CHUNK)
-        ]
-        digests: list[str] = []
-        with tqdm(total=self.images, desc="drawing scenes", unit="image", disable=None) as bar:
-            for chunk in parallel_map(render, jobs, self.workers):
-                digests += chunk
-                bar.update(len(chunk))
-        return digests
+                picture_folder(root / kind / emotion)
+        jobs = [Job(self.seed, indices, self.size, root) for indices in chunks(self.images)]
+        return [digest for digests in self.draw_all(render, jobs, "scenes") for digest in digests]
 
     def _record(self, index: int, digest: str) -> ImageRecord:
         emotion, key = place(index)
