@@ -19,8 +19,8 @@ import yaml
 
 from bench import ROOT, options, tell
 from seke.backends.simulated.faces import Simulated
-from seke.benchmark.scoring.cost_quality import Bill, Price, differences, quality
-from seke.benchmark.tasks.reliability import generated
+from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality
+from seke.benchmark.tasks.reliability import generated, labelled
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
 from seke.core.vlm import VLM, Image, Reply, Request
@@ -40,15 +40,15 @@ class Metered:
     """A `VLM` that counts what passes, as it is asked (`together`) and as if each answer were a request (`apart`)."""
 
     def __init__(self, vlm: VLM) -> None:
-        self.vlm, self.together, self.apart = vlm, Bill(), Bill()
+        self.vlm, self.together, self.apart = vlm, Calls(), Calls()
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield the replies unchanged."""
         asked = list(requests)
         for index, reply in self.vlm.reply(asked):
             (into, out, _), n = reply.usage or (0, reply.bound.tokens, 0), asked[index].n
-            self.together = Bill.sum([self.together, Bill(1, into, out)])
-            self.apart = Bill.sum([self.apart, Bill(n, n * into, out)])
+            self.together = Calls.sum([self.together, Calls(1, into, out)])
+            self.apart = Calls.sum([self.apart, Calls(n, n * into, out)])
             yield index, reply
 
 
@@ -58,9 +58,9 @@ class Way(NamedTuple):
     name: str
     samples: float
     """Draws per image."""
-    bill: Bill
-    apart: Bill
-    pilot: Bill
+    bill: Calls
+    apart: Calls
+    pilot: Calls
     rows: dict[str, Prediction]
     """Scorable predictions by record id."""
 
@@ -83,7 +83,7 @@ class Study:
         meter = Metered(self.annotator)
         generator = Seke(meter, rule, self.prompts, max_samples=DRAWS, seed=self.seed, **settings)
         generator.learn(self.records, face, self.folder)
-        pilot, meter.together, meter.apart = meter.together, Bill(), Bill()
+        pilot, meter.together, meter.apart = meter.together, Calls(), Calls()
         outcomes = [
             outcome
             for start in range(0, len(self.records), CHUNK)
@@ -96,10 +96,7 @@ class Study:
         return Way(name, samples, *bills, pilot, scorable)
 
     def _scored(self, row: InstructionRecord) -> Prediction:
-        return Prediction(
-            id=row.id, source=row.source, subject=row.subject, text="", judged=None, status="ok",
-            labels=generated(row.labels, row.origin), truth=generated(self.truth[row.id].labels, row.origin),
-        )  # fmt: skip
+        return labelled(row, generated(row.labels, row.origin), generated(self.truth[row.id].labels, row.origin))
 
 
 def face(record: ImageRecord) -> Face:

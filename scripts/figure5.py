@@ -5,12 +5,15 @@ python scripts/figure5.py outputs outputs/prepare/demo/train.jsonl fig5 seke "si
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seke.benchmark.answer import read_answers
-from seke.benchmark.scoring.cost_quality import Bill, Price
+from seke.benchmark.run import import_predictions
+from seke.benchmark.scoring.cost_quality import Calls, Price
 from seke.benchmark.tasks.figure5 import MASKS, Method, figure5, table
+from seke.core import old_runs
+from seke.core.errors import UserError
 from seke.core.files import write_text
 from seke.core.records import ImageRecord, read_jsonl
 
@@ -18,30 +21,55 @@ GPT4O = Price(2.5, 10.0)
 """USD per million tokens, OpenAI's list price."""
 
 
-def method(outputs: Path, name: str, short: str, label: str, known: set[str]) -> Method:
-    """Read a method's three generate runs."""
+def read_method(outputs: Path, name: str, short: str, label: str, known: set[str]) -> tuple[Method, list[str]]:
+    """Read a method's three generate runs; return what of their rows could not be read, too.
+
+    Raises:
+        UserError: if a run is missing or unfinished.
+    """
     folders = {mask: outputs / "generate" / f"{name}-{short}-{mask}" for mask in MASKS}
+    for folder in folders.values():
+        if not (folder / "cost.json").is_file():
+            raise UserError("methods", short, f"no finished generate run in {folder}", "run scripts/figure5.sh")
+    given = {mask: import_predictions.read(folder / "instructions.jsonl", known) for mask, folder in folders.items()}
     costs = [json.loads((folder / "cost.json").read_text(encoding="utf-8")) for folder in folders.values()]
-    return Method(
+    method = Method(
         name=label,
-        answers={mask: read_answers(folder / "instructions.jsonl", known) for mask, folder in folders.items()},
-        bills=[Bill.of(cost) for cost in costs],
-        pilots=[Bill.of(cost["pilot"]) for cost in costs if "pilot" in cost],
+        answers={mask: found.answers for mask, found in given.items()},
+        calls=[Calls.of(cost) for cost in costs],
+        pilots=[Calls.of(cost["pilot"]) for cost in costs if "pilot" in cost],
         annotated=costs[0]["records"],
     )
+    return method, [f"{label}, {mask}: {remark}" for mask, found in given.items() for remark in found.remarks]
 
 
-def compare(outputs: Path, records: Path, name: str, reference: str, methods: Sequence[str]) -> Path:
-    """Write outputs/figure5/<name>/{table.md,rows.json}; return the folder."""
+def annotators(methods: Sequence[Method]) -> Iterator[str]:
+    """Yield notes on who annotated."""
+    rows = [row for method in methods for answers in method.answers.values() for row in answers.values()]
+    models = sorted({row.model or "" for row in rows})
+    yield f"annotator: {', '.join(models)}; USD at {GPT4O.input} in and {GPT4O.output} out per million tokens"
+    if any(old_runs.simulated(row.simulated, row.model) for row in rows):
+        yield "simulated annotator on synthetic faces: how the program behaves, not how a vision LLM does"
+
+
+def compare(outputs: Path, records: Path, name: str, reference: str, labels: dict[str, str]) -> Path:
+    """Write outputs/figure5/<name>/{table.md,rows.json}; return the folder.
+
+    Args:
+        outputs: where the generate runs are.
+        records: what they annotated.
+        name: the runs are outputs/generate/<name>-<method>-<mask>.
+        reference: the method that differences are taken to.
+        labels: what the table calls each method.
+    """
+    if reference not in labels:
+        raise UserError("reference", reference, "is none of the methods", f"name one of {', '.join(labels)}")
     rows = [row for row in read_jsonl(records, ImageRecord) if row.labels.described]
     known = {row.id for row in rows}
-    labels = dict(text.split("=", 1) for text in methods)
-    read = [method(outputs, name, short, label, known) for short, label in labels.items()]
-    found = figure5(rows, read, labels[reference], GPT4O)
-    models = sorted({row.model or "" for part in read for table_ in part.answers.values() for row in table_.values()})
-    notes = [f"annotator: {', '.join(models)}; USD at {GPT4O.input} in and {GPT4O.output} out per million tokens"]
-    if any(model.startswith("simulated") for model in models):
-        notes.append("simulated annotator on synthetic faces: how the program behaves, not how a vision LLM does")
+    read = [read_method(outputs, name, short, label, known) for short, label in labels.items()]
+    methods = [method for method, _ in read]
+    found = figure5(rows, methods, labels[reference], GPT4O)
+    notes = [*annotators(methods), *(remark for _, remarks in read for remark in remarks)]
     folder = outputs / "figure5" / name
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "table.md", table(found, labels[reference], notes))
@@ -49,8 +77,8 @@ def compare(outputs: Path, records: Path, name: str, reference: str, methods: Se
     return folder
 
 
-def main() -> None:
-    """Make the table and print it."""
+def main() -> int:
+    """Make the table and print it; a mistaken argument ends in one line and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("outputs", type=Path)
     parser.add_argument("records", type=Path)
@@ -58,9 +86,15 @@ def main() -> None:
     parser.add_argument("reference", help="the method that differences are taken to")
     parser.add_argument("methods", nargs="+", help="<method>=<what the table calls it>")
     asked = parser.parse_args()
-    folder = compare(asked.outputs, asked.records, asked.name, asked.reference, asked.methods)
+    labels = {short: label or short for short, _, label in (text.partition("=") for text in asked.methods)}
+    try:
+        folder = compare(asked.outputs, asked.records, asked.name, asked.reference, labels)
+    except UserError as mistake:
+        print(f"error: {mistake}", file=sys.stderr)
+        return 2
     print((folder / "table.md").read_text(encoding="utf-8"))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

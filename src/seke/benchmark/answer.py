@@ -1,13 +1,11 @@
 """A model's answer (a row of answers.jsonl, or of a file made elsewhere), and the labels that a judge reads from it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from seke.core.errors import UserError
-from seke.core.records import AnswerStatus, Labels, Origins, Uncertainty, read_jsonl
+from seke.core.records import AnswerStatus, Labels, Origins, Uncertainty
 
 SILENT: Final = ("refusal", "filtered", "unanswered")
 """Statuses of answers that say nothing about the picture, whatever words came with them."""
@@ -52,21 +50,3 @@ class Verdict(NamedTuple):
 
 
 Judge = Callable[[Answer], Verdict]
-
-
-def read_answers(path: Path, known: set[str]) -> dict[str, Answer]:
-    """Return the answers of a JSON Lines file by id.
-
-    Raises:
-        UserError: at a broken row, an id answered twice, or an id that is not among the records.
-    """
-    answers: dict[str, Answer] = {}
-    for answer in read_jsonl(path, Answer):
-        if answer.id in answers:
-            raise UserError("predictions", path, f"id {answer.id!r} is answered twice", "keep one row per id")
-        if answer.id not in known:
-            raise UserError(
-                "predictions", path, f"id {answer.id!r} is not among the records", "give the records= it was made from"
-            )
-        answers[answer.id] = answer
-    return answers

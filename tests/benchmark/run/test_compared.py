@@ -16,7 +16,7 @@ from seke.benchmark.judging.rubric import Marks, Rubric
 from seke.benchmark.run import plan
 from seke.benchmark.scoring.score import score
 from seke.benchmark.scoring.significance import compare, comparison_table
-from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet, EmotionPrediction, paired, scores
+from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet, EmotionPrediction, scores
 from seke.benchmark.tasks.feab_mikels import FeabMikels
 from seke.benchmark.tasks.reasoning import AffectiveReasoning, JudgedAnswer
 from seke.core.errors import UserError
@@ -79,7 +79,7 @@ def test_the_spread_of_differences_against_a_loop_over_resampled_pictures() -> N
     rng = np.random.default_rng(0)
     truth = [str(emotion) for emotion in rng.choice(EMOTIONS, 150)]
     ours, theirs = model(rng, truth, 0.7), model(rng, truth, 0.6)
-    accuracy, f1 = paired(ours, theirs, 1, 4000).measures
+    accuracy, f1 = EMOSET.paired(ours, theirs, 1, 4000).measures
     truth_N, said_2N = np.array(truth), np.array([[row.emotion for row in each] for each in (ours, theirs)])
     for named_N, values in zip(said_2N, ((f1.ours, accuracy.ours), (f1.theirs, accuracy.theirs)), strict=True):
         assert values == pytest.approx(f1_and_accuracy(truth_N, named_N))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from seke.answers.extract import describe
-from seke.benchmark.answer import Answer, read_answers
+from seke.benchmark.answer import Answer
 from seke.benchmark.judging import judge
+from seke.benchmark.run.import_predictions import read
 from seke.benchmark.tasks.feab import Feab
 from seke.benchmark.tasks.reliability import Reliability, generated
 from seke.core.errors import UserError
@@ -52,40 +53,19 @@ def test_labels_given_without_a_text_are_taken_as_they_stand() -> None:
     assert judge.parse(Answer(id="a", text="Valence is 0.1.", labels=SAID)).labels == Labels(valence=0.1)
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (["a", "b", "a"], r"predictions=.*p.jsonl: id 'a' is answered twice"),
-        (["a", "zz"], r"predictions=.*p.jsonl: id 'zz' is not among the records"),
-    ],
-)
-def test_unknown_and_doubled_ids_are_refused(rows: list[str], message: str, tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "p.jsonl", [Answer(id=id_, text="x") for id_ in rows])
-    with pytest.raises(UserError, match=message):
-        read_answers(tmp_path / "p.jsonl", {"a", "b"})
-
-
-def test_labels_out_of_range_are_refused_by_file_line_and_field(tmp_path: Path) -> None:
-    (tmp_path / "p.jsonl").write_text(
-        '{"id": "a", "labels": {"valence": 0.5}}\n{"id": "b", "labels": {"valence": 5}}\n'
-    )
-    with pytest.raises(UserError, match=r"p.jsonl: line 2, field labels.valence"):
-        read_answers(tmp_path / "p.jsonl", {"a", "b"})
-
-
 def test_rows_of_predictions_and_of_instructions_are_answers(tmp_path: Path) -> None:
     rows, _ = FEAB.predictions([record("a")], {"a": Answer(id="a", text=describe(SAID))}, judge.parse)
     write_jsonl(tmp_path / "predictions.jsonl", rows)
-    again, _ = FEAB.predictions([record("a")], read_answers(tmp_path / "predictions.jsonl", {"a"}), judge.parse)
+    again, _ = FEAB.predictions([record("a")], read(tmp_path / "predictions.jsonl", {"a"}).answers, judge.parse)
     assert again == rows
     write_jsonl(tmp_path / "instructions.jsonl", [instruction("a", SAID, Origins(expression="manual"))])
-    answer = read_answers(tmp_path / "instructions.jsonl", {"a"})["a"]
+    answer = read(tmp_path / "instructions.jsonl", {"a"}).answers["a"]
     assert (answer.labels, answer.model, answer.text) == (SAID, "simulated-annotator", "")
 
 
 def test_an_outsiders_row_needs_an_id_and_a_text_only(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(json.dumps({"id": "a", "text": describe(SAID), "temperature": 1}) + "\n")
-    assert judge.parse(read_answers(tmp_path / "p.jsonl", {"a"})["a"]).labels == SAID
+    assert judge.parse(read(tmp_path / "p.jsonl", {"a"}).answers["a"]).labels == SAID
 
 
 def test_reliability_scores_generated_labels_only() -> None:

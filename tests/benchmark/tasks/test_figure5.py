@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seke.benchmark.answer import Answer
-from seke.benchmark.scoring.cost_quality import Bill, Price, differences, quality
+from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality
 from seke.benchmark.tasks.figure5 import MASKS, Method, figure5, joined, shared, table
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Origins, Uncertainty, write_jsonl
@@ -53,7 +53,7 @@ def run(mask: str, said: Labels, count: int = 6, flags: tuple[str, ...] = ()) ->
 
 def method(name: str, said: Labels, requests: int = 12, **settings: object) -> Method:
     answers = {mask: run(mask, said, **settings) for mask in MASKS}
-    return Method(name, answers, [Bill(requests, 1e6, 1e5)] * 3, [], 6)
+    return Method(name, answers, [Calls(requests, 1e6, 1e5)] * 3, [], 6)
 
 
 RECORDS = [record(number) for number in range(6)]
@@ -143,6 +143,20 @@ def test_the_table_is_made_of_finished_generate_runs(tmp_path: Path) -> None:
     assert "| Ours, fitted | 1.000 (1.000 to 1.000) |" in printed
     # 1 M input tokens an image; the pilots of three masks, 6 M tokens each.
     assert "| 2,000 | 1,000,000,000 | 0 | 2,500.00 | 45.00 |" in printed
+
+
+@pytest.mark.parametrize(
+    ("reference", "methods", "problem"),
+    [
+        ("other", ["seke=SEKE"], "error: reference=other: is none of the methods; name one of seke"),
+        ("seke", ["seke=SEKE"], "error: methods=seke: no finished generate run in "),
+    ],
+)
+def test_a_mistake_ends_in_one_line(tmp_path: Path, reference: str, methods: list[str], problem: str) -> None:
+    write_jsonl(tmp_path / "complete.jsonl", RECORDS)
+    done = warm.run(SCRIPT, tmp_path, tmp_path / "complete.jsonl", "f5", reference, *methods)
+    assert done.returncode == 2
+    assert done.stderr.startswith(problem) and done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@
 Labels are compared, not scores: a judge that reads more than the answer says may score better, and be worse.
 """
 
+import operator
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,13 +56,11 @@ def _close(a: float, b: float) -> bool:
     return abs(a - b) <= CLOSE
 
 
-def _equal(a: object, b: object) -> bool:
-    return a == b
-
-
 TASKS: Final = (
-    Task("expression", lambda row: row.labels.expression, _equal),
-    Task("active action units", lambda row: None if row.labels.action_units is None else row.labels.active, _equal),
+    Task("expression", lambda row: row.labels.expression, operator.eq),
+    Task(
+        "active action units", lambda row: None if row.labels.action_units is None else row.labels.active, operator.eq
+    ),
     Task("valence", lambda row: row.labels.valence, _close),
     Task("arousal", lambda row: row.labels.arousal, _close),
 )
@@ -75,10 +74,8 @@ def agreement(first: Sequence[Prediction], second: Sequence[Prediction]) -> list
     """
     theirs = {row.id: row for row in second}
     if {row.id: row.text for row in first} != {row.id: row.text for row in second} or not first:
-        raise UserError(
-            "predictions", "two runs", "they are not readings of the same answers",
-            "make both by evaluate.py with predictions=<one run>",
-        )  # fmt: skip
+        remedy = "make both by evaluate.py with predictions=<one run>"
+        raise UserError("predictions", "two runs", "they are not readings of the same answers", remedy)
     return [_compared(task, [(row, theirs[row.id]) for row in first]) for task in TASKS]
 
 

@@ -85,9 +85,8 @@ class Rubric:
         """What a judge must send back."""
         properties: dict[str, Any] = {REASONS: {"type": "string"}}
         properties |= {name: {"type": "integer", "enum": list(SCALE)} for name in self.criteria}
-        return {
-            "type": "object", "properties": properties, "required": list(properties), "additionalProperties": False
-        }  # fmt: skip
+        required = {"required": list(properties), "additionalProperties": False}
+        return {"type": "object", "properties": properties, **required}
 
     def request(self, answered: Answered) -> Request:
         """Return the call about one answer; greedy, for marks are a reading and no draw."""

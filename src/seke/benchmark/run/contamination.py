@@ -81,10 +81,8 @@ def check(
         return Finding(remarks=remarks)
     overlap = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
     if not allow_overlap:
-        raise UserError(
-            argument, model, f"it was {OVERLAP}: {overlap}",
-            "test another model, or say allow_overlap=true, which the table will state",
-        )  # fmt: skip
+        remedy = "test another model, or say allow_overlap=true, which the table will state"
+        raise UserError(argument, model, f"it was {OVERLAP}: {overlap}", remedy)
     return Finding((f"{OVERLAP}: {overlap}",), remarks)
 
 

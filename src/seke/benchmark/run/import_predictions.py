@@ -136,10 +136,8 @@ def _by_name(rows: Sequence[tuple[int, Cells]], path: Path, is_csv: bool) -> dic
         return mapped if is_csv or "text" not in mapped else None
     if not is_csv and keys == ["id"]:
         return None
-    raise UserError(
-        "predictions", path, f"has the columns {_short(', '.join(keys))}, not id and text (or labels)",
-        'say which are which: predictions_fields="{id: ..., text: ...}"',
-    )  # fmt: skip
+    problem = f"has the columns {_short(', '.join(keys))}, not id and text (or labels)"
+    raise UserError("predictions", path, problem, 'say which are which: predictions_fields="{id: ..., text: ...}"')
 
 
 def _unread(rows: Iterable[tuple[int, Cells]], mapped: Mapping[str, Any] | None) -> Iterator[str]:

@@ -95,28 +95,22 @@ def unit_lists(cells: Sequence[Any]) -> Column[dict[int, bool]]:
     return _read(cells, _units)
 
 
-def unit_column(cells: Sequence[Any]) -> Column[bool]:
-    """Read the column of one action unit, of 0 and 1; any other number shows intensities, codes or probabilities.
-
-    >>> unit_column(["1", "0", ""]).values, unit_column(["1", "0", "3"]).values
-    ([True, False, None], [None, None, None])
-    """
-    return _read(cells, lambda cell: (_active(cell), ""))
-
-
 def unit_columns(columns: Mapping[int, Sequence[Any]]) -> dict[int, Column[bool]]:
-    """Read the columns of several action units, by their numbers.
+    """Read the columns of several action units, by their numbers, each of 0 and 1.
 
-    An intensity or a probability in one of them shows what the numbers of all are: a rare unit's column, in which only
-    0 and 1 occur, is one of intensities too.
+    Any other number shows that a column has intensities, codes or probabilities. An intensity or a probability in one
+    of them shows what the numbers of all are: a rare unit's column, in which only 0 and 1 occur, is one of intensities
+    too.
 
+    >>> unit_columns({1: ["1", "0", ""]})[1].values
+    [True, False, None]
     >>> columns = unit_columns({1: ["0", "1"], 12: ["3", "0"]})
     >>> columns[1].values, columns[12].values
     ([None, None], [None, None])
     """
     graded = next((cell for cells in columns.values() for cell in cells if _graded(cell)), None)
     if graded is None:
-        return {au: unit_column(cells) for au, cells in columns.items()}
+        return {au: _read(cells, lambda cell: (_active(cell), "")) for au, cells in columns.items()}
     return {au: _other(cells, str(_neither(graded))) for au, cells in columns.items()}
 
 

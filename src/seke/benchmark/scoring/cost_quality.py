@@ -14,7 +14,7 @@ from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.bootstrap import drawn, statistics, subjects
 from seke.core.intervals import Estimate, estimated
 from seke.core.records import Prediction
-from seke.core.rules import FIGURE5, Measure
+from seke.core.rules import FIGURE5
 
 DRAWS: Final = 1000
 
@@ -26,41 +26,53 @@ class Price(NamedTuple):
     output: float
 
 
-class Bill(NamedTuple):
-    """What was asked; `per_thousand` images it is a rate."""
+class Calls(NamedTuple):
+    """Requests and tokens of an annotation; `per_thousand` images they are rates."""
 
     requests: float = 0.0
     input_tokens: float = 0.0
     output_tokens: float = 0.0
 
     @classmethod
-    def of(cls, cost: Mapping[str, Any]) -> "Bill":
+    def of(cls, cost: Mapping[str, Any]) -> "Calls":
         """Return what cost.json says."""
         return cls(*(float(cost[name]) for name in cls._fields))
 
     @classmethod
-    def sum(cls, bills: Iterable["Bill"]) -> "Bill":
-        """Return the sum of several bills."""
-        return cls(*map(sum, zip(cls(), *bills, strict=True)))
+    def sum(cls, several: Iterable["Calls"]) -> "Calls":
+        """Return the sum of several."""
+        return cls(*map(sum, zip(cls(), *several, strict=True)))
 
-    def per_thousand(self, images: int) -> "Bill":
-        """Return the bill of a thousand of `images` annotations."""
-        return Bill(*(1000 * value / images for value in self))
+    def per_thousand(self, images: int) -> "Calls":
+        """Return what a thousand of `images` annotations take."""
+        return Calls(*(1000 * value / images for value in self))
 
     def usd(self, price: Price) -> float:
         """Return dollars.
 
-        >>> Bill(1, 1_000_000, 100_000).usd(Price(2.5, 10.0))
+        >>> Calls(1, 1_000_000, 100_000).usd(Price(2.5, 10.0))
         3.5
         """
         return (self.input_tokens * price.input + self.output_tokens * price.output) / 1e6
 
 
+class Resampled(NamedTuple):
+    """One of Figure 5's measures of one annotation method."""
+
+    value: float
+    """NaN where no truth is known."""
+    drawn_B: NDArray[np.float64]
+    """The same in every resample, (B,)."""
+    subjects: int
+    """Who are resampled."""
+
+
 def quality(predictions: Sequence[Prediction], seed: int = 0) -> dict[str, Estimate]:
     """Return Figure 5's measures (`rules.FIGURE5`) whose truth is known, in [-1, 1]; more is better of each."""
-    values, resampled, counts = _point(predictions), _drawn(predictions, seed), _subjects(predictions)
     return {
-        name: estimated(resampled[name], value, counts[name]) for name, value in values.items() if not np.isnan(value)
+        name: estimated(found.drawn_B, found.value, found.subjects)
+        for name, found in _resampled(predictions, seed).items()
+        if not np.isnan(found.value)
     }
 
 
@@ -74,37 +86,24 @@ def differences(
     """
     if [row.id for row in predictions] != [row.id for row in reference]:
         raise ValueError("predictions of different records cannot be paired")
-    value, other = _point(predictions), _point(reference)
-    a, b = _drawn(predictions, seed), _drawn(reference, seed)
-    ours, theirs = _subjects(predictions), _subjects(reference)
+    ours, theirs = _resampled(predictions, seed), _resampled(reference, seed)
     return {
-        name: estimated(a[name] - b[name], value[name] - other[name], min(ours[name], theirs[name]))
-        for name in value
-        if not np.isnan(value[name])
+        name: estimated(a.drawn_B - b.drawn_B, a.value - b.value, min(a.subjects, b.subjects))
+        for name, a, b in ((name, ours[name], theirs[name]) for name in ours)
+        if not np.isnan(a.value)
     }
 
 
-def _point(predictions: Sequence[Prediction]) -> dict[str, float]:
+def _resampled(predictions: Sequence[Prediction], seed: int) -> dict[str, Resampled]:
     from seke.benchmark.scoring.metrics import scores  # torchmetrics brings torch
 
-    found = scores(columns(predictions))
-    values = {
-        measure.name: None if found[measure.task] is None else _gain(measure, found[measure.task][measure.metric])
-        for measure in FIGURE5
-    }
-    return {name: float("nan") if value is None else value for name, value in values.items()}
-
-
-def _drawn(predictions: Sequence[Prediction], seed: int) -> dict[str, NDArray[np.float64]]:
-    found = drawn(columns(predictions), DRAWS, seed)
-    return {measure.name: _gain(measure, found[measure.task][measure.metric]) for measure in FIGURE5}
-
-
-def _gain(measure: Measure, value: Any) -> Any:
-    """Return a number, or those of all resamples, so that more is better; what is unknown stays so."""
-    return 1 - value if measure.metric == "mae" and value is not None else value
-
-
-def _subjects(predictions: Sequence[Prediction]) -> dict[str, int]:
-    counts = subjects(statistics(columns(predictions)))
-    return {measure.name: counts[measure.task] for measure in FIGURE5}
+    data = columns(predictions)
+    values, draws, counts = scores(data), drawn(data, DRAWS, seed), subjects(statistics(data))
+    found = {}
+    for measure in FIGURE5:
+        value = None if values[measure.task] is None else values[measure.task][measure.metric]
+        drawn_B = draws[measure.task][measure.metric]
+        if measure.metric == "mae":  # more is better of each
+            value, drawn_B = None if value is None else 1 - value, 1 - drawn_B
+        found[measure.name] = Resampled(np.nan if value is None else value, drawn_B, counts[measure.task])
+    return found

@@ -22,7 +22,7 @@ from scipy.special import bdtr
 from seke.benchmark.protocol import Benchmark, Compared, Measured, Paired, PairedMetric, Right
 from seke.benchmark.scoring.arrays import UNKNOWN, Columns, columns
 from seke.benchmark.scoring.bootstrap import drawn, point
-from seke.benchmark.scoring.tables import ABSENT, HEADLINE, with_interval
+from seke.benchmark.scoring.tables import ABSENT, HEADLINE, with_interval, with_signed_interval
 from seke.core.errors import UserError
 from seke.core.escape import markdown
 from seke.core.intervals import interval, p_value
@@ -95,12 +95,17 @@ def pair_faces(
     counted = {task: counted_N for task, counted_N in _counted(a).items() if task in tasks and counted_N.any()}
     measures = [
         PairedMetric(
-            task, metric, int(counted_N.sum()), len(np.unique(a.group_N[counted_N])), ours_at[task][metric],
-            theirs_at[task][metric], ours_drawn[task][metric] - theirs_drawn[task][metric],
+            task,
+            metric,
+            int(counted_N.sum()),
+            len(np.unique(a.group_N[counted_N])),
+            ours_at[task][metric],
+            theirs_at[task][metric],
+            ours_drawn[task][metric] - theirs_drawn[task][metric],
         )
         for task, counted_N in counted.items()
         for metric in HEADLINE[task]
-    ]  # fmt: skip
+    ]
     known = a.expression_true_N != UNKNOWN
     right = [(data.expression_N == data.expression_true_N)[known] for data in (a, b)]
     affect = ("mae and rmse: lower is better. Valence and arousal: over the images that both answered.",)
@@ -210,7 +215,7 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
             str(row["n"]),
             *(with_interval(row[who], None) for who in ("ours", "theirs")),
         ]
-        cells += [_signed(row["difference"], row["ci95"]) + star, _p(row["p"]), _p(row["p_holm"])]
+        cells += [with_signed_interval(row["difference"], row["ci95"]) + star, _p(row["p"]), _p(row["p_holm"])]
         rows.append(cells)
     lines = [
         markdown_table(head, rows, "llr"),
@@ -279,12 +284,6 @@ def _discordance(right: Right) -> dict[str, Any]:
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def _signed(value: float | None, interval: Sequence[float] | None) -> str:
-    if value is None:
-        return ABSENT
-    return f"{value:+.3f}" + (f" ({interval[0]:+.3f} to {interval[1]:+.3f})" if interval else "")
 
 
 def _p(value: float | None) -> str:

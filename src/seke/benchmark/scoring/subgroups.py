@@ -96,11 +96,13 @@ def group_faces(
         values, resampled = _measured(point(part), aus), _measured(drawn(part, draws, seed), aus)
         found[name] = {
             measure.name: GroupMetric(
-                float(values[measure.name]), resampled[measure.name], int(known[name][measure.task].sum()),
+                float(values[measure.name]),
+                resampled[measure.name],
+                int(known[name][measure.task].sum()),
                 len(np.unique(part.group_N[known[name][measure.task]])),
             )
             for measure in MEASURES
-        }  # fmt: skip
+        }
     return found, {"aus": aus}
 
 

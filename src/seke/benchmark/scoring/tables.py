@@ -54,7 +54,7 @@ def table2_row(metrics: Mapping[str, Any]) -> dict[str, str]:
     shares = {f"AU{au}": units.get(str(au)) for au in TABLE2_AUS}
     cells = {column: ABSENT if value is None else f"{100 * value:.1f}" for column, value in shares.items()}
     for column, measure in OF_PAPER.items():
-        value = _inside(metrics, measure.task, measure.metric)
+        value = None if metrics[measure.task] is None else metrics[measure.task][measure.metric]
         cells[column] = ABSENT if value is None else measure.printed(value)
     return {column: cells[column] for column in TABLE2_COLUMNS}
 
@@ -170,6 +170,13 @@ def with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
     return f"{value:.3f}" + (f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else "")
 
 
+def with_signed_interval(value: float | None, bounds: Sequence[float] | None) -> str:
+    """Return a difference with its interval, as "+0.123 (-0.010 to +0.256)", or a dash."""
+    if value is None:
+        return ABSENT
+    return f"{value:+.3f}" + (f" ({bounds[0]:+.3f} to {bounds[1]:+.3f})" if bounds else "")
+
+
 def show(metrics: Mapping[str, Any], title: str) -> None:
     """Print `summary` to the terminal."""
     from rich.console import Console
@@ -217,8 +224,3 @@ def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
     bounds = metrics["ci95"]["action_units"]["f1"]
     rows = [[au, with_interval(f1, bounds[au]), str(units["annotated"][au])] for au, f1 in units["f1"].items()]
     return ["", markdown_table(["AU", "F1 (95 % interval)", "Images annotated"], rows, "lr")]
-
-
-def _inside(metrics: Mapping[str, Any], task: str, metric: str) -> float | None:
-    value: float | None = None if metrics[task] is None else metrics[task][metric]
-    return value

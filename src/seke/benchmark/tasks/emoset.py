@@ -122,10 +122,16 @@ class EmoSet:
             truth = record.attributes.get("emotion")
             rows.append(
                 EmotionPrediction(
-                    id=record.id, source=record.source, subject=record.subject, text=answer.text, judged=judged,
-                    emotion=emotion, truth=truth if truth in EMOTIONS else None, status=status,
+                    id=record.id,
+                    source=record.source,
+                    subject=record.subject,
+                    text=answer.text,
+                    judged=judged,
+                    emotion=emotion,
+                    truth=truth if truth in EMOTIONS else None,
+                    status=status,
                 )
-            )  # fmt: skip
+            )
         return rows, sum(record.id not in answers for record in records)
 
     def metrics(self, predictions: Sequence[EmotionPrediction], seed: int) -> dict[str, Any]:
@@ -135,14 +141,51 @@ class EmoSet:
     def paired(
         self, ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int
     ) -> Paired:
-        """Return what is compared of two runs."""
-        return paired(ours, theirs, seed, draws)
+        """Return accuracy and macro F1 of two models that were asked about the same pictures, in the same order.
+
+        A picture is drawn with both its answers, which is to draw the cells of truth x our answer x their answer anew
+        from a multinomial.
+        """
+        known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
+        if not known:
+            return Paired((), None, "pictures")
+        cells_N3 = np.array([(EMOTIONS.index(str(a.truth)), _place(a), _place(b)) for a, b in known])
+        counts_CPP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1, len(EMOTIONS) + 1), dtype=np.int64)
+        np.add.at(counts_CPP, tuple(cells_N3.T), 1)
+        n = len(known)
+        drawn_BK = np.random.default_rng(seed).multinomial(n, counts_CPP.ravel() / n, size=draws)
+        found_BCPP = np.concatenate([counts_CPP[None], drawn_BK.reshape(draws, *counts_CPP.shape)])
+        of_ours, of_theirs = (measures(found_BCPP.sum(other)) for other in (3, 2))
+        metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
+        right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
+        return Paired(
+            [PairedMetric("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
+            Right("emotion", *right),
+            "pictures",
+        )
 
     def grouped(
         self, predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
     ) -> tuple[dict[str, GroupMetrics], dict[str, Any]]:
-        """Return what is measured of each group."""
-        return grouped(predictions, groups_N, seed, draws), {}
+        """Return accuracy and macro F1 of each group, all of the same pictures drawn anew."""
+        names, group_N = np.unique(groups_N, return_inverse=True)
+        cells = [
+            (group, EMOTIONS.index(row.truth), _place(row))
+            for group, row in zip(group_N, predictions, strict=True)
+            if row.truth is not None
+        ]
+        counts_GCP = np.zeros((len(names), len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
+        np.add.at(counts_GCP, tuple(np.array(cells, dtype=np.int64).reshape(-1, 3).T), 1)
+        shares = counts_GCP.ravel() / max(len(cells), 1)
+        drawn_BK = np.random.default_rng(seed).multinomial(len(cells), shares, size=draws)
+        found_BGCP = np.concatenate([counts_GCP[None], drawn_BK.reshape(draws, *counts_GCP.shape)])
+        parts: dict[str, GroupMetrics] = {}
+        for place, name in enumerate(names.tolist()):
+            accuracy, f1, _ = measures(found_BGCP[:, place])
+            n = int(counts_GCP[place].sum())
+            numbers = {"Emotion accuracy": accuracy, "Emotion macro F1": f1}
+            parts[name] = {metric: GroupMetric(float(found[0]), found[1:], n, n) for metric, found in numbers.items()}
+        return parts, {}
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return why a run's accuracy cannot be held against the paper's."""
@@ -261,55 +304,6 @@ def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int =
         "ci95": {"emotion": {name: interval(*both, len(known)) for name, both in measured.items()}},
         "warnings": suspicions(known),
     }
-
-
-def paired(ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int) -> Paired:
-    """Return accuracy and macro F1 of two models that were asked about the same pictures, in the same order.
-
-    A picture is drawn with both its answers, which is to draw the cells of truth x our answer x their answer anew from
-    a multinomial.
-    """
-    known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
-    if not known:
-        return Paired((), None, "pictures")
-    cells_N3 = np.array([(EMOTIONS.index(str(a.truth)), _place(a), _place(b)) for a, b in known])
-    counts_CPP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1, len(EMOTIONS) + 1), dtype=np.int64)
-    np.add.at(counts_CPP, tuple(cells_N3.T), 1)
-    n = len(known)
-    drawn_BK = np.random.default_rng(seed).multinomial(n, counts_CPP.ravel() / n, size=draws)
-    found_BCPP = np.concatenate([counts_CPP[None], drawn_BK.reshape(draws, *counts_CPP.shape)])
-    of_ours, of_theirs = (measures(found_BCPP.sum(other)) for other in (3, 2))
-    metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
-    right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
-    return Paired(
-        [PairedMetric("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
-        Right("emotion", *right),
-        "pictures",
-    )
-
-
-def grouped(
-    predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int
-) -> dict[str, GroupMetrics]:
-    """Return accuracy and macro F1 of each group, all of the same pictures drawn anew."""
-    names, group_N = np.unique(groups_N, return_inverse=True)
-    cells = [
-        (group, EMOTIONS.index(row.truth), _place(row))
-        for group, row in zip(group_N, predictions, strict=True)
-        if row.truth is not None
-    ]
-    counts_GCP = np.zeros((len(names), len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
-    np.add.at(counts_GCP, tuple(np.array(cells, dtype=np.int64).reshape(-1, 3).T), 1)
-    shares = counts_GCP.ravel() / max(len(cells), 1)
-    drawn_BK = np.random.default_rng(seed).multinomial(len(cells), shares, size=draws)
-    found_BGCP = np.concatenate([counts_GCP[None], drawn_BK.reshape(draws, *counts_GCP.shape)])
-    parts: dict[str, GroupMetrics] = {}
-    for place, name in enumerate(names.tolist()):
-        accuracy, f1, _ = measures(found_BGCP[:, place])
-        n = int(counts_GCP[place].sum())
-        numbers = {"Emotion accuracy": accuracy, "Emotion macro F1": f1}
-        parts[name] = {measure: GroupMetric(float(found[0]), found[1:], n, n) for measure, found in numbers.items()}
-    return parts
 
 
 def _place(row: EmotionPrediction) -> int:

@@ -1,4 +1,4 @@
-"""Figure 5: how right generated labels are where the human ones were masked, one description at a time.
+"""Figure 5 of the paper: accuracy of generated labels where the human ones were masked, one description at a time.
 
 A method has three generate runs on the same records, with `generator.hide=[expression]`, `[va]` and `[au]`. What each
 of them generated in place of what it could not see is put together to one prediction per record. Records that any
@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.scoring.calibration import trust
-from seke.benchmark.scoring.cost_quality import Bill, Price, differences, quality
-from seke.benchmark.scoring.tables import ABSENT, with_interval
+from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality
+from seke.benchmark.scoring.tables import ABSENT, with_interval, with_signed_interval
+from seke.benchmark.tasks.reliability import labelled
 from seke.core.errors import UserError
 from seke.core.escape import markdown
 from seke.core.intervals import Estimate
@@ -30,9 +31,9 @@ class Method:
     name: str
     answers: Mapping[str, Mapping[str, Answer]]
     """Per mask, by record id."""
-    bills: Sequence[Bill]
+    calls: Sequence[Calls]
     """Of the three runs."""
-    pilots: Sequence[Bill]
+    pilots: Sequence[Calls]
     """What learning the annotator's habits cost, once; empty where nothing was learnt."""
     annotated: int
     """Records of one run, the pilot's among them."""
@@ -69,11 +70,9 @@ def joined(record: ImageRecord, answers: Mapping[str, Mapping[str, Answer]]) -> 
             uncertainty[field] = getattr(row.uncertainty, field)
             if row.confidence and field in row.confidence:
                 confidence[field] = row.confidence[field]
-    prediction = Prediction(
-        id=record.id, source=record.source, subject=record.subject, text="", judged=None,
-        labels=Labels(**labels), truth=record.labels, status="ok",
-    )  # fmt: skip
-    return prediction, Answer(id=record.id, confidence=confidence or None, uncertainty=Uncertainty(**uncertainty))
+    return labelled(record, Labels(**labels), record.labels), Answer(
+        id=record.id, confidence=confidence or None, uncertainty=Uncertainty(**uncertainty)
+    )
 
 
 def figure5(
@@ -87,7 +86,7 @@ def figure5(
     for method in methods:
         predictions = [prediction for prediction, _ in pairs[method.name]]
         calibration, bounds = trust(predictions, {answer.id: answer for _, answer in pairs[method.name]}, seed)
-        bill = Bill.sum(method.bills).per_thousand(method.annotated * len(method.bills))
+        calls = Calls.sum(method.calls).per_thousand(method.annotated * len(method.calls))
         rows.append(
             {
                 "method": method.name,
@@ -96,8 +95,8 @@ def figure5(
                 "difference": differences(predictions, baseline, seed) if method.name != reference else None,
                 "calibration": calibration,
                 "ci95": bounds,
-                "per_1000": {**bill._asdict(), "usd": bill.usd(price)},
-                "pilot_usd": Bill.sum(method.pilots).usd(price) if method.pilots else None,
+                "per_1000": {**calls._asdict(), "usd": calls.usd(price)},
+                "pilot_usd": Calls.sum(method.pilots).usd(price) if method.pilots else None,
             }
         )
     return rows
@@ -134,8 +133,15 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
         markdown_table(
             ["Method", "Task", "ECE", "Brier", "AURC", "Excess AURC", "n"],
             [
-                [markdown(row["method"]), task, *(with_interval(found[name], row["ci95"][task][name]) for name in
-                 ("ece", "brier", "aurc", "excess_aurc")), str(found["n"])]
+                [
+                    markdown(row["method"]),
+                    task,
+                    *(
+                        with_interval(found[name], row["ci95"][task][name])
+                        for name in ("ece", "brier", "aurc", "excess_aurc")
+                    ),
+                    str(found["n"]),
+                ]
                 for row in rows
                 for task, found in row["calibration"].items()
                 if found is not None
@@ -143,15 +149,15 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
             "lr",
         ),
         "\nIntervals: 95 %, bootstrap over subjects. Per 1,000: images of which one description was masked.",
-    ]  # fmt: skip
+    ]
     return "\n".join(parts) + "\n"
 
 
 def _signed(difference: Estimate) -> str:
     value, low, high = difference
     if low is None or high is None:  # of a single subject
-        return ABSENT if value is None else f"{value:+.3f}"
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f}){' *' if low > 0 or high < 0 else ''}"
+        return with_signed_interval(value, None)
+    return with_signed_interval(value, (low, high)) + (" *" if low > 0 or high < 0 else "")
 
 
 def _generated(origin: Origins | None, field: str) -> bool:

@@ -149,11 +149,18 @@ class AffectiveReasoning:
             kind, question = (record.attributes.get(name, "") for name in (KIND, QUESTION))
             rows.append(
                 JudgedAnswer(
-                    id=record.id, source=record.source, subject=record.subject, kind=kind, question=question,
-                    text=answer.text, truth=str(record.attributes.get(EMOTION)), status=answer_status(answer),
-                    model=answer.model, marks=of_answer,
+                    id=record.id,
+                    source=record.source,
+                    subject=record.subject,
+                    kind=kind,
+                    question=question,
+                    text=answer.text,
+                    truth=str(record.attributes.get(EMOTION)),
+                    status=answer_status(answer),
+                    model=answer.model,
+                    marks=of_answer,
                 )
-            )  # fmt: skip
+            )
         return rows, sum(record.id not in answers for record in records)
 
     def through(self, wrap: Callable[[str, VLM], VLM]) -> None:

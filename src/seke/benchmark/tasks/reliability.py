@@ -15,7 +15,7 @@ from seke.benchmark.scoring.calibration import trust
 from seke.benchmark.scoring.tables import calibration_table, summary_table
 from seke.core.errors import UserError
 from seke.core.escape import markdown
-from seke.core.records import ImageRecord, Labels, Origins, Prediction
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Prediction
 
 FILES: Final = {"truth": "truth.jsonl", "manual": "train.jsonl"}
 """Which of a prepared set's files says what is right."""
@@ -61,27 +61,15 @@ class Reliability:
                 raise UserError(
                     "predictions", record.id, "this row does not say where its labels come from", "give a generate run"
                 )
-            rows.append(
-                Prediction(
-                    id=record.id,
-                    source=record.source,
-                    subject=record.subject,
-                    text="",
-                    judged=None,
-                    labels=generated(answer.labels, answer.origin),
-                    truth=generated(record.labels, answer.origin),
-                    status="ok",
-                )
-            )
+            labels, truth = (generated(some, answer.origin) for some in (answer.labels, record.labels))
+            rows.append(labelled(record, labels, truth))
         if not rows:
             raise UserError(
                 "predictions", "(no row)", "no record was annotated", "give a generate run on these records"
             )
         if all(row.truth.empty for row in rows):
-            raise UserError(
-                "predictions", "(all rows)", "no generated label has a known truth",
-                "give the records' truth.jsonl, or mask human labels with generator.hide",
-            )  # fmt: skip
+            remedy = "give the records' truth.jsonl, or mask human labels with generator.hide"
+            raise UserError("predictions", "(all rows)", "no generated label has a known truth", remedy)
         return rows, len(records) - len(rows)
 
     def trust(
@@ -95,6 +83,14 @@ class Reliability:
         lines = "".join(f"- {markdown(note)}\n" for note in notes)
         head = f"# Reliability of generated labels: {markdown(name)}"
         return f"{head}\n\n{lines}\n{summary_table(metrics)}\n{calibration_table(metrics)}"
+
+
+def labelled(record: ImageRecord | InstructionRecord, labels: Labels, truth: Labels) -> Prediction:
+    """Return a record's row where labels are scored and no answer's text."""
+    id_, source, subject = record.id, record.source, record.subject
+    return Prediction(
+        id=id_, source=source, subject=subject, text="", judged=None, labels=labels, truth=truth, status="ok"
+    )
 
 
 def generated(labels: Labels, origin: Origins) -> Labels:
