@@ -7,12 +7,10 @@ they are settled, an <annotation> block and earlier predictions in <prediction> 
 experiment's settings.
 """
 
-import glob
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache
 from random import Random
 from typing import Any
 
@@ -29,16 +27,14 @@ from seke.backends.simulated.perception import (
     look,
     weigh,
 )
+from seke.backends.simulated.replies import simulated, truths
 from seke.core.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION
-from seke.core.records import ImageRecord, Labels, read_jsonl
-from seke.core.vlm import Choice, Reply, Request, Usage
+from seke.core.records import ImageRecord, Labels
+from seke.core.vlm import Choice, Reply, Request
 
 MODEL = "simulated-annotator"
 BLIND = "simulated-annotator-blind"
 """The model of a reply about an image that it could not see."""
-IMAGE_TOKENS = 255
-"""What GPT-4o bills for an image of up to 512 x 512 pixels."""
-CHARACTERS_PER_TOKEN = 4
 
 HUMAN = re.compile(r"<(?:human_)?annotation>(.*?)</(?:human_)?annotation>", re.DOTALL)
 PREDICTION = re.compile(r'<prediction n="\d+">(.*?)</prediction>', re.DOTALL)
@@ -47,7 +43,7 @@ STATED = re.compile(r"^\s*([a-z ]+): ([\d.]+)\s*$", re.MULTILINE)
 
 
 class Simulated:
-    """The annotator. Token usage is an estimate: a quarter of the characters, and `IMAGE_TOKENS` an image."""
+    """The annotator. Token usage is an estimate (`replies.simulated`)."""
 
     def __init__(
         self,
@@ -80,7 +76,6 @@ class Simulated:
             expression_vote=expression_vote,
         )
         self.seed, self.usd_per_million = seed, usd_per_million
-        self._truth: dict[str, ImageRecord] | None = None
         self._impressions: dict[str, Impression] = {}
         # One face is asked about several times with the same known labels.
         self._inferred = lru_cache(maxsize=4096)(self._infer)
@@ -106,13 +101,8 @@ class Simulated:
             tokens = tuple(_written(conclude(opinion), known, request.schema, log_p))
             answer = "".join(token for token, _ in tokens)
             choices.append(Choice(answer, logprobs=tokens if request.logprobs else None))
-        usage = Usage(
-            len(text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images),
-            sum(len(choice.text) for choice in choices) // CHARACTERS_PER_TOKEN,
-        )
-        blind = picture not in self._truths()
-        model = BLIND if blind else MODEL
-        return Reply(tuple(choices), model, usage, self._price(usage), simulated=True, blind=blind)
+        blind = picture not in self._truths
+        return simulated(request, choices, BLIND if blind else MODEL, self.usd_per_million, blind)
 
     def _told(self, text: str) -> tuple[Labels, Knowledge | None]:
         """Return the known labels that the text states, and what follows from them."""
@@ -128,24 +118,15 @@ class Simulated:
     def _impression(self, picture: str) -> Impression:
         """Return the image's systematic view, the same in every request that shows it."""
         if picture not in self._impressions:
-            record = self._truths().get(picture)
+            record = self._truths.get(picture)
             intensity = {int(au): float(value) for au, value in _intensities(record).items()}
             rng = Random(f"{self.seed}/{picture}")
             self._impressions[picture] = glance(record.labels if record else None, intensity, self.habits, rng)
         return self._impressions[picture]
 
+    @cached_property
     def _truths(self) -> dict[str, ImageRecord]:
-        if self._truth is None:
-            files = sorted(glob.glob(self.pattern))
-            rows = (row for file in files for row in read_jsonl(Path(file), ImageRecord))
-            self._truth = {row.sha256: row for row in rows if row.sha256}
-        return self._truth
-
-    def _price(self, usage: Usage) -> float | None:
-        if self.usd_per_million is None:
-            return None
-        into, out = self.usd_per_million
-        return (usage.input_tokens * into + usage.output_tokens * out) / 1_000_000
+        return truths(self.pattern)
 
 
 def reasoning(labels: Labels) -> str:

@@ -12,26 +12,22 @@ missed and some mistaken; an image that is in none of the truth files it cannot 
 What it does depends on (seed, request key, answer) alone. It knows nothing of the experiment's settings.
 """
 
-import glob
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from seke.backends.simulated.judge import REASONS, marked, words_of
+from seke.backends.simulated.replies import simulated, truths
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, read_jsonl
-from seke.core.vlm import Choice, Reply, Request, Usage
+from seke.core.vlm import Choice, Reply, Request
 
 MODEL: Final = "simulated-scene-annotator"
 JUDGE: Final = "simulated-scene-judge"
 BLIND: Final = "simulated-scene-annotator-blind"
 """The model of a reply about an image that it could not see."""
-IMAGE_TOKENS: Final = 255
-CHARACTERS_PER_TOKEN: Final = 4
 SEEN: Final = ("brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action")
 UNCOUNTED: Final = ("fireworks", "garbage", "lightning", "rain", "smoke")
 """Objects that take no article."""
@@ -45,7 +41,7 @@ Attributes = Mapping[str, Any]
 
 
 class SimulatedScenes:
-    """The annotator. Token usage is an estimate: a quarter of the characters, and `IMAGE_TOKENS` an image.
+    """The annotator. Token usage is an estimate (`replies.simulated`).
 
     Args:
         truth: glob of files as source=synthetic_scenes writes them.
@@ -84,14 +80,9 @@ class SimulatedScenes:
         truth = self._truths.get(picture or "")
         streams = [Random(f"{self.seed}/{request.key}/{number}") for number in range(request.n)]
         texts = [self._written(request, truth, rng) for rng in streams]
-        usage = Usage(
-            len(request.text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images),
-            sum(map(len, texts)) // CHARACTERS_PER_TOKEN,
-        )
         blind = bool(picture) and truth is None
         model = BLIND if blind else JUDGE if _judges(request) else MODEL
-        choices = tuple(map(Choice, texts))
-        return Reply(choices, model, usage, self._price(usage), simulated=True, blind=blind)
+        return simulated(request, tuple(map(Choice, texts)), model, self.usd_per_million, blind)
 
     def _written(self, request: Request, truth: Attributes | None, rng: Random) -> str:
         if request.schema is None:
@@ -127,9 +118,7 @@ class SimulatedScenes:
 
     @cached_property
     def _truths(self) -> dict[str, Attributes]:
-        files = sorted(glob.glob(self.pattern))
-        rows = (row for file in files for row in read_jsonl(Path(file), ImageRecord))
-        return {row.sha256: row.attributes for row in rows if row.sha256}
+        return {sha256: record.attributes for sha256, record in truths(self.pattern).items()}
 
     @cached_property
     def _vocabulary(self) -> dict[str, list[Any]]:
@@ -139,12 +128,6 @@ class SimulatedScenes:
             for name, value in attributes.items():
                 found.setdefault(name, {})[json.dumps(value)] = value
         return {name: [values[key] for key in sorted(values)] for name, values in found.items()}
-
-    def _price(self, usage: Usage) -> float | None:
-        if self.usd_per_million is None:
-            return None
-        into, out = self.usd_per_million
-        return (usage.input_tokens * into + usage.output_tokens * out) / 1_000_000
 
 
 def _judges(request: Request) -> bool:
