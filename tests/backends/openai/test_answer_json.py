@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.backends.openai.answer_json import objects
-from seke.backends.openai.json_schema import adjusted, mismatch, strict
+from seke.backends.openai.json_schema import adjusted, strict
 from seke.backends.openai.protocol import choices, decode
 from seke.backends.thinking import split_thoughts
+from seke.core.json_schema import mismatch
 from seke.core.vlm import Choice, Message, Request
 
 SCHEMA = {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from seke.backends.openai.json_schema import mismatch, strict
+from seke.backends.openai.json_schema import strict
+from seke.core.json_schema import mismatch
 
 ANSWER = {
     "type": "object",

@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from seke.backends.openai.json_schema import adjusted, mismatch
+from seke.backends.openai.json_schema import adjusted
+from seke.core.json_schema import mismatch
 
 _EXAMPLE: Final = re.compile(
     r"\b(?:examples?|e\.g|for instance|hypothetical(?:ly)?|placeholders?|template|sample"

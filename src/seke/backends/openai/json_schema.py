@@ -3,28 +3,15 @@
 A server that does not enforce a schema lets a model spell a value in its own way; `adjusted` turns what can mean only
 one thing into what was asked for, `mismatch` says what is wrong with the rest.
 
-Types object, array, string, number, integer, boolean and null, one or a list of them, with properties, required, items,
-enum, minimum and maximum.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from seke.core.affect import ACTION_UNITS
-from seke.core.escape import shortened
-
-KINDS: Mapping[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "number": (int, float),
-    "integer": (int,),
-    "boolean": (bool,),
-    "null": (type(None),),
-}
+from seke.core.json_schema import kinds_of, mismatch
 
 NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 UNIT: Final = re.compile(r"(?:(?:AU|action[ _-]?unit)[ _-]*)?0*([0-9]{1,3})(?:\.0+)?(?:\W+(.+))?", re.IGNORECASE)
@@ -54,31 +41,6 @@ def strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     return written
 
 
-def mismatch(value: Any, schema: Mapping[str, Any], name: str = "answer") -> str | None:
-    """Return what in `value` breaks a `strict` schema, or None.
-
-    >>> mismatch({"valence": 2}, strict({"properties": {"valence": {"maximum": 1}}, "required": ["valence"]}))
-    'valence=2 is more than 1'
-    """
-    kinds = _kinds(schema)
-    if not any(_is(value, kind) for kind in kinds):
-        return f"{name}={_short(value)} is no {' or '.join(kinds)}"
-    if "enum" in schema and value not in schema["enum"]:
-        return f"{name}={_short(value)} is none of the values asked for"
-    if isinstance(value, str):
-        return None if _is_unicode(value) else f"{name} holds half a character"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if value < schema.get("minimum", -math.inf):
-            return f"{name}={_short(value)} is less than {schema['minimum']}"
-        if value > schema.get("maximum", math.inf):
-            return f"{name}={_short(value)} is more than {schema['maximum']}"
-    if isinstance(value, list):
-        return _first(mismatch(entry, schema.get("items", {}), name) for entry in value)
-    if isinstance(value, dict):
-        return _object_mismatch(value, schema)
-    return None
-
-
 def adjusted(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return `value` as a `strict` schema wants it, where it can mean only one thing; what cannot stays as it is.
 
@@ -88,7 +50,7 @@ def adjusted(value: Any, schema: Mapping[str, Any]) -> Any:
     >>> adjusted({"Valence": " +0.5", "note": ""}, strict({"properties": {"valence": {"type": "number"}}}))
     {'valence': 0.5}
     """
-    kinds = _kinds(schema)
+    kinds = kinds_of(schema)
     if isinstance(value, str) and "string" in kinds:
         return _word(value, schema.get("enum", ()))
     if isinstance(value, str):
@@ -124,7 +86,7 @@ def _from_text(text: str, schema: Mapping[str, Any], kinds: list[str]) -> Any:
         except (ValueError, RecursionError):
             return text
     items = schema.get("items", {})
-    if "array" in kinds and text and ("enum" in items or "string" not in _kinds(items)):
+    if "array" in kinds and text and ("enum" in items or "string" not in kinds_of(items)):
         parts = [adjusted(part, items) for part in re.split(r"\s*[,;]\s*", text)]
         return parts if all(mismatch(part, items) is None for part in parts) else text
     if set(schema.get("enum", ())) == {0, 1} or kinds == ["boolean"]:
@@ -182,40 +144,8 @@ def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold()
 
 
-def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    kinds = schema.get("type", list(KINDS))
-    return [kinds] if isinstance(kinds, str) else list(kinds)
-
-
 def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
-
-
-def _object_mismatch(value: dict[str, Any], schema: Mapping[str, Any]) -> str | None:
-    properties = schema.get("properties", {})
-    if absent := [name for name in schema.get("required", ()) if name not in value]:
-        return f"no {', '.join(absent)}"
-    if surplus := [name for name in value if name not in properties and schema.get("additionalProperties") is False]:
-        return f"not asked for {_short(', '.join(surplus))}"
-    return _first(mismatch(entry, properties.get(name, {}), name) for name, entry in value.items())
-
-
-def _first(problems: Any) -> str | None:
-    return next((problem for problem in problems if problem is not None), None)
-
-
-def _is(value: Any, kind: str) -> bool:
-    # A bool is an int to Python, and to nobody else.
-    return isinstance(value, KINDS[kind]) and (kind == "boolean" or not isinstance(value, bool))
-
-
-def _is_unicode(text: str) -> bool:
-    """Return whether `text` can be written down: half a surrogate pair, which JSON's escapes allow, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,7 +154,3 @@ def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
         return dict(schema)
     nullable = {**schema, "type": [*([kinds] if isinstance(kinds, str) else kinds), "null"]}
     return {**nullable, "enum": [*schema["enum"], None]} if "enum" in schema else nullable
-
-
-def _short(value: Any) -> str:
-    return shortened(ascii(value) if isinstance(value, str) else repr(value), 60)

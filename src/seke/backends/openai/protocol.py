@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from seke.backends.openai.answer_json import Match, ends_with, matches, problem, refuse_nan, same, unique_names
 from seke.backends.openai.dialect import Dialect, Form, response_format, with_schema_in_text
 from seke.backends.openai.image_encoding import ImageEncoder
-from seke.backends.openai.json_schema import mismatch, strict
+from seke.backends.openai.json_schema import strict
 from seke.backends.openai.token_bounds import prompt_tokens
 from seke.backends.thinking import complete_answer, split_thoughts, truncated_answer
+from seke.core.json_schema import mismatch
 from seke.core.vlm import Choice, Image, Message, Request, Status, Usage
 
 REFUSAL = re.compile(

@@ -20,7 +20,6 @@ caption between <caption> tags and, between <attributes> tags, one line each of 
 as far as known (`scene_attributes`). It ends with the picture where `show_image` is on.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +37,7 @@ from seke.generation.emovit.plan import KINDS, Wanted, allotted
 from seke.generation.emovit.scene_attributes import lines, told
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke.sampling import Bill, Dialogue, in_rounds, insist
-from seke.generation.seke.schema import Unusable
+from seke.generation.seke.schema import Unusable, read_object
 from seke.generation.statistics import CLASS, KIND
 
 log = logging.getLogger(__name__)
@@ -217,7 +216,7 @@ def read_conversation(choice: Choice) -> list[Said]:
         Unusable: with reason refusal, filtered, truncated, invalid (no JSON of the schema's form) or incomplete
             (nothing said, or an empty question or answer).
     """
-    turns = _answered(choice).get("conversation")
+    turns = read_object(choice).get("conversation")
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise Unusable("invalid", f"no conversation: {choice.text[:200]}")
     if not turns:
@@ -231,19 +230,7 @@ def read_reasoning(choice: Choice) -> list[Said]:
     Raises:
         Unusable: as for a conversation.
     """
-    return [_pair(_answered(choice), choice)]
-
-
-def _answered(choice: Choice) -> dict[str, Any]:
-    if choice.status != "ok":
-        raise Unusable(choice.status, choice.text[:200])
-    try:
-        found = json.loads(choice.text)
-    except ValueError as error:
-        raise Unusable("invalid", f"not JSON ({error}): {choice.text[:200]}") from None
-    if not isinstance(found, dict):
-        raise Unusable("invalid", f"not a JSON object: {choice.text[:200]}")
-    return found
+    return [_pair(read_object(choice), choice)]
 
 
 def _pair(found: Mapping[str, Any], choice: Choice) -> Said:

@@ -5,11 +5,11 @@ reason that ends up in rejected.jsonl if asking again does not help.
 """
 
 import json
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.json_schema import mismatch
 from seke.core.records import Labels
 from seke.core.vlm import Choice
 from seke.generation.calibration.logprobs import soften
@@ -96,61 +96,37 @@ def read(choice: Choice, asked: Asked, reasoning: bool, soft: bool = False) -> A
         Unusable: with reason refusal, filtered, truncated, invalid (not JSON, a value out of range, an AU that was not
             asked) or incomplete (a label that was asked is not there).
     """
+    said = read_object(choice)
+    form = schema(asked, reasoning, soft)
+    if absent := [name for name in form["required"] if said.get(name) is None]:
+        raise Unusable("incomplete", f"no {', '.join(absent)}: {choice.text[:200]}")
+    sentence = _sentence(said["reasoning"]) if reasoning else ""
+    if broken := mismatch(said, form):
+        raise Unusable("invalid", f"{broken}: {choice.text[:200]}")
+    units = said.get("action_units", {})
+    labels = Labels(
+        expression=said.get("expression"),
+        action_units={au: bool(units[f"AU{au}"]) if soft else au in units for au in asked.action_units} or None,
+        **{name: float(said[name]) for name in ("valence", "arousal") if name in said},
+    )
+    return Answer(soften(labels, choice.text, choice.logprobs) if soft else labels, sentence)
+
+
+def read_object(choice: Choice) -> dict[str, Any]:
+    """Return the JSON object that an answer is.
+
+    Raises:
+        Unusable: with the choice's status as its reason if that is not ok; invalid if it is no JSON object.
+    """
     if choice.status != "ok":
         raise Unusable(choice.status, choice.text[:200])
     try:
-        said = json.loads(choice.text)
+        found = json.loads(choice.text)
     except ValueError as error:
         raise Unusable("invalid", f"not JSON ({error}): {choice.text[:200]}") from None
-    if not isinstance(said, dict):
+    if not isinstance(found, dict):
         raise Unusable("invalid", f"not a JSON object: {choice.text[:200]}")
-    wanted = schema(asked, reasoning, soft)["properties"]
-    if absent := [name for name in wanted if said.get(name) is None]:
-        raise Unusable("incomplete", f"no {', '.join(absent)}: {choice.text[:200]}")
-    if surplus := [name for name in said if name not in wanted]:
-        raise Unusable("invalid", f"not asked for {', '.join(surplus)}: {choice.text[:200]}")
-    sentence = _sentence(said["reasoning"]) if reasoning else ""
-    if not soft:
-        return Answer(_labels(said, asked, _listed), sentence)
-    return Answer(soften(_labels(said, asked, _one_by_one), choice.text, choice.logprobs), sentence)
-
-
-def _listed(said: Any, asked: tuple[int, ...]) -> dict[int, bool] | None:
-    """Return what a list of the active AUs says of those asked; None if it is none."""
-    if not isinstance(said, list) or not all(type(au) is int and au in asked for au in said):
-        return None
-    return {au: au in said for au in asked}
-
-
-def _one_by_one(said: Any, asked: tuple[int, ...]) -> dict[int, bool] | None:
-    """Return what the soft form says of the AUs asked; None if it is not in that form."""
-    if not isinstance(said, dict) or set(said) != {f"AU{au}" for au in asked}:
-        return None
-    if not all(type(active) is int and active in (0, 1) for active in said.values()):
-        return None
-    return {au: bool(said[f"AU{au}"]) for au in asked}
-
-
-def _labels(
-    said: dict[str, Any], asked: Asked, units_of: Callable[[Any, tuple[int, ...]], dict[int, bool] | None]
-) -> Labels:
-    units = None
-    if asked.action_units:
-        units = units_of(said["action_units"], asked.action_units)
-        if units is None:
-            raise Unusable("invalid", f"action_units={said['action_units']!r} are not among those asked")
-    numbers = {name: said[name] for name in ("valence", "arousal") if getattr(asked, name)}
-    for name, value in numbers.items():
-        if type(value) not in (int, float):
-            raise Unusable("invalid", f"{name}={value!r} is no number")
-    try:
-        return Labels(
-            expression=said["expression"] if asked.expression else None,
-            action_units=units,
-            **{name: float(value) for name, value in numbers.items()},
-        )
-    except ValueError as error:
-        raise Unusable("invalid", " ".join(str(error).split())[:300]) from None
+    return found
 
 
 def _sentence(text: object) -> str:
