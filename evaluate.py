@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 
 from seke.benchmark.judging import judge
 from seke.benchmark.run import cost, plan, predict, single_image
-from seke.cli.command import build, door, finished, open_run, plain
+from seke.cli.command import build, command, finished, open_run, plain
 from seke.core import budget, provenance
 from seke.hub import model_results
 
 
-@door
+@command
 def evaluate(cfg: DictConfig) -> None:
     """Answer, judge, score; every step leaves its file, every mistake is reported before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke.cli.command import build, door, open_run
+from seke.cli.command import build, command, open_run
 from seke.core import budget, provenance, runs
 from seke.hub import dataset_export
 from seke.tracking import wandb_run
 
 
-@door
+@command
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
     from seke.generation import from_settings

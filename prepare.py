@@ -10,13 +10,13 @@ import sys
 
 from omegaconf import DictConfig
 
-from seke.cli.command import build, door, open_run
+from seke.cli.command import build, command, open_run
 from seke.core import limit
 from seke.core.provenance import made
 from seke.hub import dataset_export
 
 
-@door
+@command
 def prepare(cfg: DictConfig) -> None:
     """Read one source, split it by subject and write its records."""
     from seke.sources.prepare import inventory

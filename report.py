@@ -12,10 +12,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from seke.cli.command import build, door
+from seke.cli.command import build, command
 
 
-@door
+@command
 def report(cfg: DictConfig) -> None:
     """Write the report and print its main table and the path of its page."""
     from seke.reporting.data.tables import to_terminal

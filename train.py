@@ -12,11 +12,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seke.cli.command import build, door, finished, open_run
+from seke.cli.command import build, command, finished, open_run
 from seke.core.errors import UserError
 
 
-@door
+@command
 def train(cfg: DictConfig) -> None:
     """Train `model` on `data` with `trainer`, resuming where an interrupted run stopped."""
     if cfg.ckpt not in (None, "last"):

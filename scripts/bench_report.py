@@ -153,7 +153,7 @@ def _inside(value: float) -> float:
 
 
 def finish(folder: Path, config: dict[str, Any], **facts: Any) -> None:
-    """Write a manifest as a door does."""
+    """Write a manifest as a command does."""
     Run(folder, {"seed": 0, "name": folder.name, **config}, {}).finish(**facts)
 
 

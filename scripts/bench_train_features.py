@@ -146,11 +146,11 @@ def draw(folder: Path, samples: int, size: int) -> Path:
     """Draw scenes and write instructions about them, as a user does; return the instructions."""
     here = [f"paths.outputs={folder}", f"name=scenes{size}"]
     scenes = ["source=synthetic_scenes", f"source.images={round(SPARE * samples)}", f"source.size={size}"]
-    for door, settings in {
+    for stage, settings in {
         "prepare": [*scenes, "source.workers=1"],
         "generate": ["generator=emovit", f"records=scenes{size}"],
     }.items():
-        command = [sys.executable, str(ROOT / f"{door}.py"), *here, *settings]
+        command = [sys.executable, str(ROOT / f"{stage}.py"), *here, *settings]
         subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
     return folder / "generate" / f"scenes{size}" / "instructions.jsonl"
 

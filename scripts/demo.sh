@@ -15,7 +15,7 @@ for argument in "$@"; do
 done
 export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
 
-step() { # step <door> <settings...>: run a door and say how long it took
+step() { # step <command> <settings...>: run a command and say how long it took
   local began=$SECONDS
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
   python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"

@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> None:
 
 
 def named(arguments: Sequence[str]) -> tuple[Path, str]:
-    """Return the folder to write into and the records: a first and a second word, or named as at the doors.
+    """Return the folder to write into and the records: a first and a second word, or named as at the commands.
 
     >>> named(["tasks"]), named(["records=feid", "folder=tasks"])
     ((PosixPath('tasks'), 'demo'), (PosixPath('tasks'), 'feid'))

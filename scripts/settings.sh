@@ -34,7 +34,7 @@ no_more() {
   if (($# > 1)); then echo "error: $2: no such setting of this recipe at scale=$scale; use $1" >&2; exit 2; fi
 }
 
-step() { # step <door> <settings...>: one command, shown before it runs
+step() { # step <command> <settings...>: one command, shown before it runs
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
   python "$1.py" "${@:2}" paths.outputs="$outputs" # last: Hydra wants -m before all settings
 }

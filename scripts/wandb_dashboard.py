@@ -3,7 +3,7 @@
     python scripts/wandb_dashboard.py entity=my-team                needs WANDB_API_KEY (or `wandb login`)
     python scripts/wandb_dashboard.py entity=my-team dry_run=true   says what it would create, asks nobody
 
-`pip install -e '.[dashboard]'`. The runs themselves come from `wandb=online` at any door, or from `wandb sync`.
+`pip install -e '.[dashboard]'`. The runs themselves come from `wandb=online` at any command, or from `wandb sync`.
 Without a key or a network it prints what it would create and ends with exit code 2. Each call makes both anew.
 """
 

@@ -1,4 +1,4 @@
-"""Every option of every group composes at every door that offers the group, and becomes a plain Python object."""
+"""Every option of every group composes at every command that offers the group, and becomes a plain Python object."""
 
 import re
 from pathlib import Path
@@ -9,35 +9,39 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from seke.cli.settings import BY_DOOR, groups_taken
+from seke.cli.settings import BY_COMMAND, groups_taken
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
-DOORS = ("prepare", "generate", "train", "evaluate", "report")
-OF_DOORS = sorted(
-    (group, path.stem, door)
-    for group in BY_DOOR
-    for door in DOORS
-    for path in (*CONF.glob(f"{door}/{group}/*.yaml"), *(CONF / group).glob("*.yaml"))
-    if (CONF / door / group).is_dir()
+COMMANDS = ("prepare", "generate", "train", "evaluate", "report")
+OF_COMMANDS = sorted(
+    (group, path.stem, command)
+    for group in BY_COMMAND
+    for command in COMMANDS
+    for path in (*CONF.glob(f"{command}/{group}/*.yaml"), *(CONF / group).glob("*.yaml"))
+    if (CONF / command / group).is_dir()
 )
 GROUPS = {
     path.name: sorted(file.stem for file in path.glob("*.yaml"))
     for path in CONF.iterdir()
-    if path.is_dir() and path.name not in (*BY_DOOR, *DOORS)
+    if path.is_dir() and path.name not in (*BY_COMMAND, *COMMANDS)
 }
 PARTS = {"vlm": "backend", "prompts": "prompts"}
 
 
-def composed(door: str, *overrides: str) -> DictConfig:
+def composed(command: str, *overrides: str) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(door, list(overrides))
+        return compose(command, list(overrides))
 
 
-PLAIN = {door: composed(door) for door in DOORS}
+PLAIN = {command: composed(command) for command in COMMANDS}
 """The settings of each command where nothing is said."""
 OPTIONS = [
-    (door, group, option) for door in DOORS for group in GROUPS if group in PLAIN[door] for option in GROUPS[group]
+    (command, group, option)
+    for command in COMMANDS
+    for group in GROUPS
+    if group in PLAIN[command]
+    for option in GROUPS[group]
 ]
 BUILT = [entry for entry in OPTIONS if entry[1] != "source"]
 """Sources are built in contracts/test_sources.py, each where its dataset is."""
@@ -48,9 +52,9 @@ def test_every_option_is_offered_at_some_door() -> None:
     assert offered == {(group, option) for group, options in GROUPS.items() for option in options}
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_door_needs_no_argument(door: str) -> None:
-    cfg = PLAIN[door].copy()
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_needs_no_argument(command: str) -> None:
+    cfg = PLAIN[command].copy()
     OmegaConf.resolve(cfg)
     assert not OmegaConf.missing_keys(cfg)
     assert {"name", "seed", "overwrite"} <= set(cfg)
@@ -58,26 +62,26 @@ def test_a_door_needs_no_argument(door: str) -> None:
 
 
 def from_the_door(group: str, cfg: DictConfig, tmp_path: Path) -> dict[str, object]:
-    """What a door hands to a group's object beside its YAML."""
+    """What a command hands to a group's object beside its YAML."""
     if group == "generator":
         return {part: instantiate(cfg[name]) for part, name in PARTS.items()}
     return {"save_dir": str(tmp_path)} if group == "logger" else {}
 
 
-@pytest.mark.parametrize(("door", "group", "option"), BUILT, ids=["-".join(option) for option in BUILT])
-def test_every_option_composes_and_instantiates(door: str, group: str, option: str, tmp_path: Path) -> None:
-    cfg = composed(door, f"{group}={option}", f"paths.outputs={tmp_path}")
+@pytest.mark.parametrize(("command", "group", "option"), BUILT, ids=["-".join(option) for option in BUILT])
+def test_every_option_composes_and_instantiates(command: str, group: str, option: str, tmp_path: Path) -> None:
+    cfg = composed(command, f"{group}={option}", f"paths.outputs={tmp_path}")
     OmegaConf.resolve(cfg)
     assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None
     instantiate(cfg[group], _convert_="all", **from_the_door(group, cfg, tmp_path))
 
 
-@pytest.mark.parametrize(("group", "name", "door"), OF_DOORS, ids=["-".join(parts) for parts in OF_DOORS])
+@pytest.mark.parametrize(("group", "name", "command"), OF_COMMANDS, ids=["-".join(parts) for parts in OF_COMMANDS])
 def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_they_read(
-    group: str, name: str, door: str
+    group: str, name: str, command: str
 ) -> None:
-    cfg = composed(door, f"{group}={name}")
-    own = set(cfg) - set(PLAIN[door]) - {"hydra"}
+    cfg = composed(command, f"{group}={name}")
+    own = set(cfg) - set(PLAIN[command]) - {"hydra"}
     texts = str(OmegaConf.to_container(cfg, resolve=False))
     unread = {key for key in own - {"cell"} if f"${{{key}" not in texts and f"oc.select:'{key}." not in texts}
     assert not unread, f"settings that nothing reads: {unread}"
@@ -95,7 +99,7 @@ def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() ->
 
 
 @pytest.mark.parametrize(
-    ("door", "groups"),
+    ("command", "groups"),
     [
         ("prepare", "experiment scale source"),
         ("generate", "backend captioner experiment generator model prompts scale stopping"),
@@ -104,11 +108,11 @@ def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() ->
         ("report", "experiment"),
     ],
 )
-def test_help_lists_the_groups_that_the_door_takes_with_all_that_can_be_typed(door: str, groups: str) -> None:
+def test_help_lists_the_groups_that_the_command_takes_with_all_that_can_be_typed(command: str, groups: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        HydraConfig.instance().set_config(compose(door, return_hydra_config=True))
+        HydraConfig.instance().set_config(compose(command, return_hydra_config=True))
         listed = dict(line.split(": ") for line in groups_taken().splitlines())
     assert list(listed) == groups.split()
     for group, options in listed.items():
-        of_door = [name for kind, name, where in OF_DOORS if (kind, where) == (group, door)]
-        assert options.split(", ") == sorted(of_door or GROUPS[group])
+        of_command = [name for kind, name, where in OF_COMMANDS if (kind, where) == (group, command)]
+        assert options.split(", ") == sorted(of_command or GROUPS[group])

@@ -12,8 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from seke.cli import command as doors
-from seke.cli import settings
+from seke.cli import command, settings
 from seke.core import identity, moved
 
 BEGUN = Path(__file__).parent / "data" / "begun_at_c65e9f9"
@@ -130,7 +129,7 @@ def moves(monkeypatch):
     monkeypatch.setitem(moved.MOVED, "seke.old.things", "seke.things.base")
     monkeypatch.setitem(moved.MOVED, "seke.old.fractions", "fractions")
     monkeypatch.setitem(moved.MOVED, "seke.old.fractions.Ratio", "fractions.Fraction")
-    doors._tell_of_move.cache_clear()
+    command._tell_of_move.cache_clear()
 
 
 def test_earlier_paths_are_followed_wherever_they_stand(moves, capsys) -> None:
@@ -143,8 +142,8 @@ def test_earlier_paths_are_followed_wherever_they_stand(moves, capsys) -> None:
             "gpt-4.1": {"_target_": "seke.old.things.Thing"}, "text": "seke.old.things.Thing",
         }
     )  # fmt: skip
-    doors._follow_moves(cfg)
-    doors._follow_moves(cfg)
+    command._follow_moves(cfg)
+    command._follow_moves(cfg)
     assert OmegaConf.to_container(cfg) == {
         "source": {"_target_": "seke.things.base.Thing", "inner": {"_target_": "fractions.Fraction"}},
         "listed": [{"_target_": "seke.things.base.draw", "_partial_": True}, mine, None, "seke.old.things.Thing"],
@@ -158,8 +157,8 @@ def test_earlier_paths_are_followed_wherever_they_stand(moves, capsys) -> None:
 
 def test_what_is_built_of_an_earlier_path_is_of_the_class_of_today(moves) -> None:
     cfg = OmegaConf.create({"ratio": {"_target_": "seke.old.fractions.Ratio", "numerator": 3}})
-    doors._follow_moves(cfg)
-    assert doors.build(cfg.ratio) == 3
+    command._follow_moves(cfg)
+    assert command.build(cfg.ratio) == 3
 
 
 def test_a_class_of_an_earlier_path_says_which_settings_it_takes(moves) -> None:

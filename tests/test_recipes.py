@@ -76,7 +76,7 @@ def test_a_recipe_of_one_run_refuses_several_seeds(recipe, name: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("scale", ["demo", "paper"])
-def test_a_setting_is_handed_to_a_door_or_refused(recipe, name: str, scale: str) -> None:
+def test_a_setting_is_handed_to_a_command_or_refused(recipe, name: str, scale: str) -> None:
     done, commands = recipe(name, f"scale={scale}", "nonsense=1", *needed(name, scale))
     if done.returncode:
         last = done.stderr.splitlines()[-1]
@@ -103,9 +103,9 @@ def test_table_3_at_paper_scale_asks_for_feid_before_it_trains(recipe) -> None:
 def test_figure_5_annotates_real_photographs_at_paper_scale(recipe) -> None:
     done, commands = recipe("figure5", "scale=paper", "seeds=2", "budget.usd=20")
     assert done.returncode == 0, done.stderr
-    doors = [words[0] for words in commands]
+    called = [words[0] for words in commands]
     of_a_seed = ["prepare.py", *["generate.py"] * 5, "scripts/figure5.py"]
-    assert doors == [*of_a_seed, *of_a_seed, "report.py"]
+    assert called == [*of_a_seed, *of_a_seed, "report.py"]
     assert all("scale=paper" in words for words in commands if words[0] in ("prepare.py", "generate.py"))
     assert all("budget.usd=20" in words for words in commands if words[0] == "generate.py")
     assert "stopping.mean_samples=3.5" in commands[3]

@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOOR = """
 from omegaconf import DictConfig
-from seke.cli.command import build, door, open_run
+from seke.cli.command import build, command, open_run
 from seke.core.errors import UserError
 
-@door
+@command
 def knock(cfg: DictConfig) -> None:
     if cfg.size < 1:
         raise UserError("size", cfg.size, "too small", "set 1 or more")

@@ -26,9 +26,9 @@ limits: { usd: null, rows: 10 }
 """
 SHOWN = """
 from omegaconf import DictConfig, OmegaConf
-from seke.cli.command import door
+from seke.cli.command import command
 
-@door
+@command
 def knock(cfg: DictConfig) -> None:
     print(cfg.name, OmegaConf.to_container(cfg.thing, resolve=True), cfg.size, cfg.limits)
 

@@ -1,4 +1,4 @@
-"""`wandb=offline` and `objective=` at the doors: a run a stage, Optuna's choice, cells in other processes."""
+"""`wandb=offline` and `objective=` at the commands: a run a stage, Optuna's choice, cells in other processes."""
 
 import json
 from importlib.util import find_spec

@@ -1,11 +1,12 @@
-"""What the five doors share: Hydra, the one error line, the name of a sweep's cell. Only doors know Hydra.
+"""The decorator of the five commands: Hydra, the one error line, a run's directory, the name of a sweep's cell.
 
-    @door
+    @command
     def prepare(cfg: DictConfig) -> None: ...
 
 A user's mistake ends with exit code 2 and one line on stderr; `HYDRA_FULL_ERROR=1` shows the traceback instead.
-In a sweep such a line does not stop the other cells. What `experiment=figure5` and `scale=demo` mean differs by door:
-each has conf/<door>/ in its search path, with conf/<door>/experiment/figure5.yaml and conf/<door>/scale/demo.yaml.
+In a sweep such a line does not stop the other cells. What `experiment=figure5` and `scale=demo` mean differs by
+command: each has conf/<command>/ in its search path, with experiment/figure5.yaml and scale/demo.yaml in it. Only the
+commands know Hydra.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seke.cli import settings
-from seke.cli.settings import BY_DOOR
+from seke.cli.settings import BY_COMMAND
 from seke.core import current_run, files, interrupts, moved, runs, secrecy
 from seke.core.errors import Paused, UserError
 from seke.core.escape import VisibleFormatter, one_line
@@ -47,7 +48,7 @@ class Mistake(Exception):
     """A user's mistake as the one line that it becomes; it crosses from one process to another."""
 
 
-def door(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
     """Turn `main(cfg)` into a command-line program on conf/<name of main>.yaml."""
 
     @functools.wraps(main)
@@ -144,22 +145,22 @@ def without_launchers_words(words: Sequence[str]) -> list[str]:
     return kept
 
 
-def finished(cfg: DictConfig, door_name: str) -> bool:
+def finished(cfg: DictConfig, stage: str) -> bool:
     """Whether there is nothing left to do, nor to check: the run is finished, and is not to be done again."""
-    return not cfg.overwrite and runs.is_finished(Path(cfg.paths.outputs) / door_name / cfg.name)
+    return not cfg.overwrite and runs.is_finished(Path(cfg.paths.outputs) / stage / cfg.name)
 
 
-def open_run(cfg: DictConfig, door_name: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
-    """Claim outputs/<door>/<name>/ for this resolved configuration and these input files; `wandb=` shows it."""
+def open_run(cfg: DictConfig, stage: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
+    """Claim outputs/<command>/<name>/ for this resolved configuration and these input files; `wandb=` shows it."""
     mode = wandb_run.checked(cfg.wandb)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
-    path = Path(cfg.paths.outputs) / door_name / cfg.name
+    path = Path(cfg.paths.outputs) / stage / cfg.name
     settled = {str(key): value for key, value in config.items()}
-    run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(door_name, os.environ))
+    run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(stage, os.environ))
     # A resume is the same run; one that overwrote another is not.
-    current_run.enter(f"{door_name}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
-    return wandb_run.watch(run, door_name, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
+    current_run.enter(f"{stage}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
+    return wandb_run.watch(run, stage, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
 
 
 def composed(command: str, words: Sequence[str]) -> DictConfig:
@@ -220,14 +221,14 @@ def _mode(text: object) -> int:
     return int(str(text), 8)
 
 
-def _rank(door_name: str, environment: Mapping[str, str]) -> str:
+def _rank(stage: str, environment: Mapping[str, str]) -> str:
     """Return which process of those of one run this is: "0" is the first, or the only one.
 
     Training and evaluation alone are done by several; started several times, any other command is in its own way.
     """
-    if door_name == "evaluate" or (door_name == "train" and "RANK" in environment):
+    if stage == "evaluate" or (stage == "train" and "RANK" in environment):
         return environment.get("RANK", "0")
-    if door_name != "train":
+    if stage != "train":
         return "0"
     if int(environment.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in environment:
         return environment["SLURM_PROCID"]
@@ -334,11 +335,11 @@ def _said(cfg: DictConfig) -> dict[str, Any]:
     choices = HydraConfig.get().runtime.choices
     keys = [override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task]
     where = HydraConfig.get().job.config.override_dirname.exclude_keys
-    own = [key for key in keys if key not in where and key.partition("/")[0] not in BY_DOOR]
+    own = [key for key in keys if key not in where and key.partition("/")[0] not in BY_COMMAND]
     return {key: choices[key] if key in choices else plain(OmegaConf.select(cfg, key)) for key in own}
 
 
-def _objective(cfg: DictConfig, door_name: str) -> float | list[float] | None:
+def _objective(cfg: DictConfig, stage: str) -> float | list[float] | None:
     """Return the finished run's `objective`, which is what a sweeper such as Optuna optimises; None without one.
 
     Raises:
@@ -346,7 +347,7 @@ def _objective(cfg: DictConfig, door_name: str) -> float | list[float] | None:
     """
     if cfg.objective is None:
         return None
-    numbers = wandb_run.headline(Path(cfg.paths.outputs) / door_name / str(cfg.name))
+    numbers = wandb_run.headline(Path(cfg.paths.outputs) / stage / str(cfg.name))
     wanted = [cfg.objective] if isinstance(cfg.objective, str) else list(cfg.objective)
     for name in wanted:
         if name not in numbers:

@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seke.core import moved
 from seke.core.errors import UserError
 
-BY_DOOR: Final = ("experiment", "scale")
+BY_COMMAND: Final = ("experiment", "scale")
 """Groups whose options differ by command: they are files of conf/<command>/experiment and conf/<command>/scale."""
 OLD_SPELLING: Final = re.compile(r"\+(experiment|scale)/([^=/]+)=\w+")
 """`+experiment/table4=generate`, which experiment=table4 was until version 0.3; still understood."""
@@ -98,7 +98,7 @@ def check(cfg: DictConfig, command: str) -> None:
     overrides: list[str] = list(hydra_config.overrides.task)
     added = {override.lstrip("+").partition("=")[0] for override in overrides if override.startswith("+")}
     own = {
-        group: option for group, option in choices.items() if group not in BY_DOOR and not group.startswith("hydra/")
+        group: option for group, option in choices.items() if group not in BY_COMMAND and not group.startswith("hydra/")
     }
     mine: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     mine.pop("hydra", None)
@@ -145,7 +145,7 @@ def _no_option(words: Sequence[str], conf: Path) -> str | None:
 def _not_here(words: Sequence[str], conf: Path, command: str) -> str | None:
     """Return the line for an experiment or a scale that there is not, or that has nothing for this command."""
     for group, _, value in (word.partition("=") for word in words):
-        if group not in BY_DOOR or "," in value:
+        if group not in BY_COMMAND or "," in value:
             continue
         here = [folder / group for folder in (conf, conf / command, *_config_folders(words))]
         if any((folder / f"{value}.yaml").is_file() for folder in here):
@@ -324,7 +324,7 @@ def _no_setting(
     nearest = nearest_name(key.rpartition("@")[2], list(_flat(known)))
     remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help` lists what there is"
     typed = any(_is_part(key, override.lstrip("+~").partition("=")[0]) for override in overrides)
-    files = [f"{group}={choices[group]}" for group in BY_DOOR if group in choices]
+    files = [f"{group}={choices[group]}" for group in BY_COMMAND if group in choices]
     where = f" (it stands in {' or '.join(files)})" if files and not typed else ""
     return UserError(key, "***" if SECRET.search(key) else value, f"{command}.py has no such setting{where}", remedy)
 

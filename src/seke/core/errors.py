@@ -24,7 +24,7 @@ class UserError(ValueError):
 class Paused(Exception):
     """A run that stops before its end and goes on by the same command: its budget is spent, or others must work first.
 
-    The door prints the message and ends with exit code 3.
+    The command prints the message and ends with exit code 3.
     """
 
     def __init__(self, message: str = "") -> None:

@@ -15,7 +15,7 @@ ASKED: Final = (
     "backend", "fallback", "judge_backend", "second_judge_backend", "judge.vlm",
     "benchmark.judges.first", "benchmark.judges.second",
 )  # fmt: skip
-"""Where a door's configuration holds backends."""
+"""Where a command's configuration holds backends."""
 VOLATILE: Final = (
     "overwrite", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb", "wandb_pictures",
     "objective", "engine", "workers", "export",

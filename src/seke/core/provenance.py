@@ -19,8 +19,8 @@ from seke.core.runs import file_sha256, manifest_beside
 ROOT: Final = Path(__file__).resolve().parents[3]
 """The checkout that this program runs from; of an installed package a folder without .git."""
 _SECRET: Final = re.compile(r"api_?key|secret|password|authorization", re.IGNORECASE)
-_OF_DOOR: Final = re.compile(r"\+(experiment|scale)/([^=]+)=\w+")
-"""What a door makes of experiment= and scale= before Hydra sees them."""
+_OF_COMMAND: Final = re.compile(r"\+(experiment|scale)/([^=]+)=\w+")
+"""What a command makes of experiment= and scale= before Hydra sees them."""
 _LOGIN: Final = re.compile(r"(https?://)[^/@\s]+@")
 _ABSOLUTE: Final = re.compile(r"""(?<![\w.:/*?-])~?/(?:[^,/\[\]{}"'=]+/)*([^,/\[\]{}"'=]*)""")
 
@@ -166,7 +166,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _public(word: str) -> str:
-    key, equals, value = _OF_DOOR.sub(r"\1=\2", word).partition("=")
+    key, equals, value = _OF_COMMAND.sub(r"\1=\2", word).partition("=")
     if equals and _SECRET.search(key):
         return f"{key}=***"
     value = value if equals else word

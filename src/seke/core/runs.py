@@ -1,10 +1,10 @@
 """A run's directory: claimed once, resumed by the same command, refused to another configuration.
 
-outputs/<door>/<name>/config.yaml     the resolved configuration, written when the run is claimed
-outputs/<door>/<name>/manifest.json   written last: a whole one says that the run is finished
-outputs/<door>/<name>/.lock           held by the process that works on the run (`locks`)
-outputs/<door>/<name>/.earlier/       what overwrite=true replaces, until the new run is finished
-outputs/<door>/<name>/damaged-1/      what a run left whose config.yaml cannot be read any more
+outputs/<command>/<name>/config.yaml     the resolved configuration, written when the run is claimed
+outputs/<command>/<name>/manifest.json   written last: a whole one says that the run is finished
+outputs/<command>/<name>/.lock           held by the process that works on the run (`locks`)
+outputs/<command>/<name>/.earlier/       what overwrite=true replaces, until the new run is finished
+outputs/<command>/<name>/damaged-1/      what a run left whose config.yaml cannot be read any more
 
 A name belongs to a run as soon as there is something to lose. Until then, whatever ended it, the name is free again.
 """
@@ -77,7 +77,7 @@ def checked_name(name: str) -> str:
     'sizes-size=3'
 
     Raises:
-        UserError: if it would lead out of the door's own folder, where other runs lie, or cannot name a directory.
+        UserError: if it would lead out of the command's own folder, where other runs lie, or cannot name a directory.
     """
     shown = shortened(name, 63)
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable():
@@ -274,20 +274,20 @@ def _move(path: Path, to: Path) -> None:
             os.replace(child, to / child.name)
 
 
-def locate(argument: str, reference: str, outputs: Path, door: str, file: str) -> Path:
-    """Return the file that `argument`=`reference` means: a path as it is, a name under outputs/<door>/<name>/.
+def locate(argument: str, reference: str, outputs: Path, stage: str, file: str) -> Path:
+    """Return the file that `argument`=`reference` means: a path as it is, a name under outputs/<command>/<name>/.
 
     Raises:
         UserError: if there is no such file.
     """
     given = Path(reference)
-    candidates = [outputs / door / reference / file, given / file, given]
+    candidates = [outputs / stage / reference / file, given / file, given]
     found: Path | None = next((path for path in candidates if path.is_file()), None)
     if found is None:
         raise UserError(
             argument,
             reference,
-            f"neither a file nor a finished `python {door}.py name={given.name}` with {file}",
+            f"neither a file nor a finished `python {stage}.py name={given.name}` with {file}",
             f"run that first or give the path of a {Path(file).suffix or 'file'}",
         )
     return found

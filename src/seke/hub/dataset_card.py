@@ -1,7 +1,7 @@
 """The card of a dataset: README.md with the YAML front matter that the Hub reads, for instruction data and for exports.
 
-    outputs/generate/<name>/README.md              beside the rows, and
-    outputs/<door>/<name>/parquet/README.md        with what an export adds: columns and their types
+    outputs/generate/<name>/README.md             beside the rows, and
+    outputs/<command>/<name>/parquet/README.md    with what an export adds: columns and their types
 
 What is written here stands in data_card.md.jinja, and what model cards say likewise in intended_use.md.jinja. Values
 from a run, a model or a user become text, never markup.

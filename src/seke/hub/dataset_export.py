@@ -1,9 +1,9 @@
 """The rows of a finished run as a Hugging Face dataset, which `datasets.load_dataset(<folder>)` opens.
 
-outputs/generate/<name>/README.md                                  the dataset card of the rows as they are
-outputs/<door>/<name>/parquet/README.md                            the dataset card of the export
-outputs/<door>/<name>/parquet/data/train-00000-of-00001.parquet    one file or more per split that has rows
-outputs/<door>/<name>/parquet/manifest.json                        what it was made from: an equal export is kept
+outputs/generate/<name>/README.md                                     the dataset card of the rows as they are
+outputs/<command>/<name>/parquet/README.md                            the dataset card of the export
+outputs/<command>/<name>/parquet/data/train-00000-of-00001.parquet    one file or more per split that has rows
+outputs/<command>/<name>/parquet/manifest.json                        what it was made from: an equal export is kept
 
 Images stay where they are unless they are embedded: licences forbid to pass them on. Rows name them relative to the
 folder that they lie in; nothing in the export says where on this machine that is.
@@ -44,7 +44,7 @@ class Column(NamedTuple):
 
 
 class Form(NamedTuple):
-    """What one door exports, and which columns its rows have beside those of every face."""
+    """What one command exports, and which columns its rows have beside those of every face."""
 
     title: str
     task: str

@@ -2,8 +2,8 @@
 
     outputs/train/<name>/model/README.md  ->  outputs/evaluate/<name>/model_card.md
 
-A door writes into its own run's directory only: the checkpoint stays as it was trained, may be read-only, and several
-evaluations of it may run at once. Every card holds what is finished by then, so that the last one holds all.
+A command writes into its own run's directory only: the checkpoint stays as it was trained, may be read-only, and
+several evaluations of it may run at once. Every card holds what is finished by then, so that the last one holds all.
 """
 
 import re

@@ -1,6 +1,6 @@
 """One Weights & Biases run for every stage: its settings, progress, results, a few pictures, and where it came from.
 
-    with `wandb=offline` at any door: outputs/<door>/<name>/wandb/, no key and no network; `wandb sync` uploads it later
+`wandb=offline` with any command writes outputs/<command>/<name>/wandb/, no key, no network; `wandb sync` uploads it.
 
 A stage's run is opened when its directory is claimed and closed when its manifest is written. What a room has to tell
 meanwhile goes to the same run (`live`), and a stage that was interrupted goes on under its id. Lineage needs no server:
@@ -40,7 +40,7 @@ CHOSEN: Final = os.environ.get(STAGING)
 class Watched(Run):
     """A claimed directory whose finishing is shown: results in the summary, pictures in a table, artefacts."""
 
-    door: str
+    stage: str
     made_by: Mapping[str, Path]
     """The directory of the run that made an input, by the input's name, where one did."""
     records: Path | None
@@ -91,7 +91,7 @@ def mode_of_environment() -> str | None:
 
 
 def watch(
-    run: Run, door: str, inputs: Mapping[str, Path | Sequence[Path]], mode: str | None, group: str,
+    run: Run, stage: str, inputs: Mapping[str, Path | Sequence[Path]], mode: str | None, group: str,
     said: Mapping[str, Any], pictures: int,
 ) -> Run:  # fmt: skip
     """Open a claimed run's W&B run and return the run whose finishing will be shown there.
@@ -100,7 +100,7 @@ def watch(
 
     Args:
         run: the directory.
-        door: the stage.
+        stage: the command that does it.
         inputs: the files that it reads.
         mode: offline, online or None.
         group: what the stages and cells of one experiment have in common; WANDB_RUN_GROUP goes before.
@@ -121,7 +121,7 @@ def watch(
         wandb.init(
             project=os.environ.get("WANDB_PROJECT") or "seke",
             group=os.environ.get("WANDB_RUN_GROUP") or group,
-            job_type=door,
+            job_type=stage,
             name=run.path.name,
             id=_known_id(run.path),
             resume="allow",
@@ -136,7 +136,7 @@ def watch(
     files = {name: [path] if isinstance(path, Path) else path for name, path in inputs.items()}
     makers = {name: maker for name, paths in files.items() if paths and (maker := _maker(paths[0]))}
     records = files["records"][0] if "records" in files else None
-    return Watched(run.path, run.config, run.inputs, door, makers, records, pictures)
+    return Watched(run.path, run.config, run.inputs, stage, makers, records, pictures)
 
 
 def live() -> Callable[[Mapping[str, Any]], None] | None:
@@ -189,9 +189,9 @@ def _artifact(run: Path) -> Any:
     """
     import wandb
 
-    door, name = run.parent.name, run.name
+    stage, name = run.parent.name, run.name
     manifest = _public(json.loads((run / "manifest.json").read_text(encoding="utf-8")))
-    artifact = wandb.Artifact(_named(f"{door}-{name}"), type=MADE.get(door, door), metadata=headline(run))
+    artifact = wandb.Artifact(_named(f"{stage}-{name}"), type=MADE.get(stage, stage), metadata=headline(run))
     with artifact.new_file("manifest.json", encoding="utf-8") as file:
         json.dump(manifest, file, indent=1, ensure_ascii=False)
     for shared in (run / name for name in SHARED if (run / name).is_file()):
