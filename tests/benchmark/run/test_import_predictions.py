@@ -5,13 +5,31 @@ from pathlib import Path
 
 import pytest
 
+from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
+from seke.benchmark.judging.judge import parse
 from seke.benchmark.run.import_predictions import read
+from seke.benchmark.tasks.feab import Feab
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.records import Labels, write_jsonl
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Turn, Uncertainty, write_jsonl
 
 IDS = {"a", "b", "c"}
+FEAB = Feab(question="What?")
+SAID = Labels(expression="fear", valence=-0.5, arousal=0.5, action_units={1: True, 2: False})
+FACE = ImageRecord(id="a", image="a.png", sha256="0", source="disfa", subject="s1", split="test", labels=SAID)
+INSTRUCTION = InstructionRecord(
+    id="a",
+    image="a.png",
+    source="disfa",
+    subject="s1",
+    conversations=(Turn(speaker="human", value="<image>\nWhat?"), Turn(speaker="gpt", value=describe(SAID))),
+    labels=SAID,
+    origin=Origins(expression="manual"),
+    uncertainty=Uncertainty(),
+    samples=2,
+    annotator="simulated-annotator",
+)
 
 
 def csv_file(folder: Path, *lines: str) -> Path:
@@ -346,3 +364,18 @@ def test_half_a_character_is_a_broken_row(tmp_path: Path) -> None:
     for row in ({"id": "\ud800", "valence": 0.5}, {"id": "a", "text": "\ud800"}):
         with pytest.raises(UserError, match="line 1: field"):
             read(json_file(tmp_path, row), IDS)
+
+
+def test_rows_of_predictions_and_of_instructions_are_answers(tmp_path: Path) -> None:
+    rows, _ = FEAB.predictions([FACE], {"a": Answer(id="a", text=describe(SAID))}, parse)
+    write_jsonl(tmp_path / "predictions.jsonl", rows)
+    again, _ = FEAB.predictions([FACE], read(tmp_path / "predictions.jsonl", {"a"}).answers, parse)
+    assert again == rows
+    write_jsonl(tmp_path / "instructions.jsonl", [INSTRUCTION])
+    answer = read(tmp_path / "instructions.jsonl", {"a"}).answers["a"]
+    assert (answer.labels, answer.model, answer.text) == (SAID, "simulated-annotator", "")
+
+
+def test_an_outsiders_row_needs_an_id_and_a_text_only(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(json.dumps({"id": "a", "text": describe(SAID), "temperature": 1}) + "\n")
+    assert parse(read(tmp_path / "p.jsonl", {"a"}).answers["a"]).labels == SAID

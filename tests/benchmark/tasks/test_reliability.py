@@ -7,10 +7,11 @@ from seke.benchmark.judging import judge
 from seke.benchmark.protocol import Calibrated
 from seke.benchmark.scoring.calibration import judged, trust
 from seke.benchmark.scoring.tables import calibration_table
-from seke.benchmark.tasks.reliability import Reliability
+from seke.benchmark.tasks.reliability import Reliability, generated
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
 
+FEAR = Labels(expression="fear", valence=-0.5)
 MASKED = Origins(expression="manual", valence="generated", arousal="manual", action_units={"1": "generated"})
 
 
@@ -109,3 +110,25 @@ def test_the_table_names_each_measure_with_its_interval() -> None:
     text = calibration_table({"calibration": found, "ci95": {"calibration": bounds}})
     assert "| expression | 0.200 (0.200 to 0.200) | 0.040 (0.040 to 0.040) |" in text
     assert isinstance(Reliability(), Calibrated)
+
+
+def test_reliability_scores_generated_labels_only() -> None:
+    truth = Labels(expression="anger", valence=-0.4, arousal=0.6, action_units={1: False, 2: True, 4: True})
+    labels = Labels(expression="anger", valence=-0.1, arousal=0.6, action_units={1: False, 2: False, 4: True})
+    origin = Origins(
+        expression="manual", valence="generated", arousal="manual", action_units={"1": "manual", "2": "generated"}
+    )
+    answers = {"a": Answer(id="a", labels=labels, origin=origin)}
+    rows, left_out = Reliability().predictions([record("a", truth), record("b", truth)], answers, judge.parse)
+    assert left_out == 1
+    assert [(row.id, row.labels, row.truth) for row in rows] == [
+        ("a", Labels(valence=-0.1, action_units={2: False}), Labels(valence=-0.4, action_units={2: True}))
+    ]
+
+
+def test_nothing_generated_is_nothing_to_score() -> None:
+    assert generated(FEAR, Origins(expression="manual")) == Labels()
+    with pytest.raises(UserError, match="does not say where its labels come from"):
+        Reliability().predictions([record("a", FEAR)], {"a": Answer(id="a", labels=FEAR)}, judge.parse)
+    with pytest.raises(UserError, match="no record was annotated"):
+        Reliability().predictions([record("a", FEAR)], {}, judge.parse)

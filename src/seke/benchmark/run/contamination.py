@@ -105,9 +105,9 @@ def answered_by(predictions: Path, outputs: Path) -> str | None:
     return None
 
 
-def noted_before(predictions: Path) -> tuple[str, ...]:
-    """Return the overlaps that the run which left these answers has noted."""
-    return tuple(note for note in runs.manifest_beside(predictions).get("notes", ()) if note.startswith(OVERLAP))
+def noted_overlaps(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the overlaps that an evaluate run has noted."""
+    return tuple(note for note in manifest.get("notes", ()) if note.startswith(OVERLAP))
 
 
 def _same_file(reference: str, digest: str | None, places: Sequence[Path]) -> Path | None:

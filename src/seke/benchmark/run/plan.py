@@ -93,7 +93,7 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
         # The rows of predictions.jsonl do not name who answered; what cannot be checked anew was perhaps noted then.
         made = runs.manifest_beside(inputs["predictions"])
         models, simulated = tuple(made.get("models", ())), made.get("simulated")
-        noted = contamination.noted_before(inputs["predictions"]) if answerer is None else ()
+        noted = contamination.noted_overlaps(made) if answerer is None else ()
     elif model:
         inputs |= predict.weights(model)
     seen = contamination.Finding()
