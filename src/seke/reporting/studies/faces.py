@@ -1,4 +1,4 @@
-"""Figure 6: the same faces described by several tuned models, side by side, right and wrong claims answer apart.
+"""Figure 6: the same faces described by several tuned models, side by side, right and wrong claims marked.
 
 The rule of choice: faces on which the most descriptions have a truth, and of these the ones on which the models lie
 farthest apart in the share of right claims, whichever of them is ahead; sources take turns. Nobody picks by hand.
@@ -74,27 +74,27 @@ class SideBySide:
         found = {label: finished(context.outputs, "evaluate", called) for label, called in self.runs.items()}
         missing = [f"{run.stage}/{run.name}: {run.reason}" for run in found.values() if isinstance(run, LeftOut)]
         there = {label: run for label, run in found.items() if isinstance(run, FinishedRun)}
-        answers = {label: {row.id: row for row in run.predictions} for label, run in there.items()}
-        shared = sorted(set.intersection(*(set(rows) for rows in answers.values()))) if len(answers) > 1 else []
+        predictions = {label: {row.id: row for row in run.predictions} for label, run in there.items()}
+        shared = sorted(set.intersection(*(set(rows) for rows in predictions.values()))) if len(predictions) > 1 else []
         if not shared:
-            reason = "fewer than two models are there" if len(answers) < 2 else "no face was answered by all models"
+            reason = "fewer than two models are there" if len(predictions) < 2 else "no face was answered by all models"
             return Section(self.title, missing=(*missing, reason))
-        chosen = choose(answers, shared, self.count)
+        chosen = choose(predictions, shared, self.count)
         records, root = _records(next(iter(there.values())), context.outputs)
-        faces = [_face(id_, answers, records.get(id_), root) for id_ in chosen]
+        faces = [_face(id_, predictions, records.get(id_), root) for id_ in chosen]
         content = {"faces": faces, "title": self.title, "rule": RULE}
         runs.write_text(context.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
         panel = _panel(context.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
-        table = _table(self.name, self.title, answers, shared, chosen, there)
+        table = _table(self.name, self.title, predictions, shared, chosen, there)
         return Section(self.title, (table,), (panel,), (), tuple(missing), _rendered(**content, alone=False))
 
 
-def choose(answers: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
-    """Return the ids of up to `count` faces by the module's rule; `answers` holds each model's predictions by id."""
-    first = next(iter(answers.values()))
+def choose(predictions: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
+    """Return the ids of up to `count` faces by the module's rule; `predictions` holds each model's predictions by id."""
+    first = next(iter(predictions.values()))
 
     def rank(id_: str) -> tuple[int, float, str]:
-        shares = [_right_share(rows[id_]) for rows in answers.values()]
+        shares = [_right_share(rows[id_]) for rows in predictions.values()]
         return -len(_known(first[id_].truth)), min(shares) - max(shares), id_
 
     queues: dict[str, list[str]] = {}
@@ -149,16 +149,16 @@ def _records(run: FinishedRun, outputs: Outputs) -> tuple[dict[str, ImageRecord]
 
 
 def _face(
-    id_: str, answers: Mapping[str, Mapping[str, Prediction]], record: ImageRecord | None, root: Path | None
+    id_: str, predictions: Mapping[str, Mapping[str, Prediction]], record: ImageRecord | None, root: Path | None
 ) -> Face:
-    answer = tuple(
+    of_models = tuple(
         ModelAnswer(label, tuple(claims(row)), marked(row.text, row.labels, row.truth))
-        for label, rows in answers.items()
+        for label, rows in predictions.items()
         for row in (rows[id_],)
     )
-    truth = next(iter(answers.values()))[id_].truth
+    truth = next(iter(predictions.values()))[id_].truth
     picture = Thumbnail(None, RECORDS_GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
-    return Face(id_, _truth_text(truth), picture, answer)
+    return Face(id_, _truth_text(truth), picture, of_models)
 
 
 def _truth_text(truth: Labels) -> str:
@@ -207,21 +207,21 @@ def _panel(folder: Path, name: str, faces: Sequence[Face], pictures: Sequence[An
                 _write(axes, answer.claims)
             for axes in (first, *others):
                 axes.set_axis_off()
-        answers = "; ".join(
+        alt = "; ".join(
             f"{face.id}, {answer.label}: {sum(c.verdict == 'right' for c in answer.claims)} claims right, "
             f"{sum(c.verdict == 'wrong' for c in answer.claims)} wrong"
             for face in faces
             for answer in face.answers
         )
-        return figures.save(figure, folder, name, f"Faces side by side. {answers}.")
+        return figures.save(figure, folder, name, f"Faces side by side. {alt}.")
 
 
-def _write(axes: Any, answer: Sequence[Claim]) -> None:
+def _write(axes: Any, claims: Sequence[Claim]) -> None:
     """Write expression, valence and arousal one below the other, and the action units in two columns below."""
     axes.set_xlim(0, 1)
     axes.set_ylim(12, 0)
-    scalar, units = answer[:3], answer[3:]
-    for place, claim in enumerate(scalar):
+    scalars, units = claims[:3], claims[3:]
+    for place, claim in enumerate(scalars):
         _claim(axes, 0.0, 0.6 + place, claim)
     for place, claim in enumerate(units):
         _claim(axes, 0.5 * (place % 2), 4.0 + place // 2, claim)
@@ -236,7 +236,7 @@ def _claim(axes: Any, left: float, top: float, claim: Claim) -> None:
 def _table(
     name: str,
     title: str,
-    answers: Mapping[str, Mapping[str, Prediction]],
+    predictions: Mapping[str, Mapping[str, Prediction]],
     shared: Sequence[str],
     chosen: Sequence[str],
     found: Mapping[str, FinishedRun],
@@ -247,7 +247,7 @@ def _table(
         *(Column(id_, "right %", id_, 0, 100) for id_ in chosen),
     )
     rows = []
-    for label, of_model in answers.items():
+    for label, of_model in predictions.items():
         shares = {id_: _right_share(of_model[id_]) for id_ in shared if _known(of_model[id_].truth)}
         mean = sum(shares.values()) / len(shares) if shares else None
         cells = {"all": Estimate(mean), **{id_: Estimate(shares[id_]) for id_ in chosen}}

@@ -1,4 +1,4 @@
-"""The kinds of figure that a study may name in its YAML; each draws what was data and returns its panels.
+"""The kinds of figure that a study may name in its YAML: bars, radar, front, dots; each returns its panels.
 
     figures:
       - { _target_: seke.reporting.studies.figures.radar, _partial_: true }

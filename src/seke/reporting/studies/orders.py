@@ -1,6 +1,6 @@
 """Expected orders of a study's rows: whether they came out, measure by measure, and whether it may be chance.
 
-Of one seed, two runs are data on the pictures that both scored, resampled together (faces by subject): the
+Of one seed, two runs are compared on the pictures that both scored, resampled together (faces by subject): the
 difference has an interval of its own, far narrower than two separate ones tell. Of several seeds, the differences of
 equal seeds have a mean and a spread. Differences are signed so that + is as expected, whether more or less of a measure
 is better.
@@ -148,15 +148,15 @@ def _paired(
 ) -> dict[str, Estimate]:
     """Return the difference of each measure with its paired interval, from the pictures that both runs scored."""
     found: dict[str, Estimate] = {}
-    data: dict[tuple[str, str], dict[str, Estimate]] = {}
+    compared: dict[tuple[str, str], dict[str, Estimate]] = {}
     for column in measures:
         a, b = better.evaluation(seed, column.key), worse.evaluation(seed, column.key)
         if a is None or b is None:
             continue
-        if (a.name, b.name) not in data:
-            data[a.name, b.name] = _compared(a, b, (better.source, worse.source), compare)
-        if column.key in data[a.name, b.name]:
-            found[column.key] = data[a.name, b.name][column.key]
+        if (a.name, b.name) not in compared:
+            compared[a.name, b.name] = _compared(a, b, (better.source, worse.source), compare)
+        if column.key in compared[a.name, b.name]:
+            found[column.key] = compared[a.name, b.name][column.key]
     return found
 
 

@@ -200,7 +200,7 @@ class Compiled(NamedTuple):
 
     @property
     def terminal(self) -> str:
-        """The study as it is paper_rows: tables without their intervals, findings, what is missing."""
+        """The study as it is printed: tables without their intervals, findings, what is missing."""
         parts = [f"{self.where}: {self.title}", *([f"The paper: {self.paper_says}"] if self.paper_says else [])]
         for section in self.sections:
             parts += [f"{each.title}\n{to_terminal(each)}\n{each.caption}" for each in section.tables]

@@ -1,4 +1,4 @@
-"""A study's tables: our rows, the paper's beside them, set apart where the two cannot be data."""
+"""A study's tables: our rows, the paper's beside them, set apart where the two cannot be compared."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,19 +64,19 @@ def paper_rows(file: str, rows: Mapping[str, Mapping[str, str]]) -> tuple[Line, 
     """
     text = (files("seke") / "benchmark" / "scoring" / "paper" / file).read_text(encoding="utf-8")
     every = list(csv.DictReader(text.splitlines()))
-    return tuple(_printed_row(file, every, label, cells) for label, cells in rows.items())
+    return tuple(_paper_row(file, every, label, cells) for label, cells in rows.items())
 
 
-def _printed_row(file: str, every: Sequence[Mapping[str, str]], label: str, cells: Mapping[str, str]) -> Line:
+def _paper_row(file: str, every: Sequence[Mapping[str, str]], label: str, cells: Mapping[str, str]) -> Line:
     row = next((row for row in every if all(row.get(name) == cell for name, cell in cells.items())), None)
     if row is None:
-        raise UserError("study.paper", dict(cells), f"{file} has no such row", "write cells as paper_rows")
+        raise UserError("study.paper", dict(cells), f"{file} has no such row", "write cells as printed")
     values = {measure: Estimate(_number(row.get(name), unit)) for measure, (name, unit) in PRINTED.items()}
     return Line(label, Words(f"{label} (paper)", f"{label} (paper)", "grey", reference=True), {"paper": values})
 
 
 def _number(cell: str | None, unit: float) -> float | None:
-    """Return a paper_rows number in our unit; "N/A" and "-" are unknown."""
+    """Return a printed number in our unit; "N/A" and "-" are unknown."""
     return float(cell) / unit if cell and cell.replace(".", "", 1).isdigit() else None
 
 
