@@ -7,9 +7,9 @@ rows are named, lines differ in dash and marker, bars carry their values.
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib as mpl
 from matplotlib import patches, ticker
@@ -51,13 +51,22 @@ class Panel(NamedTuple):
     svg: str
 
 
+DrawT = TypeVar("DrawT", bound=Callable[..., Any])
+
+
+def styled(draw: DrawT) -> DrawT:
+    """Decorate what draws with the report's style."""
+    decorated: DrawT = mpl.rc_context(dict(STYLE))(draw)
+    return decorated
+
+
+@styled
 def save(figure: Any, folder: Path, name: str, alt: str) -> Panel:
     """Write `figure` to folder/name.{png,svg} and return it with an SVG whose colours are the page's variables."""
-    with mpl.rc_context(dict(STYLE)):
-        FigureCanvasAgg(figure)
-        figure.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    FigureCanvasAgg(figure)
+    figure.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     (folder / f"{name}.svg").write_text(out.getvalue(), encoding="utf-8")
     return Panel(name, alt, inline(out.getvalue(), name))
 
@@ -87,6 +96,15 @@ def panel(title: str, width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
+def scale(axis: Any, ticks: int, factor: float = 1.0, unit: str = "") -> None:
+    """Give an axis grid lines at up to `ticks` intervals, labelled with `factor` times the value, and `unit`."""
+    axis.set_major_locator(ticker.MaxNLocator(ticks))
+    axis.set_major_formatter(lambda tick, _: f"{tick * factor:g}{unit}")
+    axis.grid(True)
+    axis.axes.set_axisbelow(True)
+
+
+@styled
 def bars(
     folder: Path,
     name: str,
@@ -96,177 +114,167 @@ def bars(
     width: float = WIDTH,
 ) -> Panel:
     """Draw one score of several runs as bars from zero, with 95 % intervals and values; a missing value says so."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel(title, width, 0.62 + 0.25 * len(rows))
-        values = [(estimate.value, estimate.low, estimate.high) for _, estimate in rows]
-        top = max((abs(number) for triple in values for number in triple if number is not None), default=1.0) or 1.0
-        bottom = min((number for triple in values for number in triple if number is not None), default=0.0)
-        for place, (words, estimate) in enumerate(rows):
-            value, low, high = estimate
-            axes.text(
-                1.02, place, shown(estimate, column), transform=axes.get_yaxis_transform(), va="center",
-                fontweight="normal" if words.reference else "bold",
-            )  # fmt: skip
-            if value is None:
-                continue
-            colour = TONES[words.tone]
-            axes.barh(place, value, 0.62, facecolor=colour, alpha=0.4 if words.reference else 0.75, edgecolor=colour)
-            if low is not None and high is not None:
-                axes.plot((low, high), (place, place), color=INK, linewidth=1.1, solid_capstyle="butt")
-                axes.plot((low, high), (place, place), "|", color=INK, markersize=5)
-        axes.set_yticks(range(len(rows)), [words.short for words, _ in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(min(0.0, bottom * 1.05), top * 1.03)
-        if bottom < 0:
-            axes.axvline(0, color=FAINT, linewidth=0.6)
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
-        axes.xaxis.set_major_formatter(lambda tick, _: f"{tick * column.scale:g}")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        alt = "; ".join(f"{words.short} {shown(estimate, column)}" for words, estimate in rows)
-        return save(figure, folder, name, f"{title}: {alt}.")
+    figure, axes = panel(title, width, 0.62 + 0.25 * len(rows))
+    values = [(estimate.value, estimate.low, estimate.high) for _, estimate in rows]
+    top = max((abs(number) for triple in values for number in triple if number is not None), default=1.0) or 1.0
+    bottom = min((number for triple in values for number in triple if number is not None), default=0.0)
+    for place, (words, estimate) in enumerate(rows):
+        value, low, high = estimate
+        axes.text(
+            1.02, place, shown(estimate, column), transform=axes.get_yaxis_transform(), va="center",
+            fontweight="normal" if words.reference else "bold",
+        )  # fmt: skip
+        if value is None:
+            continue
+        colour = TONES[words.tone]
+        axes.barh(place, value, 0.62, facecolor=colour, alpha=0.4 if words.reference else 0.75, edgecolor=colour)
+        if low is not None and high is not None:
+            axes.plot((low, high), (place, place), color=INK, linewidth=1.1, solid_capstyle="butt")
+            axes.plot((low, high), (place, place), "|", color=INK, markersize=5)
+    axes.set_yticks(range(len(rows)), [words.short for words, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(min(0.0, bottom * 1.05), top * 1.03)
+    if bottom < 0:
+        axes.axvline(0, color=FAINT, linewidth=0.6)
+    scale(axes.xaxis, 4, column.scale)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    alt = "; ".join(f"{words.short} {shown(estimate, column)}" for words, estimate in rows)
+    return save(figure, folder, name, f"{title}: {alt}.")
 
 
+@styled
 def action_units(folder: Path, name: str, runs: Sequence[tuple[Words, Mapping[str, Estimate]]]) -> Panel:
     """Draw the F1 of each AU as a dot per run, AUs from top to bottom."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel("", 4.6, 4.6)
-        for number, (words, metrics) in enumerate(runs):
-            points = [
-                (estimate.value, place)
-                for place, au in enumerate(ACTION_UNITS)
-                if (estimate := metrics.get(f"action_units.f1.{au}")) and estimate.value is not None
-            ]
-            if points:
-                axes.plot(
-                    *zip(*points, strict=True), MARKERS[number % len(MARKERS)], color=TONES[words.tone], markersize=5.5,
-                    label=words.short, markerfacecolor="none" if words.reference else TONES[words.tone],
-                )  # fmt: skip
-        axes.set_yticks(range(len(ACTION_UNITS)), [f"{label}  AU{au}" for au, label in ACTION_UNITS.items()])
-        axes.set_ylim(len(ACTION_UNITS) - 0.5, -0.5)
-        axes.set_xlim(-0.02, 1.02)
-        axes.xaxis.set_major_formatter(lambda tick, _: f"{tick * 100:g}")
-        axes.set_xlabel("F1, %")
-        axes.grid(axis="both")
-        axes.set_axisbelow(True)
-        if axes.get_legend_handles_labels()[0]:
-            figure.legend(loc="outside upper center", ncols=4, handletextpad=0.1, columnspacing=1.2)
-        return save(figure, folder, name, "F1 of each action unit by system; the numbers stand in the table beside it.")
+    figure, axes = panel("", 4.6, 4.6)
+    for number, (words, metrics) in enumerate(runs):
+        points = [
+            (estimate.value, place)
+            for place, au in enumerate(ACTION_UNITS)
+            if (estimate := metrics.get(f"action_units.f1.{au}")) and estimate.value is not None
+        ]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True), MARKERS[number % len(MARKERS)], color=TONES[words.tone], markersize=5.5,
+                label=words.short, markerfacecolor="none" if words.reference else TONES[words.tone],
+            )  # fmt: skip
+    axes.set_yticks(range(len(ACTION_UNITS)), [f"{label}  AU{au}" for au, label in ACTION_UNITS.items()])
+    axes.set_ylim(len(ACTION_UNITS) - 0.5, -0.5)
+    axes.set_xlim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(lambda tick, _: f"{tick * 100:g}")
+    axes.set_xlabel("F1, %")
+    axes.grid(axis="both")
+    axes.set_axisbelow(True)
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside upper center", ncols=4, handletextpad=0.1, columnspacing=1.2)
+    return save(figure, folder, name, "F1 of each action unit by system; the numbers stand in the table beside it.")
 
 
+@styled
 def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Panel:
     """Draw a confusion matrix, each row as shares of its truth, in per cent; rows are the truth."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel(title, WIDTH, 2.75)
-        answers = (*matrix.classes, "none")
-        for row, counts in enumerate(matrix.counts):
-            total = sum(counts)
-            for place, count in enumerate(counts):
-                share = count / total if total else 0.0
-                corner = (place - 0.5, row - 0.5)
-                axes.add_patch(patches.Rectangle(corner, 0.96, 0.94, facecolor=HEAT, alpha=share, linewidth=0))
-                if count:
-                    weight = "bold" if place == row else "normal"
-                    text = f"{share * 100:.0f}"
-                    axes.text(place, row, text, ha="center", va="center", fontsize=6.5, fontweight=weight)
-        axes.set_xlim(-0.5, len(answers) - 0.5)
-        axes.set_ylim(len(matrix.classes) - 0.5, -0.5)
-        axes.set_xticks(range(len(answers)), answers, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(matrix.classes)), matrix.classes)
-        axes.tick_params(length=0)
-        axes.set_xlabel("answer")
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        right, total = sum(row[i] for i, row in enumerate(matrix.counts)), sum(map(sum, matrix.counts))
-        return save(figure, folder, name, f"Confusion matrix, {title}: {right} of {total} on the diagonal.")
+    figure, axes = panel(title, WIDTH, 2.75)
+    answers = (*matrix.classes, "none")
+    for row, counts in enumerate(matrix.counts):
+        total = sum(counts)
+        for place, count in enumerate(counts):
+            share = count / total if total else 0.0
+            corner = (place - 0.5, row - 0.5)
+            axes.add_patch(patches.Rectangle(corner, 0.96, 0.94, facecolor=HEAT, alpha=share, linewidth=0))
+            if count:
+                weight = "bold" if place == row else "normal"
+                text = f"{share * 100:.0f}"
+                axes.text(place, row, text, ha="center", va="center", fontsize=6.5, fontweight=weight)
+    axes.set_xlim(-0.5, len(answers) - 0.5)
+    axes.set_ylim(len(matrix.classes) - 0.5, -0.5)
+    axes.set_xticks(range(len(answers)), answers, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(matrix.classes)), matrix.classes)
+    axes.tick_params(length=0)
+    axes.set_xlabel("answer")
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    right, total = sum(row[i] for i, row in enumerate(matrix.counts)), sum(map(sum, matrix.counts))
+    return save(figure, folder, name, f"Confusion matrix, {title}: {right} of {total} on the diagonal.")
 
 
+@styled
 def samples(folder: Path, name: str, words: Words, sampling: Sampling) -> Panel:
     """Draw how many records took how many draws, with E[S] and the floor of Algorithm 1 as lines."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel(words.short, WIDTH, 2.0)
-        total = sum(sampling.distribution.values())
-        for draws, count in sampling.distribution.items():
-            axes.bar(draws, count / total, 0.7, color=TONES[words.tone], alpha=0.75)
-        if sampling.floor is not None:
-            label = f"floor at U = 0: {sampling.floor:.3f}"
-            axes.axvline(sampling.floor, color=INK, linewidth=1, linestyle=DASHES[2], label=label)
-        if sampling.mean is not None:
-            axes.axvline(sampling.mean, color=INK, linewidth=1.3, label=f"E[S] = {sampling.mean:.3f}")
-        axes.set_xticks(sorted(sampling.distribution))
-        axes.set_ylim(0, max(sampling.distribution.values()) / total * 1.45)
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(3))
-        axes.yaxis.set_major_formatter(lambda tick, _: f"{tick * 100:g} %")
-        axes.grid(axis="y")
-        axes.set_axisbelow(True)
-        axes.set_xlabel("draws per record, S")
-        axes.legend(loc="upper right", borderaxespad=0, handlelength=1.6)
-        alt = ", ".join(f"{count} records took {draws}" for draws, count in sampling.distribution.items())
-        return save(figure, folder, name, f"Draws per record, {words.short}: {alt}.")
+    figure, axes = panel(words.short, WIDTH, 2.0)
+    total = sum(sampling.distribution.values())
+    for draws, count in sampling.distribution.items():
+        axes.bar(draws, count / total, 0.7, color=TONES[words.tone], alpha=0.75)
+    if sampling.floor is not None:
+        label = f"floor at U = 0: {sampling.floor:.3f}"
+        axes.axvline(sampling.floor, color=INK, linewidth=1, linestyle=DASHES[2], label=label)
+    if sampling.mean is not None:
+        axes.axvline(sampling.mean, color=INK, linewidth=1.3, label=f"E[S] = {sampling.mean:.3f}")
+    axes.set_xticks(sorted(sampling.distribution))
+    axes.set_ylim(0, max(sampling.distribution.values()) / total * 1.45)
+    scale(axes.yaxis, 3, 100, " %")
+    axes.set_xlabel("draws per record, S")
+    axes.legend(loc="upper right", borderaxespad=0, handlelength=1.6)
+    alt = ", ".join(f"{count} records took {draws}" for draws, count in sampling.distribution.items())
+    return save(figure, folder, name, f"Draws per record, {words.short}: {alt}.")
 
 
+@styled
 def uncertainties(folder: Path, name: str, title: str, runs: Sequence[tuple[Words, Sequence[float]]]) -> Panel:
     """Draw the distribution of one description's normalised uncertainty, one stepped line per generation."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel(title, WIDTH, 1.8)
-        top = max(0.05, *(max(values) for _, values in runs))
-        for number, (words, values) in enumerate(runs):
-            weights = [1 / len(values)] * len(values)
-            axes.hist(
-                values, bins=20, range=(0, top), weights=weights, label=words.short, color=TONES[words.tone],
-                histtype="stepfilled" if len(runs) == 1 else "step", linewidth=1.4,
-                linestyle=DASHES[number % len(DASHES)],
-            )  # fmt: skip
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(3))
-        axes.yaxis.set_major_formatter(lambda tick, _: f"{tick * 100:g} %")
-        axes.set_xlim(0, top)
-        axes.set_xlabel("uncertainty (0: all draws agree)")
-        axes.grid(axis="y")
-        axes.set_axisbelow(True)
-        axes.legend(loc="upper right", borderaxespad=0)
-        alt = "; ".join(f"{words.short}: mean {sum(values) / len(values):.3f}" for words, values in runs)
-        return save(figure, folder, name, f"Distribution of uncertainty, {title}. {alt}.")
+    figure, axes = panel(title, WIDTH, 1.8)
+    top = max(0.05, *(max(values) for _, values in runs))
+    for number, (words, values) in enumerate(runs):
+        weights = [1 / len(values)] * len(values)
+        axes.hist(
+            values, bins=20, range=(0, top), weights=weights, label=words.short, color=TONES[words.tone],
+            histtype="stepfilled" if len(runs) == 1 else "step", linewidth=1.4,
+            linestyle=DASHES[number % len(DASHES)],
+        )  # fmt: skip
+    scale(axes.yaxis, 3, 100, " %")
+    axes.set_xlim(0, top)
+    axes.set_xlabel("uncertainty (0: all draws agree)")
+    axes.legend(loc="upper right", borderaxespad=0)
+    alt = "; ".join(f"{words.short}: mean {sum(values) / len(values):.3f}" for words, values in runs)
+    return save(figure, folder, name, f"Distribution of uncertainty, {title}. {alt}.")
 
 
+@styled
 def accuracy_bars(folder: Path, name: str, title: str, words: Words, bins: Sequence[Bin]) -> Panel:
     """Draw how often generated labels are right at each level of their uncertainty."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel(title, WIDTH, 1.8)
-        for place, found in enumerate(bins):
-            if found.n:
-                share = found.right / found.n
-                axes.bar(place, share, 0.62, color=TONES[words.tone], alpha=0.75)
-                axes.text(place, share, f"{share * 100:.0f}", ha="center", va="bottom", fontsize=8)
-        axes.set_xticks(range(len(bins)), [f"{found.label}\nn = {found.n:,}" for found in bins])
-        axes.set_xlim(-0.6, len(bins) - 0.4)
-        axes.set_ylim(0, 1.12)
-        axes.yaxis.set_visible(False)
-        axes.spines["left"].set_visible(False)
-        alt = "; ".join(f"uncertainty {found.label}: {found.right} of {found.n} right" for found in bins if found.n)
-        return save(figure, folder, name, f"{title}: {alt or 'nothing to compare'}.")
+    figure, axes = panel(title, WIDTH, 1.8)
+    for place, found in enumerate(bins):
+        if found.n:
+            share = found.right / found.n
+            axes.bar(place, share, 0.62, color=TONES[words.tone], alpha=0.75)
+            axes.text(place, share, f"{share * 100:.0f}", ha="center", va="bottom", fontsize=8)
+    axes.set_xticks(range(len(bins)), [f"{found.label}\nn = {found.n:,}" for found in bins])
+    axes.set_xlim(-0.6, len(bins) - 0.4)
+    axes.set_ylim(0, 1.12)
+    axes.yaxis.set_visible(False)
+    axes.spines["left"].set_visible(False)
+    alt = "; ".join(f"uncertainty {found.label}: {found.right} of {found.n} right" for found in bins if found.n)
+    return save(figure, folder, name, f"{title}: {alt or 'nothing to compare'}.")
 
 
+@styled
 def learning_curves(folder: Path, name: str, title: str, runs: Sequence[tuple[Words, Curve]]) -> Panel:
     """Draw one logged quantity over steps: each run's points faintly and their running mean in full."""
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = panel(title, WIDTH, 2.2)
-        for number, (words, curve) in enumerate(runs):
-            colour, smooth = TONES[words.tone], running_mean(curve.values)
-            if len(curve.values) > 20:
-                axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
-            axes.plot(
-                curve.steps, smooth, color=colour, linewidth=1.5, linestyle=DASHES[number % len(DASHES)],
-                label=words.short, marker="o" if len(curve.steps) < 8 else "", markersize=3.5,
-            )  # fmt: skip
-        axes.set_xlabel("step")
-        axes.grid(axis="y")
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
-        axes.legend(loc="upper right", borderaxespad=0)
-        alt = "; ".join(f"{words.short} ends at {curve.values[-1]:.3f}" for words, curve in runs)
-        return save(figure, folder, name, f"{title} over training steps: {alt}.")
+    figure, axes = panel(title, WIDTH, 2.2)
+    for number, (words, curve) in enumerate(runs):
+        colour, smooth = TONES[words.tone], running_mean(curve.values)
+        if len(curve.values) > 20:
+            axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
+        axes.plot(
+            curve.steps, smooth, color=colour, linewidth=1.5, linestyle=DASHES[number % len(DASHES)],
+            label=words.short, marker="o" if len(curve.steps) < 8 else "", markersize=3.5,
+        )  # fmt: skip
+    axes.set_xlabel("step")
+    axes.grid(axis="y")
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    axes.legend(loc="upper right", borderaxespad=0)
+    alt = "; ".join(f"{words.short} ends at {curve.values[-1]:.3f}" for words, curve in runs)
+    return save(figure, folder, name, f"{title} over training steps: {alt}.")
 
 
 def running_mean(values: Sequence[float]) -> list[float]:

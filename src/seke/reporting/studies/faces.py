@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib import image
 from matplotlib.figure import Figure
@@ -29,7 +28,7 @@ from seke.reporting.data.cases import Claim, Span, marked, verdict
 from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs
 from seke.reporting.data.tables import Column, Row, Table, signed
 from seke.reporting.render import figures
-from seke.reporting.render.figures import FAINT, INK, STYLE, TONES, Panel
+from seke.reporting.render.figures import FAINT, INK, TONES, Panel, styled
 from seke.reporting.render.thumbnails import RECORDS_GONE, Thumbnail, thumbnail
 from seke.reporting.studies.runs import finished
 from seke.reporting.studies.study import Section, StudyContext
@@ -90,7 +89,7 @@ class SideBySide:
 
 
 def choose(predictions: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
-    """Return the ids of up to `count` faces by the module's rule; `predictions` holds each model's predictions by id."""
+    """Return the ids of up to `count` faces by the module's rule; `predictions`: each model's, by id."""
     first = next(iter(predictions.values()))
 
     def rank(id_: str) -> tuple[int, float, str]:
@@ -189,31 +188,31 @@ def _pixels(record: ImageRecord | None, root: Path | None) -> Any:
     return image.pil_to_array(picture)
 
 
+@styled
 def _panel(folder: Path, name: str, faces: Sequence[Face], pictures: Sequence[Any]) -> Panel:
     """Draw a face per row and a model per column; right claims bear a tick, wrong ones a cross."""
     models = [answer.label for answer in faces[0].answers]
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(1.5 + 2.0 * len(models), 0.3 + 1.75 * len(faces)), layout="constrained")
-        widths = [1.3, *[2.0] * len(models)]
-        grid = figure.subplots(len(faces), 1 + len(models), squeeze=False, gridspec_kw={"width_ratios": widths})
-        for face, picture, (first, *others) in zip(faces, pictures, grid, strict=True):
-            if picture is None:
-                first.text(0.5, 0.5, "no picture", ha="center", va="center", color=FAINT)
-            else:
-                first.imshow(picture)
-            first.set_title(textwrap.fill(f"{face.id}: {face.truth}", 30), fontsize=6.5, loc="left")
-            for axes, answer in zip(others, face.answers, strict=True):
-                axes.set_title(answer.label, fontsize=8.5, fontweight="bold", loc="left")
-                _write(axes, answer.claims)
-            for axes in (first, *others):
-                axes.set_axis_off()
-        alt = "; ".join(
-            f"{face.id}, {answer.label}: {sum(c.verdict == 'right' for c in answer.claims)} claims right, "
-            f"{sum(c.verdict == 'wrong' for c in answer.claims)} wrong"
-            for face in faces
-            for answer in face.answers
-        )
-        return figures.save(figure, folder, name, f"Faces side by side. {alt}.")
+    figure = Figure(figsize=(1.5 + 2.0 * len(models), 0.3 + 1.75 * len(faces)), layout="constrained")
+    widths = [1.3, *[2.0] * len(models)]
+    grid = figure.subplots(len(faces), 1 + len(models), squeeze=False, gridspec_kw={"width_ratios": widths})
+    for face, picture, (first, *others) in zip(faces, pictures, grid, strict=True):
+        if picture is None:
+            first.text(0.5, 0.5, "no picture", ha="center", va="center", color=FAINT)
+        else:
+            first.imshow(picture)
+        first.set_title(textwrap.fill(f"{face.id}: {face.truth}", 30), fontsize=6.5, loc="left")
+        for axes, answer in zip(others, face.answers, strict=True):
+            axes.set_title(answer.label, fontsize=8.5, fontweight="bold", loc="left")
+            _write(axes, answer.claims)
+        for axes in (first, *others):
+            axes.set_axis_off()
+    alt = "; ".join(
+        f"{face.id}, {answer.label}: {sum(c.verdict == 'right' for c in answer.claims)} claims right, "
+        f"{sum(c.verdict == 'wrong' for c in answer.claims)} wrong"
+        for face in faces
+        for answer in face.answers
+    )
+    return figures.save(figure, folder, name, f"Faces side by side. {alt}.")
 
 
 def _write(axes: Any, claims: Sequence[Claim]) -> None:

@@ -11,14 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from seke.core.intervals import Estimate
 from seke.reporting.data.tables import Column, shown
 from seke.reporting.render import figures
-from seke.reporting.render.figures import DASHES, FAINT, INK, MARKERS, STYLE, TONES, WIDTH, Panel
+from seke.reporting.render.figures import DASHES, FAINT, INK, MARKERS, TONES, WIDTH, Panel, styled
 from seke.reporting.studies.runs import Line
 from seke.reporting.studies.tables import COLUMNS
 
@@ -47,44 +46,44 @@ def bars(folder: Path, data: FigureData, paper: bool = False, measures: Sequence
     ]  # fmt: skip
 
 
+@styled
 def radar(folder: Path, data: FigureData) -> list[Panel]:
     """Draw Figure 4: each row as a polygon over the measures, errors as 1 - MAE, so that more area is better."""
     lines = data.lines
     axes_of = [column for column in _quality(data) if any(_high(line, column) is not None for line in lines)]
     names = [("1 − " if column.better == "low" else "") + _title(column).removesuffix(" %") for column in axes_of]
     angles = [2 * math.pi * place / len(axes_of) for place in range(len(axes_of))]
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(4.6, 3.6), layout="constrained")
-        axes = figure.add_subplot(projection="polar")
-        axes.set_theta_zero_location("N")
-        for number, line in enumerate(lines):
-            values = [_high(line, column) for column in axes_of]
-            points = [(angle, value) for angle, value in zip(angles, values, strict=True) if value is not None]
-            if points:
-                axes.plot(
-                    *zip(*points, points[0], strict=True), marker=MARKERS[number % len(MARKERS)], markersize=4.5,
-                    linewidth=1.5, linestyle=DASHES[number % len(DASHES)], color=TONES[line.words.tone],
-                    label=line.words.short,
-                )  # fmt: skip
-                axes.fill(*zip(*points, strict=True), color=TONES[line.words.tone], alpha=0.08)
-        axes.set_xticks(angles, names)
-        axes.tick_params(axis="x", labelcolor=INK, pad=4)
-        for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
-            side = round(math.sin(angle))  # names stand beside the circle, not across its edge
-            text.set_horizontalalignment({-1: "left", 0: "center", 1: "right"}[side])
-        axes.set_ylim(0, 1)
-        axes.set_yticks([0.25, 0.5, 0.75, 1.0], ["", "0.5", "", "1"])
-        axes.spines["polar"].set_color(FAINT)
-        figure.legend(loc="outside lower center", ncols=2)
-        alt = "; ".join(
-            f"{line.words.short}: "
-            + ", ".join(
-                f"{name} {'n/a' if (value := _high(line, column)) is None else f'{value:.3f}'}"
-                for name, column in zip(names, axes_of, strict=True)
-            )
-            for line in lines
+    figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+    axes = figure.add_subplot(projection="polar")
+    axes.set_theta_zero_location("N")
+    for number, line in enumerate(lines):
+        values = [_high(line, column) for column in axes_of]
+        points = [(angle, value) for angle, value in zip(angles, values, strict=True) if value is not None]
+        if points:
+            axes.plot(
+                *zip(*points, points[0], strict=True), marker=MARKERS[number % len(MARKERS)], markersize=4.5,
+                linewidth=1.5, linestyle=DASHES[number % len(DASHES)], color=TONES[line.words.tone],
+                label=line.words.short,
+            )  # fmt: skip
+            axes.fill(*zip(*points, strict=True), color=TONES[line.words.tone], alpha=0.08)
+    axes.set_xticks(angles, names)
+    axes.tick_params(axis="x", labelcolor=INK, pad=4)
+    for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
+        side = round(math.sin(angle))  # names stand beside the circle, not across its edge
+        text.set_horizontalalignment({-1: "left", 0: "center", 1: "right"}[side])
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0.25, 0.5, 0.75, 1.0], ["", "0.5", "", "1"])
+    axes.spines["polar"].set_color(FAINT)
+    figure.legend(loc="outside lower center", ncols=2)
+    alt = "; ".join(
+        f"{line.words.short}: "
+        + ", ".join(
+            f"{name} {'n/a' if (value := _high(line, column)) is None else f'{value:.3f}'}"
+            for name, column in zip(names, axes_of, strict=True)
         )
-        return [figures.save(figure, folder, f"{data.name}_radar", f"Radar. {alt}.")]
+        for line in lines
+    )
+    return [figures.save(figure, folder, f"{data.name}_radar", f"Radar. {alt}.")]
 
 
 def front(folder: Path, data: FigureData, trace: bool = False, unpriced: str = "requests") -> list[Panel]:
@@ -107,44 +106,41 @@ def front(folder: Path, data: FigureData, trace: bool = False, unpriced: str = "
     return panels
 
 
+@styled
 def _front(
     folder: Path, name: str, column: Column, cost: Column, points: Sequence[tuple[Line, float, Estimate]], trace: bool
 ) -> Panel:
     best = points if trace else _undominated(points, column)
-    with mpl.rc_context(dict(STYLE)):
-        named = 0.0 if trace else 0.16 * math.ceil(len(points) / 2)
-        figure, axes = figures.panel(_title(column), WIDTH, 2.5 + named)
+    named = 0.0 if trace else 0.16 * math.ceil(len(points) / 2)
+    figure, axes = figures.panel(_title(column), WIDTH, 2.5 + named)
+    axes.plot(
+        [spent for _, spent, _ in best], [estimate.value for *_, estimate in best], color=FAINT, linewidth=1,
+        linestyle=DASHES[1], zorder=1,
+    )  # fmt: skip
+    for number, (line, spent, (value, low, high)) in enumerate(points):
+        colour = TONES[line.words.tone]
+        if low is not None:
+            axes.plot((spent, spent), (low, high), color=colour, linewidth=1, alpha=0.6)
         axes.plot(
-            [spent for _, spent, _ in best], [estimate.value for *_, estimate in best], color=FAINT, linewidth=1,
-            linestyle=DASHES[1], zorder=1,
+            spent, value, MARKERS[number % len(MARKERS)], color=colour, markersize=5, label=line.words.short,
         )  # fmt: skip
-        for number, (line, spent, (value, low, high)) in enumerate(points):
-            colour = TONES[line.words.tone]
-            if low is not None:
-                axes.plot((spent, spent), (low, high), color=colour, linewidth=1, alpha=0.6)
-            axes.plot(
-                spent, value, MARKERS[number % len(MARKERS)], color=colour, markersize=5, label=line.words.short,
-            )  # fmt: skip
-            if trace:
-                offset = (4, 5 if number % 2 else -9)
-                axes.annotate(line.words.short, (spent, value), offset, textcoords="offset points", fontsize=7)
-        if not trace:
-            figure.legend(loc="outside lower center", ncols=2, handletextpad=0.1, columnspacing=1.0)
-        axes.margins(x=0.15, y=0.12)
-        axes.set_xlabel(f"{cost.label} per 1,000 images")
-        axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:,g}" if tick < 1e6 else f"{tick / 1e6:g} M")
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(5))
-        axes.yaxis.set_major_formatter(lambda tick, _: f"{tick * column.scale:g}")
-        if column.better == "low":
-            axes.invert_yaxis()  # better is up in every panel
-        axes.grid(axis="both")
-        axes.set_axisbelow(True)
-        alt = "; ".join(
-            f"{line.words.short} {shown(estimate, column)} at {spent:,.{cost.digits}f}"
-            for line, spent, estimate in points
-        )
-        return figures.save(figure, folder, name, f"{_title(column)} over {cost.label} per 1,000 images: {alt}.")
+        if trace:
+            offset = (4, 5 if number % 2 else -9)
+            axes.annotate(line.words.short, (spent, value), offset, textcoords="offset points", fontsize=7)
+    if not trace:
+        figure.legend(loc="outside lower center", ncols=2, handletextpad=0.1, columnspacing=1.0)
+    axes.margins(x=0.15, y=0.12)
+    axes.set_xlabel(f"{cost.label} per 1,000 images")
+    axes.xaxis.set_major_formatter(lambda tick, _: f"{tick:,g}" if tick < 1e6 else f"{tick / 1e6:g} M")
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
+    figures.scale(axes.yaxis, 5, column.scale)
+    if column.better == "low":
+        axes.invert_yaxis()  # better is up in every panel
+    axes.grid(axis="x")
+    alt = "; ".join(
+        f"{line.words.short} {shown(estimate, column)} at {spent:,.{cost.digits}f}" for line, spent, estimate in points
+    )
+    return figures.save(figure, folder, name, f"{_title(column)} over {cost.label} per 1,000 images: {alt}.")
 
 
 def _undominated(points: Sequence[tuple[Line, float, Estimate]], column: Column) -> list[tuple[Line, float, Estimate]]:
@@ -172,40 +168,37 @@ def dots(folder: Path, data: FigureData, groups: Mapping[str, Sequence[str]]) ->
     ]
 
 
+@styled
 def _dots(folder: Path, name: str, column: Column, groups: Mapping[str, Sequence[Line]], looks: Sequence[str]) -> Panel:
     few = 1 < len(looks) <= 4
-    with mpl.rc_context(dict(STYLE)):
-        figure, axes = figures.panel(_title(column), WIDTH, 0.9 + 0.3 * len(groups) + 0.15 * few)
-        for place, lines in enumerate(groups.values()):
-            known = [(line, reach) for line in lines if (reach := _reach(line, column)).value is not None]
-            if values := [reach.value for _, reach in known if reach.value is not None]:
-                axes.plot((min(values), max(values)), (place, place), color=FAINT, linewidth=1, zorder=1)
-            for number, (line, (value, low, high)) in enumerate(known):
-                # side by side, so that equal values and their whiskers do not hide each other
-                level = place + (0.16 * (number - (len(known) - 1) / 2) if few else 0.0)
-                look, colour = looks.index(line.words.short), TONES[line.words.tone if few else "blue"]
-                if few and low is not None:
-                    axes.plot((low, high), (level, level), color=colour, linewidth=1, alpha=0.7)
-                axes.plot(
-                    value, level, MARKERS[look % len(MARKERS)] if few else "o", color=colour, markersize=5,
-                    alpha=1.0 if few else 0.6, label=line.words.short,
-                )  # fmt: skip
-        axes.set_yticks(range(len(groups)), list(groups))
-        axes.set_ylim(len(groups) - 0.5, -0.5)
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
-        axes.xaxis.set_major_formatter(lambda tick, _: f"{tick * column.scale:g}")
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        handles, labels = axes.get_legend_handles_labels()
-        if few:
-            once = dict(zip(labels, handles, strict=True))
-            figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once), handletextpad=0.1)
-        alt = "; ".join(
-            f"{label}: " + ", ".join(f"{line.words.short} {shown(_reach(line, column), column)}" for line in lines)
-            for label, lines in groups.items()
-        )
-        return figures.save(figure, folder, name, f"{_title(column)}. {alt}.")
+    figure, axes = figures.panel(_title(column), WIDTH, 0.9 + 0.3 * len(groups) + 0.15 * few)
+    for place, lines in enumerate(groups.values()):
+        known = [(line, reach) for line in lines if (reach := _reach(line, column)).value is not None]
+        if values := [reach.value for _, reach in known if reach.value is not None]:
+            axes.plot((min(values), max(values)), (place, place), color=FAINT, linewidth=1, zorder=1)
+        for number, (line, (value, low, high)) in enumerate(known):
+            # side by side, so that equal values and their whiskers do not hide each other
+            level = place + (0.16 * (number - (len(known) - 1) / 2) if few else 0.0)
+            look, colour = looks.index(line.words.short), TONES[line.words.tone if few else "blue"]
+            if few and low is not None:
+                axes.plot((low, high), (level, level), color=colour, linewidth=1, alpha=0.7)
+            axes.plot(
+                value, level, MARKERS[look % len(MARKERS)] if few else "o", color=colour, markersize=5,
+                alpha=1.0 if few else 0.6, label=line.words.short,
+            )  # fmt: skip
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    figures.scale(axes.xaxis, 4, column.scale)
+    axes.tick_params(axis="y", length=0)
+    handles, labels = axes.get_legend_handles_labels()
+    if few:
+        once = dict(zip(labels, handles, strict=True))
+        figure.legend(once.values(), once.keys(), loc="outside lower center", ncols=len(once), handletextpad=0.1)
+    alt = "; ".join(
+        f"{label}: " + ", ".join(f"{line.words.short} {shown(_reach(line, column), column)}" for line in lines)
+        for label, lines in groups.items()
+    )
+    return figures.save(figure, folder, name, f"{_title(column)}. {alt}.")
 
 
 def _quality(data: FigureData) -> list[Column]:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import matplotlib as mpl
-from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from seke.core.intervals import Estimate
@@ -18,7 +16,7 @@ from seke.core.rules import MEASURES
 from seke.reporting.data.runs import FinishedRun, LeftOut, estimate
 from seke.reporting.data.tables import Cell, Column, Row, Table, interval, shown
 from seke.reporting.render import figures
-from seke.reporting.render.figures import INK, MARKERS, STYLE, TONES, Panel
+from seke.reporting.render.figures import INK, MARKERS, TONES, Panel, styled
 from seke.reporting.studies.runs import finished
 from seke.reporting.studies.study import Section, StudyContext
 
@@ -89,36 +87,29 @@ def _gaps(label: str, key: str, found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{label}, largest gaps by {key}: {'; '.join(parts)}."
 
 
+@styled
 def _panel(folder: Path, name: str, title: str, found: Mapping[str, Any]) -> Panel:
     """Draw a group per line and a measure per column, with intervals; hollow: too few images to be an end of a gap."""
     groups = found["groups"]
-    with mpl.rc_context(dict(STYLE)):
-        figure = Figure(figsize=(6.4, 0.9 + 0.24 * len(groups)), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
-        every = figure.subplots(1, len(COLUMNS), sharey=True)
-        for axes, column, tone, marker in zip(
-            every, COLUMNS, ("blue", "green", "orange", "purple"), MARKERS, strict=False
-        ):
-            for place, cells in enumerate(groups.values()):
-                value, low, high = estimate(cells[column.key])
-                if value is None:
-                    continue
-                if low is not None:
-                    axes.plot((low, high), (place, place), color=INK, linewidth=1)
-                few = cells[column.key]["n"] < found["fewest"]
-                axes.plot(
-                    value, place, marker, color=TONES[tone], markersize=5, markerfacecolor="none" if few else None
-                )
-            axes.set_title(f"{column.group} {column.label}", fontsize=8)
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(3))
-            axes.xaxis.set_major_formatter(lambda tick, _, scale=column.scale: f"{tick * scale:g}")
-            axes.tick_params(axis="y", length=0)
-            axes.grid(axis="x")
-            axes.set_axisbelow(True)
-        every[0].set_yticks(range(len(groups)), [f"{group}  n = {cells['n']:,}" for group, cells in groups.items()])
-        every[0].set_ylim(len(groups) - 0.5, -0.5)
-        alt = "; ".join(
-            f"{group}: " + ", ".join(f"{c.key} {shown(estimate(cells[c.key]), c)}" for c in COLUMNS)
-            for group, cells in groups.items()
-        )
-        return figures.save(figure, folder, name, f"{title}. {alt}.")
+    figure = Figure(figsize=(6.4, 0.9 + 0.24 * len(groups)), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+    every = figure.subplots(1, len(COLUMNS), sharey=True)
+    for axes, column, tone, marker in zip(every, COLUMNS, ("blue", "green", "orange", "purple"), MARKERS, strict=False):
+        for place, cells in enumerate(groups.values()):
+            value, low, high = estimate(cells[column.key])
+            if value is None:
+                continue
+            if low is not None:
+                axes.plot((low, high), (place, place), color=INK, linewidth=1)
+            few = cells[column.key]["n"] < found["fewest"]
+            axes.plot(value, place, marker, color=TONES[tone], markersize=5, markerfacecolor="none" if few else None)
+        axes.set_title(f"{column.group} {column.label}", fontsize=8)
+        figures.scale(axes.xaxis, 3, column.scale)
+        axes.tick_params(axis="y", length=0)
+    every[0].set_yticks(range(len(groups)), [f"{group}  n = {cells['n']:,}" for group, cells in groups.items()])
+    every[0].set_ylim(len(groups) - 0.5, -0.5)
+    alt = "; ".join(
+        f"{group}: " + ", ".join(f"{c.key} {shown(estimate(cells[c.key]), c)}" for c in COLUMNS)
+        for group, cells in groups.items()
+    )
+    return figures.save(figure, folder, name, f"{title}. {alt}.")
