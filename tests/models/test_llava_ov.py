@@ -92,7 +92,7 @@ def test_saved_model_gives_equal_logits_with_us_and_with_plain_transformers(load
         again.logits(ids, None, features(again, again.pixels(picture((32, 32))))), before, rtol=0, atol=0
     )
     plain = LlavaOnevisionForConditionalGeneration.from_pretrained(saved)
-    assert plain.generation_config.eos_token_id == again.chat.end
+    assert plain.generation_config.eos_token_id == again.end
     assert (
         AutoTokenizer.from_pretrained(saved)("A face")["input_ids"] == loaded.processor.tokenizer("A face")["input_ids"]
     )

@@ -73,6 +73,10 @@ class Chat:
         opening = [self.start, *self.heads["assistant"]]
         return [encoded.ids + opening for encoded in self.encode(conversations)]
 
+    def contexts(self, conversations: Iterable[Sequence[Turn]]) -> list[tuple[int, ...]]:
+        """Return what an image encoder reads beside each conversation's images: nothing."""
+        return [()] * len(list(conversations))
+
     def _encoded(self, turns: Sequence[Turn], texts: Any, mask: LabelMask) -> Encoded:
         ids: list[int] = []
         supervised: list[bool] = []

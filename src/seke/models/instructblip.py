@@ -9,7 +9,7 @@ Shapes: N images, P patches and the class token, D width of the ViT, Q queries, 
 language model.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,15 +20,14 @@ from transformers import InstructBlipConfig, InstructBlipForConditionalGeneratio
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from seke.core.errors import UserError
-from seke.models.chat import Turn
-from seke.models.checkpoint_checks import check_architecture, load_errors
+from seke.models.checkpoint_checks import check_architecture
 from seke.models.checkpoint_files import check_numbers, fetched
+from seke.models.family import CheckpointFamily, CheckpointFiles, LoadedModel, parameter_groups, quiet
 from seke.models.fingerprint import fingerprint
-from seke.models.generate import answer, insert_features
+from seke.models.generate import insert_features
 from seke.models.instructblip_text import Instructions
-from seke.models.loading import CheckpointFiles, load, outline, parameter_groups, quiet
-from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.weight_checks import check_answer, generation_config
+from seke.models.protocol import Pixels, TrainableVLM
+from seke.models.weight_checks import generation_config
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -47,29 +46,30 @@ TRAINED = ("qformer", "projector")
 
 
 @dataclass
-class Loaded:
+class Loaded(LoadedModel):
     """A model with its processor, and everything that training and answering ask of them."""
 
-    model: Any
-    processor: Any
-    name: str
-    """Directory or Hub id it came from."""
     packs: ClassVar[bool] = False
     """Whether several conversations may share a sequence."""
 
     def __post_init__(self) -> None:
         config = self.model.config
+        positions = config.qformer_config.max_position_embeddings
         self.text = Instructions(
-            self.processor.tokenizer, self.processor.qformer_tokenizer, config.image_token_id,
-            config.qformer_config.max_position_embeddings,
-        )  # fmt: skip
-
-    # -- images -------------------------------------------------------------------------------------------------------
+            self.processor.tokenizer, self.processor.qformer_tokenizer, config.image_token_id, positions
+        )
 
     @property
-    def tile(self) -> int:
-        """Side in pixels of what the ViT sees."""
-        return int(self.model.config.vision_config.image_size)
+    def decoder(self) -> Any:
+        """The language model generates from embeddings."""
+        return self.model.language_model
+
+    @property
+    def patches(self) -> int:
+        """Patches of an image and the class token."""
+        return int((self.tile // self.model.config.vision_config.patch_size) ** 2) + 1
+
+    # -- images -------------------------------------------------------------------------------------------------------
 
     def pixels(self, picture: "Picture") -> Pixels:
         """Preprocess one RGB picture: squeezed into the ViT's square, as the processor does."""
@@ -83,18 +83,6 @@ class Loaded:
     def crops(self, size: tuple[int, int]) -> int:
         """Return how many crops of an image the tower sees: the whole image, whatever its size."""
         return 1
-
-    @property
-    def max_tokens(self) -> int:
-        """How long a sequence may be: the language model knows no further positions."""
-        return int(self.model.config.text_config.max_position_embeddings)
-
-    def nothing(self, states: bool) -> Tensor:
-        """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
-        config = self.model.config.vision_config
-        patches = (self.tile // config.patch_size) ** 2 + 1
-        shape = (1, patches, config.hidden_size) if states else (1, 3, self.tile, self.tile)
-        return torch.zeros(shape, device=self.model.device)
 
     def see(self, crops_NCHW: Tensor) -> Tensor:
         """Run the ViT: states (N, P, D) of its last layer, not yet normalised."""
@@ -142,34 +130,7 @@ class Loaded:
         weights = [(name, weight) for name, weight in vision.named_parameters() if "post_layernorm" not in name]
         return fingerprint(weights, self.processor.image_processor.to_dict())
 
-    def try_out(self) -> None:
-        """Read a black image and two tokens.
-
-        Raises:
-            UserError: if that fails, or gives no numbers.
-        """
-        with load_errors("model.path", self.name), torch.no_grad():
-            features = self.features(self.see(self.nothing(states=False).to(self.model.dtype)), [1], [(1, 1)])
-            check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
-
     # -- sequences ----------------------------------------------------------------------------------------------------
-
-    @property
-    def end(self) -> int:
-        """Id of the token that ends an answer."""
-        return self.text.end
-
-    def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
-        """Return ids, label masks and contexts of conversations: turns of (role, text, image tokens of each image)."""
-        return self.text.encode([[Turn(*turn) for turn in turns] for turns in conversations], mask)
-
-    def prompts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
-        """Return ids of conversations that the model is to go on with."""
-        return [encoded.ids for encoded in self.encode(conversations)]
-
-    def contexts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
-        """Return what the Q-Former reads beside each conversation's images."""
-        return self.text.contexts([[Turn(*turn) for turn in turns] for turns in conversations])
 
     def logits(
         self,
@@ -182,26 +143,12 @@ class Loaded:
         """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
         assert not lengths, "this attention cannot keep the conversations of a pack apart"
         decoder = self.model.language_model
-        seen_BTH = insert_features(decoder.get_input_embeddings()(ids_BT), ids_BT == self.text.image, features)
+        seen_BTH = insert_features(
+            decoder.get_input_embeddings()(ids_BT), ids_BT == self.model.config.image_token_id, features
+        )
         hidden = decoder.base_model(inputs_embeds=seen_BTH, attention_mask=attention_BT, use_cache=False)[0]
         logits: Tensor = decoder.get_output_embeddings()(hidden if keep_BT is None else hidden[keep_BT])
         return logits
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        features: list[Tensor],
-        max_new_tokens: int,
-        processors: Sequence[Any] = (),
-    ) -> Tensor:
-        """Answer prompts greedily in one left-padded batch; see `seke.models.generate.answer`."""
-        pad = self.processor.tokenizer.pad_token_id
-        decoder = self.model.language_model
-        return answer(decoder, prompts, features, self.text.image, self.end, pad, max_new_tokens, processors)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return ids as text, special tokens left out."""
-        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     # -- weights ------------------------------------------------------------------------------------------------------
 
@@ -227,19 +174,13 @@ class Loaded:
 
 
 @dataclass
-class InstructBlip:
-    """Which InstructBLIP, and how it is tuned (conf/model/*.yaml)."""
+class InstructBlip(CheckpointFamily):
+    """Which InstructBLIP, and how it is tuned (conf/model/*.yaml); its language model is a decoder (Vicuna)."""
 
-    path: str
-    """Directory in Hugging Face layout, or Hub id; its language model is a decoder (Vicuna, not Flan-T5)."""
-    dtype: str = "float32"
-    """Type of the frozen weights, and of all when only answering."""
+    architecture = InstructBlipForConditionalGeneration
+
     ln_vision: bool = False
     """Whether the normalisation of the ViT's output is trained too, as LAVIS does."""
-    lr: float = 1e-5
-    lr_of: dict[str, float] | None = None
-    """Learning rates of parts (qformer, projector, ln_vision) that differ from `lr`."""
-    attention: str = "sdpa"
 
     def __post_init__(self) -> None:
         for part in self.lr_of or {}:
@@ -251,46 +192,27 @@ class InstructBlip:
         """The parts that SFT changes."""
         return (*TRAINED, "ln_vision") if self.ln_vision else TRAINED
 
-    def load(self, path: str | Path | None = None, dtype: str | None = None) -> TrainableVLM:
-        """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
-
-        Raises:
-            UserError: if there is no such model here and the Hub cannot be reached, its files are not whole, or it is
-                of another architecture.
-        """
-        source = str(path if path is not None else self.path)
-        model, opened = load(source, _open, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention)
-        model.language_model.generation_config = generation_config(opened.directory, **opened.ends)[0]
-        return Loaded(model, opened.processor, source)
-
-    def outline(self, dtype: str | None = None) -> TrainableVLM:
-        """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
-
-        Raises:
-            UserError: as `load`.
-        """
-        model, opened = outline(
-            self.path, _open, InstructBlipForConditionalGeneration, dtype or self.dtype, self.attention
-        )
-        return Loaded(model, opened.processor, self.path)
-
     def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
         """Freeze all but what is tuned, and return AdamW's parameter groups, each with its `name` and `lr`."""
         return parameter_groups(loaded, lambda _, part: part in self.trained, self.lr, self.lr_of, self.dtype)
 
+    def files(self, source: str, weights: bool) -> CheckpointFiles:
+        """Check a checkpoint's small files and read them; `weights`: whether these are fetched, too."""
+        directory = fetched("model.path", source, weights)
+        config = check_architecture(source, directory, "instructblip")
+        check_numbers("model.path", source, config)
+        settings = InstructBlipConfig.from_pretrained(directory)
+        processor = InstructBlipProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+        # Never another backend: without torchvision this is what loads, and its pixels differ a little.
+        processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
+        _check(source, config, settings, processor)
+        ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
+        return CheckpointFiles(directory, settings, processor, ends)
 
-def _open(source: str, weights: bool) -> CheckpointFiles:
-    """Return a checkpoint's small files, looked at; `weights`: whether these are fetched, too."""
-    directory = fetched("model.path", source, weights)
-    config = check_architecture(source, directory, "instructblip")
-    check_numbers("model.path", source, config)
-    settings = InstructBlipConfig.from_pretrained(directory)
-    processor = InstructBlipProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
-    # Never another backend: without torchvision this is what loads, and its pixels differ a little.
-    processor.image_processor = BlipImageProcessorPil.from_pretrained(directory, local_files_only=True)
-    _check(source, config, settings, processor)
-    ends = {f"{name}_token_id": getattr(processor.tokenizer, f"{name}_token_id") for name in ("eos", "pad")}
-    return CheckpointFiles(directory, settings, processor, ends)
+    def finished(self, model: Any, files: CheckpointFiles, source: str) -> TrainableVLM:
+        """Return what training and answering ask of a model that is read."""
+        model.language_model.generation_config = generation_config(files.directory, **files.ends)[0]
+        return Loaded(model, files.processor, source)
 
 
 def _check(source: str, config: dict[str, Any], settings: Any, processor: Any) -> None:

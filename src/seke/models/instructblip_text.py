@@ -53,6 +53,10 @@ class Instructions:
             for turns, parts, context in zip(wanted, sides, contexts, strict=True)
         ]
 
+    def prompts(self, conversations: Iterable[Sequence[Turn]]) -> list[list[int]]:
+        """Return ids of conversations that the model is to go on with."""
+        return [encoded.ids for encoded in self.encode(conversations)]
+
     def contexts(self, conversations: Iterable[Sequence[Turn]]) -> list[list[int]]:
         """Return what the Q-Former reads: ids of each conversation's first instruction."""
         first = [next((text for answer, text in _sides(turns) if not answer), "") for turns in conversations]

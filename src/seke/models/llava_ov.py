@@ -6,7 +6,7 @@ The tower's output ("states") is a value of its own, so that a frozen tower is r
 Shapes: N crops, P patches a crop, D width of the tower, B sequences, T tokens, H width of the language model.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +20,14 @@ from transformers.models.llava_onevision.modeling_llava_onevision import image_s
 
 from seke.core.errors import UserError
 from seke.models import llava_ov_processor
-from seke.models.chat import Chat, Turn
-from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures, load_errors
+from seke.models.chat import Chat
+from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures
 from seke.models.checkpoint_files import check_numbers, fetched
+from seke.models.family import CheckpointFamily, CheckpointFiles, LoadedModel, parameter_groups, quiet
 from seke.models.fingerprint import fingerprint
-from seke.models.generate import answer
-from seke.models.loading import CheckpointFiles, load, outline, parameter_groups, quiet
 from seke.models.lora import Lora, is_adapter, merge
 from seke.models.packed_attention import install, segments
-from seke.models.protocol import Encoded, LabelMask, Pixels, TrainableVLM, TurnLike
-from seke.models.weight_checks import check_answer
+from seke.models.protocol import Pixels, TrainableVLM
 from seke.models.weight_names import hub_state
 
 if TYPE_CHECKING:
@@ -42,25 +40,25 @@ SHORT = {"full": ALL_PARTS, "llm": ("language_model",)}
 
 
 @dataclass
-class Loaded:
+class Loaded(LoadedModel):
     """A model with its processor, and everything that training and answering ask of them."""
 
-    model: Any
-    processor: Any
-    name: str
-    """Directory or Hub id it came from."""
-
     def __post_init__(self) -> None:
-        self.chat = Chat(self.processor.tokenizer)
+        self.text = Chat(self.processor.tokenizer)
         self.packs = install(self.model)
         """Whether several conversations may share a sequence; some attentions cannot keep them apart."""
 
-    # -- images -------------------------------------------------------------------------------------------------------
+    @property
+    def decoder(self) -> Any:
+        """The whole model generates from embeddings."""
+        return self.model
 
     @property
-    def tile(self) -> int:
-        """Side of a crop in pixels."""
-        return int(self.model.config.vision_config.image_size)
+    def patches(self) -> int:
+        """Patches of a crop; this tower has no class token."""
+        return int((self.tile // self.model.config.vision_config.patch_size) ** 2)
+
+    # -- images -------------------------------------------------------------------------------------------------------
 
     def pixels(self, picture: "Picture") -> Pixels:
         """Preprocess one RGB picture: the whole of it, then its AnyRes tiles, as every user of the checkpoint does."""
@@ -82,11 +80,6 @@ class Loaded:
     def crops(self, size: tuple[int, int]) -> int:
         """Return how many crops of an image of (height, width) the tower sees."""
         return int(image_size_to_num_patches(size, self.model.config.image_grid_pinpoints, self.tile))
-
-    @property
-    def max_tokens(self) -> int:
-        """How long a sequence may be: the language model knows no further positions."""
-        return int(self.model.config.text_config.max_position_embeddings)
 
     def see(self, crops_NCHW: Tensor) -> Tensor:
         """Run the vision tower: states (N, P, D) of the layer the projector reads.
@@ -127,47 +120,13 @@ class Loaded:
         )
         return list(packed)
 
-    def nothing(self, states: bool) -> Tensor:
-        """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
-        config = self.model.config.vision_config
-        patches = (self.tile // config.patch_size) ** 2
-        shape = (1, patches, config.hidden_size) if states else (1, 3, self.tile, self.tile)
-        return torch.zeros(shape, device=self.model.device, dtype=self.model.dtype)
-
     def fingerprint(self) -> str:
         """Return what names the states of an image: the tower's weights, the layer read, the preprocessing."""
         tower, settings = self.model.model.vision_tower, self.processor.image_processor.to_dict()
         seeing = {"layer": self.model.config.vision_feature_layer}
         return fingerprint(tower.named_parameters(), settings | seeing)
 
-    def try_out(self) -> None:
-        """Read a black image and two tokens.
-
-        Raises:
-            UserError: if that fails, or gives no numbers.
-        """
-        with load_errors("model.path", self.name), torch.no_grad():
-            features = self.features(self.see(self.nothing(states=False)), [1], [(self.tile, self.tile)])
-            check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
-
     # -- sequences ----------------------------------------------------------------------------------------------------
-
-    @property
-    def end(self) -> int:
-        """Id of the token that ends an answer."""
-        return int(self.chat.end)
-
-    def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
-        """Return ids and label masks of conversations: turns of (role, text, image tokens of each image)."""
-        return self.chat.encode([[Turn(*turn) for turn in turns] for turns in conversations], mask)
-
-    def prompts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
-        """Return ids of conversations that the model is to go on with."""
-        return self.chat.prompts([[Turn(*turn) for turn in turns] for turns in conversations])
-
-    def contexts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[Sequence[int]]:
-        """Return what is read beside each conversation's images: nothing, for this projector."""
-        return [()] * len(list(conversations))
 
     def logits(
         self,
@@ -193,21 +152,6 @@ class Loaded:
         logits: Tensor = output.logits
         return logits.view(-1, logits.shape[-1]) if keep_BT is not None else logits
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        features: list[Tensor],
-        max_new_tokens: int,
-        processors: Sequence[Any] = (),
-    ) -> Tensor:
-        """Answer prompts greedily in one left-padded batch; see `seke.models.generate.answer`."""
-        pad, image = self.processor.tokenizer.pad_token_id, self.model.config.image_token_id
-        return answer(self.model, prompts, features, image, self.end, pad, max_new_tokens, processors)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return ids as text, special tokens left out."""
-        return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
-
     # -- weights ------------------------------------------------------------------------------------------------------
 
     def part(self, parameter: str) -> str:
@@ -230,20 +174,15 @@ class Loaded:
 
 
 @dataclass
-class LlavaOv:
+class LlavaOv(CheckpointFamily):
     """Which LLaVA-OneVision, and how it is tuned (conf/model/*.yaml)."""
 
-    path: str
-    """Directory in Hugging Face layout, or Hub id."""
-    dtype: str = "float32"
+    architecture = LlavaOnevisionForConditionalGeneration
+
     trainable: str | Sequence[str] = "full"
     """What SFT changes: full, or one part or several of vision_tower, projector, language_model (llm for short)."""
     lora: Any = None
     """Settings of `seke.models.lora.Lora`: adapters train in place of the language model's own weights; null: none."""
-    lr: float = 1e-5
-    lr_of: dict[str, float] | None = None
-    """Learning rates of parts that differ from `lr`."""
-    attention: str = "sdpa"
 
     def __post_init__(self) -> None:
         for part in self.trained:
@@ -265,28 +204,6 @@ class LlavaOv:
         parts = tuple(part for name in named for part in SHORT.get(name, (name,)))
         return parts if self.lora is None or "language_model" in parts else (*parts, "language_model")
 
-    def load(self, path: str | Path | None = None, dtype: str | None = None) -> TrainableVLM:
-        """Load model and processor, in eval mode, without code from the Hub; arguments default to the settings.
-
-        Raises:
-            UserError: if there is no such model here and the Hub cannot be reached, its files are not whole, or it is
-                of another architecture.
-        """
-        source = str(path if path is not None else self.path)
-        model, opened = load(source, _open, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention)
-        return Loaded(model, opened.processor, source)
-
-    def outline(self, dtype: str | None = None) -> TrainableVLM:
-        """Return the model without its weights (on the device `meta`), with its processor: what is counted from.
-
-        Raises:
-            UserError: as `load`.
-        """
-        model, opened = outline(
-            self.path, _open, LlavaOnevisionForConditionalGeneration, dtype or self.dtype, self.attention
-        )
-        return Loaded(model, opened.processor, self.path)
-
     def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
         """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
         if self.lora is not None:
@@ -302,20 +219,23 @@ class LlavaOv:
             raise UserError("model.trainable", list(self.trained), "nothing is left to train", "name one part")
         return groups
 
+    def files(self, source: str, weights: bool) -> CheckpointFiles:
+        """Check a checkpoint's small files and read them; `weights`: whether these are fetched, too."""
+        directory = fetched("model.path", source, weights)
+        config = check_architecture(source, directory, "llava_onevision")
+        check_numbers("model.path", source, config)
+        processor = llava_ov_processor.read(directory)
+        check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
+        settings = LlavaOnevisionConfig.from_pretrained(directory)
+        check_pictures(source, settings, processor)
+        ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
+        return CheckpointFiles(directory, settings, processor, ends)
+
+    def finished(self, model: Any, files: CheckpointFiles, source: str) -> TrainableVLM:
+        """Return what training and answering ask of a model that is read."""
+        return Loaded(model, files.processor, source)
+
 
 def _dead(parameter: str) -> bool:
     """Whether a parameter never gets a gradient: `hidden_states[-1]` lies before the tower's post_layernorm."""
     return parameter.startswith(PARTS["vision_tower"]) and "post_layernorm" in parameter
-
-
-def _open(source: str, weights: bool) -> CheckpointFiles:
-    """Return a checkpoint's small files, looked at; `weights`: whether these are fetched, too."""
-    directory = fetched("model.path", source, weights)
-    config = check_architecture(source, directory, "llava_onevision")
-    check_numbers("model.path", source, config)
-    processor = llava_ov_processor.read(directory)
-    check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
-    settings = LlavaOnevisionConfig.from_pretrained(directory)
-    check_pictures(source, settings, processor)
-    ends = {"eos_token_id": Chat(processor.tokenizer).end, "pad_token_id": processor.tokenizer.pad_token_id}
-    return CheckpointFiles(directory, settings, processor, ends)

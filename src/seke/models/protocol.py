@@ -2,8 +2,9 @@
 
     conf/model/<name>.yaml -> Family -> .load() -> TrainableVLM: a LoadedVLM, and what training needs beside it
 
-A new family is one module with these two (as `llava_ov.py` and `instructblip.py` have them) and one YAML. Nobody need
-inherit from them, and nothing here imports torch, so that every room may name these types.
+A new family is one module with these two (as `llava_ov.py` and `instructblip.py` have them) and one YAML. `family.py`
+has what two families share; nobody need inherit from it. Nothing here imports torch, so that every room may name these
+types.
 
 Shapes: N crops, S side of a crop in pixels, P patches a crop, D width of the vision tower, B sequences, T tokens, V
 words of the vocabulary, H width of the language model.

@@ -52,7 +52,7 @@ def test_what_is_kept_changes_no_feature(loaded, rows, tmp_path, cache):
         pixels = loaded.pixels(Image.open(row.images[0]).convert("RGB"))
         states = vision.values if cache == "states" else loaded.see(vision.values)
         torch.testing.assert_close(states, loaded.see(pixels.crops))
-        assert sample.ids.count(loaded.chat.image) == loaded.image_tokens(vision.size)
+        assert sample.ids.count(loaded.text.image) == loaded.image_tokens(vision.size)
 
 
 @pytest.mark.parametrize("cache", ["states", "none"])
