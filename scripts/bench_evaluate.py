@@ -148,8 +148,9 @@ def generate(asked: argparse.Namespace) -> int:
 
 def faces(folder: Path, count: int) -> list[Request]:
     """Draw synthetic faces and ask FEAB's question about each."""
+    from seke.sources.synthetic.face_identity import draw_identity
     from seke.sources.synthetic.face_model import draw_face
-    from seke.sources.synthetic.face_renderer import draw, draw_identity, draw_scene
+    from seke.sources.synthetic.face_renderer import draw, draw_scene
 
     rng, requests = Random(0), []
     for number in range(count):

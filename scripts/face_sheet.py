@@ -11,8 +11,9 @@ from textwrap import wrap
 from PIL import Image, ImageDraw
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.sources.synthetic.face_identity import draw_identity
 from seke.sources.synthetic.face_model import draw_face
-from seke.sources.synthetic.face_renderer import draw, draw_identity, draw_scene
+from seke.sources.synthetic.face_renderer import draw, draw_scene
 
 SIZE, PEOPLE, MARGIN, CAPTION = 112, 7, 84, 28
 SEED = 776

@@ -31,7 +31,7 @@ from pretraining import ASK, ROOT, SIZE, STATEMENTS, Head, answer_loss, descript
 from seke.core.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
 from seke.models.llava_ov import LlavaOv, Loaded
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
-from seke.sources.synthetic import face_captions, face_model, face_renderer
+from seke.sources.synthetic import face_captions, face_identity, face_model, face_renderer
 
 ASK_STRIKING = ("What is striking about this face?", "Name only what stands out.", "What is unusual in the picture?")
 SETTINGS: dict[str, Any] = {
@@ -70,13 +70,13 @@ def render(seed: int) -> tuple[np.ndarray, list[float], str]:
     """Draw one face, its features and its caption."""
     rng = Random(seed)
     face = face_model.draw_face(rng) if seed % 2 else any_movements(rng)
-    identity = face_renderer.draw_identity(rng)
+    identity = face_identity.draw_identity(rng)
     file = io.BytesIO()
     face_renderer.draw(face.au_intensity, identity, face_renderer.draw_scene(rng, wild=rng.random() < 0.7), SIZE).save(
         file, "JPEG", quality=rng.randint(80, 98)
     )
     seen = face_captions.features(face, identity)
-    hair = [float(seen["hair"] == k) for k in range(len(face_renderer.HAIR))]
+    hair = [float(seen["hair"] == k) for k in range(len(face_identity.HAIR))]
     numbers = [float(seen[name]) / 5 for name in MOVES] + [float(seen[name]) for name in TRAITS] + hair
     return np.asarray(Image.open(file)), numbers, face_captions.caption(face, identity, rng)
 

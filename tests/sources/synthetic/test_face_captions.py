@@ -5,8 +5,8 @@ from seke.answers.extract import extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
 from seke.sources.synthetic.face_captions import MOVEMENTS, caption, features, grade
+from seke.sources.synthetic.face_identity import draw_identity
 from seke.sources.synthetic.face_model import draw_face
-from seke.sources.synthetic.face_renderer import draw_identity
 
 FORBIDDEN = re.compile(
     r"\bau ?\d|action unit|facs|valence|arousal|affect|emotion|express|mood|feel|pleasant|calm|excite|activat|positive|"

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from seke.core.affect import ACTION_UNITS
-from seke.sources.synthetic.face_renderer import HAIR, draw, draw_identity, draw_scene
+from seke.sources.synthetic.face_identity import HAIR, draw_identity
+from seke.sources.synthetic.face_renderer import draw, draw_scene
 
 STILL = dict.fromkeys(ACTION_UNITS, 0.0)
 

@@ -7,8 +7,8 @@ but it has never been told what a movement means: that is what fine-tuning teach
 from random import Random
 from typing import Final, NamedTuple
 
+from seke.sources.synthetic.face_identity import HAIR, Identity
 from seke.sources.synthetic.face_model import Face
-from seke.sources.synthetic.face_renderer import HAIR, Identity
 
 SLIGHT: Final = 1.5
 STRONG: Final = 3.5

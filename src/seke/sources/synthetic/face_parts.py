@@ -6,87 +6,17 @@ pixel patches, learns them (measured: twice the accuracy of normal-sized ones). 
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from PIL.ImageDraw import ImageDraw
+from seke.sources.synthetic.drawing import Pen, Point, arch, mix, shade
+from seke.sources.synthetic.face_identity import SIDES, Identity
 
-    from seke.sources.synthetic.face_renderer import Identity
-
-Point = tuple[float, float]
-Colour = tuple[int, int, int]
-SIDES = (-1, 1)
-CIRCLE = [(math.cos(k * math.tau / 20), math.sin(k * math.tau / 20)) for k in range(20)]
 ACROSS = [k / 7 for k in range(-7, 8)]
 """Where lip contours are sampled, from corner (-1) to corner (1)."""
 WHITE, BLACK, CAVITY, TONGUE = (250, 248, 244), (18, 14, 14), (52, 10, 16), (190, 74, 82)
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """Return the colour times `factor`, cut to 0..255."""
-    red, green, blue = (min(255, max(0, round(channel * factor))) for channel in colour)
-    return red, green, blue
-
-
-def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Return `share` of `other` in `one`."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
-    return red, green, blue
-
-
-def arch(start: Point, end: Point, rise: float, points: int = 6) -> list[Point]:
-    """Return a parabola from `start` to `end` whose middle lies `rise` above their line (y is down)."""
-    steps = [k / (points - 1) for k in range(points)]
-    return [
-        (start[0] + (end[0] - start[0]) * t, start[1] + (end[1] - start[1]) * t - rise * 4 * t * (1 - t)) for t in steps
-    ]
-
-
-class Pose(NamedTuple):
-    """How face units become pixels: turn (yaw), tilt (roll), scale and place."""
-
-    unit: float
-    """Pixels a face unit."""
-    x: float
-    y: float
-    yaw: float
-    """Radians; the middle of the face moves sideways, its outline does not."""
-    cos: float
-    sin: float
-
-    def __call__(self, points: Sequence[Point]) -> list[Point]:
-        """Map face units to pixels."""
-        unit, x0, y0, yaw, cos, sin = self
-        pixels = []
-        for x, y in points:
-            x += yaw * 0.6 * max(0.0, 1 - x * x)
-            pixels.append((x0 + unit * (x * cos - y * sin), y0 + unit * (x * sin + y * cos)))
-        return pixels
-
-
-class Pen:
-    """Draws in face units."""
-
-    def __init__(self, canvas: "ImageDraw", pose: Pose) -> None:
-        self.canvas, self.pose = canvas, pose
-
-    def area(self, points: Sequence[Point], fill: Colour) -> None:
-        """Fill a polygon."""
-        self.canvas.polygon(self.pose(points), fill=fill)
-
-    def line(self, points: Sequence[Point], fill: Colour, width: float) -> None:
-        """Draw a line of `width` face units; thinner than half a pixel is nothing."""
-        pixels = round(width * self.pose.unit)
-        if pixels:
-            self.canvas.line(self.pose(points), fill=fill, width=pixels)
-
-    def oval(self, centre: Point, rx: float, ry: float, fill: Colour) -> None:
-        """Fill an ellipse."""
-        self.area([(centre[0] + rx * x, centre[1] + ry * y) for x, y in CIRCLE], fill)
-
-
-def brows(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
+def brows(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
     """AU1 lifts the inner ends, AU2 the outer ones, AU4 lowers, draws together and furrows."""
     line = shade(identity.skin, 0.45)
     squeeze = 0.09 * au[4]
@@ -109,7 +39,7 @@ def brows(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
         pen.line([(side * 0.065, -0.44 - 0.14 * au[4]), (side * 0.045, -0.26)], line, 0.07 * au[4])
 
 
-def eyes(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
+def eyes(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
     """AU5 lifts the upper lid off the iris, AU7 narrows from below and above, AU6 lays crow's feet at the corners."""
     line = shade(identity.skin, 0.4)
     size = identity.eye_size
@@ -136,7 +66,7 @@ def eyes(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
         pen.line(arch((x - half, y + 0.20), (x + half, y + 0.20), -0.05), line, 0.035 * identity.wrinkles)
 
 
-def nose(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
+def nose(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
     """AU9 wrinkles the bridge, widens and lifts the wings."""
     line, dark = shade(identity.skin, 0.62), shade(identity.skin, 0.38)
     wide = identity.nose_width * (1 + 0.22 * au[9])
@@ -151,7 +81,7 @@ def nose(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
         pen.line(arch((-0.13, level), (0.13, level), 0.05), dark, 0.055 * au[9])
 
 
-def cheeks(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
+def cheeks(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
     """AU6 raises the cheeks to bright, outlined bumps below the eyes; age lies as faint folds beside the mouth."""
     line = shade(identity.skin, 0.5)
     for side in SIDES:
@@ -166,7 +96,7 @@ def cheeks(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
         pen.line(fold, shade(identity.skin, 0.75), 0.045 * identity.wrinkles)
 
 
-def mouth(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
+def mouth(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
     """Draw lips, corners and the skin around them, moved by AU10 to AU26 (AU17 pushes the seam, see `chin`)."""
     line, dark = shade(identity.skin, 0.45), shade(identity.skin, 0.35)
     half = identity.mouth_width + 0.10 * au[12] + 0.19 * au[20] - 0.11 * au[23] - 0.03 * au[24]
@@ -213,7 +143,7 @@ def mouth(pen: Pen, identity: "Identity", au: Mapping[int, float]) -> None:
 
 
 def _around_the_mouth(
-    pen: Pen, identity: "Identity", au: Mapping[int, float], half: float, middle: float, corner: Mapping[int, float]
+    pen: Pen, identity: Identity, au: Mapping[int, float], half: float, middle: float, corner: Mapping[int, float]
 ) -> None:
     line, dark = shade(identity.skin, 0.5), shade(identity.skin, 0.35)
     for side in SIDES:
@@ -236,7 +166,7 @@ def _around_the_mouth(
             pen.line([(x + side * 0.06, y + level), (x + side * 0.20, y + level * 1.5)], dark, 0.05 * au[20])
 
 
-def chin(pen: Pen, identity: "Identity", au: Mapping[int, float], bottom: float) -> None:
+def chin(pen: Pen, identity: Identity, au: Mapping[int, float], bottom: float) -> None:
     """AU17 pushes the chin boss up: a bright, dimpled ball below a dark arch. AU26 has lowered `bottom`, the chin."""
     push = au[17]
     if push > 0.02:

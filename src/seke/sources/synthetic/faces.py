@@ -15,8 +15,9 @@ from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
 from seke.sources.base.split import VALIDATION_SHARE, split_of
 from seke.sources.prepare.statistics import TABLE1
 from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
+from seke.sources.synthetic.face_identity import Identity, draw_identity
 from seke.sources.synthetic.face_model import Face, draw_face
-from seke.sources.synthetic.face_renderer import Identity, Scene, draw, draw_identity, draw_scene
+from seke.sources.synthetic.face_renderer import Scene, draw, draw_scene
 
 if TYPE_CHECKING:
     from PIL.Image import Image

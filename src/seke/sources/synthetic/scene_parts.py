@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from seke.sources.synthetic.face_parts import Colour, Pen, Point, arch, shade
+from seke.sources.synthetic.drawing import Colour, Pen, Point, arch, shade
 
 BLUE_SKY, GRASS, SAND, SEA = (150, 196, 240), (104, 168, 84), (228, 206, 150), (54, 120, 190)
 GREY, DARK, WHITE, RED = (128, 128, 132), (30, 28, 34), (246, 244, 240), (206, 44, 44)

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from seke.core.rules import EMOTIONS
-from seke.sources.synthetic.face_parts import Colour, Pen, Pose
+from seke.sources.synthetic.drawing import Colour, Pen, Pose
 from seke.sources.synthetic.scene_parts import BACKGROUNDS, GROUND, SKY, person
 
 LEVELS: Final[Mapping[str, tuple[float, ...]]] = {
