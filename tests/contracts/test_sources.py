@@ -14,7 +14,7 @@ from seke.core.images import resolve
 from seke.core.records import ImageRecord, Rejection
 from seke.sources.base.source import Source
 from seke.sources.prepare import inventory
-from seke.sources.prepare.image_check import Looks
+from seke.sources.prepare.image_check import ImageChecks
 from seke.sources.prepare.prepare import choose, listed
 
 from .offered import built, composed, miniature, options
@@ -101,7 +101,7 @@ def test_a_broken_picture_is_rejected_and_the_others_stay(made: Made, rows) -> N
     whole = file.read_bytes()
     try:
         file.write_bytes(whole[: len(whole) // 2])
-        looks = Looks(root, made.run_path / "looks.jsonl", workers=1)
+        looks = ImageChecks(root, made.run_path / "looks.jsonl", workers=1)
         chosen = choose(source, records, looks, limit=None, seed=0, distance=None)
     finally:
         file.write_bytes(whole)

@@ -45,7 +45,7 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path):
 def test_a_missing_part_is_named_with_what_is_there_instead(tmp_path):
     touched(tmp_path / "Photos" / "a.jpg")
     with pytest.raises(UserError, match=r"no Emotion/ in it, found Photos/"):
-        file_tree.located(tmp_path, "Emotion")
+        file_tree.required(tmp_path, "Emotion")
 
 
 def test_two_files_of_one_number_stand_for_neither(tmp_path):
@@ -70,20 +70,20 @@ def test_folders_below_come_level_by_level_and_none_out_of_those_to_leave(tmp_pa
 
 
 def test_two_paths_of_one_name_are_both_named(tmp_path):
-    assert file_tree.only([("b", tmp_path / "1"), ("a", tmp_path / "2")], "x") == {
+    assert file_tree.unique([("b", tmp_path / "1"), ("a", tmp_path / "2")], "x") == {
         "a": tmp_path / "2",
         "b": tmp_path / "1",
     }
     with pytest.raises(UserError, match=r"/1: .*/2 is a as well"):
-        file_tree.only([("a", tmp_path / "1"), ("a", tmp_path / "2")], "x")
+        file_tree.unique([("a", tmp_path / "1"), ("a", tmp_path / "2")], "x")
 
 
 def test_a_setting_that_names_a_folder_cannot_lead_out_of_the_root(tmp_path):
     (tmp_path / "root" / "in").mkdir(parents=True)
     (tmp_path / "root" / "link").symlink_to(tmp_path)
-    assert file_tree.inside(tmp_path / "root", "source.images", "in") == (tmp_path / "root" / "in").resolve()
+    assert file_tree.folder_inside(tmp_path / "root", "source.images", "in") == (tmp_path / "root" / "in").resolve()
     for name in ("..", "link", "/etc"):
         with pytest.raises(UserError, match="leads out of"):
-            file_tree.inside(tmp_path / "root", "source.images", name)
+            file_tree.folder_inside(tmp_path / "root", "source.images", name)
     with pytest.raises(UserError, match="no such folder"):
-        file_tree.inside(tmp_path / "root", "source.images", "gone")
+        file_tree.folder_inside(tmp_path / "root", "source.images", "gone")

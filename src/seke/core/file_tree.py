@@ -64,7 +64,7 @@ def find(
     return None
 
 
-def located(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path:
+def required(root: Path, *names: str, folder: bool = True, skip: Collection[str] = ()) -> Path:
     """Return what `find` finds.
 
     Raises:
@@ -197,7 +197,7 @@ def below(root: Path, leave: re.Pattern[str], depth: int = DEPTH) -> Iterator[Pa
         level = [Path(e.path) for here in level if here == root or not leave.search(here.name) for e in folders(here)]
 
 
-def only(found: Iterable[tuple[str, Path]], remedy: str) -> dict[str, Path]:
+def unique(found: Iterable[tuple[str, Path]], remedy: str) -> dict[str, Path]:
     """Return the one path of each name, sorted by name.
 
     Raises:
@@ -211,7 +211,7 @@ def only(found: Iterable[tuple[str, Path]], remedy: str) -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
-def inside(root: Path, argument: str, name: str, there: bool = True) -> Path:
+def folder_inside(root: Path, argument: str, name: str, there: bool = True) -> Path:
     """Return the folder `name` below `root`.
 
     Raises:

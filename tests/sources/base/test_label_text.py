@@ -31,7 +31,7 @@ def test_valence_outside_its_range_is_unknown_never_clipped(value):
 
 @given(st.dictionaries(st.sampled_from([1, 2, 4, 6]), st.sampled_from(["0", "1", "9", "-1", "-2", "-5", "", "x", "2"])))
 def test_only_0_and_1_code_an_action_unit(values):
-    units = label_text.coded(values) or {}
+    units = label_text.coded_units(values) or {}
     assert units == {au: text == "1" for au, text in values.items() if text in ("0", "1")}
 
 

@@ -9,7 +9,7 @@ from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Rejection
 from seke.sources.faces_datasets.bp4d import BP4D, read_codes
 from seke.sources.prepare import prepare
-from seke.sources.prepare.image_check import Looks
+from seke.sources.prepare.image_check import ImageChecks
 
 from ...trees import bp4d
 from ...trees.pictures import save
@@ -266,7 +266,7 @@ def test_subjects_keep_to_one_split_over_all_their_tasks(whole):
 def test_the_tree_can_be_prepared(whole, tmp_path):
     source = BP4D(str(whole))
     pool, _ = prepare.listed(source, tmp_path)
-    chosen = prepare.choose(source, pool, Looks(source.root, tmp_path / "looks"), None, 0, None)
+    chosen = prepare.choose(source, pool, ImageChecks(source.root, tmp_path / "looks"), None, 0, None)
     assert len(chosen.records) == len(pool) and not chosen.rejected and not chosen.leaks
 
 

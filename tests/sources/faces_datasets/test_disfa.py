@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seke.core.errors import UserError
 from seke.sources.faces_datasets.disfa import DISFA
 from seke.sources.prepare import prepare
-from seke.sources.prepare.image_check import Looks
+from seke.sources.prepare.image_check import ImageChecks
 
 from ...trees import disfa
 from ...trees.pictures import save
@@ -322,7 +322,7 @@ def test_the_tree_can_be_prepared(tmp_path, layout):
     run.mkdir()
     source = DISFA(str(tmp_path / "data"))
     pool, _ = prepare.listed(source, run)
-    chosen = prepare.choose(source, pool, Looks(source.root, run / "looks"), None, 0, None)
+    chosen = prepare.choose(source, pool, ImageChecks(source.root, run / "looks"), None, 0, None)
     assert len(chosen.records) == 24 and not chosen.rejected and not chosen.leaks
     assert all(record.sha256 for record in chosen.records)
 

@@ -13,7 +13,7 @@ from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.faces_datasets.folder import Folder, read_labels
 from seke.sources.prepare import prepare
-from seke.sources.prepare.image_check import Looks
+from seke.sources.prepare.image_check import ImageChecks
 
 
 def photograph():
@@ -86,7 +86,7 @@ def test_bad_pictures_and_rows_without_one_are_rejected_and_counted(tmp_path):
     (root / "linked_folder").symlink_to(outside)
     (root / "labels.csv").write_text("image,expression\ngood.png,fear\n../outside/secret.png,fear\ngone.png,anger\n")
     rows, listed = prepare.listed(Folder(str(root)), tmp_path)
-    chosen = prepare.choose(Folder(str(root)), rows, Looks(root, tmp_path / "looks"), None, 0, None)
+    chosen = prepare.choose(Folder(str(root)), rows, ImageChecks(root, tmp_path / "looks"), None, 0, None)
     rejected = {row.id: row for row in [*listed, *chosen.rejected]}
     assert [record.id for record in chosen.records] == ["good.png"]
     assert {id_: row.reason for id_, row in rejected.items()} == {

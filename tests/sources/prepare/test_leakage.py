@@ -6,7 +6,7 @@ from PIL import Image
 
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels
-from seke.sources.prepare.image_check import Look, look
+from seke.sources.prepare.image_check import ImageCheck, check_image
 from seke.sources.prepare.leakage import checked_distance, leaks, signs
 
 from ...trees.pictures import picture
@@ -20,7 +20,7 @@ def row(id_, split, subject=None, source="s", sha256=None):
 
 
 def looks_of(rows, bits):
-    return {r.image: Look(r.sha256, np.packbits(b).tobytes().hex()) for r, b in zip(rows, bits, strict=True)}
+    return {r.image: ImageCheck(r.sha256, np.packbits(b).tobytes().hex()) for r, b in zip(rows, bits, strict=True)}
 
 
 def test_a_subject_on_both_sides_leaves_train():
@@ -51,7 +51,7 @@ def test_a_picture_saved_anew_is_a_near_duplicate_and_another_one_is_not(tmp_pat
     picture("somebody else", (120, 120)).save(tmp_path / "c.png")
     rows = [row("a", "test"), row("b", "train"), row("c", "train")]
     rows = [r.model_copy(update={"image": name}) for r, name in zip(rows, ("a.png", "b.jpg", "c.png"), strict=True)]
-    seen = {r.image: look(tmp_path, r.image) for r in rows}
+    seen = {r.image: check_image(tmp_path, r.image) for r in rows}
     found = leaks(rows, seen, 16)
     assert [(leak.dropped.id, leak.kept.id) for leak in found] == [("b", "a")]
     assert " of 256 bits from a" in found[0].rejection.detail
@@ -86,4 +86,4 @@ def test_a_distance_that_is_none_is_refused(distance):
 
 def test_blank_pictures_have_a_hash_too(tmp_path):
     Image.new("RGB", (30, 30)).save(tmp_path / "black.png")
-    assert len(look(tmp_path, "black.png").phash) == 64
+    assert len(check_image(tmp_path, "black.png").phash) == 64

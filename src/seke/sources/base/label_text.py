@@ -11,7 +11,7 @@ LARGEST: Final = 32 * 2**20
 """Bytes of a label file that is read at once; the largest that is known, WEBEmo's list, has about half as many."""
 
 
-def mistake(file: Path, line: int | None, problem: str) -> UserError:
+def damaged(file: Path, line: int | None, problem: str) -> UserError:
     """Return the error of a label file whose structure is not what its dataset promises."""
     where = f"{file}, line {line}" if line else str(file)
     return UserError("source.root", where, problem, "unpack the dataset anew or repair the file")
@@ -25,14 +25,14 @@ def lines(file: Path) -> list[str]:
     """
     try:
         if not file.is_file():
-            raise mistake(file, None, "no such file")  # nor a pipe, which would be waited for
+            raise damaged(file, None, "no such file")  # nor a pipe, which would be waited for
         if file.stat().st_size > LARGEST:
-            raise mistake(file, None, f"larger than a label file ({file.stat().st_size:,} bytes)")
+            raise damaged(file, None, f"larger than a label file ({file.stat().st_size:,} bytes)")
         return [line.strip() for line in file.read_bytes().decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
-        raise mistake(file, None, f"not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise damaged(file, None, f"not UTF-8 text ({error.reason} at byte {error.start})") from error
     except OSError as error:
-        raise mistake(file, None, f"cannot be read ({error.strerror})") from error
+        raise damaged(file, None, f"cannot be read ({error.strerror})") from error
 
 
 def number(text: str) -> float | None:
@@ -62,7 +62,7 @@ def within(value: float | None) -> float | None:
     return value if value is not None and -1 <= value <= 1 else None
 
 
-def coded(values: Mapping[int, str]) -> dict[int, bool] | None:
+def coded_units(values: Mapping[int, str]) -> dict[int, bool] | None:
     """Return the AUs coded 1 or 0; any other code (9, -1, an empty cell) leaves its AU out: unknown is not absent."""
     units = {au: code == 1 for au, text in values.items() if (code := whole(text)) in (0, 1)}
     return units or None

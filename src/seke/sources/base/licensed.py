@@ -1,4 +1,4 @@
-"""What the datasets that people hold under licence have in common: a root, a split by subject, ids that name them."""
+"""The base of datasets that people hold under licence: a root, a split by subject, ids that name them."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What every dataset offers to `prepare`: its records, where their images lie, and how it is drawn down."""
+"""The interface of a dataset to `prepare`: its records, where their images lie, and how it is drawn down."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence

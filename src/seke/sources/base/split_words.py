@@ -1,4 +1,4 @@
-"""What a folder's name says about its pictures' split: the one list of words that datasets use for train and test.
+"""Splits by the names of folders: the one list of words that datasets use for train, validation and test.
 
 A name is read word by word: `test_set`, `FER2013-Test` and `TestImages` are the test side. Of FER2013's two, PublicTest
 was there to choose settings on and PrivateTest to be scored on. A folder that stands where others name a split and
@@ -94,9 +94,9 @@ def split_folders(
     sides: dict[tuple[str, ...], Split | None] = {}
     silent: list[tuple[str, ...]] = []
     for place in sorted(set(places)):
-        said = [part for part in reversed(place) if part.lower() in named or split_word(part, exact)]
-        if said:
-            sides[place] = named[said[0].lower()] if said[0].lower() in named else split_word(said[0], exact)
+        telling = [part for part in reversed(place) if part.lower() in named or split_word(part, exact)]
+        if telling:
+            sides[place] = named[telling[0].lower()] if telling[0].lower() in named else split_word(telling[0], exact)
         else:
             silent.append(place)
     if silent and (any(sides.values()) or (len(silent) > 1 and not others)):

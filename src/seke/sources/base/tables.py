@@ -35,7 +35,7 @@ class Bad(NamedTuple):
     problem: str
 
 
-def sifted(
+def parsed_rows(
     file: Path,
     rows: Iterable[tuple[int, Cells]],
     parse: Callable[[Cells], Row],
@@ -57,14 +57,14 @@ def sifted(
         except RowError as error:
             problem = Bad(file, line, str(error))
             if bad is None:
-                raise label_text.mistake(file, line, problem.problem) from None
+                raise label_text.damaged(file, line, problem.problem) from None
             first, spoilt = first or problem, spoilt + 1
             bad.append(problem)
         else:
             yield line, row
     if first is not None and spoilt * share >= total:
         others = f" (and {spoilt - 1} of {total - 1} other rows are bad)" if spoilt > 1 else ""
-        raise label_text.mistake(file, first.line, first.problem + others)
+        raise label_text.damaged(file, first.line, first.problem + others)
 
 
 def read_csv(file: Path, lines: Iterable[str], delimiter: str = ",") -> Iterator[tuple[int, list[str] | RowError]]:
@@ -82,7 +82,7 @@ def read_csv(file: Path, lines: Iterable[str], delimiter: str = ",") -> Iterator
             return
         except csv.Error as error:
             if reader.line_num > before + 1 or "unexpected end of data" in str(error):
-                raise label_text.mistake(file, before + 1, f"a quote is never closed ({error})") from error
+                raise label_text.damaged(file, before + 1, f"a quote is never closed ({error})") from error
             cells = RowError(str(error))
         yield reader.line_num, cells
 
@@ -105,7 +105,7 @@ def intensities(file: Path, bad: list[Bad] | None = None) -> dict[int, int | Non
     A line that is not two columns with a frame number, or whose frame stands already, goes to `bad`.
 
     Raises:
-        UserError: if the file is empty; at bad lines as `sifted` does.
+        UserError: if the file is empty; at bad lines as `parsed_rows` does.
     """
     found: dict[int, int | None] = {}
 
@@ -119,10 +119,10 @@ def intensities(file: Path, bad: list[Bad] | None = None) -> dict[int, int | Non
         intensity = label_text.whole(cells[1])
         return frame, intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
 
-    for _, (frame, intensity) in sifted(file, numbered(file), parse, bad):
+    for _, (frame, intensity) in parsed_rows(file, numbered(file), parse, bad):
         found[frame] = intensity
     if not found:
-        raise label_text.mistake(file, None, "there is no line in it")
+        raise label_text.damaged(file, None, "there is no line in it")
     return found
 
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 NOTE: Final = "drawn_from_videos.txt"
 """Says what a folder's frames were drawn from, and so that they are ours: not a layout that somebody unpacked."""
 QUALITY: Final = 95
+VIDEOS: Final = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".wmv")
 
 
-class Film(NamedTuple):
+class WantedFrames(NamedTuple):
     """One video and the frames of it that are wanted."""
 
     name: str
@@ -50,30 +51,30 @@ class DrawnFrames:
         if note.is_file() and (found := " ".join(label_text.lines(note))) != self.note:
             raise UserError("source.frames", self.folder, f"holds {found}", "set another folder or delete this one")
 
-    def draw(self, films: Iterable[Film]) -> Iterator[Rejection]:
+    def draw(self, videos: Iterable[WantedFrames]) -> Iterator[Rejection]:
         """Write those frames that are not there yet, and yield the ones that their video does not give.
 
         Raises:
             UserError: if the folder cannot be written, or if PyAV is not installed.
         """
-        missing = [self._missing(film) for film in films]
-        total = sum(len(film.ids) for film in missing)
+        missing = [self._missing(wanted) for wanted in videos]
+        total = sum(len(wanted.ids) for wanted in missing)
         with tqdm(total=total, desc="drawing frames", unit="frame", disable=None) as bar:
-            for film in missing:
-                yield from self._draw(film, bar.update)
+            for wanted in missing:
+                yield from self._draw(wanted, bar.update)
 
-    def _missing(self, film: Film) -> Film:
-        folder = self.folder / film.name
+    def _missing(self, wanted: WantedFrames) -> WantedFrames:
+        folder = self.folder / wanted.name
         there: Collection[str] = {entry.name for entry in file_tree.listed(folder)} if folder.is_dir() else ()
-        left = {frame: id_ for frame, id_ in film.ids.items() if self.file(film.name, frame).name not in there}
-        return film._replace(ids=left)
+        left = {frame: id_ for frame, id_ in wanted.ids.items() if self.file(wanted.name, frame).name not in there}
+        return wanted._replace(ids=left)
 
-    def _draw(self, film: Film, drawn: Callable[[], object]) -> Iterator[Rejection]:
-        left = dict(film.ids)
-        problem = f"{film.file.name}: ends before this frame"
+    def _draw(self, wanted: WantedFrames, drawn: Callable[[], object]) -> Iterator[Rejection]:
+        left = dict(wanted.ids)
+        problem = f"{wanted.file.name}: ends before this frame"
         try:
-            for index, picture in video.frames(film.file, {frame - self.first for frame in film.ids}):
-                self._save(picture, self.file(film.name, index + self.first))
+            for index, picture in video.frames(wanted.file, {frame - self.first for frame in wanted.ids}):
+                self._save(picture, self.file(wanted.name, index + self.first))
                 del left[index + self.first]
                 drawn()
         except video.VideoError as error:

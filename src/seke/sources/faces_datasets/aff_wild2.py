@@ -27,7 +27,7 @@ from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
-from seke.sources.base.tables import THIRD, Bad, RowError, check_ids, sifted
+from seke.sources.base.tables import THIRD, Bad, RowError, check_ids, parsed_rows
 
 AUTO: Final = "auto"
 SIDE: Final = re.compile(r"_(left|right)\Z")
@@ -296,14 +296,14 @@ def read_task(task: str, file: Path, bad: list[Bad] | None = None, ids: set[int]
     """Return the rows of one video: line 2 is frame 1, and so on. One with other fields goes to `bad`.
 
     Raises:
-        UserError: if the header is not what the layout has; at bad rows as `sifted` does, from a third of them on,
+        UserError: if the header is not what the layout has; at bad rows as `parsed_rows` does, from a third of them on,
             since a row that is cut in two shifts all rows behind it.
     """
     header, rows = _split(file)
     found = _columns(task, file, header)
     if task == "expr" and ids is not None:
         ids.update(number for text in set(rows) if (number := label_text.whole(text)) is not None)
-    parsed = sifted(file, enumerate(rows, start=2), partial(_checked, found), bad, THIRD)
+    parsed = parsed_rows(file, enumerate(rows, start=2), partial(_checked, found), bad, THIRD)
     return {line - 1: Row(file, line, known) for line, known in parsed}
 
 
@@ -333,7 +333,7 @@ def read_mtl(files: Iterable[Path], bad: list[Bad] | None = None, ids: set[int] 
     for file in files:
         header, rows = _split(file)
         found = _columns("mtl", file, header)
-        for line, (video, frame, known) in sifted(file, enumerate(rows, start=2), parse, bad):
+        for line, (video, frame, known) in parsed_rows(file, enumerate(rows, start=2), parse, bad):
             videos.setdefault(video, {})[frame] = Row(file, line, known)
     return videos
 
@@ -369,7 +369,7 @@ def parse(columns: Columns, text: str) -> Known | None:
         valence = arousal = None
     index = label_text.whole(cell.get("expression", ""))
     expression = columns.classes[index] if index is not None and 0 <= index < len(columns.classes) else None
-    units = label_text.coded({int(name[2:]): cell[name] for name in columns.names if name.startswith("au")})
+    units = label_text.coded_units({int(name[2:]): cell[name] for name in columns.names if name.startswith("au")})
     return Known(valence, arousal, expression, tuple(units.items()) if units else None)
 
 
@@ -418,4 +418,4 @@ def _checked(columns: Columns, text: str, before: int = 0) -> Known:
 
 def _shifted(task: str, file: Path, header: str) -> UserError:
     expected = " or ".join(",".join(names) for names in HEADERS[task])
-    return label_text.mistake(file, 1, f"the header is {header[:80]!r}, expected {expected} (in any case)")
+    return label_text.damaged(file, 1, f"the header is {header[:80]!r}, expected {expected} (in any case)")

@@ -31,7 +31,7 @@ from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
-from seke.sources.base.tables import LONGEST_LINE, Bad, RowError, check_ids, read_csv, sifted
+from seke.sources.base.tables import LONGEST_LINE, Bad, RowError, check_ids, parsed_rows, read_csv
 
 CODES: Final = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 """Expressions by id (facts 1.3)."""
@@ -299,16 +299,16 @@ class AffectNet(Licensed):
 
     def _lists(self, gallery: Gallery) -> Lists:
         tables = {
-            file_tree.located(self.root, file, folder=False, skip=PICTURES): official
+            file_tree.required(self.root, file, folder=False, skip=PICTURES): official
             for file, official in gallery.lists.items()
         }
-        return Lists(file_tree.located(self.root, gallery.images, skip=PICTURES), tables)
+        return Lists(file_tree.required(self.root, gallery.images, skip=PICTURES), tables)
 
     @cached_property
     def _parts(self) -> dict[str, Part]:
-        parts = {name: file_tree.located(self.root, name, skip=PICTURES) for name in SETS}
+        parts = {name: file_tree.required(self.root, name, skip=PICTURES) for name in SETS}
         return {
-            name: Part(*(file_tree.located(folder, inner, skip=PICTURES) for inner in Part._fields))
+            name: Part(*(file_tree.required(folder, inner, skip=PICTURES) for inner in Part._fields))
             for name, folder in parts.items()
         }
 
@@ -320,25 +320,25 @@ def read_list(table: Path, bad: list[Bad] | None = None) -> Iterator[Row]:
     expression, as when columns are shifted, goes to `bad`.
 
     Raises:
-        UserError: if there is no row, if it is not UTF-8; at bad lines as `sifted` does.
+        UserError: if there is no row, if it is not UTF-8; at bad lines as `parsed_rows` does.
     """
     try:
         if not table.is_file():
-            raise label_text.mistake(table, None, "no such file")
+            raise label_text.damaged(table, None, "no such file")
         with table.open(encoding="utf-8-sig", newline="") as text:
             rows = (row for row in read_csv(table, iter(partial(text.readline, LONGEST_LINE), "")) if row[1] != [])
             first = next(rows, None)
             if first is None:
-                raise label_text.mistake(table, None, "no row in it")
+                raise label_text.damaged(table, None, "no row in it")
             header = None if isinstance(first[1], RowError) else _header(table, first[1])
             columns = header or COLUMNS
             parse = partial(_row, len(columns), {name: columns.index(name) for name in COLUMNS})
-            for line, row in sifted(table, rows if header else itertools.chain([first], rows), parse, bad):
+            for line, row in parsed_rows(table, rows if header else itertools.chain([first], rows), parse, bad):
                 yield row._replace(line=line)
     except UnicodeDecodeError as error:
-        raise label_text.mistake(table, None, f"not UTF-8 text ({error.reason})") from error
+        raise label_text.damaged(table, None, f"not UTF-8 text ({error.reason})") from error
     except OSError as error:
-        raise label_text.mistake(table, None, f"cannot be read ({error.strerror})") from error
+        raise label_text.damaged(table, None, f"cannot be read ({error.strerror})") from error
 
 
 def _header(table: Path, first: Sequence[str]) -> Sequence[str] | None:
@@ -348,7 +348,7 @@ def _header(table: Path, first: Sequence[str]) -> Sequence[str] | None:
         return None
     for column in COLUMNS:
         if names.count(column) != 1:
-            raise label_text.mistake(table, 1, f"{'no' if column not in names else 'more than one'} column {column}")
+            raise label_text.damaged(table, 1, f"{'no' if column not in names else 'more than one'} column {column}")
     return names
 
 

@@ -20,7 +20,7 @@ from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
-from seke.sources.base.tables import Bad, RowError, intensities, read_csv, sifted
+from seke.sources.base.tables import Bad, RowError, intensities, parsed_rows, read_csv
 
 AUS: Final = AUS_OF_SOURCE["bp4d"]
 SUBJECT: Final = re.compile(r"[FM]\d{3}", re.IGNORECASE)
@@ -79,7 +79,7 @@ class BP4D(Licensed):
         if isinstance(offset, bool) or not isinstance(offset, int):
             raise UserError("source.offset", offset, "not a whole number", "set 0, or -1 where pictures begin at 0")
         self.occlusion, self.offset = occlusion, offset
-        self.images = file_tree.inside(self.root, "source.images", images or "")
+        self.images = file_tree.folder_inside(self.root, "source.images", images or "")
 
     @property
     def pictured(self) -> Path:
@@ -142,9 +142,9 @@ class BP4D(Licensed):
     @cached_property
     def _codes(self) -> dict[str, Path]:
         """The occurrence file of each sequence, such as F001_T1."""
-        folder = file_tree.find(self.root, "AU_OCC") or file_tree.located(self.root, "AUCoding", "AU_OCC")
+        folder = file_tree.find(self.root, "AU_OCC") or file_tree.required(self.root, "AUCoding", "AU_OCC")
         named = ((OCCURRENCE.fullmatch(file.name), file) for file in file_tree.walk(folder, ".csv"))
-        found = file_tree.only(((name[1].upper(), file) for name, file in named if name), "keep one of the two files")
+        found = file_tree.unique(((name[1].upper(), file) for name, file in named if name), "keep one of the two files")
         if not found:
             raise file_tree.missing(folder, "F001_T1.csv")
         return found
@@ -168,7 +168,7 @@ class BP4D(Licensed):
             for folder in file_tree.below(self.images, TASK, DEPTH)
             if TASK.search(folder.name) and SUBJECT.fullmatch(folder.parent.name) and file_tree.images(folder)
         )
-        return file_tree.only(found, "set source.images to the folder that holds the pictures you mean")
+        return file_tree.unique(found, "set source.images to the folder that holds the pictures you mean")
 
 
 def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None) -> dict[int, Coded]:
@@ -178,13 +178,13 @@ def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None
 
     Raises:
         UserError: naming file and line, if the header does not begin with 0 or lacks one of the twelve AUs, or if codes
-            are intensities; at bad rows as `sifted` does.
+            are intensities; at bad rows as `parsed_rows` does.
     """
     found: dict[int, Coded] = {}
     rows = (row for row in read_csv(file, label_text.lines(file)) if row[1] != [])
     line, header = next(rows, (1, []))
     if isinstance(header, RowError):
-        raise label_text.mistake(file, line, str(header))
+        raise label_text.damaged(file, line, str(header))
     columns = read_header(file, header, occlusion)
     beyond: set[int] = set()
 
@@ -200,13 +200,13 @@ def read_codes(file: Path, occlusion: str = "auto", bad: list[Bad] | None = None
             raise RowError(f"frame {frame} stands in an earlier line already")
         occluded = columns.occlusion is not None and label_text.whole(cells[columns.occlusion]) == 1
         beyond.update(INTENSITIES.intersection(label_text.whole(cells[k]) for k in columns.aus.values()))
-        return frame, Coded(label_text.coded({au: cells[k] for au, k in columns.aus.items()}), occluded)
+        return frame, Coded(label_text.coded_units({au: cells[k] for au, k in columns.aus.items()}), occluded)
 
-    for _, (frame, code) in sifted(file, rows, parse, bad):
+    for _, (frame, code) in parsed_rows(file, rows, parse, bad):
         found[frame] = code
     if len(beyond) > 1:
         spelt = ", ".join(map(str, sorted(beyond)))
-        raise label_text.mistake(file, None, f"its codes go up to intensities ({spelt}), where 0, 1 and 9 are expected")
+        raise label_text.damaged(file, None, f"its codes go up to intensities ({spelt}), where 0, 1 and 9 are expected")
     return found
 
 
@@ -223,16 +223,16 @@ def read_header(file: Path, header: Sequence[str], occlusion: str = "auto") -> C
     if not titles or titles[0] != 0:
         there = repr(header[0][:40]) if header else "nothing"
         problem = f"the header begins with {there} and not with 0, the column of frame numbers"
-        raise label_text.mistake(file, 1, problem)
+        raise label_text.damaged(file, 1, problem)
     mark = _occlusion_column(titles, occlusion)
     aus: dict[int, int] = {}
     for column, au in enumerate(titles):
         if au in AUS and column != mark:
             if au in aus:
-                raise label_text.mistake(file, 1, f"two columns are called {au}")
+                raise label_text.damaged(file, 1, f"two columns are called {au}")
             aus[au] = column
     if missing := [au for au in AUS if au not in aus]:
-        raise label_text.mistake(file, 1, f"no column for AU {', '.join(map(str, missing))}")
+        raise label_text.damaged(file, 1, f"no column for AU {', '.join(map(str, missing))}")
     return Columns(aus, mark)
 
 

@@ -175,7 +175,7 @@ def read_facs(file: Path) -> dict[int, int | None]:
         cells = text.split()
         au = label_text.whole(cells[0])
         if len(cells) != 2 or au is None:
-            raise label_text.mistake(file, line, f"{text[:80]!r} is not an AU and its intensity")
+            raise label_text.damaged(file, line, f"{text[:80]!r} is not an AU and its intensity")
         intensity = label_text.whole(cells[1])
         # 1 is A and 5 is E; 0 stands for an AU that is present but was not scored.
         coding[au] = intensity if intensity is not None and 0 <= intensity <= STRONGEST else None
@@ -193,7 +193,7 @@ def action_units(coding: Mapping[int, int | None]) -> dict[int, bool] | None:
 
 def _either(root: Path, names: Sequence[str]) -> Path:
     # One name after the other: the zip's own folder lies around the one that is meant.
-    return next((found for name in names if (found := file_tree.find(root, name))), None) or file_tree.located(
+    return next((found for name in names if (found := file_tree.find(root, name))), None) or file_tree.required(
         root, *names
     )
 
@@ -203,9 +203,9 @@ def _label_files(folder: Path, ending: str) -> dict[str, Path]:
     for file in file_tree.walk(folder, ending):
         stem = file.name[: -len(ending)].upper()
         if not FRAME.fullmatch(stem):
-            raise label_text.mistake(file, None, f"not called <subject>_<sequence>_<frame>{ending}")
+            raise label_text.damaged(file, None, f"not called <subject>_<sequence>_<frame>{ending}")
         if stem in files:
-            raise label_text.mistake(file, None, f"there is {files[stem]} for the same frame")
+            raise label_text.damaged(file, None, f"there is {files[stem]} for the same frame")
         files[stem] = file
     return files
 

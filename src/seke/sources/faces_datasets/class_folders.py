@@ -29,7 +29,7 @@ SUBJECT: Final = r"(S\d{3})_\d{3}_\d+"
 """How CK+ names its frames: subject, sequence, number."""
 
 
-class Filed(NamedTuple):
+class FolderPicture(NamedTuple):
     """A picture and the folder that names its class."""
 
     image: str
@@ -98,10 +98,10 @@ class ClassFolders(Licensed):
         sides = split_folders(self.root, [row.place for row in filed], self.splits)
         check_lists(self.root, sides, self.splits)
         known = Counter(side for side in sides.values() if side)
-        doubted = contradictions(tables(self.root), {row.image: row.folder for row in filed}, self.vocabulary)
+        contradicted = contradictions(tables(self.root), {row.image: row.folder for row in filed}, self.vocabulary)
         for row in filed:
-            if told := doubted.get(row.image):
-                detail = f"its folder says {row.folder}, and {told.where} says {told.label[:40]}"
+            if other := contradicted.get(row.image):
+                detail = f"its folder says {row.folder}, and {other.where} says {other.label[:40]}"
                 yield Rejection(id=f"{self.name}/{row.image}", reason="two labels", detail=detail)
                 continue
             key = self._subject(row.image) or row.image
@@ -113,7 +113,7 @@ class ClassFolders(Licensed):
         for image in loose:
             yield self.no_label(image, "no folder around it names a class")
 
-    def _sorted(self, outputs: Path) -> tuple[list[Filed], list[str]]:
+    def _sorted(self, outputs: Path) -> tuple[list[FolderPicture], list[str]]:
         """Return the pictures in class folders, and those that lie outside any."""
         filed, loose = [], []
         unknown: Counter[str] = Counter()
@@ -123,7 +123,7 @@ class ClassFolders(Licensed):
             at = self._class(around)
             if at is not None:
                 inner = (part for part in around[at + 1 :] if split_word(part, exact=True))
-                filed.append(Filed(relative.as_posix(), around[at], (*around[:at], *inner)))
+                filed.append(FolderPicture(relative.as_posix(), around[at], (*around[:at], *inner)))
             elif not around or around[-1].lower() in self.splits or split_word(around[-1]):
                 loose.append(relative.as_posix())
             else:

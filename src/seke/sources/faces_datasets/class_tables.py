@@ -22,7 +22,7 @@ IMAGE: Final = ("image", "pth", "path", "file", "filename", "file_name", "image_
 LABEL: Final = ("label", "labels", "expression", "emotion", "class")
 
 
-class Told(NamedTuple):
+class TableLabel(NamedTuple):
     """What a table says of one picture."""
 
     label: str
@@ -35,20 +35,20 @@ def tables(root: Path) -> list[Path]:
     return [Path(entry.path) for entry in file_tree.files(root, ".csv") if "label" in entry.name.lower()]
 
 
-def contradictions(files: Iterable[Path], folders: Mapping[str, str], vocabulary: Vocabulary) -> dict[str, Told]:
+def contradictions(files: Iterable[Path], folders: Mapping[str, str], vocabulary: Vocabulary) -> dict[str, TableLabel]:
     """Return the pictures, of which `folders` names the class, that a table gives another expression.
 
     Raises:
         UserError: if a table is no UTF-8 text, or a quote in it is never closed.
     """
-    found: dict[str, Told] = {}
+    found: dict[str, TableLabel] = {}
     for file in files:
         rows = _rows(file)
         pictures, _ = matched(rows, folders)
         for picture, row in pictures.items():
-            told = rows[row]
-            if vocabulary.knows(told.label) and _differ(vocabulary, told.label, folders[picture]):
-                found[picture] = told
+            label = rows[row]
+            if vocabulary.knows(label.label) and _differ(vocabulary, label.label, folders[picture]):
+                found[picture] = label
     return found
 
 
@@ -56,7 +56,7 @@ def _differ(vocabulary: Vocabulary, one: str, other: str) -> bool:
     return vocabulary.expression(one) != vocabulary.expression(other)
 
 
-def _rows(file: Path) -> dict[str, Told]:
+def _rows(file: Path) -> dict[str, TableLabel]:
     try:
         lines = read_csv(file, (f"{line}\n" for line in label_text.lines(file)))
         header = next(lines, (1, []))[1]
@@ -66,10 +66,10 @@ def _rows(file: Path) -> dict[str, Told]:
         if image is None or label is None:
             return {}
         return {
-            cells[image].strip().replace("\\", "/"): Told(cells[label].strip(), f"{file.name}, line {line}")
+            cells[image].strip().replace("\\", "/"): TableLabel(cells[label].strip(), f"{file.name}, line {line}")
             for line, cells in lines
             if not isinstance(cells, RowError) and len(cells) == len(names)
         }
     except UserError as error:
-        remedy = "mend the table, or move it away if the folders are right"
+        remedy = "correct the table, or move it away if the folders are right"
         raise UserError("source.root", error.value, error.problem, remedy) from None

@@ -1,4 +1,4 @@
-"""What people call the eight expressions where one word names a picture's class: folder names, cells of tables.
+"""Names of the eight expressions where one word is a picture's class: folder names, cells of tables.
 
 Free text is another matter (`seke.answers.extract`): here a name is known as a whole, or it is refused with the nearest
 one. Numbers mean another expression in every dataset, so they are read by a convention that somebody states.

@@ -26,7 +26,7 @@ from seke.core.setting_checks import check_whole
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.tables import STRONGEST, Bad, intensities
-from seke.sources.base.video_frames import NOTE, DrawnFrames, Film
+from seke.sources.base.video_frames import NOTE, VIDEOS, DrawnFrames, WantedFrames
 
 AUS: Final = AUS_OF_SOURCE["disfa"]
 LABELS: Final = "ActionUnit_Labels"
@@ -35,7 +35,6 @@ SUBJECT: Final = re.compile(r"SN\d{3}(?!\d)", re.IGNORECASE)
 OTHER: Final = {"left": "right", "right": "left"}
 TELLING: Final = 20
 """So many ones without a 2 are no accident."""
-VIDEOS: Final = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".wmv")
 
 
 class DISFA(Licensed):
@@ -74,8 +73,8 @@ class DISFA(Licensed):
         self.threshold, self.inclusive = threshold, inclusive
         self._bad: list[Bad] = []
         self._values: Counter[int] = Counter()
-        self.images = file_tree.inside(self.root, "source.images", images or "")
-        folder = file_tree.inside(self.root, "source.frames", frames, there=False)
+        self.images = file_tree.folder_inside(self.root, "source.images", images or "")
+        folder = file_tree.folder_inside(self.root, "source.frames", frames, there=False)
         self.drawn = DrawnFrames(folder, first_label, f"the {camera} camera's videos")
 
     @property
@@ -126,12 +125,12 @@ class DISFA(Licensed):
         Raises:
             UserError: if the folder `frames` cannot be written, or if PyAV is not installed.
         """
-        films = {subject: Film(subject, file, {}) for subject, file in self._videos.items()}
+        wanted = {subject: WantedFrames(subject, file, {}) for subject, file in self._videos.items()}
         for record in records:
             subject, frame = record.id.split("/")[-2:]
-            if subject in films:
-                films[subject].ids[int(frame)] = record.id
-        yield from self.drawn.draw(films.values())
+            if subject in wanted:
+                wanted[subject].ids[int(frame)] = record.id
+        yield from self.drawn.draw(wanted.values())
 
     def _extracted(
         self, subject: str, names: Mapping[int, str], nameless: Sequence[str], shift: int
@@ -209,7 +208,7 @@ class DISFA(Licensed):
     @cached_property
     def _labels(self) -> dict[str, dict[int, Path]]:
         """The twelve label files of each subject, by AU."""
-        folder = file_tree.located(self.root, LABELS)
+        folder = file_tree.required(self.root, LABELS)
         found = {e.name.upper(): Path(e.path) for e in file_tree.folders(folder) if SUBJECT.fullmatch(e.name)}
         if not found:
             raise file_tree.missing(folder, "SN001/SN001_au1.txt")
@@ -224,7 +223,7 @@ class DISFA(Licensed):
             if (subject := SUBJECT.search(folder.name)) and not (folder.parent / NOTE).is_file()
             if self._of_camera(folder) and file_tree.images(folder)
         )
-        return file_tree.only(found, "set source.images to the folder that holds the frames you mean")
+        return file_tree.unique(found, "set source.images to the folder that holds the frames you mean")
 
     @cached_property
     def _videos(self) -> dict[str, Path]:
@@ -237,7 +236,7 @@ class DISFA(Licensed):
             for entry in file_tree.files(folder, *VIDEOS)
             if (subject := SUBJECT.search(entry.name)) and self._of_camera(Path(entry.path))
         )
-        return file_tree.only(found, "set source.images to the folder that holds the videos you mean")
+        return file_tree.unique(found, "set source.images to the folder that holds the videos you mean")
 
     def _of_camera(self, path: Path) -> bool:
         """Whether a path names our camera, or none; the word nearest to its end counts."""
@@ -251,7 +250,7 @@ def _label_files(subject: str, folder: Path) -> dict[int, Path]:
     for au in AUS:
         name = f"{subject}_au{au}.txt"
         if name.lower() not in there:
-            raise label_text.mistake(folder / name, None, "no such file; a subject has twelve")
+            raise label_text.damaged(folder / name, None, "no such file; a subject has twelve")
         files[au] = there[name.lower()]
     return files
 

@@ -160,7 +160,7 @@ class Folder(Source):
         lost = [image for image in inside if image in missing]
         if self.table and len(lost) * 2 > len(inside):
             problem = f"{len(lost)} of {len(inside)} rows mean no picture in {self.root}, such as {lost[0][:80]}"
-            remedy = "set source.root to the folder that the column image is relative to, or mend the names"
+            remedy = "set source.root to the folder that the column image is relative to, or correct the names"
             raise UserError("source.labels", self.table, problem, remedy)
         named = sorted(entry.name for entry in file_tree.listed(self.root) if MEANT.fullmatch(entry.name))
         if self._guess and named:

@@ -21,14 +21,14 @@ from seke.core.errors import UserError
 from seke.core.images import ImageError, face_box
 from seke.core.records import Labels
 from seke.sources.base import label_text
-from seke.sources.base.tables import LONGEST_LINE, STRONGEST, Bad, RowError, read_csv, sifted
+from seke.sources.base.tables import LONGEST_LINE, STRONGEST, Bad, RowError, parsed_rows, read_csv
 from seke.sources.faces_datasets.class_words import word
 
 TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 ATTRIBUTE: Final = "attributes."
 FACE: Final = "face"
 """The attribute that other commands crop to."""
-REMEDY: Final = "mend the table; an empty cell means unknown"
+REMEDY: Final = "correct the table; an empty cell means unknown"
 MOST_ROWS: Final = 2_000_000
 TWENTIETH: Final = 20
 RANGES: Final = {"AU": "0 (absent) and 1 (active)", "valence": "-1 to 1", "arousal": "-1 to 1"}
@@ -75,7 +75,7 @@ def read_labels(path: Path, bad: list[Bad] | None = None) -> dict[str, Known]:
                 return image, found
 
             filled = (row for row in rows if isinstance(row[1], RowError) or any(cell.strip() for cell in row[1]))
-            for at, (image, found) in sifted(path, filled, parse, bad):
+            for at, (image, found) in parsed_rows(path, filled, parse, bad):
                 known[image] = found._replace(line=at)
                 if len(known) > MOST_ROWS:
                     raise _mistake(path, at, f"more than {MOST_ROWS:,} rows")
@@ -220,10 +220,10 @@ def _row(columns: list[str], cells: list[str] | RowError, decimal_comma: bool) -
 
 
 def _known(row: Mapping[str, str], decimal_comma: bool) -> Known:
-    said = row.get("expression", "").lower() or None
-    expression = said if said in EXPRESSIONS else word(said or "")
-    if said is not None and expression is None:
-        raise RowError(f"column expression: {said[:40]!r} is none of {', '.join(EXPRESSIONS)}")
+    name = row.get("expression", "").lower()
+    expression = name if name in EXPRESSIONS else word(name)
+    if name and expression is None:
+        raise RowError(f"column expression: {name[:40]!r} is none of {', '.join(EXPRESSIONS)}")
     units: dict[int, bool] = {}
     for column, cell in row.items():
         if column.startswith("AU") and cell:

@@ -19,7 +19,7 @@ from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
-from seke.sources.base.tables import Bad, RowError, numbered, sifted
+from seke.sources.base.tables import Bad, RowError, numbered, parsed_rows
 
 LISTS: Final = ("list_patition_label.txt", "list_partition_label.txt")
 CODES: Final[Mapping[int, str]] = {
@@ -105,11 +105,11 @@ class RAFDB(Licensed):
     def _layout(self) -> Layout:
         # Where both sets are unpacked side by side, the basic one is meant.
         base = file_tree.find(self.root, "basic") or self.root
-        table = file_tree.located(base, *LISTS, folder=False)
+        table = file_tree.required(base, *LISTS, folder=False)
         bad: list[Bad] = []
         rows = read_list(table, bad, self.official_split)
         _check_labels(table, {row.label for row in rows})
-        return Layout(table, rows, bad, file_tree.located(base, self.images))
+        return Layout(table, rows, bad, file_tree.required(base, self.images))
 
     def _split(self, row: Row) -> Split:
         return self.official(row.stem, FOR_TESTING[_prefix(row.stem)]) if self.official_split else self.split(row.stem)
@@ -123,7 +123,7 @@ def read_list(table: Path, bad: list[Bad] | None = None, official: bool = False)
 
     Raises:
         UserError: if it is no UTF-8 text, if it is empty, if a label is over 7, as in the compound set; at bad lines as
-            `sifted` does.
+            `parsed_rows` does.
     """
     rows: dict[str, Row] = {}
 
@@ -139,13 +139,13 @@ def read_list(table: Path, bad: list[Bad] | None = None, official: bool = False)
             raise RowError(f"{stem[:80]} begins with neither train_ nor test_")
         return stem, label
 
-    for line, (stem, label) in sifted(table, numbered(table), parse, bad):
+    for line, (stem, label) in parsed_rows(table, numbered(table), parse, bad):
         if label > len(CODES):
             problem = f"label {label} in line {line}: this is the compound set, with eleven classes"
             raise UserError("source.root", table, problem, "give the folder basic/ (or the one that holds it)")
         rows[stem] = Row(line, stem, label)
     if not rows:
-        raise label_text.mistake(table, None, "no label in it")
+        raise label_text.damaged(table, None, "no label in it")
     return list(rows.values())
 
 

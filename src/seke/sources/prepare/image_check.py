@@ -1,6 +1,6 @@
-"""Every image that a prepared set names is opened once: whole, of sane size, inside its root. What that look gave.
+"""The image check: every image that a prepared set names is opened once; it must be whole, of sane size, in its root.
 
-A look takes milliseconds and a dataset has up to millions of images, so looks run in several processes and are kept in
+A check takes milliseconds and a dataset has up to millions of images, so checks run in several processes and lie in
 `<run>/looks.jsonl` until the run is finished: an interrupted run does not open a file again that has not changed.
 """
 
@@ -18,14 +18,14 @@ from seke.core.images import ImageError, decode, read_unchanged, resolve
 from seke.core.parallel import cores, parallel_map
 
 CHUNK: Final = 64
-"""Images a worker looks at before it reports."""
+"""Images a worker checks before it reports."""
 ONE_PROCESS: Final = 400
-"""Fewer images than this are looked at sooner than a second process has started."""
+"""Fewer images than this are checked sooner than a second process has started."""
 HASH_SIDE: Final = 16
 """A perceptual hash has 16 x 16 = 256 bits: enough to tell aligned faces apart, which 64 are not."""
 
 
-class Look(NamedTuple):
+class ImageCheck(NamedTuple):
     """What one file turned out to be."""
 
     sha256: str
@@ -36,7 +36,7 @@ class Look(NamedTuple):
     """Why it cannot be used; empty where it can."""
 
 
-def look(root: Path, image: str) -> Look:
+def check_image(root: Path, image: str) -> ImageCheck:
     """Open one image and say what it is; nothing is raised, whatever the file holds."""
     import imagehash
 
@@ -45,19 +45,19 @@ def look(root: Path, image: str) -> Look:
         data, digest = read_unchanged(resolve(root, image), image, None)
         picture = decode(data, image)
     except ImageError as error:
-        return Look(digest, "", " ".join(str(error).split()))
-    return Look(digest, str(imagehash.phash(picture, hash_size=HASH_SIDE)))
+        return ImageCheck(digest, "", " ".join(str(error).split()))
+    return ImageCheck(digest, str(imagehash.phash(picture, hash_size=HASH_SIDE)))
 
 
-class Looks:
-    """The looks of one run, taken when they are first asked for."""
+class ImageChecks:
+    """The checks of one run, made when they are first asked for."""
 
     def __init__(self, root: Path, cache: Path, workers: int | None = None) -> None:
         self.root, self.cache, self.workers = root, cache, workers or cores()
         self._known = dict(_cached(cache))
 
-    def at(self, images: Iterable[str]) -> dict[str, Look]:
-        """Return the look at each image, by its path below the root."""
+    def at(self, images: Iterable[str]) -> dict[str, ImageCheck]:
+        """Return the check of each image, by its path below the root."""
         marks = {image: _mark(self.root, image) for image in images}
         missing = [image for image, mark in marks.items() if (image, mark) not in self._known]
         if missing:
@@ -68,20 +68,20 @@ class Looks:
         return {image: self._known[image, mark] for image, mark in marks.items()}
 
     def digests(self) -> dict[str, str]:
-        """Return the sha256 of every image that was looked at, by its path."""
+        """Return the sha256 of every image that was checked, by its path."""
         return {image: seen.sha256 for (image, _), seen in self._known.items() if seen.sha256}
 
-    def _taken(self, images: Sequence[str]) -> Iterator[tuple[str, Look]]:
+    def _taken(self, images: Sequence[str]) -> Iterator[tuple[str, ImageCheck]]:
         chunks = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
         workers = 1 if len(images) < ONE_PROCESS else self.workers
-        with tqdm(total=len(images), desc="looking at images", unit="image", disable=None) as bar:
-            for chunk, seen in zip(chunks, parallel_map(partial(_look_all, self.root), chunks, workers), strict=True):
+        with tqdm(total=len(images), desc="checking images", unit="image", disable=None) as bar:
+            for chunk, seen in zip(chunks, parallel_map(partial(_check_all, self.root), chunks, workers), strict=True):
                 yield from zip(chunk, seen, strict=True)
                 bar.update(len(chunk))
 
 
-def _look_all(root: Path, images: Sequence[str]) -> list[Look]:
-    return [look(root, image) for image in images]
+def _check_all(root: Path, images: Sequence[str]) -> list[ImageCheck]:
+    return [check_image(root, image) for image in images]
 
 
 def _mark(root: Path, image: str) -> str:
@@ -93,13 +93,13 @@ def _mark(root: Path, image: str) -> str:
     return f"{status.st_size}/{status.st_mtime_ns}"
 
 
-def _cached(cache: Path) -> Iterator[tuple[tuple[str, str], Look]]:
+def _cached(cache: Path) -> Iterator[tuple[tuple[str, str], ImageCheck]]:
     if not cache.is_file():
         return
     with cache.open(encoding="utf-8") as rows:
         for row in rows:
             try:
                 image, mark, *seen = json.loads(row)
-                yield (image, mark), Look(*seen)
+                yield (image, mark), ImageCheck(*seen)
             except (ValueError, TypeError):
                 continue  # the line that an interruption cut short

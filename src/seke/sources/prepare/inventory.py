@@ -1,4 +1,4 @@
-"""Which pictures a prepared set was made of, so that the same command notices a new, changed or lost one.
+"""The inventory of the pictures that a prepared set was made of: new, changed and lost ones are noticed.
 
 `pictures.jsonl` beside the records has one row for each file below the source's folders: its path, its size, two times
 that change when it does, and, if it was opened, its sha256. A file whose times are the same is believed to be the same;
@@ -17,10 +17,9 @@ from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.core.runs import file_sha256
 from seke.sources.base.source import Source, results
-from seke.sources.base.video_frames import NOTE
+from seke.sources.base.video_frames import NOTE, VIDEOS
 
 FILE: Final = "pictures.jsonl"
-FILMS: Final = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".wmv")
 NAMED: Final = 3
 """Files that an error names."""
 
@@ -44,12 +43,12 @@ class Inventory(NamedTuple):
 
 
 def take(source: Source, run_path: Path) -> Inventory:
-    """Return all pictures and films below the folders of a source; of one that draws its own, nothing."""
+    """Return all pictures and videos below the folders of a source; of one that draws its own, nothing."""
     found = Inventory({}, [])
     base = (run_path / source.image_root(run_path)).resolve()
     outputs = results(run_path)
     for root in source.roots(run_path):
-        _look_into(root, base, outputs, found)
+        _search(root, base, outputs, found)
     return found
 
 
@@ -76,27 +75,27 @@ def check(source: Source, run_path: Path) -> None:
         "changed": [name for name, seen in before.items() if name in now and _differs(base / name, now[name], *seen)],
         "gone": sorted(before.keys() - now.keys()),
     }
-    told = [f"{len(names)} {what} ({_some(names)})" for what, names in differences.items() if names]
-    if told:
-        problem = f"it is finished, but of its pictures now are {', '.join(told)}"
+    listed = [f"{len(names)} {what} ({_some(names)})" for what, names in differences.items() if names]
+    if listed:
+        problem = f"it is finished, but of its pictures now are {', '.join(listed)}"
         raise UserError("name", run_path.name, problem, "say overwrite=true to make it anew, or choose another name=")
 
 
-def _look_into(folder: Path, base: Path, outputs: Path, found: Inventory, depth: int = file_tree.DEEPEST) -> None:
+def _search(folder: Path, base: Path, outputs: Path, found: Inventory, depth: int = file_tree.DEEPEST) -> None:
     if (folder / NOTE).is_file() or folder == outputs:
-        return  # frames that an earlier run has drawn from films, or the pictures of our own pages
+        return  # frames that an earlier run has drawn from videos, or the pictures of our own pages
     for entry in file_tree.listed(folder, every=True):
         name = os.path.relpath(entry.path, base).encode(errors="surrogateescape").decode(errors="backslashreplace")
         if not file_tree.is_utf8(entry.name):
             found.left_out.append(Rejection(id=name, reason="bad name", detail="its name is not UTF-8"))
         elif file_tree.is_folder(entry) and depth:
-            _look_into(Path(entry.path), base, outputs, found, depth - 1)
+            _search(Path(entry.path), base, outputs, found, depth - 1)
         elif file_tree.is_folder(entry):
             detail = f"more than {file_tree.DEEPEST} folders down, it is not looked into"
             found.left_out.append(Rejection(id=name, reason="too deep", detail=detail))
         elif file_tree.is_link(entry):
             found.left_out.append(Rejection(id=name, reason="link", detail="a link to a folder is not followed"))
-        elif entry.name.lower().endswith((*file_tree.IMAGES, *FILMS)):
+        elif entry.name.lower().endswith((*file_tree.IMAGES, *VIDEOS)):
             found.marks[name] = _mark(entry)
 
 

@@ -1,4 +1,4 @@
-"""Nothing of the benchmark may be seen in training: no subject, no copy and no near-duplicate on both sides.
+"""The leakage guard: no subject, no copy and no near-duplicate of the benchmark is seen in training.
 
 The test side stays as it is; what leaks is dropped from validation and train, and what of train leaks into validation
 is dropped from train, since settings are chosen there.
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Rejection
-from seke.sources.prepare.image_check import HASH_SIDE, Look
+from seke.sources.prepare.image_check import HASH_SIDE, ImageCheck
 
 BITS: Final = HASH_SIDE**2
 BLOCK: Final = 2048
@@ -50,10 +50,10 @@ def checked_distance(distance: object) -> int | None:
     return distance  # type: ignore[return-value]
 
 
-def leaks(records: Sequence[ImageRecord], looks: Mapping[str, Look], distance: int | None) -> list[Leak]:
+def leaks(records: Sequence[ImageRecord], checks: Mapping[str, ImageCheck], distance: int | None) -> list[Leak]:
     """Return every record that must go, with the one record that it comes closest to on the other side.
 
-    `looks` are by `image`; `distance` is the largest number of the 256 bits in which two perceptual hashes of one
+    `checks` are by `image`; `distance` is the largest number of the 256 bits in which two perceptual hashes of one
     picture may differ, None to compare no pictures.
     """
     found: dict[str, Leak] = {}
@@ -63,7 +63,7 @@ def leaks(records: Sequence[ImageRecord], looks: Mapping[str, Look], distance: i
             for leak in candidates(kept, _left(records, dropped_sides, found)):
                 found[leak.dropped.id] = leak
         if distance is not None:
-            for leak in _near(kept, _left(records, dropped_sides, found), looks, distance):
+            for leak in _near(kept, _left(records, dropped_sides, found), checks, distance):
                 found[leak.dropped.id] = leak
     return list(found.values())
 
@@ -89,16 +89,16 @@ def _same_bytes(kept: Sequence[ImageRecord], others: Sequence[ImageRecord]) -> l
 
 
 def _near(
-    kept: Sequence[ImageRecord], others: Sequence[ImageRecord], looks: Mapping[str, Look], distance: int
+    kept: Sequence[ImageRecord], others: Sequence[ImageRecord], checks: Mapping[str, ImageCheck], distance: int
 ) -> list[Leak]:
     if not kept or not others:
         return []
-    kept_KB = signs([looks[record.image].phash for record in kept])
+    kept_KB = signs([checks[record.image].phash for record in kept])
     found = []
     for start in range(0, len(others), BLOCK):
         block = others[start : start + BLOCK]
         # Of two rows of +-1, equal bits less differing bits is the dot product; whole numbers are exact in float32.
-        apart_OK = (BITS - signs([looks[record.image].phash for record in block]) @ kept_KB.T) / 2
+        apart_OK = (BITS - signs([checks[record.image].phash for record in block]) @ kept_KB.T) / 2
         nearest_O = apart_OK.argmin(axis=1)
         for row, other in enumerate(block):
             apart = int(apart_OK[row, nearest_O[row]])

@@ -16,7 +16,7 @@ from seke.core.runs import write_text
 from seke.sources.base.source import Source
 from seke.sources.prepare import inventory
 from seke.sources.prepare.distributions import distributions
-from seke.sources.prepare.image_check import Looks
+from seke.sources.prepare.image_check import ImageChecks
 from seke.sources.prepare.leakage import Leak, leaks
 from seke.sources.prepare.statistics import SPLITS, statistics
 
@@ -49,10 +49,10 @@ def write(
     except UserError:
         _free(run_path)
         raise
-    told = {row.id for row in unusable}
-    unusable += [row for row in pictures.left_out if row.id not in told]
-    looks = Looks(run_path / source.image_root(run_path), run_path / "looks.jsonl")
-    chosen = choose(source, pool, looks, limit, seed, near_duplicate)
+    known = {row.id for row in unusable}
+    unusable += [row for row in pictures.left_out if row.id not in known]
+    checks = ImageChecks(run_path / source.image_root(run_path), run_path / "looks.jsonl")
+    chosen = choose(source, pool, checks, limit, seed, near_duplicate)
     rejected = [*unusable, *chosen.rejected, *(leak.rejection for leak in chosen.leaks)]
     counts = {"rejected": write_jsonl(run_path / "rejected.jsonl", rejected), "leaks": len(chosen.leaks)}
     if not chosen.records:
@@ -69,8 +69,8 @@ def write(
     write_text(run_path / "statistics.md", statistics(chosen.records, title, rejected, counts["not_drawn"]))
     distributions(chosen.records, title, run_path / "statistics.png")
     if pictures.marks:
-        inventory.write(run_path / inventory.FILE, pictures, looks.digests())
-    looks.cache.unlink(missing_ok=True)
+        inventory.write(run_path / inventory.FILE, pictures, checks.digests())
+    checks.cache.unlink(missing_ok=True)
     return counts
 
 
@@ -128,7 +128,7 @@ def _read(source: Source, run_path: Path) -> Iterator[ImageRecord | Rejection]:
 
 
 def choose(
-    source: Source, pool: Sequence[ImageRecord], looks: Looks, limit: int | None, seed: int, distance: int | None
+    source: Source, pool: Sequence[ImageRecord], checks: ImageChecks, limit: int | None, seed: int, distance: int | None
 ) -> Chosen:
     """Draw from `pool`, open what was drawn, and drop what is broken or leaks; draw again until nothing is.
 
@@ -143,7 +143,7 @@ def choose(
         new = [record for record in drawn if record.id not in fetched]
         fetched.update(record.id for record in new)
         rejected.update((row.id, row) for row in source.fetch(new))
-        seen = looks.at(record.image for record in drawn if record.id not in rejected)
+        seen = checks.at(record.image for record in drawn if record.id not in rejected)
         for record in drawn:
             if record.id not in rejected and (problem := seen[record.image].problem):
                 rejected[record.id] = Rejection(id=record.id, reason="bad image", detail=problem)

@@ -1,4 +1,4 @@
-"""What scene sets other than EmoSet have in common: classes of their own, mapped to Mikels' eight by their YAML.
+"""The base of scene sets other than EmoSet: classes of their own, mapped to Mikels' eight by their YAML.
 
 A picture's own class stays in `attributes.class`; the one it is mapped to is `attributes.emotion`, as in EmoSet, and
 what has none there is rejected and counted. No facial label is ever known.
@@ -17,7 +17,7 @@ from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
 
 
-class Filed(NamedTuple):
+class ClassPicture(NamedTuple):
     """A picture in a folder of its class."""
 
     path: Path
@@ -29,7 +29,7 @@ class Filed(NamedTuple):
     """What a folder around it says; None where none says anything."""
 
 
-class Evoked(Licensed):
+class SceneDataset(Licensed):
     """A scene set below `root`; `classes` maps its own classes to Mikels', or to None.
 
     `splits` names folders whose names do not tell a split, and the split of each; None hashes their pictures.
@@ -60,7 +60,7 @@ class Evoked(Licensed):
         """None, where folders are all there is."""
         return {}
 
-    def evoked(
+    def scene(
         self, key: str, path: Path, name: str, split: Split, attributes: Mapping[str, Any] | None = None
     ) -> ImageRecord | Rejection:
         """Return the record of a picture of the class `name`, or a rejection if that is mapped to no emotion."""
@@ -73,7 +73,7 @@ class Evoked(Licensed):
             attributes={"emotion": emotion, "class": name, **(attributes or {})},
         )  # fmt: skip
 
-    def filed(self, folders: Collection[str]) -> Iterator[Filed | Rejection]:
+    def in_class_folders(self, folders: Collection[str]) -> Iterator[ClassPicture | Rejection]:
         """Yield every picture in a folder called one of `folders` (lower case), and a rejection for all others.
 
         Raises:
@@ -96,7 +96,7 @@ class Evoked(Licensed):
                 # One name may stand in two classes: the folder belongs to the id.
                 key = path.relative_to(self.root)
                 plain = key if entry.name in twins else key.with_suffix("")
-                yield Filed(path, plain.as_posix(), folder.name.lower(), sides[places[folder]])
+                yield ClassPicture(path, plain.as_posix(), folder.name.lower(), sides[places[folder]])
         for _, entries in outside:
             for entry in entries:
                 key = Path(entry.path).relative_to(self.root)

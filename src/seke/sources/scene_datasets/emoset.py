@@ -87,23 +87,23 @@ class EmoSet(Licensed):
 
     @cached_property
     def _images(self) -> dict[Place, list[Path]]:
-        return _placed(file_tree.located(self.root, "image"), *file_tree.IMAGES)
+        return _placed(file_tree.required(self.root, "image"), *file_tree.IMAGES)
 
     @cached_property
     def _annotations(self) -> dict[Place, list[Path]]:
-        return _placed(file_tree.located(self.root, "annotation"), ".json")
+        return _placed(file_tree.required(self.root, "annotation"), ".json")
 
     @cached_property
     def _lists(self) -> dict[str, Path]:
         """The owners' lists by name; they lie beside the folders, which may lie deeper than the root."""
         beside = (
             self.root,
-            file_tree.located(self.root, "image").parent,
-            file_tree.located(self.root, "annotation").parent,
+            file_tree.required(self.root, "image").parent,
+            file_tree.required(self.root, "annotation").parent,
         )
         there = [Path(entry.path) for folder in dict.fromkeys(beside) for entry in file_tree.files(folder, ".json")]
         named = ((split_word(path.stem, exact=True), path) for path in there)
-        found = file_tree.only(((LISTS[split], path) for split, path in named if split), "keep one of the two lists")
+        found = file_tree.unique(((LISTS[split], path) for split, path in named if split), "keep one of the two lists")
         found = {name: found[name] for name in SPLITS if name in found}
         # Without one of the held-out lists its pictures would be trained on.
         for name in ("val", "test"):
@@ -128,7 +128,7 @@ class EmoSet(Licensed):
             for place in places:
                 earlier = found.setdefault(place, name)
                 if earlier != name:
-                    raise label_text.mistake(file, None, f"{place[1]} stands in {earlier}.json as well")
+                    raise label_text.damaged(file, None, f"{place[1]} stands in {earlier}.json as well")
             if places and not any(place in self._images or place in self._annotations for place in places):
                 named = "/".join(places[0])
                 problem = f"none of its {len(places)} pictures is there, such as image/{named}"
@@ -166,16 +166,16 @@ def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:
     try:
         rows = json.loads("\n".join(label_text.lines(file)))
     except (ValueError, RecursionError) as error:
-        raise label_text.mistake(file, None, f"not JSON ({error})") from error
+        raise label_text.damaged(file, None, f"not JSON ({error})") from error
     if not isinstance(rows, list):
-        raise label_text.mistake(file, None, "not a list of [class, image, annotation]")
+        raise label_text.damaged(file, None, "not a list of [class, image, annotation]")
     if any(isinstance(row, Mapping) and "conversations" in row for row in rows):
         problem = "holds EmoVIT's instruction rows: its all.py overwrites the split list"
         raise UserError("source.root", file, problem, "take the list from EmoSet's or EmoVIT's release again")
     spoilt = [number for number, row in enumerate(rows, start=1) if not _is_row(row)]
     problems = [Bad(file, 0, f"row {number} is not [class, image, annotation]") for number in spoilt]
     if problems and (bad is None or len(problems) * 2 >= len(rows)):
-        raise label_text.mistake(file, None, problems[0].problem)
+        raise label_text.damaged(file, None, problems[0].problem)
     (bad if bad is not None else []).extend(problems)
     return [_place(row[0], row[1]) for row in rows if _is_row(row)]
 

@@ -20,7 +20,7 @@ from seke.core import file_tree
 from seke.core.records import ImageRecord, Rejection
 from seke.sources.base import label_text
 from seke.sources.base.tables import numbered
-from seke.sources.scene_datasets.base import Evoked
+from seke.sources.scene_datasets.base import SceneDataset
 
 FEELINGS: Final = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
 COLUMNS: Final = 3 + len(FEELINGS)
@@ -30,11 +30,11 @@ ROUNDING: Final = 0.05
 """By which rounded shares may miss 1."""
 
 
-class Emotion6(Evoked):
+class Emotion6(SceneDataset):
     """The pictures that ground_truth.txt lists; those it does not list are rejected by name.
 
     Raises:
-        UserError: see `Evoked`.
+        UserError: see `SceneDataset`.
     """
 
     name = "emotion6"
@@ -51,7 +51,7 @@ class Emotion6(Evoked):
 
     @cached_property
     def _table(self) -> Path:
-        return file_tree.located(self.root, "ground_truth.txt", folder=False)
+        return file_tree.required(self.root, "ground_truth.txt", folder=False)
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Yield every listed picture, and a rejection for pictures or rows alone and for bad rows.
@@ -59,7 +59,7 @@ class Emotion6(Evoked):
         Raises:
             UserError: if the folder or the list is missing.
         """
-        images = file_tree.located(self.root, "images")
+        images = file_tree.required(self.root, "images")
         there = {path.relative_to(images).as_posix(): path for path in file_tree.walk(images, *file_tree.IMAGES)}
         listed: set[str] = set()
         rows = list(numbered(self._table))
@@ -78,7 +78,7 @@ class Emotion6(Evoked):
             yield row
         if wrong > 1 and wrong * 2 >= total:
             problem = f"{wrong} of {total} rows have numbers out of range: are its columns in another order?"
-            raise label_text.mistake(self._table, None, f"{problem} {ORDER}")
+            raise label_text.damaged(self._table, None, f"{problem} {ORDER}")
         for picture in sorted(there.keys() - listed):
             yield self.no_label(_key(picture), f"{self._table.name} has no row {picture}")
 
@@ -97,12 +97,12 @@ class Emotion6(Evoked):
         chosen = [feeling for feeling, share in zip(FEELINGS, shares, strict=True) if share == max(shares)]
         if len(chosen) > 1:
             return self._bad(key, f"{where}: {' and '.join(chosen)} were chosen equally often")
-        told = {
+        attributes = {
             "valence_1_to_9": valence,
             "arousal_1_to_9": arousal,
             "shares": dict(zip(FEELINGS, shares, strict=True)),
         }
-        return self.evoked(key, path, chosen[0], self.split(key), told)
+        return self.scene(key, path, chosen[0], self.split(key), attributes)
 
     def _bad(self, key: str, detail: str) -> Rejection:
         return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
@@ -116,10 +116,10 @@ def _check_header(table: Path, rows: Sequence[tuple[int, str]]) -> None:
     """
     header = rows[0][1] if rows else ""
     if len(header.split()) == COLUMNS and all(label_text.number(cell) is not None for cell in header.split()[1:]):
-        raise label_text.mistake(table, rows[0][0], f"a row where the names of the columns should be; {ORDER}")
+        raise label_text.damaged(table, rows[0][0], f"a row where the names of the columns should be; {ORDER}")
     named = NAMES.findall(header.lower())
     if len(named) > 1 and named != [name for name in ("valence", "arousal", *FEELINGS) if name in named]:
-        raise label_text.mistake(table, rows[0][0], f"its columns are {', '.join(named)}; {ORDER}")
+        raise label_text.damaged(table, rows[0][0], f"its columns are {', '.join(named)}; {ORDER}")
 
 
 def _key(picture: str) -> str:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from seke.core.records import ImageRecord, Rejection
 from seke.core.rules import EMOTIONS
-from seke.sources.scene_datasets.base import Evoked
+from seke.sources.scene_datasets.base import SceneDataset
 
 
-class FI(Evoked):
+class FI(SceneDataset):
     """The pictures of FI in their class folders.
 
     Raises:
-        UserError: see `Evoked`.
+        UserError: see `SceneDataset`.
     """
 
     name = "fi"
@@ -31,9 +31,9 @@ class FI(Evoked):
         Raises:
             UserError: if there is none, or if folders name a split and others beside them do not.
         """
-        for picture in self.filed(EMOTIONS):
+        for picture in self.in_class_folders(EMOTIONS):
             if isinstance(picture, Rejection):
                 yield picture
             else:
                 split = picture.split or self.split(picture.key)
-                yield self.evoked(picture.key, picture.path, picture.folder, split)
+                yield self.scene(picture.key, picture.path, picture.folder, split)

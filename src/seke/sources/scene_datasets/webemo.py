@@ -20,8 +20,8 @@ from seke.core import file_tree
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Rejection, Split
 from seke.sources.base import label_text
-from seke.sources.base.tables import Bad, RowError, numbered, sifted
-from seke.sources.scene_datasets.base import Evoked
+from seke.sources.base.tables import Bad, RowError, numbered, parsed_rows
+from seke.sources.scene_datasets.base import SceneDataset
 
 FAMILIES: Final = {
     "affection": "love", "cheerfullness": "joy", "confusion": "confusion", "contentment": "joy",
@@ -40,11 +40,11 @@ SMALLER: Final = {2: "positive and negative", 6: "love, joy, surprise, anger, sa
 LISTS: Final = ("train25.txt", "test25.txt")
 
 
-class WEBEmo(Evoked):
+class WEBEmo(SceneDataset):
     """The downloaded pictures of WEBEmo, split as its owners did, or, without lists, as folders say.
 
     Raises:
-        UserError: see `Evoked`.
+        UserError: see `SceneDataset`.
     """
 
     name = "webemo"
@@ -98,7 +98,7 @@ class WEBEmo(Evoked):
             folder.name for folder in file_tree.below(self.root, file_tree.STRAY) if NUMBER.fullmatch(folder.name)
         }
         _check_numbers(self.root, set(map(int, numbers)), "folders")
-        for picture in self.filed((*NAMES, *sorted(numbers))):
+        for picture in self.in_class_folders((*NAMES, *sorted(numbers))):
             if isinstance(picture, Rejection):
                 yield picture
                 continue
@@ -107,8 +107,8 @@ class WEBEmo(Evoked):
 
     def _of(self, key: str, path: Path, name: str, split: Split) -> ImageRecord | Rejection:
         family = FAMILIES[name]
-        told = {"family": family, "positive": family in POSITIVE}
-        return self.evoked(key, path, name, split, told)
+        attributes = {"family": family, "positive": family in POSITIVE}
+        return self.scene(key, path, name, split, attributes)
 
 
 def _rows(file: Path, bad: list[Bad]) -> Iterator[tuple[str, int, int]]:
@@ -121,7 +121,7 @@ def _rows(file: Path, bad: list[Bad]) -> Iterator[tuple[str, int, int]]:
             raise RowError(f"not an address and a class from 0 to {len(NAMES) - 1}")
         return address.strip().rpartition("/")[2], number
 
-    for line, (key, number) in sifted(file, numbered(file), parse, bad):
+    for line, (key, number) in parsed_rows(file, numbered(file), parse, bad):
         yield key, number, line
 
 

@@ -1,4 +1,4 @@
-"""What is visible in a synthetic face, in plain geometry: no emotion, no valence or arousal, no action unit.
+"""Captions of what is visible in a synthetic face: no emotion, no valence or arousal, no action unit, only geometry.
 
 A general-purpose model is pre-trained on these captions. It has then seen every drawn movement and has words for it,
 but it has never been told what a movement means: that is what fine-tuning teaches.
