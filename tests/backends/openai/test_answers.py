@@ -41,7 +41,7 @@ def test_requests_are_pulled_only_as_they_can_be_in_flight(make: Make, asked: Ca
             pulled += 1
             yield request
 
-    with running(latency=0.005) as server:
+    with running(latency=0.02) as server:
         for done, _ in enumerate(make(server, concurrency=4).reply(counted())):
             assert pulled - done <= 4
         assert pulled == 40 and server.most_in_flight == 4

@@ -101,8 +101,8 @@ def correction(address: str) -> str:
 
 def hint(address: str) -> str:
     """Return what may be wrong with an address whose server says 200 and gives no answer; nothing if it looks right."""
-    told = correction(address)
-    return f" ({told})" if told.startswith("say ") else ""
+    remedy = correction(address)
+    return f" ({remedy})" if remedy.startswith("say ") else ""
 
 
 class ConnectionProblem(NamedTuple):
@@ -146,11 +146,11 @@ def connection_problem(error: BaseException, address: str) -> ConnectionProblem 
 
 def _chain(error: BaseException) -> list[BaseException]:
     """Return an error, what it wraps (aiohttp's `os_error`) and what it came from."""
-    found: list[BaseException] = []
+    causes: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
         cause = waiting.pop(0)
-        if cause is not None and cause not in found:
-            found.append(cause)
+        if cause is not None and cause not in causes:
+            causes.append(cause)
             waiting += [getattr(cause, "os_error", None), cause.__cause__, cause.__context__]
-    return found
+    return causes

@@ -74,19 +74,19 @@ def objects(text: str) -> Iterator[Found]:
 
 def matches(text: str, schema: Mapping[str, Any]) -> list[Match]:
     """Return the different objects in `text` that satisfy a `strict` schema, by themselves or inside another one."""
-    found: list[Match] = []
-    for said in objects(text):
-        if _EXAMPLE.search(text[max(said.start - 200, 0) : said.start].rpartition("\n\n")[2]):
+    fitting: list[Match] = []
+    for shown in objects(text):
+        if _EXAMPLE.search(text[max(shown.start - 200, 0) : shown.start].rpartition("\n\n")[2]):
             continue
-        end = said.start + len(said.text)
-        for value in [said.value] if mismatch(adjusted(said.value, schema), schema) is None else _within(said.value):
+        end = shown.start + len(shown.text)
+        for value in [shown.value] if mismatch(adjusted(shown.value, schema), schema) is None else _within(shown.value):
             right = adjusted(value, schema)
-            if mismatch(right, schema) is not None or any(same(right, other.value) for other in found):
+            if mismatch(right, schema) is not None or any(same(right, other.value) for other in fitting):
                 continue
-            kept = value is said.value and right == value and _is_json(said.text)
-            written = said.text if kept else json.dumps(right, ensure_ascii=False)
-            found.append(Match(right, written, said.start, end))
-    return found
+            kept = value is shown.value and right == value and _is_json(shown.text)
+            written = shown.text if kept else json.dumps(right, ensure_ascii=False)
+            fitting.append(Match(right, written, shown.start, end))
+    return fitting
 
 
 def same(one: Any, other: Any) -> bool:
@@ -96,8 +96,8 @@ def same(one: Any, other: Any) -> bool:
 
 def problem(text: str, schema: Mapping[str, Any]) -> str:
     """Return why `text` holds no answer."""
-    found = list(objects(text))
-    broken = found and mismatch(adjusted(found[-1].value, schema), schema)
+    shown = list(objects(text))
+    broken = shown and mismatch(adjusted(shown[-1].value, schema), schema)
     if broken:
         return broken
     try:

@@ -80,12 +80,23 @@ class OpenAI:
     """
 
     def __init__(
-        self, model: str, base_url: str | None = None, ledger: str | Path | Ledger = "ledger.sqlite",
-        concurrency: int = 32, timeout: float = 120.0, image: Mapping[str, Any] | None = None,
-        n: Literal["auto"] | bool = "auto", max_retries: int = 10, backoff: float = 0.5, patience: float = 600.0,
-        prices: Mapping[str, Sequence[float | None]] | None = None, logprobs: bool = False,
-        extra_body: Mapping[str, Any] | None = None, seed: int = 0, schema: Form | Literal["auto"] = "auto",
-    ) -> None:  # fmt: skip
+        self,
+        model: str,
+        base_url: str | None = None,
+        ledger: str | Path | Ledger = "ledger.sqlite",
+        concurrency: int = 32,
+        timeout: float = 120.0,
+        image: Mapping[str, Any] | None = None,
+        n: Literal["auto"] | bool = "auto",
+        max_retries: int = 10,
+        backoff: float = 0.5,
+        patience: float = 600.0,
+        prices: Mapping[str, Sequence[float | None]] | None = None,
+        logprobs: bool = False,
+        extra_body: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        schema: Form | Literal["auto"] = "auto",
+    ) -> None:
         self.address = checked_address(base_url or OPENAI)
         for name, value, least in (
             ("concurrency", concurrency, 1),
@@ -170,15 +181,13 @@ class OpenAI:
         self.written.pictures.clear()
         self._session = self._ledger = None
         if self.counts["recalled"]:
-            log.warning("%s: %d replies recalled from the ledger, %d asked for", self.model, *self._said())
+            recalled, asked = self.counts["recalled"], self.counts["asked"]
+            log.warning("%s: %d replies recalled from the ledger, %d asked for", self.model, recalled, asked)
         self.counts.clear()
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the run along into another process, which does not know of it."""
         return {**self.__dict__, "_run": self._run or current_run.run()}
-
-    def _said(self) -> tuple[int, int]:
-        return self.counts["recalled"], self.counts["asked"]
 
     def _open(self) -> None:
         """Open the ledger, under the name that this server's replies have in it now."""
@@ -229,9 +238,9 @@ class OpenAI:
         parts = [(partial_reply, partial_reply.request) for _, partial_reply in partial_replies]
         for _ in range(2):
             keys = [self.written.key(part) for _, part in parts]
-            found = self._ledger.find(keys) if keys else {}
+            stored = self._ledger.find(keys) if keys else {}
             for (partial_reply, part), key in zip(parts, keys, strict=True):
-                if not recall(partial_reply, part, found.get(key)):
+                if not recall(partial_reply, part, stored.get(key)):
                     self._ledger.spoilt(key).result()
                     self.counts["damaged"] += 1
                     if self.counts["damaged"] == 1:
@@ -278,11 +287,22 @@ class Session:
         self._model, self._extra_body = settings.model, settings.written.extra_body
         self.background = Background("openai")
         self.transport = Transport(
-            self._post, ledger, Server(settings.address, settings.model), settings.concurrency, settings.max_retries,
-            settings.backoff, settings.patience, "" if key == KEYLESS else key, settings.seed,
-            FaultTracker(lambda: bool(settings._sources), self._alive, lambda: ledger.tells(f"{settings.model}: "),
-                  settings._make_room),
-        )  # fmt: skip
+            self._post,
+            ledger,
+            Server(settings.address, settings.model),
+            settings.concurrency,
+            settings.max_retries,
+            settings.backoff,
+            settings.patience,
+            "" if key == KEYLESS else key,
+            settings.seed,
+            FaultTracker(
+                lambda: bool(settings._sources),
+                self._alive,
+                lambda: ledger.tells(f"{settings.model}: "),
+                settings._make_room,
+            ),
+        )
         several = None if settings.n == "auto" else settings.n
         self.completer = Completer(settings.written, self.transport, settings._dialect, several)
         if (urlsplit(settings.address).hostname or "").endswith(".azure.com"):
@@ -385,11 +405,11 @@ def checked_address(base_url: str) -> str:
     return base_url.rstrip("/")
 
 
-def _day(told: object) -> date | None:
+def _day(stated: object) -> date | None:
     """Return the day of an ISO date or of seconds since the epoch."""
-    if isinstance(told, str) and told:
-        return date.fromisoformat(told[:10])
-    return datetime.fromtimestamp(told, UTC).date() if isinstance(told, int | float) and told else None
+    if isinstance(stated, str) and stated:
+        return date.fromisoformat(stated[:10])
+    return datetime.fromtimestamp(stated, UTC).date() if isinstance(stated, int | float) and stated else None
 
 
 def _taken(finished: "SimpleQueue[Finished | None]") -> Iterator[Finished]:

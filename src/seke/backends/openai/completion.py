@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from seke.backends.openai.dialect import Dialect, names, remedy
+from seke.backends.openai.failure_cause import subject_of
 from seke.backends.openai.protocol import Completions, NoReply, Received, choices, decode
 from seke.backends.openai.token_bounds import Sending, bound, known_cost, stated
 from seke.backends.openai.transport import Call, Refused, Transport
@@ -47,7 +48,7 @@ class PartialReply:
     models: list[str] = field(default_factory=list)
     sendings: list[Sending] = field(default_factory=list)
     """All that may have been billed, also what brought no reply."""
-    bought: bool = False
+    paid_now: bool = False
     """Whether anything of it had to be paid for now."""
 
     @property
@@ -74,7 +75,7 @@ class PartialReply:
     def lose(self, part: Request) -> None:
         """Take note of a sending that may have been billed, and brought nothing."""
         self.sendings.append(Sending(part))
-        self.bought = True
+        self.paid_now = True
 
     def reply(self, written: Completions, prices: Mapping[str, Sequence[float | None]]) -> Reply:
         """Return the reply; it was asked for as `written`."""
@@ -85,7 +86,7 @@ class PartialReply:
             model=", ".join(self.models) or written.model,
             usage=usage,
             cost=None if usage is None else known_cost(self.sendings, prices, written.model),
-            recalled=bool(self.sendings) and not self.bought,
+            recalled=bool(self.sendings) and not self.paid_now,
             bound=bound(self.sendings, at_most, written.extra_body, prices, written.model),
         )
 
@@ -141,7 +142,7 @@ class Completer:
                     self._give_up(partial_reply, numbers, refused)
                 return
             partial_reply.add(received, part)
-            partial_reply.bought = True
+            partial_reply.paid_now = True
             self._dialect.answered = True
             if part.n > 1 and self._dialect.several is None:
                 self._dialect.several = not partial_reply.missing
@@ -174,9 +175,11 @@ class Completer:
         else:
             # Nothing has worked yet: what is wrong with this request is wrong with all of them.
             self._transport.fatal_error = UserError(
-                "backend.model", self._written.model, refused.message,
+                "backend.model",
+                self._written.model,
+                refused.message,
                 remedy(refused.message, refused.param, self._written.extra_body),
-            )  # fmt: skip
+            )
             raise self._transport.fatal_error
 
     @asynccontextmanager
@@ -195,11 +198,6 @@ class Completer:
 
     def _unknown(self, part: Request) -> bool:
         return not self._dialect.answered or (part.n > 1 and self.several is None)
-
-
-def subject_of(request: Request) -> str:
-    """Return what a request is about: its pictures, or its text if it has none."""
-    return " ".join(image.key for image in request.images) or request.text
 
 
 def recall(partial_reply: PartialReply, part: Request, raw: str | None) -> bool:

@@ -111,9 +111,9 @@ class Dialect:
 
 def names(body: Mapping[str, Any]) -> frozenset[str]:
     """Return what a request holds: its parameters, and which form its schema has."""
-    told = body.get("response_format")
+    form = body.get("response_format")
     return frozenset(body) | (
-        {f"response_format={told['type']}"} if isinstance(told, dict) and "type" in told else set()
+        {f"response_format={form['type']}"} if isinstance(form, dict) and "type" in form else set()
     )
 
 
@@ -127,13 +127,13 @@ def response_format(schema: Mapping[str, Any], form: Form) -> dict[str, Any]:
 
 def with_schema_in_text(messages: tuple[Message, ...], schema: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return the messages with the schema told in the last of the user's."""
-    told = (
+    instruction = (
         "Answer with one JSON object and nothing else: no words and no fence around it. "
         f"It must satisfy this JSON Schema:\n{json.dumps(schema, ensure_ascii=False)}"
     )
     last = max((place for place, message in enumerate(messages) if message.role == "user"), default=len(messages) - 1)
     return tuple(
-        replace(message, parts=(*message.parts, told)) if place == last else message
+        replace(message, parts=(*message.parts, instruction)) if place == last else message
         for place, message in enumerate(messages)
     )
 

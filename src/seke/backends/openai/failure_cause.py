@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from seke.core.vlm import Request
+
 DIFFERENT = 5
 """Requests that must fail, and none get through, for the fault to be the server's though others could still tell."""
 
@@ -31,9 +33,12 @@ class FaultTracker:
     """
 
     def __init__(
-        self, more: Callable[[], bool] = lambda: False, alive: Callable[[], Awaitable[bool]] = _alive,
-        answered: Callable[[], bool] = lambda: False, stuck: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+        self,
+        more: Callable[[], bool] = lambda: False,
+        alive: Callable[[], Awaitable[bool]] = _alive,
+        answered: Callable[[], bool] = lambda: False,
+        stuck: Callable[[], None] = lambda: None,
+    ) -> None:
         self._more, self._alive, self._make_room, self._answered_before = more, alive, stuck, answered
         self._open: Counter[str] = Counter()
         self._failing: Counter[str] = Counter()
@@ -134,3 +139,8 @@ class FaultTracker:
         if (hard or len(self._failing) > 1) and not self.answered:
             return False
         return await self._alive()
+
+
+def subject_of(request: Request) -> str:
+    """Return what a request is about: its pictures, or its text if it has none."""
+    return " ".join(image.key for image in request.images) or request.text

@@ -90,8 +90,8 @@ def _from_text(text: str, schema: Mapping[str, Any], kinds: list[str]) -> Any:
         parts = [adjusted(part, items) for part in re.split(r"\s*[,;]\s*", text)]
         return parts if all(mismatch(part, items) is None for part in parts) else text
     if set(schema.get("enum", ())) == {0, 1} or kinds == ["boolean"]:
-        said = TRUE_OR_FALSE.get(text.lower())
-        return text if said is None else said if kinds == ["boolean"] else int(said)
+        flag = TRUE_OR_FALSE.get(text.lower())
+        return text if flag is None else flag if kinds == ["boolean"] else int(flag)
     if "number" in kinds and NUMBER.fullmatch(text):
         return float(text)
     if "integer" in kinds and (unit := UNIT.fullmatch(text)) and (named := unit[2]) is None:
@@ -104,10 +104,11 @@ def _from_text(text: str, schema: Mapping[str, Any], kinds: list[str]) -> Any:
 def _flags(value: dict[str, Any], schema: Mapping[str, Any]) -> Any:
     """Return which entries of a list an object calls true, {"AU6": true, "AU12": false}, if it speaks of them all."""
     items = schema.get("items", {})
-    said = {adjusted(name, items): adjusted(flag, {"type": "boolean"}) for name, flag in value.items()}
-    if len(said) < len(value) or set(said) != set(items.get("enum", ())) or not all(map(_is_bool, said.values())):
+    flags = {adjusted(name, items): adjusted(flag, {"type": "boolean"}) for name, flag in value.items()}
+    complete = len(flags) == len(value) and set(flags) == set(items.get("enum", ()))
+    if not complete or not all(isinstance(flag, bool) for flag in flags.values()):
         return value
-    return [entry for entry, flag in said.items() if flag]
+    return [entry for entry, flag in flags.items() if flag]
 
 
 def _adjusted_object(value: dict[str, Any], schema: Mapping[str, Any]) -> Any:
@@ -115,19 +116,19 @@ def _adjusted_object(value: dict[str, Any], schema: Mapping[str, Any]) -> Any:
     spelt: dict[str, list[str]] = {}
     for name in properties:
         spelt.setdefault(_name(name), []).append(name)
-    found: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     for name, entry in value.items():
         meant = [name] if name in properties else spelt.get(_name(name), [])
         if len(meant) != 1:
             if schema.get("additionalProperties") is not False:
-                found[name] = entry
+                written[name] = entry
             continue
         right = adjusted(entry, properties[meant[0]])
-        if meant[0] in found and json.dumps(found[meant[0]]) != json.dumps(right):
+        if meant[0] in written and json.dumps(written[meant[0]]) != json.dumps(right):
             return value  # one name with two values; `mismatch` names the other spelling
-        found[meant[0]] = right
-    optional = [name for name, of in properties.items() if name not in found and "null" in of.get("type", ())]
-    return {**found, **dict.fromkeys(optional)}
+        written[meant[0]] = right
+    optional = [name for name, of in properties.items() if name not in written and "null" in of.get("type", ())]
+    return {**written, **dict.fromkeys(optional)}
 
 
 def _name(text: str) -> str:
@@ -142,10 +143,6 @@ def _plain(text: str) -> str:
 
 def _letters(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold()
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
 
 
 def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:

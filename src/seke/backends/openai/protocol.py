@@ -112,7 +112,7 @@ class Completions:
         pictures = self.pictures.settings(request.images)
         sent = [self.host, self.model, request.key, pictures, self.logprobs, self.extra_body]
         if request.schema is not None and self.schema in ("json_object", "prompt"):
-            sent.append(self.schema)  # not there otherwise: keys of what was bought before this could be set stay
+            sent.append(self.schema)  # not there otherwise: keys of what was paid for before this could be set stay
         return hashlib.sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest()
 
     def prompt_at_most(self, request: Request) -> int:
@@ -162,8 +162,8 @@ def seed(request: Request) -> int:
     So no two prompts share their noise, and n draws in one request are (with vLLM, which counts on from the seed) the
     same as n requests.
     """
-    said = [request.seed, request.text, *(image.key for image in request.images)]
-    own = int.from_bytes(hashlib.sha256(json.dumps(said).encode()).digest()[:4], "big")
+    prompt = [request.seed, request.text, *(image.key for image in request.images)]
+    own = int.from_bytes(hashlib.sha256(json.dumps(prompt).encode()).digest()[:4], "big")
     return (own + request.draw) % 2**31
 
 
@@ -189,37 +189,37 @@ def choices(received: Received, request: Request) -> list[Choice]:
     return [_choice(choice, schema) for choice in received.choices[: request.n]]
 
 
-def _choice(said: Any, schema: Mapping[str, Any] | None) -> Choice:
+def _choice(choice: Any, schema: Mapping[str, Any] | None) -> Choice:
     try:
-        return _judged(said, schema)
+        return _judged(choice, schema)
     except RecursionError:
         return Choice("brackets in brackets without end", "invalid")
 
 
-def _judged(said: Any, schema: Mapping[str, Any] | None) -> Choice:
-    message = _message(said)
+def _judged(entry: Any, schema: Mapping[str, Any] | None) -> Choice:
+    message = _message(entry)
     if message is None:
-        return Choice(f"no message: {ascii(said)[:200]}", "invalid")
+        return Choice(f"no message: {ascii(entry)[:200]}", "invalid")
     content, declined = _content(message.get("content"))
     if len(content) > LONGEST_ANSWER:
         return Choice(f"an answer of {len(content):,} characters: {_writable(content[:200])}", "invalid")
     text = _writable(content)
     if refusal := message.get("refusal") or declined:
         return Choice(_writable(str(refusal)), "refusal")
-    if status := _ended(said.get("finish_reason")):
+    if status := _ended(entry.get("finish_reason")):
         # Free text that was cut off may be read as far as it goes, but never what was thought before it.
         return Choice(text, status) if schema is not None else replace(truncated_answer(text), status=status)
     if schema is not None:
-        return _answer(text, message, said.get("logprobs"), schema)
+        return _answer(text, message, entry.get("logprobs"), schema)
     if not text.strip():
-        return Choice(_nothing(said), "invalid")
+        return Choice(_nothing(entry), "invalid")
     choice = complete_answer(text)
     if choice.status != "ok":
         return choice
     return replace(
         choice,
         status="refusal" if REFUSAL.match(choice.text) else "ok",
-        logprobs=_logprobs_of(choice.text, text, said.get("logprobs")),
+        logprobs=_logprobs_of(choice.text, text, entry.get("logprobs")),
     )
 
 
@@ -236,11 +236,11 @@ def _answer(text: str, message: Mapping[str, Any], logprobs: Any, schema: Mappin
     for fit in [fit for call in _calls(message) for fit in matches(call, schema)]:
         found += [] if any(same(fit.value, other.value) for other in found) else [fit]
     if not found and unfinished is not None:
-        thought = matches(unfinished, schema)
-        found = thought if len(thought) == 1 and ends_with(unfinished, thought[0]) else []
+        within = matches(unfinished, schema)
+        found = within if len(within) == 1 and ends_with(unfinished, within[0]) else []
     if not found and not text.strip():
         # Servers that look for thoughts take an answer without any for one.
-        found = [fit for said in _thoughts(message) for fit in matches(said, schema) if _alone(said, fit)][:1]
+        found = [fit for thought in _thoughts(message) for fit in matches(thought, schema) if _alone(thought, fit)][:1]
     if len(found) > 1:
         return Choice(f"{len(found)} different answers in one: {text}", "invalid")
     if not found:
@@ -249,18 +249,18 @@ def _answer(text: str, message: Mapping[str, Any], logprobs: Any, schema: Mappin
         return Choice(f"{problem(answer, schema)}: {text}" if text.strip() else _nothing(message), "invalid")
     [fit] = found
     # Strict mode leaves a model that will not answer only the free text to say so.
-    if any(REFUSAL.match(said) for said in _strings(fit.value)):
+    if any(REFUSAL.match(words) for words in _strings(fit.value)):
         return Choice(fit.text, "refusal")
     return Choice(fit.text, "ok", _logprobs_of(fit.text, text, logprobs))
 
 
-def _message(said: Any) -> Mapping[str, Any] | None:
+def _message(entry: Any) -> Mapping[str, Any] | None:
     """Return the message of a choice, in the form of chat.completions or of completions."""
-    if not isinstance(said, dict):
+    if not isinstance(entry, dict):
         return None
-    if isinstance(message := said.get("message"), dict):
+    if isinstance(message := entry.get("message"), dict):
         return message
-    return {"content": said["text"]} if "message" not in said and isinstance(said.get("text"), str) else None
+    return {"content": entry["text"]} if "message" not in entry and isinstance(entry.get("text"), str) else None
 
 
 def _content(content: Any) -> tuple[str, str]:
@@ -274,8 +274,8 @@ def _content(content: Any) -> tuple[str, str]:
         if isinstance(part, str):
             texts.append(part)
         elif isinstance(part, dict) and part.get("type", "text") in ("text", "output_text"):
-            said = part.get("text")
-            texts.append(str(said.get("value", "")) if isinstance(said, dict) else str(said or ""))
+            text = part.get("text")
+            texts.append(str(text.get("value", "")) if isinstance(text, dict) else str(text or ""))
         elif isinstance(part, dict) and part.get("type") == "refusal":
             refusals.append(str(part.get("refusal") or "declined"))
     return "".join(texts), " ".join(refusals)
@@ -288,12 +288,15 @@ def _calls(message: Mapping[str, Any]) -> list[str]:
         [call.get("function", call) for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     )
     given = [call.get("arguments") for call in [*functions, message.get("function_call")] if isinstance(call, dict)]
-    return [_writable(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)) for said in given]
+    return [
+        _writable(arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False))
+        for arguments in given
+    ]
 
 
 def _thoughts(message: Mapping[str, Any]) -> list[str]:
-    said = [message.get("reasoning_content"), message.get("reasoning")]
-    return [_writable(text) for text in dict.fromkeys(text for text in said if isinstance(text, str))]
+    fields = [message.get("reasoning_content"), message.get("reasoning")]
+    return [_writable(text) for text in dict.fromkeys(text for text in fields if isinstance(text, str))]
 
 
 def _alone(text: str, fit: Match) -> bool:
@@ -303,18 +306,18 @@ def _alone(text: str, fit: Match) -> bool:
 
 def _ended(reason: Any) -> Status | None:
     """Return what a choice's finish reason says of it, None if it is whole."""
-    told = str(reason or "").lower().replace("-", "_")
-    if told.startswith(("content_filter", "contentfilter")) or told in FILTERS:
+    name = str(reason or "").lower().replace("-", "_")
+    if name.startswith(("content_filter", "contentfilter")) or name in FILTERS:
         return "filtered"
-    if told in ("length", "max_tokens", "model_length", "model_context_window_exceeded"):
+    if name in ("length", "max_tokens", "model_length", "model_context_window_exceeded"):
         return "truncated"
-    return "refusal" if told == "refusal" else None
+    return "refusal" if name == "refusal" else None
 
 
-def _nothing(said: Mapping[str, Any]) -> str:
-    error = said.get("error")
-    told = error.get("message") if isinstance(error, dict) else error
-    return _writable(f"an empty answer ({told})") if told else "an empty answer"
+def _nothing(entry: Mapping[str, Any]) -> str:
+    error = entry.get("error")
+    message = error.get("message") if isinstance(error, dict) else error
+    return _writable(f"an empty answer ({message})") if message else "an empty answer"
 
 
 def _json(text: str) -> Any:
@@ -347,13 +350,13 @@ def _logprobs(given: Any) -> tuple[tuple[str, float], ...] | None:
 
 def _logprobs_of(answer: str, text: str, given: Any) -> tuple[tuple[str, float], ...] | None:
     """Return the log probabilities of the tokens from where `answer` begins in `text`; None if it begins in a token."""
-    found = _logprobs(given)
-    if found is None or answer == text:
-        return found
+    tokens = _logprobs(given)
+    if tokens is None or answer == text:
+        return tokens
     place, start = 0, text.find(answer)
-    for number, (token, _) in enumerate(found):
+    for number, (token, _) in enumerate(tokens):
         if place == start:
-            return found[number:]
+            return tokens[number:]
         place += len(token)
     return None
 
@@ -365,9 +368,9 @@ def _in_order(choices: list[Any]) -> list[Any]:
     return choices
 
 
-def _usage(told: Any) -> Usage | None:
+def _usage(stated: Any) -> Usage | None:
     """Return the tokens that a server states; None if it states none, or what cannot be: unknown is not 0."""
-    usage = told if isinstance(told, dict) else {}
+    usage = stated if isinstance(stated, dict) else {}
     details = usage.get("prompt_tokens_details")
     into, out = (_tokens(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
     if not into or out is None:
@@ -377,11 +380,11 @@ def _usage(told: Any) -> Usage | None:
     return Usage(into, out, cached if cached is not None and cached <= into else 0)
 
 
-def _tokens(told: Any) -> int | None:
+def _tokens(stated: Any) -> int | None:
     """Return a number of tokens; None for what cannot be one. JSON's 300.0 is 300."""
-    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= MOST_TOKENS:
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not 0 <= stated <= MOST_TOKENS:
         return None
-    return int(told) if told == int(told) else None
+    return int(stated) if stated == int(stated) else None
 
 
 def _writable(text: str) -> str:

@@ -55,9 +55,12 @@ def output_tokens(request: Request, extra_body: Mapping[str, Any]) -> int:
 
 
 def bound(
-    sendings: Sequence[Sending], prompt_at_most: int, extra_body: Mapping[str, Any],
-    prices: Prices, model: str,
-) -> Bill:  # fmt: skip
+    sendings: Sequence[Sending],
+    prompt_at_most: int,
+    extra_body: Mapping[str, Any],
+    prices: Prices,
+    model: str,
+) -> Bill:
     """Return what `sendings` of one prompt to `model` were billed at most.
 
     `prompt_at_most`: tokens of the prompt, unless the server has stated them.

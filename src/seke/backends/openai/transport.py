@@ -64,9 +64,14 @@ class Refused(Exception):
     """The server does not accept this request: asking again would not help."""
 
     def __init__(
-        self, message: str, code: str = "", param: str = "", mistake: UserError | None = None, own: bool = False,
+        self,
+        message: str,
+        code: str = "",
+        param: str = "",
+        mistake: UserError | None = None,
+        own: bool = False,
         certain: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(message)
         self.message, self.code, self.param = message, code, param
         self.mistake = mistake
@@ -81,9 +86,15 @@ class TransientError(Exception):
     """A sending that brought no reply, and may next time."""
 
     def __init__(
-        self, detail: str, *, billed: bool, own: bool, limited: bool = False, wait_s: float | None = None,
+        self,
+        detail: str,
+        *,
+        billed: bool,
+        own: bool,
+        limited: bool = False,
+        wait_s: float | None = None,
         reached: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.billed, self.own, self.limited, self.wait_s = billed, own, limited, wait_s
@@ -110,9 +121,18 @@ class Transport:
     """
 
     def __init__(
-        self, post: Post, ledger: Ledger, server: "Server", concurrency: int, max_retries: int, backoff_s: float,
-        patience_s: float, secret: str = "", seed: int = 0, faults: FaultTracker | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        post: Post,
+        ledger: Ledger,
+        server: "Server",
+        concurrency: int,
+        max_retries: int,
+        backoff_s: float,
+        patience_s: float,
+        secret: str = "",
+        seed: int = 0,
+        faults: FaultTracker | None = None,
+    ) -> None:
         self.faults = faults or FaultTracker()
         self._post, self._ledger, self._server, self._secret = post, ledger, server, secret
         self._max_retries, self._backoff_s, self._patience_s = max_retries, backoff_s, patience_s
@@ -203,25 +223,25 @@ class Transport:
             raw = self._clean(await self._post(call.body))
             received = decode(raw)
         except NoReply as error:
-            found: Exception = TransientError(f"{error}{hint(self._server.address)}", billed=True, own=True)
+            failure: Exception = TransientError(f"{error}{hint(self._server.address)}", billed=True, own=True)
         except (UnicodeError, ValueError, RecursionError) as error:  # of a body that no reader foresaw
-            found = TransientError(f"an answer that cannot be read ({type(error).__name__})", billed=True, own=True)
+            failure = TransientError(f"an answer that cannot be read ({type(error).__name__})", billed=True, own=True)
         except openai.APIError as error:
-            found = self._server.diagnose(error, self._clean)
+            failure = self._server.diagnose(error, self._clean)
             nowhere = connection_problem(error, self._server.address)
             self._met = self._met or nowhere is None
             if nowhere and nowhere.certain and not self._met:
-                found = self._server.mistake(nowhere.problem, nowhere.remedy)
-            if not (isinstance(found, TransientError) and found.billed):
-                self._ledger.failed(call.key, str(found))
+                failure = self._server.mistake(nowhere.problem, nowhere.remedy)
+            if not (isinstance(failure, TransientError) and failure.billed):
+                self._ledger.failed(call.key, str(failure))
         else:
             self._met = True
             await self._ledger.done(call.key, raw, received.model, *tokens(received.usage))
             return received
-        if isinstance(found, TransientError) and found.reached:
+        if isinstance(failure, TransientError) and failure.reached:
             call.lost()
         # Raised out here, it does not drag the SDK's error along, which holds the request and its headers with the key.
-        raise found
+        raise failure
 
     def _note(self, subject: str, failure: TransientError | Refused) -> None:
         """Slow down as `failure` demands.
@@ -313,8 +333,8 @@ class Server(NamedTuple):
         cause = error.__cause__
         # The SDK's translation of aiohttp calls a connection that was lost halfway a ConnectTimeout, too.
         broken = (cause and cause.__cause__) or cause or error
-        said = f"{type(broken).__name__}: {broken}" if str(broken) else str(cause or error)
-        detail = clean(str(connection_problem(broken, self.address) or said))
+        words = f"{type(broken).__name__}: {broken}" if str(broken) else str(cause or error)
+        detail = clean(str(connection_problem(broken, self.address) or words))
         if isinstance(cause, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
             return self.mistake(detail, "correct the address")
         never_left = isinstance(broken, NEVER_LEFT)
@@ -323,10 +343,10 @@ class Server(NamedTuple):
     def _by_status(
         self, error: openai.APIStatusError, clean: Callable[[str], str]
     ) -> TransientError | Refused | UserError:
-        status, told = error.status_code, error.body if isinstance(error.body, dict) else {}
-        code, message = str(told.get("code") or ""), told.get("message") or error.response.text[:200]
+        status, fields = error.status_code, error.body if isinstance(error.body, dict) else {}
+        code, message = str(fields.get("code") or ""), fields.get("message") or error.response.text[:200]
         detail = clean(" ".join(f"{status}: {message}".split())[:500])
-        if status == 402 or code in NO_MONEY or told.get("type") in NO_MONEY:
+        if status == 402 or code in NO_MONEY or fields.get("type") in NO_MONEY:
             return self.mistake(f"the account is empty ({detail})", "top it up and run the same command again")
         if status in AGAIN or status >= 500:
             wait_s = requested_wait_s(error.response.headers)
@@ -348,5 +368,5 @@ class Server(NamedTuple):
             mistake = self.mistake(f"sends elsewhere ({status}: to {where})", "say that address if you trust it")
             return Refused(f"{status}: sent elsewhere, to {where}", code, mistake=mistake, certain=True)
         if status in (400, 413, 422):
-            return Refused(detail, code, clean(str(told.get("param") or "")))
+            return Refused(detail, code, clean(str(fields.get("param") or "")))
         return Refused(detail, code, mistake=self.mistake(detail, correction(self.address)))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from seke.backends.openai.dialect import Form
+from seke.backends.openai.failure_cause import subject_of
 from seke.core.errors import UserError
 from seke.core.vlm import Choice, Request, Status
 
@@ -49,7 +50,7 @@ class UsableGuard:
         if len(useless) < len(choices) or not choices:
             return
         self._schema = request.schema
-        self._useless[" ".join(image.key for image in request.images) or request.text] = useless[-1]
+        self._useless[subject_of(request)] = useless[-1]
         if len(self._useless) >= ENOUGH:
             raise self._mistake(form)
 
@@ -75,14 +76,15 @@ class UsableGuard:
         else:
             remedy = "backend.schema=prompt asks for it in words alone; or choose a backend.model that gives it"
         return UserError(
-            "backend.model", self.model,
+            "backend.model",
+            self.model,
             f"none of {len(self._useless)} answers can be used, the last is {shown(last)}; wanted was {wanted}",
             f"{remedy}; what was answered is kept",
-        )  # fmt: skip
+        )
 
 
 def shown(choice: Choice) -> str:
     """Return an answer for a message: one line, no control characters, not long."""
-    told = "cut off" if choice.status == "truncated" else choice.status
+    status = "cut off" if choice.status == "truncated" else choice.status
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in choice.text).split())
-    return f"{told}: {text[:LONGEST]}{'...' if len(text) > LONGEST else ''}"
+    return f"{status}: {text[:LONGEST]}{'...' if len(text) > LONGEST else ''}"

@@ -2,7 +2,7 @@
 
     what the ledger holds -> yield;   the rest -> JSONL files -> a batch each -> results -> ledger -> yield
 
-Bodies, keys and replies are those of `openai.client.OpenAI`, so what one has bought the other finds. A batch that has
+Bodies, keys and replies are those of `openai.client.OpenAI`, so what one has paid for the other finds. A batch that has
 begun is noted beside its file (`jobs`): whatever ends the program, the same command waits for it again, and the
 rows in it are not asked anew. With mode=file nobody is asked: the files are for `vllm run-batch`, or any other hand.
 """
@@ -63,17 +63,39 @@ class OpenAIBatch(OpenAI):
     """
 
     def __init__(
-        self, model: str, base_url: str | None = None, ledger: str | Path | Ledger = "ledger.sqlite",
-        mode: Literal["batch", "file"] = "batch", folder: str | Path = "batches", poll: float = 60.0,
-        window: str = "24h", rows: int = 50_000, megabytes: float = 200.0, retries: int = 2, timeout: float = 600.0,
-        patience: float = 600.0, image: Mapping[str, Any] | None = None, n: Literal["auto"] | bool = "auto",
-        prices: Mapping[str, Sequence[float | None]] | None = None, logprobs: bool = False,
-        extra_body: Mapping[str, Any] | None = None, schema: Form | Literal["auto"] = "auto",
-    ) -> None:  # fmt: skip
+        self,
+        model: str,
+        base_url: str | None = None,
+        ledger: str | Path | Ledger = "ledger.sqlite",
+        mode: Literal["batch", "file"] = "batch",
+        folder: str | Path = "batches",
+        poll: float = 60.0,
+        window: str = "24h",
+        rows: int = 50_000,
+        megabytes: float = 200.0,
+        retries: int = 2,
+        timeout: float = 600.0,
+        patience: float = 600.0,
+        image: Mapping[str, Any] | None = None,
+        n: Literal["auto"] | bool = "auto",
+        prices: Mapping[str, Sequence[float | None]] | None = None,
+        logprobs: bool = False,
+        extra_body: Mapping[str, Any] | None = None,
+        schema: Form | Literal["auto"] = "auto",
+    ) -> None:
         super().__init__(
-            model, base_url, ledger, timeout=timeout, image=image, n=n, patience=patience, prices=prices,
-            logprobs=logprobs, extra_body=extra_body, schema=schema,
-        )  # fmt: skip
+            model,
+            base_url,
+            ledger,
+            timeout=timeout,
+            image=image,
+            n=n,
+            patience=patience,
+            prices=prices,
+            logprobs=logprobs,
+            extra_body=extra_body,
+            schema=schema,
+        )
         if mode not in ("batch", "file"):
             raise UserError("backend.mode", mode, "no such mode", "set batch or file")
         for name, value, least in (("poll", poll, 0.01), ("rows", rows, 1), ("retries", retries, 0)):
@@ -113,11 +135,11 @@ class OpenAIBatch(OpenAI):
         super().close()
 
     def _look(
-        self, asked: Sequence[tuple[int, Request]], waiting: dict[int, PartialReply], bought: Set[int] = frozenset()
+        self, asked: Sequence[tuple[int, Request]], waiting: dict[int, PartialReply], paid_now: Set[int] = frozenset()
     ) -> Iterator[tuple[int, Reply]]:
         """Yield the replies that are complete by ledger and notes; the others are `waiting`."""
         for index, partial_reply in self._recalled(asked):
-            partial_reply.bought = index in bought
+            partial_reply.paid_now = index in paid_now
             self._give_up(partial_reply)
             if partial_reply.missing:
                 waiting[index] = partial_reply
@@ -148,9 +170,9 @@ class OpenAIBatch(OpenAI):
         for ended in self._runner.ended(jobs):
             recorder.settle(ended)
             # Of requests that are the same, one was paid for.
-            bought = {wanted[key][0] for key in ended.job.keys if key in wanted}
+            paid_now = {wanted[key][0] for key in ended.job.keys if key in wanted}
             for some in chunks(concerned(ended.job.keys), TOGETHER):
-                yield from self._look(some, waiting, bought)
+                yield from self._look(some, waiting, paid_now)
             if ended.cancelled:
                 raise Paused(f"{ended.job.batch_id} was cancelled; what it had finished is kept")
 
@@ -161,9 +183,12 @@ class OpenAIBatch(OpenAI):
         self._secret = "" if key == KEYLESS else key
         timeout = openai.Timeout(self.timeout, connect=min(CONNECT_S, self.timeout))
         asker = openai.AsyncOpenAI(
-            api_key=key, base_url=self.address, max_retries=0, timeout=timeout,
+            api_key=key,
+            base_url=self.address,
+            max_retries=0,
+            timeout=timeout,
             http_client=client(self.timeout, SLOWEST),
-        )  # fmt: skip
+        )
         return ServerRunner(asker, self._server, self.window, self.poll, self.patience, self.timeout, self._clean)
 
     def _jobs(self, waiting: Iterable[PartialReply], wanted: Set[str]) -> list[Job]:

@@ -121,17 +121,19 @@ class Notes:
         if not path.is_file():
             return cls(path)
         with _reading(path):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            failures = {key: Failure(*failure) for key, failure in told["failures"].items()}
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            failures = {key: Failure(*failure) for key, failure in stored["failures"].items()}
             dialects = {
                 name: Dialect(**{**dialect, "dropped": set(dialect["dropped"])})
-                for name, dialect in told["dialects"].items()
+                for name, dialect in stored["dialects"].items()
             }
         return cls(path, failures, dialects)
 
     def save(self) -> None:
         """Write the file."""
-        dialects = {name: {**vars(said), "dropped": sorted(said.dropped)} for name, said in self.dialects.items()}
+        dialects = {
+            name: {**vars(dialect), "dropped": sorted(dialect.dropped)} for name, dialect in self.dialects.items()
+        }
         save(self.path, json.dumps({"failures": self.failures, "dialects": dialects}))
 
     def failed(self, key: str, detail: str) -> None:
@@ -175,9 +177,11 @@ def split(rows: Iterable[Row], limits: Limits) -> Iterator[list[Row]]:
     for row in rows:
         if len(row.line) > limits.size:
             raise UserError(
-                "backend.megabytes", limits.size / 1e6, f"one request takes {len(row.line) / 1e6:.3f} MB",
+                "backend.megabytes",
+                limits.size / 1e6,
+                f"one request takes {len(row.line) / 1e6:.3f} MB",
                 "set more, or a smaller backend.image.side",
-            )  # fmt: skip
+            )
         if some and (len(some) == limits.rows or size + len(row.line) > limits.size):
             yield some
             some, size = [], 0
@@ -197,9 +201,9 @@ def open_jobs(folder: Path, address: str, model: str) -> list[Job]:
     jobs = []
     for path in sorted(folder.glob("*.json")):
         with _reading(path):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            if "keys" in told and (told["address"], told["model"]) == (address, model):
-                jobs.append(Job(folder, **told))
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if "keys" in stored and (stored["address"], stored["model"]) == (address, model):
+                jobs.append(Job(folder, **stored))
     return jobs
 
 
@@ -216,6 +220,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            "backend.folder", path.parent, f"{path.name} is damaged ({error})",
+            "backend.folder",
+            path.parent,
+            f"{path.name} is damaged ({error})",
             "restore it, or move it away if nothing of it is under way",
-        ) from error  # fmt: skip
+        ) from error

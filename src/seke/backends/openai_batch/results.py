@@ -110,20 +110,23 @@ class ResultRecorder:
 
     def _judge(self, result: Result, job: Job) -> UserError | None:
         """Note why a row failed; return what is wrong with all of them, if that is it."""
-        found = self._diagnosed(result)
-        if isinstance(found, UserError):
-            return found
-        if isinstance(found, TransientError):
-            self.notes.failed(result.key, found.detail)
-        elif self._learnt(found, job):
+        failure = self._diagnosed(result)
+        if isinstance(failure, UserError):
+            return failure
+        if isinstance(failure, TransientError):
+            self.notes.failed(result.key, failure.detail)
+        elif self._learnt(failure, job):
             pass
-        elif found.code in FILTERED:
-            self.notes.refused(result.key, "filtered", found.message)
-        elif self.dialect.answered or found.code in OF_THE_IMAGE:
-            self.notes.refused(result.key, "invalid", found.message)
+        elif failure.code in FILTERED:
+            self.notes.refused(result.key, "filtered", failure.message)
+        elif self.dialect.answered or failure.code in OF_THE_IMAGE:
+            self.notes.refused(result.key, "invalid", failure.message)
         else:
             return UserError(
-                "backend.model", job.model, found.message, remedy(found.message, found.param, self.written.extra_body)
+                "backend.model",
+                job.model,
+                failure.message,
+                remedy(failure.message, failure.param, self.written.extra_body),
             )
         return None
 
@@ -141,9 +144,9 @@ class ResultRecorder:
 
     def _diagnosed(self, result: Result) -> TransientError | Refused | UserError:
         if result.status is None or result.raw is not None:
-            said = result.told.get("message") or result.told.get("code") or (result.raw or "no reason")[:100]
+            reason = result.told.get("message") or result.told.get("code") or (result.raw or "no reason")[:100]
             return TransientError(
-                self.clean(" ".join(str(said).split())[:500]), billed=result.raw is not None, own=True
+                self.clean(" ".join(str(reason).split())[:500]), billed=result.raw is not None, own=True
             )
         response = httpx2.Response(
             result.status, request=httpx2.Request("POST", self.server.address), text=json.dumps(result.told)
@@ -189,8 +192,8 @@ def _of_row(row: Any) -> Result | None:
     if status == OK and not error:
         return Result(row["custom_id"], json.dumps(body), status)
     # vLLM says it in words, or wraps the error once more, as the body of a failed request does.
-    told = {"message": error} if isinstance(error, str) else _mapping(_mapping(error).get("error") or error)
-    return Result(row["custom_id"], None, status if status is not None and status >= 400 else None, told)
+    error_fields = {"message": error} if isinstance(error, str) else _mapping(_mapping(error).get("error") or error)
+    return Result(row["custom_id"], None, status if status is not None and status >= 400 else None, error_fields)
 
 
 def _decoded(body: object) -> object:
@@ -203,9 +206,9 @@ def _decoded(body: object) -> object:
         return body
 
 
-def _status(told: object) -> int | None:
+def _status(status: object) -> int | None:
     """Return the status of HTTP as a number, which some servers write as text; None if it is none."""
-    digits = re.fullmatch(r"\s*([1-5][0-9]{2})\b.*", str(told))
+    digits = re.fullmatch(r"\s*([1-5][0-9]{2})\b.*", str(status))
     return int(digits[1]) if digits else None
 
 

@@ -36,9 +36,10 @@ ENDED = ("completed", "expired", "cancelled", "failed")
 """All of these may have finished rows, which are billed."""
 STATUS_SYNONYMS = {
     **dict.fromkeys(("complete", "succeeded", "success", "finished", "done", "ended"), "completed"),
-    **dict.fromkeys(("timeout", "timed_out"), "expired"), "canceled": "cancelled",
+    **dict.fromkeys(("timeout", "timed_out"), "expired"),
+    "canceled": "cancelled",
     **dict.fromkeys(("error", "errored", "rejected"), "failed"),
-}  # fmt: skip
+}
 """What others call these."""
 NO_ID = ("", "null", "none", "nil", "undefined")
 LOOKS = 10
@@ -84,9 +85,15 @@ class ServerRunner:
     """
 
     def __init__(
-        self, client: openai.AsyncOpenAI, server: Server, window: str, poll_s: float, patience_s: float,
-        timeout_s: float, clean: Callable[[str], str],
-    ) -> None:  # fmt: skip
+        self,
+        client: openai.AsyncOpenAI,
+        server: Server,
+        window: str,
+        poll_s: float,
+        patience_s: float,
+        timeout_s: float,
+        clean: Callable[[str], str],
+    ) -> None:
         self._client, self._server, self._window = client, server, window
         self._poll_s, self._patience_s, self._timeout_s, self._clean = poll_s, patience_s, timeout_s, clean
         self._background = Background("openai batch")
@@ -159,12 +166,12 @@ class ServerRunner:
 
         async def begun() -> Batch | None:
             nonlocal in_doubt, created
-            found = await self._begun(job) if in_doubt else None
+            batch = await self._begun(job) if in_doubt else None
             in_doubt = True
-            if found is None and not created:
-                found = await self._create(job)
-                created = isinstance(found, Batch)  # which costs, whether or not it tells its id
-            return found
+            if batch is None and not created:
+                batch = await self._create(job)
+                created = isinstance(batch, Batch)  # which costs, whether or not it tells its id
+            return batch
 
         job.batch_id = self._until_answered(begun, Batch).id
         job.save()
@@ -205,7 +212,7 @@ class ServerRunner:
             UserError: if it was not for room that it failed; the job is given up.
         """
         errors = [vars(error) for error in getattr(batch.errors, "data", None) or [] if hasattr(error, "__dict__")]
-        said = "; ".join(
+        reasons = "; ".join(
             " ".join(f"{'line {}: '.format(error['line']) if error.get('line') else ''}{error.get('message')}".split())
             for error in errors[:3]
         )
@@ -213,10 +220,12 @@ class ServerRunner:
             job.note.unlink()
             self._delete_file(_id(batch, "input_file_id"))
             raise UserError(
-                "backend.model", job.model, self._clean(f"{batch.id} was rejected: {said or 'no reason was given'}"),
+                "backend.model",
+                job.model,
+                self._clean(f"{batch.id} was rejected: {reasons or 'no reason was given'}"),
                 f"correct the backend's settings; what was sent is in {job.requests}",
-            )  # fmt: skip
-        log.warning("%s does not fit into the server's queue (%s)", batch.id, self._clean(said))
+            )
+        log.warning("%s does not fit into the server's queue (%s)", batch.id, self._clean(reasons))
         job.batch_id = None
         job.save()
 
@@ -226,9 +235,11 @@ class ServerRunner:
                 self._delete_file(job.file_id)
             job.close()  # so that they can be written anew, in smaller files
         raise UserError(
-            "backend.rows", max(len(job.keys) for job in held), "the server's queue is full with less than this",
+            "backend.rows",
+            max(len(job.keys) for job in held),
+            "the server's queue is full with less than this",
             "set fewer, or wait until other batches have ended",
-        )  # fmt: skip
+        )
 
     def _download(self, job: Job, batch: Batch) -> tuple[Path, ...]:
         """Return where the results lie now."""
@@ -300,59 +311,59 @@ class ServerRunner:
         began, pause_s = time.monotonic(), min(self._poll_s, 1.0)
         while True:
             try:
-                got = self._asked(ask())
+                answer = self._asked(ask())
             except openai.NotFoundError as error:
-                found: Exception = absent or self._server.diagnose(error, self._clean)
+                failure: Exception = absent or self._server.diagnose(error, self._clean)
             except openai.APIError as error:
-                found = self._server.diagnose(error, self._clean)
+                failure = self._server.diagnose(error, self._clean)
             except httpx2.TransportError as error:  # a download that breaks off: the SDK leaves it as it is
-                found = TransientError(self._clean(f"{type(error).__name__}: {error}"), billed=False, own=False)
+                failure = TransientError(self._clean(f"{type(error).__name__}: {error}"), billed=False, own=False)
             except NotResults as error:
-                found = TransientError(str(error), billed=False, own=False)
+                failure = TransientError(str(error), billed=False, own=False)
             else:
-                if isinstance(got, kind) and (isinstance(got, Path) or _id(got, "id")):
-                    return got
-                found = TransientError(f"a 200 without an answer: {str(got)[:100]!a}", billed=False, own=False)
-            if isinstance(found, UserError):
-                raise found
-            if not isinstance(found, TransientError):
-                raise self._server.mistake(str(found), "correct the backend's settings")
+                if isinstance(answer, kind) and (isinstance(answer, Path) or _id(answer, "id")):
+                    return answer
+                failure = TransientError(f"a 200 without an answer: {str(answer)[:100]!a}", billed=False, own=False)
+            if isinstance(failure, UserError):
+                raise failure
+            if not isinstance(failure, TransientError):
+                raise self._server.mistake(str(failure), "correct the backend's settings")
             if time.monotonic() - began > self._patience_s:
                 raise self._server.mistake(
-                    f"nothing got through for too long; the last: {found.detail}",
+                    f"nothing got through for too long; the last: {failure.detail}",
                     "run the same command again later; what is under way goes on",
                 )
-            time.sleep(min(found.wait_s or pause_s, self._patience_s))
+            time.sleep(min(failure.wait_s or pause_s, self._patience_s))
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _id(told: object, name: str) -> str | None:
+def _id(answer: object, name: str) -> str | None:
     """Return an id that a server told, None if it is spelt as one that is not there."""
-    found = getattr(told, name, None)
-    return found if isinstance(found, str) and found.strip().lower() not in NO_ID else None
+    value = getattr(answer, name, None)
+    return value if isinstance(value, str) and value.strip().lower() not in NO_ID else None
 
 
 def _files(batch: Batch) -> dict[int, str]:
     """Return the ids of the files that hold results: those of answers and of errors."""
-    told = enumerate(_id(batch, name) for name in ("output_file_id", "error_file_id"))
-    return {number: file_id for number, file_id in told if file_id is not None}
+    ids = enumerate(_id(batch, name) for name in ("output_file_id", "error_file_id"))
+    return {number: file_id for number, file_id in ids if file_id is not None}
 
 
 def _status(batch: Batch) -> str:
-    told = str(getattr(batch, "status", "")).strip().lower()
-    return STATUS_SYNONYMS.get(told, told)
+    status = str(getattr(batch, "status", "")).strip().lower()
+    return STATUS_SYNONYMS.get(status, status)
 
 
 def _completed(batch: Batch) -> int | None:
     """Return how many requests a batch says it has answered; None if it does not say."""
-    told = getattr(getattr(batch, "request_counts", None), "completed", None)
-    return told if isinstance(told, int) and told >= 0 else None
+    completed = getattr(getattr(batch, "request_counts", None), "completed", None)
+    return completed if isinstance(completed, int) and completed >= 0 else None
 
 
-def _seconds(told: object) -> int:
+def _seconds(answer: object) -> int:
     """Return when something was made, in seconds since the epoch; 0 if that is not told."""
-    found = getattr(told, "created_at", None)
-    return int(found) if isinstance(found, int | float) else 0
+    created_at = getattr(answer, "created_at", None)
+    return int(created_at) if isinstance(created_at, int | float) else 0
 
 
 class FileRunner:
@@ -381,9 +392,11 @@ class FileRunner:
             keys = set(job.keys)
             if not any(result.key in keys for result in results(job.results)):
                 raise UserError(
-                    "backend.folder", job.folder, f"{job.results.name} answers none of {job.requests.name}",
+                    "backend.folder",
+                    job.folder,
+                    f"{job.results.name} answers none of {job.requests.name}",
                     "put the right file there, or delete it",
-                )  # fmt: skip
+                )
             yield Ended(job, (job.results,))
         if left:
             raise Paused(self._statement(left))

@@ -185,18 +185,20 @@ def _written(
     form = properties.get("action_units", {})
     offered = form.get("items", {}).get("enum") or [int(name[2:]) for name in form.get("properties", ())]
     believed = concluded.action_units or {}
-    said = Labels(
+    answered = Labels(
         expression=concluded.expression if "expression" in properties else None,
         valence=concluded.valence if "valence" in properties else None,
         arousal=concluded.arousal if "arousal" in properties else None,
         action_units={au: believed[au] for au in offered} or None,
     )
     fields: dict[str, Any] = {
-        "expression": said.expression,
-        "valence": said.valence,
-        "arousal": said.arousal,
-        "action_units": {f"AU{au}": int(believed[au]) for au in offered} if "properties" in form else list(said.active),
-        "reasoning": reasoning(known.completed_by(said)) if "reasoning" in properties else "",
+        "expression": answered.expression,
+        "valence": answered.valence,
+        "arousal": answered.arousal,
+        "action_units": {f"AU{au}": int(believed[au]) for au in offered}
+        if "properties" in form
+        else list(answered.active),
+        "reasoning": reasoning(known.completed_by(answered)) if "reasoning" in properties else "",
     }
     yield from _tokens({name: fields[name] for name in properties}, log_p)
 

@@ -48,8 +48,8 @@ def marked(
         "truthfulness": HIGHEST - 2 * len(invented),
     }
     criteria = [name for name in asked if name != REASONS]
-    said = f"There: {', '.join(seen) or 'nothing'}. Not there: {', '.join(invented) or 'nothing'}."
-    return {REASONS: said, **{name: _given(marks.get(name, NO_OPINION), mistakes, rng) for name in criteria}}
+    reasons = f"There: {', '.join(seen) or 'nothing'}. Not there: {', '.join(invented) or 'nothing'}."
+    return {REASONS: reasons, **{name: _given(marks.get(name, NO_OPINION), mistakes, rng) for name in criteria}}
 
 
 def _given(mark: int, mistakes: float, rng: Random) -> int:

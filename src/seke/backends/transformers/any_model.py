@@ -56,9 +56,14 @@ class AnyVlm(LocalModel[tuple[Any, Any]]):
     """
 
     def __init__(
-        self, model: str, batch_size: int = 16, max_new_tokens: int = 512, device: str = "auto",
-        dtype: str = "auto", threads: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model: str,
+        batch_size: int = 16,
+        max_new_tokens: int = 512,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         super().__init__("backend", device, threads, batch_size=batch_size, max_new_tokens=max_new_tokens)
         self.model, self.batch_size, self.max_new_tokens = model, batch_size, max_new_tokens
         self.dtype = self._dtype(dtype)
@@ -96,9 +101,12 @@ class AnyVlm(LocalModel[tuple[Any, Any]]):
         width = seen["input_ids"].shape[1]
         with torch.inference_mode():
             out: Tensor = model.generate(
-                **seen.to(self.device, self.dtype), max_new_tokens=max(item.cap for item in batch),
-                do_sample=False, num_beams=1, pad_token_id=processor.tokenizer.pad_token_id,
-            )  # fmt: skip
+                **seen.to(self.device, self.dtype),
+                max_new_tokens=max(item.cap for item in batch),
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=processor.tokenizer.pad_token_id,
+            )
         prompts = seen["attention_mask"].sum(1).tolist()
         for item, new, prompt in zip(batch, out[:, width:].tolist(), prompts, strict=True):
             choice, tokens = self._choice(new[: item.cap])

@@ -66,9 +66,14 @@ class Local(LocalModel[LoadedVLM]):
     """
 
     def __init__(
-        self, model: Loader, path: str | None = None, batch_size: int = 64,
-        max_new_tokens: int = 512, device: str = "auto", threads: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model: Loader,
+        path: str | None = None,
+        batch_size: int = 64,
+        max_new_tokens: int = 512,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
         super().__init__("backend", device, threads, batch_size=batch_size, max_new_tokens=max_new_tokens)
         self.model, self.path, self.batch_size, self.max_new_tokens = model, path, batch_size, max_new_tokens
 
@@ -109,12 +114,12 @@ class Local(LocalModel[LoadedVLM]):
             min(self.max_new_tokens, request.max_tokens),
             processors,
         ).tolist()
-        said: dict[int, list[tuple[Choice, int]]] = {k: [] for k in range(len(batch))}
+        choices_of: dict[int, list[tuple[Choice, int]]] = {k: [] for k in range(len(batch))}
         for (k, _), ids in zip(rows, new, strict=True):
-            said[k].append(_choice(loaded, ids))
+            choices_of[k].append(_choice(loaded, ids))
         for k, item in enumerate(batch):
-            usage = Usage(len(item.ids), sum(tokens for _, tokens in said[k]))
-            yield item.place, Reply(tuple(choice for choice, _ in said[k]), self.name, usage, cost=0.0)
+            usage = Usage(len(item.ids), sum(tokens for _, tokens in choices_of[k]))
+            yield item.place, Reply(tuple(choice for choice, _ in choices_of[k]), self.name, usage, cost=0.0)
 
     def _load(self) -> LoadedVLM:
         loaded = self.model.load(self.path)
