@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from seke.core import devices, runs
+from seke.backends.transformers import devices
+from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.images import ImageError, decode, resolve, sha256
 from seke.core.prompts import Prompts

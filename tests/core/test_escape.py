@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seke.core.errors import Paused, UserError
 from seke.core.escape import CONTROLS, VisibleFormatter, csv_cell, latex, markdown, one_line, visible
-from seke.hub.dataset_card import fenced, told
+from seke.hub.dataset_card import as_markdown, fenced
 from seke.reporting.data.tables import Column, Row, Table, to_csv, to_latex, to_markdown, to_terminal
 
 HOSTILE = (
@@ -73,8 +73,8 @@ def test_latex_keeps_text_of_every_kind_on_its_line() -> None:
 
 
 def test_cards_show_hostile_values() -> None:
-    assert "\x1b" not in told(HOSTILE) and "\x1b" not in fenced(HOSTILE)
-    assert "\n" not in told(HOSTILE)
+    assert "\x1b" not in as_markdown(HOSTILE) and "\x1b" not in fenced(HOSTILE)
+    assert "\n" not in as_markdown(HOSTILE)
 
 
 def test_an_error_line_is_one_that_a_terminal_shows() -> None:

@@ -1,4 +1,4 @@
-"""The spellings of an action unit, joined into one token each, with the value that stands behind it.
+"""Joining of the spellings of an action unit into one token each, with the value that stands behind it.
 
 One walk over the tokens with a bounded look-ahead, so joining takes time linear in the text.
 """

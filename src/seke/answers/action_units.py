@@ -1,4 +1,4 @@
-"""What the sentences of a text assert about action units.
+"""Reader of action units: which ones the sentences of a text assert as active or inactive.
 
 The grammar is small on purpose: units wait for a predicate ("AU4 and AU7 are absent"), or a predicate announces its
 units ("Inactive: AU4, AU7"); a negation turns the next of either; sentences, semicolons and "but" end its reach. One

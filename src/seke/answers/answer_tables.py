@@ -1,4 +1,4 @@
-"""Tables in an answer, told row by row: "| AU4 | brows down | absent |" becomes "AU4: absent".
+"""Tables in an answer, rewritten as one line a row: "| AU4 | brows down | absent |" becomes "AU4: absent".
 
 Only tables whose header says what their columns hold are told anew; all others are left as they were. Everything here
 works on text, before it is split into tokens, and takes time linear in it.

@@ -1,4 +1,4 @@
-"""What the sentences of a text state about the expression.
+"""Reader of the expression: which one of the eight the sentences of a text state.
 
 Every mention of an expression gets a level, from evidence ("a smile") to a final verdict; the highest level counts.
 One walk over the tokens with a bounded look-ahead, so reading takes time linear in the text.

@@ -1,4 +1,4 @@
-"""The words that answers about faces are made of, each with the role it plays. Vocabulary only.
+"""Lexicon of the words that answers about faces are made of, each with the role it plays. Vocabulary only.
 
 `seke.answers.tokenizer` splits a text into these words; `seke.answers.expression`, `seke.answers.valence_arousal` and
 `seke.answers.action_units` decide what a sequence of roles means. Words are whole words: "nose", "noticeable" and

@@ -1,4 +1,4 @@
-"""The words that may stand beside a label without changing what is said of it.
+"""List of the words that may stand beside a label without changing what is said of it.
 
 Grammar, people, parts of the face and how they move, degrees, and the words of describing and judging. What takes a
 label back, puts it in doubt or gives it to somebody else ("lost", "hides", "pretends", "might argue") is no plain word,

@@ -1,4 +1,4 @@
-"""Which parts of an answer speak about the face: no refusal, nobody's quoted words, one face of several.
+"""Selection of the parts of an answer that speak about the face: no refusals, no quotations, one face of several.
 
 Everything here works on text, before it is split into tokens.
 """

@@ -1,4 +1,4 @@
-"""Text -> tokens: one spelling for every sign, then words, phrases and FACS names from the lexicon.
+"""Tokenizer of answers: one spelling for every sign, then words, phrases and FACS names from the lexicon.
 
 Splitting takes time linear in the text: no pattern can match one character in two ways. A repair is only tried where
 its needle occurs, and a word is looked up once and remembered, because answers repeat themselves.

@@ -1,4 +1,4 @@
-"""Which labels stand among words that are understood: "AU6 bulunmuyor" and "AU12 obfuscates AU15" state nothing.
+"""Filter for labels beside unknown words: "AU6 bulunmuyor" and "AU12 obfuscates AU15" state nothing.
 
 Words are many and grammar is short, so this works the other way round than a list of exceptions: a unit or emotion
 counts only if no word of unknown meaning stands between it and the end of its clause, a sign, or a word that ends the

@@ -1,4 +1,4 @@
-"""What a sequence of tokens states about valence and arousal: the numbers, and which dimension each belongs to.
+"""Reader of valence and arousal: the numbers in a sequence of tokens, and which dimension each belongs to.
 
 A number counts if it is given on the scale from -1 to 1. An interval counts with its middle; a bound ("above 0.5"), two
 values to choose from and another scale leave the dimension unknown. One walk over the tokens with a bounded look-ahead,

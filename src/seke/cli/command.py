@@ -28,9 +28,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke.cli import settings
+from seke.cli import interrupts, settings
 from seke.cli.settings import BY_COMMAND
-from seke.core import current_run, files, interrupts, moved, runs, secrecy
+from seke.core import current_run, files, moved, runs, secrecy
 from seke.core.errors import Paused, UserError
 from seke.core.escape import VisibleFormatter, one_line
 from seke.tracking import wandb_run
@@ -160,7 +160,7 @@ def open_run(cfg: DictConfig, stage: str, inputs: Mapping[str, Path | Sequence[P
     run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(stage, os.environ))
     # A resume is the same run; one that overwrote another is not.
     current_run.enter(f"{stage}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
-    return wandb_run.watch(run, stage, inputs, mode, _group(cfg), _said(cfg), cfg.wandb_pictures)
+    return wandb_run.watch(run, stage, inputs, mode, _group(cfg), _requested(cfg), cfg.wandb_pictures)
 
 
 def composed(command: str, words: Sequence[str]) -> DictConfig:
@@ -263,7 +263,7 @@ def _command_line_mistake(error: Exception) -> str:
 
 
 def _unmade(error: InstantiationException) -> str | None:
-    """Return the line about a part of the configuration that its `_target_` does not make; None if it is not told."""
+    """Return the line about a part of the configuration that its `_target_` does not make; None if it names none."""
     text = str(error)
     place, target = re.search(r"full_key: (\S+)", text), re.search(r"'([^']+)'", text)
     if place is None or target is None:
@@ -330,7 +330,7 @@ def _group(cfg: DictConfig) -> str:
     return str(choices.get("experiment") or str(cfg.name).removesuffix(_cell(cfg)))
 
 
-def _said(cfg: DictConfig) -> dict[str, Any]:
+def _requested(cfg: DictConfig) -> dict[str, Any]:
     """Return the settings that this run's command line, or sweep, asked for; a group's value is its option."""
     choices = HydraConfig.get().runtime.choices
     keys = [override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task]

@@ -1,4 +1,4 @@
-"""What a notebook wants of the commands, one call each; `from seke import open_records, complete, answer, score`.
+"""Functions for notebooks, one call a command: `from seke import open_records, complete, answer, score`.
 
 Settings are those of the command line, as it writes them: complete(record, folder, "backend=openai", "budget.usd=1").
 """

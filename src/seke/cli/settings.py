@@ -1,4 +1,4 @@
-"""Which settings a command knows: every other key is refused, wherever it stands, and the nearest known one is named.
+"""Check of the settings that a command is given: an unknown key is refused and the nearest known one is named.
 
     words = written(sys.argv[1:], conf, "generate")   # what was typed, as Hydra is to read it
     check(cfg, "generate")                            # inside a run of Hydra: raises UserError for what no config knows

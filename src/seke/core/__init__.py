@@ -1,1 +1,1 @@
-"""What every room builds on: records, labels, requests to vision LLMs, images, runs, the ledger. Free of torch."""
+"""Foundation of every room: records, labels, requests to vision LLMs, images, runs, the ledger. Free of torch."""

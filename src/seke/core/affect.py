@@ -1,4 +1,4 @@
-"""The field's facts: expressions, action units, and how the three descriptions of a face hang together.
+"""Constants of facial affect: expressions, action units, and how the three descriptions of a face hang together.
 
 Everything here is a constant with its source; nothing is estimated from data and nothing is imported. The couplings
 are *soft* knowledge for prompts, checks, the simulated annotator and the synthetic faces. They are blends of published

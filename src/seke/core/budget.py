@@ -1,4 +1,4 @@
-"""Budgets: a wrapper around any backend that stops feeding it before more may have been spent than was allowed.
+"""Budgets: a wrapper around any backend that stops sending requests before more is spent than allowed.
 
 Backends pull requests as they have room, so holding the next one back lets what is in flight come in, be recorded and
 be counted; then the run pauses. What was paid for is in the ledger, and the same command goes on.
@@ -16,7 +16,7 @@ from seke.core import plugins
 from seke.core.errors import Paused, UserError
 from seke.core.vlm import VLM, Priced, Prices, Recording, Reply, Request, close
 
-TOLD_TO_STOP: Final = "told to stop"
+STOPPED: Final = "told to stop"
 LEAST_CHARACTERS: Final = 12
 """No tokenizer makes fewer tokens of English, of JSON or of any other prompt here than one for so many characters."""
 
@@ -167,18 +167,18 @@ class Metered:
         self.worth = Spent()
         """What this backend's replies cost, whenever that was paid: those from the ledger are counted, too."""
         self._dearest = (0.0, 0)
-        self._landed = 0
+        self._answered = 0
         self._seen = False
         self._kept, self._others = kept, list[Metered]()
 
     def other(self, vlm: VLM) -> "Metered":
-        """Return a meter around another backend that counts into the same purse."""
+        """Return a meter around another backend that counts against the same budget."""
         self._others.append(Metered(vlm, self.budget, self.spent, self._kept))
         return self._others[-1]
 
     @property
     def backends(self) -> list[VLM]:
-        """All backends that are paid from the same purse, its own first."""
+        """All backends that are paid from the same budget, its own first."""
         return [self.vlm, *(meter.vlm for meter in self._others)]
 
     def __enter__(self) -> "Metered":
@@ -190,7 +190,7 @@ class Metered:
         self.close()
 
     def close(self) -> None:
-        """Close what this backend and those of the same purse have opened, if there is anything to close."""
+        """Close what this backend and those of the same budget have opened, if there is anything to close."""
         for meter in self._others:
             meter.close()
         close(self.vlm)
@@ -207,30 +207,30 @@ class Metered:
         numbered = enumerate(requests)
         held_back: list[tuple[int, Request]] = []
         while True:
-            flying: list[int] = []
-            for place, reply in plugins.replies(self.vlm, self._allowed(numbered, held_back, flying)):
-                self._landed += 1
+            in_flight: list[int] = []
+            for place, reply in plugins.replies(self.vlm, self._allowed(numbered, held_back, in_flight)):
+                self._answered += 1
                 self._count(reply)
-                yield flying[place], reply
+                yield in_flight[place], reply
             if not held_back:
                 return
             if self.spent.closed() or not self._room(0, held_back[-1][1]):
                 raise Paused(self._statement(held_back[-1][1]))
 
     def _allowed(
-        self, numbered: Iterator[tuple[int, Request]], held_back: list[tuple[int, Request]], flying: list[int]
+        self, numbered: Iterator[tuple[int, Request]], held_back: list[tuple[int, Request]], in_flight: list[int]
     ) -> Iterator[Request]:
         """Yield requests as long as the budget has room for them, next to those that are in flight."""
-        self._landed = 0
+        self._answered = 0
         while True:
             entry = held_back.pop() if held_back else next(numbered, None)
             if entry is None:
                 return
-            minded = self._kept or isinstance(self.vlm, Recording)
-            if self.spent.closed() or (minded and not self._room(len(flying) - self._landed, entry[1])):
+            pausable = self._kept or isinstance(self.vlm, Recording)
+            if self.spent.closed() or (pausable and not self._room(len(in_flight) - self._answered, entry[1])):
                 held_back.append(entry)
                 return
-            flying.append(entry[0])
+            in_flight.append(entry[0])
             yield entry[1]
 
     def pause_if_spent(self) -> None:
@@ -244,12 +244,12 @@ class Metered:
         if self.spent.closed() or spent or (tokens is not None and self.spent.tokens_at_most >= tokens):
             raise Paused(self._statement())
 
-    def _room(self, flying: int, request: Request) -> bool:
+    def _room(self, in_flight: int, request: Request) -> bool:
         usd, tokens = (max(pair) for pair in zip(self._dearest, self._least(request), strict=True))
-        after_usd = (self.spent.usd_at_most or 0.0) + (flying + 1) * usd
-        after_tokens = self.spent.tokens_at_most + (flying + 1) * tokens
+        after_usd = (self.spent.usd_at_most or 0.0) + (in_flight + 1) * usd
+        after_tokens = self.spent.tokens_at_most + (in_flight + 1) * tokens
         # The first request of all goes out alone: until it is back, nobody knows what one costs.
-        unknown = self._limited and flying > 0 and not self._seen
+        unknown = self._limited and in_flight > 0 and not self._seen
         within = (self.budget.usd is None or after_usd <= self.budget.usd) and (
             self.budget.tokens is None or after_tokens <= self.budget.tokens
         )
@@ -298,7 +298,7 @@ class Metered:
 
     def _statement(self, held_back: Request | None = None) -> str:
         if self.spent.closed():
-            return TOLD_TO_STOP
+            return STOPPED
         limits = {"budget.usd": self.budget.usd, "budget.tokens": self.budget.tokens}
         limit = ", ".join(f"{name}={value}" for name, value in limits.items() if value is not None)
         spent = self.spent

@@ -1,4 +1,4 @@
-"""Which run this process works on: what cost nothing is recalled within that run, and in no other."""
+"""Name of the run that this process works on; replies that cost nothing are recalled within that run only."""
 
 _run: str | None = None
 
@@ -10,5 +10,5 @@ def enter(run: str) -> None:
 
 
 def run() -> str | None:
-    """Return which run this process works on; None where nobody said, as in a program of somebody's own."""
+    """Return which run this process works on; None where none was entered, as in a program of somebody's own."""
     return _run

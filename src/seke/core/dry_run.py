@@ -1,4 +1,4 @@
-"""dry_run: what asking would cost, found by playing it through with somebody who makes the answers up.
+"""Estimate of the calls, tokens and dollars that a run would take, from a made-up model that answers at once.
 
 The same code asks the same questions, so calls and prompts are exact; what nobody knows beforehand is how much draws
 will disagree and how long answers will be. Two made-up models bracket that: one that disagrees with itself as much as
@@ -146,7 +146,7 @@ def table(number: int, parts: Sequence[Asked]) -> str:
 
 
 def _priced(part: Asked) -> list[str]:
-    """Return dollars of the model asked; of every model that has a price where nobody said which is asked."""
+    """Return dollars of the model asked; of every model that has a price where it is unknown which is asked."""
     if part.prices is None:
         return ["it has no price: it runs on this machine, or is simulated"]
     if not part.prices:
@@ -155,7 +155,8 @@ def _priced(part: Asked) -> list[str]:
         return [_dollars(part.model, [None, None])]
     models = [part.model] if part.model else list(part.prices)
     return [
-        _dollars(model, [found.usd(part.prices[model]) for found in (part.expected, part.worst)]) for model in models
+        _dollars(model, [estimate.usd(part.prices[model]) for estimate in (part.expected, part.worst)])
+        for model in models
     ]
 
 

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend."""
+"""Errors that a user can fix, each reported in one line, and the pause of a run that the same command goes on with."""
 
 from typing import Any
 

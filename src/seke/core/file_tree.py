@@ -1,4 +1,4 @@
-"""Finding folders and files in an unpacked dataset: nested zip folders, odd cases, stray files, links and depth."""
+"""Search for folders and files in an unpacked dataset: nested folders, odd cases, stray files, links and depth."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all and outlast a power cut, and who may read them.
+"""Writing of files that appear whole or not at all and outlast a power cut, and who may read them.
 
     with whole(run / "rows.jsonl") as file: ...    a file under a passing name, which takes its own once it is on disk
     with replacing(run / "face.jpg") as part: ...  the same for writers that want a name; safe from kills alone
@@ -27,8 +27,8 @@ NO_WAY: Final = (
     errno.ENOTEMPTY, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EILSEQ,
 )  # fmt: skip
 """What the system says of a file that cannot be used."""
-SAID_BY_OTHERS: Final = ("No space left on device", "Disk quota exceeded", "File too large", "file write failed")
-"""How libraries with writers of their own say that there is no room."""
+NO_ROOM_MESSAGES: Final = ("No space left on device", "Disk quota exceeded", "File too large", "file write failed")
+"""Messages of libraries with writers of their own where there is no room."""
 
 _mode = PRIVATE
 
@@ -169,13 +169,13 @@ def mistake(error: BaseException, outputs: Path) -> str | None:
         error: what was raised; not what it was raised from.
         outputs: the setting `paths.outputs`, below which everything is written.
     """
-    reason = next((said for said in SAID_BY_OTHERS if said in str(error)), "")
+    reason = next((message for message in NO_ROOM_MESSAGES if message in str(error)), "")
     name: str | None = None
     if isinstance(error, OSError):
         if type(error).__module__ != "builtins" or error.errno not in (*NO_ROOM, *NO_WAY):
             return f"paths.outputs={outputs}: cannot be written ({reason}); {MAKE_ROOM}" if reason else None
-        told = error.filename2 if error.filename2 is not None else error.filename
-        name, reason = None if told is None else os.fsdecode(os.fspath(told)), str(error.strerror)
+        named = error.filename2 if error.filename2 is not None else error.filename
+        name, reason = None if named is None else os.fsdecode(os.fspath(named)), str(error.strerror)
         if name is None and error.errno not in NO_ROOM:
             return None
     if not reason:

@@ -1,4 +1,4 @@
-"""Remove a person, or one picture, from what lies below outputs/, and say what has to be made anew.
+"""Removal of a person, or of one picture, from everything below outputs/, with a list of what to make anew.
 
     rows of *.jsonl        prepared records, instructions, rejections, draws, answers, predictions
     the ledger             replies to requests that showed one of the pictures
@@ -84,7 +84,7 @@ def find(who: str, outputs: Path) -> Person:
         UserError: if no row is about it.
     """
     digest = sha256(Path(who).read_bytes()) if Path(who).is_file() else who
-    found = [
+    rows = [
         row
         for file in _row_files(outputs)
         for line in _lines(file)
@@ -92,13 +92,13 @@ def find(who: str, outputs: Path) -> Person:
         if who in (row.get("subject"), f"{row.get('source')}/{row.get('subject')}", row.get("id"), row.get("image"))
         or digest == row.get("sha256")
     ]
-    if not found:
+    if not rows:
         raise UserError("who", who, f"no row below {outputs} is about it", "give a subject, an id or a picture")
     return Person(
         who,
-        frozenset(str(row["id"]) for row in found if row.get("id")),
-        frozenset(str(row["image"]) for row in found if row.get("image")),
-        frozenset(str(row["sha256"]) for row in found if row.get("sha256")),
+        frozenset(str(row["id"]) for row in rows if row.get("id")),
+        frozenset(str(row["image"]) for row in rows if row.get("image")),
+        frozenset(str(row["sha256"]) for row in rows if row.get("sha256")),
     )
 
 
@@ -187,10 +187,10 @@ def _from_ledger(file: Path, person: Person, dry_run: bool) -> tuple[int, int]:
         with closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as db:
             db.execute("PRAGMA secure_delete = ON")
             db.execute("BEGIN EXCLUSIVE")
-            told = [*db.execute("SELECT key, about FROM replies UNION SELECT key, about FROM pending")]
-            keys = [(key,) for key, about in told if about and named.search(str(about))]
+            calls = [*db.execute("SELECT key, about FROM replies UNION SELECT key, about FROM pending")]
+            keys = [(key,) for key, about in calls if about and named.search(str(about))]
             nameless = sum(
-                not about or not re.search(r"\.\w+(?:#\w+)?(?: .*)?, draw \d", str(about)) for _, about in told
+                not about or not re.search(r"\.\w+(?:#\w+)?(?: .*)?, draw \d", str(about)) for _, about in calls
             )
             for table in ("replies", "pending", "failures") if keys and not dry_run else ():
                 db.executemany(f"DELETE FROM {table} WHERE key = ?", keys)
@@ -226,7 +226,7 @@ def _made_of(touched: set[Path | None], outputs: Path) -> Iterator[tuple[Path, s
     names = {f"{run.parent.name}/{run.name}" for run in touched if run is not None}
     for manifest in sorted(outputs.glob("*/*/manifest.json")):
         run, own = manifest.parent, f"{manifest.parent.parent.name}/{manifest.parent.name}"
-        text = json.dumps(_told(manifest))
+        text = json.dumps(_made_from(manifest))
         if run in touched and run.parent.name != "train":
             yield run, f"{own}, whose counts and scores are still those with the rows"
         elif any(re.search(rf"\b{re.escape(name)}\b", text) for name in names) or _names(manifest) & names:
@@ -234,11 +234,11 @@ def _made_of(touched: set[Path | None], outputs: Path) -> Iterator[tuple[Path, s
             yield run, f"{own}, {kind}"
 
 
-def _told(manifest: Path) -> Any:
+def _made_from(manifest: Path) -> Any:
     """Return what a manifest says a run was made of."""
     try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        return [found.get("inputs"), found.get("trained_on"), found.get("base")]
+        facts = json.loads(manifest.read_text(encoding="utf-8"))
+        return [facts.get("inputs"), facts.get("trained_on"), facts.get("base")]
     except (OSError, ValueError, AttributeError):
         return None
 

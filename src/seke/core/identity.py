@@ -1,4 +1,4 @@
-"""What two runs must agree in to be the same run, which the same command then goes on with."""
+"""Identity of a run: the settings in which two runs must agree for one to resume the other."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The only way an image file enters: inside its root, whole, of sane size, upright, and in 8-bit RGB that shows it.
+"""Loading of image files: inside their root, whole, of sane size, upright, and in 8-bit RGB.
 
 Licensed face sets come with hostile paths, half-copied files, EXIF rotations, 16-bit greys and masked backgrounds; all
 that cannot be shown as its maker meant it ends here with an `ImageError` that callers turn into a rejection.

@@ -1,4 +1,4 @@
-"""The 95 % interval of every number that a table shows: one function, from the bootstrap's replicates to its ends.
+"""95 % intervals and p-values from bootstrap replicates: one function for every number that a table shows.
 
 What is resampled (subjects, pictures, judged answers) is a cluster here; how replicates are drawn is the caller's.
 """

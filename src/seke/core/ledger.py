@@ -1,7 +1,7 @@
-"""The durable book of every call to a paid model: nothing that was paid for is lost or bought twice.
+"""Durable SQLite ledger of every call to a paid model: no reply that was paid for is lost or paid for twice.
 
     with Ledger(path) as ledger:
-        bought = ledger.find(keys)                                 # raw replies that earlier runs paid for
+        replies = ledger.find(keys)                                # raw replies that earlier runs paid for
         await ledger.sent(key, about="ck_plus/S005_001, draw 0")   # on disk before the request leaves
         await ledger.done(key, raw, model, 955, 350)               # on disk before the reply is parsed
 
@@ -11,7 +11,7 @@ One SQLite file in WAL mode, shared by all runs and open in one process at a tim
     failures   the last reason why a call came to nothing and was not billed, for whoever looks with the sqlite3 shell
 
 One thread owns the connection and takes whatever has queued up into one transaction (group commit): callers share the
-price of the disk's flush, and each is told only after it. Stored is what callers hand over, no image and no API key.
+price of the disk's flush, and each gets its receipt after it. Stored is what callers hand over, no image, no API key.
 """
 
 import asyncio
@@ -32,12 +32,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from seke.core import files
 from seke.core.errors import UserError
-from seke.core.ledger_sql import COLUMNS, DONE, FAILED, NOT_STATED, SENT, TABLES, TAKE_OVER, TOTALS
 
 T = TypeVar("T")
 
 APPLICATION_ID = int.from_bytes(b"SEKE", "big")
-"""Stands in the file's header: tells a ledger from any other SQLite database."""
+"""Stands in the file's header: distinguishes a ledger from any other SQLite database."""
 VERSION = 1
 """Of the tables, in the header's user_version; a ledger of a later version is refused."""
 BATCH = 1000
@@ -48,6 +47,47 @@ NAMED = 3
 """Calls that a warning names, at most."""
 KEYS_A_QUERY = 900  # SQLite before 3.32 takes no more than 999 parameters
 ROWS_A_MERGE = 200
+
+# `raw` comes last, so that sums over the other columns need not read a long reply's overflow pages.
+TABLES = """
+CREATE TABLE pending (
+    key TEXT PRIMARY KEY, about TEXT NOT NULL, sent_at TEXT NOT NULL, sendings INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE replies (
+    key TEXT PRIMARY KEY, about TEXT, sent_at TEXT, done_at TEXT NOT NULL, sendings INTEGER NOT NULL,
+    model TEXT NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, raw TEXT NOT NULL
+);
+CREATE TABLE failures (key TEXT PRIMARY KEY, failed_at TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
+"""
+NOT_STATED = -1
+"""Tokens of a reply whose server did not say them; the first ledgers held 0 for it, which no call can have cost."""
+# Text from outside is bound as bytes and cast: SQLite's TEXT then holds any str, lone surrogates included.
+SENT = """
+INSERT INTO pending (key, about, sent_at, sendings) VALUES (?, CAST(? AS TEXT), ?, 1)
+ON CONFLICT (key) DO UPDATE SET about = excluded.about, sent_at = excluded.sent_at, sendings = sendings + 1
+"""
+DONE = """
+INSERT INTO replies (key, about, sent_at, done_at, sendings, model, input_tokens, output_tokens, raw)
+SELECT new.key, about, sent_at, done_at, coalesce(sendings, 0), model, input_tokens, output_tokens, raw
+FROM (SELECT ? AS key, ? AS done_at, CAST(? AS TEXT) AS model, ? AS input_tokens, ? AS output_tokens,
+             CAST(? AS TEXT) AS raw) AS new LEFT JOIN pending ON pending.key = new.key
+WHERE true ON CONFLICT (key) DO UPDATE SET sendings = sendings + excluded.sendings
+"""
+FAILED = "INSERT OR REPLACE INTO failures (key, failed_at, detail) VALUES (?, ?, CAST(? AS TEXT))"
+TOTALS = """
+SELECT model, count(*), sum(max(input_tokens, 0)), sum(max(output_tokens, 0)), sum(max(sendings - 1, 0)),
+       sum(input_tokens <= 0 AND output_tokens <= 0)
+FROM replies GROUP BY model ORDER BY model
+"""
+COLUMNS = "key, about, sent_at, done_at, sendings, model, input_tokens, output_tokens, raw"
+TAKE_OVER = f"""
+INSERT INTO replies ({COLUMNS})
+VALUES (?, CAST(? AS TEXT), ?, ?, ?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT))
+ON CONFLICT (key) DO UPDATE SET done_at = excluded.done_at, sendings = sendings + excluded.sendings, raw = excluded.raw,
+    model = excluded.model, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens
+WHERE NOT json_valid(replies.raw) AND json_valid(excluded.raw)
+"""
+"""What is here stays, unless it was damaged."""
 
 
 class Unsettled(NamedTuple):
@@ -130,12 +170,12 @@ class Ledger:
         """Return the raw replies of those `keys` that are settled. Everything asked for is held in memory at once."""
 
         def job(db: sqlite3.Connection) -> dict[str, str]:
-            found: dict[str, str] = {}
+            raw: dict[str, str] = {}
             for start in range(0, len(keys), KEYS_A_QUERY):
                 some = keys[start : start + KEYS_A_QUERY]
                 marks = ",".join("?" * len(some))
-                found.update(db.execute(f"SELECT key, raw FROM replies WHERE key IN ({marks})", some))
-            return found
+                raw.update(db.execute(f"SELECT key, raw FROM replies WHERE key IN ({marks})", some))
+            return raw
 
         return self._submit(job).result()
 
@@ -148,7 +188,7 @@ class Ledger:
     def sent(self, key: str, about: str) -> Receipt[None]:
         """Write down that the call `key` is about to leave; let it leave when the receipt is there.
 
-        `about` tells a person which call it is. A caller that then does not send after all says `failed`.
+        `about` names the call for a person. A caller that then does not send after all says `failed`.
         """
         row = (key, _encoded(about), _now())
         return self._submit(lambda db: _run(db, (SENT, row)))
@@ -381,7 +421,7 @@ def _encoded(text: str) -> bytes:
 
 
 def decoded(data: bytes) -> str:
-    """Return the text of a column; none for bytes that no text has: a damaged one is told by who reads it."""
+    """Return the text of a column; an empty one for bytes that are no UTF-8: whoever reads it reports the damage."""
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

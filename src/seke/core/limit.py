@@ -1,4 +1,4 @@
-"""`limit=`, in every command: so many records, spread over sources and splits in proportion, chosen by the seed.
+"""The setting `limit=`: so many records, in proportion over sources and splits, chosen by the seed.
 
 A record is chosen by the hash of its id within its source and split, so neither the order of a file nor what else it
 holds decides which of two records of one group comes first. The chosen ones keep the file's order.
@@ -13,7 +13,7 @@ from seke.core.errors import UserError
 
 Record = TypeVar("Record")
 Group = tuple[str, ...]
-BETWEEN: Final = "\0"
+SEPARATOR: Final = "\0"
 """Stands in no id, so that no two lists of words hash alike."""
 
 
@@ -82,4 +82,4 @@ def in_proportion(total: int, sizes: Mapping[Group, int], seed: int = 0) -> dict
 
 
 def _hash(seed: int, *words: str) -> bytes:
-    return hashlib.sha256(BETWEEN.join((str(seed), *words)).encode(errors="surrogatepass")).digest()
+    return hashlib.sha256(SEPARATOR.join((str(seed), *words)).encode(errors="surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""One process at a time in a run's directory: a second one is refused, a dead one is not in the way.
+"""Lock on a run's directory: one process at a time; a second one is refused, one that died is not in the way.
 
 The lock is the system's own on the file `.lock` in the directory, which is dropped with the process, however it ends,
 and which network drives know, too. Where a drive knows no locks, what the file says (host and process) decides: a
@@ -44,8 +44,8 @@ def hold(folder: Path, rank: str = "0") -> None:
         descriptor = os.open(path, os.O_RDWR)
         try:
             free = _lock(descriptor)
-            if free is False or (free is None and _is_alive(_said(descriptor))):
-                raise _refusal(folder, path, _said(descriptor), free)
+            if free is False or (free is None and _is_alive(_holder(descriptor))):
+                raise _refusal(folder, path, _holder(descriptor), free)
             if _is(descriptor, path):
                 break  # else it has just been released, and removed
         except BaseException:
@@ -74,7 +74,7 @@ def held_by_others(folder: Path) -> bool:
         descriptor = os.open(path, os.O_RDWR)
         try:
             free = _lock(descriptor)
-            if free is False or (free is None and _is_alive(_said(descriptor))):
+            if free is False or (free is None and _is_alive(_holder(descriptor))):
                 return True
             path.unlink(missing_ok=True)
         finally:
@@ -111,30 +111,30 @@ def _is(descriptor: int, path: Path) -> bool:
     return os.path.samestat(os.fstat(descriptor), there)
 
 
-def _said(descriptor: int) -> dict[str, Any]:
+def _holder(descriptor: int) -> dict[str, Any]:
     try:
-        said = json.loads(os.pread(descriptor, 4096, 0))
+        holder = json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return holder if isinstance(holder, dict) else {}
 
 
-def _is_alive(said: dict[str, Any]) -> bool:
+def _is_alive(holder: dict[str, Any]) -> bool:
     """Whether the process that a lock file names may still be there."""
-    if said.get("host") != socket.gethostname():
-        return bool(said)
+    if holder.get("host") != socket.gethostname():
+        return bool(holder)
     try:
-        os.kill(int(said["process"]), 0)
+        os.kill(int(holder["process"]), 0)
     except (ProcessLookupError, KeyError, TypeError, ValueError):
         return False
     except PermissionError:
         return True
-    return int(said["process"]) != os.getpid()
+    return int(holder["process"]) != os.getpid()
 
 
-def _refusal(folder: Path, path: Path, said: dict[str, Any], free: bool | None) -> UserError:
-    here = said.get("host") in (None, socket.gethostname())
-    who = f"process {said.get('process', '?')}" + ("" if here else f" on {said['host']}")
+def _refusal(folder: Path, path: Path, holder: dict[str, Any], free: bool | None) -> UserError:
+    here = holder.get("host") in (None, socket.gethostname())
+    who = f"process {holder.get('process', '?')}" + ("" if here else f" on {holder['host']}")
     remedy = "wait until it has ended, or choose another name="
     if free is None:
         remedy += f"; if that process is gone, remove {path}"

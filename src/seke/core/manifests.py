@@ -1,4 +1,4 @@
-"""What a manifest.json must be before anything in it is believed: whole, and of the types that its readers expect.
+"""Reading of manifest.json: one is believed only if it is whole and its fields have the types that readers expect.
 
 One may be cut by a full disk, written by hand, or be another program's: what it would say is then not known.
 """

@@ -1,4 +1,4 @@
-"""Where classes and functions that a configuration names by `_target_` have moved to, by their earlier paths.
+"""Table of earlier `_target_` paths: where classes and functions that a configuration names are today.
 
 Settings files of earlier versions, and runs begun with them, name the earlier paths; both go on for one release.
 """

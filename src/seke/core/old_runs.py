@@ -1,4 +1,4 @@
-"""What runs of versions before 0.3 do not say of themselves, derived here, and nowhere else, from what they do say.
+"""Facts about runs of versions before 0.3, derived here, and nowhere else, from what those runs recorded.
 
 Since then each of these is a field: `simulated` of a reply, a row and an answer; `synthetic`, `scores` and `floor` of a
 manifest. Only where the field is missing may anybody ask here, and a name decides only if it is exactly one of ours.
@@ -31,8 +31,8 @@ def synthetic(noted: str | None, folder: Path | None, sources: Collection[str] =
     """
     if noted is not None:
         return noted
-    found = [what for what, file in DRAWN.items() if folder and (folder / file).is_file()]
-    return found[0] if found else "scenes" if set(sources) == {"synthetic_scenes"} else "nothing"
+    drawn = [what for what, file in DRAWN.items() if folder and (folder / file).is_file()]
+    return drawn[0] if drawn else "scenes" if set(sources) == {"synthetic_scenes"} else "nothing"
 
 
 def simulated_by_notes(manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Parts that somebody plugs in through conf/: what they hand back is checked where it enters the program.
+"""Checks of what user-supplied parts (backends, rules, sources, ...) hand back, where it enters the program.
 
 A part that breaks its promise ends the command in one line: `<setting>=<name of the part>: <what it gave>; <what to
 give>`. Nothing that was finished before is lost.

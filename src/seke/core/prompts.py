@@ -31,11 +31,11 @@ class Prompts:
             if not self.templates.get(name):
                 raise UserError(f"prompts.templates.{name}", None, "no such template", f"it takes {_listed(wanted)}")
             for number, text in enumerate(self.templates[name]):
-                found = set(SLOT.findall(text))
-                if found != wanted:
+                slots_used = set(SLOT.findall(text))
+                if slots_used != wanted:
                     raise UserError(
                         f"prompts.templates.{name}[{number}]",
-                        _listed(found),
+                        _listed(slots_used),
                         "not the slots this template takes",
                         f"use {_listed(wanted)}, each at least once and no other",
                     )

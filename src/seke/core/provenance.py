@@ -1,6 +1,6 @@
-"""How a run was made, for those who get its result without the run: what the cards of data and of models tell.
+"""Provenance of a run (command, commit, settings, cost, evaluations), as cards of data and of models show it.
 
-Everything is read from the files that a run has left; what none of them says is None, and told as unknown.
+Everything is read from the files that a run has left; what none of them says is None, and shown as unknown.
 """
 
 import json
@@ -109,7 +109,7 @@ def making(run: Path) -> Making:
         Counter(row.reason for row in read_jsonl(rejected, Rejection)) if rejected.is_file() else {},
         manifest.get("flags") or {},
         manifest.get("prompts") or {},
-        tuple(found for found in of_data if found.scores == "labels"),
+        tuple(run for run in of_data if run.scores == "labels"),
     )
 
 
@@ -132,13 +132,13 @@ def evaluation(run: Path, config: Mapping[str, Any], inputs: Mapping[str, str], 
 def numbers(metrics: Mapping[str, Any]) -> Iterator[Number]:
     """Yield the metrics that have an interval, task by task; those of single classes or AUs are not among them."""
     for task, bounds in metrics["ci95"].items():
-        found = metrics.get(task) or {}
+        values = metrics.get(task) or {}
         for name, interval in bounds.items():
-            value = found.get(name)
+            value = values.get(name)
             if isinstance(interval, dict) or isinstance(value, dict):
                 continue
             between = None if interval is None else (interval[0], interval[1])
-            yield Number(task, name, value, between, found.get("n"), (metrics.get("unanswered") or {}).get(task))
+            yield Number(task, name, value, between, values.get("n"), (metrics.get("unanswered") or {}).get(task))
 
 
 def place(path: object) -> str:
@@ -159,8 +159,8 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if not isinstance(node, Mapping):
             continue
         yield group, str(node.get("_target_")).rpartition(".")[2]
-        told = {"model": node.get("model")} if group in ("backend", "fallback") else node
-        for key, value in told.items():
+        shown = {"model": node.get("model")} if group in ("backend", "fallback") else node
+        for key, value in shown.items():
             if key != "_target_" and not isinstance(value, Mapping) and (value is not None or group == "generator"):
                 yield f"{group}.{key}", place(value) if isinstance(value, str) else value
 

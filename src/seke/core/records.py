@@ -1,4 +1,4 @@
-"""The rows every room reads and writes, and JSON Lines files of them.
+"""Rows that every room reads and writes (records, instructions, predictions), and JSON Lines files of them.
 
 `None` means unknown everywhere, and an action unit that nobody annotated is absent from `action_units`: unknown is not
 absent. A row is validated when it is built and when it is read; a broken line names its file, line and field.

@@ -1,4 +1,4 @@
-"""Rules that the whole program shares: what is right, Table 2's measures, Mikels' emotions, Algorithm 1's floor."""
+"""Rules that every room shares: right within 0.2, Table 2's measures, Mikels' emotions, Algorithm 1's floor."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -14,8 +14,8 @@ EMOTIONS: Final = ("amusement", "anger", "awe", "contentment", "disgust", "excit
 def near(a: float, b: float) -> bool:
     """Whether two valences, or arousals, are within `NEAR` of each other; exactly `NEAR` apart counts as near.
 
-    Labels are said in two decimals, so pairs do lie exactly on the boundary, and binary fractions put some of these
-    above it and some below. "Within 0.2" speaks of the decimals that were said: all of these pairs are near.
+    Labels have two decimals, so pairs do lie exactly on the boundary, and binary fractions put some of these
+    above it and some below. "Within 0.2" speaks of those decimals: all of these pairs are near.
 
     >>> near(0.3, 0.1), near(0.5, 0.3), near(0.5, 0.29)
     (True, True, False)

@@ -190,16 +190,16 @@ def _text(now: Mapping[str, Any]) -> bytes:
 
 
 def _before(path: Path, now: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return config and inputs of the run in `path`; None where there is none, or neither of its files tells them."""
+    """Return config and inputs of the run in `path`; None where there is none, or neither of its files holds them."""
     try:
         written = (path / MARK).read_bytes()
         before = yaml.safe_load(written)
     except (OSError, ValueError, yaml.YAMLError):
         written, before = b"", None
     cut = written != _text(now) and _text(now).startswith(written)
-    for told in ({} if cut else before, manifests.read(path / MANIFEST)):
-        if isinstance(told, dict) and isinstance(told.get("config"), dict) and isinstance(told.get("inputs"), dict):
-            return {"config": identity.settled(told["config"]), "inputs": told["inputs"]}
+    for kept in ({} if cut else before, manifests.read(path / MANIFEST)):
+        if isinstance(kept, dict) and isinstance(kept.get("config"), dict) and isinstance(kept.get("inputs"), dict):
+            return {"config": identity.settled(kept["config"]), "inputs": kept["inputs"]}
     return None
 
 
@@ -282,15 +282,15 @@ def locate(argument: str, reference: str, outputs: Path, stage: str, file: str) 
     """
     given = Path(reference)
     candidates = [outputs / stage / reference / file, given / file, given]
-    found: Path | None = next((path for path in candidates if path.is_file()), None)
-    if found is None:
+    file_path = next((path for path in candidates if path.is_file()), None)
+    if file_path is None:
         raise UserError(
             argument,
             reference,
             f"neither a file nor a finished `python {stage}.py name={given.name}` with {file}",
             f"run that first or give the path of a {Path(file).suffix or 'file'}",
         )
-    return found
+    return file_path
 
 
 def manifest_beside(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Settings are written down with every run, so none of them may hold a secret."""
+"""Check that no setting holds a secret: settings are written down with every run."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The one seam to any vision LLM: Request -> Reply.
+"""The interface to any vision LLM: Request -> Reply.
 
 The annotator, the model under test, GPT-4o, the judge and the simulated annotator are all the same `VLM`. A backend
 gets an iterable of requests and yields `(index, reply)` as they finish; concurrency is its own business.
@@ -25,7 +25,7 @@ class Image:
     path: Path
     sha256: str
     face: tuple[int, int, int, int] | None = None
-    """Where in the upright picture the face is: left, top, width and height in pixels; None where nobody said."""
+    """Where in the upright picture the face is: left, top, width and height in pixels; None where it is unknown."""
 
     @property
     def key(self) -> str:
@@ -97,7 +97,7 @@ class Request:
         ]
         sent: list[Any] = [parts, self.schema, self.temperature, self.n, self.max_tokens, self.seed, self.draw]
         if self.logprobs:
-            sent.append("logprobs")  # not there otherwise: keys of what was bought before this could be asked stay
+            sent.append("logprobs")  # not there otherwise: keys from before this setting existed stay
         return hashlib.sha256(json.dumps(sent, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -147,7 +147,7 @@ class Reply:
     cost: float | None = None
     """US dollars for `usage`; None where that or the price is not known."""
     recalled: bool = field(default=False, compare=False)
-    """Whether it was bought earlier: it came from a ledger, and cost nothing now."""
+    """Whether it was paid for earlier: it came from a ledger, and cost nothing now."""
     simulated: bool = False
     """Whether no model answered, but a simulation of one. Results say so of what comes of it."""
     blind: bool = False

@@ -1,1 +1,1 @@
-"""What goes to the Hugging Face Hub: datasets as parquet, cards, licences."""
+"""Export to the Hugging Face Hub: datasets as parquet, cards of data and models, licences."""

@@ -111,26 +111,28 @@ def rendered(template: str, **content: Any) -> str:
     return _environment().get_template(template).render(content).rstrip("\n") + "\n"
 
 
-def told(value: object, nothing: str = UNKNOWN) -> str:
+def as_markdown(value: object, nothing: str = UNKNOWN) -> str:
     r"""Return a value as Markdown text on one line, in which nothing is markup; `nothing` stands for None.
 
-    >>> told("a | <b>\n*c*") == r"a \| \<b\> \*c\*", told(None), told(True), told(0.25), told(["a", "b"])
-    (True, 'unknown', 'true', '0.25', 'a, b')
+    >>> as_markdown("a | <b>\n*c*") == r"a \| \<b\> \*c\*", as_markdown(None), as_markdown(True)
+    (True, 'unknown', 'true')
+    >>> as_markdown(0.25), as_markdown(["a", "b"])
+    ('0.25', 'a, b')
     """
     if value is None or isinstance(value, bool):
         return nothing if value is None else str(value).lower()
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{told(key)} {told(inner, nothing)}" for key, inner in value.items()) or nothing
+        return ", ".join(f"{as_markdown(key)} {as_markdown(inner, nothing)}" for key, inner in value.items()) or nothing
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(told(inner, nothing) for inner in value) or "none"
+        return ", ".join(as_markdown(inner, nothing) for inner in value) or "none"
     return markdown(str(value))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], nothing: str = UNKNOWN) -> str:
     """Return a Markdown table; `nothing` stands for None."""
-    return markdown_table(header, [[told(value, nothing) for value in row] for row in rows])
+    return markdown_table(header, [[as_markdown(value, nothing) for value in row] for row in rows])
 
 
 def fenced(text: str) -> str:
@@ -167,9 +169,9 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # Markdown, not HTML: `told` escapes
+        autoescape=False,  # Markdown, not HTML: `as_markdown` escapes
     )
-    environment.filters.update(told=told, fenced=fenced)
+    environment.filters.update(as_markdown=as_markdown, fenced=fenced)
     environment.globals.update(table=table, measured=measured, licence=licence)
     return environment
 

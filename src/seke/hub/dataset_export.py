@@ -1,4 +1,4 @@
-"""The rows of a finished run as a Hugging Face dataset, which `datasets.load_dataset(<folder>)` opens.
+"""Export of a finished run's rows as a Hugging Face dataset, which `datasets.load_dataset(<folder>)` opens.
 
 outputs/generate/<name>/README.md                                     the dataset card of the rows as they are
 outputs/<command>/<name>/parquet/README.md                            the dataset card of the export
@@ -110,8 +110,8 @@ def _holds(folder: Path, made_from: Mapping[str, Any]) -> bool:
         files: dict[str, int] = manifest.pop("files")
     except (OSError, ValueError, KeyError):
         raise UserError("export", FORMAT, f"{folder} holds files that no export wrote", "move them away") from None
-    found = {path.name: path.stat().st_size for path in folder.glob("data/*")}
-    return bool(found == files and manifest == made_from)
+    present = {path.name: path.stat().st_size for path in folder.glob("data/*")}
+    return bool(present == files and manifest == made_from)
 
 
 def describe(form: Form, run_path: Path, root: Path, command: Sequence[str] | None = None) -> Content:

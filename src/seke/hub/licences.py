@@ -1,4 +1,4 @@
-"""Under which terms the sources' pictures are held, in our own words: a reminder for dataset cards, not legal advice.
+"""Licence terms of the sources' pictures, in our own words: a reminder for dataset cards, not legal advice.
 
 Each entry sums up what the owners publish; what binds is the agreement that was signed with them. Ask the owners.
 """

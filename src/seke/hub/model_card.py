@@ -1,6 +1,6 @@
 """The card of a tuned model: README.md in the Hub's form beside its weights, with a place for results.
 
-What it tells is the manifest of the run, and of the data that this names. evaluate.py fills in what it measures.
+It shows the manifest of the run, and of the data that this names. evaluate.py fills in what it measures.
 """
 
 import platform
@@ -27,7 +27,7 @@ SILENT: Final = (
     "log_every", "checkpoint_every", "peak_tflops", "answered", "answer_every", "accelerator", "devices", "num_nodes",
     "pack",
 )  # fmt: skip
-"""Settings that say where a run's files are or how it was watched, or that the card tells as what came of them."""
+"""Settings that say where a run's files are or how it was watched, or that the card shows by their results."""
 
 
 def circumstances(trainer: Any, samples: Any, chosen: Any, packed: bool) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def write(run: Run, facts: Mapping[str, Any]) -> None:
 
 
 def card(name: str, manifest: Mapping[str, Any]) -> str:
-    """Return the card of the model `name` that a train run's manifest tells of."""
+    """Return the card of the model `name` that a train run's manifest describes."""
     config, base = manifest["config"], str(manifest["base"])
     paths = _paths(config.get("data") or {})
     contents = list(_contents(manifest["trained_on"]))

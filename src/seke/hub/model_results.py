@@ -1,4 +1,4 @@
-"""model_card.md: the card of a tuned model with the results of its evaluations, ready to go onto the Hub with it.
+"""Evaluation results in the card of a tuned model: model_card.md, ready to go onto the Hub with the model.
 
     outputs/train/<name>/model/README.md  ->  outputs/evaluate/<name>/model_card.md
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from seke.core.provenance import Evaluation, Number, evaluation, evaluations
 from seke.core.runs import Run, manifest_beside, write_text
-from seke.hub.dataset_card import measured, told
+from seke.hub.dataset_card import as_markdown, measured
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -74,7 +74,8 @@ def _section(found: Sequence[Evaluation]) -> Iterator[str]:
     yield measured(found)
     for one in found:
         if one.notes:
-            yield f"{told(one.name)} is not comparable with the paper's numbers: {told('; '.join(one.notes))}."
+            name, why = as_markdown(one.name), as_markdown("; ".join(one.notes))
+            yield f"{name} is not comparable with the paper's numbers: {why}."
 
 
 def _known(number: Number) -> bool:

@@ -1,4 +1,4 @@
-"""A few faces of a finished run, each with its picture, text and labels: what a dashboard shows of it."""
+"""Table of a few faces of a finished run, each with its picture, text and labels, for a dashboard."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -64,9 +64,9 @@ def brief(labels: Any) -> str | None:
 
 
 def _row(row: Mapping[str, Any], picture: "Image | None") -> list[Any]:
-    said = row["conversations"][-1]["value"] if "conversations" in row else row.get("text")
+    text = row["conversations"][-1]["value"] if "conversations" in row else row.get("text")
     doubt = (row.get("uncertainty") or {}).get("max")
-    return [picture, row["id"], row.get("source"), said, brief(row.get("labels")), brief(row.get("truth")), doubt]
+    return [picture, row["id"], row.get("source"), text, brief(row.get("labels")), brief(row.get("truth")), doubt]
 
 
 def _picture(root: Path, row: Mapping[str, Any] | None) -> "Image | None":
@@ -79,7 +79,7 @@ def _picture(root: Path, row: Mapping[str, Any] | None) -> "Image | None":
     except images.ImageError:
         return None
     picture.thumbnail((SIDE, SIDE))
-    picture.info.clear()  # what the file said beside its pixels stays here
+    picture.info.clear()  # the file's other contents, such as EXIF, stay here
     return picture
 
 

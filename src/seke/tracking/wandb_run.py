@@ -22,7 +22,7 @@ from seke.core.runs import Run
 from seke.tracking import image_table
 
 MODES: Final = ("offline", "online")
-THEIR_MODES: Final = ("online", "offline", "disabled", "shared", "dryrun", "run")
+WANDB_MODES: Final = ("online", "offline", "disabled", "shared", "dryrun", "run")
 """What WANDB_MODE may be; the last two are former names."""
 MADE: Final = {"prepare": "records", "generate": "instructions", "train": "checkpoint", "evaluate": "metrics"}
 """What a stage makes: the type of its artefact."""
@@ -31,7 +31,7 @@ RESULTS: Final = ("metrics.json", "cost.json")
 SHARED: Final = (*RESULTS, "table.md", "statistics.md")
 """Files that stand in the artefact as they are: sums over many faces, never a face."""
 NO_RESULT: Final = ("config", "inputs", "packages", "prompts", "ci95", "image_root")
-SETTLED, BROKEN_OFF = 0, 1
+SUCCEEDED, FAILED = 0, 1
 STAGING: Final = "WANDB_DATA_DIR"
 CHOSEN: Final = os.environ.get(STAGING)
 
@@ -62,7 +62,7 @@ class Watched(Run):
         for maker in sorted(set(self.made_by.values())):
             _use(board, _artifact(maker))
         board.log_artifact(_artifact(self.path))
-        board.finish(exit_code=SETTLED)
+        board.finish(exit_code=SUCCEEDED)
 
 
 def checked(mode: str | None) -> str | None:
@@ -85,14 +85,14 @@ def mode_of_environment() -> str | None:
         UserError: if W&B knows no such mode.
     """
     mode = os.environ.get("WANDB_MODE") or None
-    if mode is not None and mode not in THEIR_MODES:
-        raise UserError("WANDB_MODE", mode, "no such mode", f"set one of {', '.join(THEIR_MODES)}, or unset it")
+    if mode is not None and mode not in WANDB_MODES:
+        raise UserError("WANDB_MODE", mode, "no such mode", f"set one of {', '.join(WANDB_MODES)}, or unset it")
     return mode
 
 
 def watch(
     run: Run, stage: str, inputs: Mapping[str, Path | Sequence[Path]], mode: str | None, group: str,
-    said: Mapping[str, Any], pictures: int,
+    requested: Mapping[str, Any], pictures: int,
 ) -> Run:  # fmt: skip
     """Open a claimed run's W&B run and return the run whose finishing will be shown there.
 
@@ -104,7 +104,7 @@ def watch(
         inputs: the files that it reads.
         mode: offline, online or None.
         group: what the stages and cells of one experiment have in common; WANDB_RUN_GROUP goes before.
-        said: the settings that were asked for, by name: flat in the config, since that is what plots go by.
+        requested: the settings that the command line set, by name: flat in the config, since that is what plots go by.
         pictures: so many in the table.
 
     Raises:
@@ -127,7 +127,7 @@ def watch(
             resume="allow",
             dir=run.path,
             mode=wandb_mode,
-            config=_public({**run.config, **flat(said), "sha256": dict(run.inputs)}),
+            config=_public({**run.config, **flat(requested), "sha256": dict(run.inputs)}),
             settings=wandb.Settings(console="off", quiet=True),  # what a terminal shows may quote a server's answer
         )
     except wandb.errors.Error as error:
@@ -148,7 +148,7 @@ def live() -> Callable[[Mapping[str, Any]], None] | None:
 def close() -> None:
     """Close what a stage that did not come to its end has left open."""
     if board := _board():
-        board.finish(exit_code=BROKEN_OFF)
+        board.finish(exit_code=FAILED)
 
 
 def headline(path: Path) -> dict[str, float]:
@@ -163,13 +163,13 @@ def headline(path: Path) -> dict[str, float]:
     return numbers
 
 
-def flat(said: Mapping[str, Any]) -> dict[str, Any]:
+def flat(requested: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings as top-level fields: generator.max_samples=5 is sweep_generator_max_samples=5.
 
     >>> flat({"generator.max_samples": 5, "backend@fallback": "vllm"})
     {'sweep_generator_max_samples': 5, 'sweep_backend_fallback': 'vllm'}
     """
-    return {"sweep_" + re.sub(r"\W+", "_", key): value for key, value in said.items()}
+    return {"sweep_" + re.sub(r"\W+", "_", key): value for key, value in requested.items()}
 
 
 def _numbers(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, float]]:

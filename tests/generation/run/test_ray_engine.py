@@ -385,7 +385,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 import yaml
-from seke.core import interrupts
+from seke.cli import interrupts
 from seke.backends.openai.client import OpenAI
 from seke.generation.run import generate as progress, ray_engine
 from seke.generation.seke.generator import Seke

@@ -7,7 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from seke.core import devices, images
+from seke.backends.transformers import devices
+from seke.core import images
 from seke.core.errors import UserError
 from seke.core.vlm import Choice, Image, Reply
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from seke.core import current_run
-from seke.core.budget import TOLD_TO_STOP, Budget, Metered, Spent
+from seke.core.budget import STOPPED, Budget, Metered, Spent
 from seke.core.errors import Paused, UserError
 from seke.core.records import ImageRecord, to_line
 from seke.core.vlm import Recording, Reply
@@ -234,7 +234,7 @@ def _chunks(ray: Any, pipeline: Any, control: Any, meter: Metered, workers: int)
         reader.submit(rows.close)
         reader.shutdown()
     if errors := [reason for reason in reasons if isinstance(reason, Exception)]:
-        error = next((error for error in errors if str(error) != TOLD_TO_STOP), errors[0])
+        error = next((error for error in errors if str(error) != STOPPED), errors[0])
         raise Paused(f"one of {workers} workers has used up its share: {error}") if isinstance(error, Paused) else error
 
 

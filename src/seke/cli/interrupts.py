@@ -1,4 +1,4 @@
-"""Ctrl-C, a scheduler's SIGTERM and a terminal that closes (SIGHUP) end a command alike: in order, and only once.
+"""Signal handling: Ctrl-C, SIGTERM and a closed terminal (SIGHUP) end a command alike, in order and only once.
 
 What is in flight is waited for and written down (`backends`), then the command ends with 128 and the signal's number;
 a second signal does not wait. Training takes SIGTERM and SIGHUP as a wish to save and pause instead (`fault_guard`).
@@ -61,7 +61,7 @@ def listen() -> None:
 
 
 def _leave(terminals: list[int]) -> None:
-    """Let what is said from now on go nowhere: writing to a terminal that is gone fails, in the midst of saving."""
+    """Discard all output from now on: writing to a terminal that is gone fails, in the midst of saving."""
     if terminals:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for descriptor in terminals:
