@@ -25,8 +25,8 @@ from seke.hub import model_results
 def evaluate(cfg: DictConfig) -> None:
     """Answer, judge, score; every step leaves its file, every mistake is reported before anything is asked."""
     outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
-    place, model = predict.Place.of(os.environ), None
-    spending = cost.Spending(budget.Budget(**cfg.budget), place)
+    process, model = predict.Process.of(os.environ), None
+    spending = cost.Spending(budget.Budget(**cfg.budget), process)
     if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
     if cfg.image is not None:
@@ -40,7 +40,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.dry_run:
         print(cost.dry_run(task, benchmark, judging, backend, cfg.paths.images))
         return
-    place.enter(outputs / "evaluate" / cfg.name, cfg.overwrite)
+    process.enter(outputs / "evaluate" / cfg.name, cfg.overwrite)
     run = open_run(cfg, "evaluate", task.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")

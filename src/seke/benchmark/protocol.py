@@ -30,7 +30,7 @@ from seke.core.vlm import VLM, Image, Request
 
 Wrap = Callable[[str, VLM], VLM]
 """(role, backend) -> what takes its place, such as a meter."""
-Where = tuple[str | None, str, str]
+Reference = tuple[str | None, str, str]
 """What a setting names: a run or a file (None: nothing), and the command and the file that a run's name stands for."""
 
 NEEDED: Final = ("n", "unanswered", "ci95", "warnings")
@@ -129,7 +129,7 @@ class Reading(Protocol):
     """A benchmark that reads files beside the records; they count among the run's inputs."""
 
     @property
-    def reads(self) -> Mapping[str, Where]:
+    def reads(self) -> Mapping[str, Reference]:
         """What is read, by name."""
         ...
 

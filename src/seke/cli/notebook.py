@@ -55,7 +55,7 @@ def answer(picture: str | Path, *settings: str) -> str:
     from seke.benchmark.run import cost, predict, single_image
 
     cfg = composed("evaluate", settings)
-    spending = cost.Spending(budget.Budget(**cfg.budget), predict.Place.of(os.environ))
+    spending = cost.Spending(budget.Budget(**cfg.budget), predict.Process.of(os.environ))
     return single_image.report(Path(picture), build(cfg.backend), build(cfg.benchmark), build(cfg.judge), spending)
 
 

@@ -218,7 +218,7 @@ def test_an_earlier_runs_answers_are_checked_as_the_model_that_gave_them(tmp_pat
     answered(tmp_path, "before", tested, backend={"model": {"path": trained(tmp_path, "leaky", path="feid")}})
     with pytest.raises(UserError, match=r"^predictions=.*trained on what it is tested on: 1 subjects"):
         scored(tmp_path, tested, "before")
-    [mark] = scored(tmp_path, tested, "before", allow_overlap=True).scoring["marks"]
+    [mark] = scored(tmp_path, tested, "before", allow_overlap=True).scoring["caveats"]
     assert mark.startswith("trained on what it is tested on")
 
 
@@ -250,7 +250,7 @@ def test_answers_that_were_scored_again_and_again_are_still_the_models_that_gave
     answered(tmp_path, "third", tested, predictions="second")
     with pytest.raises(UserError, match=r"^predictions=.*trained on what it is tested on: 1 subjects"):
         scored(tmp_path, tested, "third")
-    [mark] = scored(tmp_path, tested, "third", allow_overlap=True).scoring["marks"]
+    [mark] = scored(tmp_path, tested, "third", allow_overlap=True).scoring["caveats"]
     assert mark.startswith("trained on what it is tested on")
 
 
@@ -261,7 +261,7 @@ def test_an_overlap_told_before_stays_told_where_the_answers_origin_is_gone_or_g
     answered(tmp_path, "round", tested, predictions=None, facts={"notes": told})
     answered(tmp_path, "round", tested, predictions="round", facts={"notes": told})
     for name in ("gone", "round"):
-        assert scored(tmp_path, tested, name).scoring["marks"] == (told[0],)
+        assert scored(tmp_path, tested, name).scoring["caveats"] == (told[0],)
 
 
 def test_a_run_of_the_same_name_whose_answers_are_others_is_not_taken_for_the_one_that_was_scored(
@@ -271,7 +271,7 @@ def test_a_run_of_the_same_name_whose_answers_are_others_is_not_taken_for_the_on
     answered(tmp_path, "first", tested)
     answered(tmp_path, "second", tested, predictions="first")
     answered(tmp_path, "first", tested * 2, backend={"model": {"path": trained(tmp_path, "leaky", path="feid")}})
-    assert scored(tmp_path, tested, "second").scoring["marks"] == ()
+    assert scored(tmp_path, tested, "second").scoring["caveats"] == ()
 
 
 def test_who_answered_is_known_from_the_run_whose_answers_are_scored(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_budget_pauses_and_what_was_paid_for_is_neither_lost_nor_paid_twice(se
 
 
 def test_the_ranks_of_one_evaluation_share_its_budget() -> None:
-    spending = paying.Spending(Budget(usd=8.0), paying.predict.Place(1, 4))
+    spending = paying.Spending(Budget(usd=8.0), paying.predict.Process(1, 4))
     assert spending.budget == Budget(usd=2.0)
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Picture
 
 from seke.answers.extract import describe
-from seke.benchmark.run.predict import Place, ask, ask_all, ask_once, checkpoint, read_records, weights
+from seke.benchmark.run.predict import Process, ask, ask_all, ask_once, checkpoint, read_records, weights
 from seke.benchmark.tasks.feab import Feab
 from seke.core import images
 from seke.core.errors import UserError
@@ -92,8 +92,8 @@ def test_several_ranks_share_the_records_and_the_first_gets_all_answers(faces, t
     run.mkdir()
     vlms = [Scripted(answers) for _ in range(3)]
     for rank in (2, 1):
-        assert ask_all(records, vlms[rank], FEAB.request, tmp_path, run, Place(rank, 3)) is None
-    found = ask_all(records, vlms[0], FEAB.request, tmp_path, run, Place(0, 3))
+        assert ask_all(records, vlms[rank], FEAB.request, tmp_path, run, Process(rank, 3)) is None
+    found = ask_all(records, vlms[0], FEAB.request, tmp_path, run, Process(0, 3))
     assert found == ask_all(records, Scripted(answers), FEAB.request, tmp_path, alone)
     assert [len(vlm.asked) for vlm in vlms] == [2, 2, 2]
     assert sorted(path.name for path in run.iterdir()) == [f"answers.{rank}.jsonl" for rank in range(3)]
@@ -104,10 +104,10 @@ def test_the_first_rank_waits_for_what_another_is_still_writing(faces, tmp_path:
     run = tmp_path / "run"
     run.mkdir()
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(ask_all, records, Scripted(answers), FEAB.request, tmp_path, run, Place(0, 2))
+        first = pool.submit(ask_all, records, Scripted(answers), FEAB.request, tmp_path, run, Process(0, 2))
         with pytest.raises(TimeoutError):
             first.result(timeout=0.3)
-        ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Place(1, 2))
+        ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Process(1, 2))
         assert set(first.result(timeout=60)) == {record.id for record in records}
 
 
@@ -115,18 +115,18 @@ def test_a_resume_may_have_another_number_of_ranks(faces, tmp_path: Path) -> Non
     records, answers = faces
     run = tmp_path / "run"
     run.mkdir()
-    ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Place(1, 3))
+    ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Process(1, 3))
     rest = Scripted(answers)
     assert len(ask_all(records, rest, FEAB.request, tmp_path, run)) == len(records)
     assert len(rest.asked) == 4
 
 
 def test_the_place_is_torchruns_and_several_cannot_overwrite(tmp_path: Path) -> None:
-    assert Place.of({}) == (0, 1)
-    assert Place.of({"RANK": "2", "WORLD_SIZE": "4"}) == (2, 4)
-    Place().enter(tmp_path, overwrite=True)
+    assert Process.of({}) == (0, 1)
+    assert Process.of({"RANK": "2", "WORLD_SIZE": "4"}) == (2, 4)
+    Process().enter(tmp_path, overwrite=True)
     with pytest.raises(UserError, match="overwrite=True: ranks would clear"):
-        Place(0, 2).enter(tmp_path, overwrite=True)
+        Process(0, 2).enter(tmp_path, overwrite=True)
 
 
 def test_one_picture_needs_no_record(faces, tmp_path: Path) -> None:

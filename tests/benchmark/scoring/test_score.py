@@ -58,8 +58,8 @@ def test_groups_are_in_the_metrics_and_in_the_table(tmp_path: Path) -> None:
     assert "## By source" in table
 
 
-def test_marks_of_the_door_stand_beside_those_of_the_records(tmp_path: Path) -> None:
-    facts = scored(tmp_path / "ours", marks=["trained on 3 of the test images"], remarks=["subjects not checked"])
+def test_caveats_of_the_command_stand_beside_those_of_the_records(tmp_path: Path) -> None:
+    facts = scored(tmp_path / "ours", caveats=["trained on 3 of the test images"], remarks=["subjects not checked"])
     assert facts["remarks"] == ["subjects not checked"]
     assert (tmp_path / "ours" / "table.md").read_text().endswith("\n\n- subjects not checked\n")
     assert facts["notes"] == ["other images than the paper's 3035 (80 here)", "trained on 3 of the test images"]

@@ -25,8 +25,8 @@ NAMED: Final = 3
 """Examples that an error names of each kind."""
 
 
-class Seen(NamedTuple):
-    """What a training set is made of."""
+class Identities(NamedTuple):
+    """The ids, subjects and images of a set of records."""
 
     ids: frozenset[str] = frozenset()
     subjects: frozenset[str] = frozenset()
@@ -34,8 +34,8 @@ class Seen(NamedTuple):
     hashes: frozenset[str] = frozenset()
     """sha256 of the image files."""
 
-    def __or__(self, other: "Seen") -> "Seen":
-        return Seen(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
+    def __or__(self, other: "Identities") -> "Identities":
+        return Identities(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class Finding(NamedTuple):
@@ -79,7 +79,7 @@ def check(
     }
     if not shared:
         return Finding(remarks=remarks)
-    overlap = ", ".join(f"{len(found)} {kind} ({_examples(found)})" for kind, found in shared.items())
+    overlap = ", ".join(f"{len(found)} {kind} ({_first(found)})" for kind, found in shared.items())
     if not allow_overlap:
         remedy = "test another model, or say allow_overlap=true, which the table will state"
         raise UserError(argument, model, f"it was {OVERLAP}: {overlap}", remedy)
@@ -121,25 +121,25 @@ def _same_file(reference: str, digest: str | None, places: Sequence[Path]) -> Pa
     return None
 
 
-def of_records(records: Sequence[ImageRecord]) -> Seen:
+def of_records(records: Sequence[ImageRecord]) -> Identities:
     """Return ids, subjects and hashes of records."""
-    return Seen(
+    return Identities(
         frozenset(record.id for record in records),
         frozenset(f"{record.source}/{record.subject}" for record in records if record.subject is not None),
         frozenset(record.sha256 for record in records if record.sha256 is not None),
     )
 
 
-def trained_on(model: Path, outputs: Path) -> tuple[Seen, tuple[str, ...]]:
+def trained_on(model: Path, outputs: Path) -> tuple[Identities, tuple[str, ...]]:
     """Return what a checkpoint, and every one that it went on from, was trained on, and what could not be found out."""
-    seen, remarks, done = Seen(), list[str](), set[Path]()
+    seen, remarks, done = Identities(), list[str](), set[Path]()
     while model.resolve() not in done:
         done.add(model.resolve())
         manifest = runs.manifest_beside(model)
         if "data" not in manifest.get("config", {}):
             remarks.append(f"training data of {model} not checked: no manifest of train.py beside it")
             break
-        for name, rows, unread in _parts(manifest, outputs):
+        for name, rows, unread in _read_sets(manifest, outputs):
             seen |= rows
             if unread is None:
                 remarks.append(f"training data {name} not checked: it is not there any more, or no conversations")
@@ -153,23 +153,23 @@ def trained_on(model: Path, outputs: Path) -> tuple[Seen, tuple[str, ...]]:
     return seen, tuple(remarks)
 
 
-def _parts(manifest: Mapping[str, Any], outputs: Path) -> Iterator[tuple[str, Seen, int | None]]:
+def _read_sets(manifest: Mapping[str, Any], outputs: Path) -> Iterator[tuple[str, Identities, int | None]]:
     """Yield each training set of a manifest, what is in it, and how many images are unread; None if all is."""
     places = (outputs, Path(manifest["config"].get("paths", {}).get("outputs", outputs)))
-    for name, root, found in _sets(manifest, places):
+    for name, root, found in _training_sets(manifest, places):
         files = {file: _conversations(file) for file in found}
         if not files or None in files.values():
-            yield name, Seen(), None
+            yield name, Identities(), None
             continue
         folder = Path(root) if root else Path(name) if Path(name).is_dir() else None
-        seen, unread = Seen(), 0
+        seen, unread = Identities(), 0
         for file, rows in files.items():
-            more, gone = _in(rows or [], file, folder, places)
+            more, gone = _identities_in(rows or [], file, folder, places)
             seen, unread = seen | more, unread + gone
         yield name, seen, unread
 
 
-def _sets(manifest: Mapping[str, Any], places: Sequence[Path]) -> Iterator[tuple[str, str | None, list[Path]]]:
+def _training_sets(manifest: Mapping[str, Any], places: Sequence[Path]) -> Iterator[tuple[str, str | None, list[Path]]]:
     """Yield what the configuration calls each training set, the folder it sets for its images, and its files."""
     data = manifest["config"]["data"]
     mixture = data.get("mixture") or {}
@@ -178,25 +178,25 @@ def _sets(manifest: Mapping[str, Any], places: Sequence[Path]) -> Iterator[tuple
     left = [Path(file) for file in manifest.get("trained_on", ())]
     for entry in entries:
         name = str(entry["path"])
-        mine = [file for file in left if len(entries) == 1 or _of(file, Path(name))]
+        mine = [file for file in left if len(entries) == 1 or _holds(file, Path(name))]
         left = [file for file in left if file not in mine]
         there = any(file.is_file() for file in mine)
-        yield name, entry.get("image_root") or data.get("image_root"), mine if there else _files(name, places)
+        yield name, entry.get("image_root") or data.get("image_root"), mine if there else _located(name, places)
     for file in left:
         yield str(file), data.get("image_root"), [file]
 
 
-def _of(file: Path, name: Path) -> bool:
+def _holds(file: Path, name: Path) -> bool:
     """Return whether a set called `name`, be it a run, a folder or a file, has this file.
 
-    >>> [_of(Path("/out/generate/feid/instructions.jsonl"), Path(name)) for name in ("feid", "/out", "mafw")]
+    >>> [_holds(Path("/out/generate/feid/instructions.jsonl"), Path(name)) for name in ("feid", "/out", "mafw")]
     [True, True, False]
     """
     size, parts = len(name.parts), file.parts
     return any(parts[start : start + size] == name.parts for start in range(len(parts) - size + 1))
 
 
-def _files(name: str, places: Sequence[Path]) -> list[Path]:
+def _located(name: str, places: Sequence[Path]) -> list[Path]:
     for outputs in places:
         try:
             return [runs.locate("data.path", name, outputs, "generate", "instructions.jsonl")]
@@ -225,13 +225,15 @@ def _pictures(row: Mapping[str, Any]) -> list[str]:
     return [named] if isinstance(named, str) else list(map(str, named))
 
 
-def _in(rows: Sequence[Mapping[str, Any]], file: Path, root: Path | None, places: Sequence[Path]) -> tuple[Seen, int]:
+def _identities_in(
+    rows: Sequence[Mapping[str, Any]], file: Path, root: Path | None, places: Sequence[Path]
+) -> tuple[Identities, int]:
     """Return what rows are about, images by the records' hashes or by their own bytes, and how many images are gone."""
     stated = {row["id"]: row["sha256"] for row in rows if isinstance(row.get("id"), str) and row.get("sha256")}
     known, folder = {**_hashes(file, places), **stated}, root or runs.image_root(file)
     pictures = {image for row in rows if row.get("id") not in known for image in _pictures(row)}
     hashes = {image: _hash(folder, image) for image in pictures}
-    seen = Seen(
+    seen = Identities(
         frozenset(row["id"] for row in rows if isinstance(row.get("id"), str)),
         frozenset(f"{row.get('source')}/{row['subject']}" for row in rows if row.get("subject") is not None),
         frozenset(digest for digest in hashes.values() if digest)
@@ -259,5 +261,5 @@ def _hash(folder: Path, image: str) -> str | None:
         return None
 
 
-def _examples(found: Sequence[str]) -> str:
+def _first(found: Sequence[str]) -> str:
     return ", ".join(name[:40] for name in found[:NAMED]) + (", ..." if len(found) > NAMED else "")

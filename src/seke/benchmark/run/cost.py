@@ -43,12 +43,12 @@ class Spending:
 
     Args:
         budget: of the command; each of several ranks has its share.
-        place: which of the ranks this is.
+        process: which of the ranks this is.
     """
 
-    def __init__(self, budget: Budget, place: predict.Place = predict.Place()) -> None:  # noqa: B008  (immutable)
-        self.budget = budget if place.ranks == 1 else budget.share(Spent(), place.ranks)
-        self.spent, self.meters, self.place = Spent(), dict[str, Metered](), place
+    def __init__(self, budget: Budget, process: predict.Process = predict.Process()) -> None:  # noqa: B008  (immutable)
+        self.budget = budget if process.ranks == 1 else budget.share(Spent(), process.ranks)
+        self.spent, self.meters, self.process = Spent(), dict[str, Metered](), process
 
     def metered(self, role: str, vlm: VLM) -> Metered:
         """Return a meter around a backend; every reply is kept as it comes, or is in the backend's ledger."""
@@ -74,7 +74,7 @@ class Spending:
         assert backend is not None, "without answers there is somebody to ask"
         assert benchmark.request is not None, "without answers there is a question"
         root = runs.image_root(task.inputs["records"], images_below)
-        return predict.ask_all(task.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.place)
+        return predict.ask_all(task.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.process)
 
     @contextmanager
     def recorded(self, run: Path) -> Iterator[None]:
@@ -89,7 +89,7 @@ class Spending:
             idle = not any(self.cost(run)[count] for count in ("requests", "sent", "recalled"))
             raise
         finally:
-            if self.place.rank == 0 and not idle:
+            if self.process.rank == 0 and not idle:
                 write_text(run / COST, json.dumps(self.cost(run), indent=2) + "\n")
                 if self.spent.requests or self.spent.recalled:
                     print(f"{run / COST}: this command: {self.spent.line()}")

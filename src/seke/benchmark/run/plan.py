@@ -99,8 +99,14 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     seen = contamination.Finding()
     if benchmark.request is not None:  # else labels are scored, and no model was tested
         seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)
-    marks = (*seen.notes, *noted)
-    scoring = {"against": against, "groups": keys, "marks": marks, "models": models, "simulated": simulated}
+    caveats = (*seen.notes, *noted)
+    scoring = {
+        "against": against,
+        "groups": keys,
+        "caveats": caveats,
+        "models": models,
+        "simulated": simulated,
+    }
     return Task(records, inputs, answers, scoring, (*seen.remarks, *remarks))
 
 

@@ -26,15 +26,15 @@ WAIT_S: Final = 0.5
 """Between two looks at what the other ranks have answered."""
 
 
-class Place(NamedTuple):
-    """Which of how many processes this one is."""
+class Process(NamedTuple):
+    """The rank of this process among those that torchrun started."""
 
     rank: int = 0
     ranks: int = 1
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> "Place":
-        """Return the place that torchrun gave this process; alone where it did not."""
+    def of(cls, environment: Mapping[str, str]) -> "Process":
+        """Return the rank that torchrun gave this process; alone where it did not."""
         return cls(int(environment.get("RANK", 0)), int(environment.get("WORLD_SIZE", 1)))
 
     def enter(self, run: Path, overwrite: bool) -> None:
@@ -106,17 +106,17 @@ def ask_all(
     request: Callable[[Image], Request],
     root: Path,
     run: Path,
-    place: Place | None = None,
+    process: Process | None = None,
 ) -> dict[str, Answer] | None:
     """Ask about this rank's share of the records; return all answers by id to the first rank, None to the others.
 
     What `run` holds already, whoever wrote it, is not asked again.
     """
-    place = place or Place()
+    process = process or Process()
     done = _answered(run, records)
-    share = [record for record in records[place.rank :: place.ranks] if record.id not in done]
-    ask(share, vlm, request, root, run / (FILE if place.ranks == 1 else f"answers.{place.rank}.jsonl"))
-    if place.rank > 0:
+    share = [record for record in records[process.rank :: process.ranks] if record.id not in done]
+    ask(share, vlm, request, root, run / (FILE if process.ranks == 1 else f"answers.{process.rank}.jsonl"))
+    if process.rank > 0:
         return None
     while len(done := _answered(run, records)) < len(records):
         time.sleep(WAIT_S)  # torchrun ends this process, too, if one of the others fails

@@ -55,7 +55,7 @@ def score(
     seed: int,
     against: tuple[str, Sequence[Any]] | None = None,
     groups: Sequence[str] = (),
-    marks: Sequence[str] = (),
+    caveats: Sequence[str] = (),
     remarks: Sequence[str] = (),
     models: Sequence[str] = (),
     simulated: Sequence[str] | None = None,
@@ -72,7 +72,7 @@ def score(
         seed: of the bootstrap.
         against: the name and predictions of a run to compare with.
         groups: keys of the per-group tables: "source" or "attributes.<name>".
-        marks: why the numbers may not be comparable, beside what the records and the models show.
+        caveats: why the numbers may not be comparable, beside what the records and the models show.
         remarks: what else a reader of the table should know, such as what could not be checked.
         models: who answered, beside whom the answers themselves name.
         simulated: which of `models` are simulations of one; None where nobody noted it.
@@ -93,7 +93,11 @@ def score(
     fake = sorted({model for model, was in answered_by if old_runs.simulated(was, model)})
     ids = {row.id for row in predictions}
     scored = [record for record in records if record.id in ids]  # a generate run may annotate a part of its file alone
-    notes = [*measures.what_differs(records_file, scored, answered), *tables.simulated_note(fake, answered), *marks]
+    notes = [
+        *measures.what_differs(records_file, scored, answered),
+        *tables.simulated_note(fake, answered),
+        *caveats,
+    ]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
     if against is not None and (pairing := significance.pairing_of(benchmark)):
         parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
