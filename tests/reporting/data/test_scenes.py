@@ -64,8 +64,11 @@ def test_a_difference_against_resampling_the_pictures_themselves(emovit: Path) -
     assert f1.low is not None and f1.low < f1.gain < f1.high
 
 
-def test_pictures_whose_truths_differ_are_not_compared(emovit: Path, rewrite) -> None:
-    rewrite(emovit / "evaluate" / "emovit-base" / "predictions.jsonl", lambda row: row.update(truth="awe"))
+@pytest.mark.parametrize("changed", [{"truth": "awe"}, {"emotion": "joy of another set"}])
+def test_pictures_whose_truths_differ_or_whose_answers_are_strange_are_not_compared(
+    emovit: Path, rewrite, changed: dict[str, str]
+) -> None:
+    rewrite(emovit / "evaluate" / "emovit-base" / "predictions.jsonl", lambda row: row.update(changed))
     found = read_rows(Outputs(emovit), "emovit", {"evaluate": "{cell}"}, dict.fromkeys(CELLS, "Row"))
     [order] = judge_orders(found.lines, [CELLS], columns(["emotion.accuracy"]), PAIRED)
     assert "point estimates only" in order.sentence

@@ -141,28 +141,8 @@ class EmoSet:
     def paired(
         self, ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int
     ) -> Paired:
-        """Return accuracy and macro F1 of two models that were asked about the same pictures, in the same order.
-
-        A picture is drawn with both its answers, which is to draw the cells of truth x our answer x their answer anew
-        from a multinomial.
-        """
-        known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
-        if not known:
-            return Paired((), None, "pictures")
-        cells_N3 = np.array([(EMOTIONS.index(str(a.truth)), _place(a), _place(b)) for a, b in known])
-        counts_CPP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1, len(EMOTIONS) + 1), dtype=np.int64)
-        np.add.at(counts_CPP, tuple(cells_N3.T), 1)
-        n = len(known)
-        drawn_BK = np.random.default_rng(seed).multinomial(n, counts_CPP.ravel() / n, size=draws)
-        found_BCPP = np.concatenate([counts_CPP[None], drawn_BK.reshape(draws, *counts_CPP.shape)])
-        of_ours, of_theirs = (measures(found_BCPP.sum(other)) for other in (3, 2))
-        metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
-        right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
-        return Paired(
-            [PairedMetric("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
-            Right("emotion", *right),
-            "pictures",
-        )
+        """Return what is compared of two runs."""
+        return paired(ours, theirs, seed, draws)
 
     def grouped(
         self, predictions: Sequence[EmotionPrediction], groups_N: NDArray[Any], seed: int, draws: int, fewest: int
@@ -308,6 +288,31 @@ def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int =
 
 def _place(row: EmotionPrediction) -> int:
     return UNANSWERED if row.emotion is None else EMOTIONS.index(row.emotion)
+
+
+def paired(ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int) -> Paired:
+    """Return accuracy and macro F1 of two models that were asked about the same pictures, in the same order.
+
+    A picture is drawn with both its answers, which is to draw the cells of truth x our answer x their answer anew from
+    a multinomial. conf/report.yaml names this function, too.
+    """
+    known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
+    if not known:
+        return Paired((), None, "pictures")
+    cells_N3 = np.array([(EMOTIONS.index(str(a.truth)), _place(a), _place(b)) for a, b in known])
+    counts_CPP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1, len(EMOTIONS) + 1), dtype=np.int64)
+    np.add.at(counts_CPP, tuple(cells_N3.T), 1)
+    n = len(known)
+    drawn_BK = np.random.default_rng(seed).multinomial(n, counts_CPP.ravel() / n, size=draws)
+    found_BCPP = np.concatenate([counts_CPP[None], drawn_BK.reshape(draws, *counts_CPP.shape)])
+    of_ours, of_theirs = (measures(found_BCPP.sum(other)) for other in (3, 2))
+    metrics = zip(("accuracy", "f1_macro"), of_ours[:2], of_theirs[:2], strict=True)
+    right = [np.array([row.emotion == row.truth for row in rows]) for rows in zip(*known, strict=True)]
+    return Paired(
+        [PairedMetric("emotion", name, n, n, float(a[0]), float(b[0]), a[1:] - b[1:]) for name, a, b in metrics],
+        Right("emotion", *right),
+        "pictures",
+    )
 
 
 def measures(counts_BCP: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from seke.core import old_runs
 from seke.core.intervals import Estimate
+from seke.core.records import RecordError
+from seke.core.rules import EMOTIONS
 from seke.reporting.data.results import shares_across
 from seke.reporting.data.run_labels import NamedRun
 from seke.reporting.data.runs import FinishedRun, SceneAnswer, estimate
@@ -138,5 +140,13 @@ def count_synthetic(run: FinishedRun) -> tuple[int, int]:
 
 
 def answers_by_id(run: FinishedRun, source: str | None = None) -> dict[str, SceneAnswer]:
-    """Return by id the answers about pictures, of one source or of all, whose emotion is known."""
-    return {row.id: row for row in run.scene_answers if row.truth is not None and source in (None, row.source)}
+    """Return by id the answers about pictures, of one source or of all, whose emotion is known.
+
+    Raises:
+        RecordError: if an answer or a truth is none of Mikels' eight emotions.
+    """
+    answers = {row.id: row for row in run.scene_answers if row.truth is not None and source in (None, row.source)}
+    for id_, row in answers.items():
+        if row.truth not in EMOTIONS or row.emotion not in (None, *EMOTIONS):
+            raise RecordError(run.path / "predictions.jsonl", f"{id_}: {row.emotion} or {row.truth} is no such emotion")
+    return answers
