@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.records import Labels
 from seke.sources.faces_datasets.aff_wild2 import AUS, AUS_2020, CLASSES, AffWild2, Columns, columns, labels, parse
 
 from ...trees import aff_wild2
 from ...trees.pictures import save
+from ..rows import by_id
 
 LAYOUTS = ("abaw2", "abaw3", "mtl")
 AU = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"
@@ -21,11 +22,7 @@ EXPR_LABELS = "EXPR_Classification_Challenge/Train_Set"
 
 
 def read(root, **settings):
-    rows = list(AffWild2(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    rejected = {row.id: row for row in rows if isinstance(row, Rejection)}
-    assert len(records) + len(rejected) == len(rows), "ids are unique"
-    return records, rejected
+    return by_id(AffWild2(str(root), **settings).read(root))
 
 
 def written(path, *lines):

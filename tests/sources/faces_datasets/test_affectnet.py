@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.records import ImageRecord, Labels, read_jsonl
 from seke.sources.base import label_text
 from seke.sources.faces_datasets.affectnet import (
     CODES,
@@ -21,6 +21,7 @@ from seke.sources.faces_datasets.affectnet import (
 )
 
 from ...trees import affectnet
+from ..rows import by_id
 
 TRAINING = affectnet.TRAINING_LIST
 
@@ -50,11 +51,7 @@ def copied_arrays(arrays, tmp_path):
 
 
 def read(root, **settings):
-    rows = list(AffectNet(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    rejected = {row.id: row for row in rows if isinstance(row, Rejection)}
-    assert len(records) + len(rejected) == len(rows)
-    return records, rejected
+    return by_id(AffectNet(str(root), **settings).read(root))
 
 
 def key(image):

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Rejection
 from seke.sources.faces_datasets.bp4d import BP4D, read_codes
 from seke.sources.prepare import prepare
 from seke.sources.prepare.image_check import ImageChecks
 
 from ...trees import bp4d
 from ...trees.pictures import save
+from ..rows import by_id
 
 ONE = ("F001",)
 HEADER = ["0", *map(str, bp4d.AUS)]
@@ -20,9 +20,7 @@ ZEROS = ["0"] * len(bp4d.AUS)
 
 
 def read(root, **settings):
-    rows = list(BP4D(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    return records, {row.id: row for row in rows if isinstance(row, Rejection)}
+    return by_id(BP4D(str(root), **settings).read(root))
 
 
 def rewrite(root, *rows, sequence="F001_T1"):

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.records import ImageRecord, Labels, read_jsonl
 from seke.sources.faces_datasets.ck_plus import CODES, CKPlus, read_emotion, read_facs
 
 from ...trees import ck_plus
+from ..rows import by_id
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +28,7 @@ def copy(tree, tmp_path):
 
 
 def read(root, **settings):
-    rows = list(CKPlus(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    rejected = {row.id: row for row in rows if isinstance(row, Rejection)}
-    assert len(records) + len(rejected) == len(rows)
-    return records, rejected
+    return by_id(CKPlus(str(root), **settings).read(root))
 
 
 def peak(sequence):

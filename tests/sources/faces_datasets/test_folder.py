@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.records import Labels
 from seke.sources.faces_datasets.folder import Folder, read_labels
 from seke.sources.prepare import prepare
 from seke.sources.prepare.image_check import ImageChecks
+
+from ..rows import by_id
 
 
 def photograph():
@@ -28,9 +30,7 @@ def picture(path, colour="red"):
 
 
 def read(root, **settings):
-    rows = list(Folder(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    return records, {row.id: row for row in rows if isinstance(row, Rejection)}
+    return by_id(Folder(str(root), **settings).read(root))
 
 
 def test_one_real_photograph_without_labels_is_for_training(tmp_path):

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
+from seke.core.records import ImageRecord, Labels, read_jsonl
 from seke.sources.faces_datasets.raf_db import CODES, RAFDB, read_list
 
 from ...trees import raf_db
+from ..rows import by_id
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +27,7 @@ def copy(tree, tmp_path):
 
 
 def read(root, **settings):
-    rows = list(RAFDB(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    rejected = {row.id: row for row in rows if isinstance(row, Rejection)}
-    assert len(records) + len(rejected) == len(rows)
-    return records, rejected
+    return by_id(RAFDB(str(root), **settings).read(root))
 
 
 def test_every_listed_picture_is_a_record_with_its_expression(tree):

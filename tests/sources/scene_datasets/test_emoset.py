@@ -5,18 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.records import Labels
 from seke.sources.scene_datasets.emoset import EMOTIONS, EmoSet, read_annotation
 
 from ...trees import emoset
+from ..rows import by_id
 
 
 def read(root, **settings):
-    rows = list(EmoSet(str(root), **settings).read(root))
-    records = {row.id: row for row in rows if isinstance(row, ImageRecord)}
-    rejected = {row.id: row for row in rows if isinstance(row, Rejection)}
-    assert len(records) + len(rejected) == len(rows), "ids are unique"
-    return records, rejected
+    return by_id(EmoSet(str(root), **settings).read(root))
 
 
 @pytest.fixture
