@@ -220,23 +220,3 @@ def test_accumulated_packs_train_like_one(base, rows, tmp_path):
     facts, cut = train(base, rows, tmp_path / "cut", {"pack": True, "pack_tokens": 150}, accumulate=12)
     assert facts["steps"] == 2
     assert_close(cut, one, tolerance=2e-5)
-
-
-@pytest.mark.parametrize("every", [2, 3], ids=["mid-epoch", "end of an epoch"])
-def test_packs_resumed_equal_packs_undisturbed(base, rows, tmp_path, monkeypatch, every):
-    data = {"pack": True, "pack_tokens": 130}
-    facts, undisturbed = train(base, rows, tmp_path / "whole", data, checkpoint_every=every)
-    step = Sft.training_step
-
-    def interrupted(self, batch, number):
-        if self.trainer.global_step == facts["steps"] - 1:
-            raise RuntimeError("power cut")
-        return step(self, batch, number)
-
-    monkeypatch.setattr(Sft, "training_step", interrupted)
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(base, rows, tmp_path / "cut", data, checkpoint_every=every)
-    monkeypatch.setattr(Sft, "training_step", step)
-    _, resumed = train(base, rows, tmp_path / "cut", data, checkpoint_every=every)
-    for name in undisturbed:
-        assert torch.equal(undisturbed[name], resumed[name]), name

@@ -131,10 +131,11 @@ def test_workers_that_read_ahead_resume_at_the_right_batch(sft, tmp_path, every)
     assert sft.weights(tmp_path / "cut") == sft.weights(tmp_path / "whole")
 
 
-def test_packs_resume_in_the_midst_of_an_epoch(sft, tmp_path):
+def test_packs_resume_in_the_midst_of_an_epoch_and_at_its_end(sft, tmp_path):
     plan = {"checkpoint_every": 1, "data": {"pack": True, "pack_tokens": 90}, "max_epochs": 3}
     steps = sft.train(tmp_path / "whole", **plan)["steps"]
-    for step in (2, steps // 2, steps - 1):
+    assert steps % 3 == 0 and steps // 2 % (steps // 3)
+    for step in (2, steps // 3, steps // 2, steps - 1):
         sft.stop_before(step=step)
         with pytest.raises(sft.PowerCut):
             sft.train(tmp_path / f"cut{step}", **plan)

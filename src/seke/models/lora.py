@@ -42,9 +42,11 @@ class Lora:
         except ImportError as error:
             raise UserError("model.lora", "", "peft is not installed", "pip install 'seke[lora]'") from error
         config = LoraConfig(
-            r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout,
+            r=self.r,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
             target_modules=f"{LANGUAGE_MODEL}.*({'|'.join(self.targets)})",
-        )  # fmt: skip
+        )
         inject_adapter_in_model(config, model)
         for name, parameter in model.named_parameters():
             if is_adapter(name):

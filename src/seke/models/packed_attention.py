@@ -78,7 +78,7 @@ def fused(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: in
     q_LHD, k_LGD, v_LGD = (whole[0].transpose(0, 1).to(value.dtype) for whole in (query, key, value))
     out_LHD: Any = varlen_attn(
         q_LHD, k_LGD, v_LGD, bounds, bounds, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=True
-    )  # fmt: skip
+    )
     packed: Tensor = out_LHD[None]
     return packed
 

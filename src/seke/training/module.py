@@ -28,9 +28,13 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
     """Trains `loaded.model`; `model.train(loaded)` has said which parts and at what learning rates."""
 
     def __init__(
-        self, loaded: TrainableVLM, groups: list[dict[str, Any]], warm_up: float = 0.03, states: bool = False,
+        self,
+        loaded: TrainableVLM,
+        groups: list[dict[str, Any]],
+        warm_up: float = 0.03,
+        states: bool = False,
         optimizer: Optimizer | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.loaded, self.groups = loaded, groups
         self.model = loaded.model

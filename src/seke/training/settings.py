@@ -73,10 +73,8 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.precision in ("bf16-true", "16-true"):
-            raise UserError(
-                "trainer.precision", self.precision, "it would round RoPE's frequencies and so displace tokens",
-                "use bf16-mixed with model.dtype=bfloat16",
-            )  # fmt: skip
+            problem = "it would round RoPE's frequencies and so displace tokens"
+            raise UserError("trainer.precision", self.precision, problem, "use bf16-mixed with model.dtype=bfloat16")
         _check_among("trainer.precision", self.precision, PRECISIONS)
         _check_among("trainer.accelerator", self.accelerator, ACCELERATORS)
         if not isinstance(self.strategy, Strategy):
@@ -147,11 +145,21 @@ class Training:
             more |= {"val_check_interval": self.validate_every * self.accumulate, "check_val_every_n_epoch": None}
         try:
             return pl.Trainer(
-                accelerator=self.accelerator, devices=self.devices, num_nodes=self.num_nodes, strategy=self.strategy,
-                precision=self.precision, max_epochs=self.max_epochs, max_steps=self.max_steps,
-                accumulate_grad_batches=self.accumulate, gradient_clip_val=self.clip, use_distributed_sampler=False,
-                enable_model_summary=False, num_sanity_val_steps=0, log_every_n_steps=self.log_every, **more,
-            )  # fmt: skip
+                accelerator=self.accelerator,
+                devices=self.devices,
+                num_nodes=self.num_nodes,
+                strategy=self.strategy,
+                precision=self.precision,
+                max_epochs=self.max_epochs,
+                max_steps=self.max_steps,
+                accumulate_grad_batches=self.accumulate,
+                gradient_clip_val=self.clip,
+                use_distributed_sampler=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                log_every_n_steps=self.log_every,
+                **more,
+            )
         except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
             raise self._mistake(error) from error
 

@@ -1,4 +1,4 @@
-"""Conversion of predictions to arrays, from which both the metrics and the bootstrap count.
+"""Predictions as arrays: what the metrics and the bootstrap both count from.
 
     N  predictions        A  the 17 action units, in the order of affect.ACTION_UNITS        2  valence, arousal
 

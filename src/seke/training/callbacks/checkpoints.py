@@ -173,10 +173,8 @@ class Checkpoints(Checkpoint):  # type: ignore[misc]
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Check that exactly the weights that train were restored; DeepSpeed's engine restores its own."""
         if "state_dict" in checkpoint and (odd := set(trained(pl_module)) ^ set(checkpoint["state_dict"])):
-            raise UserError(
-                "ckpt", "last", f"{self.since} holds other weights than those that train ({min(odd)})",
-                "start again with ckpt=null",
-            )  # fmt: skip
+            problem = f"{self.since} holds other weights than those that train ({min(odd)})"
+            raise UserError("ckpt", "last", problem, "start again with ckpt=null")
 
 
 class _Plain(TorchCheckpointIO):  # type: ignore[misc]
@@ -217,5 +215,8 @@ def _owe_validation(loops: dict[str, Any]) -> None:
         loops["epoch_loop.batch_progress"][count]["completed"] = loops["epoch_loop.batch_progress"][count]["processed"]
         begun = int(count == "total")
         loops["epoch_loop.val_loop.batch_progress"][count] |= {
-            "ready": begun, "started": begun, "processed": 0, "completed": 0
-        }  # fmt: skip
+            "ready": begun,
+            "started": begun,
+            "processed": 0,
+            "completed": 0,
+        }

@@ -161,10 +161,8 @@ class FaultGuard(pl.Callback):  # type: ignore[misc]
         spoilt = [one for one in found if one]
         first = min(spoilt, key=lambda one: one.step)
         names = [name for one in spoilt if one.step == first.step for name in one.names]
-        return UserError(
-            "loss", first.value, f"at step {first.step}, on the records {', '.join(names)}",
-            "look at these or lower model.lr; the last good checkpoint is kept, and the same command resumes there",
-        )  # fmt: skip
+        remedy = "look at these or lower model.lr; the last good checkpoint is kept, and the same command resumes there"
+        return UserError("loss", first.value, f"at step {first.step}, on the records {', '.join(names)}", remedy)
 
 
 @contextlib.contextmanager

@@ -60,9 +60,14 @@ class StepProgress(ProgressBar):  # type: ignore[misc]
         self._began = self._told = time.monotonic()
         if self.enabled and sys.stderr.isatty():
             self._progress = Progress(
-                TextColumn("train"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-                TextColumn("{task.fields[numbers]}"), console=Console(stderr=True),
-            )  # fmt: skip
+                TextColumn("train"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[numbers]}"),
+                console=Console(stderr=True),
+            )
             self._progress.add_task("train", total=self._total, completed=self._first, numbers="")
             self._progress.start()
 

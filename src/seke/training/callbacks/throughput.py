@@ -213,8 +213,9 @@ class Throughput(pl.Callback):  # type: ignore[misc]
         sums = sums._replace(busy=window.busy + time.perf_counter() - self._began)
         self._window, self._waiting.seconds = Window(), 0.0
         step = window.last(trainer.accumulate_grad_batches)  # a step's batches are all there, be they only fillers
-        values = torch.tensor([*sums[:-1], *sums.work, *step, _memory(trainer.strategy.root_device)],
-                              dtype=torch.float64)  # fmt: skip
+        values = torch.tensor(
+            [*sums[:-1], *sums.work, *step, _memory(trainer.strategy.root_device)], dtype=torch.float64
+        )
         if trainer.world_size > 1:
             values = trainer.strategy.all_gather(values.to(trainer.strategy.root_device)).cpu()
         loss, busy, waited, computed, samples, *added, step_loss, step_tokens, _ = (

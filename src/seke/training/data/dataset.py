@@ -155,7 +155,7 @@ class Pictures:
         Raises:
             ImageError: if it has changed since it was looked at.
         """
-        return self.kept[number] if self.kept else self._decode(self.wanted[number])
+        return self.kept[number] if self.kept else Vision(*self.loaded.pixels(self.wanted[number].picture()))
 
     def seen(self, numbers: Iterable[int]) -> int:
         """Return how many crops of these images the tower has to see in training: none where its states are kept."""
@@ -182,9 +182,6 @@ class Pictures:
         if self.cache == "none":
             return Vision(NOTHING.values, (picture.height, picture.width))
         return Vision(*self.loaded.pixels(picture))
-
-    def _decode(self, wanted: ImageFile) -> Vision:
-        return Vision(*self.loaded.pixels(wanted.picture()))
 
     @torch.no_grad()
     def _states(self, seen: Sequence[Vision | str]) -> list[Vision | str]:

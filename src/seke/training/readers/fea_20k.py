@@ -15,7 +15,7 @@ from seke.core import images
 from seke.core.records import Labels, Rejection
 from seke.training.readers.find import label_file
 from seke.training.readers.objects import objects
-from seke.training.readers.row import (  # fmt: skip
+from seke.training.readers.row import (
     Keep,
     Row,
     UnusableError,

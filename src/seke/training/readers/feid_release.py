@@ -100,10 +100,9 @@ class FeidRelease:
             return
         where, raw = first
         shown = f"the keys {', '.join(map(str, raw))}"[:200] if isinstance(raw, dict) else "none, being no object"
-        raise UserError(
-            "data.reader.fields", self._keys or None, f"{file}, {where} lacks {' or '.join(needed)}, it has {shown}",
-            "map them: 'data.reader.fields={image: <key>, question: <key>, answer: <key>}'",
-        )  # fmt: skip
+        problem = f"{file}, {where} lacks {' or '.join(needed)}, it has {shown}"
+        remedy = "map them: 'data.reader.fields={image: <key>, question: <key>, answer: <key>}'"
+        raise UserError("data.reader.fields", self._keys or None, problem, remedy)
 
     def _row(self, raw: Any, name: str, root: Path, keep: Keep) -> Row:
         picture = partial(images.resolve, root)

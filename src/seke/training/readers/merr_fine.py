@@ -20,7 +20,7 @@ from seke.core.records import Labels, RecordError, Rejection
 from seke.training.readers.clips import Clips, frames_folder
 from seke.training.readers.find import label_file
 from seke.training.readers.objects import members
-from seke.training.readers.row import (  # fmt: skip
+from seke.training.readers.row import (
     Keep,
     Row,
     UnusableError,
@@ -69,8 +69,9 @@ class MerrFine:
         file, *more = self.files(path)
         listed = _listed(more[0]) if more else {}
         # Once for the names, which say what to look for on disk, and once for the rows.
-        annotated = {clip: whole_number(raw.get("peak_index")) if isinstance(raw, dict) else None
-                     for clip, raw in members(file)}  # fmt: skip
+        annotated = {
+            clip: whole_number(raw.get("peak_index")) if isinstance(raw, dict) else None for clip, raw in members(file)
+        }
         self._check_peaks(annotated, listed)
         clips = Clips(root, annotated, frames_folder(path, self.frames), self.first_frame)
         seen: set[str] = set()
