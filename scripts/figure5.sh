@@ -14,7 +14,7 @@ annotate() { # annotate <settings...>: generate, once for each masked descriptio
 
 one_seed() {
   prepared
-  # Rules and aggregations; the paper's simple annotation; ours' control, which spends as much where the dice say.
+  # Rules and aggregations; the paper's simple annotation; ours' control, which spends as much at random.
   annotate
   annotate cell='single-${mask}' stopping=uamc generator.aggregate=summary generator.use_prior=false generator.self_verify=false
   for mask in expression va au; do

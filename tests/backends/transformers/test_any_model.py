@@ -80,32 +80,6 @@ def test_usage_counts_prompt_and_answer(checkpoint: str, requests) -> None:
     assert (reply.model, reply.cost) == (checkpoint, 0.0)
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"batch_size": 0}, r"backend\.batch_size=0"),
-        ({"max_new_tokens": 0}, r"backend\.max_new_tokens=0"),
-        ({"dtype": "int12"}, r"backend\.dtype=int12"),
-        ({"device": "gpu"}, r"backend\.device=gpu: no such device"),
-        ({"device": "cuda:99"}, r"backend\.device=cuda:99: PyTorch sees"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        AnyVlm("a/b", **settings)
-
-
-def test_a_gpu_computes_in_bfloat16_and_each_process_takes_its_own(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    own = AnyVlm("a/b")
-    assert (own.device, own.dtype) == ("cuda:1", torch.bfloat16)
-    named = AnyVlm("a/b", device="cuda:0", dtype="float16")
-    assert (named.device, named.dtype) == ("cuda:0", torch.float16)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert (AnyVlm("a/b").device, AnyVlm("a/b").dtype) == ("cpu", torch.float32)
-
-
 def test_a_model_that_is_not_there_is_named(tmp_path: Path, requests) -> None:
     with pytest.raises(UserError, match=r"backend\.model=.*cannot be loaded"):
         list(AnyVlm(str(tmp_path), device="cpu").reply(requests[:1]))

@@ -4,7 +4,6 @@ import hashlib
 import io
 
 import pytest
-import torch
 from PIL import Image as Pictures
 
 from seke.backends.transformers.tuned import Local
@@ -81,28 +80,6 @@ def test_a_model_is_loaded_only_when_asked():
     backend = local("no/such/model")
     with pytest.raises(UserError, match=r"^model\.path="):
         next(backend.reply([Request((Message("user", ("Why?",)),))]))
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("batch_size", 0), ("batch_size", -3), ("batch_size", 1.5), ("max_new_tokens", 0), ("max_new_tokens", -1),
-        ("device", "gpu"),
-    ],
-)  # fmt: skip
-def test_a_setting_out_of_range_is_refused_before_anything_is_loaded(setting, value):
-    with pytest.raises(UserError, match=rf"^backend\.{setting}={value}: "):
-        local("no/such/model", **{setting: value})
-
-
-def test_a_gpu_that_is_not_there_is_refused_and_each_process_takes_its_own(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UserError, match=r"^backend\.device=cuda: PyTorch sees no GPU"):
-        local("no/such/model", device="cuda")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert local("no/such/model").device == "cuda:1"
-    assert local("no/such/model", device="cpu").device == "cpu"
 
 
 @pytest.fixture(scope="module")

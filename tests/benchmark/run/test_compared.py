@@ -145,7 +145,7 @@ def outputs(tmp_path: Path) -> Path:
 
 
 def scored(outputs: Path, name: str, right: int, compare: str | None = None) -> Path:
-    """Score answers of which the first `right` are right, as the door does."""
+    """Score answers of which the first `right` are right, as the command does."""
     (file := outputs / f"{name}.jsonl").write_text(
         "".join(f'{{"id": "{k}", "text": "{EMOTIONS[k % 8 if k < right else 0]}"}}\n' for k in range(12))
     )

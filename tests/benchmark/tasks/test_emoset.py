@@ -1,4 +1,4 @@
-"""EmoSet's eight-way accuracy: the question, the reading of answers, scores equal scikit-learn's, and the door."""
+"""EmoSet's eight-way accuracy: the question, the reading of answers, scores equal scikit-learn's, and the command."""
 
 import json
 from pathlib import Path
@@ -156,7 +156,7 @@ def test_drawn_pictures_and_simulated_answers_are_said_beside_the_accuracy() -> 
     assert simulated_note(["m"], ["m"]) == ["answers of a simulated annotator, not of a model"]
 
 
-def test_a_prepared_emoset_is_scored_through_the_door(tmp_path: Path, door) -> None:
+def test_a_prepared_emoset_is_scored_by_the_command(tmp_path: Path, door) -> None:
     tree.make(tmp_path / "EmoSet")
     where = (f"paths.outputs={tmp_path}", f"paths.data={tmp_path}", "name=emoset")
     assert door("prepare", "source=emoset", "near_duplicate=null", *where).returncode == 0

@@ -1,4 +1,4 @@
-"""Affective reasoning: the questions, two judges on a real server of this machine, and the door."""
+"""Affective reasoning: the questions, two judges on a real server of this machine, and the command."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Predictions as arrays: what the metrics and the bootstrap both count from.
+"""Conversion of predictions to arrays, from which both the metrics and the bootstrap count.
 
     N  predictions        A  the 17 action units, in the order of affect.ACTION_UNITS        2  valence, arousal
 

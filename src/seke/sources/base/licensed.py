@@ -41,6 +41,8 @@ class Licensed(Source):
             problem = "no folder is given" if not root else f"no such folder (for {self.name})"
             raise UserError("source.root", root, problem, "set source.root=<where it is unpacked> or paths.data=")
         self.root = Path(root).resolve()
+        self.pictured = self.root
+        """The folder that pictures are looked for in; a dataset with a setting for it narrows it."""
         self.seed = seed
         self.test_share = checked_share("source.test_share", test_share)
         self.validation_share = checked_share("source.validation_share", validation_share)
@@ -53,11 +55,6 @@ class Licensed(Source):
     def roots(self, run_path: Path) -> Sequence[Path]:
         """Return the folder, or the part of it that pictures are looked for in."""
         return (self.pictured,)
-
-    @property
-    def pictured(self) -> Path:
-        """The folder below `root` that holds the pictures."""
-        return self.root
 
     def relative(self, path: Path) -> str:
         """Return how a file below `root` is named in records and rejections: its path from there."""
@@ -89,28 +86,36 @@ class Licensed(Source):
     ) -> ImageRecord | Rejection:
         """Return the record `<name>/<key>`, not yet looked at; a row that is left with no label is rejected."""
         if labels.empty:
-            return Rejection(id=f"{self.name}/{key}", reason="no label", detail=why_empty)
+            return self.no_label(key, why_empty)
         return ImageRecord(
             id=f"{self.name}/{key}", image=image, sha256=None, source=self.name, subject=subject, split=split,
             labels=labels, attributes=dict(attributes or {}),
         )  # fmt: skip
 
+    def rejection(self, key: str, reason: str, detail: str) -> Rejection:
+        """Return the rejection of `<name>/<key>`."""
+        return Rejection(id=f"{self.name}/{key}", reason=reason, detail=detail)
+
     def bad_rows(self, bad: Iterable[Bad]) -> Iterator[Rejection]:
         """Yield the rejections of rows that could not be read, named by their file and line."""
         for file, line, problem in bad:
             where = self.relative(file) + (f", line {line}" if line else "")
-            yield Rejection(id=f"{self.name}/{where}", reason="bad row", detail=f"{where}: {problem}")
+            yield self.rejection(where, "bad row", f"{where}: {problem}")
 
     def twins(self, folder: str, names: Iterable[str]) -> Iterator[Rejection]:
         """Yield the rejections of files whose names differ in their ending or case only: which one a label means?"""
         for name in names:
             detail = f"{folder}/{name}: another file there has the same name but for its ending"
-            yield Rejection(id=f"{self.name}/{folder}/{name}", reason="two files of one name", detail=detail)
+            yield self.rejection(f"{folder}/{name}", "two files of one name", detail)
 
     def no_image(self, key: str, detail: str) -> Rejection:
         """Return the rejection of a label whose image is not there: it is counted and listed, never replaced."""
-        return Rejection(id=f"{self.name}/{key}", reason="no image", detail=detail)
+        return self.rejection(key, "no image", detail)
 
     def no_label(self, key: str, detail: str = "no label file or row names it") -> Rejection:
         """Return the rejection of an image, or a folder of images, that nobody labelled."""
-        return Rejection(id=f"{self.name}/{key}", reason="no label", detail=detail)
+        return self.rejection(key, "no label", detail)
+
+    def bad_label(self, key: str, detail: str) -> Rejection:
+        """Return the rejection of an image whose label cannot be right."""
+        return self.rejection(key, "bad label", detail)

@@ -126,14 +126,9 @@ class AffWild2(Licensed):
         if layout not in (AUTO, *FOLDERS):
             raise UserError("source.layout", layout, "no such layout", f"use {', '.join((AUTO, *FOLDERS))}")
         self.layout = layout
-        self.images = (self.root / images).resolve()
-        if not self.images.is_dir() or not self.images.is_relative_to(self.root):
+        self.pictured = (self.root / images).resolve()
+        if not self.pictured.is_dir() or not self.pictured.is_relative_to(self.root):
             raise UserError("source.images", images, f"no such folder in {self.root}", "name the one with the faces")
-
-    @property
-    def pictured(self) -> Path:
-        """The folder `images`."""
-        return self.images
 
     @property
     def inputs(self) -> Mapping[str, Sequence[Path]]:
@@ -185,12 +180,12 @@ class AffWild2(Licensed):
         """The folders of pictures by the name of the video."""
         found: dict[str, Path] = {}
         for folder in self._survey.videos:
-            if folder.is_relative_to(self.images):
+            if folder.is_relative_to(self.pictured):
                 earlier = found.setdefault(folder.name, folder)
                 if earlier is not folder:
                     raise twice(folder.name, earlier, folder, "set source.images=<folder> to choose or keep one")
         if not found:
-            raise file_tree.missing(self.images, "cropped_aligned/<video>/00001.jpg")
+            raise file_tree.missing(self.pictured, "cropped_aligned/<video>/00001.jpg")
         return found
 
     def _frames(self, video: str, folder: Path | None, sets: Sequence[Frames]) -> Iterator[ImageRecord | Rejection]:

@@ -228,7 +228,7 @@ class AffectNet(Licensed):
                 if image is None:
                     yield self.no_image(key, f"{where}: no {row.path} in {gallery.images}/")
                 elif image in named:
-                    yield self._rejection(key, "duplicate row", f"{where}: an earlier row is about {row.path}")
+                    yield self.rejection(key, "duplicate row", f"{where}: an earlier row is about {row.path}")
                 else:
                     named.add(image)
                     attributes = {"annotation": gallery.annotation, "official_split": official, "face": row.face}
@@ -250,7 +250,7 @@ class AffectNet(Licensed):
             try:
                 reading = Reading(**{kind: read_array(array_file(part, stem, kind)) for kind in kinds})
             except ArrayError as error:
-                yield self._rejection(key, "bad label", str(error))
+                yield self.bad_label(key, str(error))
                 continue
             attributes = {"annotation": "manual", "official_split": SETS[name]}
             yield self._record(key, f"{base}/{pictures[stem.lower()]}", where, reading, attributes)
@@ -268,7 +268,7 @@ class AffectNet(Licensed):
         if labels.empty:
             return self.no_label(key, f"{where}: {_spelt(reading)}")
         if self.clean and (why := contradiction(labels)):
-            return self._rejection(key, "inconsistent label", f"{where}: {why}")
+            return self.rejection(key, "inconsistent label", f"{where}: {why}")
         known = {name: value for name, value in attributes.items() if value is not None}
         return self.record(key, image, labels, self._split(key, known.get("official_split")), attributes=known)
 
@@ -276,9 +276,6 @@ class AffectNet(Licensed):
         if official is not None and not self.official_split:
             return self.split(key)
         return self.official(key, test=official == "validation")
-
-    def _rejection(self, key: str, reason: str, detail: str) -> Rejection:
-        return Rejection(id=f"{self.name}/{key}", reason=reason, detail=detail)
 
     @cached_property
     def _release(self) -> str:

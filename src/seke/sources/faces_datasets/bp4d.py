@@ -79,19 +79,14 @@ class BP4D(Licensed):
         if isinstance(offset, bool) or not isinstance(offset, int):
             raise UserError("source.offset", offset, "not a whole number", "set 0, or -1 where pictures begin at 0")
         self.occlusion, self.offset = occlusion, offset
-        self.images = file_tree.folder_inside(self.root, "source.images", images or "")
-
-    @property
-    def pictured(self) -> Path:
-        """The folder `images`."""
-        return self.images
+        self.pictured = file_tree.folder_inside(self.root, "source.images", images or "")
 
     @property
     def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
         """All occurrence files, and all intensity files where there are any."""
         occurrence = list(self._codes.values())
         if not self._pictures:
-            raise file_tree.missing(self.images, "F001/T1/<frame>.jpg")
+            raise file_tree.missing(self.pictured, "F001/T1/<frame>.jpg")
         intensity = [file for files in self._intensities.values() for file in files.values()]
         return {"occurrence": occurrence, **({"intensity": intensity} if intensity else {})}
 
@@ -165,7 +160,7 @@ class BP4D(Licensed):
         """The folder of each sequence's pictures; one of point clouds or videos only has none."""
         found = (
             (f"{folder.parent.name}_{folder.name}".upper(), folder)
-            for folder in file_tree.below(self.images, TASK, DEPTH)
+            for folder in file_tree.below(self.pictured, TASK, DEPTH)
             if TASK.search(folder.name) and SUBJECT.fullmatch(folder.parent.name) and file_tree.images(folder)
         )
         return file_tree.unique(found, "set source.images to the folder that holds the pictures you mean")

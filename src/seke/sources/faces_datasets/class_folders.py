@@ -102,7 +102,7 @@ class ClassFolders(Licensed):
         for row in filed:
             if other := contradicted.get(row.image):
                 detail = f"its folder says {row.folder}, and {other.where} says {other.label[:40]}"
-                yield Rejection(id=f"{self.name}/{row.image}", reason="two labels", detail=detail)
+                yield self.rejection(row.image, "two labels", detail)
                 continue
             key = self._subject(row.image) or row.image
             expression = self.vocabulary.expression(row.folder)

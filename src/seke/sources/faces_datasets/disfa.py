@@ -73,21 +73,16 @@ class DISFA(Licensed):
         self.threshold, self.inclusive = threshold, inclusive
         self._bad: list[Bad] = []
         self._values: Counter[int] = Counter()
-        self.images = file_tree.folder_inside(self.root, "source.images", images or "")
+        self.pictured = file_tree.folder_inside(self.root, "source.images", images or "")
         folder = file_tree.folder_inside(self.root, "source.frames", frames, there=False)
         self.drawn = DrawnFrames(folder, first_label, f"the {camera} camera's videos")
-
-    @property
-    def pictured(self) -> Path:
-        """The folder `images`."""
-        return self.images
 
     @property
     def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
         """All label files."""
         labels = [file for files in self._labels.values() for file in files.values()]
         if not self._pictures and not self._videos:
-            raise file_tree.missing(self.images, f"SN001/0.png and no {self.camera.title()}VideoSN001_comp.avi")
+            raise file_tree.missing(self.pictured, f"SN001/0.png and no {self.camera.title()}VideoSN001_comp.avi")
         return {"labels": labels}
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
@@ -195,7 +190,7 @@ class DISFA(Licensed):
             name = file_tree.images(folder)[0].name
             problem = f"pictures such as {self.relative(folder)}/{name} are not called by a frame number"
             raise UserError(
-                "source.images", self.images, problem, "call them 0.png, 1.png, ... or SN001_00000.png, ..."
+                "source.images", self.pictured, problem, "call them 0.png, 1.png, ... or SN001_00000.png, ..."
             )
         if 0 in first and 1 in first:
             problem = f"{first[0]}'s pictures begin at 0 and {first[1]}'s at 1"
@@ -219,7 +214,7 @@ class DISFA(Licensed):
         """The folder of each subject's extracted frames; frames that we drew ourselves are none."""
         found = (
             (subject[0].upper(), folder)
-            for folder in file_tree.below(self.images, SUBJECT)
+            for folder in file_tree.below(self.pictured, SUBJECT)
             if (subject := SUBJECT.search(folder.name)) and not (folder.parent / NOTE).is_file()
             if self._of_camera(folder) and file_tree.images(folder)
         )
@@ -232,7 +227,7 @@ class DISFA(Licensed):
             return {}
         found = (
             (subject[0].upper(), Path(entry.path))
-            for folder in file_tree.below(self.images, SUBJECT)
+            for folder in file_tree.below(self.pictured, SUBJECT)
             for entry in file_tree.files(folder, *VIDEOS)
             if (subject := SUBJECT.search(entry.name)) and self._of_camera(Path(entry.path))
         )

@@ -66,7 +66,7 @@ class SceneDataset(Licensed):
         """Return the record of a picture of the class `name`, or a rejection if that is mapped to no emotion."""
         emotion = self.classes.get(name)
         if emotion is None:
-            return Rejection(id=f"{self.name}/{key}", reason="no class", detail=f"{name} is none of the eight emotions")
+            return self.rejection(key, "no class", f"{name} is none of the eight emotions")
         return ImageRecord(
             id=f"{self.name}/{key}", image=self.relative(path), sha256=None, source=self.name,
             subject=None, split=split, labels=Labels(),

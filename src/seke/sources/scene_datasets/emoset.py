@@ -140,19 +140,16 @@ class EmoSet(Licensed):
         try:
             attributes = read_annotation(annotation)
         except (OSError, ValueError, RecursionError) as error:
-            return self._bad(key, f"{where}: {error}")
+            return self.bad_label(key, f"{where}: {error}")
         emotion = attributes["emotion"]
         if emotion not in EMOTIONS:
-            return self._bad(key, f"{where}: {emotion!r} is none of {', '.join(EMOTIONS)}")
+            return self.bad_label(key, f"{where}: {emotion!r} is none of {', '.join(EMOTIONS)}")
         if emotion != folder:
-            return self._bad(key, f"{where}: {emotion} in the folder of {folder}")
+            return self.bad_label(key, f"{where}: {emotion} in the folder of {folder}")
         return ImageRecord(
             id=f"{self.name}/{key}", image=self.relative(image), sha256=None, source=self.name, subject=None,
             split=split, labels=Labels(), attributes=attributes,
         )  # fmt: skip
-
-    def _bad(self, key: str, detail: str) -> Rejection:
-        return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
 
 
 def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:

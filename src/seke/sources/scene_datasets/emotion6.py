@@ -70,7 +70,7 @@ class Emotion6(SceneDataset):
             total += 1
             if picture in listed:
                 detail = f"{self._table.name}, line {number}: an earlier row is about {picture}"
-                yield Rejection(id=f"{self.name}/{_key(picture)}", reason="duplicate row", detail=detail)
+                yield self.rejection(_key(picture), "duplicate row", detail)
                 continue
             listed.add(picture)
             row = self._row(f"{self._table.name}, line {number}", picture, cells, there.get(picture))
@@ -88,24 +88,21 @@ class Emotion6(SceneDataset):
             return self.no_image(key, f"{where}: no picture images/{picture}")
         numbers = [value for cell in cells if (value := label_text.number(cell)) is not None]
         if not len(numbers) == len(cells) == COLUMNS - 1:
-            return self._bad(key, f"{where}: not {COLUMNS} columns, a name and numbers")
+            return self.bad_label(key, f"{where}: not {COLUMNS} columns, a name and numbers")
         valence, arousal, *shares = numbers
         if not (min(valence, arousal) >= 1 and max(valence, arousal) <= 9):
-            return self._bad(key, f"{where}: valence {valence} or arousal {arousal} is out of range, 1 to 9")
+            return self.bad_label(key, f"{where}: valence {valence} or arousal {arousal} is out of range, 1 to 9")
         if min(shares) < 0 or abs(sum(shares) - 1) > ROUNDING:
-            return self._bad(key, f"{where}: its shares are out of range, their sum is {sum(shares):g} and not 1")
+            return self.bad_label(key, f"{where}: its shares are out of range, their sum is {sum(shares):g} and not 1")
         chosen = [feeling for feeling, share in zip(FEELINGS, shares, strict=True) if share == max(shares)]
         if len(chosen) > 1:
-            return self._bad(key, f"{where}: {' and '.join(chosen)} were chosen equally often")
+            return self.bad_label(key, f"{where}: {' and '.join(chosen)} were chosen equally often")
         attributes = {
             "valence_1_to_9": valence,
             "arousal_1_to_9": arousal,
             "shares": dict(zip(FEELINGS, shares, strict=True)),
         }
         return self.scene(key, path, chosen[0], self.split(key), attributes)
-
-    def _bad(self, key: str, detail: str) -> Rejection:
-        return Rejection(id=f"{self.name}/{key}", reason="bad label", detail=detail)
 
 
 def _check_header(table: Path, rows: Sequence[tuple[int, str]]) -> None:

@@ -82,7 +82,7 @@ class WEBEmo(SceneDataset):
                 paths = [*there.get(key, ()), *there.get(f"{number}_{key}", ())]
                 if key in listed:
                     detail = f"{where}: {key} stands in {listed[key]} already"
-                    yield Rejection(id=f"{self.name}/{stem}", reason="duplicate row", detail=detail)
+                    yield self.rejection(stem, "duplicate row", detail)
                 elif len(paths) != 1:
                     yield self.no_image(stem, f"{where}: {key} {_why(paths, self.root)}")
                 else:
