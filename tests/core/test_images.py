@@ -14,11 +14,12 @@ from PIL import Image
 from seke.benchmark.run.predict import ask
 from seke.benchmark.tasks.feab import Feab
 from seke.core import images
-from seke.core.images import ImageError, cropped, decode, face_box, open_record, sha256
+from seke.core.images import ImageError, cropped, decode, face_box, open_record, resolve, sha256
 from seke.core.records import ImageRecord, Labels
 from seke.reporting.render.thumbnails import thumbnail
 
 SLOPE = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+SMALL = Image.new("RGB", (4, 6), "red")
 COLOURS = (np.stack([SLOPE, SLOPE[::-1], SLOPE.T], -1) * 255).astype(np.uint8)
 
 
@@ -216,3 +217,43 @@ def test_a_jpeg_whose_end_is_zeros_is_no_whole_picture() -> None:
 def test_a_picture_that_hardly_shows_is_not_a_white_one() -> None:
     with pytest.raises(ImageError, match="transparent"):
         decode(encoded(Image.new("RGBA", (32, 32), (9, 9, 9, 1)), "PNG"))
+
+
+def test_an_image_path_cannot_leave_its_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.png").write_bytes(encoded(SMALL))
+    (root / "face.png").write_bytes(encoded(SMALL))
+    (root / "link.png").symlink_to(tmp_path / "secret.png")
+    assert resolve(root, "face.png").is_file()
+    for hostile in ("../secret.png", "link.png", str(tmp_path / "secret.png")):
+        with pytest.raises(ImageError, match="leads out"):
+            resolve(root, hostile)
+    with pytest.raises(ImageError, match="no such file"):
+        resolve(root, "absent.png")
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", encoded(SMALL)[:40], b"<html>", encoded(SMALL)[:-30]], ids=range(5))
+def test_what_is_no_whole_image_is_an_image_error(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        decode(data)
+
+
+def test_decompression_bombs_are_refused() -> None:
+    with pytest.raises(ImageError):
+        decode(encoded(Image.new("RGB", (12_000, 9_000))))
+
+
+def test_exif_orientation_is_applied() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated by a quarter
+    assert decode(encoded(Image.new("RGB", (40, 60)), exif=exif)).size == (60, 40)
+
+
+def test_a_jpeg_of_which_little_is_wanted_is_decoded_smaller_but_never_too_small() -> None:
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((800, 600)).convert("RGB").save(out, "JPEG")
+    whole, small = decode(out.getvalue()), decode(out.getvalue(), side=100)
+    assert whole.size == (800, 600) and min(small.size) >= 100 and small.width < 400
+    reference = whole.resize(small.size)
+    assert abs(np.asarray(small, float) - np.asarray(reference, float)).mean() < 2

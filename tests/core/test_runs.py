@@ -291,3 +291,63 @@ def test_a_run_is_for_whom_it_is_permitted(tmp_path: Path, mode: int, folder: in
         os.umask(umask)
     assert path.stat().st_mode & 0o777 == mode
     assert (path / "config.yaml").stat().st_mode & 0o777 == file
+
+
+def test_a_run_is_claimed_resumed_and_refused(tmp_path: Path) -> None:
+    data = tmp_path / "in.jsonl"
+    data.write_text("1")
+    config = {"name": "x", "generator": {"n": 5}, "overwrite": False, "paths": {"outputs": "a"}}
+    run = runs.claim(tmp_path / "x", config, {"records": data})
+    assert not run.finished
+    run.finish(counts={"rows": 1})
+    again = runs.claim(tmp_path / "x", {**config, "overwrite": True, "paths": {"outputs": "b"}}, {"records": data})
+    assert again.finished, "settings that change no result do not make another run"
+    with pytest.raises(UserError, match=r"name=x: .*generator\.n=5 \(now 3\).*overwrite=true"):
+        runs.claim(tmp_path / "x", {**config, "generator": {"n": 3}}, {"records": data})
+    data.write_text("2")
+    with pytest.raises(UserError, match=r"inputs\.records"):
+        runs.claim(tmp_path / "x", config, {"records": data})
+    fresh = runs.claim(tmp_path / "x", {**config, "generator": {"n": 3}}, {"records": data}, overwrite=True)
+    assert not fresh.finished
+
+
+@pytest.mark.parametrize(
+    "name", ["demo", "sizes-backend.side=512,n=3", "2026-11-21", "..x", "Gesichter für KI", "é" * 120]
+)
+def test_a_runs_name_is_kept_as_it_stands(name: str) -> None:
+    assert runs.checked_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../a", "/a", "a/", "a\\b", "a\0b", "a\nb", "\udc80", "é" * 121]
+)
+def test_a_name_that_is_no_directory_of_its_own_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"^name="):
+        runs.checked_name(name)
+
+
+def test_a_directory_that_no_run_wrote_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(UserError, match="holds files that no run wrote"):
+        runs.claim(tmp_path, {}, {})
+    with pytest.raises(UserError, match="holds files that no run wrote"):
+        runs.claim(tmp_path, {}, {}, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_a_name_is_looked_up_and_a_path_taken_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "prepare" / "demo" / "train.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    for reference in ("demo", str(file), str(file.parent)):
+        assert runs.locate("records", reference, tmp_path, "prepare", "train.jsonl") == file
+    with pytest.raises(UserError, match=r"records=nope: .*prepare\.py name=nope"):
+        runs.locate("records", "nope", tmp_path, "prepare", "train.jsonl")
+
+
+def test_the_image_root_is_the_manifests_unless_overridden(tmp_path: Path) -> None:
+    run = runs.claim(tmp_path / "p", {}, {})
+    run.finish(image_root="images")
+    records = tmp_path / "p" / "train.jsonl"
+    assert runs.image_root(records) == tmp_path / "p" / "images"
+    assert runs.image_root(records, "/elsewhere") == Path("/elsewhere")
