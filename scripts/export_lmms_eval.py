@@ -18,6 +18,7 @@ import yaml
 
 from seke.core import runs
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.records import ImageRecord, read_jsonl, to_line
 
 BENCHMARK = Path(__file__).resolve().parents[1] / "conf" / "benchmark" / "feab.yaml"
@@ -95,7 +96,7 @@ def export(folder: Path, records_file: Path) -> Path:
     task.mkdir(parents=True, exist_ok=True)
     # One string a record: lmms-eval's loader would give all records the keys of all others.
     lines = [{"id": row.id, "image": row.image, "record": to_line(row)} for row in records]
-    runs.write_text(task / "records.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    write_text(task / "records.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     aggregations = "\n".join(
         f"feab_{name} = _aggregation({where[0]!r}, {where[1]!r})" for name, where in METRICS.items()
     )
@@ -103,8 +104,8 @@ def export(folder: Path, records_file: Path) -> Path:
         question=settings["question"], max_tokens=settings["max_tokens"], root=str(root), metrics=tuple(METRICS),
         aggregations=aggregations,
     )  # fmt: skip
-    runs.write_text(task / "utils.py", written)
-    runs.write_text(task / "feab.yaml", _yaml(task / "records.jsonl", settings["max_tokens"]))
+    write_text(task / "utils.py", written)
+    write_text(task / "feab.yaml", _yaml(task / "records.jsonl", settings["max_tokens"]))
     return task
 
 

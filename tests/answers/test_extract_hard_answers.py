@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seke.answers.answer_tables import rows_told
+from seke.answers.answer_tables import tables_as_lines
 from seke.answers.extract import describe, extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
@@ -207,7 +207,7 @@ def test_a_table_is_read_by_its_header(units: list[int], states: list[bool]) -> 
 
 def test_a_table_whose_header_is_not_understood_is_left_as_it_is() -> None:
     text = "| Colour | Shape |\n|---|---|\n| red | round |"
-    assert rows_told(text) == text
+    assert tables_as_lines(text) == text
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def read_action_units(sentences: Sequence[Sentence], seen: bool = True) -> dict[
 
 
 class _UnitReader:
-    """Walks over the sentences of a text and collects what is said about each action unit."""
+    """Walks over the sentences of a text and collects what they state about each action unit."""
 
     __slots__ = (
         "announced", "aside", "aside_plain", "asked", "asked_of_all", "before", "closing",
@@ -249,9 +249,9 @@ class _UnitReader:
 
     def _take_head(self, after: Sequence[Token]) -> None:
         """Take "action units" without numbers: "no action unit is active", "action units: none"."""
-        told = [other for other in after if other.role not in {"be", "filler"} and other.text != "|"]
+        named = [other for other in after if other.role not in {"be", "filler"} and other.text != "|"]
         lists = bool(after) and after[0].role == "be"
-        if (lists and told and told[0].role == "au") or self.group:
+        if (lists and named and named[0].role == "au") or self.group:
             return
         if self.negation or self.kind == "turned":
             self.group, self.kind, self.announced, self.negation = [_NONE], "negation", False, ""

@@ -1,6 +1,6 @@
 """Tables in an answer, rewritten as one line a row: "| AU4 | brows down | absent |" becomes "AU4: absent".
 
-Only tables whose header says what their columns hold are told anew; all others are left as they were. Everything here
+Only tables whose header says what their columns hold are rewritten; all others are left as they were. Everything here
 works on text, before it is split into tokens, and takes time linear in it.
 """
 
@@ -16,7 +16,7 @@ _VALUE: Final = re.compile(
 _RULE: Final = re.compile(r"[\s|:+=-]+")
 _WORDS: Final = re.compile(r"[a-z#]+")
 _LISTED: Final = re.compile(r"^AU[0-9_a-z ]*,[^:\n]*$", re.IGNORECASE | re.MULTILINE)
-"""The header of a table whose columns are told apart by commas."""
+"""The header of a table whose columns are separated by commas."""
 _MARKS: Final = frozenset(["x", "X", "✓", "✔", "✅", "☑", "yes", "Yes", "true", "True", "1", "•", "●", "+"])
 _AFFIRMING: Final = {
     "present", "active", "observed", "detected", "visible", "presence", "occurrence", "activated",
@@ -36,10 +36,10 @@ _NOTHING: Final = frozenset({"", "-", "–", "—", "?", "/", "n/a", "N/A"})
 """Cells that hold no value."""
 
 
-def rows_told(text: str) -> str:
+def tables_as_lines(text: str) -> str:
     r"""Return `text` with the rows of its tables as lines of their own: "AU4: absent".
 
-    >>> rows_told("| AU | Present | Absent |\n|---|---|---|\n| AU1 | x | |")
+    >>> tables_as_lines("| AU | Present | Absent |\n|---|---|---|\n| AU1 | x | |")
     'AU1: active'
     """
     if "\n" not in text:
@@ -57,13 +57,13 @@ def _with_tables(text: str, bar: str) -> str:
             block.append(line)
             continue
         if block:
-            out += _told(block, bar)
+            out += _rows_as_lines(block, bar)
             block = []
         out.append(line)
     return "\n".join(out[:-1])
 
 
-def _told(lines: list[str], bar: str) -> list[str]:
+def _rows_as_lines(lines: list[str], bar: str) -> list[str]:
     """Return the rows of one table as sentences; the lines as they are if its header is not understood."""
     rows = [_cells(line, bar) for line in lines if not _RULE.fullmatch(line)]
     if len(rows) < 2:
@@ -81,10 +81,10 @@ def _told(lines: list[str], bar: str) -> list[str]:
         ]
     if len(body) == 1 and sum(not title.isdisjoint(_RECORD) for title in titles) > 1:
         return [f"{title}: {cell}" for title, cell in zip(header, body[0], strict=False) if cell]
-    told = _Columns(titles)
-    if not told.understood:
+    columns = _Columns(titles)
+    if not columns.understood:
         return lines
-    return [sentence for row in body for sentence in told.sentences([*row, *[""] * (len(header) - len(row))])]
+    return [sentence for row in body for sentence in columns.sentences([*row, *[""] * (len(header) - len(row))])]
 
 
 def _cells(line: str, bar: str) -> list[str]:

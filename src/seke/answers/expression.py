@@ -94,13 +94,13 @@ class _ExpressionReader:
 
     __slots__ = (
         "alternative", "announces", "certain", "chain", "content", "cue", "denied", "dimension", "distance",
-        "final", "found", "fresh", "hedged", "less", "linked", "minor", "negative", "seen", "settled",
+        "final", "fresh", "hedged", "less", "linked", "mentions", "minor", "negative", "seen", "settled",
         "typical", "units", "valued", "verdict",
     )  # fmt: skip
 
     def __init__(self, announced: bool, seen: bool) -> None:
         self.seen = seen
-        self.found: list[_Mention] = []
+        self.mentions: list[_Mention] = []
         self.units = False
         """Whether the sentence names action units."""
         self.cue = self.verdict = announced
@@ -158,7 +158,7 @@ class _ExpressionReader:
             return []
         if words[0].role == "if" and words[1].role in {"au", "head", "valence", "arousal"}:  # "if AU12 > 0: ..."
             return []
-        if self.found:
+        if self.mentions:
             self.announces = False
             return self._counting(several=2 if "options" in roles else 3)
         body = [word for word in words if word.role != "end" and word.text != "|"]
@@ -168,15 +168,16 @@ class _ExpressionReader:
 
     def _counting(self, several: int) -> list[_Mention]:
         """Return the mentions that count: no lists of `several` options, nor what only might or would be."""
-        if len(self.found) == 1:
-            return [mention for mention in self.found if mention.level > 0 and not (mention.typical and self.negative)]
+        if len(self.mentions) == 1:
+            (only,) = self.mentions
+            return [only] if only.level > 0 and not (only.typical and self.negative) else []
         chains: dict[int, set[str]] = {}
         rivals: dict[int, set[str]] = {}
-        for mention in self.found:
+        for mention in self.mentions:
             (chains if mention.level else rivals).setdefault(mention.chain, set()).add(mention.expression)
         return [
             mention
-            for mention in self.found
+            for mention in self.mentions
             # "AU4, which is common in anger, is absent" states no anger.
             if mention.level > 0
             and rivals.get(mention.chain, set()) <= {mention.expression}  # "concentration or fear"
@@ -210,29 +211,33 @@ class _ExpressionReader:
         role = word.role
         if role == "final":
             self.final = True
-            if self.found and self.distance <= 4 and any(next.role == "cue" for next in words[position : position + 3]):
+            if (
+                self.mentions
+                and self.distance <= 4
+                and any(next.role == "cue" for next in words[position : position + 3])
+            ):
                 self._raise_last(4.5)  # "anger is the dominant emotion"
         elif role == "prevails":
-            if self.found and self.distance <= 2:
+            if self.mentions and self.distance <= 2:
                 self._raise_last(4.5)
         elif role in {"generic", "hypothetical"}:
             self.typical = True
-            if self.found and self.distance <= (3 if role == "hypothetical" or self.units else 0):
-                self.found[-1].level = 0  # "a happy person would show"
+            if self.mentions and self.distance <= (3 if role == "hypothetical" or self.units else 0):
+                self.mentions[-1].level = 0  # "a happy person would show"
         elif role in {"valence", "arousal"}:
             self.dimension = True
         elif role in {"hedge", "may", "doubt"}:
             self.hedged, self.settled = True, True
         elif role == "unlikely":
-            if self.found and self.distance <= 3:
-                self.found.pop()  # "anger is unlikely"
-            self.denied = not self.found
+            if self.mentions and self.distance <= 3:
+                self.mentions.pop()  # "anger is unlikely"
+            self.denied = not self.mentions
         elif role in {"except", "au", "others"}:
             self.denied = False
         elif role == "opinion":
             self.certain = self.denied
         elif role == "correction":
-            self.found.clear()
+            self.mentions.clear()
             self.denied = False
         else:
             self.content = True
@@ -245,16 +250,16 @@ class _ExpressionReader:
         self.content = True
         self.fresh = False
         if not self.denied and (self.verdict or not _about_dimension(word, self.dimension, after)):
-            joined = self.alternative and self.found
+            joined = self.alternative and self.mentions
             if self.distance and not joined:
                 self.chain += 1
-            level = self.found[-1].level if joined and named and not self.final else self._level(named)
+            level = self.mentions[-1].level if joined and named and not self.final else self._level(named)
             score = _score(after)
             self.valued = score == 0
             if self.less:
                 self.chain += 1
             else:
-                self.found.append(_Mention(word.expression, level, score, self.chain, self.typical))
+                self.mentions.append(_Mention(word.expression, level, score, self.chain, self.typical))
         # Evidence leaves a verdict open: "the expression shows a smile, hence happiness".
         self.distance = 0 if named and not self.minor and not self.typical else min(self.distance, 1)
         self.linked = self.settled = self.alternative = False
@@ -263,9 +268,9 @@ class _ExpressionReader:
         """Take a behaviour or a feeling outside the eight; it counts as the other half of an "or" only."""
         self.content = True
         if not self.denied:
-            if not (self.alternative and self.found):
+            if not (self.alternative and self.mentions):
                 self.chain += 1
-            self.found.append(_Mention(word.expression, 0, chain=self.chain))
+            self.mentions.append(_Mention(word.expression, 0, chain=self.chain))
         self.alternative = False
 
     def _level(self, named: bool) -> float:
@@ -275,7 +280,7 @@ class _ExpressionReader:
         return base - 0.25 * self.hedged
 
     def _take_cue(self, word: Token, words: Sequence[Token], position: int) -> None:
-        """Take "expression" or "emotion": announced, told ("anger is the emotion shown") or denied ("no emotion")."""
+        """Take "expression" or "emotion": announced, stated ("anger is the emotion shown") or denied ("no emotion")."""
         if (
             self.denied
             and not self.content
@@ -284,8 +289,8 @@ class _ExpressionReader:
         ):
             self.chain += 1
             if self.seen and _only_denied(words[position : position + 5]):
-                self.found.append(_Mention("neutral", 2, chain=self.chain))
-        elif self.found and self.linked and self.distance <= 4:
+                self.mentions.append(_Mention("neutral", 2, chain=self.chain))
+        elif self.mentions and self.linked and self.distance <= 4:
             self._raise_last(3)
         elif self.distance != 1:  # not "a happy expression"
             self.cue = True
@@ -305,10 +310,10 @@ class _ExpressionReader:
         return self.cue and (self.fresh or not self._verdicts())
 
     def _verdicts(self) -> bool:
-        return bool([mention for mention in self.found if mention.level >= 2.5]) if self.found else False
+        return bool([mention for mention in self.mentions if mention.level >= 2.5]) if self.mentions else False
 
     def _raise_last(self, level: float) -> None:
-        self.found[-1].level = max(level, self.found[-1].level)
+        self.mentions[-1].level = max(level, self.mentions[-1].level)
 
 
 def _only_denied(after: Sequence[Token]) -> bool:

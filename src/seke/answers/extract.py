@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from seke.answers.action_unit_names import join_units
 from seke.answers.action_units import read_action_units
-from seke.answers.answer_tables import rows_told
+from seke.answers.answer_tables import tables_as_lines
 from seke.answers.expression import read_expression
 from seke.answers.lexicon import EXPRESSION_WORDS
 from seke.answers.scope import CLOSER_LOOK, faces, may_refuse, refuses, without_quotations, without_refusals
@@ -154,11 +154,11 @@ def _from_prose(text: str) -> Labels:
 
 
 def _from_answer(text: str) -> Labels:
-    """Read an answer; of several faces it tells what all of them share."""
-    said = without_quotations(rows_told(text) if "\n" in text else text)
-    if "ssistant" in said or "<answer>" in said or "ASSISTANT" in said:
-        said = _ANSWER_TAG.sub("\n final answer: ", said)
-    normal = normalise(said)
+    """Return the labels of an answer; of several faces those that all of them share."""
+    answer = without_quotations(tables_as_lines(text))
+    if "ssistant" in answer or "<answer>" in answer or "ASSISTANT" in answer:
+        answer = _ANSWER_TAG.sub("\n final answer: ", answer)
+    normal = normalise(answer)
     plain = split(normal)
     if CLOSER_LOOK.isdisjoint(plain):
         return _from_part(plain)

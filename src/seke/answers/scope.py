@@ -70,7 +70,7 @@ _NUMBERS: Final = frozenset(["2", "b", "two"])
 _ORDINALS: Final = frozenset(["other", "second", "another"])
 """No answer turns to a second face without a word of these or those."""
 CLOSER_LOOK: Final = _REFUSING | _PLACES | _NUMBERS | _ORDINALS
-"""An answer without any of these words neither refuses nor tells of several faces."""
+"""An answer without any of these words neither refuses nor describes several faces."""
 _SUBJECT: Final = re.compile(
     r"\b(?:subject|in question|main (?:person|face)|focus|foreground|closest|nearest|most prominent (?:person|face)"
     r"|(?:we are|is) asked about|you asked about(?! (?:one|a) ))\b"

@@ -1,7 +1,7 @@
 """Filter for sentences about the face at hand: nothing general, imagined, asked for, or in another language.
 
 What is not understood states nothing: a sentence of another language, a definition ("AU12 is the lip corner puller"),
-the task said back ("choose among ...") and an example of an answer are left out before anything is read.
+the task repeated ("choose among ...") and an example of an answer are left out before anything is read.
 """
 
 from collections.abc import Sequence

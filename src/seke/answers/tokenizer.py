@@ -156,16 +156,16 @@ def tokens(plain: list[str]) -> list[Token]:
 def sentences(words: list[Token]) -> list[Sentence]:
     """Return the sentences and lines of a text, each with its closing token."""
     roles = [*map(ROLE, words)]
-    found: list[Sentence] = []
+    parts: list[Sentence] = []
     start = end = 0
     for _ in range(roles.count("end")):
         end = roles.index("end", end) + 1
         if words[end - 1].text != ";":
-            found.append(Sentence(words[start:end], set(roles[start:end])))
+            parts.append(Sentence(words[start:end], set(roles[start:end])))
             start = end
     if start < len(words):
-        found.append(sentence_of([*words[start:], END]))
-    return found
+        parts.append(sentence_of([*words[start:], END]))
+    return parts
 
 
 def yes_or_no(words: Sequence[Token]) -> bool | None:

@@ -81,11 +81,11 @@ def _behind(words: Sequence[Token], place: int) -> int | None:
 
 def _group(words: Sequence[Token], place: int) -> list[int]:
     """Return the places of the labels that are joined to one: "AU4, AU7 and AU24"."""
-    found = [place]
+    places = [place]
     for step in (-1, 1):
         look = place + step
         while 0 <= look < len(words) and (words[look].role in _LABELS or words[look].text in _JOINS):
             if words[look].role in _LABELS:
-                found.append(look)
+                places.append(look)
             look += step
-    return found
+    return places

@@ -3,6 +3,7 @@
 Settings are those of the command line, as it writes them: complete(record, folder, "backend=openai", "budget.usd=1").
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,6 @@ def answer(picture: str | Path, *settings: str) -> str:
     Raises:
         UserError: for a mistaken setting or a picture that cannot be read.
     """
-    import os
-
     from seke.benchmark.run import cost, predict, single_image
 
     cfg = composed("evaluate", settings)

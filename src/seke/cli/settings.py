@@ -318,9 +318,13 @@ def _flat(tree: Mapping[Any, Any], above: str = "") -> Iterator[str]:
 
 
 def _no_setting(
-    key: str, value: object, command: str, known: Mapping[str, Any], choices: Mapping[str, Any],
+    key: str,
+    value: object,
+    command: str,
+    known: Mapping[str, Any],
+    choices: Mapping[str, Any],
     overrides: Sequence[str],
-) -> UserError:  # fmt: skip
+) -> UserError:
     nearest = nearest_name(key.rpartition("@")[2], list(_flat(known)))
     remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help` lists what there is"
     typed = any(_is_part(key, override.lstrip("+~").partition("=")[0]) for override in overrides)

@@ -224,9 +224,10 @@ def _run_of(file: Path, outputs: Path) -> Path | None:
 def _made_of(touched: set[Path | None], outputs: Path) -> Iterator[tuple[Path, str]]:
     """Yield each finished run that something was removed from, or that was made of such a run, and how to renew it."""
     names = {f"{run.parent.name}/{run.name}" for run in touched if run is not None}
-    for manifest in sorted(outputs.glob("*/*/manifest.json")):
-        run, own = manifest.parent, f"{manifest.parent.parent.name}/{manifest.parent.name}"
-        text = json.dumps(_made_from(manifest))
+    for file in sorted(outputs.glob("*/*/manifest.json")):
+        run, own = file.parent, f"{file.parent.parent.name}/{file.parent.name}"
+        manifest = _manifest(file)
+        text = json.dumps([manifest.get(key) for key in ("inputs", "trained_on", "base")])
         if run in touched and run.parent.name != "train":
             yield run, f"{own}, whose counts and scores are still those with the rows"
         elif any(re.search(rf"\b{re.escape(name)}\b", text) for name in names) or _names(manifest) & names:
@@ -234,25 +235,19 @@ def _made_of(touched: set[Path | None], outputs: Path) -> Iterator[tuple[Path, s
             yield run, f"{own}, {kind}"
 
 
-def _made_from(manifest: Path) -> Any:
-    """Return what a manifest says a run was made of."""
+def _manifest(file: Path) -> Mapping[str, Any]:
+    """Return what a manifest holds; nothing where it is damaged."""
     try:
-        facts = json.loads(manifest.read_text(encoding="utf-8"))
-        return [facts.get("inputs"), facts.get("trained_on"), facts.get("base")]
-    except (OSError, ValueError, AttributeError):
-        return None
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
-def _names(manifest: Path) -> set[str]:
+def _names(manifest: Mapping[str, Any]) -> set[str]:
     """Return the runs that a manifest's settings name, as <command>/<name>."""
-    try:
-        config = json.loads(manifest.read_text(encoding="utf-8")).get("config", {})
-    except (OSError, ValueError, AttributeError):
-        return set()
-    data = config.get("data") if isinstance(config.get("data"), dict) else {}
-    pairs = (
-        ("prepare", config.get("records")),
-        ("generate", data.get("path")),
-        ("evaluate", config.get("predictions")),
-    )
+    config = manifest.get("config") or {}
+    data = config.get("data")
+    path = data.get("path") if isinstance(data, dict) else None
+    pairs = (("prepare", config.get("records")), ("generate", path), ("evaluate", config.get("predictions")))
     return {f"{command}/{name}" for command, name in pairs if isinstance(name, str)}

@@ -26,7 +26,7 @@ import yaml
 from seke.core import files, identity, locks, manifests
 from seke.core.errors import UserError
 from seke.core.escape import shortened
-from seke.core.files import write_text as write_text
+from seke.core.files import write_text
 
 PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
 LONGEST_NAME = 240
@@ -89,9 +89,12 @@ def checked_name(name: str) -> str:
 
 
 def claim(
-    path: Path, config: Mapping[str, Any], inputs: Mapping[str, Path | Sequence[Path]], overwrite: bool = False,
+    path: Path,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Path | Sequence[Path]],
+    overwrite: bool = False,
     rank: str = "0",
-) -> Run:  # fmt: skip
+) -> Run:
     """Claim `path` for a run of `config` on `inputs`; an earlier, equal run is handed back as it stands.
 
     An input that is many files counts as one: their names and contents, in order, make one sha256. A run that is not

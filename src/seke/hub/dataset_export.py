@@ -24,9 +24,10 @@ from tqdm import tqdm
 from seke.core import images, old_runs
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.provenance import Making, making, spoken
 from seke.core.records import ImageRecord, InstructionRecord, read_jsonl
-from seke.core.runs import file_sha256, image_root, manifest_beside, write_text
+from seke.core.runs import file_sha256, image_root, manifest_beside
 from seke.hub.dataset_card import ANNOTATOR, SIMULATED, Content, card
 
 FORMAT = "parquet"

@@ -15,8 +15,9 @@ from huggingface_hub import ModelCard, ModelCardData
 from yaml import YAMLError
 
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.provenance import made, place
-from seke.core.runs import Run, manifest_beside, root_by, write_text
+from seke.core.runs import Run, manifest_beside, root_by
 from seke.hub import dataset_export
 from seke.hub.dataset_card import Content, rendered
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from seke.core.files import write_text
 from seke.core.provenance import Evaluation, Number, evaluation, evaluations
-from seke.core.runs import Run, manifest_beside, write_text
+from seke.core.runs import Run, manifest_beside
 from seke.hub.dataset_card import as_markdown, measured
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def filled(card: str, name: str, found: Sequence[Evaluation]) -> str:
     ordered = sorted(found, key=lambda one: one.name)
     parsed = ModelCard(card)
     parsed.data["model_name"] = name
-    parsed.data["eval_results"] = [_result(one, number) for one in ordered for number in one.numbers if _known(number)]
+    known = [(one, number) for one in ordered for number in one.numbers if number.value is not None]
+    parsed.data["eval_results"] = [_result(one, number) for one, number in known]
     section = "\n\n".join(_section(ordered))
     parsed.text = RESULTS.sub(lambda marks: marks[1] + section + marks[2], parsed.text)
     return str(parsed.content)
@@ -76,10 +78,6 @@ def _section(found: Sequence[Evaluation]) -> Iterator[str]:
         if one.notes:
             name, why = as_markdown(one.name), as_markdown("; ".join(one.notes))
             yield f"{name} is not comparable with the paper's numbers: {why}."
-
-
-def _known(number: Number) -> bool:
-    return number.value is not None
 
 
 def _result(one: Evaluation, number: Number) -> "EvalResult":

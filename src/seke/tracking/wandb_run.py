@@ -91,9 +91,14 @@ def mode_of_environment() -> str | None:
 
 
 def watch(
-    run: Run, stage: str, inputs: Mapping[str, Path | Sequence[Path]], mode: str | None, group: str,
-    requested: Mapping[str, Any], pictures: int,
-) -> Run:  # fmt: skip
+    run: Run,
+    stage: str,
+    inputs: Mapping[str, Path | Sequence[Path]],
+    mode: str | None,
+    group: str,
+    requested: Mapping[str, Any],
+    pictures: int,
+) -> Run:
     """Open a claimed run's W&B run and return the run whose finishing will be shown there.
 
     A finished run, a `mode` of None and every process but the first leave all as it is.

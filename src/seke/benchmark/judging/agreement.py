@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
+from seke.core.files import write_text
 from seke.core.records import Prediction, read_jsonl
-from seke.core.runs import write_text
 from seke.core.text_tables import markdown_table
 
 CLOSE: Final = 0.005

@@ -22,8 +22,8 @@ from seke.core import dry_run as estimates
 from seke.core import runs
 from seke.core.budget import Budget, Metered, Spent
 from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
+from seke.core.files import write_text
 from seke.core.records import ImageRecord, Labels
-from seke.core.runs import write_text
 from seke.core.vlm import VLM
 
 ANSWERS: Final = "answers"

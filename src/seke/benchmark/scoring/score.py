@@ -16,8 +16,9 @@ from seke.benchmark.scoring import subgroups as grouping
 from seke.benchmark.scoring.metrics import evaluate
 from seke.core import old_runs
 from seke.core.escape import markdown, visible
+from seke.core.files import write_text
 from seke.core.records import ImageRecord, Prediction, write_jsonl
-from seke.core.runs import noted, write_text
+from seke.core.runs import noted
 
 
 class Faces:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from seke.core import files, images
 from seke.core.budget import Metered, Spent
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.ledger import Ledger
 from seke.core.limit import checked, limited
 from seke.core.records import (
@@ -32,7 +33,6 @@ from seke.core.records import (
     read_jsonl,
     to_line,
 )
-from seke.core.runs import write_text
 from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics
 from seke.generation.calibration.pilot import COST as PILOT_COST

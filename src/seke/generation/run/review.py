@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from seke.answers.extract import describe
 from seke.core import runs
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, read_jsonl, write_jsonl
 from seke.generation import statistics
 from seke.generation.seke import checks
@@ -150,11 +151,11 @@ def _write(
             shutil.copyfile(reviewed / name, folder / name)
     gone = {row.id for row in _rejections(outcomes)}
     if page := statistics.page(rows, gone):
-        runs.write_text(folder / "statistics.md", page)
+        write_text(folder / "statistics.md", page)
     kinds = statistics.counted(rows, gone)
     counts = {"records": len(kept) + len(rejected), "instructions": len(kept), "rejected": len(rejected)}
     cost = {"records": counts["records"], "rejected": counts["rejected"], **FREE}
-    runs.write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
+    write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
     made = Counter(decision.decision for decision in decisions.values())
     flags = Counter(flag for row in kept for flag in row.flags)
     found = {"counts": counts, "flags": dict(sorted(flags.items())), "decisions": dict(sorted(made.items()))}

@@ -21,6 +21,7 @@ from seke.answers.extract import describe
 from seke.core import plugins
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.prompts import Prompts
 from seke.core.records import (
     ImageRecord,
@@ -33,7 +34,6 @@ from seke.core.records import (
     Turn,
     Uncertainty,
 )
-from seke.core.runs import write_text
 from seke.core.vlm import VLM, Choice, Image, Message, Request
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import Annotator, Masked

@@ -20,6 +20,7 @@ from seke.core import runs
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.escape import in_html
+from seke.core.files import write_text
 from seke.core.images import ImageError, open_record
 from seke.core.intervals import Estimate
 from seke.core.records import ImageRecord, Labels, Prediction, read_jsonl
@@ -82,7 +83,7 @@ class SideBySide:
         records, root = _records(next(iter(there.values())), context.outputs)
         faces = [_face(id_, predictions, records.get(id_), root) for id_ in chosen]
         content = {"faces": faces, "title": self.title, "rule": RULE}
-        runs.write_text(context.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
+        write_text(context.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
         panel = _panel(context.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
         table = _table(self.name, self.title, predictions, shared, chosen, there)
         return Section(self.title, (table,), (panel,), (), tuple(missing), _rendered(**content, alone=False))

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from seke.core import plugins
 from seke.core.errors import UserError
+from seke.core.files import write_text
 from seke.core.limit import limited
 from seke.core.records import ImageRecord, Rejection, read_jsonl, write_jsonl
-from seke.core.runs import write_text
 from seke.sources.base.source import Source
 from seke.sources.prepare import inventory
 from seke.sources.prepare.distributions import distributions
