@@ -65,9 +65,9 @@ class Line:
     draws: tuple[str, ...]
 
 
-def lines(record: InstructionRecord, drawn: Trace | None, truth: Labels | None) -> tuple[Line, ...]:
+def lines(record: InstructionRecord, trace: Trace | None, truth: Labels | None) -> tuple[Line, ...]:
     """Return a case's four lines: expression, valence, arousal, action units."""
-    draws = drawn.draws if drawn else ()
+    draws = trace.draws if trace else ()
     scalars = []
     for field in ("expression", "valence", "arousal"):
         origin = getattr(record.origin, field)

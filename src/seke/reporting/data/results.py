@@ -110,8 +110,8 @@ class Confusion(NamedTuple):
 
 def confusion(run: FinishedRun) -> Confusion | None:
     """Return how often each class was taken for which, as the evaluation counted it; None where it did not."""
-    found = run.metrics.get("confusion")
-    return found and Confusion(tuple(map(tuple, found["counts"])), tuple(found["truth"]))
+    matrix = run.metrics.get("confusion")
+    return matrix and Confusion(tuple(map(tuple, matrix["counts"])), tuple(matrix["truth"]))
 
 
 class Sampling(NamedTuple):

@@ -224,16 +224,16 @@ def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:
     Raises:
         UserError: if no finished run is among them.
     """
-    found, left_out = [], []
+    finished, left_out = [], []
     for path in _candidates(outputs.path, name, pattern):
         stage = path.parent.name
         try:
-            found.append(outputs.open(path))
+            finished.append(outputs.open(path))
         except FileNotFoundError:
             left_out.append(LeftOut(stage, path.name, "not finished: no manifest.json"))
         except (ValueError, OSError, RecursionError) as error:
             left_out.append(LeftOut(stage, path.name, f"manifest.json does not read: {error}"))
-    if not found:
+    if not finished:
         argument, value = ("runs", pattern) if pattern else ("name", name)
         unfinished = f" ({len(left_out)} unfinished)" if left_out else ""
         raise UserError(
@@ -242,7 +242,7 @@ def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:
             f"no finished run below {outputs.path}{unfinished}",
             "run prepare, generate, train or evaluate first, or give runs= another glob such as 'evaluate/*'",
         )
-    return Gathered(tuple(found), tuple(left_out))
+    return Gathered(tuple(finished), tuple(left_out))
 
 
 def leave_out(gathered: Gathered, error: UserError) -> Gathered:
@@ -262,14 +262,14 @@ def leave_out(gathered: Gathered, error: UserError) -> Gathered:
 def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
     folders = [outputs / stage for stage in STAGES]
     try:
-        found = {path for path in outputs.glob(pattern) if path.parent in folders} if pattern else None
+        paths = {path for path in outputs.glob(pattern) if path.parent in folders} if pattern else None
     except (ValueError, NotImplementedError) as error:
         raise UserError("runs", pattern, f"not a glob: {error}", "give one such as '*/demo*'") from None
-    if found is None:
+    if paths is None:
         everything = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
-        found = {path for path in everything if path.name == name or path.name.startswith(f"{name}-")}
+        paths = {path for path in everything if path.name == name or path.name.startswith(f"{name}-")}
     return sorted(
-        (path for path in found if path.is_dir()), key=lambda path: (STAGES.index(path.parent.name), natural(path.name))
+        (path for path in paths if path.is_dir()), key=lambda path: (STAGES.index(path.parent.name), natural(path.name))
     )
 
 
@@ -293,12 +293,12 @@ def _manifest(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _object(name: str, content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content.decode("utf-8"))
+        value = json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} is not UTF-8 text") from error
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError(f"{name} is no JSON object")
-    return found
+    return value
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

@@ -84,13 +84,13 @@ def marks_table(runs: Sequence[NamedRun], caption: str) -> Table:
     )
     rows = []
     for run, words, _ in runs:
-        found = run.metrics
-        marks = {name: estimate(mark, "mean") for name, mark in found[REASONING]["criteria"].items()}
-        who = {judge: ", ".join(each["models"]) or "none" for judge, each in found["judges"].items()}
+        metrics = run.metrics
+        marks = {name: estimate(mark, "mean") for name, mark in metrics[REASONING]["criteria"].items()}
+        who = {judge: ", ".join(each["models"]) or "none" for judge, each in metrics["judges"].items()}
         cells: dict[str, Cell] = {
             **marks,
-            "n": Estimate(found["n"]),
-            "unanswered": Estimate(found["unanswered"][REASONING]),
+            "n": Estimate(metrics["n"]),
+            "unanswered": Estimate(metrics["unanswered"][REASONING]),
             "judges": "; ".join(f"{judge}: {models}" for judge, models in who.items()),
         }
         rows.append(Row(words.label, cells, run.name, run.anchor, words.reference))
@@ -118,16 +118,16 @@ def agreement_table(runs: Sequence[NamedRun]) -> Table | None:
 
 
 def _agreement_cells(criteria: Mapping[str, Any]) -> dict[str, Cell]:
-    kappas = {name: estimate(found, "kappa") for name, found in criteria.items()}
-    return {**kappas, **{f"{name}.exact": Estimate(found["exact"]) for name, found in criteria.items()}}
+    kappas = {name: estimate(pair, "kappa") for name, pair in criteria.items()}
+    return {**kappas, **{f"{name}.exact": Estimate(pair["exact"]) for name, pair in criteria.items()}}
 
 
 def judges(run: FinishedRun) -> list[bool]:
     """Return of each model that judged an evaluation's answers whether it is a simulation."""
-    found = run.metrics.get("judges") or {}
+    judges_of_run = run.metrics.get("judges") or {}
     return [
         old_runs.simulated(model in each["simulated"] if "simulated" in each else None, model)
-        for each in found.values()
+        for each in judges_of_run.values()
         for model in each["models"]
     ]
 

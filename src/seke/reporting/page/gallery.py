@@ -134,7 +134,7 @@ class SharedTexts:
         return {kind: list(known) for kind, known in self._numbers.items()}
 
 
-def encode_record(row: InstructionRecord, drawn: Trace | None, truth: Labels | None, texts: SharedTexts) -> list[Any]:
+def encode_record(row: InstructionRecord, trace: Trace | None, truth: Labels | None, texts: SharedTexts) -> list[Any]:
     """Return one record as the list that page.records.js reads; what is unknown is null, and no truth is null.
 
     Attributes, and turns behind the first answer, stand at its end where a record has either.
@@ -155,7 +155,7 @@ def encode_record(row: InstructionRecord, drawn: Trace | None, truth: Labels | N
         [None if level is None else round(level, 4) for level in levels],
         [texts.number("flag", flag) for flag in row.flags],
         [_piece(span) for span in cases.marked(answer, row.labels, truth)],
-        [_labels(draw) for draw in drawn.draws] if drawn else [],
+        [_labels(draw) for draw in trace.draws] if trace else [],
         None if truth is None else [*_labels(truth), _right_bits(row.labels, truth)],
         *_beside_labels(row, texts),
     ]
@@ -165,10 +165,10 @@ def _beside_labels(row: InstructionRecord, texts: SharedTexts) -> list[Any]:
     """Return the attributes, value by name, both as numbers, and the further turns as [whether a model's, text]."""
     turns = [[int(turn.speaker == "gpt"), turn.value] for turn in row.conversations[2:]]
     known = {name: value for name, value in row.attributes.items() if value not in (None, "", [])}
-    said = {
+    attributes = {
         texts.number("attribute", name): texts.number("value", _attribute_text(value)) for name, value in known.items()
     }
-    return [said, turns] if said or turns else []
+    return [attributes, turns] if attributes or turns else []
 
 
 def _attribute_text(value: object) -> str:

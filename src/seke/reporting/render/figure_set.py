@@ -39,7 +39,7 @@ def _bars(
     panels = []
     metrics = [(item.words, item.run.scores) for item in evaluated]
     for title, column in measures:
-        estimates = [(words, found.get(column.key, Estimate(None))) for words, found in metrics]
+        estimates = [(words, scores.get(column.key, Estimate(None))) for words, scores in metrics]
         if any(estimate.value is not None for _, estimate in estimates):
             panels.append(figures.bars(folder, f"{name}_{_stem(column.key)}", title, column, estimates))
     return panels
@@ -48,7 +48,7 @@ def _bars(
 def _action_units(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
     metrics = [(item.words, item.run.scores) for item in scored]
     known = any(
-        key.startswith("action_units.f1.") and found[key].value is not None for _, found in metrics for key in found
+        key.startswith("action_units.f1.") and scores[key].value is not None for _, scores in metrics for key in scores
     )
     return [figures.action_units(folder, "action_units", metrics)] if known else []
 
@@ -66,9 +66,9 @@ def _confusion(folder: Path, scored: Sequence[NamedRun]) -> list[Panel]:
 def _samples(folder: Path, material: Material) -> list[Panel]:
     panels = []
     for number, item in enumerate(material.generated, start=1):
-        drawn = results.sampling(item.run)
-        if any(drawn.distribution):  # a generation that sampled nothing has nothing to show
-            panels.append(figures.samples(folder, f"samples_{number}_{_stem(item.words.short)}", item.words, drawn))
+        sampling = results.sampling(item.run)
+        if any(sampling.distribution):  # a generation that sampled nothing has nothing to show
+            panels.append(figures.samples(folder, f"samples_{number}_{_stem(item.words.short)}", item.words, sampling))
     return panels
 
 

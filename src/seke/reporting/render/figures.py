@@ -242,17 +242,17 @@ def uncertainties(folder: Path, name: str, title: str, runs: Sequence[tuple[Word
 def accuracy_bars(folder: Path, name: str, title: str, words: Words, bins: Sequence[Bin]) -> Panel:
     """Draw how often generated labels are right at each level of their uncertainty."""
     figure, axes = panel(title, WIDTH, 1.8)
-    for place, found in enumerate(bins):
-        if found.n:
-            share = found.right / found.n
+    for place, level in enumerate(bins):
+        if level.n:
+            share = level.right / level.n
             axes.bar(place, share, 0.62, color=TONES[words.tone], alpha=0.75)
             axes.text(place, share, f"{share * 100:.0f}", ha="center", va="bottom", fontsize=8)
-    axes.set_xticks(range(len(bins)), [f"{found.label}\nn = {found.n:,}" for found in bins])
+    axes.set_xticks(range(len(bins)), [f"{level.label}\nn = {level.n:,}" for level in bins])
     axes.set_xlim(-0.6, len(bins) - 0.4)
     axes.set_ylim(0, 1.12)
     axes.yaxis.set_visible(False)
     axes.spines["left"].set_visible(False)
-    alt = "; ".join(f"uncertainty {found.label}: {found.right} of {found.n} right" for found in bins if found.n)
+    alt = "; ".join(f"uncertainty {level.label}: {level.right} of {level.n} right" for level in bins if level.n)
     return save(figure, folder, name, f"{title}: {alt or 'nothing to compare'}.")
 
 

@@ -44,38 +44,38 @@ class Groups:
             of_keys = run.metrics.get("groups") or {}
             if not of_keys:
                 missing.append(f"evaluate/{run.name}: made without groups=")
-            for key, found in of_keys.items():
+            for key, measured in of_keys.items():
                 stem = f"{self.name}_{number}_" + "".join(sign if sign.isalnum() else "_" for sign in key)
-                tables.append(_table(stem, label, key, found, run))
-                panels.append(_panel(context.figures, stem, f"{label}, by {key}", found))
-                findings += _gaps(label, key, found)
+                tables.append(_table(stem, label, key, measured, run))
+                panels.append(_panel(context.figures, stem, f"{label}, by {key}", measured))
+                findings += _gaps(label, key, measured)
         return Section(self.title, tuple(tables), tuple(panels), tuple(findings), tuple(missing))
 
 
-def _table(name: str, label: str, key: str, found: Mapping[str, Any], run: FinishedRun) -> Table:
+def _table(name: str, label: str, key: str, measured: Mapping[str, Any], run: FinishedRun) -> Table:
     columns = (Column.count("n", "n", "Images"), *COLUMNS)
     rows = [
         Row(
             group, {"n": Estimate(cells["n"]), **{c.key: estimate(cells[c.key]) for c in COLUMNS}}, run.name, run.anchor
         )
-        for group, cells in found["groups"].items()
+        for group, cells in measured["groups"].items()
     ]
-    gaps: dict[str, Cell] = {"n": "", **{c.key: estimate(found["gaps"][c.key], "gap") for c in COLUMNS}}
+    gaps: dict[str, Cell] = {"n": "", **{c.key: estimate(measured["gaps"][c.key], "gap") for c in COLUMNS}}
     rows.append(Row("Largest gap", gaps, run.name, run.anchor, reference=True))
-    units = ", ".join(f"AU{au}" for au in found["aus"]) or "no AU that all groups annotate"
+    units = ", ".join(f"AU{au}" for au in measured["aus"]) or "no AU that all groups annotate"
     notes = run.manifest.get("notes") or []
     caption = (
-        f"With 95 % intervals, bootstrap over subjects. Groups of fewer than {found['fewest']} images with truth are "
-        f"no end of a gap. F1: mean of {units}." + (f" Measured on {'; '.join(notes)}." if notes else "")
+        f"With 95 % intervals, bootstrap over subjects. Groups of fewer than {measured['fewest']} images with truth "
+        f"are no end of a gap. F1: mean of {units}." + (f" Measured on {'; '.join(notes)}." if notes else "")
     )
     return Table(name, f"{label}, by {key}", key, columns, tuple(rows), caption)
 
 
-def _gaps(label: str, key: str, found: Mapping[str, Any]) -> Iterator[str]:
+def _gaps(label: str, key: str, measured: Mapping[str, Any]) -> Iterator[str]:
     """Say, per measure, between which groups the largest gap lies."""
     parts = []
     for column in COLUMNS:
-        if gap := found["gaps"][column.key]:
+        if gap := measured["gaps"][column.key]:
             cell = estimate(gap, "gap")
             span, clear = interval(cell, column), cell.low is not None and cell.low > 0
             parts.append(
@@ -88,9 +88,9 @@ def _gaps(label: str, key: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 @styled
-def _panel(folder: Path, name: str, title: str, found: Mapping[str, Any]) -> Panel:
+def _panel(folder: Path, name: str, title: str, measured: Mapping[str, Any]) -> Panel:
     """Draw a group per line and a measure per column, with intervals; hollow: too few images to be an end of a gap."""
-    groups = found["groups"]
+    groups = measured["groups"]
     figure = Figure(figsize=(6.4, 0.9 + 0.24 * len(groups)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     every = figure.subplots(1, len(COLUMNS), sharey=True)
@@ -101,7 +101,7 @@ def _panel(folder: Path, name: str, title: str, found: Mapping[str, Any]) -> Pan
                 continue
             if low is not None:
                 axes.plot((low, high), (place, place), color=INK, linewidth=1)
-            few = cells[column.key]["n"] < found["fewest"]
+            few = cells[column.key]["n"] < measured["fewest"]
             axes.plot(value, place, marker, color=TONES[tone], markersize=5, markerfacecolor="none" if few else None)
         axes.set_title(f"{column.group} {column.label}", fontsize=8)
         figures.scale(axes.xaxis, 3, column.scale)

@@ -173,8 +173,8 @@ def _read(
 
 
 def _scores(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
-    found = run.scores if source is None else estimates((run.metrics.get("by_source") or {}).get(source) or {})
-    return {**found, **without_a_model(found)}
+    scores = run.scores if source is None else estimates((run.metrics.get("by_source") or {}).get(source) or {})
+    return {**scores, **without_a_model(scores)}
 
 
 def _costs(run: FinishedRun, source: str | None) -> dict[str, Estimate]:

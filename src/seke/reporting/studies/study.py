@@ -101,32 +101,32 @@ class Cells:
             if key not in self.rows:
                 raise UserError("study.expect", key, "no row of that name", f"choose from {', '.join(self.rows)}")
         measures = columns(self.measures)
-        found = read_rows(context.outputs, context.name, self.runs, self.rows)
-        missing = tuple(f"{run.stage}/{run.name}: {run.reason}" for run in found.missing)
-        there = {line.key for line in found.lines}
+        measured = read_rows(context.outputs, context.name, self.runs, self.rows)
+        missing = tuple(f"{run.stage}/{run.name}: {run.reason}" for run in measured.missing)
+        keys = {line.key for line in measured.lines}
         unjudged = [
             f"{label(self.rows, a)} above {label(self.rows, b)}: not judged, a run is missing."
             for a, b in self.expect
-            if not {a, b} <= there
+            if not {a, b} <= keys
         ]
-        if not found.lines:
+        if not measured.lines:
             return Section(self.title, findings=tuple(unjudged), missing=missing)
         paper = paper_rows(**self.paper) if self.paper else ()
-        tables = [table(self.name, self.title, self.head, measures, found, paper, self.caption)]
+        tables = [table(self.name, self.title, self.head, measures, measured, paper, self.caption)]
         quality = columns(self.expect_on) if self.expect_on else [column for column in measures if column.better]
-        orders = judge_orders(found.lines, self.expect, quality, context.compare)
+        orders = judge_orders(measured.lines, self.expect, quality, context.compare)
         if orders:
             title = f"{self.title}: did the expected order come out?"
             tables.append(orders_table(f"{self.name}_orders", title, orders, quality))
-        data = FigureData(self.name, found.lines, paper, measures)
+        data = FigureData(self.name, measured.lines, paper, measures)
         panels = [panel for draw in self.figures for panel in draw(context.figures, data)]
-        findings = [*(order.sentence for order in orders), *unjudged, *self._spreads(found, measures)]
+        findings = [*(order.sentence for order in orders), *unjudged, *self._spreads(measured, measures)]
         return Section(self.title, tuple(tables), tuple(panels), tuple(findings), missing)
 
-    def _spreads(self, found: MeasuredRows, measures: Sequence[Column]) -> list[str]:
+    def _spreads(self, measured: MeasuredRows, measures: Sequence[Column]) -> list[str]:
         sentences = []
         for group, keys in self.spreads.items():
-            lines = [line for line in found.lines if line.key in keys]
+            lines = [line for line in measured.lines if line.key in keys]
             parts = [
                 f"{column.group} {column.label} {_printed(fmean(values), column)} ± "
                 f"{_printed(stdev(values), column)} ({_printed(min(values), column)} to "
