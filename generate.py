@@ -22,8 +22,8 @@ from seke.tracking import wandb_run
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
     from seke.generation import from_settings
-    from seke.generation.run import dry_run, ray_engine, review
-    from seke.generation.run import generate as progress
+    from seke.generation.run import dry_run, journal, ray_engine, review
+    from seke.generation.run import generate as generation
 
     published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
     if cfg.review:
@@ -37,10 +37,10 @@ def generate(cfg: DictConfig) -> None:
     path = runs.locate("records", str(cfg.records), Path(cfg.paths.outputs), "prepare", "train.jsonl")
     root, make = runs.image_root(path, cfg.paths.images), partial(from_settings.annotators, build, cfg)
     generator, spare, meter = make(budget.Budget(**cfg.budget), budget.Spent())
-    records = progress.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
+    records = generation.select(path, cfg.split, cfg.limit, cfg.complete, cfg.seed)
     if cfg.dry_run:
         ask = partial(from_settings.generator, build, cfg)
-        print(dry_run.dry_run(ask, records, progress.opener(root), *meter.backends))
+        print(dry_run.dry_run(ask, records, generation.opener(root), *meter.backends))
         return
     engine = ray_engine.engine(cfg.engine, cfg.workers, make)
     run = open_run(cfg, "generate", {"records": path})
@@ -49,10 +49,10 @@ def generate(cfg: DictConfig) -> None:
     else:
         with meter:
             how = (cfg.chunk, spare, meter, wandb_run.live(), engine)
-            done = progress.generate(records, root, generator, run.path, *how)
+            done = generation.generate(records, root, generator, run.path, *how)
         where = {"image_root": os.path.relpath(root.resolve(), run.path.resolve()), **runs.noted(path, "synthetic")}
         run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=provenance.made(sys.argv))
-        (run.path / progress.PROGRESS).unlink()
+        (run.path / journal.PROGRESS).unlink()
         print(*done.warnings, sep="\n", end="\n" if done.warnings else "", file=sys.stderr)
         print(f"{run.path}: {done.line}")
     if line := dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published):

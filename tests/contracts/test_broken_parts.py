@@ -4,6 +4,7 @@ import os
 import textwrap
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -14,9 +15,10 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judging import judge as judges
 from seke.core.budget import Metered, Spent
 from seke.core.errors import UserError
+from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels, Prediction, Rejection
 from seke.core.vlm import Choice, Image, Message, Reply, Request
-from seke.generation import outcome
+from seke.generation import from_settings, outcome
 from seke.generation.outcome import Outcome
 from seke.generation.seke.stopping import State, wanted
 from seke.sources.base.source import Source
@@ -184,6 +186,46 @@ def test_a_generator_that_makes_no_outcome_of_a_face(generate, told):
     faces = [outcome.Face(record(id=name), Image(Path("x"), "0")) for name in "ab"]
     with pytest.raises(UserError, match=rf"^generator={HERE}\.Returns: {told}"):
         outcome.completed(Returns(generate), faces)
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (lambda records: None, r"plan\(\) returned None; return one ImageRecord per instruction"),
+        (lambda records: [], r"plan\(\) returned \[\]"),
+        (lambda records: ["a"], r"plan\(\) returned \['a'\]"),
+        (lambda records: [*records, *records], "planned a 2 times"),
+        (lambda records: [record(split="dev")], "ImageRecord.split: "),
+    ],
+)
+def test_a_generator_that_plans_no_records(plan, told):
+    mine = Returns(None)
+    mine.plan = plan
+    with pytest.raises(UserError, match=rf"^generator={HERE}\.Returns: {told}"):
+        outcome.planned(mine, [record()])
+
+
+class Prompted:
+    """A generator but for what a test takes away."""
+
+    def __init__(self, vlm, prompts, seed):
+        self.prompts = prompts
+
+    def learn(self, records, opened, folder): ...
+
+    def generate(self, faces): ...
+
+
+@pytest.mark.parametrize(
+    ("lacking", "told"), [("learn", r"has no method learn\(\)"), ("prompts", "has no prompts; keep the Prompts")]
+)
+def test_a_generator_that_would_fail_later_is_told_before_anybody_is_paid(lacking, told):
+    parts = {"backend": object(), "generator": Prompted(None, Prompts({}), 0), "prompts": Prompts({})}
+    setattr(parts["generator"], lacking, None)
+    cfg = SimpleNamespace(**dict.fromkeys(parts), seed=0)
+    cfg.generator, cfg.prompts = "generator", "prompts"
+    with pytest.raises(UserError, match=rf"^generator={HERE}\.Prompted: {told}"):
+        from_settings.generator(lambda node, **options: parts[node], cfg, None)
 
 
 @pytest.mark.parametrize(

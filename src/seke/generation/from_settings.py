@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from seke.core import plugins
 from seke.core.budget import Budget, Metered, Spent
+from seke.core.prompts import Prompts
 from seke.generation.outcome import Generator
 
 Build = Callable[..., Any]
@@ -19,6 +21,13 @@ def annotators(build: Build, cfg: Any, budget: Budget, spent: Spent) -> tuple[Ge
 
 
 def generator(build: Build, cfg: Any, vlm: Any, **other: Any) -> Generator:
-    """Return the generator that asks `vlm`."""
+    """Return the generator that asks `vlm`.
+
+    Raises:
+        UserError: if what is made lacks anything that a run needs of it, be it at its end.
+    """
     made: Generator = build(cfg.generator, vlm=vlm, prompts=build(cfg.prompts), seed=cfg.seed, **other)
+    plugins.require("generator", made, "learn", "generate")
+    if not isinstance(getattr(made, "prompts", None), Prompts):
+        raise plugins.broken("generator", made, "has no prompts", "keep the Prompts that it is made with as `prompts`")
     return made

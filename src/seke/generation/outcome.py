@@ -1,5 +1,6 @@
 """What goes into a generator and what comes out: the seam between generators and the door's bookkeeping."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
@@ -100,5 +101,22 @@ def completed(generator: Generator, faces: Sequence[Face]) -> list[Outcome]:
 
 
 def planned(generator: Generator, records: Sequence[ImageRecord]) -> list[ImageRecord]:
-    """Return what `generator` works on: what it plans, or every record once."""
-    return generator.plan(records) if isinstance(generator, Planner) else list(records)
+    """Return what `generator` works on: what it plans, or every record once.
+
+    Raises:
+        UserError: if it plans nothing, anything but records, or two of one id.
+    """
+    if not isinstance(generator, Planner):
+        return list(records)
+    try:
+        plan: Any = generator.plan(records)
+        entries = list(plan) if isinstance(plan, Iterable) else []
+    except ValidationError as error:
+        raise plugins.invalid("generator", generator, error) from error
+    remedy = "return one ImageRecord per instruction, each with an id of its own"
+    if not entries or not all(isinstance(entry, ImageRecord) for entry in entries):
+        raise plugins.broken("generator", generator, f"plan() returned {plugins.shown(plan)}", remedy)
+    twice, count = Counter(entry.id for entry in entries).most_common(1)[0]
+    if count > 1:
+        raise plugins.broken("generator", generator, f"planned {twice} {count} times", remedy)
+    return entries

@@ -8,7 +8,8 @@ import pytest
 from seke.core.errors import UserError
 from seke.core.limit import limited
 from seke.core.records import InstructionRecord, Labels, Rejection, read_jsonl, write_jsonl
-from seke.generation.run.generate import PROGRESS, generate, select
+from seke.generation.run.generate import generate, select
+from seke.generation.run.journal import PROGRESS
 
 FILES = ("instructions.jsonl", "rejected.jsonl", "draws.jsonl")
 

@@ -21,8 +21,9 @@ from seke.core.errors import Paused, UserError
 from seke.core.ledger import Ledger, Total
 from seke.core.prompts import Prompts
 from seke.core.records import to_line
-from seke.generation.run import generate, ray_engine
-from seke.generation.run.worker_ledgers import Shard, ledger_of, sharing
+from seke.core.vlm import Choice, Reply
+from seke.generation.run import generate, journal, ray_engine
+from seke.generation.run.worker_ledgers import Shard, ledger_of, recover, sharing
 from seke.generation.seke.generator import Seke
 from seke.generation.seke.stopping import uamc
 
@@ -105,7 +106,7 @@ def simulated(data):
 
 
 def block(folder, first, lines):
-    path = folder / generate.BLOCKS / f"{first:09}.jsonl"
+    path = folder / journal.BLOCKS / f"{first:09}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
 
@@ -116,9 +117,9 @@ def test_blocks_of_an_earlier_version_are_taken_over_as_far_as_they_follow_on(tm
     block(tmp_path, 2, "2345")  # half of it was appended before a crash
     block(tmp_path, 6, "67")
     block(tmp_path, 9, "9")
-    generate.take_over(tmp_path, None)
+    journal.take_over_blocks(tmp_path)
     assert lines.read_text().split() == list("01234567")
-    assert not (tmp_path / generate.BLOCKS).exists()
+    assert not (tmp_path / journal.BLOCKS).exists()
 
 
 def buy(ledger, key, settled=True):
@@ -274,6 +275,26 @@ def test_a_mistake_and_a_failure_in_a_worker_are_told(data, simulated, worker):
     assert at_work.control.stopped.is_set()
 
 
+class Silent:
+    """A backend that leaves its last request without a reply."""
+
+    def reply(self, requests):
+        *answered, _ = list(requests)
+        yield from ((index, Reply((Choice("{}"),) * request.n, "m")) for index, request in enumerate(answered))
+
+
+def test_a_backend_that_skips_a_reply_ends_a_worker_in_one_line(data, worker):
+    done = ask(worker(partial(build, Silent)), data.records[:3])
+    assert isinstance(done, UserError)
+    assert str(done).startswith(f"backend={__name__}.Silent: gave no reply to request 2; yield one reply per request")
+
+
+@pytest.mark.slow
+def test_a_backend_that_skips_a_reply_ends_all_in_one_line(data, at_home, tmp_path):
+    with pytest.raises(UserError, match=r"^backend=.*Silent: gave no reply to request \d; "):
+        by_ray(data, Silent, tmp_path / "ray")
+
+
 def test_control_knows_what_each_has_spent_and_all_together():
     async def talk():
         control = ray_engine.Control()
@@ -334,14 +355,14 @@ def test_what_is_finished_is_not_asked_again_by_another_engine_or_chunk(
     data, make_seke, simulated, at_home, tmp_path
 ):  # fmt: skip
     expected = locally(data, make_seke(), tmp_path / "local")
-    lines = (tmp_path / "local" / generate.PROGRESS).read_text().splitlines()
+    lines = (tmp_path / "local" / journal.PROGRESS).read_text().splitlines()
     folder = tmp_path / "ray"
     folder.mkdir()
     marked = [line.replace('"seconds": ', '"seconds": 77') for line in lines]
-    (folder / generate.PROGRESS).write_text("\n".join(marked[:6]) + "\n" + marked[6][:50])
+    (folder / journal.PROGRESS).write_text("\n".join(marked[:6]) + "\n" + marked[6][:50])
     block(folder, 6, marked[6:13])
     assert by_ray(data, simulated, folder, chunk=5)[0] == expected
-    kept = [number for number, line in enumerate((folder / generate.PROGRESS).open()) if '"seconds": 77' in line]
+    kept = [number for number, line in enumerate((folder / journal.PROGRESS).open()) if '"seconds": 77' in line]
     assert kept == [*range(13)]
 
 
@@ -370,7 +391,7 @@ def test_a_spent_budget_stops_all_workers_and_the_next_run_goes_on(data, make_se
     expected = locally(data, make_seke(), tmp_path / "local")
     with pytest.raises(Paused, match=r"one of 2 workers has used up its share: budget\.tokens=20000 is spent"):
         by_ray(data, simulated, tmp_path / "ray", budget=Budget(tokens=40_000))
-    assert 0 < (tmp_path / "ray" / generate.PROGRESS).read_text().count("\n") < len(data.records)
+    assert 0 < (tmp_path / "ray" / journal.PROGRESS).read_text().count("\n") < len(data.records)
     assert by_ray(data, simulated, tmp_path / "ray")[0] == expected
 
 
@@ -387,7 +408,7 @@ from pathlib import Path
 import yaml
 from seke.cli import interrupts
 from seke.backends.openai.client import OpenAI
-from seke.generation.run import generate as progress, ray_engine
+from seke.generation.run import generate as generation, ray_engine
 from seke.generation.seke.generator import Seke
 from seke.generation.seke.stopping import uamc
 from seke.core.budget import Budget, Metered, Spent
@@ -404,9 +425,9 @@ def build(budget, spent):
 
 interrupts.listen()
 seke, _, meter = build(Budget(), Spent())
-rows = progress.select(records, None, None)
+rows = generation.select(records, None, None)
 engine = ray_engine.engine("ray", 2, build)
-progress.generate(rows, records.parent / "images", seke, folder, 2, None, meter, engine=engine)
+generation.generate(rows, records.parent / "images", seke, folder, 2, None, meter, engine=engine)
 """
 
 
@@ -450,7 +471,7 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(data, make_seke, tmp
             process.wait(30)
         before = server.bought.total()
         assert before < 0.9 * sum(once.values())
-        assert (folder / generate.PROGRESS).read_text().count("\n") > 2
+        assert (folder / journal.PROGRESS).read_text().count("\n") > 2
         if end != signal.SIGKILL:
             assert not (folder / "ledgers").exists()
         with driver(data, folder, server.url, ledger) as process:
@@ -534,12 +555,13 @@ def test_the_other_engine_takes_over_from_a_killed_run(data, make_seke, tmp_path
     with running() as server:
         expected = bought(data, make_seke, server, left, tmp_path / "local")
         once = server.bought.total()
-        lines = (tmp_path / "local" / generate.PROGRESS).read_text().splitlines()
+        lines = (tmp_path / "local" / journal.PROGRESS).read_text().splitlines()
         block(folder, 0, lines[:4])
         block(folder, 8, lines[8:12])
         meter = Metered(openai(server, tmp_path / "shared.sqlite"))
-        generate.take_over(folder, meter)
-        assert (folder / generate.PROGRESS).read_text().splitlines() == lines[:4]
+        recover(folder, meter)
+        journal.take_over_blocks(folder)
+        assert (folder / journal.PROGRESS).read_text().splitlines() == lines[:4]
         with meter:
             assert locally(data, make_seke(meter), folder) == expected
         assert server.bought.total() == once

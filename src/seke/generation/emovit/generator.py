@@ -37,7 +37,7 @@ from seke.generation.emovit.plan import KINDS, Wanted, allotted
 from seke.generation.emovit.scene_attributes import lines, told
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke.sampling import Bill, Dialogue, in_rounds, insist
-from seke.generation.seke.schema import Unusable, read_object
+from seke.generation.seke.schema import Unusable, closed_object, read_object
 from seke.generation.statistics import CLASS, KIND
 
 log = logging.getLogger(__name__)
@@ -54,15 +54,8 @@ SLOTS: Final = {
 }
 NOBODY: Final = "no model"
 """The annotator of an instruction that took no call."""
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    required = list(properties)
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-PAIR: Final = _object({"question": {"type": "string"}, "answer": {"type": "string"}})
-CONVERSATION: Final = _object({"conversation": {"type": "array", "items": PAIR}})
+PAIR: Final = closed_object({"question": {"type": "string"}, "answer": {"type": "string"}})
+CONVERSATION: Final = closed_object({"conversation": {"type": "array", "items": PAIR}})
 SCHEMAS: Final = {"conversation": CONVERSATION, "reasoning": PAIR}
 
 
@@ -233,8 +226,8 @@ def read_reasoning(choice: Choice) -> list[Said]:
     return [_pair(read_object(choice), choice)]
 
 
-def _pair(found: Mapping[str, Any], choice: Choice) -> Said:
-    texts = [found.get(name) for name in ("question", "answer")]
+def _pair(turn: Mapping[str, Any], choice: Choice) -> Said:
+    texts = [turn.get(name) for name in ("question", "answer")]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise Unusable("incomplete", f"no question or no answer: {choice.text[:200]}")
     # A picture's placeholder in the text would be taken for a second picture.

@@ -1,26 +1,21 @@
-"""From a file of records to instructions.jsonl, rejected.jsonl and draws.jsonl, durably.
+"""A generation from a file of records to instructions.jsonl, rejected.jsonl and draws.jsonl, chunk by chunk.
 
-Each finished chunk is appended to progress.jsonl and synced to the disk before the next one is asked, in the records'
-order. An interrupted run goes on after the last whole row; the result is byte for byte that of an uninterrupted one.
+select -> plan -> learn -> annotate: [ an engine works through the chunks -> journal ] -> result files, pages
 """
 
-import json
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Generator as Stream
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from seke.core import files, images
 from seke.core.budget import Metered, Spent
 from seke.core.errors import UserError
-from seke.core.files import write_text
-from seke.core.ledger import Ledger
 from seke.core.limit import checked, limited
 from seke.core.records import (
     ImageRecord,
@@ -31,26 +26,20 @@ from seke.core.records import (
     Split,
     Trace,
     read_jsonl,
-    to_line,
 )
 from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics
-from seke.generation.calibration.pilot import COST as PILOT_COST
 from seke.generation.emovit.captioners import through
 from seke.generation.outcome import Face, Generator, Outcome, completed, planned
+from seke.generation.run import journal, worker_ledgers
 from seke.generation.run.unanswered import unanswered
-from seke.generation.run.worker_ledgers import LEDGERS, gather, ledger_of
 from seke.generation.seke.stopping import Floored
 
 Log = Callable[[Mapping[str, Any]], None]
-PROGRESS = "progress.jsonl"
-BLOCKS = "blocks"
-"""Where engine=ray of version 0.2 and before kept what it had finished out of order."""
 DECLINED = ("refusal", "filtered", "truncated", "invalid", "incomplete")
 """Why the annotator gave no labels; another one may."""
 FEW = 16
 """Records that may all be declined by chance."""
-COUNTED = ("requests", "samples", "input_tokens", "output_tokens")
 
 
 class Work(NamedTuple):
@@ -88,9 +77,9 @@ class Summary(NamedTuple):
     """How many instructions carry each flag."""
     cost: dict[str, Any]
     """The content of cost.json."""
-    kinds: statistics.Counts | None = None
-    """How many instructions there are of each kind and class, where a generator plans for these."""
-    floor: float | None = None
+    kinds: statistics.Counts
+    """How many instructions there are of each kind and class; empty unless a generator plans for these."""
+    floor: float | None
     """E[S] where the draws never disagree; None where nobody knows."""
 
     @property
@@ -102,11 +91,11 @@ class Summary(NamedTuple):
 
     @property
     def line(self) -> str:
-        """The last line that the door prints."""
+        """The last line that the command prints."""
         spent = Spent(usd=self.cost["usd"], usd_at_most=self.cost["usd_at_most"])
         usd = f", {spent.dollars()}" if spent.usd_at_most else ""
         draws = f"{self.cost['mean_samples']:.2f} draws a record"
-        kinds = "".join(f", {sum(classes.values())} {kind}" for kind, classes in (self.kinds or {}).items())
+        kinds = "".join(f", {sum(classes.values())} {kind}" for kind, classes in self.kinds.items())
         return f"{self.instructions} instructions, {self.rejected} rejected{kinds}, {draws}{usd}"
 
     @property
@@ -159,68 +148,67 @@ def generate(
     if chunk < 1:
         raise UserError("chunk", chunk, "a chunk holds at least one record", "set 1 or more")
     connect(generator, fallback, meter)
-    take_over(folder, meter)
+    worker_ledgers.recover(folder, meter)
+    journal.take_over_blocks(folder)
     records = planned(generator, records)
-    _check_goes_on(folder, records)
+    done = journal.resume(folder, records)
     generator.learn(records, opener(image_root), folder)
-    annotate(Work(records, image_root, generator, fallback, meter, folder, chunk), engine or local, log)
-    summary = finish(folder / PROGRESS, folder)
-    reasons = {row.id: row.reason for row in read_jsonl(folder / "rejected.jsonl", Rejection)}
-    write_text(folder / "unanswered.md", unanswered(records, reasons))
-    if page := statistics.page(records, reasons):
-        write_text(folder / "statistics.md", page)
+    annotate(Work(records, image_root, generator, fallback, meter, folder, chunk), done, engine or local, log)
+    results = journal.finish(folder)
+    files.write_text(folder / "unanswered.md", unanswered(records, results.rejected))
+    if page := statistics.page(records, results.rejected):
+        files.write_text(folder / "statistics.md", page)
+    kinds = statistics.counted(records, results.rejected)
     floor = generator.floor if isinstance(generator, Floored) else None
-    return summary._replace(kinds=statistics.counted(records, reasons), floor=floor)
+    return Summary(results.instructions, len(results.rejected), results.flags, results.cost, kinds, floor)
 
 
 def connect(generator: Generator, fallback: Generator | None, meter: Metered | None) -> None:
-    """Have the captioners metered, and the fallback's annotator know that it is the last resort."""
-    _as_last_resort(fallback)
+    """Have the captioners metered, and tell the fallback's annotator that it may well decline all that it gets."""
+    for layer in layers(fallback):
+        if isinstance(layer, Screened):
+            layer.usable.last_resort = True
     if meter is not None:
         for each in (generator, fallback):
             through(each, meter.other)
 
 
-def take_over(folder: Path, meter: Metered | None) -> None:
-    """Take in what workers left behind when a run with engine=ray was killed, whoever goes on with it now.
-
-    Of finished blocks, which earlier versions kept, those after a gap are worked on again, by replies from the ledger.
-    """
-    if (folder / LEDGERS).is_dir() and (ledger := ledger_of(meter)) is not None:
-        with Ledger(ledger) as trunk:
-            gather(trunk, folder / LEDGERS)
-    done = whole_rows(folder / PROGRESS)
-    for path in sorted((folder / BLOCKS).glob("*.jsonl")):
-        first, lines = int(path.stem), path.read_bytes().splitlines()
-        if first > done:
-            break
-        with files.journal(folder / PROGRESS) as file:
-            files.append(file, (line.decode() for line in lines[done - first :]))
-        done = max(done, first + len(lines))
-    shutil.rmtree(folder / BLOCKS, ignore_errors=True)
-
-
-def annotate(work: Work, engine: Engine, log: Log | None = None) -> None:
-    """Append to progress.jsonl what is missing there, chunk by chunk as `engine` hands it over."""
+def annotate(work: Work, done: int, engine: Engine, log: Log | None = None) -> None:
+    """Append to the journal, where `done` records are finished, what is missing there, chunk by chunk."""
     total, meter = len(work.records), work.meter
-    done = whole_rows(work.folder / PROGRESS)
     with (
-        files.journal(work.folder / PROGRESS) as file,
+        files.journal(work.folder / journal.PROGRESS) as file,
         closing(engine(work, done)) as chunks,
         # Drawn late, so that what a run says or fails of in its first moment has its own line.
         tqdm(total=total, initial=done, unit=" records", desc="generate", mininterval=0.5, delay=0.5) as bar,
     ):
-        for found, seconds in chunks:
-            if done == 0 and len(found) < total:
-                _check_first(found)
-            append(file, found, seconds / len(found))
-            done += len(found)
+        for chunk, seconds in chunks:
+            if done == 0 and len(chunk) < total:
+                _check_first(chunk)
+            journal.append(file, chunk, seconds / len(chunk))
+            done += len(chunk)
             if meter is not None:
                 bar.set_postfix_str(meter.spent.line(), refresh=False)
-            bar.update(len(found))
+            bar.update(len(chunk))
             if log is not None:
-                rejected = sum(isinstance(outcome.row, Rejection) for outcome in found)
+                rejected = sum(isinstance(outcome.row, Rejection) for outcome in chunk)
                 log({"records": done, "rejected_in_chunk": rejected, **(meter.spent.row() if meter else {})})
+
+
+def _check_first(outcomes: list[Outcome]) -> None:
+    """Refuse to pay on where the first chunk brought nothing.
+
+    Raises:
+        UserError: if the annotator gave labels to none of `FEW` records or more.
+    """
+    declined = [outcome.row for outcome in outcomes if isinstance(outcome.row, Rejection) and _declined(outcome)]
+    if len(declined) < FEW or any(isinstance(outcome.row, InstructionRecord) for outcome in outcomes):
+        return
+    counts = ", ".join(f"{number} {reason}" for reason, number in Counter(row.reason for row in declined).most_common())
+    raise UserError(
+        "chunk", len(outcomes), f"the first records brought no instruction ({counts}; the last: {declined[-1].detail})",
+        "choose another backend.model, or name a second one with +backend@fallback; what was answered is kept",
+    )  # fmt: skip
 
 
 def local(work: Work, done: int) -> Stream[Chunk]:
@@ -230,59 +218,8 @@ def local(work: Work, done: int) -> Stream[Chunk]:
             work.meter.pause_if_spent()
         began = time.perf_counter()
         batch = work.records[start : start + work.chunk]
-        found = list(outcomes(batch, work.image_root, work.generator, work.fallback))
-        yield Chunk(found, time.perf_counter() - began)
-
-
-def _check_goes_on(folder: Path, records: list[ImageRecord]) -> None:
-    """Refuse to go on with other records than those that the run was begun with: some would be missing, or be twice.
-
-    Raises:
-        UserError: as versions of this program choose differently by the same settings, such as `limit`.
-    """
-    progress = folder / PROGRESS
-    lines = files.whole_lines(progress) if progress.is_file() else ()
-    for line, record in zip(lines, records, strict=False):
-        try:
-            begun = json.loads(json.loads(line)["trace"])["id"]
-        except ValueError:
-            return  # damaged: it will be cut off, with all that follow
-        if begun != record.id:
-            problem = f"{progress} was begun with other records: {begun} where {record.id} is due"
-            raise UserError("name", folder.name, problem, "choose another name= or say overwrite=true")
-
-
-def _check_first(found: list[Outcome]) -> None:
-    """Refuse to pay on where the first chunk brought nothing.
-
-    Raises:
-        UserError: if the annotator gave labels to none of `FEW` records or more.
-    """
-    declined = [outcome.row for outcome in found if isinstance(outcome.row, Rejection) and _declined(outcome)]
-    if len(declined) < FEW or any(isinstance(outcome.row, InstructionRecord) for outcome in found):
-        return
-    counts = ", ".join(f"{number} {reason}" for reason, number in Counter(row.reason for row in declined).most_common())
-    raise UserError(
-        "chunk", len(found), f"the first records brought no instruction ({counts}; the last: {declined[-1].detail})",
-        "choose another backend.model, or name a second one with +backend@fallback; what was answered is kept",
-    )  # fmt: skip
-
-
-def _as_last_resort(fallback: Generator | None) -> None:
-    """Tell a fallback's annotator that it gets what another one declined, and may well decline all of it."""
-    for layer in layers(fallback):
-        if isinstance(layer, Screened):
-            layer.usable.last_resort = True
-
-
-def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
-    """Return what opens a record's face, and gives None where its image cannot be read."""
-
-    def opened(record: ImageRecord) -> Face | None:
-        face = _open(record, image_root)
-        return face if isinstance(face, Face) else None
-
-    return opened
+        chunk = list(outcomes(batch, work.image_root, work.generator, work.fallback))
+        yield Chunk(chunk, time.perf_counter() - began)
 
 
 def outcomes(
@@ -305,6 +242,16 @@ def _declined(outcome: Outcome) -> bool:
     return isinstance(outcome.row, Rejection) and outcome.row.reason in DECLINED
 
 
+def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
+    """Return what opens a record's face, and gives None where its image cannot be read."""
+
+    def opened(record: ImageRecord) -> Face | None:
+        face = _open(record, image_root)
+        return face if isinstance(face, Face) else None
+
+    return opened
+
+
 def _open(record: ImageRecord, root: Path) -> Face | Outcome:
     try:
         opened = images.open_record(record, root)
@@ -315,67 +262,3 @@ def _open(record: ImageRecord, root: Path) -> Face | Outcome:
         )
         return Outcome(rejection, nothing, Spent())
     return Face(record, Image(opened.path, opened.sha256, opened.face))
-
-
-def append(file: TextIO, outcomes: Iterable[Outcome], seconds: float) -> None:
-    """Write one line per outcome, its rows as text so that they reach the result files unchanged; sync the disk."""
-    lines = (
-        {
-            "file": "instructions" if isinstance(outcome.row, InstructionRecord) else "rejected",
-            "row": to_line(outcome.row),
-            "trace": to_line(outcome.trace),
-            "samples": len(outcome.trace.draws),
-            "requests": outcome.trace.requests,
-            "input_tokens": outcome.trace.input_tokens,
-            "output_tokens": outcome.trace.output_tokens,
-            "cost": outcome.cost.numbers(),
-            "seconds": round(seconds, 6),
-            "flags": outcome.row.flags if isinstance(outcome.row, InstructionRecord) else (),
-        }
-        for outcome in outcomes
-    )
-    files.append(file, (json.dumps(line, ensure_ascii=False) for line in lines))
-
-
-def whole_rows(progress: Path) -> int:
-    """Return how many rows a former run completed, after cutting off what a crash left half written."""
-    return files.cut_torn(progress, json.loads)
-
-
-def finish(progress: Path, folder: Path) -> Summary:
-    """Write the result files from the progress file; each appears whole or not at all."""
-    rows: dict[str, list[str]] = {"instructions": [], "rejected": [], "draws": []}
-    flags: Counter[str] = Counter()
-    sums: Counter[str] = Counter()
-    seconds, spent = 0.0, Spent()
-    with progress.open(encoding="utf-8") as lines:
-        for line in map(json.loads, lines):
-            rows[line["file"]].append(line["row"])
-            rows["draws"].append(line["trace"])
-            flags.update(line["flags"])
-            sums.update({name: line[name] for name in COUNTED})
-            seconds += line["seconds"]
-            spent.plus(_cost(line))
-    for name, texts in rows.items():
-        write_text(folder / f"{name}.jsonl", "".join(text + "\n" for text in texts))
-    cost = {
-        "records": len(rows["draws"]),
-        "rejected": len(rows["rejected"]),
-        **{name: sums[name] for name in COUNTED},
-        "mean_samples": sums["samples"] / len(rows["draws"]),
-        **{name: number for name, number in spent.facts().items() if name not in (*COUNTED, "recalled")},
-        "seconds": round(seconds, 3),
-    }
-    pilot = folder / PILOT_COST
-    if pilot.is_file():
-        cost["pilot"] = json.loads(pilot.read_text(encoding="utf-8"))
-    write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
-    return Summary(len(rows["instructions"]), len(rows["rejected"]), dict(sorted(flags.items())), cost)
-
-
-def _cost(line: Mapping[str, Any]) -> Spent:
-    """Return what a row of progress.jsonl cost; those of earlier versions of the program know of no bound."""
-    if "cost" in line:
-        return Spent(**line["cost"])
-    calls, into, out, usd = (line[name] for name in ("requests", "input_tokens", "output_tokens", "usd"))
-    return Spent(calls, calls, into, out, into + out, usd, usd)

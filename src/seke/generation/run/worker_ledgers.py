@@ -69,6 +69,13 @@ def ledger_of(meter: Metered | None) -> Path | None:
     return Path(first) if first else None
 
 
+def recover(folder: Path, meter: Metered | None) -> None:
+    """Merge what workers left in a run's folder when it was killed, whichever engine goes on with it now."""
+    if (folder / LEDGERS).is_dir() and (ledger := ledger_of(meter)) is not None:
+        with Ledger(ledger) as trunk:
+            gather(trunk, folder / LEDGERS)
+
+
 @contextmanager
 def sharing(shared: Path, folder: Path) -> Iterator[None]:
     """Hold `shared` while workers write shards into `folder`, and merge these when they have ended.

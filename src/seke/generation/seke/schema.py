@@ -70,17 +70,18 @@ def schema(asked: Asked, reasoning: bool, soft: bool = False) -> dict[str, Any]:
         if getattr(asked, dimension):
             properties[dimension] = {"type": "number", "minimum": -1, "maximum": 1}
     if asked.action_units and soft:
-        properties["action_units"] = _object(
+        properties["action_units"] = closed_object(
             {f"AU{au}": {"type": "integer", "enum": [0, 1]} for au in asked.action_units}
         )
     elif asked.action_units:
         properties["action_units"] = {"type": "array", "items": {"type": "integer", "enum": list(asked.action_units)}}
     if reasoning:
         properties["reasoning"] = {"type": "string"}
-    return _object(properties)
+    return closed_object(properties)
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of an object with all of these properties and no others."""
     return {
         "type": "object",
         "properties": properties,
