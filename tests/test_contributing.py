@@ -1,0 +1,80 @@
+"""The examples of CONTRIBUTING.md work as they stand there, as parts of a package of one's own."""
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"`([^`\n]+)`:\n\n```(?:python|yaml)\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE))
+"""What the guide shows of each file, by its path."""
+CHECKS = {words.split()[0]: words.split() for words in re.findall(r"then\s+`python ([^`]+)`", GUIDE)}
+"""The command that tries each example, by its program."""
+Door = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of settings beside a package `mine`, with all that the guide shows."""
+    base = tmp_path_factory.mktemp("own")
+    (base / "mine").mkdir()
+    for name, text in BLOCKS.items():
+        inside = "toyset_tree.py" if name.startswith("tests/") else Path(name).name
+        path = base / name if name.startswith("conf/") else base / "mine" / inside
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(re.sub(r"^_target_: seke\..*\.(\w+\.\w+)$", r"_target_: mine.\1", text, flags=re.MULTILINE))
+    return base / "conf"
+
+
+@pytest.fixture(scope="module")
+def own(conf: Path) -> list[str]:
+    """Return the settings of a command that uses them, on a small set; results lie beside."""
+    data = conf.parent / "data"
+    path = conf.parent / "mine" / "toyset_tree.py"
+    spec = importlib.util.spec_from_file_location("tests.trees.toyset", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make(data / "toyset")
+    return [f"paths.outputs={conf.parent / 'outputs'}", f"paths.data={data}"]
+
+
+def test_the_guide_shows_the_files_that_it_speaks_of() -> None:
+    assert {"evaluate.py", "generate.py", "prepare.py"} <= set(CHECKS)
+    assert [Path(name).suffix for name in BLOCKS].count(".py") == 4
+    for path in re.findall(r"`((?:tests/contracts|models|training|benchmark|generation)/\w[\w/]*\.py)`", GUIDE):
+        assert (ROOT / path).is_file() or (ROOT / "src" / "seke" / path).is_file(), path
+    for module, name in re.findall(r"`(seke(?:\.\w+)+)\.(\w+)`", GUIDE):
+        assert hasattr(importlib.import_module(module), name)
+
+
+def test_the_examples_work_in_a_package_of_ones_own(door: Door, conf: Path, own: list[str]) -> None:
+    for program in ("prepare.py", "generate.py", "evaluate.py"):
+        records = [] if program == "prepare.py" else ["records=toyset"]
+        words = [f"--config-dir={conf}", *CHECKS[program][1:], *records, *own]
+        path = f"{conf.parent}:{ROOT / 'src'}"
+        done = door(program.removesuffix(".py"), *words, PYTHONPATH=path)
+        assert done.returncode == 0, done.stderr
+    outputs = conf.parent / "outputs"
+    assert "toyset/person" in (outputs / "prepare" / "toyset" / "train.jsonl").read_text()
+    assert (outputs / "generate" / "unanimous" / "instructions.jsonl").stat().st_size
+    said = BLOCKS["conf/backend/echo.yaml"].split("text: ")[1].strip()
+    assert said in (outputs / "evaluate" / "echo" / "predictions.jsonl").read_text()
+
+
+def test_the_experiment_runs_its_cells_and_makes_its_table(door: Door, conf: Path, own: list[str]) -> None:
+    outputs = conf.parent / "outputs"
+    for words in (
+        ["prepare", "name=demo", "limit=20"],
+        ["generate", "-m", f"--config-dir={conf / 'generate'}", "experiment=mine", "limit=2"],
+        ["report", f"--config-dir={conf / 'report'}", "experiment=mine"],
+    ):
+        done = door(*words, *own)
+        assert done.returncode == 0, done.stderr
+    table = (outputs / "report" / "mine" / "tables" / "mine.csv").read_text()
+    assert "N = 2" in table
+    assert "N = 5" in table
