@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from seke.core.provenance import commit, made, spoken
+from seke.core.provenance import commit, made, public_command
 from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run, file_sha256
 from seke.hub import dataset_export, model_card, model_results
@@ -216,7 +216,7 @@ def test_no_card_tells_of_folders_hosts_or_keys(tmp_path, kind):
     ],
 )
 def test_a_command_is_told_without_what_is_private(word, public):
-    assert spoken(["/x/train.py", word]) == f"python train.py {public}"
+    assert public_command(["/x/train.py", word]) == f"python train.py {public}"
 
 
 def test_names_that_look_like_markup_stay_text_in_their_cells(tmp_path):

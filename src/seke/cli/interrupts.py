@@ -31,7 +31,7 @@ def exit_code(stop: KeyboardInterrupt) -> int:
     return 128 + int(stop.number if isinstance(stop, Interrupted) else signal.SIGINT)
 
 
-def heeded() -> list[int]:
+def handled_signals() -> list[int]:
     """Return the signals that end a command.
 
     SIGINT is heeded even where it was ignored at the start, as shells have it for `command &` in a script: whoever
@@ -56,7 +56,7 @@ def listen() -> None:
             _leave(on_terminal)
         raise Interrupted(number)
 
-    for number in heeded():
+    for number in handled_signals():
         signal.signal(number, end)
 
 

@@ -179,7 +179,7 @@ class Ledger:
 
         return self._submit(job).result()
 
-    def tells(self, about: str) -> bool:
+    def has_answered(self, about: str) -> bool:
         """Return whether any call whose `about` begins so has ever been answered."""
         select = "SELECT 1 FROM replies WHERE substr(about, 1, ?) = CAST(? AS TEXT) LIMIT 1"
         row = (len(about), _encoded(about))
@@ -204,7 +204,7 @@ class Ledger:
         row = (key, _now(), _encoded(model), *tokens, _encoded(raw))
         return self._submit(lambda db: _run(db, (DONE, row), ("DELETE FROM pending WHERE key = ?", (key,))))
 
-    def spoilt(self, key: str) -> Receipt[None]:
+    def forget_damaged(self, key: str) -> Receipt[None]:
         """Forget a reply that cannot be read any more, so that the next one takes its place; it stays in `failures`."""
         row = (key, _now(), "a stored reply was damaged, and has to be paid for again")
         return self._submit(lambda db: _run(db, (FAILED, row), ("DELETE FROM replies WHERE key = ?", (key,))))

@@ -53,7 +53,7 @@ class Evaluation(NamedTuple):
     """Of a model; or the "labels" that were given, and no model was asked."""
 
 
-class Making(NamedTuple):
+class GenerationSummary(NamedTuple):
     """How instruction data came to be."""
 
     settings: tuple[tuple[str, Any], ...]
@@ -72,15 +72,15 @@ class Making(NamedTuple):
 
 def made(argv: Sequence[str]) -> dict[str, str | None]:
     """Return what a manifest keeps of how its run was started: the command, and the commit of the program."""
-    return {"command": spoken(argv), "commit": commit()}
+    return {"command": public_command(argv), "commit": commit()}
 
 
-def spoken(argv: Sequence[str]) -> str:
+def public_command(argv: Sequence[str]) -> str:
     """Return the command line without what is nobody else's business: folders of this machine, logins, keys.
 
-    >>> spoken(["/home/me/generate.py", "records=/home/me/my faces/a.jsonl", "backend.base_url=http://me:x@host/v1"])
+    >>> public_command(["/home/me/generate.py", "records=/home/me/my faces/a.jsonl", "backend.base_url=http://me:x@host/v1"])
     "python generate.py records=.../a.jsonl 'backend.base_url=http://***@host/v1'"
-    >>> spoken(["train.py", "+experiment/table4=train", "name=x"])
+    >>> public_command(["train.py", "+experiment/table4=train", "name=x"])
     'python train.py experiment=table4 name=x'
     """
     return shlex.join(["python", Path(argv[0]).name, *map(_public, argv[1:])])
@@ -97,13 +97,13 @@ def commit(root: Path = ROOT) -> str | None:
         return None
 
 
-def making(run: Path) -> Making:
+def generation_summary(run: Path) -> GenerationSummary:
     """Read how the generate run in `run`, which is finished, was made."""
     instructions = run / "instructions.jsonl"
     manifest, cost = manifest_beside(instructions), run / "cost.json"
     rejected = run / "rejected.jsonl"
     of_data = evaluations(run.parent.parent, "predictions", file_sha256(instructions))
-    return Making(
+    return GenerationSummary(
         tuple(_settings(manifest.get("config", {}))),
         json.loads(cost.read_text(encoding="utf-8")) if cost.is_file() else {},
         Counter(row.reason for row in read_jsonl(rejected, Rejection)) if rejected.is_file() else {},
@@ -141,10 +141,10 @@ def numbers(metrics: Mapping[str, Any]) -> Iterator[Number]:
             yield Number(task, name, value, between, values.get("n"), (metrics.get("unanswered") or {}).get(task))
 
 
-def place(path: object) -> str:
+def public_path(path: object) -> str:
     """Return a path as others may read it: without the folders above, which are this machine's.
 
-    >>> place("/home/me/data/faces.json"), place("demo"), place("outputs/x")
+    >>> public_path("/home/me/data/faces.json"), public_path("demo"), public_path("outputs/x")
     ('.../faces.json', 'demo', 'outputs/x')
     """
     return _public(str(path))
@@ -153,7 +153,7 @@ def place(path: object) -> str:
 def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("records", "split", "limit", "seed", "review"):
         if name in config:
-            yield name, place(config[name]) if isinstance(config[name], str) else config[name]
+            yield name, public_path(config[name]) if isinstance(config[name], str) else config[name]
     for group in ("generator", "stopping", "backend", "fallback"):
         node = config.get(group)
         if not isinstance(node, Mapping):
@@ -162,7 +162,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         shown = {"model": node.get("model")} if group in ("backend", "fallback") else node
         for key, value in shown.items():
             if key != "_target_" and not isinstance(value, Mapping) and (value is not None or group == "generator"):
-                yield f"{group}.{key}", place(value) if isinstance(value, str) else value
+                yield f"{group}.{key}", public_path(value) if isinstance(value, str) else value
 
 
 def _public(word: str) -> str:

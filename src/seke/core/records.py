@@ -41,7 +41,7 @@ class RecordError(UserError):
     """A row that breaks its format; the message names file, line and field."""
 
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
-        super().__init__("file", path, problem, "mend the file or make it anew")
+        super().__init__("file", path, problem, "fix the file or make it anew")
 
 
 class _Frozen(BaseModel):

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import jinja2
 
 from seke.core.escape import markdown, visible
-from seke.core.provenance import Evaluation, Making
+from seke.core.provenance import Evaluation, GenerationSummary
 from seke.core.text_tables import markdown_table
 from seke.hub.licences import licence
 
@@ -45,7 +45,7 @@ class Content(NamedTuple):
     embedded: bool
     made: Mapping[str, str | None]
     """The command and the commit of the program."""
-    making: Making | None = None
+    generation: GenerationSummary | None = None
     """How a model completed the labels; None where every label is its source's own."""
     files: Mapping[str, str] | None = None
     """The file of each split; None: parquet files below data/."""

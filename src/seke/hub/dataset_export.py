@@ -25,7 +25,7 @@ from seke.core import images, old_runs
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.files import write_text
-from seke.core.provenance import Making, making, spoken
+from seke.core.provenance import GenerationSummary, generation_summary, public_command
 from seke.core.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.core.runs import file_sha256, image_root, manifest_beside
 from seke.hub.dataset_card import ANNOTATOR, SIMULATED, Content, card
@@ -57,7 +57,7 @@ class Form(NamedTuple):
     values: Callable[[Any], dict[str, Any]]
     provenance: Callable[[Any], Iterable[tuple[str, str]]]
     """Where a row's labels come from, in the pairs of `Content.provenance`."""
-    making: Callable[[Path], Making | None] = lambda run: None
+    generation: Callable[[Path], GenerationSummary | None] = lambda run: None
     """How a finished run completed the labels; None where every label is its source's own."""
 
 
@@ -134,9 +134,11 @@ def describe(form: Form, run_path: Path, root: Path, command: Sequence[str] | No
     sources = {source for counts in rows.values() for source in counts}
     noted = manifest.get("synthetic") or prepared.get("synthetic")
     drawn = old_runs.synthetic(noted, root.parent if prepared else None, sources)
-    again = {"command": command and spoken(command), "commit": None}
+    again = {"command": command and public_command(command), "commit": None}
     made = manifest.get("made", again)
-    return Content(run_path.name, form.title, form.task, rows, provenance, drawn, False, made, form.making(run_path))
+    return Content(
+        run_path.name, form.title, form.task, rows, provenance, drawn, False, made, form.generation(run_path)
+    )
 
 
 def publish(
@@ -324,5 +326,5 @@ INSTRUCTIONS = Form(
     columns=_instruction_columns,
     values=_instruction_values,
     provenance=_instruction_provenance,
-    making=making,
+    generation=generation_summary,
 )

@@ -16,7 +16,7 @@ from yaml import YAMLError
 
 from seke.core.errors import UserError
 from seke.core.files import write_text
-from seke.core.provenance import made, place
+from seke.core.provenance import made, public_path
 from seke.core.runs import Run, manifest_beside, root_by
 from seke.hub import dataset_export
 from seke.hub.dataset_card import Content, rendered
@@ -116,10 +116,10 @@ def _simulated(content: Content) -> str:
 def _paths(data: Mapping[str, Any]) -> dict[str, str]:
     """Return what each part of the training data is called in the settings."""
     if data.get("path"):
-        return {"data0": place(data["path"])}
+        return {"data0": public_path(data["path"])}
     mixture = data.get("mixture") or {}
     named = mixture.items() if isinstance(mixture, Mapping) else ((f"data{k}", part) for k, part in enumerate(mixture))
-    return {str(name): place(part["path"]) for name, part in named if part is not None}
+    return {str(name): public_path(part["path"]) for name, part in named if part is not None}
 
 
 def _contents(files: Iterable[str]) -> Iterator[Content]:
@@ -155,14 +155,14 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield group, str(node.get("_target_")).rpartition(".")[2]
         for key, value in node.items():
             if key not in SILENT:
-                yield f"{group}.{key}", _told(value)
+                yield f"{group}.{key}", _public_value(value)
     yield "seed", config.get("seed")
 
 
-def _told(value: Any) -> Any:
+def _public_value(value: Any) -> Any:
     if isinstance(value, Mapping) and "_target_" in value:
         return {
             "class": value["_target_"].rpartition(".")[2],
-            **{k: _told(v) for k, v in value.items() if k != "_target_"},
+            **{k: _public_value(v) for k, v in value.items() if k != "_target_"},
         }
-    return place(value) if isinstance(value, str) else value
+    return public_path(value) if isinstance(value, str) else value

@@ -139,7 +139,7 @@ def test_a_shard_finds_what_the_shared_ledger_holds_and_gives_its_own_back(tmp_p
             buy(one, "new")
             assert one.find(["old", "new", "none"]) == {"old": "raw old \ud83d", "new": "raw new \ud83d"}
             assert two.find(["old", "new"]) == {"old": "raw old \ud83d"}
-            assert two.tells("about old") and not two.tells("about new")
+            assert two.has_answered("about old") and not two.has_answered("about new")
     with Ledger(shared) as ledger:
         assert set(ledger.find(["old", "new"])) == {"old", "new"}
         assert ledger.unsettled() == []

@@ -241,7 +241,7 @@ class OpenAI:
             stored = self._ledger.find(keys) if keys else {}
             for (partial_reply, part), key in zip(parts, keys, strict=True):
                 if not recall(partial_reply, part, stored.get(key)):
-                    self._ledger.spoilt(key).result()
+                    self._ledger.forget_damaged(key).result()
                     self.counts["damaged"] += 1
                     if self.counts["damaged"] == 1:
                         log.warning(
@@ -299,7 +299,7 @@ class Session:
             FaultTracker(
                 lambda: bool(settings._sources),
                 self._alive,
-                lambda: ledger.tells(f"{settings.model}: "),
+                lambda: ledger.has_answered(f"{settings.model}: "),
                 settings._make_room,
             ),
         )

@@ -48,9 +48,9 @@ class Shard(Ledger):
         rest = [key for key in keys if key not in found]
         return {**dict(self._shared.execute(FIND, (json.dumps(rest),))), **found} if rest else found
 
-    def tells(self, about: str) -> bool:
+    def has_answered(self, about: str) -> bool:
         """Return whether any call whose `about` begins so has ever been answered, here or in the shared ledger."""
-        return super().tells(about) or self._shared.execute(TELLS, (len(about), about)).fetchone() is not None
+        return super().has_answered(about) or self._shared.execute(TELLS, (len(about), about)).fetchone() is not None
 
 
 def ledger_of(meter: Metered | None) -> Path | None:
