@@ -1,4 +1,4 @@
-"""What goes into a generator and what comes out: the seam between generators and the door's bookkeeping."""
+"""The protocol of generators: faces in, outcomes out, and the checks of what a generator hands back."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""statistics.md: how many instructions of each kind there are for each class, where a generator plans for these.
+"""The page statistics.md: the number of instructions of each kind and class, where a generator plans for these.
 
 What an entry is for stands in its attributes: `kind`, and the class in `emotion`.
 """

@@ -8,7 +8,7 @@ from seke.core.budget import Budget, Metered
 from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.core.vlm import Choice, Message, Reply, Request
-from seke.generation.emovit.captioners import Asked, Given, Voices, through
+from seke.generation.emovit.captioners import Asked, CaptionRouter, Given, through
 from seke.generation.seke.sampling import Bill, in_rounds
 from seke.generation.seke.schema import Unusable
 
@@ -82,12 +82,12 @@ def test_voices_ask_each_caption_once_and_mix_nothing_up():
     writer, captions = Numbered("writer"), Numbered("captions")
     texts = ["a", "b", "a", "c", "a"]
     asked = [Request((Message("user", (text,)),), {"type": "object"} if text == "c" else None) for text in texts]
-    found = dict(Voices(writer, captions).reply(asked))
+    found = dict(CaptionRouter(writer, captions).reply(asked))
     assert {index: (reply.choices[0].text, reply.model) for index, reply in found.items()} == {
         index: (text, "writer" if text == "c" else "captions") for index, text in enumerate(texts)
     }
     assert len(writer.asked) == 1 and len(captions.asked) == 2
-    assert len(list(Voices(writer, None).reply(asked))) == 5 and len(writer.asked) == 4
+    assert len(list(CaptionRouter(writer, None).reply(asked))) == 5 and len(writer.asked) == 4
 
 
 def test_a_captioner_of_its_own_captions_and_the_annotator_writes(records, folder):

@@ -219,7 +219,7 @@ def ask(worker, records):
 
 def stopped(worker):
     worker.control.stopped.set()
-    worker.purse.stop.wait(5)
+    worker.spent.stop.wait(5)
 
 
 def test_a_worker_does_its_block_and_tells_what_it_spent(data, simulated, worker):
@@ -244,7 +244,7 @@ def test_a_worker_that_is_told_to_stop_asks_nothing(data, simulated, worker):
     assert ask(at_work, data.records[:3]) is None
     with pytest.raises(Paused, match="told to stop"):
         list(at_work.annotators[0].generate(data.faces[:3]))
-    assert at_work.purse.requests == 0
+    assert at_work.spent.requests == 0
 
 
 def test_a_worker_stops_the_others_when_its_share_of_the_budget_is_spent(data, worker, tmp_path):
@@ -256,8 +256,8 @@ def test_a_worker_stops_the_others_when_its_share_of_the_budget_is_spent(data, w
         done = ask(at_work, data.records)
         at_work.annotators[2].close()
     assert isinstance(done, Paused) and "budget.tokens=4000 is spent" in str(done)
-    assert 1000 < at_work.purse.tokens_at_most <= 4000
-    assert at_work.control.stopped.is_set() and at_work.control.told[-1] == at_work.purse.numbers()
+    assert 1000 < at_work.spent.tokens_at_most <= 4000
+    assert at_work.control.stopped.is_set() and at_work.control.told[-1] == at_work.spent.numbers()
     assert [path.name for path in (tmp_path / "ledgers").glob("*.sqlite")] == ["a.sqlite"]
 
 

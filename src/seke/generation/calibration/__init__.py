@@ -1,1 +1,1 @@
-"""What an annotator's answers are worth, learnt on masked human labels."""
+"""Calibration: a model of the annotator's errors, learnt on masked human labels."""

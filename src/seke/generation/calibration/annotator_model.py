@@ -1,4 +1,4 @@
-"""What an annotator's answers are worth: its habits, learnt on masked manual labels, and the posterior they allow.
+"""The annotator model: its error distributions, learnt on masked manual labels, and the posterior of the true labels.
 
 Draws of one image are not independent given the truth: what the model cannot see once it cannot see five times. So its
 answers are modelled per image, with a distribution over images of how it answers:

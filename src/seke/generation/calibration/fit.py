@@ -1,4 +1,4 @@
-"""Fitting an annotator to a pilot: images on which it answered without seeing labels that humans had given.
+"""Fitting of the annotator model to a pilot: images on which it answered without seeing human labels.
 
 Everything is split by subject: what is learnt on one half of the pilot's subjects is judged on the other.
 """

@@ -1,4 +1,4 @@
-"""How the three descriptions hang together in the data at hand: the field's couplings, corrected by manual labels.
+"""The prior of labels: how the three descriptions hang together, published couplings corrected by manual labels.
 
 The expression is the hub: given it, AUs, valence and arousal are taken as independent (naive Bayes). Published tables
 (`seke.core.affect`) are the prior; every manually labelled record moves them, so a dataset in which surprise is

@@ -1,4 +1,4 @@
-"""Who says first what is in a picture: the annotator itself, a captioning model of its own, or somebody before us.
+"""Captioners: captions by the annotator itself, by a captioning model of its own, or from a file.
 
 A caption is asked for in free text: `Request.schema` is None, which no other request of these generators has.
 """
@@ -108,10 +108,10 @@ def through(generator: object, wrap: Callable[[VLM], VLM]) -> VLM | None:
     return vlm
 
 
-class Voices:
+class CaptionRouter:
     """A `VLM` of two: `captions` writes the captions, `vlm` answers everything else.
 
-    Two entries about one picture ask for the same caption, and in the same round: it is bought once.
+    Two entries about one picture ask for the same caption, and in the same round: it is paid for once.
     """
 
     def __init__(self, vlm: VLM, captions: VLM | None) -> None:

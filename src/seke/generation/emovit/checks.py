@@ -1,4 +1,4 @@
-"""What is checked of instructions about scenes before they are kept. Findings are flags in the row, never a veto."""
+"""Checks of instructions about scenes before they are kept. Findings are flags in the row, never a veto."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -31,7 +31,7 @@ from seke.core.errors import UserError
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Trace, Turn, Uncertainty
 from seke.core.vlm import VLM, Choice, Message, Request
-from seke.generation.emovit.captioners import Captioner, Voices
+from seke.generation.emovit.captioners import Captioner, CaptionRouter
 from seke.generation.emovit.checks import Said, categorical_flags, text_flags
 from seke.generation.emovit.plan import KINDS, Wanted, allotted
 from seke.generation.emovit.scene_attributes import lines, told
@@ -145,7 +145,7 @@ class Emovit:
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per entry, in order; all their requests share the rounds."""
-        yield from in_rounds([self.instruct(face) for face in faces], Voices(self.vlm, self.captioner.vlm))
+        yield from in_rounds([self.instruct(face) for face in faces], CaptionRouter(self.vlm, self.captioner.vlm))
 
     def instruct(self, face: Face) -> Dialogue[Outcome]:
         """Make one instruction: the caption first, then the text about it; a categorical one takes neither."""

@@ -1,4 +1,4 @@
-"""Which pictures of a class get which kind of instruction: EmoVIT's plan, drawn instead of numbered.
+"""EmoVIT's plan: which pictures of a class get which kind of instruction, drawn instead of numbered.
 
 The authors take the pictures 0-99 of a class for reasoning, 0-999 for conversation and 1000-5599 for categorical
 instructions (facts 2.1): a picture whose class is asked for outright is none that a text was written about. So it is

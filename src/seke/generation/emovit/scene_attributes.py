@@ -1,4 +1,4 @@
-"""What is told of a scene in words: EmoSet's attributes, with brightness and colourfulness from the pixels if absent.
+"""The attributes of a scene, after EmoSet; brightness and colourfulness are measured if absent.
 
     emotion, brightness, colorfulness, scene_type, object, facial_expression, human_action
 

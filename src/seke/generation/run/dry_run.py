@@ -1,6 +1,4 @@
-"""What a generation would cost: the generator itself is played through with made-up annotators
-(`seke.core.dry_run`).
-"""
+"""The estimate of what a generation would cost: the generator runs with made-up annotators (`seke.core.dry_run`)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -68,7 +68,7 @@ class Control:
         return total
 
 
-class Purse(Spent):
+class WorkerSpent(Spent):
     """What a worker has spent, which `keep` is told reply by reply; closed when all are to stop."""
 
     def __init__(self, before: Spent, keep: Callable[[Mapping[str, Any]], Any]) -> None:
@@ -100,18 +100,18 @@ class Worker:
         self.control, self.get, self.name = control, ray.get, str(ray.get_runtime_context().get_actor_id())
         self.build, self.budget, self.lessons = build, budget, lessons
         self.ledger, self.folder, self.image_root = ledger, folder, image_root
-        self.purse = Purse(ray.get(control.spent.remote(self.name)), partial(control.keep.remote, self.name))
+        self.spent = WorkerSpent(ray.get(control.spent.remote(self.name)), partial(control.keep.remote, self.name))
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         with suppress(Exception):  # nobody is there any more who could tell
             self.get(self.control.stop.remote(wait=True))
-        self.purse.stop.set()
+        self.spent.stop.set()
 
     @cached_property
     def annotators(self) -> tuple[Generator, Generator | None, Metered]:
         """What `build` makes, ready for work; made with the first block, so that a mistake is told as any other."""
-        generator, fallback, meter = self.build(self.budget, self.purse)
+        generator, fallback, meter = self.build(self.budget, self.spent)
         generate.connect(generator, fallback, meter)
         if self.ledger is not None:
             shard = Shard(self.folder / LEDGERS / f"{self.name}.sqlite", self.ledger)
@@ -126,7 +126,7 @@ class Worker:
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[bytes]]:
         """Return a pickled `Chunk`; None if all are to stop; or an exception, for which Ray would end the others."""
         done: Chunk | Exception | None = None
-        if not self.purse.closed():
+        if not self.spent.closed():
             try:
                 began, (generator, fallback, meter) = time.perf_counter(), self.annotators
                 meter.pause_if_spent()
@@ -139,7 +139,7 @@ class Worker:
                 done = RuntimeError(f"a worker failed:\n{traceback.format_exc()}")
             if not isinstance(done, Chunk):
                 self.get(self.control.stop.remote())
-            self.get(self.purse.keep(self.purse.numbers()))
+            self.get(self.spent.keep(self.spent.numbers()))
         return {"done": [pickle.dumps(done)]}
 
 

@@ -1,4 +1,4 @@
-"""A person's review of a finished generation, applied: review.json -> a new run. Nobody is asked, nothing is bought.
+"""A person's review of a finished generation, applied: review.json -> a new run. Nobody is asked, nothing is paid.
 
     python generate.py review=review.json name=reviewed
 

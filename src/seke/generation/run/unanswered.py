@@ -1,4 +1,4 @@
-"""unanswered.md: whose faces the annotator gave no labels for. Dropping them biases a dataset, so it is shown where.
+"""The page unanswered.md: the faces without labels, by group, since dropping them biases a dataset.
 
 Rates by source, by manual expression and by subject, each with the reasons as the annotator's server gave them.
 """

@@ -1,4 +1,4 @@
-"""From several draws to one annotation: what the summary prompt is for, done by counting or by a fitted annotator."""
+"""Aggregation of several draws into one annotation, by majority or by a fitted annotator model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is checked before an instruction is kept. Findings are flags in its row: a flagged row is still a row."""
+"""Checks of an instruction before it is kept. Findings are flags in its row: a flagged row is still a row."""
 
 from collections import Counter
 from collections.abc import Sequence

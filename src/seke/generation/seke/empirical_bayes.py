@@ -1,11 +1,11 @@
-"""Our stopping rule: draws in two stages, the second only where the posterior of the missing labels is still unsure.
+"""The empirical Bayes stopping rule: two stages of draws, the second only where the posterior is still unsure.
 
 Each stage is one request with `n` answers, so the image is paid for once a stage; where so many images would go on that
 paying for theirs twice costs more than the draws it saves, all are taken at once (`second_stage_pays`). A stage has an
 odd number of draws, since the second of two cannot outvote the first. What "unsure" means is fitted, not chosen: an
 annotator model (`annotator`) turns draws into posteriors, the expected share of wrong labels among the missing ones is
 the risk, and conformal risk control on a pilot sets how much risk may be left, so that stopping early costs at most
-`excess` in the share of wrong labels. Deterministic: no dice.
+`excess` in the share of wrong labels. Deterministic: it draws no random number.
 """
 
 from collections.abc import Sequence

@@ -104,7 +104,7 @@ def sample(
     """Draw one image's labels until the stopping rule has enough (Algorithm 1, lines 2-14).
 
     An unusable draw is asked for anew, at most `REASKS` times; then the sampling ends with the draws there are. It
-    does not count towards S_n, and it does not throw the rule's dice again.
+    does not count towards S_n, and it does not ask the rule again.
     """
     draws: list[Labels] = []
     failure: Unusable | None = None

@@ -1,4 +1,4 @@
-"""What is asked of an annotator, as a JSON Schema, and what its answers say.
+"""The JSON Schema of what an annotator is asked for, and the reading of its answers.
 
 Only missing labels are asked. An answer is used whole or not at all: one that breaks its schema is `Unusable`, with a
 reason that ends up in rejected.jsonl if asking again does not help.

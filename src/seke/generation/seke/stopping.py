@@ -1,4 +1,4 @@
-"""When to stop asking: rules `more(state, rng) -> how many further draws are wanted`, 0 to stop.
+"""Stopping rules: `more(state, rng) -> how many further draws are wanted`, 0 to stop.
 
 `state` is what is known about one image so far, `rng` the record's own random stream. `uamc(5)` and `fixed(3)` are
 rules; their settings come from conf/stopping/. Our own rule is in `empirical_bayes`.
@@ -134,7 +134,7 @@ def fixed(samples: int) -> StoppingRule:
 
 
 def random(mean_samples: float, stages: Sequence[int]) -> StoppingRule:
-    """Return the control at an equal budget: `stages` as in `empirical_bayes`, but the dice decide which images go on.
+    """Return the control at an equal budget: `stages` as in `empirical_bayes`, but chance decides which images go on.
 
     Of two stages a < b the second is reached with probability (mean - a) / (b - a), so E[S] = `mean_samples`.
 
@@ -150,7 +150,7 @@ def random(mean_samples: float, stages: Sequence[int]) -> StoppingRule:
         draws = len(state.draws)
         if draws < first:
             return first - draws
-        # Unusable draws are asked for anew within a stage; the dice are thrown once, at its end.
+        # Unusable draws are asked for anew within a stage; the random number is drawn once, at its end.
         return last - draws if draws == first and rng.random() < p_more else 0
 
     return more

@@ -1,4 +1,4 @@
-"""How much the draws of one image disagree: the paper's epistemic uncertainty (Eq. 2-3), normalised to [0, 1].
+"""Epistemic uncertainty (Eq. 2-3): how much the draws of one image disagree, normalised to [0, 1].
 
 The paper leaves the normalisation open, and it decides the cost of Algorithm 1. Here each variance is divided by the
 largest value that it can take:
