@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "seke"
 PAGE = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "architecture.svg"
-OPEN = ("core", "answers", "hub", "tracking", "models.protocol", "models.auto", "models.checkpoint_checks")
+OPEN = ("core", "answers", "hub", "tracking", "models.protocol", "models.auto")
 """What one room may import of another: these packages whole, and of `models` its protocol and its loader."""
 PIPELINE = ("sources", "generation", "training", "benchmark", "reporting", "backends")
 TITLE = "Rooms of src/seke. An arrow is an import; the commands use every room, and every room uses core."
