@@ -147,12 +147,20 @@ def measured(evaluations: Iterable[Evaluation]) -> str:
     return table(
         ("evaluation", "benchmark", "task", "metric", "value", "95 % interval", "n", "unanswered"),
         [
-            (run.name, run.benchmark, number.task, number.metric, _rounded(number.value),
-             _between(number.interval), number.n, number.unanswered)
+            (
+                run.name,
+                run.benchmark,
+                number.task,
+                number.metric,
+                _rounded(number.value),
+                _between(number.interval),
+                number.n,
+                number.unanswered,
+            )
             for run in evaluations
             for number in run.numbers
         ],
-    )  # fmt: skip
+    )
 
 
 def _rounded(value: float | None) -> str | None:

@@ -121,9 +121,13 @@ def bars(
     for place, (words, estimate) in enumerate(rows):
         value, low, high = estimate
         axes.text(
-            1.02, place, shown(estimate, column), transform=axes.get_yaxis_transform(), va="center",
+            1.02,
+            place,
+            shown(estimate, column),
+            transform=axes.get_yaxis_transform(),
+            va="center",
             fontweight="normal" if words.reference else "bold",
-        )  # fmt: skip
+        )
         if value is None:
             continue
         colour = TONES[words.tone]
@@ -155,9 +159,13 @@ def action_units(folder: Path, name: str, runs: Sequence[tuple[Words, Mapping[st
         ]
         if points:
             axes.plot(
-                *zip(*points, strict=True), MARKERS[number % len(MARKERS)], color=TONES[words.tone], markersize=5.5,
-                label=words.short, markerfacecolor="none" if words.reference else TONES[words.tone],
-            )  # fmt: skip
+                *zip(*points, strict=True),
+                MARKERS[number % len(MARKERS)],
+                color=TONES[words.tone],
+                markersize=5.5,
+                label=words.short,
+                markerfacecolor="none" if words.reference else TONES[words.tone],
+            )
     axes.set_yticks(range(len(ACTION_UNITS)), [f"{label}  AU{au}" for au, label in ACTION_UNITS.items()])
     axes.set_ylim(len(ACTION_UNITS) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
@@ -226,10 +234,16 @@ def uncertainties(folder: Path, name: str, title: str, runs: Sequence[tuple[Word
     for number, (words, values) in enumerate(runs):
         weights = [1 / len(values)] * len(values)
         axes.hist(
-            values, bins=20, range=(0, top), weights=weights, label=words.short, color=TONES[words.tone],
-            histtype="stepfilled" if len(runs) == 1 else "step", linewidth=1.4,
+            values,
+            bins=20,
+            range=(0, top),
+            weights=weights,
+            label=words.short,
+            color=TONES[words.tone],
+            histtype="stepfilled" if len(runs) == 1 else "step",
+            linewidth=1.4,
             linestyle=DASHES[number % len(DASHES)],
-        )  # fmt: skip
+        )
     scale(axes.yaxis, 3, 100, " %")
     axes.set_xlim(0, top)
     axes.set_xlabel("uncertainty (0: all draws agree)")
@@ -265,9 +279,15 @@ def learning_curves(folder: Path, name: str, title: str, runs: Sequence[tuple[Wo
         if len(curve.values) > 20:
             axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
         axes.plot(
-            curve.steps, smooth, color=colour, linewidth=1.5, linestyle=DASHES[number % len(DASHES)],
-            label=words.short, marker="o" if len(curve.steps) < 8 else "", markersize=3.5,
-        )  # fmt: skip
+            curve.steps,
+            smooth,
+            color=colour,
+            linewidth=1.5,
+            linestyle=DASHES[number % len(DASHES)],
+            label=words.short,
+            marker="o" if len(curve.steps) < 8 else "",
+            markersize=3.5,
+        )
     axes.set_xlabel("step")
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(ticker.MaxNLocator(4))

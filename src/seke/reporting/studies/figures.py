@@ -61,10 +61,14 @@ def radar(folder: Path, data: FigureData) -> list[Panel]:
         points = [(angle, value) for angle, value in zip(angles, values, strict=True) if value is not None]
         if points:
             axes.plot(
-                *zip(*points, points[0], strict=True), marker=MARKERS[number % len(MARKERS)], markersize=4.5,
-                linewidth=1.5, linestyle=DASHES[number % len(DASHES)], color=TONES[line.words.tone],
+                *zip(*points, points[0], strict=True),
+                marker=MARKERS[number % len(MARKERS)],
+                markersize=4.5,
+                linewidth=1.5,
+                linestyle=DASHES[number % len(DASHES)],
+                color=TONES[line.words.tone],
                 label=line.words.short,
-            )  # fmt: skip
+            )
             axes.fill(*zip(*points, strict=True), color=TONES[line.words.tone], alpha=0.08)
     axes.set_xticks(angles, names)
     axes.tick_params(axis="x", labelcolor=INK, pad=4)
@@ -114,16 +118,25 @@ def _front(
     named = 0.0 if trace else 0.16 * math.ceil(len(points) / 2)
     figure, axes = figures.panel(_title(column), WIDTH, 2.5 + named)
     axes.plot(
-        [spent for _, spent, _ in best], [estimate.value for *_, estimate in best], color=FAINT, linewidth=1,
-        linestyle=DASHES[1], zorder=1,
-    )  # fmt: skip
+        [spent for _, spent, _ in best],
+        [estimate.value for *_, estimate in best],
+        color=FAINT,
+        linewidth=1,
+        linestyle=DASHES[1],
+        zorder=1,
+    )
     for number, (line, spent, (value, low, high)) in enumerate(points):
         colour = TONES[line.words.tone]
         if low is not None:
             axes.plot((spent, spent), (low, high), color=colour, linewidth=1, alpha=0.6)
         axes.plot(
-            spent, value, MARKERS[number % len(MARKERS)], color=colour, markersize=5, label=line.words.short,
-        )  # fmt: skip
+            spent,
+            value,
+            MARKERS[number % len(MARKERS)],
+            color=colour,
+            markersize=5,
+            label=line.words.short,
+        )
         if trace:
             offset = (4, 5 if number % 2 else -9)
             axes.annotate(line.words.short, (spent, value), offset, textcoords="offset points", fontsize=7)
@@ -183,9 +196,14 @@ def _dots(folder: Path, name: str, column: Column, groups: Mapping[str, Sequence
             if few and low is not None:
                 axes.plot((low, high), (level, level), color=colour, linewidth=1, alpha=0.7)
             axes.plot(
-                value, level, MARKERS[look % len(MARKERS)] if few else "o", color=colour, markersize=5,
-                alpha=1.0 if few else 0.6, label=line.words.short,
-            )  # fmt: skip
+                value,
+                level,
+                MARKERS[look % len(MARKERS)] if few else "o",
+                color=colour,
+                markersize=5,
+                alpha=1.0 if few else 0.6,
+                label=line.words.short,
+            )
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.5, -0.5)
     figures.scale(axes.xaxis, 4, column.scale)

@@ -88,9 +88,15 @@ class Licensed(Source):
         if labels.empty:
             return self.no_label(key, why_empty)
         return ImageRecord(
-            id=f"{self.name}/{key}", image=image, sha256=None, source=self.name, subject=subject, split=split,
-            labels=labels, attributes=dict(attributes or {}),
-        )  # fmt: skip
+            id=f"{self.name}/{key}",
+            image=image,
+            sha256=None,
+            source=self.name,
+            subject=subject,
+            split=split,
+            labels=labels,
+            attributes=dict(attributes or {}),
+        )
 
     def rejection(self, key: str, reason: str, detail: str) -> Rejection:
         """Return the rejection of `<name>/<key>`."""

@@ -63,9 +63,14 @@ def _plane(axis: Any, records: Sequence[ImageRecord]) -> None:
     for split in SPLITS:
         known = [r.labels for r in records if r.split == split and None not in (r.labels.valence, r.labels.arousal)]
         axis.scatter(
-            [labels.valence for labels in known], [labels.arousal for labels in known],
-            s=4, alpha=0.5, color=COLOURS[split], label=split, linewidths=0,
-        )  # fmt: skip
+            [labels.valence for labels in known],
+            [labels.arousal for labels in known],
+            s=4,
+            alpha=0.5,
+            color=COLOURS[split],
+            label=split,
+            linewidths=0,
+        )
     axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel="valence", ylabel="arousal", title="Valence and arousal")
     axis.axhline(0, color="grey", linewidth=0.5)
     axis.axvline(0, color="grey", linewidth=0.5)

@@ -44,9 +44,11 @@ def checked_distance(distance: object) -> int | None:
     whole = isinstance(distance, int) and not isinstance(distance, bool)
     if distance is not None and not (whole and 0 <= distance < BITS // 2):  # type: ignore[operator]
         raise UserError(
-            "near_duplicate", distance, f"not a number of differing bits from 0 to {BITS // 2 - 1}",
+            "near_duplicate",
+            distance,
+            f"not a number of differing bits from 0 to {BITS // 2 - 1}",
             "set for example 16, or null to compare subjects and bytes only",
-        )  # fmt: skip
+        )
     return distance  # type: ignore[return-value]
 
 

@@ -68,10 +68,15 @@ class SceneDataset(Licensed):
         if emotion is None:
             return self.rejection(key, "no class", f"{name} is none of the eight emotions")
         return ImageRecord(
-            id=f"{self.name}/{key}", image=self.relative(path), sha256=None, source=self.name,
-            subject=None, split=split, labels=Labels(),
+            id=f"{self.name}/{key}",
+            image=self.relative(path),
+            sha256=None,
+            source=self.name,
+            subject=None,
+            split=split,
+            labels=Labels(),
             attributes={"emotion": emotion, "class": name, **(attributes or {})},
-        )  # fmt: skip
+        )
 
     def in_class_folders(self, folders: Collection[str]) -> Iterator[ClassPicture | Rejection]:
         """Yield every picture in a folder called one of `folders` (lower case), and a rejection for all others.

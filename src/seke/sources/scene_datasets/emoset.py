@@ -147,9 +147,15 @@ class EmoSet(Licensed):
         if emotion != folder:
             return self.bad_label(key, f"{where}: {emotion} in the folder of {folder}")
         return ImageRecord(
-            id=f"{self.name}/{key}", image=self.relative(image), sha256=None, source=self.name, subject=None,
-            split=split, labels=Labels(), attributes=attributes,
-        )  # fmt: skip
+            id=f"{self.name}/{key}",
+            image=self.relative(image),
+            sha256=None,
+            source=self.name,
+            subject=None,
+            split=split,
+            labels=Labels(),
+            attributes=attributes,
+        )
 
 
 def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:
