@@ -47,10 +47,9 @@ def built(node: Any, **extra: Any) -> Any:
 
 def miniature(group: str, name: str, data: Path, place: Path) -> None:
     """Write the dataset of a source's or a reader's name to `place`, which its settings name; `data` is paths.data."""
-    try:
-        tree = importlib.import_module(f"..trees.{name}", __package__)
-    except ModuleNotFoundError:
+    if not (ROOT / "tests" / "trees" / f"{name}.py").is_file():
         pytest.fail(MISSING.format(group=group, name=name, place=place), pytrace=False)
+    tree = importlib.import_module(f"..trees.{name}", __package__)
     folder = data if hasattr(tree, "IN_DATA") else place
     folder.mkdir(parents=True, exist_ok=True)
     tree.make(folder)
