@@ -56,9 +56,11 @@ def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[
         tasks += by_group[name]
     if len(tasks) < FEWEST:
         raise UserError(
-            "generator.pilot", size, f"only {len(tasks)} images with human labels could serve as pilot",
+            "generator.pilot",
+            size,
+            f"only {len(tasks)} images with human labels could serve as pilot",
             f"give at least {2 * FEWEST} labelled records, or use stopping=uamc generator.aggregate=summary",
-        )  # fmt: skip
+        )
     return tasks
 
 
@@ -68,9 +70,11 @@ def group(record: ImageRecord) -> str:
 
 
 def asked(
-    tasks: Sequence[Task], opened: Callable[[ImageRecord], Face | None],
-    ask: Callable[[Sequence[tuple[Face, Labels]]], Iterable[tuple[Labels, ...]]], folder: Path,
-) -> list[Masked]:  # fmt: skip
+    tasks: Sequence[Task],
+    opened: Callable[[ImageRecord], Face | None],
+    ask: Callable[[Sequence[tuple[Face, Labels]]], Iterable[tuple[Labels, ...]]],
+    folder: Path,
+) -> list[Masked]:
     """Return the pilot's answers, from `folder` if it has them, and keep them there otherwise."""
     file = folder / FILE
     if file.is_file():

@@ -89,11 +89,20 @@ class Emovit:
     spare: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
-        self, vlm: VLM, prompts: Prompts, captioner: Captioner, emotions: Mapping[str, Sequence[str]],
-        counts: Mapping[str, int | None], counts_of: Mapping[str, Mapping[str, int | None]] | None = None,
-        pairs: tuple[int, int] = (3, 5), scene_type: bool = True, show_image: bool = False,
-        temperature: float = 1.0, max_tokens: int = 1024, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        vlm: VLM,
+        prompts: Prompts,
+        captioner: Captioner,
+        emotions: Mapping[str, Sequence[str]],
+        counts: Mapping[str, int | None],
+        counts_of: Mapping[str, Mapping[str, int | None]] | None = None,
+        pairs: tuple[int, int] = (3, 5),
+        scene_type: bool = True,
+        show_image: bool = False,
+        temperature: float = 1.0,
+        max_tokens: int = 1024,
+        seed: int = 0,
+    ) -> None:
         prompts.require(**SLOTS)
         if not 0 <= temperature <= 2:
             raise UserError("generator.temperature", temperature, "out of range", "set a number from 0 to 2")
@@ -157,9 +166,14 @@ class Emovit:
         except Unusable as unusable:
             row = Rejection(id=face.record.id, reason=unusable.reason, detail=unusable.detail)
         trace = Trace(
-            id=face.record.id, prior=Labels(), draws=(), summary=None,
-            requests=bill.requests, input_tokens=bill.input_tokens, output_tokens=bill.output_tokens,
-        )  # fmt: skip
+            id=face.record.id,
+            prior=Labels(),
+            draws=(),
+            summary=None,
+            requests=bill.requests,
+            input_tokens=bill.input_tokens,
+            output_tokens=bill.output_tokens,
+        )
         return Outcome(row, trace, bill)
 
     def _classify(self, face: Face, bill: Bill) -> Dialogue[Made]:
@@ -241,13 +255,21 @@ def _instruction(face: Face, made: Made, bill: Bill) -> InstructionRecord:
         picture = "" if number else "<image>\n"
         turns += [Turn(speaker="human", value=picture + question), Turn(speaker="gpt", value=answer)]
     return InstructionRecord(
-        id=record.id, image=record.image, source=record.source, subject=record.subject, conversations=tuple(turns),
-        labels=Labels(), origin=Origins(), uncertainty=Uncertainty(), samples=0,
-        annotator=", ".join(bill.models) or NOBODY, simulated=bill.simulated,
+        id=record.id,
+        image=record.image,
+        source=record.source,
+        subject=record.subject,
+        conversations=tuple(turns),
+        labels=Labels(),
+        origin=Origins(),
+        uncertainty=Uncertainty(),
+        samples=0,
+        annotator=", ".join(bill.models) or NOBODY,
+        simulated=bill.simulated,
         flags=(*made.flags, *(["blind"] if bill.blind else [])),
         attributes={KIND: record.attributes[KIND], CLASS: record.attributes[CLASS], **made.told},
         sha256=face.image.sha256,
-    )  # fmt: skip
+    )
 
 
 def _entry(record: ImageRecord, kind: str) -> ImageRecord:
@@ -259,9 +281,10 @@ def _listed(emotions: Sequence[str]) -> str:
 
 
 def _wanted(
-    emotions: Mapping[str, Sequence[str]], counts: Mapping[str, int | None],
+    emotions: Mapping[str, Sequence[str]],
+    counts: Mapping[str, int | None],
     counts_of: Mapping[str, Mapping[str, int | None]],
-) -> dict[str, Wanted]:  # fmt: skip
+) -> dict[str, Wanted]:
     """Return what is wanted of each class.
 
     Raises:

@@ -33,9 +33,12 @@ def estimate(
 
 
 def dry_run(
-    generator: Callable[[VLM], Generator], records: Sequence[ImageRecord], opened: Opened, annotator: object,
+    generator: Callable[[VLM], Generator],
+    records: Sequence[ImageRecord],
+    opened: Opened,
+    annotator: object,
     fallback: object = None,
-) -> str:  # fmt: skip
+) -> str:
     """Return what annotating `records` would cost; nobody is asked.
 
     Args:

@@ -132,10 +132,16 @@ def select(
 
 
 def generate(
-    records: list[ImageRecord], image_root: Path, generator: Generator, folder: Path, chunk: int,
-    fallback: Generator | None = None, meter: Metered | None = None, log: Log | None = None,
+    records: list[ImageRecord],
+    image_root: Path,
+    generator: Generator,
+    folder: Path,
+    chunk: int,
+    fallback: Generator | None = None,
+    meter: Metered | None = None,
+    log: Log | None = None,
     engine: Engine | None = None,
-) -> Summary:  # fmt: skip
+) -> Summary:
     """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files.
 
     A generator that plans works through what it makes of them.
@@ -206,9 +212,11 @@ def _check_first(outcomes: list[Outcome]) -> None:
         return
     counts = ", ".join(f"{number} {reason}" for reason, number in Counter(row.reason for row in declined).most_common())
     raise UserError(
-        "chunk", len(outcomes), f"the first records brought no instruction ({counts}; the last: {declined[-1].detail})",
+        "chunk",
+        len(outcomes),
+        f"the first records brought no instruction ({counts}; the last: {declined[-1].detail})",
         "choose another backend.model, or name a second one with +backend@fallback; what was answered is kept",
-    )  # fmt: skip
+    )
 
 
 def local(work: Work, done: int) -> Stream[Chunk]:

@@ -89,9 +89,17 @@ class Worker:
     """An actor: `budget` is its share, `home` what relative paths start from, `lessons` all records if it learns."""
 
     def __init__(
-        self, control: Any, build: Build, budget: Budget, ledger: Path | None, folder: Path, image_root: Path,
-        home: Path, run: str | None, lessons: Sequence[str],
-    ) -> None:  # fmt: skip
+        self,
+        control: Any,
+        build: Build,
+        budget: Budget,
+        ledger: Path | None,
+        folder: Path,
+        image_root: Path,
+        home: Path,
+        run: str | None,
+        lessons: Sequence[str],
+    ) -> None:
         import ray
 
         os.chdir(home)
@@ -194,11 +202,14 @@ def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int)
         control = ray.remote(Control).options(num_cpus=0, scheduling_strategy=here).remote()
         share, places = meter.budget.share(meter.spent, size), (ledger, folder, work.image_root.resolve(), Path.cwd())
         pipeline = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-            Worker, batch_size=None, fn_constructor_args=(control, build, share, *places, current_run.run(), lessons),
+            Worker,
+            batch_size=None,
+            fn_constructor_args=(control, build, share, *places, current_run.run(), lessons),
             compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
             # Of half the cores, so that the workers of a lost machine find room on the others.
-            num_cpus=min(cpus / size, 1.0) / 2, num_gpus=min(gpus / size, 1.0) or None,
-        )  # fmt: skip
+            num_cpus=min(cpus / size, 1.0) / 2,
+            num_gpus=min(gpus / size, 1.0) or None,
+        )
         yield from _chunks(ray, pipeline, control, meter, size)
 
 

@@ -284,9 +284,14 @@ class Seke:
         return Random(f"{self.seed}/{record_id}/{purpose}")
 
     def _instruction(
-        self, face: Face, manual: Labels, sampled: Sampled, summary: Answer,
-        sure: Mapping[str, Any] | None, bill: Bill,
-    ) -> InstructionRecord:  # fmt: skip
+        self,
+        face: Face,
+        manual: Labels,
+        sampled: Sampled,
+        summary: Answer,
+        sure: Mapping[str, Any] | None,
+        bill: Bill,
+    ) -> InstructionRecord:
         record = face.record
         final = manual.completed_by(summary.labels)
         assert final.complete
