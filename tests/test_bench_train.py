@@ -123,7 +123,7 @@ def test_the_model_that_is_named_chooses_the_benchmark(bench, kept, monkeypatch)
 @pytest.mark.slow
 def test_what_keeping_features_is_worth_is_printed_and_losses_stay_the_same(kept, monkeypatch, capsys):
     monkeypatch.setattr(kept, "SIZES", (96,))
-    code = kept.measure(samples=24, rounds=1, threads=1)
+    code = kept.measure(samples=24, rounds=1, number=1)
     told = capsys.readouterr().out.splitlines()
     assert [line.split(" | ")[1] for line in told if line.startswith("| 96 px")] == ["none", "pixels", "disk"]
     assert any("losses differ at most" in line and line.endswith(": met") for line in told)
