@@ -70,7 +70,7 @@ def movement(intensity: float) -> float:
     """Return how far an AU of `intensity` (0 to 5) moves what it moves, in [0, 1]: a trace hardly does.
 
     >>> [round(movement(i), 2) for i in (0, 1, 2, 3.5, 5)]
-    [0.0, 0.12, 0.38, 0.78, 1.0]
+    [0.0, 0.1, 0.33, 0.75, 1.0]
     """
     share = min(max(intensity / 5, 0.0), 1.0)
     return 0.8 * share * share * (3 - 2 * share) + 0.2 * share * share * (2 - share)

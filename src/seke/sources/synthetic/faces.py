@@ -162,7 +162,7 @@ def proportional(total: int, weights: Mapping[str, int]) -> dict[str, int]:
     """Share `total` among the weights, at least one each; largest remainders get what rounding leaves.
 
     >>> proportional(10, {"a": 300, "b": 100, "c": 1})
-    {'a': 7, 'b': 2, 'c': 1}
+    {'a': 6, 'b': 3, 'c': 1}
     """
     spare, whole = total - len(weights), sum(weights.values())
     exact = {name: spare * weight / whole for name, weight in weights.items()}

@@ -28,7 +28,7 @@ EMPTY: Final = Sample("", [0], [False], ())
 def epoch_indices(part: NDArray[Any], weights: Sequence[float], seed: int = 0) -> NDArray[np.int64]:
     """Return the indices of one epoch: each part's samples `weight` times, a broken weight's rest drawn once, seeded.
 
-    >>> entries(np.array([0, 0, 1, 1]), [1, 1.5]).tolist()[:4]
+    >>> epoch_indices(np.array([0, 0, 1, 1]), [1, 1.5]).tolist()[:4]
     [0, 1, 2, 3]
     """
     chosen = []
