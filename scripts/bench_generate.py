@@ -43,7 +43,8 @@ from seke.core.images import sha256
 from seke.core.prompts import Prompts
 from seke.core.records import Labels
 from seke.core.vlm import Image, Message, Request
-from seke.generation.seke.schema import missing, schema
+from seke.generation.asked import missing
+from seke.generation.seke.schema import schema
 
 SERVER = ROOT / "tests" / "servers" / "openai_server.py"
 MODEL = "gpt-4o"

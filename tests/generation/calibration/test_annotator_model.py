@@ -15,8 +15,6 @@ from seke.generation.calibration.annotator_model import (
     BetaBinomial,
     Channel,
     Masked,
-    confidence,
-    f1_threshold,
     fit_beta_binomial,
     fit_channel,
     fit_votes,
@@ -24,6 +22,7 @@ from seke.generation.calibration.annotator_model import (
 )
 from seke.generation.calibration.fit import conformal_threshold, error, fit, half
 from seke.generation.calibration.label_prior import couplings
+from seke.generation.calibration.posterior import confidence, f1_threshold
 
 EVEN = Annotator(
     couplings=couplings([]),

@@ -16,11 +16,12 @@ from seke.core.errors import UserError
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels, read_jsonl, to_line, write_jsonl
 from seke.core.vlm import Image, Message, Request
+from seke.generation.asked import missing
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.calibration.logprobs import SoftDraw, p_expressions
 from seke.generation.outcome import Face
 from seke.generation.seke.empirical_bayes import EmpiricalBayes
-from seke.generation.seke.schema import missing, read, schema
+from seke.generation.seke.schema import read, schema
 from seke.generation.seke.stopping import fixed
 from seke.sources.synthetic.face_model import draw_face
 

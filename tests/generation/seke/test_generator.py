@@ -13,9 +13,9 @@ from seke.core.errors import UserError
 from seke.core.prompts import Prompts
 from seke.core.records import InstructionRecord, Labels, Rejection, to_line
 from seke.core.vlm import Choice, Image
+from seke.generation.asked import missing
 from seke.generation.seke import checks
 from seke.generation.seke.sampling import REASKS
-from seke.generation.seke.schema import missing
 from seke.generation.seke.stopping import fixed
 
 

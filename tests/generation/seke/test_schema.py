@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import Labels
 from seke.core.vlm import Choice
-from seke.generation.seke.schema import Asked, Unusable, missing, read, schema
+from seke.generation.asked import Asked, missing
+from seke.generation.seke.schema import Unusable, read, schema
 
 numbers = st.none() | st.floats(-1, 1)
 labels = st.builds(

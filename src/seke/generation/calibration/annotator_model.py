@@ -23,13 +23,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 from scipy.optimize import minimize
-from scipy.special import betaln, expit, gammaln, logit, logsumexp, ndtr
+from scipy.special import betaln, expit, gammaln, logit, ndtr
 
 from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels
 from seke.core.rules import NEAR
-from seke.generation.calibration.label_prior import AUS, INDEX, Array, Couplings, log_normal
+from seke.generation.calibration.label_prior import COLUMN, INDEX, Array, Couplings, log_normal
 from seke.generation.calibration.logprobs import SoftDraw, p_active, p_expressions
+from seke.generation.calibration.posterior import Posterior, blend, decided
 
 SUREST = 10.0
 """Largest log-odds that a soft draw is believed."""
@@ -82,17 +83,6 @@ class Channel(NamedTuple):
         return float(np.hypot(self.per_image, self.per_draw / np.sqrt(draws)))
 
 
-class Posterior(NamedTuple):
-    """What is believed about one image's missing labels; None or absent where nothing was asked."""
-
-    expression: Mapping[str, float] | None
-    action_units: Mapping[int, float]
-    """P(active) per AU."""
-    valence: tuple[float, float] | None
-    """Mean and standard deviation."""
-    arousal: tuple[float, float] | None
-
-
 @dataclass(frozen=True)
 class Annotator:
     """A fitted annotator."""
@@ -131,15 +121,7 @@ class Annotator:
                 mean_E, sd_E, log_EO = self._dimension(place, getattr(self, name), values)
                 dims[name] = mean_E, sd_E
                 log_E = log_E + self.weight * log_EO
-        p_E = np.exp(log_E - logsumexp(log_E))
-        if known.expression is not None:
-            p_E = np.eye(len(EXPRESSIONS))[INDEX[known.expression]]
-        return Posterior(
-            expression=dict(zip(EXPRESSIONS, p_E.tolist(), strict=True)) if asked.expression is not None else None,
-            action_units={au: float(p_E @ q_E) for au, q_E in units.items()},
-            valence=_mixed(p_E, *dims["valence"]) if "valence" in dims else None,
-            arousal=_mixed(p_E, *dims["arousal"]) if "arousal" in dims else None,
-        )
+        return blend(log_E, known, asked.expression is not None, units, dims)
 
     def _counted(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
         """Return log P(answers | AU active) and log P(answers | inactive) from the number of active ones."""
@@ -154,7 +136,7 @@ class Annotator:
 
     def _unit(self, au: int, log_active: Array, log_inactive: Array) -> tuple[Array, Array]:
         """Return P(AU active | answers, expression) and log P(answers | expression), both (E,)."""
-        column = AUS.index(au)
+        column = COLUMN[au]
         # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
         prior_E = expit(
             (1 - self.weight) * logit(self.couplings.base_A[column])
@@ -175,49 +157,12 @@ class Annotator:
 
     def decide(self, posterior: Posterior) -> Labels:
         """Return the labels: the likeliest expression, AUs over their thresholds, mean valence and arousal."""
-        likeliest = max(posterior.expression, key=posterior.expression.__getitem__) if posterior.expression else None
-        return Labels(
-            expression=likeliest,
-            valence=_bounded(posterior.valence),
-            arousal=_bounded(posterior.arousal),
-            action_units={au: p > self.thresholds[au] for au, p in posterior.action_units.items()} or None,
-        )
+        return decided(posterior, self.thresholds)
 
     def miss(self, posterior: Posterior, name: str) -> float:
         """Return P(the mean of valence or arousal is more than `NEAR` off)."""
         _, sd = getattr(posterior, name)
         return float(2 * ndtr(-NEAR / sd))
-
-
-def confidence(posterior: Posterior, labels: Labels) -> dict[str, object]:
-    """Return the probability of each of `labels`; of valence and arousal, that of the truth lying within `NEAR`."""
-    found: dict[str, object] = {}
-    if posterior.expression is not None and labels.expression is not None:
-        found["expression"] = round(posterior.expression[labels.expression], 4)
-    for name in ("valence", "arousal"):
-        belief, value = getattr(posterior, name), getattr(labels, name)
-        if belief is not None and value is not None:
-            mean, sd = belief
-            inside = ndtr((value + NEAR - mean) / sd) - ndtr((value - NEAR - mean) / sd)
-            found[name] = round(float(inside), 4)
-    units = {
-        str(au): round(p if (labels.action_units or {}).get(au) else 1 - p, 4)
-        for au, p in posterior.action_units.items()
-    }
-    return {**found, "action_units": units} if units else found
-
-
-def f1_threshold(probabilities: Sequence[float]) -> float:
-    """Return the threshold that maximises the expected F1 of calling AUs active, given calibrated probabilities.
-
-    Expected F1 of calling the m likeliest is 2 sum of their p / (m + sum of all p). At the optimum F*, exactly those
-    with p > F* / 2 are called (Lipton, Elkan & Naryanaswamy 2014), so half of F* is the threshold.
-    """
-    p = np.sort(np.asarray(probabilities, dtype=float))[::-1]
-    if not len(p) or p.sum() == 0:
-        return 0.5
-    f1 = 2 * np.cumsum(p) / (np.arange(1, len(p) + 1) + p.sum())
-    return float(np.clip(f1.max() / 2, 0.05, 0.5))
 
 
 def fit_channel(truth: Sequence[float], draws: Sequence[Sequence[float]]) -> Channel:
@@ -292,17 +237,6 @@ def _dirichlet_multinomial(alpha: Array, counts: Array) -> Array:
     each = gammaln(alpha + counts) - gammaln(alpha)
     logs: Array = gammaln(total) - gammaln(total + n) + each.sum(axis=-1)
     return logs
-
-
-def _mixed(p_E: Array, mean_E: Array, sd_E: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of a mixture of normals."""
-    mean = float(p_E @ mean_E)
-    variance = float(p_E @ (sd_E**2 + mean_E**2)) - mean**2
-    return mean, max(variance, 1e-6) ** 0.5
-
-
-def _bounded(belief: tuple[float, float] | None) -> float | None:
-    return None if belief is None else float(np.clip(belief[0], -1, 1))
 
 
 def _finite(log_E: Array) -> Array:

@@ -20,8 +20,6 @@ from seke.generation.calibration.annotator_model import (
     BetaBinomial,
     Channel,
     Masked,
-    Posterior,
-    f1_threshold,
     fit_beta_binomial,
     fit_channel,
     fit_votes,
@@ -30,6 +28,7 @@ from seke.generation.calibration.annotator_model import (
 )
 from seke.generation.calibration.label_prior import Couplings
 from seke.generation.calibration.logprobs import SoftDraw, p_active
+from seke.generation.calibration.posterior import Posterior, f1_threshold
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far couplings may count; the best on held-out subjects is taken."""

@@ -16,6 +16,8 @@ from seke.core.records import Labels
 
 Array = NDArray[np.float64]
 AUS = tuple(ACTION_UNITS)
+COLUMN = {au: place for place, au in enumerate(AUS)}
+"""Column of an AU in all arrays."""
 INDEX = {expression: place for place, expression in enumerate(EXPRESSIONS)}
 """Row of an expression in all arrays."""
 WORTH_EXPRESSION = 2.0
@@ -47,51 +49,69 @@ class Couplings(NamedTuple):
 
         A known expression leaves minus infinity for the others.
         """
-        log_E = np.zeros(len(EXPRESSIONS))
-        if known.expression is not None:
-            log_E = np.full(len(EXPRESSIONS), -np.inf)
-            log_E[INDEX[known.expression]] = 0.0
-        for au, active in (known.action_units or {}).items():
-            p_E = self.au_EA[:, AUS.index(au)]
-            log_E = log_E + np.log(p_E if active else 1 - p_E)
-        for place, value in enumerate((known.valence, known.arousal)):
-            if value is not None:
-                log_E = log_E + log_normal(value, self.centre_ED[:, place], self.spread_ED[:, place])
+        log_E: Array = self.evidence_NE(tabulate([known]))[0]
         return log_E
 
+    def evidence_NE(self, known: "Table") -> Array:
+        """Return `evidence` of many images at once, (N, E)."""
+        units_NA, told_NA = np.nan_to_num(known.units_NA), ~np.isnan(known.units_NA)
+        log_NE: Array = units_NA @ np.log(self.au_EA).T + (told_NA - units_NA) @ np.log1p(-self.au_EA).T
+        log_NED = log_normal(known.va_ND[:, None, :], self.centre_ED, self.spread_ED)
+        log_NE += np.nan_to_num(log_NED).sum(axis=2)
+        other_NE = known.expression_NE.any(axis=1, keepdims=True) & (known.expression_NE == 0)
+        return np.where(other_NE, -np.inf, log_NE)
 
-def couplings(manual: Iterable[Labels]) -> Couplings:
-    """Fit the couplings to what humans annotated; with nothing to fit they are `seke.core.affect`'s own."""
-    count_E = np.full(len(EXPRESSIONS), WORTH_EXPRESSION)
-    active_EA = WORTH_AU * np.array([[au_probability(e, au) for au in AUS] for e in EXPRESSIONS])
-    known_EA = np.full(active_EA.shape, WORTH_AU)
-    active_A, known_A = active_EA.mean(axis=0), np.full(len(AUS), WORTH_AU)
-    anchors_ED = np.array([[VA_OF_EXPRESSION[e].valence, VA_OF_EXPRESSION[e].arousal] for e in EXPRESSIONS])
-    n_ED = np.full(anchors_ED.shape, WORTH_VA)
-    sum_ED, square_ED = WORTH_VA * anchors_ED, WORTH_VA * (anchors_ED**2 + TOLERANCE**2)
-    for labels in manual:
-        row = INDEX[labels.expression] if labels.expression is not None else None
-        if row is not None:
-            count_E[row] += 1
+
+class Table(NamedTuple):
+    """The labels of N images."""
+
+    expression_NE: Array
+    """1 at the image's expression; a row of zeros where it is unknown."""
+    units_NA: Array
+    """1 active, 0 inactive, NaN unknown."""
+    va_ND: Array
+    """Valence and arousal in [-1, 1], NaN unknown."""
+
+    def where(self, rows_N: NDArray[np.bool_]) -> "Table":
+        """Return the images at which `rows_N` is true."""
+        return Table(*(column[rows_N] for column in self))
+
+
+def tabulate(rows: Iterable[Labels]) -> Table:
+    """Return the labels as arrays."""
+    listed = list(rows)
+    expression_NE = np.zeros((len(listed), len(EXPRESSIONS)))
+    units_NA = np.full((len(listed), len(AUS)), np.nan)
+    va_ND = np.full((len(listed), 2), np.nan)
+    for row, labels in enumerate(listed):
+        if labels.expression is not None:
+            expression_NE[row, INDEX[labels.expression]] = 1.0
         for au, active in (labels.action_units or {}).items():
-            column = AUS.index(au)
-            active_A[column] += active
-            known_A[column] += 1
-            if row is not None:
-                active_EA[row, column] += active
-                known_EA[row, column] += 1
+            units_NA[row, COLUMN[au]] = active
         for place, value in enumerate((labels.valence, labels.arousal)):
-            if row is not None and value is not None:
-                n_ED[row, place] += 1
-                sum_ED[row, place] += value
-                square_ED[row, place] += value**2
-    centre_ED = sum_ED / n_ED
+            if value is not None:
+                va_ND[row, place] = value
+    return Table(expression_NE, units_NA, va_ND)
+
+
+def couplings(manual: Iterable[Labels] | Table) -> Couplings:
+    """Fit the couplings to what humans annotated; with nothing to fit they are `seke.core.affect`'s own."""
+    table = manual if isinstance(manual, Table) else tabulate(manual)
+    units_NA, told_NA = np.nan_to_num(table.units_NA), ~np.isnan(table.units_NA)
+    va_ND, told_ND = np.nan_to_num(table.va_ND), ~np.isnan(table.va_ND)
+    members_EN = table.expression_NE.T
+    published_EA = WORTH_AU * np.array([[au_probability(e, au) for au in AUS] for e in EXPRESSIONS])
+    anchors_ED = np.array([[VA_OF_EXPRESSION[e].valence, VA_OF_EXPRESSION[e].arousal] for e in EXPRESSIONS])
+    count_E = WORTH_EXPRESSION + members_EN.sum(axis=1)
+    n_ED = WORTH_VA + members_EN @ told_ND
+    centre_ED = (WORTH_VA * anchors_ED + members_EN @ va_ND) / n_ED
+    square_ED = (WORTH_VA * (anchors_ED**2 + TOLERANCE**2) + members_EN @ va_ND**2) / n_ED
     return Couplings(
         expression_E=count_E / count_E.sum(),
-        au_EA=active_EA / known_EA,
-        base_A=active_A / known_A,
+        au_EA=(published_EA + members_EN @ units_NA) / (WORTH_AU + members_EN @ told_NA),
+        base_A=(published_EA.mean(axis=0) + units_NA.sum(axis=0)) / (WORTH_AU + told_NA.sum(axis=0)),
         centre_ED=centre_ED,
-        spread_ED=np.sqrt(np.maximum(square_ED / n_ED - centre_ED**2, 1e-4)),
+        spread_ED=np.sqrt(np.maximum(square_ED - centre_ED**2, 1e-4)),
     )
 
 

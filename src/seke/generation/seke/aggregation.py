@@ -6,7 +6,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels
-from seke.generation.calibration.annotator_model import Annotator, confidence
+from seke.generation.calibration.annotator_model import Annotator
+from seke.generation.calibration.posterior import confidence
 
 Aggregate = Literal["summary", "majority", "calibrated"]
 AGGREGATES: Final = ("summary", "majority", "calibrated")

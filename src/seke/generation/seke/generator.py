@@ -35,6 +35,7 @@ from seke.core.records import (
     Uncertainty,
 )
 from seke.core.vlm import VLM, Choice, Image, Message, Request
+from seke.generation.asked import Asked, missing
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.fit import fit
@@ -44,7 +45,7 @@ from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, confident, settle
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
-from seke.generation.seke.schema import Answer, Asked, Unusable, missing, read, schema
+from seke.generation.seke.schema import Answer, Unusable, read, schema
 from seke.generation.seke.stopping import Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.seke.uncertainty import PerAU
 

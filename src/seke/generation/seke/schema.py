@@ -8,25 +8,12 @@ import json
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import EXPRESSIONS
 from seke.core.json_schema import mismatch
 from seke.core.records import Labels
 from seke.core.vlm import Choice
+from seke.generation.asked import Asked
 from seke.generation.calibration.logprobs import soften
-
-
-class Asked(NamedTuple):
-    """The labels that are asked of the annotator."""
-
-    expression: bool
-    valence: bool
-    arousal: bool
-    action_units: tuple[int, ...]
-
-    @property
-    def anything(self) -> bool:
-        """Whether there is anything to ask."""
-        return any(self)
 
 
 class Answer(NamedTuple):
@@ -43,17 +30,6 @@ class Unusable(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
-
-
-def missing(labels: Labels) -> Asked:
-    """Return what `labels` leaves unknown among expression, valence, arousal and the 17 AUs."""
-    known = labels.action_units or {}
-    return Asked(
-        labels.expression is None,
-        labels.valence is None,
-        labels.arousal is None,
-        tuple(au for au in ACTION_UNITS if au not in known),
-    )
 
 
 @lru_cache(maxsize=1024)
