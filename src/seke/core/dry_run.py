@@ -147,6 +147,8 @@ def table(number: int, parts: Sequence[Asked]) -> str:
 
 def _priced(part: Asked) -> list[str]:
     """Return dollars of the model asked; of every model that has a price where it is unknown which is asked."""
+    if not part.worst.requests:
+        return [_dollars("nobody is asked", [0.0, 0.0])]
     if part.prices is None:
         return ["it has no price: it runs on this machine, or is simulated"]
     if not part.prices:
@@ -161,11 +163,14 @@ def _priced(part: Asked) -> list[str]:
 
 
 def _own(part: Asked) -> bool:
-    return part.prices is None or part.model in part.prices
+    return part.prices is None or part.model in part.prices or not part.worst.requests
 
 
 def _together(parts: Sequence[Asked], which: str) -> float | None:
-    amounts = [0.0 if part.prices is None else getattr(part, which).usd(part.prices[part.model]) for part in parts]
+    amounts = [
+        0.0 if part.prices is None or not part.worst.requests else getattr(part, which).usd(part.prices[part.model])
+        for part in parts
+    ]
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if len(known) == len(amounts) else None
 

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -32,6 +32,8 @@ Description = Literal["expression", "valence", "arousal", "action_units"]
 """The label fields. The paper's three descriptions are expression, valence/arousal and action units."""
 Origin = Literal["manual", "generated"]
 Split = Literal["train", "validation", "test"]
+NOBODY: Final = "none"
+"""The `annotator` of an instruction whose labels were inferred without asking anybody."""
 AnswerStatus = Literal[Status, "unanswered"]
 """What became of an answer."""
 Row = TypeVar("Row", bound=BaseModel)
@@ -175,7 +177,7 @@ class InstructionRecord(_Frozen):
     samples: int = Field(ge=0)
     """S_n: how many draws the record took."""
     annotator: str
-    """The exact model that answered."""
+    """The exact model that answered; `NOBODY` where none was asked."""
     simulated: bool | None = None
     """Whether a simulation answered, and no model; None, and no key, in rows that were made before this was kept."""
     flags: tuple[str, ...] = ()

@@ -1,9 +1,29 @@
-"""Which of one image's labels are asked: those that no human gave."""
+"""Which of one image's labels are asked: those that no human gave, or that are hidden to be judged."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from seke.core.affect import ACTION_UNITS
-from seke.core.records import Labels
+from seke.core.errors import UserError
+from seke.core.records import Description, Labels
+
+FIELDS: Final[dict[str, tuple[Description, ...]]] = {
+    "expression": ("expression",),
+    "va": ("valence", "arousal"),
+    "au": ("action_units",),
+}
+"""The names of the three descriptions, and the label fields of each."""
+
+
+def fields(hide: Sequence[str]) -> tuple[Description, ...]:
+    """Return the label fields that `generator.hide` names.
+
+    Raises:
+        UserError: if there is no such description.
+    """
+    if unknown := [name for name in hide if name not in FIELDS]:
+        raise UserError("generator.hide", unknown[0], "no such description", f"hide any of {', '.join(FIELDS)}")
+    return tuple(field for name in hide for field in FIELDS[name])
 
 
 class Asked(NamedTuple):

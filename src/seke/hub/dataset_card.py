@@ -17,6 +17,7 @@ import jinja2
 
 from seke.core.escape import markdown, visible
 from seke.core.provenance import Evaluation, GenerationSummary
+from seke.core.records import NOBODY
 from seke.core.text_tables import markdown_table
 from seke.hub.licences import licence
 
@@ -69,6 +70,11 @@ class Content(NamedTuple):
     def annotators(self) -> dict[str, int]:
         """How many rows each model wrote."""
         return {who: rows for (what, who), rows in sorted(self.provenance.items()) if what == ANNOTATOR}
+
+    @property
+    def inferred(self) -> bool:
+        """Whether no row's labels are of an annotator that was asked."""
+        return set(self.annotators) == {NOBODY}
 
     @property
     def origins(self) -> list[tuple[str, str, int]]:

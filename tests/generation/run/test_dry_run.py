@@ -63,7 +63,8 @@ def test_the_table_names_every_model(make_seke, data):
     assert f"{len(data.records)} records; nothing was asked" in text
     assert "$" in next(line for line in text.splitlines() if line.startswith("a "))
     assert "unknown" in next(line for line in text.splitlines() if line.startswith("b "))
-    assert "no price is known" in table(3, [Asked("annotator", "", {}, Estimate(), Estimate())])
+    assert "no price is known" in table(3, [Asked("annotator", "", {}, Estimate(1), Estimate(1))])
+    assert "nobody is asked" in table(3, [Asked("annotator", "", {}, Estimate(), Estimate())])
 
 
 def test_a_dry_run_writes_nothing(door, tmp_path):

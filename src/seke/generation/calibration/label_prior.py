@@ -54,10 +54,11 @@ class Couplings(NamedTuple):
 
     def evidence_NE(self, known: "Table") -> Array:
         """Return `evidence` of many images at once, (N, E)."""
-        units_NA, told_NA = np.nan_to_num(known.units_NA), ~np.isnan(known.units_NA)
+        told_NA, told_ND = ~np.isnan(known.units_NA), ~np.isnan(known.va_ND)
+        units_NA = np.where(told_NA, known.units_NA, 0.0)
         log_NE: Array = units_NA @ np.log(self.au_EA).T + (told_NA - units_NA) @ np.log1p(-self.au_EA).T
         log_NED = log_normal(known.va_ND[:, None, :], self.centre_ED, self.spread_ED)
-        log_NE += np.nan_to_num(log_NED).sum(axis=2)
+        log_NE += np.where(told_ND[:, None, :], log_NED, 0.0).sum(axis=2)
         other_NE = known.expression_NE.any(axis=1, keepdims=True) & (known.expression_NE == 0)
         return np.where(other_NE, -np.inf, log_NE)
 

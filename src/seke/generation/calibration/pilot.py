@@ -10,14 +10,13 @@ from typing import Final, NamedTuple
 
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, read_jsonl, write_jsonl
+from seke.generation.asked import FIELDS
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.outcome import Face
 
 FILE: Final = "pilot.jsonl"
 COST: Final = "pilot_cost.json"
 """What the pilot took, beside pilot.jsonl."""
-FIELDS: Final = {"expression": ("expression",), "va": ("valence", "arousal"), "au": ("action_units",)}
-"""The names of the three descriptions, and the label fields of each."""
 FEWEST: Final = 40
 """With fewer images a fitted annotator is worth less than none."""
 LARGEST_SHARE: Final = 0.5

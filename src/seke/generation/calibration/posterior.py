@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, ndtr
+from scipy.special import ndtr
 
 from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels
@@ -39,7 +39,8 @@ def blend(
         units: P(active | expression) of each AU asked, (E,).
         dims: mean and standard deviation of valence and arousal in each expression, (E,), where they are asked.
     """
-    p_E = np.exp(log_E - logsumexp(log_E))
+    p_E = np.exp(log_E - log_E.max())  # scipy's softmax says the same in ten times the time, once for every image
+    p_E = p_E / p_E.sum()
     if known.expression is not None:
         p_E = np.eye(len(EXPRESSIONS))[INDEX[known.expression]]
     return Posterior(

@@ -27,15 +27,11 @@ from seke.core.records import (
     ImageRecord,
     InstructionRecord,
     Labels,
-    Origin,
-    Origins,
     Rejection,
-    Trace,
-    Turn,
     Uncertainty,
 )
 from seke.core.vlm import VLM, Choice, Image, Message, Request
-from seke.generation.asked import Asked, missing
+from seke.generation.asked import Asked, fields, missing
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.fit import fit
@@ -44,6 +40,7 @@ from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, confident, settle
+from seke.generation.seke.rows import conversation, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
 from seke.generation.seke.schema import Answer, Unusable, read, schema
 from seke.generation.seke.stopping import Floored, StoppingRule, check_max_samples, fixed
@@ -103,7 +100,7 @@ class Seke:
         max_tokens: int = 512,
         seed: int = 0,
     ) -> None:
-        _check_settings(max_samples, hide, per_au, uncertainty, aggregate, pilot, temperature)
+        _check_settings(max_samples, per_au, uncertainty, aggregate, pilot, temperature)
         self.soft = uncertainty == "logprobs"
         plugins.require("stopping", stopping, "__call__")
         prompts.require(**SLOTS, **(SOFT_SLOTS if self.soft else {}))
@@ -111,7 +108,7 @@ class Seke:
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
         self.use_prior, self.self_verify = use_prior, self_verify
         self.max_samples, self.per_au = max_samples, per_au
-        self.hide, self.hidden = tuple(hide), tuple(field for name in hide for field in pilot_study.FIELDS[name])
+        self.hide, self.hidden = tuple(hide), fields(hide)
         self.aggregate, self.pilot = aggregate, pilot
         self.annotator: Annotator | None = None
         self._warned = False
@@ -189,12 +186,12 @@ class Seke:
         except Unusable as unusable:
             return Outcome(
                 Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail),
-                _trace(record.id, prior, sampled.draws, None, bill),
+                trace(record.id, prior, sampled.draws, None, bill),
                 bill,
             )
         sure = settled.confidence if settled else confident(self.annotator, prior, sampled.draws, summary.labels)
         instruction = self._instruction(face, manual, sampled, summary, sure, bill)
-        return Outcome(instruction, _trace(record.id, prior, sampled.draws, summary.labels, bill), bill)
+        return Outcome(instruction, trace(record.id, prior, sampled.draws, summary.labels, bill), bill)
 
     def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill, stopping: StoppingRule) -> Dialogue[Sampled]:
         text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False, self.soft))
@@ -313,19 +310,14 @@ class Seke:
         if not checks.text_agrees(text, final):
             text = statement
             flags.append("reasoning_contradicts")
-        variant = self._rng(record.id, "question").randrange(self.prompts.variants("questions"))
-        question = self.prompts.render("questions", variant)
         return InstructionRecord(
             id=record.id,
             image=record.image,
             source=record.source,
             subject=record.subject,
-            conversations=(
-                Turn(speaker="human", value=f"<image>\n{question}"),
-                Turn(speaker="gpt", value=text),
-            ),
+            conversations=conversation(self.prompts, self.seed, record.id, text),
             labels=final,
-            origin=_origins(manual, final),
+            origin=origins(manual, final),
             uncertainty=sampled.uncertainty,
             confidence=dict(sure) if sure is not None else None,
             samples=len(sampled.draws),
@@ -340,13 +332,9 @@ _AUS = ", ".join(f"AU{au} {name}" for au, name in ACTION_UNITS.items())
 
 
 def _check_settings(
-    max_samples: int, hide: Sequence[str], per_au: str, uncertainty: str, aggregate: str, pilot: int, temperature: float
+    max_samples: int, per_au: str, uncertainty: str, aggregate: str, pilot: int, temperature: float
 ) -> None:
     check_max_samples(max_samples)
-    if unknown := [name for name in hide if name not in pilot_study.FIELDS]:
-        raise UserError(
-            "generator.hide", unknown[0], "no such description", f"hide any of {', '.join(pilot_study.FIELDS)}"
-        )
     if per_au not in ("mean", "max"):
         raise UserError("generator.per_au", per_au, "no such way to combine AUs", "set mean or max")
     if uncertainty not in ("draws", "logprobs"):
@@ -367,28 +355,3 @@ def _uncertainty_lines(values: Uncertainty) -> str:
         "action units": values.action_units,
     }
     return "\n".join(f"{name}: {value:.3f}" for name, value in each.items() if value is not None)
-
-
-def _origins(manual: Labels, final: Labels) -> Origins:
-    def of(value: object) -> Origin:
-        return "generated" if value is None else "manual"
-
-    known = manual.action_units or {}
-    return Origins(
-        expression=of(manual.expression),
-        valence=of(manual.valence),
-        arousal=of(manual.arousal),
-        action_units={str(au): of(known.get(au)) for au in final.action_units or {}},
-    )
-
-
-def _trace(record_id: str, prior: Labels, draws: Sequence[Labels], summary: Labels | None, bill: Bill) -> Trace:
-    return Trace(
-        id=record_id,
-        prior=prior,
-        draws=tuple(draws),
-        summary=summary,
-        requests=bill.requests,
-        input_tokens=bill.input_tokens,
-        output_tokens=bill.output_tokens,
-    )
