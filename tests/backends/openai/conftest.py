@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from seke.backends.openai import client
 from seke.backends.openai.client import OpenAI
 from seke.core.vlm import Image, Message, Request
 
@@ -43,6 +44,8 @@ def asked(faces: list[Image]) -> Callable[..., list[Request]]:
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    # The system hands out a port again: this test's server must not inherit what an earlier one at it understood.
+    monkeypatch.setattr(client, "_dialects", {})
     made: list[OpenAI] = []
 
     def annotator(server: Server | str, ledger: str = "ledger", **settings: object) -> OpenAI:
