@@ -18,7 +18,7 @@ from typing import Any
 
 from bench import Cost, apart, cost, options, peak, tell
 from seke.core.records import ImageRecord, Labels
-from seke.sources.base.split import split_of
+from seke.sources.base.split import assign
 
 FRAMES_PER_VIDEO = 2000
 AUS = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
@@ -69,7 +69,9 @@ def pandas(root: Path) -> tuple[Cost, int, float]:
 
     def read() -> list[ImageRecord]:
         records = []
-        for file in sorted((root / FOLDERS["va"] / "Train_Set").glob("*.txt")):
+        files = sorted((root / FOLDERS["va"] / "Train_Set").glob("*.txt"))
+        splits = assign((file.stem for file in files), 0)
+        for file in files:
             table: Any = None
             for task, folder in FOLDERS.items():
                 path = root / folder / "Train_Set" / file.name
@@ -81,7 +83,7 @@ def pandas(root: Path) -> tuple[Cost, int, float]:
                     records.append(
                         ImageRecord(
                             id=f"aff_wild2/{row['image']}", image=row["image"], sha256=None, source="aff_wild2",
-                            subject=file.stem, split=split_of(file.stem, 0), labels=found,
+                            subject=file.stem, split=splits[file.stem], labels=found,
                         )
                     )  # fmt: skip
         return records

@@ -167,12 +167,12 @@ def test_without_the_official_split_each_image_is_hashed_by_itself(lists):
     assert {("train", "test"), ("validation", "train")} <= splits
 
 
-def test_further_rows_move_no_record_to_another_split(lists, copy):
+def test_a_further_row_moves_three_others_to_another_split_at_most(lists, copy):
     before, _ = read(lists, official_split=False)
     lines = [affectnet.row(affectnet.UNLISTED, 1, 0.5, 0.5), *affectnet.rows("train", affectnet.TRAIN)]
     after, _ = read(listed(copy, *lines), official_split=False)
     assert key(affectnet.UNLISTED) in after
-    assert all(record.split == before[k].split for k, record in after.items() if k in before)
+    assert sum(record.split != before[k].split for k, record in after.items() if k in before) <= 3
 
 
 @pytest.mark.parametrize("official_split", [True, False])

@@ -228,13 +228,13 @@ def test_a_linked_part_is_named_however_deep_it_lies(copy, tmp_path):
         _ = RAFDB(str(copy)).inputs
 
 
-def test_further_pictures_move_no_record_to_another_split(tree, copy):
+def test_a_further_picture_moves_three_others_to_another_split_at_most(tree, copy):
     before, _ = read(tree, official_split=False)
     lines = (copy / "basic" / "EmoLabel" / raf_db.LIST).read_text().split("\n")
     raf_db.write_list(copy / "basic", [f"{raf_db.UNLISTED}.jpg 4", *(line for line in lines if line)])
     after, _ = read(copy, official_split=False)
     assert set(after) - set(before) == {f"raf_db/{raf_db.UNLISTED}"}
-    assert all(after[key].split == record.split for key, record in before.items())
+    assert sum(after[key].split != record.split for key, record in before.items()) <= 3
 
 
 def test_through_the_door(door, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from seke.core.limit import limited
 from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
-from seke.sources.base.split import split_of
+from seke.sources.base.split import assign
 
 from ... import warm
 
@@ -87,9 +87,10 @@ def test_a_limit_keeps_a_fixed_part_in_truth_too(finished, tmp_path):
 
 
 def test_a_limit_keeps_each_splits_share_where_every_picture_is_a_group_of_its_own():
+    splits = assign((f"fi/{k}" for k in range(4000)), 3)
     records = [
         ImageRecord(
-            id=f"fi/{k}", image=f"{k}.png", sha256=None, source="fi", subject=None, split=split_of(f"fi/{k}", 3),
+            id=f"fi/{k}", image=f"{k}.png", sha256=None, source="fi", subject=None, split=splits[f"fi/{k}"],
             labels=Labels(),
         )
         for k in range(4000)

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.sources.base.source import Source
-from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.base.split import VALIDATION_SHARE, Draw, Listed, Undrawn, checked_share, drawn
 from seke.sources.base.tables import Bad
 
 
@@ -46,7 +46,6 @@ class Licensed(Source):
         self.seed = seed
         self.test_share = checked_share("source.test_share", test_share)
         self.validation_share = checked_share("source.validation_share", validation_share)
-        self._splits: dict[str, Split] = {}
 
     def image_root(self, run_path: Path) -> str:
         """Return the dataset's folder: pictures are never copied."""
@@ -60,43 +59,62 @@ class Licensed(Source):
         """Return how a file below `root` is named in records and rejections: its path from there."""
         return path.relative_to(self.root).as_posix()
 
-    @abstractmethod
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+        """Yield the rows, with the splits that could not be drawn before all groups were known.
+
+        Raises:
+            UserError: see `rows` of the dataset.
+        """
+        yield from drawn(self.rows(run_path), self.seed, self.test_share, self.validation_share)
+
+    @abstractmethod
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every labelled image, and a rejection for labels without an image and images without a label."""
 
-    def split(self, group: str) -> Split:
-        """Return the split of a subject, a video, or, where neither is known, one image."""
-        if group not in self._splits:
-            self._splits[group] = split_of(f"{self.name}/{group}", self.seed, self.test_share, self.validation_share)
-        return self._splits[group]
+    def split(self, group: str) -> Draw:
+        """Return the split, yet to be drawn, of a subject, a video, or, where neither is known, one image."""
+        return Draw(f"{self.name}/{group}")
 
-    def official(self, group: str, test: bool) -> Split:
-        """Return the split that the dataset's owners decided; validation is still taken from their training part."""
-        return "test" if test else split_of(f"{self.name}/{group}", self.seed, 0.0, self.validation_share)
+    def official(self, group: str, test: bool) -> Split | Draw:
+        """Return the split that the dataset's owners decided; validation is still drawn from their training part."""
+        return "test" if test else Draw(f"{self.name}/{group}", test=False)
 
     def record(
         self,
         key: str,
         image: str,
         labels: Labels,
-        split: Split,
+        split: Split | Draw,
         subject: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         why_empty: str = "every label is missing",
-    ) -> ImageRecord | Rejection:
+    ) -> Listed:
         """Return the record `<name>/<key>`, not yet looked at; a row that is left with no label is rejected."""
         if labels.empty:
             return self.no_label(key, why_empty)
-        return ImageRecord(
+        return self.row(key, image, labels, split, subject, attributes)
+
+    def row(
+        self,
+        key: str,
+        image: str,
+        labels: Labels,
+        split: Split | Draw,
+        subject: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> ImageRecord | Undrawn:
+        """Return the record `<name>/<key>`, not yet looked at, whatever its labels."""
+        record = ImageRecord(
             id=f"{self.name}/{key}",
             image=image,
             sha256=None,
             source=self.name,
             subject=subject,
-            split=split,
+            split="train" if isinstance(split, Draw) else split,
             labels=labels,
             attributes=dict(attributes or {}),
         )
+        return Undrawn(record, split) if isinstance(split, Draw) else record
 
     def rejection(self, key: str, reason: str, detail: str) -> Rejection:
         """Return the rejection of `<name>/<key>`."""

@@ -1,34 +1,89 @@
-"""Subject-independent train, validation and test, decided for each group of pictures on its own.
+"""Subject-independent train, validation and test: which groups of pictures are on which side.
 
-A group is a subject, or one picture where no subject is known. Its split is a hash of (seed, group): no picture of a
-person can land on both sides, the order of rows does not matter, and adding groups moves none of those already there.
-Shares are therefore met on average, not exactly.
+A group is a subject, or one picture where no subject is known; no picture of a person lands on both sides. Groups are
+ranked by a hash of (seed, group): the first are test, the next validation. So the sides have exactly the sizes asked
+for, the order of rows does not matter, and a group that is added moves at most one other into or out of test, and at
+most three in all.
 """
 
 import hashlib
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from seke.core.errors import UserError
-from seke.core.records import Split
+from seke.core.records import ImageRecord, Rejection, Split
 
 VALIDATION_SHARE: Final = 0.08
 """Share of the training part that is set aside to choose settings on."""
+FEWEST: Final = 3
+"""Groups of a test side, where that is no more than a third of all: fewer give no interval (`core.intervals`)."""
 
 
-def split_of(group: str, seed: int, test_share: float = 0.1, validation_share: float = VALIDATION_SHARE) -> Split:
-    """Return the split of `group`: "test" (the benchmark's side, FEAB), "validation" or "train".
+class Draw(NamedTuple):
+    """A split that is still to be drawn, once all groups are known."""
 
-    With u uniform in [0, 1) from the hash: test if u < t, validation if u < t + (1 - t) v, else train. So a larger
-    test share only moves groups into test, never out of it.
+    group: str
+    test: bool = True
+    """False where the dataset's owners decided what is tested: then only validation is drawn."""
 
-    >>> split_of("S005", seed=0, test_share=0.0, validation_share=0.0), split_of("S005", seed=0, test_share=1.0)
-    ('train', 'test')
+
+class Undrawn(NamedTuple):
+    """A record whose split is still to be drawn; until then it says train."""
+
+    record: ImageRecord
+    draw: Draw
+
+
+Listed = ImageRecord | Rejection | Undrawn
+"""A row of a dataset, before its groups are all known."""
+
+
+def assign(
+    groups: Iterable[str], seed: int, test_share: float = 0.1, validation_share: float = VALIDATION_SHARE
+) -> dict[str, Split]:
+    """Return the split of each group: "test" (the benchmark's side, FEAB), "validation" or "train".
+
+    Of n groups, `round(n * test_share)` are test, at least 3 or a third of them if that is fewer; of the m others,
+    `round(m * validation_share)` are validation, at least 1 where m > 2. A share of 0 is none. A larger test share only
+    moves groups into test.
+
+    >>> from collections import Counter
+    >>> Counter(assign([f"F{k:03d}" for k in range(41)], seed=0).values()) == {"test": 4, "validation": 3, "train": 34}
+    True
     """
-    digest = hashlib.sha256(f"{seed}\0{group}".encode()).digest()
-    u = int.from_bytes(digest[:7], "big") / 2**56
-    if u < test_share:
-        return "test"
-    return "validation" if u < test_share + (1 - test_share) * validation_share else "train"
+    ranked = sorted((_hashed(seed, group), group) for group in set(groups))
+    test = _count(len(ranked), test_share, FEWEST)
+    seen = test + _count(len(ranked) - test, validation_share, 1)
+    sides: list[Split] = ["test" if k < test else "validation" if k < seen else "train" for k in range(len(ranked))]
+    return {group: side for (_, group), side in zip(ranked, sides, strict=True)}
+
+
+def drawn(
+    rows: Iterable[Listed], seed: int, test_share: float, validation_share: float
+) -> Iterator[ImageRecord | Rejection]:
+    """Yield all rows in their order, with the splits that were still to be drawn."""
+    listed = list(rows)
+    draws = [row.draw for row in listed if isinstance(row, Undrawn)]
+    splits = {
+        test: assign((draw.group for draw in draws if draw.test is test), seed, test_share * test, validation_share)
+        for test in (True, False)
+    }
+    for row in listed:
+        if not isinstance(row, Undrawn):
+            yield row
+        elif (split := splits[row.draw.test][row.draw.group]) == row.record.split:
+            yield row.record
+        else:
+            yield row.record.model_copy(update={"split": split})
+
+
+def _hashed(seed: int, group: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{group}".encode()).digest()[:7], "big")
+
+
+def _count(groups: int, share: float, fewest: int) -> int:
+    """Return how many of `groups` make up `share`, at least `fewest` where they are a third of all or less."""
+    return max(round(share * groups), min(fewest, groups // 3)) if share else 0
 
 
 def checked_share(argument: str, value: float) -> float:

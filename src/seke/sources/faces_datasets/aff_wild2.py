@@ -24,9 +24,10 @@ from typing import Final, NamedTuple, Unpack
 from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.records import Labels
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Listed
 from seke.sources.base.tables import THIRD, Bad, RowError, check_ids, parsed_rows
 
 AUTO: Final = "auto"
@@ -139,7 +140,7 @@ class AffWild2(Licensed):
         """
         return self._label_files
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every frame that has a picture and a label, and a rejection for all others.
 
         A row left with nothing but the class `other` has no label; beside other labels, `attributes.expression` tells.
@@ -188,7 +189,7 @@ class AffWild2(Licensed):
             raise file_tree.missing(self.pictured, "cropped_aligned/<video>/00001.jpg")
         return found
 
-    def _frames(self, video: str, folder: Path | None, sets: Sequence[Frames]) -> Iterator[ImageRecord | Rejection]:
+    def _frames(self, video: str, folder: Path | None, sets: Sequence[Frames]) -> Iterator[Listed]:
         pictures, unnumbered = file_tree.by_number(file_tree.images(folder)) if folder else ({}, [])
         where = self.relative(folder) if folder else ""
         subject = SIDE.sub("", video)

@@ -28,9 +28,10 @@ import numpy as np
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.records import Labels, Split
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Draw, Listed
 from seke.sources.base.tables import LONGEST_LINE, Bad, RowError, check_ids, parsed_rows, read_csv
 
 CODES: Final = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -199,7 +200,7 @@ class AffectNet(Licensed):
             for name, part in self._parts.items()
         }
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every annotated image, and a rejection for each label without an image or image without a label.
 
         Raises:
@@ -216,7 +217,7 @@ class AffectNet(Licensed):
         if self._ids >= set(range(1, len(CODES) + 1)):
             check_ids(self.root, self._ids, 0, len(CODES) - 1)
 
-    def _read_lists(self, gallery: Gallery) -> Iterator[ImageRecord | Rejection]:
+    def _read_lists(self, gallery: Gallery) -> Iterator[Listed]:
         folder, tables = self._lists(gallery)
         pictures, base = Pictures(folder), self.relative(folder)
         named: set[str] = set()
@@ -237,7 +238,7 @@ class AffectNet(Licensed):
         yield from self.twins(base, pictures.twins)
         yield from (self.no_label(gallery.prefix + _stem(image)) for image in pictures if image not in named)
 
-    def _read_arrays(self, name: str) -> Iterator[ImageRecord | Rejection]:
+    def _read_arrays(self, name: str) -> Iterator[Listed]:
         part = self._parts[name]
         base, labelled = self.relative(part.images), annotated(part)
         pictures, twins = file_tree.by_stem(file_tree.images(part.images))
@@ -259,9 +260,7 @@ class AffectNet(Licensed):
             self.no_label(f"{name}/{_stem(picture)}") for stem, picture in pictures.items() if stem not in named
         )
 
-    def _record(
-        self, key: str, image: str, where: str, reading: Reading, attributes: Mapping[str, Any]
-    ) -> ImageRecord | Rejection:
+    def _record(self, key: str, image: str, where: str, reading: Reading, attributes: Mapping[str, Any]) -> Listed:
         labels = labels_of(reading)
         if (code := label_text.whole(reading.exp)) is not None:
             self._ids.add(code)
@@ -272,7 +271,7 @@ class AffectNet(Licensed):
         known = {name: value for name, value in attributes.items() if value is not None}
         return self.record(key, image, labels, self._split(key, known.get("official_split")), attributes=known)
 
-    def _split(self, key: str, official: str | None) -> Split:
+    def _split(self, key: str, official: str | None) -> Split | Draw:
         if official is not None and not self.official_split:
             return self.split(key)
         return self.official(key, test=official == "validation")

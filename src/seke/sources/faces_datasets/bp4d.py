@@ -17,9 +17,10 @@ from typing import Final, NamedTuple, Unpack
 from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.records import Labels
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Listed
 from seke.sources.base.tables import Bad, RowError, intensities, parsed_rows, read_csv
 
 AUS: Final = AUS_OF_SOURCE["bp4d"]
@@ -90,7 +91,7 @@ class BP4D(Licensed):
         intensity = [file for files in self._intensities.values() for file in files.values()]
         return {"occurrence": occurrence, **({"intensity": intensity} if intensity else {})}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every coded frame, the coded ones without a picture, and the pictures without a code.
 
         Raises:
@@ -108,7 +109,7 @@ class BP4D(Licensed):
                 detail = f"{len(coded)} frames in {self.relative(self._codes[sequence])}, but no folder of pictures"
                 yield self.no_image(sequence.replace("_", "/"), detail)
 
-    def _sequence(self, sequence: str, folder: Path) -> Iterator[ImageRecord | Rejection]:
+    def _sequence(self, sequence: str, folder: Path) -> Iterator[Listed]:
         subject, task = sequence.split("_")
         names, nameless = file_tree.by_number(file_tree.images(folder))
         where, codes = self.relative(folder), self.relative(self._codes[sequence])

@@ -17,9 +17,10 @@ from typing import Final, NamedTuple, Unpack
 from seke.core import file_tree
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection
+from seke.core.records import Labels
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Listed
 from seke.sources.base.tables import STRONGEST, Bad, check_ids, numbered
 
 IMAGES: Final = ("cohn-kanade-images", "extended-cohn-kanade-images")
@@ -64,7 +65,7 @@ class CKPlus(Licensed):
         found = {"emotions": self._emotion_files, "facs": self._facs_files}
         return {name: list(files.values()) for name, files in found.items() if files}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield the labelled frames, and one rejection for each sequence that nobody labelled.
 
         Raises:
@@ -83,9 +84,7 @@ class CKPlus(Licensed):
             peak = frames[sequence][-1]
             yield self.no_label(peak.stem, f"{peak.image}: no emotion label for this sequence")
 
-    def _record(
-        self, stem: str, file: Path, found: Sequence[Frame], ids: set[int], bad: list[Bad]
-    ) -> ImageRecord | Rejection:
+    def _record(self, stem: str, file: Path, found: Sequence[Frame], ids: set[int], bad: list[Bad]) -> Listed:
         where = self.relative(file)
         if len(found) != 1:
             there = f"more than one: {', '.join(frame.image for frame in found)}" if found else f"no image {stem}"

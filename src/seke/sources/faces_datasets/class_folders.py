@@ -18,9 +18,10 @@ from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.records import Labels, Split
 from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.source import results
+from seke.sources.base.split import Draw, Listed
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders, split_word
 from seke.sources.faces_datasets.class_tables import contradictions, tables
 from seke.sources.faces_datasets.class_words import Vocabulary, bare
@@ -83,7 +84,7 @@ class ClassFolders(Licensed):
         """The tables of labels beside the folders, if there are any."""
         return {table.name: table for table in tables(self.root)}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every picture in a class folder, and a rejection for each of a class that is no expression, or of none.
 
         Raises:
@@ -159,7 +160,7 @@ class ClassFolders(Licensed):
         remedy = f"{meant}set 'source.classes={{{name}: {self.vocabulary.expression(near or '') or 'null'}}}'"
         return UserError("source.root", self.root, problem, f"{remedy} (null leaves its pictures out)")
 
-    def _split(self, key: str, side: Split | None, sides: Counter[Split]) -> Split:
+    def _split(self, key: str, side: Split | None, sides: Counter[Split]) -> Split | Draw:
         if side is None:
             return self.split(key)
         # Where the owners set nothing aside to choose settings on, a part of their training side is.

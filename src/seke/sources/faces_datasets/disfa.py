@@ -25,6 +25,7 @@ from seke.core.records import ImageRecord, Labels, Rejection
 from seke.core.setting_checks import check_whole
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Listed
 from seke.sources.base.tables import STRONGEST, Bad, intensities
 from seke.sources.base.video_frames import NOTE, VIDEOS, DrawnFrames, WantedFrames
 
@@ -85,7 +86,7 @@ class DISFA(Licensed):
             raise file_tree.missing(self.pictured, f"SN001/0.png and no {self.camera.title()}VideoSN001_comp.avi")
         return {"labels": labels}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every labelled frame with its picture, extracted or still to be drawn, and what lacks either.
 
         Raises:
@@ -129,7 +130,7 @@ class DISFA(Licensed):
 
     def _extracted(
         self, subject: str, names: Mapping[int, str], nameless: Sequence[str], shift: int
-    ) -> Iterator[ImageRecord | Rejection]:
+    ) -> Iterator[Listed]:
         folder, coding = self.relative(self._pictures[subject]), self._coding(subject)
         for frame, intensity in coding.items():
             if name := names.get(frame + shift):
@@ -144,11 +145,11 @@ class DISFA(Licensed):
         for name in nameless:
             yield self.no_label(f"{subject}/{name}", f"{folder}/{name}: not called by a frame number of its own")
 
-    def _filmed(self, subject: str) -> Iterator[ImageRecord | Rejection]:
+    def _filmed(self, subject: str) -> Iterator[Listed]:
         for frame, intensity in self._coding(subject).items():
             yield self._record(subject, frame, self.relative(self.drawn.file(subject, frame)), intensity)
 
-    def _record(self, subject: str, frame: int, image: str, intensity: Mapping[int, int]) -> ImageRecord | Rejection:
+    def _record(self, subject: str, frame: int, image: str, intensity: Mapping[int, int]) -> Listed:
         labels = Labels(action_units={au: self._occurs(value) for au, value in intensity.items()} or None)
         attributes = {"intensity": {str(au): value for au, value in intensity.items()}}
         return self.record(_key(subject, frame), image, labels, self.split(subject), subject, attributes)

@@ -13,7 +13,7 @@ nobody labelled is for training, because there is nothing in it to test against.
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from seke.core.images import SUFFIXES, ImageError, resolve
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.runs import file_sha256
 from seke.sources.base.source import Source, results
-from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
 from seke.sources.base.tables import Bad
 from seke.sources.faces_datasets.class_words import word
@@ -120,27 +120,31 @@ class Folder(Source):
         yield from self._without_picture(missing)
         person = {digest: row.subject for _, digest, row in seen if row and row.subject}
         labelled = {_group(digest, person) for _, digest, row in seen if row and not row.labels.empty}
-        aside = "validation" in sides.values()
+        groups = {image: _group(digest, person) for image, digest, _ in seen}
+        splits = self._splits({image: sides[places[image]] for image in groups}, groups, labelled)
         for image, digest, row in seen:
-            group = _group(digest, person)
             yield ImageRecord(
                 id=image,
                 image=image,
                 sha256=digest,
                 source="folder",
                 subject=row.subject if row else None,
-                split=self._split(group, sides[places[image]], group in labelled, aside),
+                split=splits[image],
                 labels=row.labels if row else Labels(),
                 attributes=dict(row.attributes) if row else {},
             )
 
-    def _split(self, group: str, side: Split | None, labelled: bool, aside: bool) -> Split:
-        """Return the side that a folder names, or the hashed one; what nobody labelled is not held out by a hash."""
-        if side is None:
-            return split_of(group, self.seed, self.test_share, self.validation_share) if labelled else "train"
-        if side == "train" and labelled and not aside:
-            return split_of(group, self.seed, 0.0, self.validation_share)
-        return side
+    def _splits(
+        self, sides: Mapping[str, Split | None], groups: Mapping[str, str], labelled: Collection[str]
+    ) -> dict[str, Split]:
+        """Return each image's split: what its folder names, or what is drawn, of groups that somebody labelled."""
+        silent = {groups[image] for image, side in sides.items() if side is None} & set(labelled)
+        train = {groups[image] for image, side in sides.items() if side == "train"} & set(labelled)
+        drawn: dict[Split | None, dict[str, Split]] = {
+            None: assign(silent, self.seed, self.test_share, self.validation_share),
+            "train": {} if "validation" in sides.values() else assign(train, self.seed, 0.0, self.validation_share),
+        }
+        return {image: drawn.get(side, {}).get(groups[image], side or "train") for image, side in sides.items()}
 
     def _digest(self, image: str) -> str:
         path = resolve(self.root, image)

@@ -16,9 +16,10 @@ from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.records import Labels, Split
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Draw, Listed
 from seke.sources.base.tables import Bad, RowError, numbered, parsed_rows
 
 LISTS: Final = ("list_patition_label.txt", "list_partition_label.txt")
@@ -79,7 +80,7 @@ class RAFDB(Licensed):
         """The list of labels."""
         return {"labels": self._layout.table}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every listed picture, and a rejection for those without a file or without a line."""
         table, suffix = self.relative(self._layout.table), SUFFIXES[self.images]
         folder = self.relative(self._layout.folder)
@@ -111,7 +112,7 @@ class RAFDB(Licensed):
         _check_labels(table, {row.label for row in rows})
         return Layout(table, rows, bad, file_tree.required(base, self.images))
 
-    def _split(self, row: Row) -> Split:
+    def _split(self, row: Row) -> Split | Draw:
         return self.official(row.stem, FOR_TESTING[_prefix(row.stem)]) if self.official_split else self.split(row.stem)
 
 

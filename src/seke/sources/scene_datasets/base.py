@@ -11,9 +11,10 @@ from typing import Any, ClassVar, NamedTuple, Unpack
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.records import Labels, Rejection, Split
 from seke.core.rules import EMOTIONS
 from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.split import Draw, Listed
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
 
 
@@ -61,22 +62,14 @@ class SceneDataset(Licensed):
         return {}
 
     def scene(
-        self, key: str, path: Path, name: str, split: Split, attributes: Mapping[str, Any] | None = None
-    ) -> ImageRecord | Rejection:
+        self, key: str, path: Path, name: str, split: Split | Draw, attributes: Mapping[str, Any] | None = None
+    ) -> Listed:
         """Return the record of a picture of the class `name`, or a rejection if that is mapped to no emotion."""
         emotion = self.classes.get(name)
         if emotion is None:
             return self.rejection(key, "no class", f"{name} is none of the eight emotions")
-        return ImageRecord(
-            id=f"{self.name}/{key}",
-            image=self.relative(path),
-            sha256=None,
-            source=self.name,
-            subject=None,
-            split=split,
-            labels=Labels(),
-            attributes={"emotion": emotion, "class": name, **(attributes or {})},
-        )
+        about = {"emotion": emotion, "class": name, **(attributes or {})}
+        return self.row(key, self.relative(path), Labels(), split, attributes=about)
 
     def in_class_folders(self, folders: Collection[str]) -> Iterator[ClassPicture | Rejection]:
         """Yield every picture in a folder called one of `folders` (lower case), and a rejection for all others.

@@ -16,10 +16,11 @@ from typing import Any, Final, NoReturn
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Labels, Rejection, Split
+from seke.core.records import Labels, Split
 from seke.core.rules import EMOTIONS
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed
+from seke.sources.base.split import Draw, Listed
 from seke.sources.base.split_words import split_word
 from seke.sources.base.tables import Bad
 
@@ -56,7 +57,7 @@ class EmoSet(Licensed):
         annotations = [path for paths in self._annotations.values() for path in paths]
         return {"annotations": sorted(annotations), **self._lists}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every annotated picture, and a rejection for pictures or annotations alone and for bad annotations.
 
         Raises:
@@ -135,7 +136,7 @@ class EmoSet(Licensed):
                 raise UserError("source.root", file, problem, "give the list that belongs to these pictures")
         return found
 
-    def _row(self, key: str, folder: str, image: Path, annotation: Path, split: Split) -> ImageRecord | Rejection:
+    def _row(self, key: str, folder: str, image: Path, annotation: Path, split: Split | Draw) -> Listed:
         where = self.relative(annotation)
         try:
             attributes = read_annotation(annotation)
@@ -146,16 +147,7 @@ class EmoSet(Licensed):
             return self.bad_label(key, f"{where}: {emotion!r} is none of {', '.join(EMOTIONS)}")
         if emotion != folder:
             return self.bad_label(key, f"{where}: {emotion} in the folder of {folder}")
-        return ImageRecord(
-            id=f"{self.name}/{key}",
-            image=self.relative(image),
-            sha256=None,
-            source=self.name,
-            subject=None,
-            split=split,
-            labels=Labels(),
-            attributes=attributes,
-        )
+        return self.row(key, self.relative(image), Labels(), split, attributes=attributes)
 
 
 def read_list(file: Path, bad: list[Bad] | None = None) -> list[Place]:

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from seke.core import file_tree
-from seke.core.records import ImageRecord, Rejection
+from seke.core.records import Rejection
 from seke.sources.base import label_text
+from seke.sources.base.split import Listed
 from seke.sources.base.tables import numbered
 from seke.sources.scene_datasets.base import SceneDataset
 
@@ -53,7 +54,7 @@ class Emotion6(SceneDataset):
     def _table(self) -> Path:
         return file_tree.required(self.root, "ground_truth.txt", folder=False)
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every listed picture, and a rejection for pictures or rows alone and for bad rows.
 
         Raises:
@@ -82,7 +83,7 @@ class Emotion6(SceneDataset):
         for picture in sorted(there.keys() - listed):
             yield self.no_label(_key(picture), f"{self._table.name} has no row {picture}")
 
-    def _row(self, where: str, picture: str, cells: Sequence[str], path: Path | None) -> ImageRecord | Rejection:
+    def _row(self, where: str, picture: str, cells: Sequence[str], path: Path | None) -> Listed:
         key = _key(picture)
         if path is None:
             return self.no_image(key, f"{where}: no picture images/{picture}")

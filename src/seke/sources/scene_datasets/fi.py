@@ -10,8 +10,9 @@ picture is hashed. The owners give the pictures out on request; no list of votes
 from collections.abc import Iterator
 from pathlib import Path
 
-from seke.core.records import ImageRecord, Rejection
+from seke.core.records import Rejection
 from seke.core.rules import EMOTIONS
+from seke.sources.base.split import Listed
 from seke.sources.scene_datasets.base import SceneDataset
 
 
@@ -25,7 +26,7 @@ class FI(SceneDataset):
     name = "fi"
     own = EMOTIONS
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every picture in a class folder, and a rejection for each outside.
 
         Raises:

@@ -18,8 +18,9 @@ from typing import Final
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Rejection, Split
+from seke.core.records import Rejection, Split
 from seke.sources.base import label_text
+from seke.sources.base.split import Draw, Listed
 from seke.sources.base.tables import Bad, RowError, numbered, parsed_rows
 from seke.sources.scene_datasets.base import SceneDataset
 
@@ -60,7 +61,7 @@ class WEBEmo(SceneDataset):
         found = {name: file_tree.find(self.root, name, folder=False) for name in LISTS}
         return {name.removesuffix(".txt"): path for name, path in found.items() if path is not None}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
+    def rows(self, run_path: Path) -> Iterator[Listed]:
         """Yield every listed picture, with a rejection for those not downloaded; or, without lists, those in folders.
 
         Raises:
@@ -93,7 +94,7 @@ class WEBEmo(SceneDataset):
             if name not in listed and name.partition("_")[2] not in listed:
                 yield from (self.no_label(self.relative(path), "no list names it") for path in paths)
 
-    def _filed(self) -> Iterator[ImageRecord | Rejection]:
+    def _filed(self) -> Iterator[Listed]:
         numbers = {
             folder.name for folder in file_tree.below(self.root, file_tree.STRAY) if NUMBER.fullmatch(folder.name)
         }
@@ -105,7 +106,7 @@ class WEBEmo(SceneDataset):
             name = picture.folder if picture.folder in NAMES else NAMES[int(picture.folder)]
             yield self._of(picture.key, picture.path, name, picture.split or self.split(picture.key))
 
-    def _of(self, key: str, path: Path, name: str, split: Split) -> ImageRecord | Rejection:
+    def _of(self, key: str, path: Path, name: str, split: Split | Draw) -> Listed:
         family = FAMILIES[name]
         attributes = {"family": family, "positive": family in POSITIVE}
         return self.scene(key, path, name, split, attributes)

@@ -11,8 +11,8 @@ from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
-from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
-from seke.sources.base.split import VALIDATION_SHARE, split_of
+from seke.core.records import ImageRecord, Labels, Rejection, Split, write_jsonl
+from seke.sources.base.split import VALIDATION_SHARE, assign
 from seke.sources.prepare.statistics import TABLE1
 from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
 from seke.sources.synthetic.face_identity import Identity, draw_identity
@@ -73,11 +73,11 @@ class Synthetic(Drawn):
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Draw what is not yet drawn, write truth.jsonl, and yield the records as their datasets would give them."""
         digests = self._drawn(run_path / "images")
-        pairs = [
-            self._record(source, index, digests[source, index])
-            for source, count in self.counts.items()
-            for index in range(count)
-        ]
+        pairs = []
+        for source, count in self.counts.items():
+            paper, people = TABLE1[source], {_person(source, index) for index in range(count)}
+            splits = assign(people, self.seed, paper.test / (paper.train + paper.test), self.validation_share)
+            pairs += [self._record(source, index, digests[source, index], splits) for index in range(count)]
         write_jsonl(run_path / "truth.jsonl", (truth for _, truth in pairs))
         yield from (record for record, _ in pairs)
 
@@ -96,11 +96,13 @@ class Synthetic(Drawn):
             for index, digest in zip(job.indices, digests, strict=True)
         }
 
-    def _record(self, source: str, index: int, digest: str) -> tuple[ImageRecord, ImageRecord]:
+    def _record(
+        self, source: str, index: int, digest: str, splits: Mapping[str, Split]
+    ) -> tuple[ImageRecord, ImageRecord]:
         """Return the row as its dataset would give it, and the same row with the whole truth."""
-        style, paper = STYLES[source], TABLE1[source]
+        style = STYLES[source]
         face, identity, _ = latent(self.seed, source, index)
-        person = f"{source}-s{index // style.per_subject:04d}"
+        person = _person(source, index)
         truth = face.labels
         record = ImageRecord(
             id=f"{source}-{index:05d}",
@@ -108,7 +110,7 @@ class Synthetic(Drawn):
             sha256=digest,
             source=source,
             subject=person if style.named else None,
-            split=split_of(person, self.seed, paper.test / (paper.train + paper.test), self.validation_share),
+            split=splits[person],
             labels=annotated(truth, source),
             attributes={
                 "skin_tone": round(identity.skin_tone, 2),
@@ -120,6 +122,11 @@ class Synthetic(Drawn):
         intensity = {str(au): value for au, value in face.au_intensity.items()}
         hidden = {**record.attributes, "person": person, "au_intensity": intensity}
         return record, record.model_copy(update={"labels": truth, "attributes": hidden})
+
+
+def _person(source: str, index: int) -> str:
+    """Return whose picture `index` of a sub-source is."""
+    return f"{source}-s{index // STYLES[source].per_subject:04d}"
 
 
 class Job(NamedTuple):

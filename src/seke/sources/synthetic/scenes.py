@@ -15,9 +15,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from seke.core.records import ImageRecord, Labels, Rejection, write_jsonl
+from seke.core.records import ImageRecord, Labels, Rejection, Split, write_jsonl
 from seke.core.rules import EMOTIONS
-from seke.sources.base.split import VALIDATION_SHARE, checked_share, split_of
+from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share
 from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
 from seke.sources.synthetic.scene_renderer import Scene, View, draw, draw_scene, draw_view
 
@@ -25,7 +25,7 @@ NAME: Final = "synthetic_scenes"
 
 
 class SyntheticScenes(Drawn):
-    """`images` pictures, as many of each emotion, drawn into `<run>/scenes/`; their split is a hash of each one's id.
+    """`images` pictures, as many of each emotion, drawn into `<run>/scenes/`; each is a group of the split.
 
     Raises:
         UserError: if a number or a share is out of range.
@@ -51,7 +51,9 @@ class SyntheticScenes(Drawn):
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Draw and annotate what is not yet there, write scenes.jsonl, and yield the records."""
         digests = self._drawn(run_path / "scenes")
-        records = [self._record(index, digest) for index, digest in enumerate(digests)]
+        keys = [place(index)[1] for index in range(len(digests))]
+        splits = assign((f"{NAME}/{key}" for key in keys), self.seed, self.test_share, self.validation_share)
+        records = [self._record(index, digest, splits[f"{NAME}/{keys[index]}"]) for index, digest in enumerate(digests)]
         write_jsonl(run_path / "scenes.jsonl", records)
         yield from records
 
@@ -63,7 +65,7 @@ class SyntheticScenes(Drawn):
         jobs = [Job(self.seed, indices, self.size, root) for indices in chunks(self.images)]
         return [digest for digests in self.draw_all(render, jobs, "scenes") for digest in digests]
 
-    def _record(self, index: int, digest: str) -> ImageRecord:
+    def _record(self, index: int, digest: str, split: Split) -> ImageRecord:
         emotion, key = place(index)
         return ImageRecord(
             id=f"{NAME}/{key}",
@@ -71,7 +73,7 @@ class SyntheticScenes(Drawn):
             sha256=digest,
             source=NAME,
             subject=None,
-            split=split_of(f"{NAME}/{key}", self.seed, self.test_share, self.validation_share),
+            split=split,
             labels=Labels(),
             attributes=annotation(self.seed, index),
         )
