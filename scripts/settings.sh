@@ -1,6 +1,7 @@
 # Sourced by the recipes: name=, scale=demo|paper, seeds=<how many>, seed=, outputs=, records=; all else goes to `more`.
 #   recipe <name of the experiment> "$@"        sets $name $scale $seeds $seed $outputs $records and the array more
 #   for_every_seed <function>                   calls it with `run` set: $name, or $name-s<seed> where there are several
+#   take <setting>...                           moves settings of the recipe's own from `more` to variables of their names, else empty
 #   no_more <what it takes> [<setting>...]      refuses the settings that a recipe would hand to nobody
 recipe() {
   name=$1 scale=demo seeds=1 seed=0 outputs=outputs records= more=()
@@ -28,6 +29,16 @@ for_every_seed() {
 
 one_seed_only() { # for recipes that look at finished runs
   if ((seeds > 1)); then echo "error: seeds=$seeds: this recipe looks at one run; give seed= and name=" >&2; exit 2; fi
+}
+
+take() {
+  local argument setting others=()
+  for setting in "$@"; do printf -v "$setting" '%s' ''; done
+  for argument in ${more[@]+"${more[@]}"}; do
+    setting=${argument%%=*}
+    if [[ " $* " == *" $setting "* ]]; then printf -v "$setting" '%s' "${argument#*=}"; else others+=("$argument"); fi
+  done
+  more=(${others[@]+"${others[@]}"})
 }
 
 no_more() {
