@@ -1,4 +1,4 @@
-"""The setting `limit=`: so many records, in proportion over sources and splits, chosen by the seed.
+"""The setting `limit=`: so many records, in proportion over sources and splits, chosen by the seed; and shares of them.
 
 A record is chosen by the hash of its id within its source and split, so neither the order of a file nor what else it
 holds decides which of two records of one group comes first. The chosen ones keep the file's order.
@@ -51,12 +51,26 @@ def places(ids: Sequence[str], groups: Sequence[Group], limit: int, seed: int) -
     >>> places(["a", "b", "c", "d"], [("x",), ("x",), ("x",), ("y",)], limit=4, seed=0)
     [0, 1, 2, 3]
     """
-    shares = in_proportion(limit, Counter(groups), seed)
-    ranked = sorted(range(len(ids)), key=lambda place: _hash(seed, "limit", ids[place]))
+    return _first_of_each(ids, groups, in_proportion(limit, Counter(groups), seed), seed)
+
+
+def places_of_share(ids: Sequence[str], groups: Sequence[Group], share: float, seed: int) -> list[int]:
+    """Return the places, ascending, of `share` (0 to 1) of each group's entries, its first by the hash of their ids.
+
+    What a smaller share chooses is among what a larger one does.
+
+    >>> places_of_share(["a", "b", "c", "d"], [("x",)] * 4, share=1.0, seed=0)
+    [0, 1, 2, 3]
+    """
+    return _first_of_each(ids, groups, {group: round(share * size) for group, size in Counter(groups).items()}, seed)
+
+
+def _first_of_each(ids: Sequence[str], groups: Sequence[Group], numbers: Mapping[Group, int], seed: int) -> list[int]:
+    left = dict(numbers)
     chosen = []
-    for place in ranked:
-        if shares[groups[place]] > 0:
-            shares[groups[place]] -= 1
+    for place in sorted(range(len(ids)), key=lambda place: _hash(seed, "limit", ids[place])):
+        if left[groups[place]] > 0:
+            left[groups[place]] -= 1
             chosen.append(place)
     return sorted(chosen)
 

@@ -1,4 +1,4 @@
-"""The kinds of figure that a study may name in its YAML: bars, radar, front, dots; each returns its panels.
+"""The kinds of figure that a study may name in its YAML: bars, radar, front, dots, curves; each returns its panels.
 
     figures:
       - { _target_: seke.reporting.studies.figures.radar, _partial_: true }
@@ -217,6 +217,65 @@ def _dots(folder: Path, name: str, column: Column, groups: Mapping[str, Sequence
         for label, lines in groups.items()
     )
     return figures.save(figure, folder, name, f"{_title(column)}. {alt}.")
+
+
+def curves(
+    folder: Path,
+    data: FigureData,
+    groups: Mapping[str, Mapping[str, float]],
+    over: str,
+    measures: Sequence[str] | None = None,
+) -> list[Panel]:
+    """Draw a panel per measure: each group of rows as a line over a quantity, on a logarithmic axis.
+
+    Args:
+        folder: for the drawings.
+        data: rows and measures.
+        groups: per line of the legend its rows and where each stands, e.g. {"Tuned": {"share-0.1": 10}}; above 0.
+        over: what the axis is called.
+        measures: those to draw; None: all of quality.
+    """
+    rows = {line.key: line for line in data.lines}
+    return [
+        _curves(folder, f"{data.name}_{_stem(column)}_curves", column, groups, rows, over)
+        for column in _quality(data)
+        if (measures is None or column.key in measures)
+        and any(line.value(column.key).value is not None for line in rows.values())
+    ]
+
+
+@styled
+def _curves(
+    folder: Path,
+    name: str,
+    column: Column,
+    groups: Mapping[str, Mapping[str, float]],
+    rows: Mapping[str, Line],
+    over: str,
+) -> Panel:
+    figure, axes = figures.panel(_title(column), WIDTH * 1.4, 2.6 + 0.15 * len(groups))
+    told = []
+    for number, (label, places) in enumerate(groups.items()):
+        there = [(at, rows[key], _reach(rows[key], column)) for key, at in places.items() if key in rows]
+        points = [(at, line, reach) for at, line, reach in there if reach.value is not None]
+        if not points:
+            continue
+        colour = TONES[points[0][1].words.tone]
+        look = {"marker": MARKERS[number % len(MARKERS)], "linestyle": DASHES[number % len(DASHES)]}
+        values = [reach.value for *_, reach in points]
+        axes.plot([at for at, *_ in points], values, color=colour, markersize=4.5, linewidth=1.4, label=label, **look)
+        for at, _, (_, low, high) in points:
+            if low is not None:
+                axes.plot((at, at), (low, high), color=colour, linewidth=1, alpha=0.6)
+        told.append(f"{label}: " + ", ".join(f"{shown(reach, column)} at {at:g}" for at, _, reach in points))
+    ticks = sorted({at for places in groups.values() for at in places.values()})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_xlabel(over)
+    figures.scale(axes.yaxis, 5, column.scale)
+    figure.legend(loc="outside lower center", ncols=1)
+    return figures.save(figure, folder, name, f"{_title(column)} over {over}. {'; '.join(told)}.")
 
 
 def _quality(data: FigureData) -> list[Column]:

@@ -93,7 +93,8 @@ def read_rows(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mappin
         outputs: the folder of all runs.
         name: of the experiment's runs.
         runs: per stage, how its runs are called, e.g. {"evaluate": "{name}-labels-{cell}"}.
-        rows: per row its label, or {label, short, tone, reference, cell, tasks, source}; see the module.
+        rows: per row its label, or {label, short, tone, reference, cell, tasks, source, stages}; see the module. `stages`
+            are those of `runs` that the row has, where it lacks some.
     """
     seeds = seeds_of(outputs.path, name, runs)
     missing = dict.fromkeys(_unseeded(outputs.path, name, runs, rows) if seeds != (name,) else ())
@@ -104,6 +105,8 @@ def read_rows(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mappin
         evaluations: dict[str, dict[str, FinishedRun]] = {}
         notes: dict[str, None] = {}
         for seed, (task, cell), (stage, called) in product(seeds, _cells(key, spec), runs.items()):
+            if stage not in spec.get("stages", runs):
+                continue
             read = _read(outputs, stage, called.format(name=seed, cell=cell), spec.get("source"))
             if isinstance(read, LeftOut):
                 missing[read] = None
@@ -111,7 +114,7 @@ def read_rows(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mappin
             run, values = read
             each.setdefault(seed, {}).update({name: value for name, value in values.items() if name.startswith(task)})
             notes |= dict.fromkeys(_notes(run))
-            if stage != "generate":
+            if stage not in ("generate", "train"):
                 evaluations.setdefault(seed, {})[task] = run
         if each:
             tone = spec.get("tone", TONES[place % len(TONES)])
@@ -197,9 +200,14 @@ def _image_counts(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
     return {f"images.{name}": Estimate(count) for name, count in counts.items()}
 
 
+def _training(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
+    return {f"train.{name}": Estimate(run.manifest.get(name)) for name in ("rows", "steps")}
+
+
 READERS: Final[Mapping[str, Callable[[FinishedRun, str | None], dict[str, Estimate]]]] = {
     "prepare": _image_counts,
     "generate": _costs,
+    "train": _training,
     "evaluate": _scores,
 }
 """Stage -> what its runs measured, of all faces or of one source."""

@@ -25,6 +25,8 @@ COLUMNS: Final[Mapping[str, Column]] = {
         Column.count("cost.input_tokens", "tokens in", "Cost per 1,000 images"),
         Column.count("cost.output_tokens", "tokens out", "Cost per 1,000 images"),
         Column("cost.usd", "US$", "Cost per 1,000 images", 2),
+        Column.count("train.rows", "rows", "Training"),
+        Column.count("train.steps", "steps", "Training"),
         Column.count("images.train", "train", "Images"),
         Column.count("images.test", "test", "Images"),
     )

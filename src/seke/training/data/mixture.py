@@ -16,9 +16,9 @@ import numpy as np
 from seke.core import plugins, runs
 from seke.core.errors import UserError
 from seke.core.images import ImageError
-from seke.core.limit import checked, group_of, places
+from seke.core.limit import checked, group_of, places, places_of_share
 from seke.core.records import Rejection
-from seke.core.setting_checks import check_whole
+from seke.core.setting_checks import check_between, check_whole
 from seke.training.readers.clips import fetch
 from seke.training.readers.llava import Llava
 from seke.training.readers.row import KEPT, Keep, Reader, Row, Turn, rejected
@@ -56,6 +56,8 @@ class Part(NamedTuple):
     keep: Keep
     watched: bool = False
     """Whether the loss is watched on it and nothing is trained on it."""
+    share: float | None = None
+    """Of its usable rows, in (0, 1], where no number of them is set."""
 
 
 @dataclass
@@ -91,6 +93,8 @@ class Data:
     limit: int | None = None
     """So many rows of each part (`seke.core.limit`); an entry's own `limit` comes first, as do `keep` and
     `image_root`."""
+    share: float | None = None
+    """Such a share of each part's rows, in (0, 1], in place of `limit`; a smaller one's rows are all in a larger one."""
     image_root: str | None = None
 
     def __post_init__(self) -> None:
@@ -105,6 +109,11 @@ class Data:
         check_whole("data.pack_tokens", self.pack_tokens, 1)
         check_whole("data.max_tokens", self.max_tokens, 1)
         check_whole("data.workers", self.workers, 0, optional=True)
+        check_between("data.share", self.share, 0, 1, optional=True)
+        if self.share == 0:
+            raise UserError("data.share", self.share, "nothing would be trained on", "set for example 0.25")
+        if self.share is not None and self.limit is not None:
+            raise UserError("data.share", self.share, f"data.limit={self.limit} says how many, too", "set one of them")
         if bool(self.path) == bool(self._entries()):
             raise UserError("data.path", self.path, "not exactly one of path and mixture", "give one of them")
         _check("data", self.keep, self.limit)
@@ -157,7 +166,7 @@ class Data:
         if self.validation is None:
             return None
         path = _locate("data.validation", str(self.validation), outputs)
-        return self._part("validation", "data.validation", path, {})._replace(limit=None, watched=True)
+        return self._part("validation", "data.validation", path, {})._replace(limit=None, share=None, watched=True)
 
     def _entries(self) -> dict[str, Any]:
         entries = self.mixture or {}
@@ -171,8 +180,13 @@ class Data:
         manifest = runs.manifest_beside(path if path.is_file() else files[0])
         own_root = path if path.is_dir() else runs.root_by(manifest, path)
         root = Path(entry.get("image_root") or self.image_root or own_root)
-        weight, limit = float(entry.get("weight", 1)), entry.get("limit") or self.limit
-        return Part(name, argument, path, root, reader, files, manifest, weight, limit, entry.get("keep") or self.keep)
+        weight, limit, keep = (
+            float(entry.get("weight", 1)),
+            entry.get("limit") or self.limit,
+            entry.get("keep") or self.keep,
+        )
+        share = None if limit else self.share
+        return Part(name, argument, path, root, reader, files, manifest, weight, limit, keep, share=share)
 
 
 def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Row | Rejection]:
@@ -180,9 +194,10 @@ def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Ro
 
     `frames`: a folder for what is taken from videos now; None: the reader's own.
 
-    A `limit` costs a second reading of the label files, the first one to count: that is cheaper than keeping the rows.
+    A `limit` or `share` costs a second reading of the label files, the first one to count: that is cheaper than keeping
+    the rows.
     """
-    drawn = None if part.limit is None else _drawn(part, part.limit, seed)
+    drawn = None if part.limit is None and part.share is None else _drawn(part, seed)
     number = -1
     for found in _read(part):
         if isinstance(found, Rejection):
@@ -221,12 +236,16 @@ def _checked(reader: Reader, found: object) -> Row | Rejection:
     return found
 
 
-def _drawn(part: Part, limit: int, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def _drawn(part: Part, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which of the part's usable rows are drawn; kept in memory are their names, sources and splits."""
     usable = (row for row in _read(part) if isinstance(row, Row))
     known = [(row.id, group_of(row)) for row in usable]
+    names, groups = [name for name, _ in known], [group for _, group in known]
     drawn = np.zeros(len(known), dtype=bool)
-    drawn[places([name for name, _ in known], [group for _, group in known], limit, seed)] = True
+    if part.limit is not None:
+        drawn[places(names, groups, part.limit, seed)] = True
+    elif part.share is not None:
+        drawn[places_of_share(names, groups, part.share, seed)] = True
     return drawn
 
 
