@@ -88,7 +88,7 @@ def test_a_scale_is_of_scenes_in_an_experiment_of_emovit(command: str, groups: l
     assert any(of_scenes[group] != faces[group] for group in groups)
 
 
-@pytest.mark.parametrize("recipe", ["emovit", "emovit_stages", "emovit_phrasing", "emovit_reasoning"])
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (ROOT / "scripts").glob("emovit*.sh")))
 def test_a_recipe_ends_with_its_report(recipe: str) -> None:
     *_, last = (ROOT / "scripts" / f"{recipe}.sh").read_text(encoding="utf-8").strip().splitlines()
     assert last.startswith('step report name="$name"')
@@ -104,8 +104,17 @@ def test_a_report_has_a_row_for_each_cell_of_the_sweep(experiment: str, swept: s
     assert [key for key in part.rows if key != "base"] == cells
 
 
+def test_every_cell_of_the_efficiency_has_a_row_and_a_point_of_the_curve() -> None:
+    evaluated = OmegaConf.load(CONF / "evaluate" / "experiment" / "emovit_efficiency.yaml")
+    [part] = composed("report", "experiment=emovit_efficiency").study.parts
+    probes = [f"{pool}-{share}" for pool in ("mean", "patches") for share in ("0.1", "0.25", "0.5", "1")]
+    assert list(part.rows) == [*evaluated.hydra.sweeper.params.cell.split(","), *probes]
+    points = {key: at for places in part.figures[0].groups.values() for key, at in places.items()}
+    assert points == {key: 100 * float(key.split("-")[1]) for key in part.rows}
+
+
 def test_every_report_shows_the_papers_figure_chance_and_the_commonest_emotion() -> None:
-    for experiment in ("emovit", "emovit_stages", "emovit_phrasing", "emovit_cross"):
+    for experiment in ("emovit", "emovit_stages", "emovit_efficiency", "emovit_phrasing", "emovit_cross"):
         part = composed("report", f"experiment={experiment}").study.parts[0]
         assert part.paper.file == "emovit.csv"
         assert {"emotion.accuracy", "emotion.chance", "emotion.commonest"} <= set(part.measures)

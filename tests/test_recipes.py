@@ -4,8 +4,10 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 FREE = ("check_peers", "demo", "lock", "settings", "judge_agreement")
@@ -110,3 +112,43 @@ def test_figure_5_annotates_real_photographs_at_paper_scale(recipe) -> None:
     assert all("budget.usd=20" in words for words in commands if words[0] == "generate.py")
     assert "stopping.mean_samples=3.5" in commands[3]
     assert commands[6][2].endswith("/prepare/figure5-s0/train.jsonl") and commands[6][3] == "figure5-s0"
+
+
+def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:
+    """Return each training of a recipe, of a sweep the first: its words, and the trainer that Hydra makes of them."""
+    found = []
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for words in (words for words in commands if words[0] == "train.py"):
+            given = [word for word in words[1:] if word != "-m"]
+            cfg = compose("train", [word.split(",")[0] for word in given])
+            found.append((dict(word.split("=", 1) for word in given), cfg.trainer))
+    return found
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_the_stages_of_emovit_are_tuned_for_as_many_steps(recipe, scale: str) -> None:
+    done, commands = recipe("emovit_stages", f"scale={scale}", "steps=1000")
+    assert done.returncode == 0, done.stderr
+    of = {words["cell"]: trainer for words, trainer in trained(commands)}
+    assert all(trainer.max_epochs >= trainer.max_steps for trainer in of.values())  # never ended by the epochs
+    alone = {cell: of.pop(cell).max_steps for cell in ("categorical", "conversation", "reasoning")}
+    assert set(alone.values()) == {1000}
+    assert [trainer.max_steps for trainer in of.values()] == [333, 333, 334]  # the curriculum
+
+
+def test_the_curriculum_goes_on_from_its_last_stage(recipe, tmp_path: Path) -> None:
+    _, commands = recipe("emovit_stages", "seed=3", "name=mine")
+    stages = [words for words, _ in trained(commands) if "model.path" in words]
+    assert [words["stage"] for words in stages] == ["categorical", "conversation", "reasoning"]
+    bases = ["assets/instructblip_tiny", *(f"{tmp_path}/train/mine-{words['cell']}/model" for words in stages[:-1])]
+    assert [words["model.path"] for words in stages] == bases
+
+
+@pytest.mark.parametrize(("scale", "epochs"), [("demo", 3), ("paper", 4)])
+def test_every_share_is_tuned_for_as_many_steps_and_then_for_as_many_epochs(recipe, scale: str, epochs: int) -> None:
+    done, commands = recipe("emovit_efficiency", f"scale={scale}", "steps=1000")
+    assert done.returncode == 0, done.stderr
+    (_, steps), (words, by_epochs) = trained(commands)
+    assert (steps.max_steps, steps.max_epochs) == (1000, 1000)
+    assert (by_epochs.max_steps, by_epochs.max_epochs) == (-1, epochs)
+    assert words["data.share"] == "0.1,0.25,0.5"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seke.benchmark.run import plan
 from seke.benchmark.tasks.emoset import EMOTIONS, EmoSet
 from seke.core.errors import UserError
-from seke.core.limit import checked, in_proportion, limited
+from seke.core.limit import checked, group_of, in_proportion, limited, places_of_share
 from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.generation.run.generate import select
 
@@ -103,3 +103,12 @@ def test_an_evaluation_judges_compares_and_counts_no_more_than_the_limit(tmp_pat
     assert sorted(asked.answers) == sorted(row.id for row in asked.scoring["against"][1]) == sorted(wanted)
     [counted] = [remark for remark in asked.remarks if "valence" in remark]
     assert counted.startswith("6 x ") and "out of [-1, 1]" in counted
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 3))
+def test_a_smaller_share_is_within_a_larger_one_of_every_source_and_split(one, other, seed):
+    ids, groups = [entry.id for entry in ENTRIES], [group_of(entry) for entry in ENTRIES]
+    small, large = (places_of_share(ids, groups, share, seed) for share in sorted((one, other)))
+    assert set(small) <= set(large)
+    kept = shares([ENTRIES[place] for place in small])
+    assert all(abs(kept.get(group, 0) - min(one, other) * size) <= 0.5 for group, size in SIZES.items())

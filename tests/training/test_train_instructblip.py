@@ -120,3 +120,15 @@ def test_frozen_parts_stay_in_evaluation_mode_when_the_module_is_set_to_training
     module.train()
     training = {name.split(".")[0] for name, inner in loaded.model.named_modules() if inner.training}
     assert training == {"qformer"}
+
+
+def test_as_many_steps_are_taken_of_few_rows_as_of_many(rows, tmp_path):
+    def steps(share):
+        data = Data(path=str(rows), share=share)
+        (tmp_path / str(share)).mkdir()
+        training = Training(batch_size=2, max_steps=7, max_epochs=7)
+        model = InstructBlip(str(ASSET), lr=1e-3)
+        facts = fit(Run(tmp_path / str(share), {}, {}), model, data, training, False, data.sources(tmp_path))
+        return facts["rows"], facts["steps"]
+
+    assert (steps(0.25), steps(1.0)) == ((2, 7), (9, 7))

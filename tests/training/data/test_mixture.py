@@ -1,6 +1,7 @@
 """What to train on: what is read, what `keep` rewrites, what is refused, how a mixture is put together and drawn."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -264,3 +265,27 @@ def test_rows_that_say_they_are_for_testing_are_watched_but_never_trained_on(roo
 def test_a_hash_that_is_no_text_rejects_its_row(root):
     [row] = read_rows(write(root / "x.jsonl", conversation(sha256=5)), root)
     assert isinstance(row, Rejection) and row.detail == "sha256 is a number, not text"
+
+
+def test_a_share_draws_rows_of_which_a_smaller_one_takes_some(root):
+    write(root / "x.jsonl", *(conversation(id=str(k)) for k in range(40)))
+
+    def drawn(share, seed=0):
+        [part] = Data(path=str(root / "x.jsonl"), share=share).sources(root)
+        return {row.id for row in stream(part, seed)}
+
+    found = [drawn(share) for share in (0.1, 0.25, 0.5, 1.0)]
+    assert [len(rows) for rows in found] == [4, 10, 20, 40]
+    assert all(small < large for small, large in pairwise(found))
+    assert drawn(0.5) != drawn(0.5, seed=1)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, "half", True])
+def test_a_share_that_is_none_is_refused(root, share):
+    with pytest.raises(UserError, match=r"data\.share"):
+        Data(path="x", share=share)
+
+
+def test_a_share_beside_a_limit_is_refused():
+    with pytest.raises(UserError, match=r"data\.limit=3"):
+        Data(path="x", share=0.5, limit=3)

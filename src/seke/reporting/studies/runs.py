@@ -93,8 +93,8 @@ def read_rows(outputs: Outputs, name: str, runs: Mapping[str, str], rows: Mappin
         outputs: the folder of all runs.
         name: of the experiment's runs.
         runs: per stage, how its runs are called, e.g. {"evaluate": "{name}-labels-{cell}"}.
-        rows: per row its label, or {label, short, tone, reference, cell, tasks, source, stages}; see the module. `stages`
-            are those of `runs` that the row has, where it lacks some.
+        rows: per row its label, or {label, short, tone, reference, cell, tasks, source, stages}; see the module, and
+            for `stages` those of `runs` that the row has, where it lacks some.
     """
     seeds = seeds_of(outputs.path, name, runs)
     missing = dict.fromkeys(_unseeded(outputs.path, name, runs, rows) if seeds != (name,) else ())

@@ -94,7 +94,7 @@ class Data:
     """So many rows of each part (`seke.core.limit`); an entry's own `limit` comes first, as do `keep` and
     `image_root`."""
     share: float | None = None
-    """Such a share of each part's rows, in (0, 1], in place of `limit`; a smaller one's rows are all in a larger one."""
+    """Such a share of each part's rows, in (0, 1], in place of `limit`; a smaller one's rows are in a larger one."""
     image_root: str | None = None
 
     def __post_init__(self) -> None:
