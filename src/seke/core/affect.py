@@ -39,6 +39,11 @@ ACTION_UNITS: Final[Mapping[int, str]] = MappingProxyType(
 TABLE2_AUS: Final = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24, 25, 26)
 """The 14 AUs whose F1 scores Table 2 reports; its column "All" is their plain mean."""
 
+STRONGEST: Final = 5
+"""The largest AU intensity: 0 is absent, and 1 to 5 are FACS's A (trace) to E (maximum)."""
+OCCURS: Final = 2
+"""Intensity from which an AU counts as active where nobody says so himself: DISFA as commonly read."""
+FACS_LETTERS: Final[Mapping[str, int]] = MappingProxyType({"A": 1, "B": 2, "C": 3, "D": 4, "E": 5})
 AUS_OF_SOURCE: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     {
         "disfa": (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26),

@@ -66,8 +66,13 @@ class MadeUp:
             return usual if of_draw.random() < 0.85 else of_draw.choice(kind["enum"])
         if kind["type"] == "integer":  # a judge's mark
             return (draw if self.worst else of_image.randrange(97)) % len(kind["enum"]) + min(kind["enum"])
-        if kind["type"] == "object":  # uncertainty=logprobs: each AU by name
-            return {au: draw % 2 if self.worst else int(of_image.random() < 0.15) for au in kind["properties"]}
+        if kind["type"] == "object":  # uncertainty=logprobs or graded: each AU, or expression, by name
+            names = list(kind["properties"])
+            top = kind["properties"][names[0]].get("maximum", 1)
+            if self.worst:
+                return {name: top * ((draw + place) % 2) for place, name in enumerate(names)}
+            usual = {name: top * int(of_image.random() < 0.15) for name in names}
+            return usual if any(usual.values()) else {**usual, names[-1]: top}
         if "enum" not in kind["items"]:  # a list of objects that hold texts
             return [dict.fromkeys(kind["items"]["properties"], TEXT)] * LISTED
         units = kind["items"]["enum"]

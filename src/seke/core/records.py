@@ -21,13 +21,15 @@ from pydantic import (
 )
 
 from seke.core import files
-from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS, STRONGEST
 from seke.core.errors import UserError
 from seke.core.vlm import Status
 
 Unit = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 """Valence or arousal, in [-1, 1]."""
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Intensity = Annotated[float, Field(ge=0, le=STRONGEST, allow_inf_nan=False)]
+"""Of an action unit, in [0, 5]: 0 is absent, 1 to 5 are FACS's A (trace) to E (maximum)."""
 Description = Literal["expression", "valence", "arousal", "action_units"]
 """The label fields. The paper's three descriptions are expression, valence/arousal and action units."""
 Origin = Literal["manual", "generated"]
@@ -58,6 +60,9 @@ class Labels(_Frozen):
     arousal: Unit | None = None
     action_units: Mapping[int, bool] | None = None
     """Only the AUs that somebody annotated; the rest of the 17 are unknown."""
+    au_intensity: Mapping[int, Intensity] | None = None
+    """Intensity of the AUs for which somebody gave one. Whether an AU occurs is said by `action_units` alone: sources
+    differ in where occurrence begins, so neither is ever derived from the other here. No key in rows without it."""
 
     @field_validator("expression")
     @classmethod
@@ -66,25 +71,36 @@ class Labels(_Frozen):
             raise ValueError(f"{value!r} is none of {', '.join(EXPRESSIONS)}")
         return value
 
-    @field_validator("action_units", mode="before")
+    @field_validator("action_units", "au_intensity", mode="before")
     @classmethod
     def _integer_keys(cls, value: Any) -> Any:
         # JSON has string keys only; strict mode would refuse to read back what we wrote.
         if not isinstance(value, Mapping) or set(map(type, value)) == {int}:
             return value
         if all(isinstance(key, int) or str(key).isdecimal() for key in value):
-            return {int(key): active for key, active in value.items()}
+            return {int(key): said for key, said in value.items()}
         return value
 
-    @field_validator("action_units")
+    @field_validator("action_units", "au_intensity")
     @classmethod
-    def _known_action_units(cls, value: Mapping[int, bool] | None) -> Mapping[int, bool] | None:
+    def _known_action_units(cls, value: Mapping[int, Any] | None) -> Mapping[int, Any] | None:
         if value is None:
             return None
         for au in value:
             if au not in ACTION_UNITS:
                 raise ValueError(f"AU{au} is none of the 17 ({', '.join(map(str, ACTION_UNITS))})")
         return {au: value[au] for au in sorted(value)} or None
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_intensity(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        if self.au_intensity is None:
+            row.pop("au_intensity", None)
+        return row
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return what `repr` shows: an intensity only where there is one."""
+        return [pair for pair in super().__repr_args__() if pair != ("au_intensity", None)]
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -105,16 +121,21 @@ class Labels(_Frozen):
     @property
     def empty(self) -> bool:
         """Whether nothing at all is known."""
-        return self.expression is None and self.valence is None and self.arousal is None and not self.action_units
+        said = self.expression is not None or self.valence is not None or self.arousal is not None
+        return not said and not self.action_units and not self.au_intensity
 
     def completed_by(self, other: "Labels") -> "Labels":
-        """Fill what is unknown here from `other`, AU by AU; nothing known here ever changes."""
+        """Fill what is unknown here from `other`, AU by AU; nothing known here ever changes.
+
+        Intensities stay those that are known here: what an annotator says of them is not a label.
+        """
         units = {**(other.action_units or {}), **(self.action_units or {})}
         return Labels(
             expression=self.expression if self.expression is not None else other.expression,
             valence=self.valence if self.valence is not None else other.valence,
             arousal=self.arousal if self.arousal is not None else other.arousal,
             action_units=units or None,
+            au_intensity=self.au_intensity,
         )
 
 

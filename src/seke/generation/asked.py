@@ -5,17 +5,17 @@ from typing import Final, NamedTuple
 
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.records import Description, Labels
+from seke.core.records import Labels
 
-FIELDS: Final[dict[str, tuple[Description, ...]]] = {
+FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "expression": ("expression",),
     "va": ("valence", "arousal"),
-    "au": ("action_units",),
+    "au": ("action_units", "au_intensity"),
 }
 """The names of the three descriptions, and the label fields of each."""
 
 
-def fields(hide: Sequence[str]) -> tuple[Description, ...]:
+def fields(hide: Sequence[str]) -> tuple[str, ...]:
     """Return the label fields that `generator.hide` names.
 
     Raises:

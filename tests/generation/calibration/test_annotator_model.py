@@ -66,7 +66,7 @@ def test_dirichlet_multinomial_against_scipy():
     alpha, counts = np.array([0.5, 2.0, 1.0]), np.array([1.0, 3.0, 1.0])
     coefficient = gammaln(6) - gammaln(counts + 1).sum()
     expected = stats.dirichlet_multinomial(alpha, 5).logpmf(counts.astype(int))
-    np.testing.assert_allclose(model._dirichlet_multinomial(alpha, counts) + coefficient, expected)
+    np.testing.assert_allclose(model.dirichlet_multinomial(alpha, counts) + coefficient, expected)
 
 
 def test_fits_find_what_data_was_drawn_from():

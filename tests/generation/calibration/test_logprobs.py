@@ -72,7 +72,7 @@ def test_any_tokens_of_an_answer_give_the_same_values(seed):
     said, p = answer(rng)
     parts = list(pieces(said, p))
     text = json.dumps(said)
-    drawn = read(Choice(text, logprobs=cut(parts, rng)), EVERYTHING, False, soft=True).labels
+    drawn = read(Choice(text, logprobs=cut(parts, rng)), EVERYTHING, False, form="logprobs").labels
     assert isinstance(drawn, SoftDraw)
     assert drawn.soft.expression == pytest.approx(p["expression"])
     for name, active in said["action_units"].items():
@@ -88,7 +88,7 @@ TEXT = '{"expression": "fear", "action_units": {"AU1": 1, "AU2": 0}}'
 
 
 def small(*tokens):
-    return read(Choice(TEXT, logprobs=tokens or None), SMALL, False, soft=True).labels
+    return read(Choice(TEXT, logprobs=tokens or None), SMALL, False, form="logprobs").labels
 
 
 def test_values_are_read_from_the_tokens_over_them():
@@ -107,7 +107,7 @@ def test_spaces_and_another_order_do_not_matter():
     text = '\n{ "action_units" :{\t"AU2":0,"AU1" : 1 } ,"expression":"fear"}'
     whole = (*((sign, -1.0 if sign in "01" else 0.0) for sign in text),)
     # The names hold these digits, too; only values count.
-    drawn = read(Choice(text, logprobs=whole), SMALL, False, soft=True).labels
+    drawn = read(Choice(text, logprobs=whole), SMALL, False, form="logprobs").labels
     assert drawn.soft == Soft(expression=1.0, action_units={1: math.exp(-1), 2: 1 - math.exp(-1)})
 
 
@@ -134,11 +134,11 @@ def test_log_probabilities_that_cannot_be_read_leave_a_plain_draw(tokens):
 )
 def test_the_soft_form_is_taken_whole_or_not_at_all(units):
     with pytest.raises(Unusable, match="action_units"):
-        read(Choice(json.dumps({"expression": "fear", "action_units": units})), SMALL, False, soft=True)
+        read(Choice(json.dumps({"expression": "fear", "action_units": units})), SMALL, False, form="logprobs")
 
 
 def test_the_soft_form_asks_for_every_action_unit_in_order_between_the_numbers_and_the_text():
-    form = schema(EVERYTHING, True, soft=True)
+    form = schema(EVERYTHING, True, form="logprobs")
     assert list(form["properties"]) == ["expression", "valence", "arousal", "action_units", "reasoning"]
     units = form["properties"]["action_units"]
     assert list(units["properties"]) == units["required"] == [f"AU{au}" for au in ACTION_UNITS]

@@ -116,12 +116,12 @@ class Listening:
 def test_the_simulated_annotator_believes_what_it_says(faces):
     shown, annotator = faces
     for face in shown:
-        form = schema(EVERYTHING, False, soft=True)
+        form = schema(EVERYTHING, False, form="logprobs")
         request = Request((Message("user", ("Annotate.", face.image)),), form, n=4, logprobs=True)
         ((_, reply),) = annotator.reply([request])
         for choice in reply.choices:
             assert "".join(token for token, _ in choice.logprobs) == choice.text
-            drawn = read(choice, EVERYTHING, False, soft=True).labels
+            drawn = read(choice, EVERYTHING, False, form="logprobs").labels
             assert all((p > 0.5) == drawn.action_units[au] for au, p in drawn.soft.action_units.items())
             assert drawn.soft.expression == pytest.approx(max(p_expressions(drawn)))
         ((_, plain),) = annotator.reply([replace(request, logprobs=False)])

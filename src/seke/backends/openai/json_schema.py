@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from seke.core.affect import ACTION_UNITS
+from seke.core.affect import ACTION_UNITS, FACS_LETTERS, STRONGEST
 from seke.core.json_schema import kinds_of, mismatch
 
 NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
@@ -44,8 +44,9 @@ def strict(schema: Mapping[str, Any]) -> dict[str, Any]:
 def adjusted(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return `value` as a `strict` schema wants it, where it can mean only one thing; what cannot stays as it is.
 
-    A number or a truth value in quotes, "AU06" for 6, a list in a string, another case of a word or a name, names that
-    were not asked for. No number is rounded or moved into a range, and no word is taken for another one.
+    A number or a truth value in quotes, "AU06" for 6, FACS's letters for intensities, a list in a string, another case
+    of a word or a name, names that were not asked for. No number is rounded or moved into a range, and no word is taken
+    for another one.
 
     >>> adjusted({"Valence": " +0.5", "note": ""}, strict({"properties": {"valence": {"type": "number"}}}))
     {'valence': 0.5}
@@ -94,6 +95,8 @@ def _from_text(text: str, schema: Mapping[str, Any], kinds: list[str]) -> Any:
         return text if flag is None else flag if kinds == ["boolean"] else int(flag)
     if "number" in kinds and NUMBER.fullmatch(text):
         return float(text)
+    if "integer" in kinds and schema.get("maximum") == STRONGEST and text.upper() in FACS_LETTERS:
+        return FACS_LETTERS[text.upper()]
     if "integer" in kinds and (unit := UNIT.fullmatch(text)) and (named := unit[2]) is None:
         return int(unit[1])
     if "integer" in kinds and unit and _letters(ACTION_UNITS.get(int(unit[1]), "")) == _letters(named):

@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from seke.answers.extract import describe, extract
+from seke.backends.simulated.grading import Grading, grades, is_graded, shares
 from seke.backends.simulated.perception import (
     Channel,
     Habits,
@@ -58,6 +59,7 @@ class Simulated:
         seen: float,
         unseen: float,
         expression_vote: float,
+        grading: Mapping[str, Any] | None = None,
         seed: int = 0,
         usd_per_million: tuple[float, float] | None = None,
     ) -> None:
@@ -75,6 +77,7 @@ class Simulated:
             unseen=unseen,
             expression_vote=expression_vote,
         )
+        self.grading = Grading(**(grading or {}))
         self.seed, self.usd_per_million = seed, usd_per_million
         self._impressions: dict[str, Impression] = {}
         # One face is asked about several times with the same known labels.
@@ -98,11 +101,23 @@ class Simulated:
             view = look(first, self.habits, request.temperature, rng)
             opinion = weigh(view, knowledge, predictions, doubt, self.habits)
             log_p = beliefs(opinion) if request.logprobs else {}
-            tokens = tuple(_written(conclude(opinion), known, request.schema, log_p))
+            graded = self._graded(opinion, request, rng)
+            tokens = tuple(_written(conclude(opinion), known, request.schema, log_p, graded))
             answer = "".join(token for token, _ in tokens)
             choices.append(Choice(answer, logprobs=tokens if request.logprobs else None))
         blind = picture not in self._truths
         return simulated(request, choices, BLIND if blind else MODEL, self.usd_per_million, blind)
+
+    def _graded(self, opinion: Impression, request: Request, rng: Random) -> dict[str, Any]:
+        """Return the fields of an answer that its schema asks grades for."""
+        properties = (request.schema or {}).get("properties", {})
+        given: dict[str, Any] = {}
+        if is_graded(properties.get("expression", {})):
+            given["expression"] = shares(opinion.expression, self.grading)
+        if is_graded(units := properties.get("action_units", {})):
+            every = grades(opinion.action_units, self.grading, request.temperature, rng)
+            given["action_units"] = {name: every[int(name[2:])] for name in units["properties"]}
+        return given
 
     def _told(self, text: str) -> tuple[Labels, Knowledge | None]:
         """Return the known labels that the text states, and what follows from them."""
@@ -171,11 +186,16 @@ def _intensities(record: ImageRecord | None) -> Mapping[str, Any]:
 
 
 def _written(
-    concluded: Labels, known: Labels, schema: Mapping[str, Any] | None, log_p: Mapping[str, float]
+    concluded: Labels,
+    known: Labels,
+    schema: Mapping[str, Any] | None,
+    log_p: Mapping[str, float],
+    graded: Mapping[str, Any],
 ) -> Iterator[tuple[str, float]]:
     """Write an answer in tokens: JSON with the schema's fields, or without one the universal template and a sentence.
 
-    Action units are written as the schema wants them, a list of the active ones or {"AU1": 0, ...}.
+    Action units are written as the schema wants them, a list of the active ones or {"AU1": 0, ...}; what is `graded`
+    is written as it is.
     """
     if schema is None:
         everything = known.completed_by(concluded)
@@ -199,6 +219,7 @@ def _written(
         if "properties" in form
         else list(answered.active),
         "reasoning": reasoning(known.completed_by(answered)) if "reasoning" in properties else "",
+        **graded,
     }
     yield from _tokens({name: fields[name] for name in properties}, log_p)
 

@@ -11,23 +11,25 @@ Soft draws (`soft`) count as fractions: k is the sum of their probabilities, a v
 foretells held-out labels better (`fitting.fit` finds out), an AU's log-odds are read like valence, truth being 0 or 1:
 
     AU            mean log-odds of S soft draws   b + a active + image error + draw error / sqrt(S), all normal
+    AU            grades of S graded draws        Dirichlet-multinomial over 0 to 5, one for active, one for inactive
 
 A majority vote takes an annotator at its word; one that reports 5 of 100 active AU14 (as GPT-4o, Table 2) can only be
 read by someone who knows that it does. Dawid & Skene (1979) do this with independent draws; the rest is ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 from scipy.optimize import minimize
-from scipy.special import betaln, expit, gammaln, logit, ndtr
+from scipy.special import betaln, expit, logit, ndtr
 
 from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels
 from seke.core.rules import NEAR
+from seke.generation.calibration.grades import GradeChannel, dirichlet_multinomial
 from seke.generation.calibration.label_prior import COLUMN, INDEX, Array, Couplings, log_normal
 from seke.generation.calibration.logprobs import SoftDraw, p_active, p_expressions
 from seke.generation.calibration.posterior import Posterior, blend, decided
@@ -100,18 +102,18 @@ class Annotator:
     """An AU whose posterior exceeds this is called active (`f1_threshold`)."""
     log_odds: Mapping[int, Channel] = field(default_factory=dict)
     """How soft draws' log-odds of an AU depend on whether it is active; empty: their probabilities are counted."""
+    grades: Mapping[int, GradeChannel] = field(default_factory=dict)
+    """How graded draws' grades of an AU depend on whether it is active; empty: they are read like other soft draws."""
 
     def posterior(self, known: Labels, draws: Sequence[Labels]) -> Posterior:
         """Return what `draws` and `known` labels say about every label that the draws give."""
         log_E = np.log(self.couplings.expression_E) + self.weight * _finite(self.couplings.evidence(known))
         asked = draws[0] if draws else Labels()
         if asked.expression is not None:
-            log_E = log_E + _dirichlet_multinomial(self.votes_EE, votes(draws)[None])
-        units, p_said = {}, [p_active(draw) for draw in draws]
-        counted = not self.log_odds or not all(isinstance(draw, SoftDraw) for draw in draws)
+            log_E = log_E + dirichlet_multinomial(self.votes_EE, votes(draws)[None])
+        units, heard = {}, self._reading(draws)
         for au in asked.action_units or {}:
-            said = [p[au] for p in p_said if au in p]
-            odds_E, log_EO = self._unit(au, *(self._counted(au, said) if counted else self._weighed(au, said)))
+            odds_E, log_EO = self._unit(au, *heard(au))
             units[au] = odds_E
             log_E = log_E + self.weight * log_EO
         dims: dict[str, tuple[Array, Array]] = {}
@@ -122,6 +124,16 @@ class Annotator:
                 dims[name] = mean_E, sd_E
                 log_E = log_E + self.weight * log_EO
         return blend(log_E, known, asked.expression is not None, units, dims)
+
+    def _reading(self, draws: Sequence[Labels]) -> Callable[[int], tuple[Array, Array]]:
+        """Return what reads off the draws log P(answers | AU active) and log P(answers | inactive)."""
+        if self.grades and all(draw.au_intensity for draw in draws):
+            given = [draw.au_intensity or {} for draw in draws]
+            return lambda au: self.grades[au].log_pmf([grades[au] for grades in given if au in grades])
+        p_said = [p_active(draw) for draw in draws]
+        weighs = self.log_odds and all(isinstance(draw, SoftDraw) for draw in draws)
+        read = self._weighed if weighs else self._counted
+        return lambda au: read(au, [p[au] for p in p_said if au in p])
 
     def _counted(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
         """Return log P(answers | AU active) and log P(answers | inactive) from the number of active ones."""
@@ -211,7 +223,7 @@ def fit_votes(truth: Sequence[str], counts: Sequence[Array]) -> Array:
 
     def loss(parameter: Array) -> float:
         alpha_NE = np.exp(parameter[0]) * confusion_EE[rows_N]
-        return float(-_dirichlet_multinomial(alpha_NE, counts_NE).sum() + 0.5 * parameter[0] ** 2)
+        return float(-dirichlet_multinomial(alpha_NE, counts_NE).sum() + 0.5 * parameter[0] ** 2)
 
     size = float(np.exp(minimize(loss, np.zeros(1), method="L-BFGS-B", bounds=[(-3, 5)]).x[0]))
     result: Array = size * confusion_EE
@@ -229,14 +241,6 @@ def votes(draws: Sequence[Labels]) -> Array:
     said = [p for draw in draws if (p := p_expressions(draw)) is not None]
     votes_E: Array = np.array(said, dtype=float).reshape(-1, len(EXPRESSIONS)).sum(axis=0)
     return votes_E
-
-
-def _dirichlet_multinomial(alpha: Array, counts: Array) -> Array:
-    """Return log P(counts) per row, without the multinomial coefficient."""
-    total, n = alpha.sum(axis=-1), counts.sum(axis=-1)
-    each = gammaln(alpha + counts) - gammaln(alpha)
-    logs: Array = gammaln(total) - gammaln(total + n) + each.sum(axis=-1)
-    return logs
 
 
 def _finite(log_E: Array) -> Array:

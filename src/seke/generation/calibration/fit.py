@@ -26,6 +26,7 @@ from seke.generation.calibration.annotator_model import (
     log_odds,
     votes,
 )
+from seke.generation.calibration.grades import GradeChannel, fit_grades
 from seke.generation.calibration.label_prior import Couplings
 from seke.generation.calibration.logprobs import SoftDraw, p_active
 from seke.generation.calibration.posterior import Posterior, f1_threshold
@@ -39,24 +40,27 @@ SMALLEST: Final = 1e-6
 def fit(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
     """Fit every channel on the whole pilot, by two-fold cross-validation the weight of the couplings.
 
-    And whether soft draws are read by their log-odds or counted: which of the two foretells a server's labels better
-    depends on how much its log probabilities know beyond its answers.
+    And how soft draws are read: counted, by their log-odds or by what each grade has meant. Which foretells held-out
+    labels better depends on how much log probabilities, or grades, know beyond the answers.
     """
     folds = [[m for m in pilot if half(m.subject) == side] for side in (0, 1)]
     soft = any(isinstance(draw, SoftDraw) for m in pilot for draw in m.draws)
-    options = list(product(WEIGHTS, (False, True) if soft else (False,)))
+    graded = any(draw.au_intensity for m in pilot for draw in m.draws)
+    readings = ("counted", *(("log_odds",) if soft else ()), *(("grades",) if graded else ()))
+    options = list(product(WEIGHTS, readings))
     losses = dict.fromkeys(options, 0.0)
     for train, held_out in (folds, folds[::-1]):
         fitted = _channels(train, couplings)
         for option in options:
             candidate = _with(fitted, *option)
             losses[option] += sum(log_loss(candidate.posterior(m.known, m.draws), m.truth) for m in held_out)
-    best = min(options, key=lambda option: (losses[option], option))
+    best = min(options, key=lambda option: (losses[option], options.index(option)))
     return with_thresholds(_with(_channels(pilot, couplings), *best), pilot)
 
 
-def _with(fitted: Annotator, weight: float, by_log_odds: bool) -> Annotator:
-    return replace(fitted, weight=weight, log_odds=fitted.log_odds if by_log_odds else {})
+def _with(fitted: Annotator, weight: float, reading: str) -> Annotator:
+    kept = {name: getattr(fitted, name) if name == reading else {} for name in ("log_odds", "grades")}
+    return replace(fitted, weight=weight, **kept)
 
 
 def half(subject: str) -> int:
@@ -148,6 +152,7 @@ def _channels(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
         arousal=_channel(answered, "arousal"),
         thresholds=dict.fromkeys(ACTION_UNITS, 0.5),
         log_odds=_log_odds(answered),
+        grades=_grades(answered),
     )
 
 
@@ -180,6 +185,17 @@ def _log_odds(pilot: Sequence[Masked]) -> Mapping[int, Channel]:
         share = own / (own + FEW)
         fitted[au] = Channel(*(share * a + (1 - share) * b for a, b in zip(_of(pairs), pooled, strict=True)))
     return fitted
+
+
+def _grades(pilot: Sequence[Masked]) -> Mapping[int, GradeChannel]:
+    """Fit what each grade of each AU has meant; empty without graded draws."""
+    said: dict[int, list[tuple[bool, list[float]]]] = {au: [] for au in ACTION_UNITS}
+    for masked in pilot:
+        given = [draw.au_intensity for draw in masked.draws if draw.au_intensity]
+        for au, active in (masked.truth.action_units or {}).items():
+            if grades := [by_au[au] for by_au in given if au in by_au]:
+                said[au].append((active, grades))
+    return fit_grades(said, FEW) if any(said.values()) else {}
 
 
 def _of(pairs: Sequence[tuple[float, Sequence[float]]]) -> Channel:

@@ -19,7 +19,14 @@ from json import JSONDecoder
 from math import exp
 from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels, Probability
@@ -37,11 +44,18 @@ class Soft(BaseModel):
     """P(the expression that was answered); None where none was asked."""
     action_units: Mapping[int, Probability] = Field(default_factory=dict)
     """P(active) of each AU asked."""
+    shares: Mapping[str, Probability] | None = None
+    """P(expression) of all eight, where the annotator gave a share of each; no key where it did not."""
 
     @field_validator("action_units", mode="before")
     @classmethod
     def _integer_keys(cls, value: Any) -> Any:
         return {int(key): p for key, p in value.items()} if isinstance(value, Mapping) else value
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_shares(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        return row if self.shares is not None else {name: value for name, value in row.items() if name != "shares"}
 
 
 class SoftDraw(Labels):
@@ -75,6 +89,8 @@ def p_expressions(draw: Labels) -> list[float] | None:
     """Return the probabilities of the eight `EXPRESSIONS` according to one draw; None if none was asked."""
     if draw.expression is None:
         return None
+    if isinstance(draw, SoftDraw) and draw.soft.shares is not None:
+        return [draw.soft.shares[expression] for expression in EXPRESSIONS]
     p = draw.soft.expression if isinstance(draw, SoftDraw) else 1.0
     assert p is not None, "a soft draw has a probability for every label"
     rest = (1 - p) / (len(EXPRESSIONS) - 1)

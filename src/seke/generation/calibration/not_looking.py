@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from seke.core.errors import UserError
-from seke.core.records import Description, Labels
+from seke.core.records import Labels
 from seke.generation.asked import Asked
 from seke.generation.calibration.label_prior import AUS, COLUMN, Array, Couplings, Table, couplings, tabulate
 from seke.generation.calibration.posterior import Posterior, blend, decided, f1_threshold
@@ -79,7 +79,7 @@ def both(one: Asked, other: Asked) -> Asked:
     )
 
 
-def fit_not_looking(by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence[Description] = ()) -> NotLooking:
+def fit_not_looking(by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence[str] = ()) -> NotLooking:
     """Fit couplings and thresholds to the human labels of some subjects.
 
     An AU's threshold is the best for F1 (`f1_threshold`) over the posteriors of this AU where it is missing in the
@@ -94,7 +94,7 @@ def fit_not_looking(by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence
 
 
 def cross_fitted(
-    by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence[Description] = (), folds: int = FOLDS
+    by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence[str] = (), folds: int = FOLDS
 ) -> Mapping[str, NotLooking]:
     """Return for each subject what was fitted on other subjects alone; subjects of a fold share it.
 
@@ -131,7 +131,7 @@ class _Rows:
     """Without what is hidden of the judged records."""
 
     @classmethod
-    def of(cls, by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence[Description]) -> "_Rows":
+    def of(cls, by_subject: Mapping[str, Iterable[Labels]], hidden: Sequence[str]) -> "_Rows":
         pairs = [(subject, labels) for subject, given in by_subject.items() for labels in given]
         masked = [labels.model_copy(update=dict.fromkeys(hidden)) for _, labels in pairs]
         return cls([subject for subject, _ in pairs], tabulate(labels for _, labels in pairs), tabulate(masked))

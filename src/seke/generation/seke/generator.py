@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from seke.answers.extract import describe
 from seke.core import plugins
@@ -42,7 +42,7 @@ from seke.generation.seke import checks
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, confident, settle
 from seke.generation.seke.rows import conversation, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
-from seke.generation.seke.schema import Answer, Unusable, read, schema
+from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
 from seke.generation.seke.stopping import Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.seke.uncertainty import PerAU
 
@@ -65,8 +65,12 @@ SLOTS = {
     "again": set[str](),
     "questions": set[str](),
 }
-SOFT_SLOTS = {"ask_each_action_unit": {"numbers"}}
-"""Of the template that only `uncertainty=logprobs` needs."""
+SLOTS_OF: Mapping[Form, Mapping[str, set[str]]] = {
+    "draws": {},
+    "logprobs": {"ask_each_action_unit": {"numbers"}},
+    "graded": {"ask_shares": {"expressions"}, "ask_intensities": {"numbers"}},
+}
+"""Of the templates that only one form of asking needs."""
 
 
 @runtime_checkable
@@ -93,7 +97,7 @@ class Seke:
         max_samples: int = 5,
         hide: Sequence[str] = (),
         per_au: PerAU = "mean",
-        uncertainty: Literal["draws", "logprobs"] = "draws",
+        uncertainty: Form = "draws",
         aggregate: Aggregate = "summary",
         pilot: int = 400,
         temperature: float = 1.0,
@@ -101,9 +105,12 @@ class Seke:
         seed: int = 0,
     ) -> None:
         _check_settings(max_samples, per_au, uncertainty, aggregate, pilot, temperature)
-        self.soft = uncertainty == "logprobs"
+        self.form = uncertainty
         plugins.require("stopping", stopping, "__call__")
-        prompts.require(**SLOTS, **(SOFT_SLOTS if self.soft else {}))
+        if lacking := [name for name in SLOTS_OF["graded"] if self.form == "graded" and name not in prompts.templates]:
+            problem = f"graded questions need the template {lacking[0]}, which these prompts lack"
+            raise UserError("generator.uncertainty", uncertainty, problem, "set prompts=seke_graded, or write it")
+        prompts.require(**SLOTS, **SLOTS_OF[self.form])
         checks.questions_leak_nothing(prompts)
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
         self.use_prior, self.self_verify = use_prior, self_verify
@@ -194,13 +201,14 @@ class Seke:
         return Outcome(instruction, trace(record.id, prior, sampled.draws, summary.labels, bill), bill)
 
     def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill, stopping: StoppingRule) -> Dialogue[Sampled]:
-        text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False, self.soft))
+        text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False, self.form))
+        logprobs = self.form == "logprobs"
 
         def ask(n: int, draw: int, again: bool) -> Request:
-            return self._request(text, face.image, schema(asked, False, self.soft), n, draw, again, self.soft)
+            return self._request(text, face.image, schema(asked, False, self.form), n, draw, again, logprobs)
 
         def labels(choice: Choice) -> Labels:
-            drawn = read(choice, asked, False, self.soft).labels
+            drawn = read(choice, asked, False, self.form).labels
             self._warn_of(drawn)
             return drawn
 
@@ -261,19 +269,21 @@ class Seke:
 
     def _warn_of(self, drawn: Labels) -> None:
         """Say once that soft labels were asked and plain ones came."""
-        if self.soft and not self._warned and not isinstance(drawn, SoftDraw):
+        if self.form == "logprobs" and not self._warned and not isinstance(drawn, SoftDraw):
             self._warned = True
             log.warning("no log probabilities came with the answers; without them these are plain draws (no_logprobs)")
 
     def _prior(self, prior: Labels) -> str:
         return "" if prior.empty else self.prompts.render("prior", labels=describe(prior, digits=2))
 
-    def _list_asked(self, asked: Asked, reasoning: bool, soft: bool = False) -> str:
+    def _list_asked(self, asked: Asked, reasoning: bool, form: Form = "draws") -> str:
         render = self.prompts.render
         lines = [render(f"ask_{name}") for name in ("expression", "valence", "arousal") if getattr(asked, name)]
+        if asked.expression and form == "graded":
+            lines[0] = render("ask_shares", expressions=", ".join(EXPRESSIONS))
         if asked.action_units:
-            template = "ask_each_action_unit" if soft else "ask_action_units"
-            lines.append(render(template, numbers=", ".join(map(str, asked.action_units))))
+            template = {"draws": "ask_action_units", "logprobs": "ask_each_action_unit", "graded": "ask_intensities"}
+            lines.append(render(template[form], numbers=", ".join(map(str, asked.action_units))))
         if reasoning:
             lines.append(render("ask_reasoning"))
         return "\n".join(lines)
@@ -297,7 +307,7 @@ class Seke:
         flags = checks.coupling_flags(final)
         if sampled.failure:
             flags.append("unusable_draws")
-        if self.soft and not all(isinstance(draw, SoftDraw) for draw in sampled.draws):
+        if self.form == "logprobs" and not all(isinstance(draw, SoftDraw) for draw in sampled.draws):
             flags.append("no_logprobs")
         if self.aggregate == "summary" and checks.summary_drifts(sampled.draws, summary.labels):
             flags.append("summary_drift")
@@ -337,8 +347,8 @@ def _check_settings(
     check_max_samples(max_samples)
     if per_au not in ("mean", "max"):
         raise UserError("generator.per_au", per_au, "no such way to combine AUs", "set mean or max")
-    if uncertainty not in ("draws", "logprobs"):
-        raise UserError("generator.uncertainty", uncertainty, "no such source of it", "set draws or logprobs")
+    if uncertainty not in FORMS:
+        raise UserError("generator.uncertainty", uncertainty, "no such source of it", f"set {', '.join(FORMS)}")
     if aggregate not in AGGREGATES:
         raise UserError("generator.aggregate", aggregate, "unknown", f"set {', '.join(AGGREGATES)}")
     if pilot < 1:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
+from seke.core.affect import STRONGEST
 from seke.core.errors import UserError
 from seke.sources.base import label_text
 
@@ -19,8 +20,6 @@ LONGEST_LINE: Final = 2**20
 """Characters; a longer line is cut, and its pieces are bad rows."""
 HALF: Final = 2
 THIRD: Final = 3
-STRONGEST: Final = 5
-"""The AU intensities 1 to 5 are FACS's A to E; 0 is absent."""
 
 
 class RowError(ValueError):

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
-from seke.core.affect import ACTION_UNITS
+from seke.core.affect import ACTION_UNITS, STRONGEST
 from seke.core.errors import UserError
 from seke.core.records import Labels
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.split import Listed
-from seke.sources.base.tables import STRONGEST, Bad, check_ids, numbered
+from seke.sources.base.tables import Bad, check_ids, numbered
 
 IMAGES: Final = ("cohn-kanade-images", "extended-cohn-kanade-images")
 EMOTIONS: Final = ("Emotion", "Emotion_labels")

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Final, Unpack
 
 from seke.core import file_tree
-from seke.core.affect import AUS_OF_SOURCE
+from seke.core.affect import AUS_OF_SOURCE, STRONGEST
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.core.setting_checks import check_whole
 from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.split import Listed
-from seke.sources.base.tables import STRONGEST, Bad, intensities
+from seke.sources.base.tables import Bad, intensities
 from seke.sources.base.video_frames import NOTE, VIDEOS, DrawnFrames, WantedFrames
 
 AUS: Final = AUS_OF_SOURCE["disfa"]

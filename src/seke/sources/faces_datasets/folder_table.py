@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from seke.core import file_tree
-from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS, STRONGEST
 from seke.core.errors import UserError
 from seke.core.images import ImageError, face_box
 from seke.core.records import Labels
 from seke.sources.base import label_text
-from seke.sources.base.tables import LONGEST_LINE, STRONGEST, Bad, RowError, parsed_rows, read_csv
+from seke.sources.base.tables import LONGEST_LINE, Bad, RowError, parsed_rows, read_csv
 from seke.sources.faces_datasets.class_words import word
 
 TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
