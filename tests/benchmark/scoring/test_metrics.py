@@ -10,6 +10,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, mean_absolute_error, root_mean_squared_error
 
 from seke.benchmark.scoring.arrays import columns
+from seke.benchmark.scoring.bootstrap import intervals
 from seke.benchmark.scoring.metrics import evaluate, scores
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS, TABLE2_AUS
 from seke.core.records import Labels
@@ -50,7 +51,7 @@ def test_action_units_against_sklearn(rows) -> None:
         annotated = [row for row in rows if au in (row.truth.action_units or {})]
         truth = [row.truth.action_units[au] for row in annotated]
         said = [(row.labels.action_units or {}).get(au, False) for row in annotated]
-        f1[au] = f1_score(truth, said, zero_division=0) if annotated else None
+        f1[au] = f1_score(truth, said, zero_division=0) if any(truth) else None
     if not any(row.truth.action_units for row in rows):
         assert found is None
         return
@@ -123,10 +124,24 @@ def test_unanswered_counts_as_wrong_absent_or_left_out_and_is_counted() -> None:
     assert found["unanswered"] == {"expression": 1, "action_units": 1, "valence": 1, "arousal": 1}
 
 
-def test_an_au_that_is_never_active_and_never_predicted_scores_zero_as_in_sklearn() -> None:
-    rows = [prediction(Labels(action_units={1: False}), Labels(action_units={1: False}), number) for number in range(3)]
-    assert scores(columns(rows))["action_units"]["f1"]["1"] == f1_score([0] * 3, [0] * 3, zero_division=0) == 0
-    assert scores(columns(rows))["action_units"]["f1"]["2"] is None
+@pytest.mark.parametrize("said", [False, True])
+def test_an_au_that_no_image_shows_has_no_f1_and_its_false_alarms_are_counted(said: bool) -> None:
+    truth, answer = Labels(action_units={1: False, 2: True}), Labels(action_units={1: said, 2: True})
+    found = scores(columns([prediction(truth, answer, number) for number in range(3)]))["action_units"]
+    assert found["f1"]["1"] is None
+    assert found["f1_mean_14"] == 1.0
+    assert found["f1_n_aus"]["f1_mean_14"] == 1
+    assert (found["active"]["1"], found["false_alarms"]["1"]) == (0, 3 * said)
+
+
+@given(sets)
+def test_a_perfect_model_scores_one_whatever_the_sample_shows(rows) -> None:
+    perfect = columns([row.model_copy(update={"labels": row.truth, "status": "ok"}) for row in rows])
+    found, low_high = scores(perfect), intervals(perfect, 20, 0)
+    for name in ("f1_mean_14", "f1_mean_17"):
+        assert found["action_units"] is None or found["action_units"][name] in (None, 1.0)
+        bounds = low_high["action_units"][name]
+        assert bounds is None or bounds == approx([1.0, 1.0])
 
 
 def test_constant_answers_are_scored_and_warned_about() -> None:

@@ -94,11 +94,15 @@ def test_a_task_without_truth_is_said_to_be_absent() -> None:
 def test_every_action_units_f1_has_its_interval_and_its_number_of_images() -> None:
     lines = [cells(line) for line in summary_table(METRICS).splitlines()]
     table = {
-        int(line[0]): line[1:] for line in lines[lines.index(["AU", "F1 (95 % interval)", "Images annotated"]) + 2 :]
+        int(line[0]): line[1:]
+        for line in lines[lines.index(["AU", "F1 (95 % interval)", "Images annotated", "of them active"]) + 2 :]
     }
     units, bounds = METRICS["action_units"], METRICS["ci95"]["action_units"]["f1"]
     assert table == {
-        au: [with_interval(units["f1"][str(au)], bounds[str(au)]), str(units["annotated"][str(au)])]
+        au: [
+            with_interval(units["f1"][str(au)], bounds[str(au)]),
+            *(str(units[counted][str(au)]) for counted in ("annotated", "active")),
+        ]
         for au in ACTION_UNITS
     }
 

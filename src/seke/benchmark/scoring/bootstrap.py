@@ -128,9 +128,9 @@ def estimates(totals: Statistics) -> dict[str, Any]:
 
     They equal `metrics.scores` at the sums of the whole set; a test holds them to it.
     """
-    true_BC, annotated_BA = totals["true_C"], totals["annotated_A"]
+    true_BC, active_BA = totals["true_C"], totals["active_A"]
     f1_BC = np.where(true_BC > 0, _f1(totals["right_C"], totals["named_C"], true_BC), np.nan)
-    f1_BA = np.where(annotated_BA > 0, _f1(totals["hit_A"], totals["called_A"], totals["active_A"]), np.nan)
+    f1_BA = np.where(active_BA > 0, _f1(totals["hit_A"], totals["called_A"], active_BA), np.nan)
     errors = _errors(totals)
     return {
         "expression": {

@@ -1,7 +1,7 @@
 """The benchmark's metrics, by torchmetrics: the content of metrics.json.
 
 What counts as what where an answer is missing is decided in `arrays.columns`. A task without truth is None (absent),
-never 0; an action unit that no image annotates is None and is left out of the means.
+never 0; an action unit that no image shows has no F1: None, and left out of the means.
 """
 
 import warnings
@@ -91,23 +91,29 @@ def expression(data: Columns) -> dict[str, Any] | None:
 def action_units(data: Columns) -> dict[str, Any] | None:
     """Return the positive-class F1 of each AU in [0, 1], over the images whose source annotates it, and their means.
 
-    `f1_mean_14` is Table 2's "All": the plain mean over its 14 AUs, of those that any image annotates; `f1_n_aus`
-    says how many these are, and `annotated` how many images annotate each AU. An AU that is never active and never
-    predicted has F1 = 0 (torchmetrics' and scikit-learn's zero_division=0). None if no image annotates any AU.
+    `f1_mean_14` is Table 2's "All": the plain mean over its 14 AUs, of those whose F1 is defined; `f1_n_aus` says how
+    many these are. An AU that no image shows has no F1, whatever is predicted: 0 would mark a perfect model down, and
+    by the sample instead of the model. `annotated`, `active` and `false_alarms` count, for each AU, the images that
+    annotate it, those that show it, and those that do not and of which it is predicted. None if no image annotates any.
     """
     annotated = data.au_true_NA != UNKNOWN
     if not annotated.any():
         return None
     predicted, truth = torch.from_numpy(data.au_NA), torch.from_numpy(data.au_true_NA)
     values = multilabel_f1_score(predicted, truth, num_labels=len(AUS), average="none", ignore_index=UNKNOWN)
-    f1 = {au: _number(values[place]) if annotated[:, place].any() else None for place, au in enumerate(AUS)}
+    active = data.au_true_NA == 1
+    false_alarms = annotated & ~active & (data.au_NA == 1)
+    f1 = {au: _number(values[place]) if active[:, place].any() else None for place, au in enumerate(AUS)}
     in_14, in_17 = _known(f1[au] for au in TABLE2_AUS), _known(f1.values())
     return {
         "f1": {str(au): value for au, value in f1.items()},
         "f1_mean_14": _mean(in_14),
         "f1_mean_17": _mean(in_17),
         "f1_n_aus": {"f1_mean_14": len(in_14), "f1_mean_17": len(in_17)},
-        "annotated": {str(au): int(annotated[:, place].sum()) for place, au in enumerate(AUS)},
+        **{
+            name: {str(au): int(counted[:, place].sum()) for place, au in enumerate(AUS)}
+            for name, counted in (("annotated", annotated), ("active", active), ("false_alarms", false_alarms))
+        },
         "n": int(annotated.any(1).sum()),
     }
 

@@ -222,5 +222,15 @@ def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
     if units is None:
         return []
     bounds = metrics["ci95"]["action_units"]["f1"]
-    rows = [[au, with_interval(f1, bounds[au]), str(units["annotated"][au])] for au, f1 in units["f1"].items()]
-    return ["", markdown_table(["AU", "F1 (95 % interval)", "Images annotated"], rows, "lr")]
+    active, false_alarms = units.get("active", {}), units.get("false_alarms", {})  # not in runs of earlier releases
+    rows = [
+        [au, with_interval(f1, bounds[au]), *(str(of_au.get(au, ABSENT)) for of_au in (units["annotated"], active))]
+        for au, f1 in units["f1"].items()
+    ]
+    table = markdown_table(["AU", "F1 (95 % interval)", "Images annotated", "of them active"], rows, "lrrr")
+    absent = [au for au, count in active.items() if units["annotated"][au] and not count]
+    if not absent:
+        return ["", table]
+    raised = sum(false_alarms[au] for au in absent)
+    named = ", ".join(f"AU{au}" for au in absent)
+    return ["", table, "", f"{named}: never active here, so without F1 and in no mean; predicted {raised} times."]
