@@ -119,10 +119,11 @@ def test_wordings_spread_is_told_of_scores_alone(tmp_path: Path) -> None:
 
 
 def test_stages_are_judged_one_by_one(tmp_path: Path) -> None:
-    for cell, skill in {"base": 0.0, "categorical": 0.5, "conversation": 0.3, "reasoning": 0.9}.items():
+    skills = {"base": 0.0, "categorical": 0.5, "conversation": 0.3, "reasoning": 0.9, "curriculum": 0.7}
+    for cell, skill in skills.items():
         scenes(tmp_path, f"emovit_stages-{cell}", skill)
     said = compiled(tmp_path, "emovit_stages").sections[0].findings
-    assert ["DID NOT" in sentence for sentence in said] == [False, True, False]
+    assert ["DID NOT" in sentence for sentence in said] == [False, True, False, False, True]
 
 
 def test_other_sets_and_faces_are_rows_and_what_was_not_asked_is_told(emovit: Path) -> None:
