@@ -116,7 +116,8 @@ def test_select_takes_a_split_and_a_limit(data, tmp_path):
 
 def test_select_takes_the_completely_described(data, tmp_path):
     whole = Labels(expression="fear", valence=-0.5, arousal=0.5, action_units={1: True})
-    parts = [whole.model_copy(update={name: None}) for name in Labels.model_fields]
+    described = ("expression", "valence", "arousal", "action_units")
+    parts = [whole.model_copy(update={name: None}) for name in described]
     rows = [row.model_copy(update={"labels": has}) for row, has in zip(data.records, [whole, *parts], strict=False)]
     write_jsonl(tmp_path / "rows.jsonl", rows)
     assert select(tmp_path / "rows.jsonl", None, None, complete=True) == rows[:1]
