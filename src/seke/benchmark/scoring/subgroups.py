@@ -83,8 +83,8 @@ def group_faces(
 ) -> tuple[dict[str, GroupMetrics], dict[str, Any]]:
     """Return Table 2's measures of each group, resampled by subject, and the "aus" whose mean is their F1.
 
-    An AU counts only if every group of at least `fewest` annotated images annotates it, so that a gap is not one
-    between action units.
+    An AU counts only if every group of at least `fewest` annotated images shows it active, so that a gap is not
+    one between action units.
     """
     data = columns(predictions)
     parts = {name: data.unknown_outside(groups_N == name) for name in set(groups_N.tolist())}
@@ -173,7 +173,7 @@ def groups_table(found: Mapping[str, Any]) -> str:
         note = f"° fewer than {of_key['fewest']} images with truth, no end of a gap; nor is {UNSTATED!r}."
         if "aus" in of_key:
             aus = ", ".join(f"AU{au}" for au in of_key["aus"])
-            note += f" AU F1: mean of {aus or 'no AU that all groups annotate'}."
+            note += f" AU F1: mean of {aus or 'no AU that every group shows'}."
         parts.append(f"## By {name}\n\n{markdown_table([name, 'n', *measures], rows, 'lr')}\n\n{note}\n")
     return "\n".join(parts)
 

@@ -62,7 +62,7 @@ def _table(name: str, label: str, key: str, measured: Mapping[str, Any], run: Fi
     ]
     gaps: dict[str, Cell] = {"n": "", **{c.key: estimate(measured["gaps"][c.key], "gap") for c in COLUMNS}}
     rows.append(Row("Largest gap", gaps, run.name, run.anchor, reference=True))
-    units = ", ".join(f"AU{au}" for au in measured["aus"]) or "no AU that all groups annotate"
+    units = ", ".join(f"AU{au}" for au in measured["aus"]) or "no AU that every group shows"
     notes = run.manifest.get("notes") or []
     caption = (
         f"With 95 % intervals, bootstrap over subjects. Groups of fewer than {measured['fewest']} images with truth "
