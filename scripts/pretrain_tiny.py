@@ -8,7 +8,8 @@
 What it sees: of each face the exact intensity, 0 to 5, of all 17 action units under geometric names
 (inner_brow_height is AU1), regressed by the tower and graded in the captions. What it never sees: the names of action
 units and expressions, valence, arousal. So it is a general base in its words, not in its features.
-Each stage is kept in `work` and not repeated. `start=DIR` goes on from a checkpoint with the third stage; so, after 2200 steps on the base view alone, the one in assets/ learned with its tile beside it, too:
+Each stage is kept in `work` and not repeated. `start=DIR` goes on from a checkpoint with the third stage; so, after
+2200 steps on the base view alone, the one in assets/ learned with its tile beside it, too:
 
     python scripts/pretrain_tiny.py start=assets/llava_ov_tiny language_steps=500 language_lr=1e-3
 """
