@@ -1,4 +1,6 @@
-"""Rules that every room shares: right within 0.2, Table 2's measures, Mikels' emotions, Algorithm 1's floor."""
+"""Rules that every room shares: right within 0.2, whose numbers compete, Table 2's measures, Mikels' emotions,
+Algorithm 1's floor.
+"""
 
 from typing import Final, Literal, NamedTuple
 
@@ -21,6 +23,36 @@ def near(a: float, b: float) -> bool:
     (True, True, False)
     """
     return abs(a - b) <= NEAR + _ROUNDING
+
+
+ENOUGH_ANSWERED: Final = 0.95
+"""The share of images that must be answered for an error over the answered ones to be anybody's best."""
+
+
+def competing(value: float | None, coverage: float, at_worst: float | None) -> float | None:
+    """Return the number with which an error over answered images competes for a table's best; None: it does not.
+
+    Who leaves hard images out has smaller errors. So an incomplete row competes with what it would be `at_worst`, every
+    missing answer as wrong as can be, and a row below `ENOUGH_ANSWERED` not at all: answering less never pays.
+
+    Args:
+        value: over the answered images.
+        coverage: their share of the images with truth, in [0, 1].
+        at_worst: over all images with truth; None where nobody knows, as in runs of earlier releases.
+
+    >>> competing(0.1, 1.0, None), competing(0.1, 0.97, 0.15), competing(0.1, 0.44, 0.8)
+    (0.1, 0.15, None)
+    """
+    return value if coverage == 1 else at_worst if coverage >= ENOUGH_ANSWERED else None
+
+
+def percent_answered(coverage: float) -> str:
+    """Return a share of answered images as tables print it: 100 % is all of them, and nothing less.
+
+    >>> percent_answered(0.44), percent_answered(0.9999), percent_answered(1.0)
+    ('44 %', '99 %', '100 %')
+    """
+    return f"{int(100 * coverage + 1e-9)} %"
 
 
 class Measure(NamedTuple):

@@ -178,4 +178,40 @@ def test_records_without_any_label_and_answers_without_any_content_are_told_of()
     assert all(unlabelled[task] is None for task in ("expression", "action_units", "valence", "arousal"))
     silent = evaluate([prediction(truth, Labels(), number) for number in range(3)], draws=5)
     assert silent["warnings"] == ["none of 3 answers states expression", "none of 3 answers states valence"]
-    assert silent["valence"] == {"mae": None, "rmse": None, "ccc": None, "pearson": None, "n": 3}
+    undefined = {"mae": None, "rmse": None, "ccc": None, "pearson": None, "n": 3}
+    assert {key: silent["valence"][key] for key in undefined} == undefined
+    assert (silent["valence"]["coverage"], silent["valence"]["mae_over_all"]) == (0.0, 0.0)
+
+
+@given(sets, st.sampled_from(["valence", "arousal"]), st.integers(0, 2**40))
+def test_silence_is_worth_the_best_constant_over_all_and_nothing_in_a_competition(rows, name: str, mask: int) -> None:
+    quiet = [
+        row.model_copy(update={"labels": row.labels.model_copy(update={name: None})}) if mask >> place & 1 else row
+        for place, row in enumerate(rows)
+    ]
+    before, after = scores(columns(rows))[name], scores(columns(quiet))[name]
+    if before is None:
+        return
+    truth = [getattr(row.truth, name) for row in rows if getattr(row.truth, name) is not None]
+    constant = [
+        row.model_copy(update={"labels": row.labels.model_copy(update={name: after["constant"]})})
+        if getattr(row.labels, name) is None
+        else row
+        for row in quiet
+    ]
+    said = scores(columns(constant))[name]
+    assert said["coverage"] == 1.0
+    assert said["mae"] == said["mae_over_all"] == said["at_worst"]["mae"] == approx(after["mae_over_all"])
+    of_constants = [np.abs(np.subtract(truth, value)).mean() for value in (after["constant"], *truth)]
+    assert of_constants[0] == approx(min(of_constants))
+    for error in ("mae", "rmse"):
+        assert after["at_worst"][error] >= before["at_worst"][error] - 1e-9
+
+
+@given(sets)
+def test_silence_about_action_units_is_worth_as_much_as_naming_none(rows) -> None:
+    silent, none = (
+        scores(columns([row.model_copy(update={"labels": Labels(action_units=units)}) for row in rows]))["action_units"]
+        for units in (None, dict.fromkeys(ACTION_UNITS, False))
+    )
+    assert silent == none

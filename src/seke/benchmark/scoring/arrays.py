@@ -4,7 +4,8 @@
 
 Unknown truth and an unanswered task are distinct from every label, and what an unanswered task counts as is decided
 here, once: an unanswered expression is a ninth class that is never right; an action unit that the answer does not
-mention is predicted absent; an unanswered valence or arousal has no error, so it is left out and counted.
+mention is predicted absent, so that silence is worth exactly what "no action unit is active" is; an unanswered valence
+or arousal has no error, so it is left out and counted, and `metrics.dimension` says what that hides.
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from seke.core import old_runs
 from seke.core.affect import TABLE2_AUS
 from seke.core.escape import markdown, visible
 from seke.core.records import ImageRecord
-from seke.core.rules import MEASURES
+from seke.core.rules import ENOUGH_ANSWERED, MEASURES, competing, percent_answered
 from seke.core.runs import manifest_beside
 from seke.core.text_tables import markdown_table
 
@@ -28,6 +28,13 @@ ABSENT: Final = "–"
 OF_PAPER: Final = {measure.paper: measure for measure in MEASURES}
 LOWER_IS_BETTER: Final = [column for column, measure in OF_PAPER.items() if measure.better == "low"]
 TABLE2_COLUMNS: Final = ("EXP", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence", "Arousal")
+
+
+SILENCE: Final = (
+    "n = %: the share of the images whose answer states the number; the MAE is of these alone. Over all "
+    "(mae_over_all): every image, silence counted as the best constant answer, the median of the truth."
+)
+"""What is said below tables in which answers are missing."""
 
 
 class Line(NamedTuple):
@@ -49,14 +56,43 @@ def paper(file: str) -> list[dict[str, str]]:
 
 
 def table2_row(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Return metrics.json as a row of Table 2: accuracy and F1 in percent, MAE as it is, absent numbers as a dash."""
-    units = (metrics["action_units"] or {"f1": {}})["f1"]
-    shares = {f"AU{au}": units.get(str(au)) for au in TABLE2_AUS}
-    cells = {column: ABSENT if value is None else f"{100 * value:.1f}" for column, value in shares.items()}
+    """Return metrics.json as a row of Table 2: accuracy and F1 in percent, MAE as it is, absent numbers as a dash.
+
+    Where answers are missing, an MAE says of which share of the images it is, and beside it stands the MAE over all of
+    them with silence counted as the constant answer: "0.102 (n = 44 %; over all 0.231)".
+    """
+    values = _table2_values(metrics)
+    cells = {column: ABSENT if value is None else f"{100 * value:.1f}" for column, value in values.items()}
     for column, measure in OF_PAPER.items():
-        value = None if metrics[measure.task] is None else metrics[measure.task][measure.metric]
-        cells[column] = ABSENT if value is None else measure.printed(value)
-    return {column: cells[column] for column in TABLE2_COLUMNS}
+        if (value := values[column]) is not None:
+            cells[column] = measure.printed(value)
+        found = metrics[measure.task] or {}
+        if (coverage := found.get("coverage", 1.0)) < 1:
+            over_all = measure.printed(found["mae_over_all"])
+            cells[column] += f" (n = {percent_answered(coverage)}; over all {over_all})"
+    return cells
+
+
+def _table2_values(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return what metrics.json says of each column of Table 2, in metrics.json's own units."""
+    units = (metrics["action_units"] or {"f1": {}})["f1"]
+    values = {f"AU{au}": units.get(str(au)) for au in TABLE2_AUS}
+    for column, measure in OF_PAPER.items():
+        values[column] = None if metrics[measure.task] is None else metrics[measure.task][measure.metric]
+    return {column: values[column] for column in TABLE2_COLUMNS}
+
+
+def _table2_rivals(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers with which our row competes for the best, as printed; see `rules.competing`."""
+    rivals = {}
+    for column, value in _table2_values(metrics).items():
+        measure = OF_PAPER.get(column)
+        found = (measure and metrics[measure.task]) or {}
+        at_worst = found.get("at_worst", {}).get(measure.metric) if measure else None
+        rival = competing(value, found.get("coverage", 1.0), at_worst)
+        if rival is not None:
+            rivals[column] = float(measure.printed(rival) if measure else f"{100 * rival:.1f}")
+    return rivals
 
 
 def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
@@ -64,15 +100,16 @@ def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
 
     A row that is comparable competes for the bold numbers; one that is not (`notes` say why) stands outside.
     """
-    theirs = [(row["method"], row) for row in paper("table2.csv")]
-    ours = [(markdown(name) + (" †" if notes else ""), table2_row(metrics))]
+    theirs = [_Competitor(row["method"], row, _numbers(row)) for row in paper("table2.csv")]
+    ours = [_Competitor(markdown(name) + (" †" if notes else ""), table2_row(metrics), _table2_rivals(metrics))]
     head = ["Method", "EXP Acc (%)", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence MAE", "Arousal MAE"]
     rows = _block(theirs) + _block(ours) if notes else _block([*theirs, *ours])
+    bar = f"; no MAE of less than {percent_answered(ENOUGH_ANSWERED)} of the images, nor one that is best by silence"
     lines = [
         markdown_table(head, rows, "lr"),
         "",
         "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
-        f"best {'of them ' if notes else ''}in bold, * closed-source.",
+        f"best {'of them ' if notes else ''}in bold{bar if _silent(metrics) else ''}, * closed-source.",
         *([f"\n† Not comparable with the paper's rows: {markdown('; '.join(notes))}."] if notes else []),
     ]
     return "\n".join(lines) + "\n"
@@ -115,14 +152,22 @@ def summary(metrics: Mapping[str, Any]) -> list[Line]:
             task,
             metric,
             metrics[task][metric],
-            None if (bounds := metrics["ci95"][task][metric]) is None else (bounds[0], bounds[1]),
+            None if (bounds := metrics["ci95"][task].get(metric)) is None else (bounds[0], bounds[1]),
             metrics[task]["n"],
             metrics["unanswered"][task],
         )
         for task, names in HEADLINE.items()
         if metrics[task] is not None
-        for metric in names
+        for metric in (*names, *_over_all(metrics[task]))
     ]
+
+
+def _silent(metrics: Mapping[str, Any]) -> bool:
+    return any(_over_all(metrics[measure.task] or {}) for measure in MEASURES)
+
+
+def _over_all(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("mae_over_all",) if found.get("coverage", 1.0) < 1 else ()
 
 
 def summary_table(metrics: Mapping[str, Any]) -> str:
@@ -140,6 +185,7 @@ def summary_table(metrics: Mapping[str, Any]) -> str:
         "Intervals: bootstrap over subjects.",
         "",
         markdown_table(["Source", "n", *TABLE2_COLUMNS], by_source, "lr"),
+        *([f"\n{SILENCE}"] if _silent(metrics) else []),
     ]
     return "\n".join([*lines, *_au_lines(metrics)]) + "\n"
 
@@ -200,21 +246,38 @@ def cells_of(line: Line) -> list[str]:
     return [value, interval, str(line.n), str(line.unanswered)]
 
 
-def _block(rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[list[str]]:
+class _Competitor(NamedTuple):
+    """One row of Table 2."""
+
+    method: str
+    cells: Mapping[str, str]
+    rivals: Mapping[str, float]
+    """The numbers with which it competes; a column that is not in it has none."""
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, float]:
+    return {column: float(row[column]) for column in TABLE2_COLUMNS}
+
+
+def _block(rows: Sequence[_Competitor]) -> list[list[str]]:
     """Return the cells of rows, the best of each column in bold if there is more than one row to compare."""
     best: dict[str, float] = {}
     for column in TABLE2_COLUMNS:
-        numbers = [float(row[column]) for _, row in rows if row[column] != ABSENT]
+        numbers = [row.rivals[column] for row in rows if column in row.rivals]
         if len(rows) > 1 and numbers:
             best[column] = min(numbers) if column in LOWER_IS_BETTER else max(numbers)
-    lines = []
-    for method, row in rows:
-        cells = [
-            f"**{row[column]}**" if row[column] != ABSENT and best.get(column) == float(row[column]) else row[column]
-            for column in TABLE2_COLUMNS
+    return [
+        [
+            row.method,
+            *(
+                f"**{row.cells[column]}**"
+                if column in best and row.rivals.get(column) == best[column]
+                else row.cells[column]
+                for column in TABLE2_COLUMNS
+            ),
         ]
-        lines.append([method, *cells])
-    return lines
+        for row in rows
+    ]
 
 
 def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
