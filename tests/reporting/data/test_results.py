@@ -13,7 +13,8 @@ from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Tu
 from seke.core.rules import algorithm_floor
 from seke.reporting.data import results
 from seke.reporting.data.run_labels import named
-from seke.reporting.data.runs import FinishedRun
+from seke.reporting.data.runs import FinishedRun, estimates
+from seke.reporting.data.tables import Partial
 
 
 def prediction(number: int, truth: str | None, answer: str | None) -> Prediction:
@@ -44,6 +45,25 @@ def test_confusion_as_it_was_counted_against_sklearn(tmp_path: Path) -> None:
     assert [list(row) for row in found.counts] == reference[:8].tolist() and found.classes == EXPRESSIONS
     (tmp_path / "metrics.json").write_text(json.dumps(evaluate(rows[-1:], draws=1)))
     assert results.confusion(FinishedRun("evaluate", "e", tmp_path, {})) is None
+
+
+def test_coverage_of_a_run_and_of_one_of_an_earlier_release() -> None:
+    truth = Labels(valence=0.0)
+    said = [Labels(valence=0.2)] * 48 + [Labels()] * 2
+    rows = [
+        Prediction(
+            id=str(n), source="s", subject=None, text="", judged=None, status="ok", labels=labels, truth=truth,
+        )
+        for n, labels in enumerate(said)
+    ]  # fmt: skip
+    now = {key: found.value for key, found in estimates(evaluate(rows, draws=1)).items()}
+    earlier = {key: now[key] for key in ("valence.mae", "valence.n", "unanswered.valence")}
+    columns = (results.VALENCE_MAE, results.AROUSAL_MAE)
+    assert results.partly_answered(columns, now) == {
+        "valence.mae": Partial(pytest.approx(0.96), pytest.approx(0.192), pytest.approx(0.232)),
+    }
+    assert results.partly_answered(columns, earlier) == {"valence.mae": Partial(pytest.approx(0.96), None, None)}
+    assert results.partly_answered(columns, {**earlier, "unanswered.valence": 0.0}) == {}
 
 
 @pytest.mark.parametrize("most", [2, 3, 5, 8])

@@ -9,6 +9,7 @@ from seke.core.intervals import Estimate
 from seke.reporting.data.tables import (
     Cell,
     Column,
+    Partial,
     Row,
     Table,
     interval,
@@ -53,6 +54,26 @@ def test_markdown_by_hand() -> None:
         "",
         "Caption.",
     ]
+
+
+SILENT = table(
+    Row("half", {"mae": Estimate(0.102)}, partial={"mae": Partial(0.44, 0.231, None)}),
+    Row("most", {"mae": Estimate(0.25, 0.2, 0.3)}, partial={"mae": Partial(0.98, 0.27, 0.29)}),
+    Row("all", {"mae": Estimate(0.28)}),
+    Row("earlier", {"mae": Estimate(0.29)}, partial={"mae": Partial(0.9, None, None)}),
+)
+
+
+def test_a_number_over_few_answers_says_so_in_every_form_and_is_not_the_best() -> None:
+    lines = [line.split(" | ")[-1].rstrip(" |") for line in to_markdown(SILENT).splitlines()[4:8]]
+    assert lines == [
+        "0.102 (n = 44 %; over all 0.231)",
+        "0.250 (n = 98 %; over all 0.270) [0.200–0.300]",
+        "**0.280**",
+        "0.290 (n = 90 %)",
+    ]
+    assert "0.102 (n = 44 \\%; over all 0.231)" in to_latex(SILENT) and r"\textbf{0.280}" in to_latex(SILENT)
+    assert [line[-1] for line in to_terminal(SILENT).splitlines()[2:]] == [")", ")", "*", ")"]
 
 
 def test_csv_keeps_raw_numbers_and_leaves_unknown_cells_empty() -> None:

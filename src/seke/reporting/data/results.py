@@ -1,18 +1,18 @@
 """Tables of faces: benchmark scores, reliability of labels, cost of sampling, from finished runs."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from seke.core import old_runs
 from seke.core.affect import ACTION_UNITS, TABLE2_AUS
 from seke.core.intervals import Estimate
 from seke.core.records import InstructionRecord, Labels
-from seke.core.rules import MEASURES
+from seke.core.rules import ENOUGH_ANSWERED, MEASURES, competing, percent_answered
 from seke.reporting.data.cases import verdict
 from seke.reporting.data.run_labels import NO_DRAWS, NamedRun
 from seke.reporting.data.runs import FinishedRun
-from seke.reporting.data.tables import Cell, Column, Row, Table
+from seke.reporting.data.tables import Cell, Column, Partial, Row, Table
 
 DESCRIPTIONS: Final = {
     "expression": "Expression", "valence": "Valence", "arousal": "Arousal", "action_units": "Action units",
@@ -52,11 +52,49 @@ def score_table(name: str, title: str, head: str, runs: Sequence[NamedRun], capt
         metrics = run.scores
         counts = {"n": per_task(metrics, "n", "{}.n"), "unanswered": per_task(metrics, "unanswered", "unanswered.{}")}
         cells = {**metrics, **counts}
-        rows.append(Row(words.label, cells, run.name, run.anchor, words.reference))
-    return Table(name, title, head, SCORES, tuple(rows), caption)
+        partial = partly_answered(SCORES, {key: found.value for key, found in metrics.items()})
+        rows.append(Row(words.label, cells, run.name, run.anchor, words.reference, partial))
+    return Table(name, title, head, SCORES, tuple(rows), " ".join([caption, *silence(rows)]))
+
+
+SILENCE: Final = (
+    "n = %: the share of images whose answer states the number; over all: silence counted as the best constant answer. "
+    f"Below {percent_answered(ENOUGH_ANSWERED)} no such number is the best; above, it competes as if each missing "
+    "answer were wholly wrong."
+)
+
+
+def silence(rows: Iterable[Row]) -> list[str]:
+    """Return what is to be said of a table some of whose numbers are not over all images."""
+    return [SILENCE] if any(row.partial for row in rows) else []
+
+
+def partly_answered(columns: Iterable[Column], numbers: Mapping[str, float | None]) -> dict[str, Partial]:
+    """Return, by key, the valence and arousal columns of a row that some images have no answer for.
+
+    Args:
+        columns: of the table.
+        numbers: the row's, by their keys in metrics.json.
+    """
+    found = {}
+    for key in (column.key for column in columns):
+        task, _, metric = key.partition(".")
+        coverage = _coverage(task, numbers) if task in ("valence", "arousal") else 1.0
+        if coverage < 1:
+            rival = competing(numbers.get(key), coverage, numbers.get(f"{task}.at_worst.{metric}"))
+            found[key] = Partial(coverage, numbers.get(f"{task}.{metric}_over_all"), rival)
+    return found
 
 
 TASKS = {"E": "expression", "AU": "action_units", "V": "valence", "A": "arousal"}
+
+
+def _coverage(task: str, numbers: Mapping[str, float | None]) -> float:
+    """Return the answered share of a task's images; of runs of earlier releases from what they counted."""
+    if (noted := numbers.get(f"{task}.coverage")) is not None:
+        return noted
+    silent, images = numbers.get(f"unanswered.{task}"), numbers.get(f"{task}.n")
+    return 1 - silent / images if silent is not None and images else 1.0
 
 
 def per_task(metrics: Mapping[str, Estimate], total: str, key: str) -> Cell:

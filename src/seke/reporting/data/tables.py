@@ -5,14 +5,14 @@ intervals; CSV keeps the raw numbers.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from seke.core import files
 from seke.core.escape import latex, markdown, one_line, visible
 from seke.core.intervals import Estimate
-from seke.core.rules import Measure
+from seke.core.rules import Measure, percent_answered
 from seke.core.text_tables import csv_table, markdown_table
 
 MISSING = "n/a"
@@ -49,6 +49,17 @@ class Column:
         return cls(key, label, group, 0)
 
 
+class Partial(NamedTuple):
+    """A number over the images that were answered, where others were not."""
+
+    coverage: float
+    """The answered share of the images with truth, in [0, 1)."""
+    over_all: float | None
+    """The number over all of them, silence counted as the best constant answer; None where nobody knows."""
+    rival: float | None
+    """With what it competes for the best value; None: not at all (`rules.competing`)."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: a label, the run it comes from, and its cells by column key."""
@@ -59,6 +70,13 @@ class Row:
     anchor: str = ""
     reference: bool = False
     """A reference row (the untuned base, the upper bound) does not compete for the best value."""
+    partial: Mapping[str, Partial] = field(default_factory=dict)
+    """By column key, the numbers that are not over all images with truth."""
+
+    def rival(self, column: "Column") -> float | None:
+        """Return the number with which a cell competes; None where it does not."""
+        partial = self.partial.get(column.key)
+        return _value(self.cells.get(column.key)) if partial is None else partial.rival
 
 
 @dataclass(frozen=True)
@@ -80,17 +98,17 @@ class Table:
         """Whether a cell is the best of at least two that compete; values that print alike are all best."""
         if row.reference or not column.better:
             return False
-        field = (
+        cells = (
             [(row, other) for other in self.columns if other.better]
             if self.across
             else [(other, column) for other in self.rows if not other.reference]
         )
-        rivals = [rival for other, key in field if (rival := _value(other.cells.get(key.key))) is not None]
-        own = row.cells.get(column.key)
-        if len(rivals) < 2 or _value(own) is None:
+        rivals = [rival for other, key in cells if (rival := other.rival(key)) is not None]
+        own = row.rival(column)
+        if len(rivals) < 2 or own is None:
             return False
         best = max(rivals) if column.better == "high" else min(rivals)
-        return shown(own, column) == _rounded(best, column)
+        return _rounded(own, column) == _rounded(best, column)
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -140,6 +158,20 @@ def interval(cell: Cell, column: Column) -> str:
     return f"{_rounded(cell.low, column)}{'–' if cell.low >= 0 else ' to '}{_rounded(cell.high, column)}"
 
 
+def value_of(row: Row, column: Column) -> str:
+    """Return a cell's value as it is printed, and where answers are missing, of how many it is and what it hides.
+
+    >>> column = Column("valence.mae", "MAE")
+    >>> value_of(Row("a", {column.key: Estimate(0.1)}, partial={column.key: Partial(0.44, 0.231, None)}), column)
+    '0.100 (n = 44 %; over all 0.231)'
+    """
+    value, partial = shown(row.cells.get(column.key), column), row.partial.get(column.key)
+    if partial is None:
+        return value
+    over_all = "" if partial.over_all is None else f"; over all {_rounded(partial.over_all, column)}"
+    return f"{value} (n = {percent_answered(partial.coverage)}{over_all})"
+
+
 def _rounded(value: float, column: Column) -> str:
     text = f"{value * column.scale:,.{column.digits}f}"
     # -0.000 would say that something is below zero
@@ -154,7 +186,7 @@ def to_markdown(table: Table) -> str:
     """Return the table in GitHub's Markdown, the best values in bold, intervals in brackets."""
 
     def cell(row: Row, column: Column) -> str:
-        value, span = shown(row.cells.get(column.key), column), interval(row.cells.get(column.key), column)
+        value, span = value_of(row, column), interval(row.cells.get(column.key), column)
         value = f"**{value}**" if table.is_best(row, column) else markdown(value)
         return f"{value} [{span}]" if span else value
 
@@ -195,7 +227,7 @@ def to_latex(table: Table) -> str:
     """Return a booktabs tabular with its groups, the best values bold, intervals in small type."""
 
     def cell(row: Row, column: Column) -> str:
-        value, span = shown(row.cells.get(column.key), column), interval(row.cells.get(column.key), column)
+        value, span = value_of(row, column), interval(row.cells.get(column.key), column)
         value = rf"\textbf{{{latex(value)}}}" if table.is_best(row, column) else latex(value)
         return rf"{value} {{\scriptsize [{latex(span)}]}}" if span else value
 
@@ -216,7 +248,7 @@ def to_terminal(table: Table) -> str:
     grid = [[table.head, *(column.label for column in table.columns)]]
     for row in table.rows:
         marks = ["*" if table.is_best(row, column) else " " for column in table.columns]
-        values = [shown(row.cells.get(column.key), column) for column in table.columns]
+        values = [value_of(row, column) for column in table.columns]
         grid.append([row.label, *(value + mark for value, mark in zip(values, marks, strict=True))])
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     header, start, last = "", widths[0] + 2, ""

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from seke.core.escape import in_html
 from seke.core.files import whole
 from seke.core.rules import NEAR
-from seke.reporting.data.tables import interval, shown
+from seke.reporting.data.tables import interval, value_of
 from seke.reporting.render.figures import Panel
 
 STYLES = ("page", "page.gallery")
@@ -39,7 +39,7 @@ def write_page(path: Path, content: Mapping[str, Any]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(shown=shown, interval=interval, drawing=drawing)
+    environment.filters.update(value_of=value_of, interval=interval, drawing=drawing)
     environment.globals["near"] = NEAR
     style = "".join(_template(f"{name}.css.jinja") for name in STYLES)
     script = "".join(_template(f"{name}.js.jinja") for name in SCRIPTS)

@@ -102,14 +102,21 @@ def table(
     if several:
         shown.append(Column.count("seeds", "n", "Seeds"))
     rows = [
-        Row(line.words.label, _cells(line, measures), *_runs(line), reference=line.words.reference)
+        Row(
+            line.words.label,
+            _cells(line, measures),
+            *_runs(line),
+            reference=line.words.reference,
+            partial=results.partly_answered(measures, _numbers(line)),
+        )
         for line in found.lines
     ]
     mark = " †" if found.notes else ""
     rows += [
         Row(line.words.label + mark, _cells(line, measures, 0), "paper", reference=bool(found.notes)) for line in paper
     ]
-    return Table(name, title, head, tuple(shown), tuple(rows), " ".join(_captions(found, paper, caption)))
+    captions = [*_captions(found, paper, caption), *results.silence(rows)]
+    return Table(name, title, head, tuple(shown), tuple(rows), " ".join(captions))
 
 
 def _captions(found: MeasuredRows, paper: Sequence[Line], caption: str) -> list[str]:
@@ -151,6 +158,10 @@ def _cells(line: Line, measures: Sequence[Column], seeds: int | None = None) -> 
         cells[f"{column.key}.sd"] = "" if unsampled or seeds == 0 else Estimate(value.sd)
     cells["seeds"] = "" if seeds == 0 else Estimate(max((value.seeds for value in values), default=0))
     return cells
+
+
+def _numbers(line: Line) -> dict[str, float | None]:
+    return {key: line.value(key).value for each in line.each.values() for key in each}
 
 
 def _runs(line: Line) -> tuple[str, str]:
