@@ -1,11 +1,11 @@
 """A model's answer (a row of answers.jsonl, or of a file made elsewhere), and the labels that a judge reads from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from seke.core.records import AnswerStatus, Labels, Origins, Uncertainty
+from seke.core.records import AnswerStatus, Intensity, Labels, Origins, Uncertainty
 
 SILENT: Final = ("refusal", "filtered", "unanswered")
 """Statuses of answers that say nothing about the picture, whatever words came with them."""
@@ -26,6 +26,8 @@ class Answer(BaseModel):
     """Where each label came from: only rows of instructions.jsonl have it."""
     confidence: dict[str, Any] | None = None
     """How sure each generated label is, as instructions.jsonl states it; None where nobody knows."""
+    grades: Mapping[str, Intensity] | None = None
+    """AU intensities as graded draws gave them; only rows of instructions.jsonl have them."""
     uncertainty: Uncertainty = Uncertainty()
     """How much the draws disagreed; only rows of instructions.jsonl have it."""
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "annotator"))

@@ -197,6 +197,9 @@ class InstructionRecord(_Frozen):
     confidence: dict[str, Any] | None = None
     samples: int = Field(ge=0)
     """S_n: how many draws the record took."""
+    grades: Mapping[str, Intensity] | None = None
+    """Mean intensity that the annotator's graded draws gave each AU it was asked about: what it said, no label (that is
+    `labels.au_intensity`, of people alone). No key where nothing was graded."""
     annotator: str
     """The exact model that answered; `NOBODY` where none was asked."""
     simulated: bool | None = None
@@ -216,7 +219,7 @@ class InstructionRecord(_Frozen):
     def _without_what_is_not_there(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         row: dict[str, Any] = written(self)
         absent = {name for name in ("attributes", "sha256") if not getattr(self, name)}
-        absent |= {"simulated"} if self.simulated is None else set()
+        absent |= {name for name in ("simulated", "grades") if getattr(self, name) is None}
         return {name: value for name, value in row.items() if name not in absent}
 
 

@@ -379,3 +379,31 @@ def test_rows_of_predictions_and_of_instructions_are_answers(tmp_path: Path) -> 
 def test_an_outsiders_row_needs_an_id_and_a_text_only(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text(json.dumps({"id": "a", "text": describe(SAID), "temperature": 1}) + "\n")
     assert parse(read(tmp_path / "p.jsonl", {"a"}).answers["a"]).labels == SAID
+
+
+def test_columns_called_as_openface_calls_them_need_no_mapping(tmp_path: Path) -> None:
+    found = read(csv_file(tmp_path, "id, AU06_r, AU45_r, AU06_c", "a,2.5,1,1", "b,0,0,0", "c,,,"), IDS)
+    assert [found.answers[id_].labels for id_ in "abc"] == [
+        Labels(action_units={6: True}, au_intensity={6: 2.5}),
+        Labels(action_units={6: False}, au_intensity={6: 0.0}),
+        Labels(),
+    ]
+    only = read(json_file(tmp_path, {"id": "a", "AU06_r": 2.5}, {"id": "b", "AU12_r": 1}), IDS)
+    assert [only.answers[id_].labels for id_ in "ab"] == [Labels(au_intensity={6: 2.5}), Labels(au_intensity={12: 1.0})]
+
+
+def test_intensities_are_mapped_stated_or_kept_in_our_own_rows(tmp_path: Path) -> None:
+    expected = {"a": Labels(au_intensity={1: 3.0})}
+    mapped = read(csv_file(tmp_path, "id,x", "a,3"), IDS, {"id": "id", "au_intensity": {1: "x"}})
+    stated = read(csv_file(tmp_path, "id,au_intensity", "a,\"{'AU1': 3}\""), IDS)
+    own = read(json_file(tmp_path, {"id": "a", "labels": {"au_intensity": {"1": 3.0}}}), IDS)
+    for found in (mapped, stated, own):
+        assert {id_: answer.labels for id_, answer in found.answers.items()} == expected
+        assert found.remarks == ()
+
+
+def test_intensities_on_another_scale_are_unanswered_and_counted(tmp_path: Path) -> None:
+    found = read(csv_file(tmp_path, "id,AU01_r,AU12_r", "a,80,3", "b,high,"), IDS)
+    assert all(answer.labels.empty for answer in found.answers.values())
+    problem = "cell of a column with intensities out of [0, 5], such as 80"
+    assert found.remarks == (f"3 x {problem}: unanswered",)

@@ -42,6 +42,12 @@ def test_holm_against_a_naive_reference(p: list[float]) -> None:
     assert holm(p) == pytest.approx(expected)
 
 
+def test_a_run_of_before_intensities_were_kept_can_still_be_compared_with() -> None:
+    rows = predictions(0, 20)
+    kept = [row.model_copy(update={"truth": row.truth.model_copy(update={"au_intensity": {1: 2.0}})}) for row in rows]
+    assert all(row["difference"] in (0, None) for row in compare(kept, rows, "before", draws=5)["metrics"])
+
+
 @given(st.integers(0, 3000), st.integers(0, 3000))
 def test_mcnemar_against_scipys_binomial_test(ours: int, theirs: int) -> None:
     expected = binomtest(ours, ours + theirs, 0.5).pvalue if ours + theirs else 1.0

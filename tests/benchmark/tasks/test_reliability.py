@@ -126,6 +126,18 @@ def test_reliability_scores_generated_labels_only() -> None:
     ]
 
 
+def test_grades_are_scored_as_intensities_where_the_annotator_was_asked_for_them() -> None:
+    truth = Labels(action_units={1: False, 2: True}, au_intensity={1: 1.0, 2: 3.0})
+    said = Labels(action_units={1: False, 2: True}, au_intensity={1: 1.0})
+    origin = Origins(action_units={"1": "manual", "2": "generated"})
+    graded = Answer(id="a", labels=said, origin=origin, grades={"2": 2.5})
+    rows, _ = Reliability().predictions([record("a", truth)], {"a": graded}, judge.parse)
+    assert (rows[0].truth.au_intensity, rows[0].labels.au_intensity) == ({2: 3.0}, {2: 2.5})
+    plain = graded.model_copy(update={"grades": None})
+    rows, _ = Reliability().predictions([record("a", truth)], {"a": plain}, judge.parse)
+    assert rows[0].truth.au_intensity is rows[0].labels.au_intensity is None
+
+
 def test_nothing_generated_is_nothing_to_score() -> None:
     assert generated(FEAR, Origins(expression="manual")) == Labels()
     with pytest.raises(UserError, match="does not say where its labels come from"):

@@ -82,6 +82,10 @@ def test_every_rule_and_aggregate_reads_grades(
         assert row.labels.complete
         assert face.record.labels.completed_by(row.labels) == row.labels
         assert row.labels.au_intensity is None, "a grade is no label"
+        given = [draw.au_intensity for draw in outcome.trace.draws if draw.au_intensity]
+        assert row.grades == (
+            {str(au): pytest.approx(sum(d[au] for d in given) / len(given)) for au in given[0]} if given else None
+        )
         assert not {"no_logprobs", "reasoning_contradicts", "unusable_draws"} & set(row.flags)
         assert all(draw.au_intensity for draw in outcome.trace.draws if draw.action_units), (
             "draws.jsonl keeps the grades"
@@ -96,6 +100,13 @@ def test_what_is_asked_names_every_au_and_every_expression(make_seke, graded_pro
     assert "FACS intensity" in asked.text
     assert not asked.logprobs
     assert list(asked.schema["properties"]["expression"]["properties"]) == list(EXPRESSIONS)
+
+
+def test_intensities_alone_are_no_annotation_to_show(make_seke, scripted, data):
+    vlm = scripted(lambda request, number: Choice("", "refusal"))
+    known = data.records[0].model_copy(update={"labels": Labels(au_intensity={12: 3.0})})
+    list(make_seke(vlm).generate([data.faces[0]._replace(record=known)]))
+    assert "<human_annotation>" not in vlm.asked[0].text
 
 
 def test_a_prompt_that_grading_lacks_is_refused(make_seke, prompts, graded_prompts):

@@ -68,6 +68,7 @@ def test_intensities_are_kept_where_they_were_scored(whole, tmp_path):
     records, _ = read(whole)
     assert "intensity" not in records["bp4d/F001/T1/2440"].attributes, "9 is not codable"
     assert records["bp4d/F001/T1/2442"].attributes["intensity"] == {"6": 2448 % 6, "12": 2454 % 6}
+    assert records["bp4d/F001/T1/2442"].labels.au_intensity == {6: 2448 % 6, 12: 2454 % 6}
     bp4d.make(tmp_path, layout="fera", subjects=ONE)
     assert read(tmp_path)[0]["bp4d/F001/T1/2442"].attributes == {"task": "T1"}
 

@@ -52,6 +52,7 @@ def test_a_record_carries_the_twelve_aus_and_their_intensities(frames):
     expected = {au: disfa.intensity("SN021", au, 3) for au in disfa.AUS}
     assert record.attributes == {"intensity": {str(au): value for au, value in expected.items()}}
     assert record.labels.action_units == {au: value >= 2 for au, value in expected.items()}
+    assert record.labels.au_intensity == expected
     assert (record.labels.expression, record.labels.valence, record.sha256) == (None, None, None)
 
 
@@ -191,6 +192,7 @@ def test_an_intensity_that_is_none_leaves_its_au_unknown(one, cell):
     records, _ = read(one)
     assert records["disfa/SN001/0001"].labels.action_units.keys() == set(disfa.AUS) - {12}
     assert "12" not in records["disfa/SN001/0001"].attributes["intensity"]
+    assert 12 not in records["disfa/SN001/0001"].labels.au_intensity
     assert records["disfa/SN001/0002"].labels.action_units[12] is True
     assert 12 not in records["disfa/SN001/0003"].labels.action_units, "its file ends earlier than the others"
 

@@ -370,3 +370,37 @@ def test_a_table_of_another_name_is_not_passed_over_without_a_word(tmp_path, nam
     assert read(tmp_path, labels=None)[0]["a.png"].labels == Labels()
     if name.lower().endswith(".csv"):
         assert read(tmp_path, labels=name)[0]["a.png"].labels.expression == "fear"
+
+
+def table(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    return {image: row.labels for image, row in read_labels(tmp_path / "labels.csv", []).items()}
+
+
+def test_openface_columns_are_intensity_and_occurrence_each_by_its_ending(tmp_path):
+    head = "image, AU01_r, AU12_r, AU45_r, AU12_c, AU28_c\n"  # OpenFace writes a space after each comma
+    found = table(tmp_path, head + "a.png, 0.00, 3.41, 1.2, 0, 1\nb.png,,5,,1,\n")
+    assert found == {
+        "a.png": Labels(action_units={12: False}, au_intensity={1: 0.0, 12: 3.41}),
+        "b.png": Labels(action_units={12: True}, au_intensity={12: 5.0}),
+    }
+
+
+def test_a_table_of_intensities_alone_says_nothing_of_occurrence(tmp_path):
+    found = table(tmp_path, "image;AU6_r\na.png;4,5\n")
+    assert found == {"a.png": Labels(au_intensity={6: 4.5})}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("image,AU1,AU01_c\na.png,1,1\n", "this column stands twice"),
+        ("image,AU01_x\na.png,1\n", "no column of this table"),
+        ("image,AU01_r\na.png,5.5\nb.png,x\n", "'5.5' is no number from 0 to 5"),
+        ("image,AU1_r\n" + "".join(f"{k}.png,{k % 9}\n" for k in range(40)), "AU_r on another scale than 0 to 5"),
+        ("image,AU1\n" + "".join(f"{k}.png,{k % 6}\n" for k in range(40)), "a column of intensities is called AU1_r"),
+    ],
+)
+def test_intensities_on_another_scale_or_by_another_name_are_refused(tmp_path, text, problem):
+    with pytest.raises(UserError, match=problem):
+        table(tmp_path, text)

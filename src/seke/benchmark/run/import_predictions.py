@@ -3,6 +3,9 @@
     predictions_fields={id: name, text: response}                           what a system answered; the judge reads it
     predictions_fields={id: file, expression: emotion, valence: v, arousal: a, action_units: aus}
     predictions_fields={id: file, action_units: {1: AU01, 2: AU02}}         one column of 0 and 1 an action unit
+    predictions_fields={id: file, au_intensity: {1: AU01_r, 2: AU02_r}}     one column of intensities, 0 to 5
+
+Columns called as OpenFace calls them, AU01_c (occurrence) and AU01_r (intensity), need no mapping.
 
 A label that is out of range, or none that we know, is unanswered: never clipped, never guessed, but counted and
 reported (`label_cells`).
@@ -10,11 +13,12 @@ reported (`label_cells`).
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -26,9 +30,12 @@ from seke.core.escape import shortened
 from seke.core.records import Labels
 
 UNITS: Final = "action_units"
-UNIT_COLUMN: Final = "action_units.{}"
+INTENSITY: Final = "au_intensity"
+BY_UNIT: Final = {UNITS: "c", INTENSITY: "r"}
+"""What may have a column for each action unit, and how OpenFace ends the names of such columns."""
+UNIT_COLUMN: Final = "{}.{}"
 """Where a row's cells have that of one action unit with a column of its own."""
-LABELS: Final = ("expression", "valence", "arousal", UNITS)
+LABELS: Final = ("expression", "valence", "arousal", UNITS, INTENSITY)
 FIELDS: Final = ("id", "text", *LABELS)
 """What can be mapped; labels are there instead of a text."""
 MOST_OTHERS: Final = 10
@@ -37,6 +44,7 @@ SHOWN: Final = 80
 """Characters of an id, or of a list of columns, that an error echoes."""
 _short = partial(shortened, most=SHOWN + len("..."))
 
+Value = TypeVar("Value")
 Cells = Mapping[str, Any]
 """The label cells of a row, by the label's name, as the file has them."""
 
@@ -73,7 +81,7 @@ def read(
         raise UserError("predictions", path, "holds no row", "give a row for each record that was answered")
     wanted = _by_name(rows, path, is_csv) if fields is None else _checked(fields)
     # Of keys that nobody has mapped, a row may leave those out that it has nothing to say of.
-    blank = dict.fromkeys(LABELS) if fields is None and wanted is not None else {}
+    blank = dict.fromkeys(_label_keys(wanted)) if fields is None and wanted is not None else {}
     found: dict[str, Answer] = {}
     given: list[Cells] = []
     for line, row in rows:
@@ -93,13 +101,21 @@ def read(
     return Imported(kept, (*_unread(rows, wanted), *remarks))
 
 
+def _label_keys(mapped: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys that hold labels."""
+    for name in LABELS:
+        source = mapped.get(name, name)
+        yield from source.values() if isinstance(source, Mapping) else (source,)
+
+
 def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     mapped = {str(name): source for name, source in fields.items() if source is not None}
     for name in mapped:
         if name not in FIELDS:
             raise UserError(f"predictions_fields.{name}", mapped[name], "no such field", f"use {', '.join(FIELDS)}")
-    if isinstance(by_unit := mapped.get(UNITS), Mapping):
-        mapped[UNITS] = {_unit(name, column): column for name, column in by_unit.items()}
+    for field in BY_UNIT:
+        if isinstance(by_unit := mapped.get(field), Mapping):
+            mapped[field] = {_unit(field, name, column): column for name, column in by_unit.items()}
     if "id" not in mapped or len(mapped) < 2:
         raise UserError("predictions_fields", mapped, "does not say where id and answers are", "give id and text")
     if "text" in mapped and len(mapped) > 2:
@@ -109,11 +125,11 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     return mapped
 
 
-def _unit(name: object, column: object) -> int:
+def _unit(field: str, name: object, column: object) -> int:
     number = label_cells.facs(str(name))
     if number is None or number not in ACTION_UNITS:
         problem = f"names a column for {name}, which is none of the 17 action units"
-        raise UserError(f"predictions_fields.{UNITS}.{name}", column, problem, "leave it out")
+        raise UserError(f"predictions_fields.{field}.{name}", column, problem, "leave it out")
     return number
 
 
@@ -129,6 +145,9 @@ def _by_name(rows: Sequence[tuple[int, Cells]], path: Path, is_csv: bool) -> dic
     if not is_csv and ("labels" in keys or "status" in keys):
         return None
     mapped: dict[str, Any] = {name: name for name in FIELDS if name in keys}
+    for field, ending in BY_UNIT.items():
+        if field not in mapped and (by_unit := _openface(keys, ending)):
+            mapped[field] = by_unit
     if "text" in mapped and len(mapped) > 2:
         in_text = any(row.get("text") not in (None, "") for _, row in rows)
         mapped = {name: key for name, key in mapped.items() if name == "id" or (name == "text") == in_text}
@@ -138,6 +157,12 @@ def _by_name(rows: Sequence[tuple[int, Cells]], path: Path, is_csv: bool) -> dic
         return None
     problem = f"has the columns {_short(', '.join(keys))}, not id and text (or labels)"
     raise UserError("predictions", path, problem, 'say which are which: predictions_fields="{id: ..., text: ...}"')
+
+
+def _openface(keys: Iterable[str], ending: str) -> dict[int, str]:
+    """Return the keys of our action units that are called as OpenFace calls them, with this ending."""
+    found = ((key, re.fullmatch(rf"AU([0-9]{{2}})_{ending}", str(key).strip())) for key in keys)
+    return {unit: key for key, match in found if match and (unit := int(match[1])) in ACTION_UNITS}
 
 
 def _unread(rows: Iterable[tuple[int, Cells]], mapped: Mapping[str, Any] | None) -> Iterator[str]:
@@ -229,11 +254,14 @@ def _mapped(row: Cells, fields: Mapping[str, Any], path: Path, line: int) -> tup
     if "text" in fields:
         text = cell(fields["text"])
         return _answer({"id": str(id_), "text": "" if text is None else str(text)}, path, line), {}
-    by_unit = fields[UNITS] if isinstance(fields.get(UNITS), Mapping) else {}
     given = {name: cell(source) for name, source in fields.items() if name != "id" and not isinstance(source, Mapping)}
-    return _answer({"id": str(id_)}, path, line), given | {
-        UNIT_COLUMN.format(au): cell(column) for au, column in by_unit.items()
+    by_unit = {
+        UNIT_COLUMN.format(name, au): cell(column)
+        for name, source in fields.items()
+        if isinstance(source, Mapping)
+        for au, column in source.items()
     }
+    return _answer({"id": str(id_)}, path, line), given | by_unit
 
 
 def _labels(given: Sequence[Cells], counts: Sequence[bool]) -> tuple[list[Labels], Counter[str]]:
@@ -245,20 +273,29 @@ def _labels(given: Sequence[Cells], counts: Sequence[bool]) -> tuple[list[Labels
     expression = label_cells.expressions(cells("expression"))
     valence, arousal = (label_cells.numbers(name, cells(name)) for name in ("valence", "arousal"))
     lists = label_cells.unit_lists(cells(UNITS))
-    by_unit = label_cells.unit_columns({au: cells(UNIT_COLUMN.format(au)) for au in ACTION_UNITS})
+    maps = label_cells.intensity_maps(cells(INTENSITY))
+    by_unit = label_cells.unit_columns({au: cells(UNIT_COLUMN.format(UNITS, au)) for au in ACTION_UNITS})
+    graded = label_cells.intensity_columns({au: cells(UNIT_COLUMN.format(INTENSITY, au)) for au in ACTION_UNITS})
     labels = [
-        Labels(expression=felt, valence=v, arousal=a, action_units=listed or _stated(by_unit, row))
-        for row, (felt, v, a, listed) in enumerate(
-            zip(expression.values, valence.values, arousal.values, lists.values, strict=True)
+        Labels(
+            expression=felt,
+            valence=v,
+            arousal=a,
+            action_units=listed or _stated(by_unit, row),
+            au_intensity=mapped or _stated(graded, row),
+        )
+        for row, (felt, v, a, listed, mapped) in enumerate(
+            zip(expression.values, valence.values, arousal.values, lists.values, maps.values, strict=True)
         )
     ]
-    columns: tuple[label_cells.Column[Any], ...] = (expression, valence, arousal, lists, *by_unit.values())
+    columns: tuple[label_cells.Column[Any], ...] = (expression, valence, arousal, lists, maps)
+    columns += (*by_unit.values(), *graded.values())
     return labels, sum((column.counted(counts) for column in columns), Counter[str]())
 
 
-def _stated(by_unit: Mapping[int, label_cells.Column[bool]], row: int) -> dict[int, bool] | None:
+def _stated(by_unit: Mapping[int, label_cells.Column[Value]], row: int) -> dict[int, Value] | None:
     stated = ((au, column.values[row]) for au, column in by_unit.items())
-    return {au: active for au, active in stated if active is not None} or None
+    return {au: value for au, value in stated if value is not None} or None
 
 
 def _broken(path: Path, line: int, problem: str) -> UserError:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from seke.answers import extract
-from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.affect import ACTION_UNITS, EXPRESSIONS, STRONGEST
 
 NONE_ACTIVE: Final = ("none", "-", "[]", "{}", "()", "set()", "no au", "no aus", "no action unit", "no action units")
 """How a cell says that no action unit is active; an empty cell says nothing."""
@@ -37,8 +37,6 @@ _PLAIN: Final = re.compile(r"[-+]?\d{1,20}(?:\.\d{0,20})?(?:e[-+]?\d{1,2})?", re
 _NUMBER: Final = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.I | re.ASCII)
 _DECIMAL_COMMA: Final = re.compile(r"[-+]?(?:0,\d+|1,0{1,2})", re.ASCII)
 """A number of [-1, 1] as German or French spreadsheets write it."""
-_INTENSITY: Final = 5
-"""FACS's intensities A to E are 1 to 5."""
 
 Value = TypeVar("Value")
 
@@ -112,6 +110,32 @@ def unit_columns(columns: Mapping[int, Sequence[Any]]) -> dict[int, Column[bool]
     if graded is None:
         return {au: _read(cells, lambda cell: (_active(cell), "")) for au, cells in columns.items()}
     return {au: _other(cells, str(_neither(graded))) for au, cells in columns.items()}
+
+
+def intensity_columns(columns: Mapping[int, Sequence[Any]]) -> dict[int, Column[float]]:
+    """Read the columns of several action units' intensities, by their numbers: from 0, absent, to 5.
+
+    A number beyond shows that all of them have another scale, such as per cent.
+
+    >>> intensity_columns({12: ["3.5", "", 0]})[12].values, intensity_columns({1: ["80"], 12: ["3"]})[12].values
+    ([3.5, None, 0.0], [None])
+    """
+    for cell in (cell for cells in columns.values() for cell in cells if not _blank(cell)):
+        try:
+            _intensity(cell)
+        except Unclear as unclear:
+            if unclear.convention:
+                return {au: _other(cells, str(unclear)) for au, cells in columns.items()}
+    return {au: _read(cells, lambda cell: (_intensity(cell), "")) for au, cells in columns.items()}
+
+
+def intensity_maps(cells: Sequence[Any]) -> Column[dict[int, float]]:
+    """Read a column whose cells state intensities of some action units.
+
+    >>> intensity_maps([{"1": 2.5, "AU12": 0}, "{'AU6': 5}", None]).values
+    [{1: 2.5, 12: 0.0}, {6: 5.0}, None]
+    """
+    return _read(cells, _intensities)
 
 
 def _read(cells: Sequence[Any], understand: Callable[[Any], tuple[Value | None, str]]) -> Column[Value]:
@@ -219,6 +243,26 @@ def _stated(cell: Mapping[Any, Any]) -> tuple[dict[int, bool] | None, str]:
     return stated or None, others
 
 
+def _intensities(cell: Any) -> tuple[dict[int, float] | None, str]:
+    stated = _parsed(cell) if isinstance(cell, str) else cell
+    if not isinstance(stated, Mapping):
+        raise Unclear("text that states no intensities of action units")
+    units = {facs(str(name).strip(" '\"")): value for name, value in stated.items()}
+    if None in units:
+        raise Unclear("a name that is no action unit's")
+    ours = {au: _intensity(units[au]) for au in ACTION_UNITS if not _blank(units.get(au))}
+    return ours or None, OTHERS if units.keys() - ACTION_UNITS.keys() else ""
+
+
+def _intensity(cell: Any) -> float:
+    text = str(cell).strip()
+    if isinstance(cell, bool) or not _NUMBER.fullmatch(text):
+        raise Unclear("intensity of an action unit that is no number")
+    if not 0 <= float(text) <= STRONGEST:
+        raise Unclear(f"intensities out of [0, {STRONGEST}], such as {float(text):g}", convention=True)
+    return float(text)
+
+
 def _listed(cell: Sequence[Any]) -> tuple[dict[int, bool] | None, str]:
     """Return the labels of a list of active action units, from which the other ones are absent."""
     words = [str(each).strip(" '\"") for each in cell]
@@ -256,7 +300,7 @@ def _graded(cell: Any) -> bool:
     """Whether a cell of an action unit's column is an intensity or a probability."""
     text = str(cell).strip()
     number = float(text) if _PLAIN.fullmatch(text) else 0.0
-    return 0 < number <= _INTENSITY and number != 1
+    return 0 < number <= STRONGEST and number != 1
 
 
 def _blank(value: Any) -> bool:

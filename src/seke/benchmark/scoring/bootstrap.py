@@ -34,7 +34,7 @@ def intervals(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
     A metric whose truth comes from fewer than two subjects has no interval: None.
     """
     sums = statistics(columns)
-    drawn, values, counts = estimates(_resampled(sums, draws, seed)), _point(sums), subjects(sums)
+    drawn, values, counts = estimates(resampled(sums, draws, seed)), _point(sums), subjects(sums)
     f1_of_aus = values["action_units"].pop("f1")
     found = {
         task: {name: interval(drawn[task][name], value, counts[task]) for name, value in metrics.items()}
@@ -61,7 +61,7 @@ def drawn(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
 
     Columns of the same records in the same order are resampled alike under the same seed: their metrics are paired.
     """
-    return estimates(_resampled(statistics(columns), draws, seed))
+    return estimates(resampled(statistics(columns), draws, seed))
 
 
 def point(columns: Columns) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def estimates(totals: Statistics) -> dict[str, Any]:
     }
 
 
-def _resampled(sums: Statistics, draws: int, seed: int) -> Statistics:
+def resampled(sums: Statistics, draws: int, seed: int) -> Statistics:
     """Return the (draws, ...) sums of as many subjects as there are, drawn with replacement."""
     rng = np.random.default_rng(seed)
     names, count = list(sums), len(next(iter(sums.values())))

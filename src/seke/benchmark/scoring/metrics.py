@@ -26,6 +26,7 @@ from torchmetrics.functional.regression import (
     pearson_corrcoef,
 )
 
+from seke.benchmark.scoring import intensity
 from seke.benchmark.scoring.arrays import AUS, UNANSWERED, UNKNOWN, Columns, columns
 from seke.benchmark.scoring.bootstrap import CONSTANT, intervals
 from seke.core.affect import EXPRESSIONS, TABLE2_AUS
@@ -45,15 +46,22 @@ def evaluate(predictions: Sequence[Prediction], draws: int = 1000, seed: int = 0
         "n", "unanswered" (per task, among the images with truth), "expression", "action_units", "valence", "arousal",
         "ci95" (the metrics' keys, [low, high] or None), and besides them "status" (how many answers of each status),
         "confusion" (rows: true expression; columns: predicted, the last one unanswered), "by_source" (the same
-        metrics, confusion and intervals for each source) and "warnings".
+        metrics, confusion and intervals for each source) and "warnings". Where truth carries AU intensities also
+        "au_intensity" (`intensity.score`), in "unanswered" and "ci95", too.
     """
     every = columns(predictions)
     source_N = np.array([prediction.source for prediction in predictions])
     return {
-        **_with_intervals(every, draws, seed),
+        **_with_intervals(predictions, every, draws, seed),
         "status": dict(sorted(Counter(prediction.status for prediction in predictions).items())),
         "by_source": {
-            str(name): _with_intervals(every.where(source_N == name), draws, seed) for name in np.unique(source_N)
+            str(name): _with_intervals(
+                [prediction for prediction in predictions if prediction.source == name],
+                every.where(source_N == name),
+                draws,
+                seed,
+            )
+            for name in np.unique(source_N)
         },
         "warnings": suspicions(every),
     }
@@ -190,10 +198,14 @@ def suspicions(data: Columns) -> list[str]:
     return found
 
 
-def _with_intervals(data: Columns, draws: int, seed: int) -> dict[str, Any]:
+def _with_intervals(predictions: Sequence[Prediction], data: Columns, draws: int, seed: int) -> dict[str, Any]:
     found = scores(data)
     bounds = intervals(data, draws, seed)
     ci95 = {task: value for task, value in bounds.items() if found[task] is not None}
+    if rated := intensity.rated(predictions, data.group_N):
+        found[intensity.TASK], ci95[intensity.TASK], found["unanswered"][intensity.TASK] = intensity.score(
+            rated, draws, seed
+        )
     return {**found, "confusion": confusion(data), "ci95": ci95}
 
 

@@ -26,7 +26,7 @@ from seke.benchmark.scoring.tables import ABSENT, HEADLINE, with_interval, with_
 from seke.core.errors import UserError
 from seke.core.escape import markdown
 from seke.core.intervals import interval, p_value
-from seke.core.records import Prediction, RecordError, read_jsonl
+from seke.core.records import Labels, Prediction, RecordError, read_jsonl
 from seke.core.text_tables import markdown_table
 
 DRAWS: Final = 10_000
@@ -237,9 +237,14 @@ def _aligned(ours: Sequence[Any], theirs: Sequence[Any], against: str) -> list[A
     by_id = {row.id: row for row in theirs}
     _refuse_other_ids(against, {row.id for row in ours}, set(by_id))
     for row in ours:
-        if row.truth != by_id[row.id].truth:
+        if _labelled(row.truth) != _labelled(by_id[row.id].truth):
             raise UserError("compare", against, f"the truth of {row.id!r} is another there", SAME_RECORDS)
     return [by_id[row.id] for row in ours]
+
+
+def _labelled(truth: Any) -> Any:
+    """Return the truth that is compared: no AU intensities, which earlier runs did not keep."""
+    return truth.model_copy(update={"au_intensity": None}) if isinstance(truth, Labels) else truth
 
 
 def _refuse_other_ids(against: object, ours: set[str], theirs: set[str]) -> None:

@@ -23,6 +23,8 @@ HEADLINE: Final = {
     "arousal": ("mae", "rmse", "ccc", "pearson"),
 }
 """The metrics that a reader compares, in the paper's order."""
+INTENSITY: Final = {"icc31": "ICC(3,1)", "icc11": "ICC(1,1)", "mae": "MAE"}
+"""The metrics of `au_intensity`, which metrics.json has where the truth carries intensities."""
 ABSENT: Final = "–"
 
 OF_PAPER: Final = {measure.paper: measure for measure in MEASURES}
@@ -147,6 +149,9 @@ def _folder(dataset: str) -> str:
 
 def summary(metrics: Mapping[str, Any]) -> list[Line]:
     """Return the headline metrics; a task without truth gives no line."""
+    tasks: dict[str, Sequence[str]] = {task: names for task, names in HEADLINE.items() if metrics[task] is not None}
+    if metrics.get("au_intensity"):
+        tasks["au_intensity"] = [f"{name}_mean" for name in INTENSITY]
     return [
         Line(
             task,
@@ -156,8 +161,7 @@ def summary(metrics: Mapping[str, Any]) -> list[Line]:
             metrics[task]["n"],
             metrics["unanswered"][task],
         )
-        for task, names in HEADLINE.items()
-        if metrics[task] is not None
+        for task, names in tasks.items()
         for metric in (*names, *_over_all(metrics[task]))
     ]
 
@@ -187,7 +191,7 @@ def summary_table(metrics: Mapping[str, Any]) -> str:
         markdown_table(["Source", "n", *TABLE2_COLUMNS], by_source, "lr"),
         *([f"\n{SILENCE}"] if _silent(metrics) else []),
     ]
-    return "\n".join([*lines, *_au_lines(metrics)]) + "\n"
+    return "\n".join([*lines, *_au_lines(metrics), *_intensity_lines(metrics)]) + "\n"
 
 
 def absent(metrics: Mapping[str, Any]) -> list[str]:
@@ -297,3 +301,17 @@ def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
     raised = sum(false_alarms[au] for au in absent)
     named = ", ".join(f"AU{au}" for au in absent)
     return ["", table, "", f"{named}: never active here, so without F1 and in no mean; predicted {raised} times."]
+
+
+def _intensity_lines(metrics: Mapping[str, Any]) -> list[str]:
+    found = metrics.get("au_intensity")
+    if not found:
+        return []
+    bounds = metrics["ci95"]["au_intensity"]
+    rows = [
+        [au, *(with_interval(found[name][au], bounds[name][au]) for name in INTENSITY), str(annotated), str(answered)]
+        for (au, annotated), answered in zip(found["annotated"].items(), found["answered"].values(), strict=True)
+    ]
+    head = ["AU", *(f"{name} of intensity" for name in INTENSITY.values()), "Intensity annotated", "and answered"]
+    note = "Intensities 0 to 5, over the images whose intensity is annotated and answered; occurrence is scored apart."
+    return ["", markdown_table(head, rows, "lr"), "", note]

@@ -62,6 +62,10 @@ class Reliability:
                     "predictions", record.id, "this row does not say where its labels come from", "give a generate run"
                 )
             labels, truth = (generated(some, answer.origin) for some in (answer.labels, record.labels))
+            if answer.grades is not None:
+                labels = labels.model_copy(update={"au_intensity": {int(au): g for au, g in answer.grades.items()}})
+            else:  # nobody who was not asked for intensities is measured by them
+                truth = truth.model_copy(update={"au_intensity": None})
             rows.append(labelled(record, labels, truth))
         if not rows:
             raise UserError(
@@ -97,9 +101,11 @@ def generated(labels: Labels, origin: Origins) -> Labels:
     """Return `labels` without those that `origin` does not call generated."""
     units = labels.action_units or {}
     kept = {au: active for au, active in units.items() if origin.action_units.get(str(au)) == "generated"}
+    intensity = {au: value for au, value in (labels.au_intensity or {}).items() if au in kept}
     return Labels(
         expression=labels.expression if origin.expression == "generated" else None,
         valence=labels.valence if origin.valence == "generated" else None,
         arousal=labels.arousal if origin.arousal == "generated" else None,
         action_units=kept or None,
+        au_intensity=intensity or None,
     )

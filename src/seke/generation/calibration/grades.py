@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, gammaln
 
 from seke.core.affect import EXPRESSIONS, FACS_LETTERS, OCCURS, STRONGEST
+from seke.core.records import Labels
 from seke.generation.calibration.logprobs import Soft, SoftDraw
 
 Array = NDArray[np.float64]
@@ -64,6 +65,15 @@ def graded(shares: Mapping[str, float] | None, grades: Mapping[int, int], dimens
         ),
         **dimensions,
     )
+
+
+def mean_grades(draws: Sequence[Labels]) -> dict[str, float] | None:
+    """Return the mean grade, in [0, 5], that graded draws gave each AU, "1" to "26"; None where nothing was graded."""
+    given: dict[int, list[float]] = {}
+    for draw in draws:
+        for au, value in (draw.au_intensity or {}).items():
+            given.setdefault(au, []).append(value)
+    return {str(au): sum(values) / len(values) for au, values in sorted(given.items())} or None
 
 
 _DIGITS: Final = frozenset(map(str, range(GRADES)))

@@ -35,6 +35,7 @@ from seke.generation.asked import Asked, fields, missing
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.fit import fit
+from seke.generation.calibration.grades import mean_grades
 from seke.generation.calibration.label_prior import Couplings, couplings
 from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.outcome import Face, Outcome
@@ -274,7 +275,8 @@ class Seke:
             log.warning("no log probabilities came with the answers; without them these are plain draws (no_logprobs)")
 
     def _prior(self, prior: Labels) -> str:
-        return "" if prior.empty else self.prompts.render("prior", labels=describe(prior, digits=2))
+        told = describe(prior, digits=2)  # "" too where nothing but AU intensities is known
+        return self.prompts.render("prior", labels=told) if told else ""
 
     def _list_asked(self, asked: Asked, reasoning: bool, form: Form = "draws") -> str:
         render = self.prompts.render
@@ -331,6 +333,7 @@ class Seke:
             uncertainty=sampled.uncertainty,
             confidence=dict(sure) if sure is not None else None,
             samples=len(sampled.draws),
+            grades=mean_grades(sampled.draws),
             annotator=", ".join(bill.models),
             simulated=bill.simulated,
             flags=tuple(flags),

@@ -53,7 +53,7 @@ class Columns(NamedTuple):
 
 
 class BP4D(Licensed):
-    """One record for each coded frame, subject `F001`, with `attributes.task` and the known `attributes.intensity`.
+    """One record for each coded frame, subject `F001`, `attributes.task` and the intensities that five AUs may have.
 
     `occlusion` says whether the last column of an occurrence file marks occluded frames, which keep no AU: yes (last),
     no (none), or that a column 99 does, or else a last one whose title is empty, a word or a repeated number (auto).
@@ -126,7 +126,9 @@ class BP4D(Licensed):
             known = {str(au): i for au, column in scored.items() if (i := column.get(frame)) is not None}
             attributes = {"task": task, "intensity": known} if known else {"task": task}
             empty = "occluded" if code.occluded else "no AU is coded 0 or 1"
-            labels = Labels(action_units=None if code.occluded else code.units)
+            units = None if code.occluded else code.units
+            intensity = {int(au): float(i) for au, i in known.items()} if units else None
+            labels = Labels(action_units=units, au_intensity=intensity)
             yield self.record(key, f"{where}/{name}", labels, self.split(subject), subject, attributes, empty)
         for number in sorted(names.keys() - {frame + self.offset for frame in coded}):
             detail = f"{where}/{names[number]}: {codes} has no row for it"

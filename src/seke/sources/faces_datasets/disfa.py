@@ -39,7 +39,7 @@ TELLING: Final = 20
 
 
 class DISFA(Licensed):
-    """One record for each labelled frame, subject `SN001`; the intensities themselves are `attributes.intensity`.
+    """One record for each labelled frame, subject `SN001`, with occurrence and intensity (also `attributes.intensity`).
 
     An AU occurs from intensity `threshold` on, as public loaders have it; with `inclusive` off only above it, as the
     paper says (Sec. 4.1: "higher than 2"). An intensity that is no number from 0 to 5 leaves that AU unknown, and so
@@ -150,7 +150,10 @@ class DISFA(Licensed):
             yield self._record(subject, frame, self.relative(self.drawn.file(subject, frame)), intensity)
 
     def _record(self, subject: str, frame: int, image: str, intensity: Mapping[int, int]) -> Listed:
-        labels = Labels(action_units={au: self._occurs(value) for au, value in intensity.items()} or None)
+        labels = Labels(
+            action_units={au: self._occurs(value) for au, value in intensity.items()} or None,
+            au_intensity={au: float(value) for au, value in intensity.items()} or None,
+        )
         attributes = {"intensity": {str(au): value for au, value in intensity.items()}}
         return self.record(_key(subject, frame), image, labels, self.split(subject), subject, attributes)
 

@@ -1,9 +1,11 @@
 """The table of a folder of pictures: what its cells say, and which picture each row means.
 
-    image,subject,expression,valence,arousal,AU1,AU12,attributes.face
-    a/01.jpg,anna,happiness,0.7,0.4,0,1,12 30 80 80
+    image,subject,expression,valence,arousal,AU1,AU12,AU12_r,attributes.face
+    a/01.jpg,anna,happiness,0.7,0.4,0,1,3.5,12 30 80 80
 
-Columns are found by name, in any order and case. A cell is read whole or its row is rejected; nothing is guessed.
+Columns are found by name, in any order and case. Action units may be called as OpenFace does: `AU12_c` is AU12, whether
+it occurs, and `AU12_r` its intensity, 0 to 5; neither is made of the other. A cell is read whole or its row is
+rejected; nothing is guessed.
 """
 
 import re
@@ -31,7 +33,17 @@ FACE: Final = "face"
 REMEDY: Final = "correct the table; an empty cell means unknown"
 MOST_ROWS: Final = 2_000_000
 TWENTIETH: Final = 20
-RANGES: Final = {"AU": "0 (absent) and 1 (active)", "valence": "-1 to 1", "arousal": "-1 to 1"}
+INTENSITY: Final = "_r"
+"""What the name of an action unit's column ends with if it holds intensities."""
+RANGES: Final = {
+    "AU": "0 (absent) and 1 (active)",
+    f"AU{INTENSITY}": f"0 to {STRONGEST}",
+    "valence": "-1 to 1",
+    "arousal": "-1 to 1",
+}
+"""What the numbers of a scale may be."""
+OPENFACE_ONLY: Final = (28, 45)
+"""Action units that OpenFace (Baltrusaitis et al. 2018) has columns of and that are none of the 17."""
 NAMES: Final = ("image", "subject", "expression", "valence", "arousal")
 
 
@@ -109,12 +121,12 @@ class _Scales:
         filled: set[str] = set()
         beyond: set[str] = set()
         for column, cell in zip(columns, cells, strict=False) if isinstance(cells, list) else ():
-            scale = column[:2] if column.startswith("AU") else column
+            scale = re.sub(r"^AU\d+", "AU", column)
             if not cell.strip() or scale not in RANGES:
                 continue
             value = label_text.number(cell.replace(",", ".") if decimal_comma else cell)
             filled.add(scale)
-            if value is not None and (0 < value <= STRONGEST and value != 1 if scale == "AU" else abs(value) > 1):
+            if value is not None and _beyond(scale, value):
                 beyond.add(scale)
                 self.example.setdefault(scale, f"column {column}, {cell.strip()[:20]}")
         self.filled.update(filled)
@@ -127,6 +139,12 @@ class _Scales:
                 shown = f"{beyond} of {self.filled[scale]} rows are beyond, such as {self.example[scale]}"
                 return f"{scale} on another scale than {RANGES[scale]}: {shown}"
         return ""
+
+
+def _beyond(scale: str, value: float) -> bool:
+    if scale == "AU":
+        return 0 < value <= STRONGEST and value != 1
+    return not 0 <= value <= STRONGEST if scale == f"AU{INTENSITY}" else abs(value) > 1
 
 
 def matched(rows: Iterable[str], pictures: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -187,12 +205,18 @@ def _stem(path: str) -> str:
 
 
 def _columns(path: Path, header: list[str]) -> list[str]:
-    """Return the columns' own names: `AU_01` and ` au1 ` are both AU1."""
+    """Return the columns' own names: `AU_01`, ` au1 ` and `AU01_c` are all AU1, `AU01_r` is AU1_r.
+
+    Columns of OpenFace's other action units are called "" and not read.
+    """
     columns = []
     for title in header:
         name = re.sub(r"\s", "", title).lower()
-        if unit := re.fullmatch(r"au[_-]?0*([0-9]{1,3})", name):
-            name = f"AU{unit[1]}"
+        if unit := re.fullmatch(r"au[_-]?0*([0-9]{1,3})(_[cr])?", name):
+            name = f"AU{unit[1]}{INTENSITY if unit[2] == INTENSITY else ''}"
+            if int(unit[1]) in OPENFACE_ONLY and unit[2]:
+                columns.append("")
+                continue
             if int(unit[1]) not in ACTION_UNITS:
                 problem = f"none of the 17 AUs ({', '.join(map(str, ACTION_UNITS))})"
                 raise _mistake(path, 1, f"column {title.strip()}: {problem}")
@@ -225,16 +249,22 @@ def _known(row: Mapping[str, str], decimal_comma: bool) -> Known:
     if name and expression is None:
         raise RowError(f"column expression: {name[:40]!r} is none of {', '.join(EXPRESSIONS)}")
     units: dict[int, bool] = {}
+    intensity: dict[int, float] = {}
     for column, cell in row.items():
-        if column.startswith("AU") and cell:
+        if column.startswith("AU") and column.endswith(INTENSITY):
+            if (value := _number(row, column, decimal_comma, 0, STRONGEST)) is not None:
+                intensity[int(column[2:].removesuffix(INTENSITY))] = value
+        elif column.startswith("AU") and cell:
             if cell.lower() not in TRUTH_WORDS:
-                raise RowError(f"column {column}: {cell[:40]!r} is neither 0 nor 1")
+                problem = f"is neither 0 nor 1 (a column of intensities is called {column}{INTENSITY})"
+                raise RowError(f"column {column}: {cell[:40]!r} {problem}")
             units[int(column[2:])] = TRUTH_WORDS[cell.lower()]
     labels = Labels(
         expression=expression,
-        valence=_unit(row, "valence", decimal_comma),
-        arousal=_unit(row, "arousal", decimal_comma),
+        valence=_number(row, "valence", decimal_comma, -1, 1),
+        arousal=_number(row, "arousal", decimal_comma, -1, 1),
         action_units=units or None,
+        au_intensity=intensity or None,
     )
     attributes: dict[str, Any] = {
         column.removeprefix(ATTRIBUTE): cell for column, cell in row.items() if column.startswith(ATTRIBUTE) and cell
@@ -244,13 +274,13 @@ def _known(row: Mapping[str, str], decimal_comma: bool) -> Known:
     return Known(0, row.get("subject") or None, labels, attributes)
 
 
-def _unit(row: Mapping[str, str], column: str, decimal_comma: bool) -> float | None:
+def _number(row: Mapping[str, str], column: str, decimal_comma: bool, least: int, most: int) -> float | None:
     cell = row.get(column, "")
     if not cell:
         return None
     value = label_text.number(cell.replace(",", ".") if decimal_comma else cell)
-    if value is None or not -1 <= value <= 1:
-        raise RowError(f"column {column}: {cell[:40]!r} is no number from -1 to 1")
+    if value is None or not least <= value <= most:
+        raise RowError(f"column {column}: {cell[:40]!r} is no number from {least} to {most}")
     return value
 
 

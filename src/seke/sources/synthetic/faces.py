@@ -121,7 +121,8 @@ class Synthetic(Drawn):
         )
         intensity = {str(au): value for au, value in face.au_intensity.items()}
         hidden = {**record.attributes, "person": person, "au_intensity": intensity}
-        return record, record.model_copy(update={"labels": truth, "attributes": hidden})
+        whole = truth.model_copy(update={"au_intensity": dict(face.au_intensity)})
+        return record, record.model_copy(update={"labels": whole, "attributes": hidden})
 
 
 def _person(source: str, index: int) -> str:
