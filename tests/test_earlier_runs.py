@@ -29,10 +29,13 @@ COMMANDS = {
 }  # fmt: skip
 """What was said at c65e9f9, but for model.base_only_when_small=false, which every model does today."""
 GENERATED = {
-    "seke": ("faces", ()),
+    "seke": ("faces", (
+        "backend.seen=2.0", "backend.unseen=0.3", "backend.knowledge=0.8", "backend.couplings=faces",
+        "backend.uncertainty_weight=1",
+    )),
     "emovit": ("scenes", ("generator=emovit", "generator.counts={categorical: 1, conversation: 1, reasoning: 0}")),
-}
-"""The records and settings of each unfinished generate run."""
+}  # fmt: skip
+"""The records of each unfinished generate run, and its settings that are not today's defaults."""
 
 
 @pytest.fixture

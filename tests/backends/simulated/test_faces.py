@@ -3,7 +3,7 @@
 import json
 import runpy
 from pathlib import Path
-from statistics import mean
+from statistics import mean, pvariance
 
 import pytest
 import yaml
@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.answers.extract import describe, extract
+from seke.backends.simulated import perception
+from seke.backends.simulated.couplings import COUPLINGS
 from seke.backends.simulated.faces import BLIND, MODEL, Simulated, reasoning
-from seke.backends.simulated.perception import infer
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.core.vlm import Image, Message, Request
 
@@ -149,17 +151,29 @@ def test_known_labels_move_its_belief(annotator, rows):
     plain = right(annotator, rows, lambda row: "Annotate this face.")
     with_aus = right(annotator, rows, lambda row: told(Labels(action_units=row.labels.action_units)))
     assert with_aus > plain + 0.1
-    happy, sad = Labels(expression="happiness", valence=0.8), Labels(expression="sadness", valence=-0.7)
-    glad, low = (ask(annotator, *(request(row, told(known)) for row in rows)) for known in (happy, sad))
-    assert mean(answer[0]["arousal"] for answer in glad) > mean(answer[0]["arousal"] for answer in low) + 0.2
-    smiles = [mean(12 in answer[0]["action_units"] for answer in answers) for answers in (glad, low)]
+
+    def told_each(*known):
+        return [
+            [answer[0] for answer in ask(annotator, *(request(row, told(labels)) for row in rows))] for labels in known
+        ]
+
+    smiling, sulking = ({au: au in prototype for au in ACTION_UNITS} for prototype in ({6, 12}, {1, 4, 15}))
+    glad, low = told_each(Labels(action_units=smiling), Labels(action_units=sulking))
+    assert mean(answer["valence"] for answer in glad) > mean(answer["valence"] for answer in low) + 0.1
+    glad, low = told_each(Labels(expression="happiness"), Labels(expression="sadness"))
+    smiles = [mean(12 in answer["action_units"] for answer in answers) for answers in (glad, low)]
     assert smiles[0] > smiles[1] + 0.1
 
 
-def test_what_labels_say_about_the_rest_follows_the_couplings():
+@pytest.mark.parametrize("couplings", COUPLINGS.values(), ids=COUPLINGS)
+def test_what_labels_say_about_the_rest_follows_the_couplings(couplings):
     order = list(ACTION_UNITS)
+
+    def infer(known, weight):
+        return perception.infer(known, couplings, weight)
+
     knowledge = infer(Labels(expression="happiness"), 1.0)
-    assert knowledge.action_units[order.index(12)] > 3
+    assert knowledge.action_units[order.index(12)] > 2
     assert knowledge.action_units[order.index(15)] < 0
     assert knowledge.valence[0] > 0.6
     by_aus = infer(Labels(action_units={au: au in (9, 10) for au in ACTION_UNITS}), 1.0)
@@ -169,18 +183,21 @@ def test_what_labels_say_about_the_rest_follows_the_couplings():
     assert infer(Labels(action_units={20: False}), 0.0).valence[1] == pytest.approx(0), "no weight, no pull"
 
 
-def test_in_a_summary_confident_predictions_weigh_more(annotator, rows):
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_what_it_makes_of_stated_uncertainty_is_a_switch(truth, settings, rows, weight):
+    annotator = Simulated(truth=truth, **settings | {"uncertainty_weight": weight})
+
     def follows(doubt):
         said = [Labels(expression="contempt", valence=0.9, arousal=0.9)] * 3
-        answers = ask(annotator, *(request(row, summary(said, doubt)) for row in rows[:100]))
+        answers = ask(annotator, *(request(row, summary(said, doubt), seed=1) for row in rows[:100]))
         return (
             mean(answer[0]["expression"] == "contempt" for answer in answers),
             mean(answer[0]["valence"] for answer in answers),
         )
 
     sure, unsure = follows(0.0), follows(0.9)
-    assert sure[0] > unsure[0]
-    assert sure[1] > unsure[1] + 0.1
+    assert (sure[0] - unsure[0] > 0.1) == bool(weight)
+    assert (sure[1] - unsure[1] > 0.1) == bool(weight)
 
 
 def test_predictions_of_an_action_unit_raise_it(annotator, rows):
@@ -190,6 +207,88 @@ def test_predictions_of_an_action_unit_raise_it(annotator, rows):
         return mean(9 in answer[0]["action_units"] for answer in answers)
 
     assert reported(True) > reported(False) + 0.1
+
+
+# the switches of experiment=robustness -----------------------------------------------------------------------------
+
+
+def test_by_default_a_yes_counts_what_a_no_counts_and_nothing_else_is_given_away(settings):
+    assert settings["seen"] == settings["unseen"] == settings["expression_vote"] == settings["va_vote"] == 1
+    assert settings["couplings"] == "textbook"
+    off = ("uncertainty_weight", "confident_errors", "favourite_sets", "va_step", "systematic_share")
+    assert not any(settings[name] for name in off)
+    assert settings["au_shift"] == settings["au_asymmetry"] == 1
+
+
+def test_reversed_votes_reverse_what_predictions_do(truth, settings, rows):
+    said = [Labels(action_units={12: True, 4: True}), Labels(action_units={12: False, 4: False})]
+
+    def reported(**votes):
+        annotator = Simulated(truth=truth, **settings | votes)
+        return mean(
+            len(answer[0]["action_units"]) for answer in ask(annotator, *(request(r, summary(said)) for r in rows))
+        )
+
+    assert reported(seen=3, unseen=0) > reported() > reported(seen=0, unseen=3)
+
+
+def test_the_share_of_systematic_error_keeps_the_total(truth, settings, rows):
+    def draws(share):
+        annotator = Simulated(truth=truth, **settings | {"systematic_share": share})
+        return [[draw["valence"] for draw in face] for face in ask(annotator, *(request(row, n=8) for row in rows))]
+
+    def error(values):
+        return mean((draw - row.labels.valence) ** 2 for face, row in zip(values, rows, strict=True) for draw in face)
+
+    own, repeated, scattered = draws(None), draws(0.95), draws(0.05)
+    assert error(repeated) == pytest.approx(error(own), rel=0.15)
+    assert error(scattered) == pytest.approx(error(own), rel=0.15)
+    assert mean(map(pvariance, repeated)) < mean(map(pvariance, own)) / 3 < mean(map(pvariance, scattered))
+
+
+def test_confident_errors_are_repeated_in_every_draw(truth, settings, rows):
+    annotator = Simulated(truth=truth, **settings | {"confident_errors": 1.0})
+    answers = ask(annotator, *(request(row, n=4) for row in rows))
+    pairs = list(zip(rows, answers, strict=True))
+    assert mean(draw["expression"] == row.labels.expression for row, face in pairs for draw in face) < 0.02
+    assert mean(len({draw["expression"] for draw in face}) == 1 for face in answers) > 0.9
+
+
+def test_an_asymmetric_annotator_misses_the_missed_and_reports_the_reported(truth, settings, rows):
+    def recall(asymmetry):
+        annotator = Simulated(truth=truth, **settings | {"au_asymmetry": asymmetry})
+        answers = [face[0]["action_units"] for face in ask(annotator, *map(request, rows))]
+        pairs = [(row.labels.active, said) for row, said in zip(rows, answers, strict=True)]
+        return {au: mean(au in said for active, said in pairs if au in active) for au in (7, 12, 14, 23)}
+
+    even, usual, uneven = recall(0), recall(1), recall(2)
+    assert even[12] < usual[12] < uneven[12]
+    for au in (7, 14, 23):
+        assert even[au] > usual[au] >= uneven[au]
+
+
+def test_habitual_sets_and_steps(truth, settings, rows):
+    annotator = Simulated(truth=truth, **settings | {"favourite_sets": 1.0, "va_step": 0.3})
+    for face in ask(annotator, *map(request, rows)):
+        assert frozenset(face[0]["action_units"]) in perception.FAVOURITES
+        assert {face[0]["valence"], face[0]["arousal"]} <= {-0.9, -0.6, -0.3, 0, 0.3, 0.6, 0.9}
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ({"couplings": "folklore"}, "backend.couplings=folklore: no such couplings; use textbook or faces"),
+        ({"seen": -1.0}, "backend.seen=-1.0: not such a number; use 0 or more"),
+        ({"favourite_sets": 1.5}, "backend.favourite_sets=1.5: not such a number; use 0 to 1"),
+        ({"systematic_share": "half"}, "backend.systematic_share=half: not such a number; use 0 to 1, or null"),
+        ({"va_step": 0}, "backend.va_step=0: not such a number; use 0.01 to 1, or null"),
+        ({"confident_errors": None}, "backend.confident_errors=None: not such a number; use 0 to 1"),
+    ],
+)
+def test_a_switch_that_cannot_be_is_named(settings, setting, problem):
+    with pytest.raises(UserError) as caught:
+        Simulated(truth="nowhere", **settings | setting)
+    assert str(caught.value) == problem
 
 
 labels = st.builds(

@@ -25,7 +25,7 @@ from seke.generation.seke.schema import read, schema
 from seke.generation.seke.stopping import fixed
 from seke.sources.synthetic.face_model import draw_face
 
-from ..conftest import partial, settings
+from ..conftest import GENEROUS, partial, settings
 
 EVERYTHING = missing(Labels())
 
@@ -88,7 +88,7 @@ def rows_of(seke, faces):
 )
 def test_instructions_of_plain_draws_are_what_they_were_before_soft_ones_existed(make_seke, faces, options, digest):
     shown, annotator = faces
-    made = rows_of(make_seke(annotator, **options), shown)
+    made = rows_of(make_seke(Simulated(annotator.pattern, **settings("simulated") | GENEROUS), **options), shown)
     assert [row.sha256 for row in made] == [face.image.sha256 for face in shown]
     assert all(row.simulated for row in made)
     then = {"sha256": None, "simulated": None}  # rows did not carry them then

@@ -8,6 +8,7 @@ experiment's settings.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
@@ -15,22 +16,27 @@ from random import Random
 from typing import Any
 
 from seke.answers.extract import describe, extract
+from seke.backends.simulated.couplings import COUPLINGS
 from seke.backends.simulated.grading import Grading, grades, is_graded, shares
 from seke.backends.simulated.perception import (
     Channel,
     Habits,
     Impression,
     Knowledge,
+    Votes,
     beliefs,
     conclude,
     glance,
+    habitual,
     infer,
     look,
     weigh,
 )
 from seke.backends.simulated.replies import simulated, truths
 from seke.core.affect import ACTION_UNITS, AU_GIVEN_EXPRESSION
+from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels
+from seke.core.setting_checks import check_between
 from seke.core.vlm import Choice, Reply, Request
 
 MODEL = "simulated-annotator"
@@ -44,7 +50,36 @@ STATED = re.compile(r"^\s*([a-z ]+): ([\d.]+)\s*$", re.MULTILINE)
 
 
 class Simulated:
-    """The annotator. Token usage is an estimate (`replies.simulated`)."""
+    """The annotator. Token usage is an estimate (`replies.simulated`).
+
+    Args:
+        truth: glob of truth.jsonl files.
+        expression: gain, systematic and random error of what it sees (`perception.Channel`), ...
+        action_units: ... in log-odds, ...
+        valence: ... and of numbers in [-1, 1].
+        arousal: likewise.
+        au_bias: log-odds of each AU that does not show.
+        va_bias: what it adds to valence and to arousal.
+        systematic_share: share of the variance of all errors that an image keeps in every draw; None: as the channels.
+        confident_errors: share of images about which it is wrong and certain.
+        au_asymmetry: factor of the differences between the AUs' biases; 0: all AUs are missed alike.
+        couplings: how it believes that labels hang together, by a name of `COUPLINGS`.
+        knowledge: weight of known labels; 1: it believes them and its couplings by the letter.
+        au_shift: factor by which it lets them move AUs.
+        seen: vote, in log-odds, of an earlier prediction that an AU is active ...
+        unseen: ... and of one that it is not.
+        expression_vote: likewise of an expression.
+        va_vote: weight of an earlier valence or arousal; its own view has 1.
+        uncertainty_weight: how far a stated uncertainty reduces these votes, in [0, 1].
+        favourite_sets: share of answers whose AUs become a habitual set.
+        va_step: valence and arousal are multiples of this; None: two decimals.
+        grading: what differs from the habits of `grading.Grading`.
+        seed: of its errors.
+        usd_per_million: price of input and output tokens, to play through.
+
+    Raises:
+        UserError: if a number is out of range, or `couplings` is no such name.
+    """
 
     def __init__(
         self,
@@ -59,23 +94,49 @@ class Simulated:
         seen: float,
         unseen: float,
         expression_vote: float,
+        va_vote: float = 1.0,
+        uncertainty_weight: float = 0.0,
+        couplings: str = "textbook",
+        au_shift: float = 1.0,
+        systematic_share: float | None = None,
+        confident_errors: float = 0.0,
+        au_asymmetry: float = 1.0,
+        favourite_sets: float = 0.0,
+        va_step: float | None = None,
         grading: Mapping[str, Any] | None = None,
         seed: int = 0,
         usd_per_million: tuple[float, float] | None = None,
     ) -> None:
-        """`truth`: glob of truth.jsonl files; `usd_per_million`: price of input and output tokens, to play through."""
+        weights = {
+            "knowledge": knowledge, "seen": seen, "unseen": unseen, "expression_vote": expression_vote,
+            "va_vote": va_vote, "au_shift": au_shift, "au_asymmetry": au_asymmetry,
+        }  # fmt: skip
+        shares_of_one = {
+            "uncertainty_weight": uncertainty_weight, "systematic_share": systematic_share,
+            "confident_errors": confident_errors, "favourite_sets": favourite_sets,
+        }  # fmt: skip
+        for name, weight in weights.items():
+            check_between(f"backend.{name}", weight, 0)
+        for name, share in shares_of_one.items():
+            check_between(f"backend.{name}", share, 0, 1, optional=name == "systematic_share")
+        check_between("backend.va_step", va_step, 0.01, 1, optional=True)
+        if couplings not in COUPLINGS:
+            raise UserError("backend.couplings", couplings, "no such couplings", f"use {' or '.join(COUPLINGS)}")
         self.pattern = truth
         self.habits = Habits(
-            expression=Channel(**expression),
-            action_units=Channel(**action_units),
-            valence=Channel(**valence),
-            arousal=Channel(**arousal),
-            au_bias={int(au): bias for au, bias in au_bias.items()},
+            expression=_shared(Channel(**expression), systematic_share),
+            action_units=_shared(Channel(**action_units), systematic_share),
+            valence=_shared(Channel(**valence), systematic_share),
+            arousal=_shared(Channel(**arousal), systematic_share),
+            au_bias=_spread({int(au): bias for au, bias in au_bias.items()}, au_asymmetry),
             va_bias=(va_bias[0], va_bias[1]),
+            confident_errors=confident_errors,
+            couplings=COUPLINGS[couplings],
             knowledge=knowledge,
-            seen=seen,
-            unseen=unseen,
-            expression_vote=expression_vote,
+            au_shift=au_shift,
+            votes=Votes(seen, unseen, expression_vote, va_vote, uncertainty_weight),
+            favourite_sets=favourite_sets,
+            va_step=va_step,
         )
         self.grading = Grading(**(grading or {}))
         self.seed, self.usd_per_million = seed, usd_per_million
@@ -99,10 +160,10 @@ class Simulated:
         for number in range(request.n):
             rng = Random(f"{self.seed}/{request.key}/{number}")
             view = look(first, self.habits, request.temperature, rng)
-            opinion = weigh(view, knowledge, predictions, doubt, self.habits)
+            opinion = habitual(weigh(view, knowledge, predictions, doubt, self.habits), self.habits, rng)
             log_p = beliefs(opinion) if request.logprobs else {}
             graded = self._graded(opinion, request, rng)
-            tokens = tuple(_written(conclude(opinion), known, request.schema, log_p, graded))
+            tokens = tuple(_written(conclude(opinion, self.habits.va_step), known, request.schema, log_p, graded))
             answer = "".join(token for token, _ in tokens)
             choices.append(Choice(answer, logprobs=tokens if request.logprobs else None))
         blind = picture not in self._truths
@@ -128,7 +189,7 @@ class Simulated:
 
     def _infer(self, block: str) -> tuple[Labels, Knowledge | None]:
         known = extract(block)
-        return known, None if known.empty else infer(known, self.habits.knowledge)
+        return known, None if known.empty else infer(known, self.habits.couplings, self.habits.knowledge)
 
     def _impression(self, picture: str) -> Impression:
         """Return the image's systematic view, the same in every request that shows it."""
@@ -142,6 +203,20 @@ class Simulated:
     @cached_property
     def _truths(self) -> dict[str, ImageRecord]:
         return truths(self.pattern)
+
+
+def _shared(channel: Channel, systematic: float | None) -> Channel:
+    """Return the channel with its variance shared anew between what an image keeps and what a draw adds."""
+    if systematic is None:
+        return channel
+    total = math.hypot(channel.systematic, channel.random)
+    return Channel(channel.gain, total * math.sqrt(systematic), total * math.sqrt(1 - systematic))
+
+
+def _spread(bias: Mapping[int, float], asymmetry: float) -> Mapping[int, float]:
+    """Return the AUs' biases, their distances from the mean times `asymmetry`."""
+    mean = sum(bias.values()) / len(bias)
+    return bias if asymmetry == 1 else {au: mean + asymmetry * (value - mean) for au, value in bias.items()}
 
 
 def reasoning(labels: Labels) -> str:

@@ -2,9 +2,10 @@
 
     what it sees     latent truth -> Impression: a score per expression, log-odds per AU, valence and arousal, each with
                      its habits (bias), a systematic error per image and a random error per draw
-    what it knows    known labels -> a posterior over the expression behind them (naive Bayes on `core.affect`), which
+    what it knows    known labels -> a posterior over the expression behind them (naive Bayes on its `couplings`), which
                      moves AU log-odds and pulls valence and arousal
     what it is told  earlier predictions and their uncertainties, which count as votes
+    what it is used to    AU sets that it likes to report, steps of valence and arousal
 
 Scores and log-odds are natural logarithms; valence and arousal are in [-1, 1].
 """
@@ -13,12 +14,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from seke.core.affect import ACTION_UNITS, EXPRESSIONS, VA_OF_EXPRESSION, au_probability
+from seke.backends.simulated.couplings import AUS, PROTOTYPES, Couplings, logit
+from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels
 
-AUS = tuple(ACTION_UNITS)
 MIXED_UP = {
     "contempt": {"neutral": 0.7, "happiness": 0.4},
     "fear": {"surprise": 0.9},
@@ -30,6 +31,31 @@ MIXED_UP = {
     "neutral": {"sadness": 0.2},
 }
 """How much of an expression's clarity another one takes on: what annotators typically mistake it for."""
+RARELY: Final = 0.1
+"""Weight of any other expression where one is mistaken for another with confidence."""
+CONVICTION: Final = 8.0
+"""Score by which an expression that is wrongly taken for certain leads."""
+FAVOURITES: Final = tuple({frozenset(prototype) for prototype, _ in PROTOTYPES.values()})
+"""AU sets that an annotator of habit reports."""
+
+
+class Votes(NamedTuple):
+    """What earlier predictions of the same face count, each; all the same in a neutral annotator."""
+
+    seen: float
+    """In log-odds, of one that an AU is active ..."""
+    unseen: float
+    """... and of one that it is not."""
+    expression: float
+    """Score of a predicted expression."""
+    va: float
+    """Weight of a predicted valence or arousal; the own view has 1."""
+    uncertainty: float
+    """How far stated uncertainty reduces all of them: votes count 1 - this times the uncertainty."""
+
+    def trust(self, doubt: Mapping[str, float], name: str) -> float:
+        """Return what a vote counts; an uncertainty that is not stated is a half."""
+        return 1 - self.uncertainty * doubt.get(name, 0.5)
 
 
 @dataclass(frozen=True)
@@ -55,13 +81,19 @@ class Habits:
     au_bias: Mapping[int, float]
     """Log-odds of an AU that does not show at all: far below 0, since it reports few."""
     va_bias: tuple[float, float]
+    confident_errors: float
+    """Share of images that it takes for another expression's, and is sure of it."""
+    couplings: Couplings
+    """How labels hang together, as it believes."""
     knowledge: float
     """Weight of the naive Bayes log-likelihood of known labels."""
-    seen: float
-    """Vote, in log-odds, of an earlier prediction that an AU is active: seeing is rarely wrong ..."""
-    unseen: float
-    """... and of one that it is not: missing is common."""
-    expression_vote: float
+    au_shift: float
+    """Factor of the change of AU log-odds that known labels call for."""
+    votes: Votes
+    favourite_sets: float
+    """Share of answers in which the AUs become the nearest of its `FAVOURITES`."""
+    va_step: float | None
+    """Valence and arousal are multiples of this; None: two decimals."""
 
 
 class Impression(NamedTuple):
@@ -101,11 +133,13 @@ def glance(truth: Labels | None, intensity: Mapping[int, float], habits: Habits,
     v_bias, a_bias = habits.va_bias
     if truth is None:
         # Nothing is seen: AUs at their base rates, any expression, a face somewhere around neutral.
-        base_rates = [_LOGIT_BASE[index] + error for index, error in enumerate(au_noise)]
+        base_rates = [base + error for base, error in zip(habits.couplings.base_A, au_noise, strict=True)]
         return Impression(noise, base_rates, v_bias + v_noise, a_bias + a_noise)
     assert truth.expression is not None
     assert truth.valence is not None
     assert truth.arousal is not None
+    if habits.confident_errors and rng.random() < habits.confident_errors:
+        return _mistaken(truth.expression, Impression(noise, au_noise, v_noise, a_noise), habits.couplings, rng)
     known = truth.action_units or {}
     mixed = MIXED_UP[truth.expression]
     clarity = [1.0 if name == truth.expression else mixed.get(name, 0.0) for name in EXPRESSIONS]
@@ -118,6 +152,20 @@ def glance(truth: Labels | None, intensity: Mapping[int, float], habits: Habits,
         ],
         habits.valence.gain * truth.valence + v_bias + v_noise,
         habits.arousal.gain * truth.arousal + a_bias + a_noise,
+    )
+
+
+def _mistaken(expression: str, noise: Impression, couplings: Couplings, rng: Random) -> Impression:
+    """Return the certain impression of a face as another expression's should look by the annotator's couplings."""
+    others = [name for name in EXPRESSIONS if name != expression]
+    wrong = rng.choices(others, [MIXED_UP[expression].get(name, RARELY) for name in others])[0]
+    index = EXPRESSIONS.index(wrong)
+    anchor = couplings.anchors[index]
+    return Impression(
+        [error + CONVICTION * (name == wrong) for name, error in zip(EXPRESSIONS, noise.expression, strict=True)],
+        [2 * logit(p) + error for p, error in zip(couplings.p_EA[index], noise.action_units, strict=True)],
+        anchor.valence + noise.valence,
+        anchor.arousal + noise.arousal,
     )
 
 
@@ -134,19 +182,17 @@ def look(first: Impression, habits: Habits, temperature: float, rng: Random) -> 
     )
 
 
-def infer(known: Labels, weight: float) -> Knowledge:
-    """Return what `known` labels say about the others through the couplings of `seke.core.affect`.
+def infer(known: Labels, couplings: Couplings, weight: float) -> Knowledge:
+    """Return what `known` labels say about the others through an annotator's couplings.
 
     Naive Bayes: log P(known | expression) is the sum over known AUs of log P(AU | expression) and over valence and
     arousal of Gaussians around the expression's anchor, times `weight` (the labels are not independent).
     """
-    likelihood = [weight * _log_likelihood(known, name) for name in EXPRESSIONS]
+    likelihood = [weight * couplings.log_likelihood(known, number) for number in range(len(EXPRESSIONS))]
     posterior = _softmax(likelihood)
-    shifts = []
-    for index in range(len(AUS)):
-        p = sum(share * _P_AU[number][index] for number, share in enumerate(posterior))
-        shifts.append(_logit(p) - _LOGIT_BASE[index])
-    return Knowledge(likelihood, shifts, _pull(posterior, 0), _pull(posterior, 1))
+    return Knowledge(
+        likelihood, couplings.shifts(posterior), couplings.pull(posterior, 0), couplings.pull(posterior, 1)
+    )
 
 
 def weigh(
@@ -162,37 +208,48 @@ def weigh(
         view: one draw's view.
         knowledge: None where nothing is known.
         predictions: earlier annotations of the same face; each may be partial.
-        doubt: their stated uncertainty per label field, in [0, 1]: a confident agreement weighs more.
+        doubt: their stated uncertainty per label field, in [0, 1].
         habits: the annotator.
     """
     scores, units = list(view.expression), list(view.action_units)
     valence, arousal = view.valence, view.arousal
     if knowledge is not None:
         scores = [score + told for score, told in zip(scores, knowledge.expression, strict=True)]
-        units = [score + told for score, told in zip(units, knowledge.action_units, strict=True)]
+        units = [score + habits.au_shift * told for score, told in zip(units, knowledge.action_units, strict=True)]
         valence = _pulled(valence, _own_precision(habits.valence), *knowledge.valence)
         arousal = _pulled(arousal, _own_precision(habits.arousal), *knowledge.arousal)
+    votes = habits.votes
     if predictions:
-        trust = {name: 1 - doubt.get(name, 0.5) for name in ("expression", "valence", "arousal", "action_units")}
+        trust = {name: votes.trust(doubt, name) for name in ("expression", "valence", "arousal", "action_units")}
         for prediction in predictions:
             if prediction.expression is not None:
-                scores[EXPRESSIONS.index(prediction.expression)] += habits.expression_vote * trust["expression"]
+                scores[EXPRESSIONS.index(prediction.expression)] += votes.expression * trust["expression"]
             for index, au in enumerate(AUS):
                 said = (prediction.action_units or {}).get(au)
                 if said is not None:
-                    units[index] += (habits.seen if said else -habits.unseen) * trust["action_units"]
-        valence = _averaged(valence, [draw.valence for draw in predictions], trust["valence"])
-        arousal = _averaged(arousal, [draw.arousal for draw in predictions], trust["arousal"])
+                    units[index] += (votes.seen if said else -votes.unseen) * trust["action_units"]
+        valence = _averaged(valence, [draw.valence for draw in predictions], votes.va * trust["valence"])
+        arousal = _averaged(arousal, [draw.arousal for draw in predictions], votes.va * trust["arousal"])
     return Impression(scores, units, valence, arousal)
 
 
-def conclude(opinion: Impression) -> Labels:
-    """Return the complete labels that an opinion comes to."""
+def habitual(opinion: Impression, habits: Habits, rng: Random) -> Impression:
+    """Return the opinion that is answered: some have the nearest favourite set of AUs, believed as firmly."""
+    if not habits.favourite_sets or rng.random() >= habits.favourite_sets:
+        return opinion
+    active = {au for au, score in zip(AUS, opinion.action_units, strict=True) if score > 0}
+    nearest = min(FAVOURITES, key=lambda units: (len(active ^ units), sorted(units)))
+    pairs = zip(AUS, opinion.action_units, strict=True)
+    return opinion._replace(action_units=[abs(score) if au in nearest else -abs(score) for au, score in pairs])
+
+
+def conclude(opinion: Impression, va_step: float | None = None) -> Labels:
+    """Return the complete labels that an opinion comes to; valence and arousal in multiples of `va_step`."""
     best = max(range(len(EXPRESSIONS)), key=opinion.expression.__getitem__)
     return Labels(
         expression=EXPRESSIONS[best],
-        valence=round(min(max(opinion.valence, -1.0), 1.0), 2),
-        arousal=round(min(max(opinion.arousal, -1.0), 1.0), 2),
+        valence=_stepped(opinion.valence, va_step),
+        arousal=_stepped(opinion.arousal, va_step),
         action_units={au: score > 0 for au, score in zip(AUS, opinion.action_units, strict=True)},
     )
 
@@ -206,18 +263,12 @@ def beliefs(opinion: Impression) -> dict[str, float]:
     return {"expression": math.log(max(_softmax(opinion.expression))), **units}
 
 
-def _log_likelihood(known: Labels, expression: str) -> float:
-    if known.expression is not None:
-        return 0.0 if known.expression == expression else -6.0
-    total = 0.0
-    for au, active in (known.action_units or {}).items():
-        p = au_probability(expression, au)
-        total += math.log(p if active else 1 - p)
-    anchor = VA_OF_EXPRESSION[expression]
-    for value, centre in ((known.valence, anchor.valence), (known.arousal, anchor.arousal)):
-        if value is not None:
-            total -= 0.5 * ((value - centre) / anchor.spread) ** 2 + math.log(anchor.spread)
-    return total
+def _stepped(value: float, step: float | None) -> float:
+    bounded = min(max(value, -1.0), 1.0)
+    if step is None:
+        return round(bounded, 2)
+    most = math.floor(1 / step)
+    return round(step * min(max(round(bounded / step), -most), most), 2)
 
 
 def _softmax(scores: Sequence[float]) -> list[float]:
@@ -225,25 +276,6 @@ def _softmax(scores: Sequence[float]) -> list[float]:
     weights = [math.exp(score - top) for score in scores]
     total = sum(weights)
     return [weight / total for weight in weights]
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1 - p))
-
-
-def _mixture(posterior: Sequence[float], dimension: int) -> tuple[float, float]:
-    """Return mean and variance of valence (0) or arousal (1) when the expression is distributed as `posterior`."""
-    mean = sum(share * anchor[dimension] for share, anchor in zip(posterior, _ANCHORS, strict=True))
-    second = sum(
-        share * (anchor.spread**2 + anchor[dimension] ** 2) for share, anchor in zip(posterior, _ANCHORS, strict=True)
-    )
-    return mean, second - mean**2
-
-
-def _pull(posterior: Sequence[float], dimension: int) -> tuple[float, float]:
-    """Return the expected value, and the precision that `posterior` adds to knowing nothing."""
-    mean, variance = _mixture(posterior, dimension)
-    return mean, max(0.0, 1 / variance - 1 / _VAGUE[dimension])
 
 
 def _own_precision(channel: Channel) -> float:
@@ -257,10 +289,3 @@ def _pulled(value: float, precision: float, target: float, pull: float) -> float
 def _averaged(own: float, said: Sequence[float | None], trust: float) -> float:
     numbers = [number for number in said if number is not None]
     return (own + trust * sum(numbers)) / (1 + trust * len(numbers))
-
-
-_ANCHORS = [VA_OF_EXPRESSION[name] for name in EXPRESSIONS]
-_VAGUE = [_mixture([1 / len(EXPRESSIONS)] * len(EXPRESSIONS), dimension)[1] for dimension in (0, 1)]
-"""Variance of valence and of arousal of a face about which nothing is known."""
-_P_AU = [[au_probability(name, au) for au in AUS] for name in EXPRESSIONS]
-_LOGIT_BASE = [_logit(sum(row[index] for row in _P_AU) / len(EXPRESSIONS)) for index in range(len(AUS))]
