@@ -2,6 +2,8 @@
 #   recipe <name of the experiment> "$@"        sets $name $scale $seeds $seed $outputs $records and the array more
 #   for_every_seed <function>                   calls it with `run` set: $name, or $name-s<seed> where there are several
 #   take <setting>...                           moves settings of the recipe's own from `more` to variables of their names, else empty
+#   not_looking                                 annotates $faces by the control that asks nobody: $run-blind
+#   labels_of <cell>...                         how right these cells' labels are, where that is known: $run-labels-<cell>
 #   no_more <what it takes> [<setting>...]      refuses the settings that a recipe would hand to nobody
 recipe() {
   name=$1 scale=demo seeds=1 seed=0 outputs=outputs records= more=()
@@ -48,6 +50,27 @@ no_more() {
 step() { # step <command> <settings...>: one command, shown before it runs
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
   python "$1.py" "${@:2}" paths.outputs="$outputs" # last: Hydra wants -m before all settings
+}
+
+not_looking() { # of the settings that go to generate those that say which records and which of their labels
+  local setting own=()
+  for setting in ${more[@]+"${more[@]}"}; do
+    case "$setting" in
+      generator.hide=*) own+=("$setting") ;;
+      *generator[.=]* | *backend[.=@]* | stopping[.=]*) ;;
+      *) own+=("$setting") ;;
+    esac
+  done
+  step generate scale="$scale" seed="$seed" records="$faces" name="$run-blind" generator=blind ${own[@]+"${own[@]}"} "$@"
+}
+
+labels_of() { # only of drawn faces the truth is known; see figure5.sh for masked human labels
+  local cell
+  if [[ "$scale" != demo ]]; then return; fi
+  for cell in "$@"; do
+    step evaluate benchmark=reliability seed="$seed" predictions="$run-$cell" name="$run-labels-$cell" \
+      records="$outputs/prepare/$faces/truth.jsonl"
+  done
 }
 
 prepared() { # the records of this run: those given by records=, or drawn by its scale

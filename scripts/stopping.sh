@@ -9,6 +9,7 @@ recipe stopping "$@"
 
 one_seed() {
   prepared
+  not_looking
   step generate -m experiment=stopping scale="$scale" seed="$seed" name="$run" records="$faces" ${more[@]+"${more[@]}"}
   for aggregate in summary calibrated; do # the control spends what empirical_bayes did, where the dice say
     mean=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["mean_samples"])' \
@@ -16,6 +17,7 @@ one_seed() {
     step generate -m experiment=stopping scale="$scale" seed="$seed" name="$run" records="$faces" stopping=random \
       generator.aggregate="$aggregate" stopping.mean_samples="$mean" ${more[@]+"${more[@]}"}
   done
+  labels_of blind
   if [[ "$scale" == demo ]]; then # only of drawn faces the truth is known; see figure5.sh for masked human labels
     step evaluate -m experiment=stopping seed="$seed" name="$run-labels" run="$run" records="$outputs/prepare/$faces/truth.jsonl"
   fi

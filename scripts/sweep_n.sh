@@ -9,8 +9,10 @@ recipe sweep_n "$@"
 
 one_seed() {
   prepared
+  not_looking
   step generate -m experiment=sweep_n scale="$scale" seed="$seed" name="$run" records="$faces" ${more[@]+"${more[@]}"}
   step generate scale="$scale" seed="$seed" records="$faces" name="$run-n1" generator.self_verify=false ${more[@]+"${more[@]}"}
+  labels_of blind
   if [[ "$scale" == demo ]]; then # only of drawn faces the truth is known; see figure5.sh for masked human labels
     step evaluate -m experiment=sweep_n seed="$seed" name="$run-labels" run="$run" records="$outputs/prepare/$faces/truth.jsonl"
   fi

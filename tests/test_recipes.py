@@ -114,6 +114,30 @@ def test_figure_5_annotates_real_photographs_at_paper_scale(recipe) -> None:
     assert commands[6][2].endswith("/prepare/figure5-s0/train.jsonl") and commands[6][3] == "figure5-s0"
 
 
+@pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n"])
+def test_labels_of_nobody_are_made_of_the_same_records_and_judged_as_the_annotators_are(recipe, name: str) -> None:
+    settings = ("limit=40", "generator.hide=[au]", "generator.max_samples=4", "backend=simulated", "stopping=fixed")
+    done, commands = recipe(name, "seed=3", *settings)
+    assert done.returncode == 0, done.stderr
+    [blind] = [words for words in commands if "generator=blind" in words]
+    assert f"name={name}-blind" in blind and {"seed=3", "limit=40", "generator.hide=[au]"} <= set(blind)
+    assert not {"generator.max_samples=4", "backend=simulated", "stopping=fixed"} & set(blind)
+    judged = [words for words in commands if f"predictions={name}-blind" in words]
+    assert [f"name={name}-labels-blind" in words for words in judged] == [True]
+    _, on_paper = recipe(name, "scale=paper")
+    assert not [words for words in on_paper if "benchmark=reliability" in words]
+
+
+@pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n"])
+def test_the_control_of_a_study_is_one_of_its_rows_and_made_by_its_recipe(recipe, name: str) -> None:
+    _, commands = recipe(name)
+    made = {word.removeprefix(f"name={name}-") for words in commands for word in words if word.startswith("name=")}
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        parts = compose("report", [f"experiment={name}"]).study.parts
+    assert [part.control for part in parts] == ["blind"] * len(parts)
+    assert all(part.control in part.rows and part.control in made for part in parts)
+
+
 def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:
     """Return each training of a recipe, of a sweep the first: its words, and the trainer that Hydra makes of them."""
     found = []

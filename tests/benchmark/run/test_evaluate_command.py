@@ -158,6 +158,12 @@ def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     }  # fmt: skip
     assert {au: f1 for au, f1 in found["action_units"]["f1"].items() if f1 is not None} == {"1": 1.0, "12": 0.0}
     assert found["missing"] == 3
+    seen = [row, row.model_copy(update={"id": "r1", "image": "1.png", "subject": "s1"})]
+    write_jsonl(outputs / "generate" / "labels" / "instructions.jsonl", seen)
+    done = door(*command[:-1], "name=more", "predictions=labels", "compare=reliability")
+    assert done.returncode == 0, done.stderr
+    said = (outputs / "evaluate" / "more" / "comparison.md").read_text()
+    assert "On the 1 records that both scored; 1 of ours and 0 of the other are not." in said
     asked = door(*command, "overwrite=true")
     assert asked.returncode == 2
     assert asked.stderr.startswith("error: predictions=None: this benchmark asks no model")

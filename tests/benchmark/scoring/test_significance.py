@@ -182,6 +182,22 @@ def test_other_records_or_another_truth_are_refused() -> None:
         compare(ours, [*ours[:2], prediction(ANGER, FEAR, 2)], "run-b")
 
 
+def test_labels_are_compared_on_the_records_that_both_scored_and_it_says_on_how_many() -> None:
+    """A calibrated run leaves its pilot out, another one faces that it rejected: the same as comparing the rest."""
+    rows = predictions(5, 40, 0.9)
+    others = answered_otherwise(rows, 6)
+    found = compare(rows[:30], others[10:], "blind", draws=100, on_shared=True)
+    same = compare(rows[10:30], others[10:30], "blind", draws=100)
+    assert found["n"] == 20
+    assert found["remarks"][0] == "On the 20 records that both scored; 10 of ours and 10 of the other are not."
+    assert {**found, "remarks": found["remarks"][1:]} == same
+    assert compare(rows, others, "blind", draws=10, on_shared=True)["remarks"] == same["remarks"]
+    with pytest.raises(UserError, match=r"compare=blind: no record is scored in both"):
+        compare(rows[:3], others[3:], "blind", on_shared=True)
+    with pytest.raises(UserError, match=r"compare=blind: the truth of '0' is another there"):
+        compare([prediction(FEAR, FEAR, 0)], [prediction(ANGER, FEAR, 0)], "blind", on_shared=True)
+
+
 def test_a_rival_is_refused_before_anything_is_asked(tmp_path) -> None:
     file = tmp_path / "predictions.jsonl"
     rows = [prediction(FEAR, FEAR, k) for k in range(3)]

@@ -204,6 +204,55 @@ def test_a_row_of_a_source_is_about_its_faces_alone(tmp_path: Path) -> None:
     assert [value.low, value.high] == pytest.approx(own["ci95"]["expression"]["accuracy"])
 
 
+def labelled(outputs: Path, name: str, skill: float, faces: slice = slice(None), seed: int = 0) -> None:
+    """An evaluation of some of the faces alone, as a run with a pilot leaves behind."""
+    evaluation(outputs, name, skill, seed)
+    folder = outputs / "evaluate" / name
+    rows = predictions(skill, seed)[faces]
+    write_jsonl(folder / "predictions.jsonl", rows)
+    (folder / "metrics.json").write_text(json.dumps(evaluate(rows, draws=50)), encoding="utf-8")
+
+
+def test_a_gain_over_the_control_is_the_benchmarks_own_comparison_on_the_shared_faces(tmp_path: Path) -> None:
+    labelled(tmp_path, "x-blind", 0.5)
+    labelled(tmp_path, "x-a", 0.9)
+    labelled(tmp_path, "x-b", 0.7, slice(12, None))
+    rows = {"blind": "Not looking", "a": "A", "b": "B"}
+    made = section(tmp_path, cells(rows=rows, control="blind")).tables[0]
+    assert [column.key for column in made.columns][:2] == ["expression.accuracy", "expression.accuracy.gain"]
+    for row, faces, skill in zip(made.rows[1:], (slice(None), slice(12, None)), (0.9, 0.7), strict=True):
+        found = PAIRED.faces(predictions(skill)[faces], predictions(0.5)[faces], "x-blind")["metrics"]
+        reference = {f"{each['task']}.{each['metric']}": each for each in found}
+        gain, error = (row.cells[f"{key}.gain"] for key in ("expression.accuracy", "valence.mae"))
+        assert list(gain) == pytest.approx(
+            [reference["expression.accuracy"]["difference"], *reference["expression.accuracy"]["ci95"]]
+        )
+        assert error.value == pytest.approx(-reference["valence.mae"]["difference"]) and error.value > 0
+    assert made.rows[0].cells["expression.accuracy.gain"] == ""
+    assert made.caption.endswith("Pictures that both scored: 36 to 48.") and "Gain: over Not looking" in made.caption
+    assert "| A | " in to_markdown(made) and "| +" in to_markdown(made)
+
+
+def test_gains_over_seeds_are_the_mean_of_the_seeds(tmp_path: Path) -> None:
+    values = []
+    for seed in range(3):
+        evaluation(tmp_path, f"x-s{seed}-a", 0.9, seed)
+        evaluation(tmp_path, f"x-s{seed}-blind", 0.5, seed)
+        a, b = (evaluate(predictions(skill, seed), draws=1)["valence"]["mae"] for skill in (0.9, 0.5))
+        values.append(b - a)
+    made = section(tmp_path, cells(rows={"blind": "Not looking", "a": "A"}, control="blind")).tables[0]
+    assert made.rows[1].cells["valence.mae.gain"].value == pytest.approx(sum(values) / 3)
+
+
+def test_without_its_control_a_table_has_no_gains_and_says_that_it_was_not_run(tmp_path: Path) -> None:
+    evaluation(tmp_path, "x-a", 0.9)
+    made = section(tmp_path, cells(rows={"blind": "Not looking", "a": "A"}, control="blind"))
+    assert [column.key for column in made.tables[0].columns] == list(MAIN)
+    assert made.missing == ("evaluate/x-blind: not run",)
+    with pytest.raises(UserError, match=r"study.control=nobody: no row of that name; choose from a"):
+        section(tmp_path, cells(rows={"a": "A"}, control="nobody"))
+
+
 def test_seen_and_unseen_sources_are_compared_on_the_sources_faces(tmp_path: Path) -> None:
     evaluation(tmp_path, "cross_dataset-with-all", 0.9)
     evaluation(tmp_path, "cross_dataset-without-disfa", 0.4)

@@ -101,7 +101,10 @@ def score(
     ]
     parts = [benchmark.table(path.name, metrics, notes), grouping.groups_table(metrics.get("groups", {}))]
     if against is not None and (pairing := significance.pairing_of(benchmark)):
-        parts.append(_compared(path, significance.compare(predictions, against[1], against[0], seed, pairing=pairing)))
+        name, theirs = against
+        on_shared = benchmark.request is None  # a generation may annotate a part of the records, and keep a pilot back
+        found = significance.compare(predictions, theirs, name, seed, pairing=pairing, on_shared=on_shared)
+        parts.append(_compared(path, found))
     parts.append("".join(f"- {markdown(remark)}\n" for remark in remarks))
     write_text(path / "table.md", "\n".join(part for part in parts if part))
     measures.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")

@@ -9,7 +9,7 @@ What is measured, and resampled, a benchmark may say itself (`Compared`); else i
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -124,6 +124,7 @@ def compare(
     seed: int = 0,
     draws: int = DRAWS,
     pairing: Pairing = pair_faces,
+    on_shared: bool = False,
 ) -> dict[str, Any]:
     """Return comparison.json: every headline metric of both, their difference and whether it may be chance.
 
@@ -134,6 +135,8 @@ def compare(
         seed: of the resampling.
         draws: resamples.
         pairing: what is measured, and of what resamples.
+        on_shared: pair on the records that both scored, and say how many those are. Labels are scored of what a
+            generation annotated, without the pilot that it learnt from; answers are given about every record.
 
     Returns:
         "against", "n", "draws", "over", "remarks", "metrics" (rows of task, metric, n, ours, theirs, difference =
@@ -141,8 +144,11 @@ def compare(
         "mcnemar" (None where nothing is simply right or wrong).
 
     Raises:
-        UserError: if the two are not about the same records or have not the same truth.
+        UserError: if the two are not about the same records, or share none, or have not the same truth.
     """
+    every = ours, theirs
+    if on_shared:
+        ours, theirs = _shared(ours, theirs, against)
     paired = pairing(ours, _aligned(ours, theirs, against), seed, draws)
     rows = [_row(measure) for measure in paired.measures]
     tested = [row for row in rows if row["p"] is not None]
@@ -153,7 +159,7 @@ def compare(
         "n": len(ours),
         "draws": draws,
         "over": paired.over,
-        "remarks": list(paired.remarks),
+        "remarks": [*_left_out(len(ours), *map(len, every)), *paired.remarks],
         "metrics": rows,
         "mcnemar": None if paired.right is None else _discordance(paired.right),
     }
@@ -231,6 +237,20 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
             f"{against} alone, p = {_p(split['p'])} (exact{proviso})."
         )
     return "\n".join(lines) + "\n"
+
+
+def _shared(ours: Sequence[Any], theirs: Sequence[Any], against: str) -> tuple[list[Any], list[Any]]:
+    """Return the rows of the records that both scored."""
+    both = {row.id for row in ours} & {row.id for row in theirs}
+    if not both:
+        raise UserError("compare", against, "no record is scored in both", SAME_RECORDS)
+    mine, others = ([row for row in rows if row.id in both] for rows in (ours, theirs))
+    return mine, others
+
+
+def _left_out(both: int, ours: int, theirs: int) -> Iterator[str]:
+    if {both} != {ours, theirs}:
+        yield f"On the {both} records that both scored; {ours - both} of ours and {theirs - both} of the other are not."
 
 
 def _aligned(ours: Sequence[Any], theirs: Sequence[Any], against: str) -> list[Any]:

@@ -117,6 +117,11 @@ class FinishedRun:
         return self._rows("predictions.jsonl", Prediction)
 
     @cached_property
+    def ids(self) -> frozenset[str]:
+        """The records that an evaluation scored, whatever was asked of them."""
+        return frozenset(row.id for row in self._rows("predictions.jsonl", Answer))
+
+    @cached_property
     def damage(self) -> str:
         """Why predictions.jsonl does not read; empty where it does, or where there is none."""
         if {"predictions", "scene_answers"} & vars(self).keys():

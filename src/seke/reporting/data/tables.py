@@ -31,6 +31,8 @@ class Column:
     scale: float = 1.0
     """100 shows a share as per cent."""
     better: Literal["high", "low", ""] = ""
+    signed: bool = False
+    """Whether a number is a difference: + stands before what is above 0."""
 
     @classmethod
     def of(cls, measure: Measure, key: str = "", label: str = "") -> "Column":
@@ -155,7 +157,8 @@ def interval(cell: Cell, column: Column) -> str:
     """Return the 95 % interval as it is printed, or an empty string where there is none."""
     if cell is None or isinstance(cell, str) or cell.value is None or cell.low is None or cell.high is None:
         return ""
-    return f"{_rounded(cell.low, column)}{'–' if cell.low >= 0 else ' to '}{_rounded(cell.high, column)}"
+    plain = cell.low >= 0 and not column.signed
+    return f"{_rounded(cell.low, column)}{'–' if plain else ' to '}{_rounded(cell.high, column)}"
 
 
 def value_of(row: Row, column: Column) -> str:
@@ -173,9 +176,9 @@ def value_of(row: Row, column: Column) -> str:
 
 
 def _rounded(value: float, column: Column) -> str:
-    text = f"{value * column.scale:,.{column.digits}f}"
+    text = f"{value * column.scale:{'+' if column.signed else ''},.{column.digits}f}"
     # -0.000 would say that something is below zero
-    return text.lstrip("-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
+    return text.lstrip("+-") if float(text.replace(",", "")) == 0 else text.replace("-", "−")
 
 
 def _value(cell: Cell) -> float | None:

@@ -30,6 +30,8 @@ class FigureData(NamedTuple):
     lines: Sequence[Line]
     paper: Sequence[Line]
     measures: Sequence[Column]
+    control: str | None = None
+    """The row that is no step of a sweep: the others are measured by it."""
 
 
 def bars(folder: Path, data: FigureData, paper: bool = False, measures: Sequence[str] | None = None) -> list[Panel]:
@@ -94,7 +96,7 @@ def front(folder: Path, data: FigureData, trace: bool = False, unpriced: str = "
     """Draw quality over cost, US$ per 1,000 images, or `unpriced` where any row has no price; the front as a line.
 
     The front joins the rows than which no other is both cheaper and better. `trace` joins all rows in their order
-    instead, as in a sweep of one setting.
+    instead, as in a sweep of one setting, but for the control.
     """
     priced = all(line.value("cost.usd").value is not None for line in data.lines)
     cost = COLUMNS["cost.usd" if priced else f"cost.{unpriced}"]
@@ -105,16 +107,23 @@ def front(folder: Path, data: FigureData, trace: bool = False, unpriced: str = "
             for line in data.lines
             if (spent := line.value(cost.key).value) is not None and line.value(column.key).value is not None
         ]
+        swept = [point for point in points if point[0].key != data.control] if trace else None
         if points:
-            panels.append(_front(folder, f"{data.name}_front_{_stem(column)}", column, cost, points, trace))
+            panels.append(_front(folder, f"{data.name}_front_{_stem(column)}", column, cost, points, swept))
     return panels
 
 
 @styled
 def _front(
-    folder: Path, name: str, column: Column, cost: Column, points: Sequence[tuple[Line, float, Estimate]], trace: bool
+    folder: Path,
+    name: str,
+    column: Column,
+    cost: Column,
+    points: Sequence[tuple[Line, float, Estimate]],
+    swept: Sequence[tuple[Line, float, Estimate]] | None,
 ) -> Panel:
-    best = points if trace else _undominated(points, column)
+    trace = swept is not None
+    best = _undominated(points, column) if swept is None else swept
     named = 0.0 if trace else 0.16 * math.ceil(len(points) / 2)
     figure, axes = figures.panel(_title(column), WIDTH, 2.5 + named)
     axes.plot(

@@ -14,6 +14,7 @@ conf/report/experiment/<name>.yaml defines it, wholly: `python report.py name=<i
           measures: [expression.accuracy, ...]
           paper: { file: table4.csv, rows: { Neither: { prior: "no", sv_uamc: "no" }, ... } }
           expect: [[prior, plain], ...]                      better, worse
+          control: blind                                     the row over which every other one's gain is told
           figures: [{ _target_: seke.reporting.studies.figures.bars, _partial_: true }]
 
 Each part becomes a section: tables, panels, what came of the expected orders, and which runs are missing.
@@ -87,6 +88,8 @@ class Cells:
     expect: Sequence[Sequence[str]] = ()
     expect_on: Sequence[str] | None = None
     """The measures that the expected orders are about; None: all but the cost."""
+    control: str | None = None
+    """A row: beside each measure of quality stands what every other row gains over it."""
     spreads: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What to call a group of rows, and the rows whose scores' spread is told in a sentence."""
     figures: Sequence[Callable[[Path, FigureData], list[Panel]]] = ()
@@ -97,9 +100,14 @@ class Cells:
         Raises:
             UserError: if a row or measure that is spoken of does not exist.
         """
-        for key in (key for keys in (*self.expect, *self.spreads.values()) for key in keys):
-            if key not in self.rows:
-                raise UserError("study.expect", key, "no row of that name", f"choose from {', '.join(self.rows)}")
+        spoken_of = {
+            "study.expect": [key for keys in (*self.expect, *self.spreads.values()) for key in keys],
+            "study.control": [self.control] if self.control else [],
+        }
+        for setting, named in spoken_of.items():
+            for key in named:
+                if key not in self.rows:
+                    raise UserError(setting, key, "no row of that name", f"choose from {', '.join(self.rows)}")
         measures = columns(self.measures)
         measured = read_rows(context.outputs, context.name, self.runs, self.rows)
         missing = tuple(f"{run.stage}/{run.name}: {run.reason}" for run in measured.missing)
@@ -112,13 +120,15 @@ class Cells:
         if not measured.lines:
             return Section(self.title, findings=tuple(unjudged), missing=missing)
         paper = paper_rows(**self.paper) if self.paper else ()
-        tables = [table(self.name, self.title, self.head, measures, measured, paper, self.caption)]
         quality = columns(self.expect_on) if self.expect_on else [column for column in measures if column.better]
+        over_control = [(line.key, self.control) for line in measured.lines if self.control not in (None, line.key)]
+        gains = judge_orders(measured.lines, over_control, quality, context.compare)
+        tables = [table(self.name, self.title, self.head, measures, measured, paper, self.caption, gains)]
         orders = judge_orders(measured.lines, self.expect, quality, context.compare)
         if orders:
             title = f"{self.title}: did the expected order come out?"
             tables.append(orders_table(f"{self.name}_orders", title, orders, quality))
-        data = FigureData(self.name, measured.lines, paper, measures)
+        data = FigureData(self.name, measured.lines, paper, measures, self.control)
         panels = [panel for draw in self.figures for panel in draw(context.figures, data)]
         findings = [*(order.sentence for order in orders), *unjudged, *self._spreads(measured, measures)]
         return Section(self.title, tuple(tables), tuple(panels), tuple(findings), missing)

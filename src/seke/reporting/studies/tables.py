@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Final
 
@@ -12,6 +13,7 @@ from seke.core.rules import MEASURES
 from seke.reporting.data import results, scenes
 from seke.reporting.data.run_labels import NO_DRAWS, Words
 from seke.reporting.data.tables import Cell, Column, Row, Table
+from seke.reporting.studies.orders import ExpectedOrder, orders_table
 from seke.reporting.studies.runs import Line, MeasuredRows, Value
 
 COLUMNS: Final[Mapping[str, Column]] = {
@@ -93,21 +95,29 @@ def table(
     found: MeasuredRows,
     paper: Sequence[Line],
     caption: str = "",
+    gains: Sequence[ExpectedOrder] = (),
 ) -> Table:
     """Return our rows and below them the paper's; over several seeds a mean, with its standard deviation beside it.
 
     The paper's rows compete for the best value only where nothing is known to differ from the paper's setting.
+    `gains`: each row's differences to the control; they stand beside its measures.
     """
     several = len(found.seeds) > 1
-    shown = [
-        each for column in measures for each in ((column, _spread(column)) if several and varies(column) else (column,))
-    ]
+    gained = _gained(gains, measures)
+    judged = {verdict.column.key for order in gains for verdict in order.verdicts}
+    shown: list[Column] = []
+    for column in measures:
+        shown.append(column)
+        if several and varies(column):
+            shown.append(_spread(column))
+        if column.key in judged:
+            shown.append(_gain(column))
     if several:
         shown.append(Column.count("seeds", "n", "Seeds"))
     rows = [
         Row(
             line.words.label,
-            _cells(line, measures),
+            {**_cells(line, measures), **gained.get(line.key, {})},
             *_runs(line),
             reference=line.words.reference,
             partial=results.partly_answered(measures, _numbers(line)),
@@ -118,8 +128,42 @@ def table(
     rows += [
         Row(line.words.label + mark, _cells(line, measures, 0), "paper", reference=bool(found.notes)) for line in paper
     ]
-    captions = [*_captions(found, paper, caption), *results.silence(rows)]
+    captions = [*_captions(found, paper, caption), *_gains_caption(gains, several), *results.silence(rows)]
     return Table(name, title, head, tuple(shown), tuple(rows), " ".join(captions))
+
+
+def _gain(column: Column) -> Column:
+    return Column(f"{column.key}.gain", "gain", column.group, column.digits, column.scale, signed=True)
+
+
+def _gained(gains: Sequence[ExpectedOrder], measures: Sequence[Column]) -> dict[str, dict[str, Cell]]:
+    """Return the cells of the gains by row: those of the table of orders. The control gains nothing over itself."""
+    cells: dict[str, dict[str, Cell]] = {}
+    for order, row in zip(gains, orders_table("", "", gains, measures).rows, strict=True):
+        for column in measures:
+            cells.setdefault(order.worse.key, {})[f"{column.key}.gain"] = ""
+            cells.setdefault(order.better.key, {})[f"{column.key}.gain"] = row.cells.get(column.key)
+    return cells
+
+
+def _gains_caption(gains: Sequence[ExpectedOrder], several: bool) -> Iterator[str]:
+    if gains:
+        what = "mean over seeds, ± one standard deviation" if several else "paired by subject, with 95 % interval"
+        yield f"Gain: over {gains[0].worse.words.label}, + is better; {what}. {_shared(gains)}"
+
+
+def _shared(gains: Sequence[ExpectedOrder]) -> str:
+    """Say of how many pictures gains are: of those that a row and the control both scored."""
+    numbers = set()
+    for better, worse in ((order.better, order.worse) for order in gains):
+        for seed, of_tasks in better.runs.items():
+            for task, run in of_tasks.items():
+                control = worse.runs.get(seed, {}).get(task)
+                if control is not None:
+                    with suppress(UserError):  # predictions that do not read: the gain is of point estimates
+                        numbers.add(len(run.ids & control.ids))
+    counts = " to ".join(f"{number:,}" for number in dict.fromkeys((min(numbers), max(numbers)))) if numbers else ""
+    return f"Pictures that both scored: {counts}." if counts else ""
 
 
 def _captions(found: MeasuredRows, paper: Sequence[Line], caption: str) -> list[str]:
