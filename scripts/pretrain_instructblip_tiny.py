@@ -1,6 +1,8 @@
 """Pre-train the tiny InstructBLIP on drawn scenes and descriptions of what is visible in them: EmoVIT's demo base.
 
     python scripts/pretrain_instructblip_tiny.py work=/tmp/blip out=assets/instructblip_tiny   some minutes on one core
+    python scripts/pretrain_instructblip_tiny.py work=/tmp/blip_large out=assets/instructblip_tiny_large \
+      like=assets/instructblip_tiny width=128 layers=4     the same eyes and words, a larger language model
 
 1. pool      scenes of no emotion: each of the seven attributes is drawn evenly, and independently of all others
 2. tower     the ViT alone, with a throw-away head that tells the attributes
@@ -12,6 +14,9 @@ So, like InstructBLIP before its instruction tuning, it describes (places and li
 its queries know them, its language model has not learnt to read them), its Q-Former is used to pictures and
 captions, and its language model knows the eight words. It was never shown which scene evokes which emotion, nor a
 scene drawn for one. Stages 1 to 3 are kept in `work` and not repeated.
+
+`like` names a model whose tower and tokenizers are taken instead of trained, so that two models differ by their
+language model alone, and by the Q-Former that learnt to talk to it.
 """
 
 import io
@@ -32,12 +37,13 @@ from build_instructblip_tiny import words
 from pretraining import ASK, ROOT, SIZE, Head, answer_loss, given, learn, save, strings
 from seke.backends.simulated.scenes import described, looks, somebody, things
 from seke.core.rules import EMOTIONS
-from seke.models.instructblip import Loaded
+from seke.models.instructblip import InstructBlip, Loaded
 from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
 from seke.sources.synthetic.scene_renderer import LEVELS, VALUES, Scene, draw, draw_view
 
 SETTINGS: dict[str, Any] = {
-    "work": "/tmp/pretrain_instructblip_tiny", "out": "assets/instructblip_tiny", "images": 12_000, "seed": 30_000,
+    "work": "/tmp/pretrain_instructblip_tiny", "out": "assets/instructblip_tiny", "like": "",
+    "images": 12_000, "seed": 30_000,
     "vision_width": 64, "vision_layers": 3, "reader_layers": 3, "width": 64, "layers": 3, "vocabulary": 1024,
     "tower_steps": 1400, "tower_batch": 64, "tower_lr": 2e-3,
     "queries_steps": 2200, "queries_batch": 64, "queries_lr": 2e-3,
@@ -242,7 +248,7 @@ def asked() -> list[str]:
     listed = f"{', '.join(EMOTIONS[:-1])} and {EMOTIONS[-1]}"
     prompts = yaml.safe_load((ROOT / "conf" / "prompts" / "emovit.yaml").read_text(encoding="utf-8"))["templates"]
     benchmark = yaml.safe_load((ROOT / "conf" / "benchmark" / "emoset.yaml").read_text(encoding="utf-8"))
-    ours = [text.replace("{emotions}", listed) for text in strings(prompts["categorical"])]
+    ours = [text.replace("{classes}", listed) for text in strings(prompts["categorical"])]
     return [*ours, *(" ".join(text.split()) for text in benchmark["questions"].values())]
 
 
@@ -261,9 +267,18 @@ def main(**settings: Any) -> None:
     questions = asked()
     corpus = texts(questions)
     vocabulary = settings["vocabulary"]
+    like = InstructBlip(settings["like"]).load() if settings["like"] else None
+    tokenizers = (
+        (like.processor.tokenizer, like.processor.qformer_tokenizer)
+        if like
+        else (train_tokenizer(corpus, vocabulary), train_reader(corpus, vocabulary))
+    )
     sizes = {name: settings[name] for name in ("vision_width", "vision_layers", "reader_layers", "width", "layers")}
-    loaded = build_tiny(train_tokenizer(corpus, vocabulary), train_reader(corpus, vocabulary), SIZE, **sizes)
-    train_tower(loaded, pool, work, settings["tower_batch"], settings["tower_lr"], settings["tower_steps"])
+    loaded = build_tiny(*tokenizers, SIZE, **sizes)
+    if like:
+        loaded.model.vision_model.load_state_dict(like.model.vision_model.state_dict())
+    else:
+        train_tower(loaded, pool, work, settings["tower_batch"], settings["tower_lr"], settings["tower_steps"])
     with torch.no_grad():
         states = torch.cat([loaded.see(normalised(loaded, part)) for part in pool.pixels.split(500)])
     of = {name: [settings[f"{name}_{key}"] for key in ("batch", "lr", "steps")] for name in ("queries", "language")}

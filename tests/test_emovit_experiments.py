@@ -22,12 +22,12 @@ def composed(door: str, *overrides: str) -> Any:
 def taught() -> list[str]:
     """Return the questions of categorical instructions."""
     cfg = composed("generate", "generator=emovit")
-    *most, last = cfg.generator.emotions
+    *most, last = cfg.generator.classes
     listed = f"{', '.join(most)} and {last}"
-    return [question.replace("{emotions}", listed) for question in cfg.prompts.templates.categorical]
+    return [question.replace("{classes}", listed) for question in cfg.prompts.templates.categorical]
 
 
-@pytest.mark.parametrize("experiment", ["emovit", "emovit_stages", "emovit_cross"])
+@pytest.mark.parametrize("experiment", ["emovit", "emovit_stages", "emovit_size", "emovit_cross"])
 def test_the_taught_question_is_one_of_the_instructions(experiment: str) -> None:
     benchmark = composed("evaluate", f"experiment={experiment}").benchmark
     assert benchmark.answering == "taught"
@@ -114,7 +114,47 @@ def test_every_cell_of_the_efficiency_has_a_row_and_a_point_of_the_curve() -> No
 
 
 def test_every_report_shows_the_papers_figure_chance_and_the_commonest_emotion() -> None:
-    for experiment in ("emovit", "emovit_stages", "emovit_efficiency", "emovit_phrasing", "emovit_cross"):
+    for experiment in (
+        "emovit",
+        "emovit_stages",
+        "emovit_efficiency",
+        "emovit_size",
+        "emovit_phrasing",
+        "emovit_cross",
+    ):
         part = composed("report", f"experiment={experiment}").study.parts[0]
         assert part.paper.file == "emovit.csv"
         assert {"emotion.accuracy", "emotion.chance", "emotion.commonest"} <= set(part.measures)
+
+
+def test_a_domain_is_asked_as_its_instructions_ask_and_named_as_they_name_it() -> None:
+    swept = {}
+    for command in ("generate", "evaluate"):
+        experiment = OmegaConf.load(CONF / command / "experiment" / "emovit_domain.yaml")
+        swept[command] = experiment.hydra.sweeper.params.domain.split(",")
+        assert swept[command] == list(experiment.domains)
+    assert swept["generate"] == swept["evaluate"]
+    for domain in swept["generate"]:
+        made = composed("generate", "experiment=emovit_domain", f"domain={domain}")
+        asked = composed("evaluate", "experiment=emovit_domain", f"domain={domain}").benchmark
+        *most, last = made.generator.classes
+        slots = {"{attribute}": domain.replace("_", " "), "{classes}": f"{', '.join(most)} and {last}"}
+        question = made.prompts.templates.categorical[0]
+        for slot, words in slots.items():
+            question = question.replace(slot, words)
+        assert asked.question == question and list(asked.classes) == list(made.generator.classes)
+        assert asked.attribute == made.generator.attribute == domain
+        assert domain not in made.generator.tell
+        for name, begins in made.generator.classes.items():
+            assert all(word.startswith(tuple(begins)) for word in asked.classes[name])
+
+
+def test_the_domains_report_has_a_row_for_every_run_of_the_recipe() -> None:
+    [part] = composed("report", "experiment=emovit_domain").study.parts
+    domains = ("scene_type", "human_action", "emotion")
+    assert list(part.rows) == [f"{kind}{domain}" for domain in domains for kind in ("base-", "", "mean-", "patches-")]
+
+
+def test_both_sizes_of_the_language_model_have_their_rows() -> None:
+    [part] = composed("report", "experiment=emovit_size").study.parts
+    assert list(part.rows) == ["base-small", "base-large", "small", "large"]

@@ -176,3 +176,31 @@ def test_every_share_is_tuned_for_as_many_steps_and_then_for_as_many_epochs(reci
     assert (steps.max_steps, steps.max_epochs) == (1000, 1000)
     assert (by_epochs.max_steps, by_epochs.max_epochs) == (-1, epochs)
     assert words["data.share"] == "0.1,0.25,0.5"
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_both_sizes_of_the_language_model_are_tuned_alike(recipe, scale: str) -> None:
+    done, commands = recipe("emovit_size", f"scale={scale}", "steps=1000")
+    assert done.returncode == 0, done.stderr
+    of = {words["cell"]: (words["model.path"], trainer) for words, trainer in trained(commands)}
+    assert {trainer.max_steps for _, trainer in of.values()} == {1000}
+    asked = [dict(word.split("=", 1) for word in words[2:]) for words in commands if words[0] == "evaluate.py"]
+    bases = {words["cell"]: words["model.path"] for words in asked if "cell" in words}
+    assert bases == {f"base-{size}": path for size, (path, _) in of.items()}
+    assert len(set(bases.values())) == 2
+    if scale == "demo":
+        assert all((ROOT / path / "config.json").is_file() for path in bases.values())
+
+
+def test_each_domain_is_tuned_and_probed_on_its_own_instructions(recipe) -> None:
+    done, commands = recipe("emovit_domain", "steps=1000", "name=mine")
+    assert done.returncode == 0, done.stderr
+    probes = [words for words in commands if words[0] == "scripts/linear_probe.py"]
+    asked = [(words[words.index("--attribute") + 1], words[words.index("--says") + 1]) for words in probes]
+    assert set(asked) == {
+        ("scene_type", "Predict scene type: {}"), ("human_action", "Predict human action: {}"),
+        ("emotion", "Predict emotion: {}"),
+    }  # fmt: skip
+    assert all(f"cell={words[words.index('--attribute') + 1]}" in words for words in probes)
+    written = {Path(words[2]).stem for words in probes}
+    assert written == {f"mine-{pool}-{domain}" for pool in ("mean", "patches") for domain, _ in asked}

@@ -28,6 +28,7 @@ EXPRESSIONS = ("happiness", "anger", "surprise", "disgust", "fear", "sadness")
 """Those that an emotion of a scene can stand for."""
 EMOTIONS = ("amusement", "anger", "awe", "disgust", "fear", "sadness")
 """One for each of these."""
+PLACES = ("funfair", "street", "beach", "landfill", "forest", "cemetery")
 ALL = ("expression", "action_units", "valence", "arousal")
 GENERATED = Origins(
     expression="generated", valence="generated", arousal="generated",
@@ -55,12 +56,17 @@ def emotion(record: ImageRecord) -> Answer:
     return Answer(id=record.id, text=f"Predict emotion: {record.attributes['emotion']}", model="perfect-1")
 
 
+def place(record: ImageRecord) -> Answer:
+    return Answer(id=record.id, text=f"Predict scene type: {record.attributes['scene_type']}", model="perfect-1")
+
+
 def as_generated(record: ImageRecord) -> Answer:
     return Answer(id=record.id, labels=record.labels, origin=GENERATED, model="perfect-1")
 
 
 PERFECT = {
     "emoset": Perfect(emotion, ("emotion",)),
+    "picture_classes": Perfect(place, ("class",)),
     "feab_mikels": Perfect(emotion, ("expression",)),
     "reliability": Perfect(as_generated, ALL),
     "affective_reasoning": Perfect(emotion, ("reasoning",)),
@@ -116,7 +122,7 @@ def record(folder: Path, number: int) -> ImageRecord:
     )  # fmt: skip
     return ImageRecord(
         id=f"face-{number}", image=path.name, sha256=sha256(path.read_bytes()), source="mine", subject=f"s{number % 5}",
-        split="test", labels=labels, attributes={"emotion": EMOTIONS[place]},
+        split="test", labels=labels, attributes={"emotion": EMOTIONS[place], "scene_type": PLACES[place]},
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from seke.generation.outcome import Face
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SETTINGS = yaml.safe_load((CONF / "generator" / "emovit.yaml").read_text(encoding="utf-8"))["generator"]
 PROMPTS = Prompts(yaml.safe_load((CONF / "prompts" / "emovit.yaml").read_text(encoding="utf-8"))["templates"])
-EMOTIONS = list(SETTINGS["emotions"])
+EMOTIONS = list(SETTINGS["classes"])
 ATTRIBUTES = re.compile(r"<attributes>\n(.*?)\n</attributes>", re.DOTALL)
 
 
@@ -72,7 +72,12 @@ class Writer:
     def _said(self, request: Request) -> Any:
         if request.schema is None:
             return f"A scene called {request.images[0].sha256[:6]}."
-        final = {"question": "What does it evoke?", "answer": f"It evokes {told(request)['emotion']}, by its light."}
+        if set(request.schema["properties"]) == {"emotion"}:
+            return {"emotion": "awe"}
+        final = {
+            "question": "What does it evoke?",
+            "answer": f"It evokes {next(iter(told(request).values()))}, by its light.",
+        }
         if set(request.schema["properties"]) == {"question", "answer"}:
             return final
         assert set(request.schema["properties"]) == {"conversation"}

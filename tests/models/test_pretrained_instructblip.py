@@ -81,3 +81,16 @@ def test_which_emotion_a_scene_evokes_it_has_not_been_told(script, loaded):
         said = answers(loaded, question, scenes)
         right += sum(emotion in text for emotion, text in zip(emotions, said, strict=True))
     assert right / 160 < 0.3
+
+
+def test_the_large_one_sees_and_reads_alike_and_has_a_larger_language_model(script, loaded):
+    large = InstructBlip(str(ROOT / "assets" / "instructblip_tiny_large")).load()
+    ours, theirs = (of.model.vision_model.state_dict() for of in (large, loaded))
+    assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
+    for kind in ("tokenizer", "qformer_tokenizer"):
+        assert getattr(large.processor, kind).get_vocab() == getattr(loaded.processor, kind).get_vocab()
+    sizes = [sum(weight.numel() for weight in of.model.language_model.parameters()) for of in (loaded, large)]
+    assert sizes[1] > 3 * sizes[0]
+    scenes = [script["scene_of"](UNSEEN + k) for k in range(40)]
+    said = answers(large, "What place is it?", scenes)
+    assert sum(text == f"a {scene.scene_type}." for text, scene in zip(said, scenes, strict=True)) >= 34

@@ -1,6 +1,6 @@
 """The page statistics.md: the number of instructions of each kind and class, where a generator plans for these.
 
-What an entry is for stands in its attributes: `kind`, and the class in `emotion`.
+What an entry is for stands in its attributes: `kind`, and its class in `emotion`, or in the one that `class_of` names.
 """
 
 from collections import Counter
@@ -13,6 +13,7 @@ from seke.core.text_tables import markdown_table
 
 KIND: Final = "kind"
 CLASS: Final = "emotion"
+OF: Final = "class_of"
 
 Entry = ImageRecord | InstructionRecord
 """What is to be made, or what was made of it."""
@@ -28,8 +29,8 @@ def counted(entries: Sequence[Entry], rejected: Collection[str] = ()) -> Counts:
     found: dict[str, Counter[str]] = {}
     for entry in entries:
         if KIND in entry.attributes:
-            kind, emotion = str(entry.attributes[KIND]), str(entry.attributes.get(CLASS))
-            found.setdefault(kind, Counter())[emotion] += entry.id not in rejected
+            of_class = str(entry.attributes.get(str(entry.attributes.get(OF, CLASS))))
+            found.setdefault(str(entry.attributes[KIND]), Counter())[of_class] += entry.id not in rejected
     return {kind: dict(sorted(found[kind].items())) for kind in sorted(found)}
 
 

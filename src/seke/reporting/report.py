@@ -36,7 +36,7 @@ CASE_SIDE = 160
 """Longest side of a case's picture, in pixels."""
 DRAFT = ".draft-"
 """Prefix of the folder in which a report lies until it is whole."""
-PRINTED = ("feab", "scenes", "reasoning", "agreement", "reliability", "cost")
+PRINTED = ("feab", "scenes", "classes", "reasoning", "agreement", "reliability", "cost")
 """The tables that are printed."""
 
 
@@ -187,7 +187,7 @@ def _notes(gathered: Gathered, material: Material, complete: bool) -> list[str]:
     ]
     return notes + [
         f"{item.words.label}: {warning}"
-        for item in (*material.scored, *material.checked, *material.scenes, *material.reasoned)
+        for item in (*material.scored, *material.checked, *material.scenes, *material.classified, *material.reasoned)
         for warning in item.run.warnings
     ]
 
@@ -222,6 +222,8 @@ def _tables(material: Material) -> list[Table]:
         tables.append(of_rows(scenes.score_table(material.scenes, over_pictures + best)))
         classes = scenes.class_table(material.scenes, "Over the pictures that were scored." + best)
         tables.append(of_columns(classes, material.scenes))
+    if material.classified:
+        tables.append(of_rows(scenes.classified_table(material.classified, over_pictures)))
     if material.reasoned:
         caption = f"Means over the answers that were marked. {over_pictures}"
         tables.append(of_rows(scenes.marks_table(material.reasoned, caption)))

@@ -87,6 +87,29 @@ def test_the_benchmarks_question_is_answered_with_the_stated_share_of_errors(tru
     assert right / 400 == pytest.approx(0.75, abs=0.08)
 
 
+def test_another_attribute_is_named_in_the_questions_form_with_the_same_share_of_errors(truth):
+    backend = annotator(truth, wrong_emotions=0.25)
+    said = [ask(backend, "Predict scene type: <scene type>", picture(number)).choices[0].text for number in range(400)]
+    right = sum(text == f"Predict scene type: {scene(number)['scene_type']}" for number, text in enumerate(said))
+    assert right / 400 == pytest.approx(0.75, abs=0.08)
+
+
+def test_a_schema_of_one_attribute_gets_one_of_its_classes(truth):
+    schema = {"properties": {"emotion": {"type": "string", "enum": ["awe", "joy"]}}}
+    backend = annotator(truth, wrong_emotions=0.25)
+    said = [json.loads(ask(backend, "?", picture(3 * n), schema=schema).choices[0].text) for n in range(130)]
+    assert {answer["emotion"] for answer in said} == {"awe", "joy"}
+    assert sum(answer == {"emotion": "awe"} for answer in said) / 130 == pytest.approx(0.75, abs=0.13)
+
+
+def test_a_text_about_another_attribute_names_its_class_and_gives_no_reason_of_it(truth):
+    told = "<caption>a picture.</caption><attributes>scene_type: beach\nobject: dog</attributes>"
+    turns = json.loads(ask(annotator(truth), told, schema=CONVERSATION).choices[0].text)["conversation"]
+    assert turns[-1] == {"question": "What is the scene type?", "answer": "It is beach, beside the dog."}
+    pair = json.loads(ask(annotator(truth), told, schema=PAIR).choices[0].text)
+    assert pair["answer"] == "First one sees the dog. Together they say: beach."
+
+
 def test_an_image_that_is_no_scene_it_cannot_see_and_says_so(truth):
     reply = ask(annotator(truth), "Describe.", Image(Path("x.jpg"), "f" * 64))
     assert (reply.model, reply.choices[0].text) == (BLIND, "a picture.")

@@ -19,6 +19,7 @@ from seke.generation.emovit.generator import read_conversation, read_reasoning
 from seke.generation.outcome import planned
 from seke.generation.run.dry_run import dry_run, estimate
 from seke.generation.run.generate import generate
+from seke.generation.statistics import counted
 
 from ..scenes import CONF, EMOTIONS, PROMPTS, Writer, faces, make, make_emovit, told
 
@@ -188,7 +189,7 @@ def test_a_conversation_of_another_length_is_flagged(records, folder, number, fl
 
 
 def test_an_answer_that_states_another_class_is_flagged(records, folder):
-    templates = {**PROMPTS.templates, "categorical_answer": "Predict emotion: {emotion} or awe"}
+    templates = {**PROMPTS.templates, "categorical_answer": "Predict emotion: {class} or awe"}
     made = rows(make_emovit(prompts=Prompts(templates)), records, folder, "categorical")
     assert {row.attributes["emotion"]: row.flags for row in made} == {
         emotion: () if emotion == "awe" else ("class_unstated",) for emotion in EMOTIONS
@@ -283,7 +284,7 @@ def test_given_captions_need_no_call(folder):
         ({"counts_of": {"awe": {"poem": 3}}}, r"generator\.counts=.*poem"),
         ({"pairs": (3, 2)}, r"generator\.pairs="),
         ({"temperature": 3}, r"generator\.temperature=3"),
-        ({"emotions": {"awe": ["awe"]}}, r"generator\.emotions="),
+        ({"classes": {"awe": ["awe"]}}, r"generator\.classes="),
         ({"prompts": Prompts({**PROMPTS.templates, "scene": "{caption}"})}, r"prompts\.templates\.scene\[0\]"),
     ],
 )
@@ -305,4 +306,88 @@ def test_the_words_are_our_own_and_questions_give_nothing_away():
 def test_the_papers_numbers_are_the_defaults():
     settings = yaml.safe_load((Path(CONF) / "generator" / "emovit.yaml").read_text())["generator"]
     assert settings["counts"] == {"categorical": 4600, "conversation": 1000, "reasoning": 100}
-    assert len(settings["emotions"]) * 4600 == 36_800
+    assert len(settings["classes"]) * 4600 == 36_800
+
+
+OTHER = Prompts(yaml.safe_load((CONF / "prompts" / "emovit_attribute.yaml").read_text(encoding="utf-8"))["templates"])
+PLACES = {"beach": ["beach"], "park": ["park"]}
+
+
+def placed(records):
+    """Return the records, by turns of a beach, of a park, and of no known place."""
+    places = ({"scene_type": "beach"}, {"scene_type": "park"}, {})
+    return [
+        record.model_copy(update={"attributes": {**record.attributes, **places[number % 3]}})
+        for number, record in enumerate(records)
+    ]
+
+
+def test_another_attribute_than_the_emotion_has_classes_of_its_own(records, folder, caplog):
+    writer = Writer(lambda request, said: said if request.schema is None else "{}")
+    settings = {"classes": PLACES, "attribute": "scene_type", "tell": ["object"], "prompts": OTHER}
+    emovit = make_emovit(writer, **settings, counts={"categorical": None, "conversation": 0, "reasoning": 1})
+    with caplog.at_level(logging.WARNING):
+        found = outcomes(emovit, placed(records), folder)
+    assert f"left out: {len(records) // 3} of {len(records)} records have no attributes.scene_type" in caplog.text
+    made = [outcome.row for outcome in found if isinstance(outcome.row, InstructionRecord)]
+    assert {row.attributes["scene_type"] for row in made} == set(PLACES)
+    for row in made:
+        assert row.attributes["kind"] == "categorical" and row.attributes["class_of"] == "scene_type"
+        assert "beach and park" in row.conversations[0].value and "emotion" not in row.conversations[0].value
+        assert row.conversations[1].value == f"Predict scene type: {row.attributes['scene_type']}"
+    (asked, *_) = [request for request in writer.asked if request.schema]
+    assert set(told(asked)) == {"scene_type"} and "scene type" in asked.messages[0].text
+
+
+def test_statistics_count_the_classes_of_the_attribute(records, folder):
+    emovit = make_emovit(classes=PLACES, attribute="scene_type", tell=[], prompts=OTHER)
+    assert set(counted(emovit.plan(placed(records)))["categorical"]) == set(PLACES)
+
+
+def test_a_text_that_names_no_class_of_the_attribute_is_flagged(records, folder):
+    def change(request, said):
+        return said if request.schema is None else {"question": "Where?", "answer": "Nobody knows."}
+
+    emovit = make_emovit(Writer(change), classes=PLACES, attribute="scene_type", tell=[], prompts=OTHER)
+    assert {row.flags for row in rows(emovit, placed(records), folder, "reasoning")} == {("scene_type_unmentioned",)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attribute": "weather"}, r"generator\.attribute=weather: none of 24 records has attributes\.weather"),
+        ({"attribute": ""}, r"generator\.attribute=: names no attribute"),
+        ({"attribute": "kind"}, r"generator\.attribute=kind"),
+        ({"tell": ["emotion", "object"]}, r"generator\.tell=.*the model is told the class anyway"),
+    ],
+)
+def test_an_attribute_that_cannot_be_asked_for_is_named(records, changes, message):
+    with pytest.raises(UserError, match=message):
+        make_emovit(**changes).plan(records)
+
+
+def annotated(said):
+    """Return a writer that, asked for the class, answers `said(right one's number)`."""
+
+    def change(request, text):
+        return {"emotion": said} if request.schema and set(request.schema["properties"]) == {"emotion"} else text
+
+    return Writer(change)
+
+
+def test_the_annotator_names_the_class_where_it_is_asked_and_is_believed(records, folder):
+    writer = annotated("awe")
+    made = [outcome.row for outcome in outcomes(make_emovit(writer, ask_class=True), records, folder)]
+    assert {row.attributes["emotion"] for row in made} == {"awe"}
+    of_awe = [row for row in made if row.id.startswith("scenes/awe")]
+    assert of_awe and all(row.flags == () for row in of_awe)
+    assert all(row.flags == ("class_differs",) for row in made if row not in of_awe)
+    asked = [request for request in writer.asked if request.schema and "emotion" in request.schema["properties"]]
+    assert all(request.schema["properties"]["emotion"]["enum"] == EMOTIONS and request.images for request in asked)
+    assert all(told(request)["emotion"] == "awe" for request in writer.asked if request.schema and request not in asked)
+
+
+@pytest.mark.parametrize("said", ["joy", None, 3])
+def test_an_annotator_that_names_no_class_makes_no_instruction(records, folder, said):
+    found = outcomes(make_emovit(annotated(said), ask_class=True), records[:3], folder)
+    assert {outcome.row.reason for outcome in found} == {"invalid"}

@@ -3,8 +3,10 @@
 It gets only the request. What it sees is the truth of a synthetic scene (found by the image's content), some attributes
 missed and some mistaken; an image that is in none of the truth files it cannot see, and says so in its model name.
 
-    no schema, "emotion" in the question    the benchmark's question: names the emotion, in some scenes a wrong one
+    no schema, "Predict scene type"         the benchmark's question: names that attribute, in some scenes wrongly
+    no schema, "emotion" in the question    so without that form
     no schema                               describes what it sees, without a word about feelings
+    schema {attribute}                      names its class, in some scenes a wrong one: one of the schema's
     schema {"conversation": [...]}          three questions and answers   } from what the text tells: EmoVIT's caption
     schema {"question", "answer"}           one question with reasons     } and attributes, and the image if it is shown
     schema {"reasons", criteria}            a judge's marks for an answer about the image (judge.py)
@@ -36,6 +38,8 @@ COLOUR: Final = ("grey", "soft", "colourful")
 LOOKS: Final = {*LIGHT, *COLOUR}
 CAPTION = re.compile(r"<caption>(.*?)</caption>", re.DOTALL)
 ATTRIBUTES = re.compile(r"<attributes>(.*?)</attributes>", re.DOTALL)
+FORM = re.compile(r"Predict ([a-z ]+):")
+EMOTION: Final = "emotion"
 
 Attributes = Mapping[str, Any]
 
@@ -47,7 +51,7 @@ class SimulatedScenes:
         truth: glob of files as source=synthetic_scenes writes them.
         misses: share of attributes that it does not see.
         mistakes: share of those seen that it takes for another value.
-        wrong_emotions: share of scenes whose emotion it names wrongly.
+        wrong_emotions: share of scenes whose emotion, or other class, it names wrongly when asked for that.
         seed: of its errors.
         usd_per_million: price of input and output tokens, to play through.
 
@@ -86,15 +90,21 @@ class SimulatedScenes:
 
     def _written(self, request: Request, truth: Attributes | None, rng: Random) -> str:
         if request.schema is None:
-            if "emotion" in request.text.lower():
-                return f"Predict emotion: {self._felt(truth, rng)}"
+            if asked := FORM.search(request.text):
+                return f"{asked[0]} {self._class(asked[1].replace(' ', '_'), truth, rng)}"
+            if EMOTION in request.text.lower():
+                return f"Predict emotion: {self._class(EMOTION, truth, rng)}"
             return described(self._perceived(truth or {}, rng))
+        properties = request.schema["properties"]
         if _judges(request):
             return json.dumps(self._marked(request, self._perceived(truth or {}, rng), rng))
+        if (writer := WRITERS.get(frozenset(properties))) is None:
+            (name,) = properties
+            return json.dumps({name: self._class(name, truth, rng, properties[name].get("enum", ()))})
         told = stated(request.text)
-        scene = {**self._perceived(truth or {}, rng), **told}
-        emotion = told.get("emotion") or self._felt(truth, rng)
-        return json.dumps(WRITERS[frozenset(request.schema["properties"])](scene, str(emotion), rng))
+        attribute = next((name for name in told if name != "caption"), EMOTION)  # the class is told first
+        of_class = str(told.pop(attribute, None) or self._class(attribute, truth, rng))
+        return json.dumps(writer({**self._perceived(truth or {}, rng), **told}, attribute, of_class, rng))
 
     def _perceived(self, truth: Attributes, rng: Random) -> dict[str, Any]:
         """Return what it makes of a scene: some attributes are missed, some mistaken for another scene's."""
@@ -110,11 +120,13 @@ class SimulatedScenes:
         known = words_of({name: self._vocabulary.get(name, ()) for name in SEEN}) | LOOKS
         return marked(request.text, (request.schema or {})["properties"], there, known, self.mistakes, rng)
 
-    def _felt(self, truth: Attributes | None, rng: Random) -> str:
-        emotions = self._vocabulary.get("emotion") or ["awe"]
-        right = truth["emotion"] if truth else None
-        others = [emotion for emotion in emotions if emotion != right] or emotions
-        return str(right) if right and rng.random() >= self.wrong_emotions else str(rng.choice(others))
+    def _class(self, attribute: str, truth: Attributes | None, rng: Random, of: Sequence[str] = ()) -> str:
+        """Return the class that it names: of those in `of`, else of all that occur; any, where it does not know."""
+        classes = list(of) or self._vocabulary.get(attribute) or ["awe"]
+        right = (truth or {}).get(attribute)
+        others = [name for name in classes if name != right] or classes
+        known = right is not None and rng.random() >= self.wrong_emotions
+        return str(right if known else rng.choice(others))
 
     @cached_property
     def _truths(self) -> dict[str, Attributes]:
@@ -200,28 +212,31 @@ def _reasons(scene: Attributes) -> list[str]:
     return [*parts, *(f"the {word} picture" for word in looks(scene))] or ["the picture"]
 
 
-def _conversation(scene: Attributes, emotion: str, rng: Random) -> dict[str, Any]:
-    reasons = _reasons(scene)
+def _conversation(scene: Attributes, attribute: str, of_class: str, rng: Random) -> dict[str, Any]:
+    parts = _reasons({name: value for name, value in scene.items() if name != attribute})
+    reasons = " and ".join(rng.sample(parts, min(2, len(parts))))
+    if attribute == EMOTION:
+        last = ("What feeling does the picture evoke?", f"It evokes {of_class}, through {reasons}.")
+    else:
+        last = (f"What is the {attribute.replace('_', ' ')}?", f"It is {of_class}, beside {reasons}.")
     asked = [
         ("What does the picture show?", scene.get("caption") or described(scene)),
         ("How are light and colour?", f"It is {' and '.join(looks(scene)) or 'hard to tell'}."),
-        (
-            "What feeling does the picture evoke?",
-            f"It evokes {emotion}, through {' and '.join(rng.sample(reasons, min(2, len(reasons))))}.",
-        ),
+        last,
     ]
     return {"conversation": [{"question": question, "answer": answer} for question, answer in asked]}
 
 
-def _reasoning(scene: Attributes, emotion: str, rng: Random) -> dict[str, Any]:
-    reasons = _reasons(scene)
+def _reasoning(scene: Attributes, attribute: str, of_class: str, rng: Random) -> dict[str, Any]:
+    reasons = _reasons({name: value for name, value in scene.items() if name != attribute})
     question = rng.choice(("How do the parts of this picture work together?", "Why does this picture affect a viewer?"))
     steps = [f"First one sees {reasons[0]}."]
     steps += [f"Then {' and '.join(reasons[1:])} add to it."] if reasons[1:] else []
-    return {"question": question, "answer": f"{' '.join(steps)} Together they evoke {emotion}."}
+    is_ = "evoke" if attribute == EMOTION else "say:"
+    return {"question": question, "answer": f"{' '.join(steps)} Together they {is_} {of_class}."}
 
 
-WRITERS: Final[Mapping[frozenset[str], Callable[[Attributes, str, Random], dict[str, Any]]]] = {
+WRITERS: Final[Mapping[frozenset[str], Callable[[Attributes, str, str, Random], dict[str, Any]]]] = {
     frozenset({"conversation"}): _conversation,
     frozenset({"question", "answer"}): _reasoning,
 }

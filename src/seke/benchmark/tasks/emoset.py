@@ -8,7 +8,6 @@ what its 83.36 % stands for; `free` lets a model say it in its own words.
 """
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from seke.benchmark.answer import SILENT, Answer, Judge
 from seke.benchmark.protocol import GroupMetric, GroupMetrics, Paired, PairedMetric, Right
+from seke.benchmark.scoring.classes import CLASS_SCORES, class_metrics, measures
 from seke.benchmark.scoring.tables import ABSENT, with_interval
+from seke.benchmark.tasks.class_answers import named_class
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
-from seke.core.intervals import interval
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.rules import EMOTIONS as EMOTIONS
 from seke.core.text_tables import markdown_table
@@ -42,24 +42,13 @@ WORDS: Final = {
 """The words that stand for each emotion in free answers."""
 UNANSWERED: Final = len(EMOTIONS)
 DRAWS: Final = 1000
-CLASS_SCORES: Final = ("precision", "recall", "f1")
 PAPER_ACCURACY: Final = 0.8336
 """EmoVIT's, on EmoSet's test split of 17,716 pictures."""
 PAPER_PICTURES: Final = 17_716
-ENOUGH_TO_SUSPECT: Final = 10
 SYNTHETIC: Final = "synthetic_scenes"
 """The source of drawn pictures."""
 _EMOTION_OF: Final = {word: emotion for emotion, words in WORDS.items() for word in words.split()}
 _FORM: Final = re.compile(r"predict(?:ed)? emotion\W*", re.IGNORECASE)
-_WORD: Final = re.compile(r"[a-z]+(?:'t)?|[.;!?]")
-_NOT: Final = ("not", "no", "never", "without", "neither", "nor", "instead", "than")
-_TURN: Final = ("but", "it", "this", "rather", ".", ";", "!", "?")
-"""Where a denial ends."""
-_JOIN: Final = ("or", "and", "nor")
-_REACH: Final = 3
-"""Words after a "not", or after a denied emotion, among which another emotion is denied, too."""
-
-Counts = NDArray[np.int64]
 
 
 class EmotionPrediction(BaseModel):
@@ -215,28 +204,7 @@ def emotion_in(text: str) -> str | None:
     >>> emotion_in("Predict emotion: Awe."), emotion_in("It is not scary, it is funny."), emotion_in("fear, or anger")
     ('awe', 'amusement', None)
     """
-    parts = _FORM.split(text)
-    for part in [*parts[:0:-1], text]:
-        found = _mentioned(part.lower().replace("’", "'"))
-        if found:
-            return found[0] if len(set(found)) == 1 else None
-    return None
-
-
-def _mentioned(text: str) -> list[str]:
-    """Return the emotions that a lower-case text names and does not deny."""
-    found, denied = [], 0
-    for word in _WORD.findall(text):
-        emotion = _EMOTION_OF.get(word)
-        if emotion and not denied:
-            found.append(emotion)
-        if word in _NOT or word.endswith("n't") or (emotion and denied):
-            denied = _REACH
-        elif word in _TURN:
-            denied = 0
-        elif word not in _JOIN:
-            denied = max(denied - 1, 0)
-    return found
+    return named_class(text, _EMOTION_OF, _FORM)
 
 
 def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
@@ -245,45 +213,8 @@ def scores(predictions: Sequence[EmotionPrediction], seed: int = 0, draws: int =
     Unanswered is wrong. The pictures have no subjects, so the bootstrap draws pictures, which is to draw the cells of
     the confusion matrix anew from a multinomial.
     """
-    known = [row for row in predictions if row.truth is not None]
-    confusion_CP = np.zeros((len(EMOTIONS), len(EMOTIONS) + 1), dtype=np.int64)
-    for row in known:
-        confusion_CP[EMOTIONS.index(str(row.truth)), _place(row)] += 1
-    total = {
-        "n": len(predictions),
-        "unanswered": {"emotion": int(confusion_CP[:, UNANSWERED].sum())},
-        "status": dict(sorted(Counter(row.status for row in predictions).items())),
-        "confusion": {
-            "truth": list(EMOTIONS),
-            "predicted": [*EMOTIONS, "unanswered"],
-            "counts": confusion_CP.tolist(),
-        },
-        **dict.fromkeys(("expression", "action_units", "valence", "arousal")),
-        "by_source": {},
-    }
-    if not known:
-        return {**total, "emotion": None, "ci95": {}, "warnings": ["no record has an emotion: nothing to score"]}
-    cells = confusion_CP.ravel()
-    resampled = np.random.default_rng(seed).multinomial(len(known), cells / cells.sum(), size=draws)
-    accuracy_B, f1_B, _ = measures(resampled.reshape(draws, *confusion_CP.shape))
-    accuracy, f1, classes = measures(confusion_CP[None])
-    n_C = confusion_CP.sum(1)
-    found = {
-        "accuracy": float(accuracy[0]),
-        "f1_macro": float(f1[0]),
-        "n": len(known),
-        "classes": {
-            emotion: {**{key: _number(values[0, place]) for key, values in classes.items()}, "n": int(n_C[place])}
-            for place, emotion in enumerate(EMOTIONS)
-        },
-    }
-    measured = {"accuracy": (accuracy_B, float(accuracy[0])), "f1_macro": (f1_B, float(f1[0]))}
-    return {
-        **total,
-        "emotion": found,
-        "ci95": {"emotion": {name: interval(*both, len(known)) for name, both in measured.items()}},
-        "warnings": suspicions(known),
-    }
+    pairs = [(row.truth, row.emotion) for row in predictions if row.truth is not None]
+    return class_metrics("emotion", EMOTIONS, pairs, [row.status for row in predictions], seed, draws)
 
 
 def _place(row: EmotionPrediction) -> int:
@@ -313,33 +244,3 @@ def paired(ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction
         Right("emotion", *right),
         "pictures",
     )
-
-
-def measures(counts_BCP: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Return accuracy (B,), macro F1 (B,) over the emotions present, and precision, recall and F1 (B, C).
-
-    A class that is absent from the truth is NaN and left out of the mean; precision is NaN where it is never named.
-    Without pictures all are NaN.
-    """
-    right_BC = np.diagonal(counts_BCP, axis1=1, axis2=2).astype(float)
-    true_BC, named_BC = counts_BCP.sum(2), counts_BCP[:, :, :UNANSWERED].sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(named_BC > 0, right_BC / named_BC, np.nan)
-        recall = np.where(true_BC > 0, right_BC / true_BC, np.nan)
-        f1 = np.where(true_BC > 0, 2 * right_BC / (true_BC + named_BC), np.nan)
-        accuracy = right_BC.sum(1) / counts_BCP.sum((1, 2))
-        f1_macro = np.nansum(f1, axis=1) / (true_BC > 0).sum(1)
-    return accuracy, f1_macro, {"precision": precision, "recall": recall, "f1": f1}
-
-
-def suspicions(rows: Sequence[EmotionPrediction]) -> list[str]:
-    """Return a sentence if every answer is the same, or there is none."""
-    named = [row.emotion for row in rows if row.emotion is not None]
-    if not named:
-        return [f"none of {len(rows)} answers names an emotion"]
-    same = len(named) >= ENOUGH_TO_SUSPECT and len(set(named)) == 1
-    return [f"the emotion is {named[0]} in all {len(named)} answers"] if same else []
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

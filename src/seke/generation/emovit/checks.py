@@ -9,7 +9,7 @@ SOURCE: Final = re.compile(r"\b(?:captions?|attributes?|annotations?|annotated|m
 """What a text says that repeats the notes it was made from, instead of speaking of the picture."""
 
 Beginnings = Mapping[str, Sequence[str]]
-"""How words begin that name an emotion: {"sadness": ["sad"]} finds sad, sadly and sadness."""
+"""How words begin that name a class: {"sadness": ["sad"]} finds sad, sadly and sadness."""
 
 
 class Said(NamedTuple):
@@ -20,30 +20,32 @@ class Said(NamedTuple):
 
 
 def named(text: str, beginnings: Beginnings) -> set[str]:
-    """Return the emotions that `text` names.
+    """Return the classes that `text` names.
 
     >>> sorted(named("Sadly, no awe.", {"sadness": ["sad"], "awe": ["awe"], "fear": ["fear"]}))
     ['awe', 'sadness']
     """
     words = WORD.findall(text.lower())
-    return {emotion for emotion, begins in beginnings.items() if any(word.startswith(tuple(begins)) for word in words)}
+    return {name for name, begins in beginnings.items() if any(word.startswith(tuple(begins)) for word in words)}
 
 
-def categorical_flags(said: Sequence[Said], emotion: str, beginnings: Beginnings) -> list[str]:
+def categorical_flags(said: Sequence[Said], of_class: str, beginnings: Beginnings) -> list[str]:
     """Flag an answer that states another class than the one asked for, or none (`class_unstated`)."""
-    return [] if all(named(turn.answer, beginnings) == {emotion} for turn in said) else ["class_unstated"]
+    return [] if all(named(turn.answer, beginnings) == {of_class} for turn in said) else ["class_unstated"]
 
 
-def text_flags(said: Sequence[Said], emotion: str, beginnings: Beginnings, pairs: tuple[int, int]) -> list[str]:
+def text_flags(
+    said: Sequence[Said], attribute: str, of_class: str, beginnings: Beginnings, pairs: tuple[int, int]
+) -> list[str]:
     """Return the flags of written questions and answers.
 
-    `turns`: fewer or more pairs than `pairs` allows. `question_leaks`: a question names the emotion that is to be
-    found. `emotion_unmentioned`: no answer does. `names_its_source`: the text speaks of the notes it was made from.
+    `turns`: fewer or more pairs than `pairs` allows. `question_leaks`: a question names the class that is to be
+    found. `<attribute>_unmentioned`: no answer does. `names_its_source`: the text speaks of the notes it was made from.
     """
     found = {
         "turns": not pairs[0] <= len(said) <= pairs[1],
-        "question_leaks": any(emotion in named(turn.question, beginnings) for turn in said),
-        "emotion_unmentioned": not any(emotion in named(turn.answer, beginnings) for turn in said),
+        "question_leaks": any(of_class in named(turn.question, beginnings) for turn in said),
+        f"{attribute}_unmentioned": not any(of_class in named(turn.answer, beginnings) for turn in said),
         "names_its_source": any(SOURCE.search(text) for turn in said for text in turn),
     }
     return [flag for flag, holds in found.items() if holds]

@@ -1,12 +1,12 @@
 """The attributes of a scene, after EmoSet; brightness and colourfulness are measured if absent.
 
-    emotion, brightness, colorfulness, scene_type, object, facial_expression, human_action
+    brightness, colorfulness, scene_type, object, facial_expression, human_action
 
-The names are EmoSet's. Every one but the emotion may be missing from an annotation (facts 2.2), and only these two can
+The names are EmoSet's. Every one may be missing from an annotation (facts 2.2), and only these two can
 be computed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,9 +16,10 @@ from seke.core import images
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-NAMES: Final = (
-    "emotion", "brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action",
-)  # fmt: skip
+TOLD: Final = ("brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action")
+"""What a model is told beside the class."""
+MEASURED: Final = ("brightness", "colorfulness")
+"""Those that can be computed."""
 SCENE: Final = "scene_type"
 ALSO: Final = {"scene": SCENE}
 """Names that annotations use as well."""
@@ -30,21 +31,21 @@ SIDE: Final = 512
 """A larger picture is shrunk to this longer side before it is measured."""
 
 
-def told(attributes: Mapping[str, Any], read: Callable[[], bytes], scene_type: bool = True) -> dict[str, Any]:
-    """Return what a language model is told of a picture, in the order of `NAMES`.
+def told(attributes: Mapping[str, Any], read: Callable[[], bytes], names: Sequence[str] = TOLD) -> dict[str, Any]:
+    """Return what a language model is told of a picture, in the order of `names`.
 
     Args:
         attributes: of the record; what is None or empty is left out.
-        read: gives the image file's bytes; only called where brightness or colourfulness is absent.
-        scene_type: whether it is told what scene it is (the paper lists it, the authors' script leaves it out).
+        read: gives the image file's bytes; only called where brightness or colourfulness is wanted and absent.
+        names: of the attributes that it is told.
 
     Raises:
         ImageError: if the picture has to be measured and is none.
     """
     known = {ALSO.get(name, name): value for name, value in attributes.items() if value not in (None, "", [])}
-    if not {"brightness", "colorfulness"} <= set(known):
+    if not {*MEASURED} & {*names} <= set(known):
         known = {**measured(images.decode(read())), **known}
-    return {name: known[name] for name in NAMES if name in known and (scene_type or name != SCENE)}
+    return {name: known[name] for name in names if name in known}
 
 
 def lines(attributes: Mapping[str, Any]) -> str:

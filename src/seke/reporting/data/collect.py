@@ -49,6 +49,8 @@ class Material:
     """Of each run, what the numbers come from where it is not real, e.g. "synthetic faces, simulated annotator"."""
     absent: Sequence[str]
     """Labels of evaluations that the wording expects and nobody ran."""
+    classified: Sequence[NamedRun] = ()
+    """Evaluations of a picture's class by another attribute than the emotion."""
 
 
 def collect(
@@ -68,7 +70,8 @@ def collect(
     )
     scene_runs = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
-    of_faces = [item for item in evaluated if item not in scene_runs and item not in reasoned]
+    classified = [item for item in evaluated if scenes.measures(item.run, scenes.CLASS)]
+    of_faces = [item for item in evaluated if item not in (*scene_runs, *reasoned, *classified)]
     labelled = [item for item in generated if any(row.labels != Labels() for row in item.run.instructions)]
     damaged = {outputs.path / each.stage / each.name for each in gathered.left_out}
     chosen = _inspected(_of_suffix(labelled, cases_run), outputs, images, damaged)
@@ -86,6 +89,7 @@ def collect(
         right_by_uncertainty=results.right_by_uncertainty(chosen.run.instructions, chosen.truth) if chosen else {},
         natures=natures(gathered, outputs.path),
         absent=_absent(of_faces, wording.get("evaluate", {})),
+        classified=classified,
     )
 
 

@@ -1,6 +1,7 @@
 """Tables of scenes: which emotion a picture evokes, and how well an answer reasons about it, from finished runs.
 
-An evaluation belongs here by what its metrics.json measures, "emotion" or "reasoning", whatever benchmark measured it.
+An evaluation belongs here by what its metrics.json measures, "emotion", "class" (of another attribute) or "reasoning",
+whatever benchmark measured it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +17,28 @@ from seke.reporting.data.runs import FinishedRun, SceneAnswer, estimate
 from seke.reporting.data.tables import Cell, Column, Row, Table
 
 EMOTION: Final = "emotion"
+CLASS: Final = "class"
 REASONING: Final = "reasoning"
 SYNTHETIC: Final = "synthetic_scenes"
 CLASSES: Final = "emotion.classes."
-SCORES: Final = (
-    Column.percent("emotion.accuracy", "acc. %", "Emotion"),
-    Column.percent("emotion.f1_macro", "macro F1 %", "Emotion"),
-    Column.percent("emotion.chance", "chance %", "Without a model", better=""),
-    Column.percent("emotion.commonest", "commonest %", "Without a model", better=""),
-    Column.count("emotion.n", "n", "Pictures"),
-    Column.count("unanswered.emotion", "no answer", "Pictures"),
-)
-"""The columns of a benchmark that asks for a picture's emotion."""
+TASKS: Final = {EMOTION: "Emotion", CLASS: "Class"}
+"""What a benchmark that asks for a picture's class measures, and a heading for it: its emotion, or any attribute."""
+
+
+def _scores(task: str) -> tuple[Column, ...]:
+    return (
+        Column.percent(f"{task}.accuracy", "acc. %", TASKS[task]),
+        Column.percent(f"{task}.f1_macro", "macro F1 %", TASKS[task]),
+        Column.percent(f"{task}.chance", "chance %", "Without a model", better=""),
+        Column.percent(f"{task}.commonest", "commonest %", "Without a model", better=""),
+        Column.count(f"{task}.n", "n", "Pictures"),
+        Column.count(f"unanswered.{task}", "no answer", "Pictures"),
+    )
+
+
+SCORES: Final = _scores(EMOTION)
+CLASS_SCORES: Final = _scores(CLASS)
+"""The columns of a benchmark that asks for a picture's emotion, and for its class by another attribute."""
 CAPTION: Final = "Chance: one of the emotions at random; commonest: always the most frequent of these pictures. "
 
 
@@ -38,13 +49,14 @@ def measures(run: FinishedRun, task: str) -> bool:
 
 def without_a_model(metrics: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """Return the accuracies that need no model, of as many classes and pictures as were scored; {} without any."""
-    sizes = [found.value or 0.0 for key, found in metrics.items() if key.startswith(CLASSES) and key.endswith(".n")]
-    if not sum(sizes):
-        return {}
-    return {
-        "emotion.chance": Estimate(1 / len(sizes)),
-        "emotion.commonest": Estimate(max(sizes) / sum(sizes)),
-    }
+    found: dict[str, Estimate] = {}
+    for task in TASKS:
+        ours = [key for key in metrics if key.startswith(f"{task}.classes.") and key.endswith(".n")]
+        sizes = [metrics[key].value or 0.0 for key in ours]
+        if sum(sizes):
+            found[f"{task}.chance"] = Estimate(1 / len(sizes))
+            found[f"{task}.commonest"] = Estimate(max(sizes) / sum(sizes))
+    return found
 
 
 def same_pictures(runs: Sequence[NamedRun]) -> bool:
@@ -62,6 +74,17 @@ def score_table(runs: Sequence[NamedRun], caption: str) -> Table:
     return Table(
         "scenes", "Emotions named, beside what needs no model", "Model", SCORES, tuple(rows), CAPTION + caption
     )
+
+
+def classified_table(runs: Sequence[NamedRun], caption: str) -> Table:
+    """Return one row per evaluation of another attribute than the emotion; each is a reference: classes differ."""
+    rows = []
+    for run, words, _ in runs:
+        metrics = run.scores
+        label = f"{words.label}: {run.metrics.get('attribute', 'class')}"
+        rows.append(Row(label, {**metrics, **without_a_model(metrics)}, run.name, run.anchor, reference=True))
+    title = "Classes named, beside what needs no model"
+    return Table("classes", title, "Model and attribute", CLASS_SCORES, tuple(rows), caption)
 
 
 def class_table(runs: Sequence[NamedRun], caption: str) -> Table:
@@ -134,7 +157,7 @@ def judges(run: FinishedRun) -> list[bool]:
 
 def count_synthetic(run: FinishedRun) -> tuple[int, int]:
     """Return how many of an evaluation's scenes are synthetic, of how many: its predictions name their source."""
-    if not (measures(run, EMOTION) or measures(run, REASONING)):
+    if not any(measures(run, task) for task in (EMOTION, CLASS, REASONING)):
         return 0, 0
     return sum(row.source == SYNTHETIC for row in run.scene_answers), len(run.scene_answers)
 

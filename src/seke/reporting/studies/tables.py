@@ -21,6 +21,7 @@ COLUMNS: Final[Mapping[str, Column]] = {
     for column in (
         *results.SCORES,
         *scenes.SCORES,
+        *scenes.CLASS_SCORES,
         *(Column.percent(f"action_units.f1.{au}", f"AU{au}", "F1 %") for au in TABLE2_AUS),
         Column("au_intensity.icc31_mean", "ICC(3,1)", "AU intensity", better="high"),
         Column("au_intensity.icc11_mean", "ICC(1,1)", "AU intensity", better="high"),
