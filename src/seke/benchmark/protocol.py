@@ -11,6 +11,7 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.core.records
     Compared   all labels of faces; nothing, for a benchmark that is Measured
     Grouped    Table 2's four measures by group; nothing, for a benchmark that is Measured
     Calibrated its answers say nothing of how sure they are
+    Published  nobody released its images
     Pays       it asks no model of its own
 """
 
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from seke.benchmark.answer import Answer, Judge
+from seke.benchmark.release import Release
 from seke.core import plugins
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.vlm import VLM, Image, Request
@@ -248,6 +250,21 @@ class Calibrated(Protocol):
         self, predictions: Sequence[Any], answers: Mapping[str, Answer], seed: int
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return metrics.json's "calibration", and the same keys' intervals."""
+        ...
+
+
+@runtime_checkable
+class Published(Protocol):
+    """A benchmark of faces whose images somebody released: only on these are two people's numbers comparable."""
+
+    @property
+    def released(self) -> Release | None:
+        """The released images; None where nobody gave a list of them."""
+        ...
+
+    @property
+    def prevalence(self) -> Mapping[int, float] | None:
+        """The share of active images by action unit at which F1 is to be known, too."""
         ...
 
 

@@ -62,8 +62,26 @@ def test_caveats_of_the_command_stand_beside_those_of_the_records(tmp_path: Path
     facts = scored(tmp_path / "ours", caveats=["trained on 3 of the test images"], remarks=["subjects not checked"])
     assert facts["remarks"] == ["subjects not checked"]
     assert (tmp_path / "ours" / "table.md").read_text().endswith("\n\n- subjects not checked\n")
-    assert facts["notes"] == ["other images than the paper's 3035 (80 here)", "trained on 3 of the test images"]
+    assert facts["notes"] == [
+        "own draw of 80 images, not known to be the released FEAB",
+        "trained on 3 of the test images",
+    ]
     assert "trained on 3 of the test images" in (tmp_path / "ours" / "table.md").read_text()
+    assert facts["own_draw"]
+
+
+def test_a_released_list_and_a_prevalence_of_the_benchmark_are_in_notes_metrics_and_table(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("\n".join(record.id for record in RECORDS))
+    feab = Feab("What?", release=str(tmp_path / "list.txt"), prevalence={1: 0.1, 9: 0.02})
+    (tmp_path / "ours").mkdir()
+    facts = score(tmp_path / "ours", feab, RECORDS, ANSWERS, judge.parse, tmp_path / "test.jsonl", 0)
+    assert facts["notes"] == ["the 80 images of the list in benchmark.release, not the paper's 3035"]
+    assert not facts["own_draw"]
+    found = json.loads((tmp_path / "ours" / "metrics.json").read_text())["action_units"]["at_prevalence"]
+    table = (tmp_path / "ours" / "table.md").read_text()
+    line = next(line for line in table.splitlines() if line.startswith("| 1 | "))
+    assert line.endswith(f"| {found['f1']['1']:.3f} | 10.0 % |")
+    assert f"Mean F1 at these shares: {found['f1_mean_14']:.3f}, of 1 of the paper's 14 AUs." in table
 
 
 def test_a_model_that_always_says_the_same_is_scored_and_warned_of(tmp_path: Path, capsys) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from seke.benchmark.release import Release
 from seke.benchmark.scoring.metrics import evaluate
 from seke.benchmark.scoring.tables import paper, summary, summary_table, table2, table2_row, what_differs, with_interval
 from seke.benchmark.tasks.feab import Feab
@@ -114,11 +115,20 @@ def test_what_differs_from_the_paper(tmp_path: Path) -> None:
         for number in range(count)
     ]
     file = tmp_path / "test.jsonl"
-    assert what_differs(file, feab, ["gpt-4o-2024-11-20"]) == []
-    assert what_differs(file, feab[1:], []) == ["other images than the paper's 3035 (3034 here)"]
-    assert what_differs(file, feab, ["simulated-x"]) == [], "a name says nothing"
+    unknown = "own draw of 3035 images, not known to be the released FEAB"
+    assert what_differs(file, feab, ["gpt-4o-2024-11-20"]) == [unknown], "as many of each source say nothing"
+    released = Release(frozenset(record.id for record in feab), frozenset())
+    assert what_differs(file, feab, ["gpt-4o-2024-11-20"], released) == []
+    assert what_differs(file, feab[1:], [], released) == [
+        "own draw of 3034 images, not the released FEAB: 1 of the release's 3035 images are missing, 0 are others"
+    ]
+    part = Release(frozenset(record.id for record in feab[:9]), frozenset())
+    assert what_differs(file, feab[:9], [], part) == [
+        "the 9 images of the list in benchmark.release, not the paper's 3035"
+    ]
+    assert what_differs(file, feab, ["simulated-x"], released) == [], "a name says nothing"
     (tmp_path / "truth.jsonl").touch()
-    assert "synthetic faces" in what_differs(file, feab, [])[0]
+    assert "synthetic faces" in what_differs(file, feab, [], released)[0]
 
 
 def test_a_task_without_truth_is_said_to_be_absent() -> None:
@@ -142,7 +152,8 @@ def test_every_action_units_f1_has_its_interval_and_its_number_of_images() -> No
     assert table == {
         au: [
             with_interval(units["f1"][str(au)], bounds[str(au)]),
-            *(str(units[counted][str(au)]) for counted in ("annotated", "active")),
+            str(of := units["annotated"][str(au)]),
+            f"{(some := units['active'][str(au)])} ({100 * some / of:.1f} %)" if of else "0",
         ]
         for au in ACTION_UNITS
     }

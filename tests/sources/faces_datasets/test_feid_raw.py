@@ -1,12 +1,16 @@
 import json
 import shutil
+from itertools import product
 from pathlib import Path
+from statistics import mean
 
 import pytest
+from omegaconf import OmegaConf
 
+import seke
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Rejection, read_jsonl
+from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.sources.faces_datasets.feid_raw import Draw, FeidRaw
 from seke.sources.faces_datasets.folder import Folder
 from seke.sources.prepare.statistics import TABLE1
@@ -181,6 +185,7 @@ def test_images_that_share_nothing_but_the_disk_have_no_root(tmp_path):
         ({"train": 1, "test": 1.5}, r"source\.draw\.s\.test=1\.5"),
         ({"train": 1}, r"source\.draw\.s="),
         ({"train": 1, "test": 1, "balance": "age"}, r"source\.draw\.s\.balance=age"),
+        ({"train": 1, "test": 1, "balance_test": "age"}, r"source\.draw\.s\.balance_test=age"),
         ({"train": 1, "test": 1, "require": ["age"]}, r"source\.draw\.s\.require=age"),
         ({"train": 1, "test": 1, "sort": True}, r"source\.draw\.s="),
     ],
@@ -200,3 +205,23 @@ def test_ck_plus_alone_through_the_door(door, tmp_path):
     done = door("prepare", "source=ck_plus", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=ck")
     assert done.returncode == 0, done.stderr
     assert {row.source for row in rows(tmp_path / "prepare" / "ck")} == {"ck_plus"}
+
+
+def test_action_units_are_tested_as_people_show_them_and_trained_balanced():
+    """The rare AU is over-represented on the train side alone."""
+
+    class Frames(Folder):
+        def read(self, run_path):
+            for side, number in product(("train", "test"), range(2_000)):
+                units = {1: number % 50 == 0, 4: number % 2 == 0}
+                yield ImageRecord(
+                    id=f"folder/{side}{number}", image=f"{side}{number}.png", sha256=None, source="folder",
+                    subject=f"{side}{number % 7}", split=side, labels=Labels(action_units=units),
+                )  # fmt: skip
+
+    settings = OmegaConf.load(Path(seke.__file__).parent / "conf" / "source" / "feid_raw.yaml").draw.bp4d
+    union = FeidRaw({"folder": Frames(str(Path(__file__).parent))}, {"folder": {**settings, "train": 300, "test": 500}})
+    drawn = union.draw(list(union.sources["folder"].read(Path())))
+    share = {side: mean(1 in row.labels.active for row in drawn if row.split == side) for side in ("train", "test")}
+    assert abs(share["test"] - 0.02) < 4 * (0.02 * 0.98 / 500) ** 0.5
+    assert share["train"] == 40 / 300  # all there are

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.core.records import ImageRecord, Labels
-from seke.sources.prepare.subsample import by_expression, by_rarest_au, draw, even_shares
+from seke.sources.prepare.subsample import by_expression, by_rarest_au, draw, draw_plainly, even_shares
 
 FACES = ("neutral", "happiness", "fear")
 
@@ -69,3 +69,23 @@ def test_the_rarest_action_unit_is_kept_whole():
     pool += [record(index, active=()) for index in range(206, 400)]
     active = Counter(row.labels.active for row in draw(pool, 60, by_rarest_au(pool), 0))
     assert active == {(2, 4): 6, (4,): 27, (): 27}
+
+
+def test_a_plain_draw_keeps_what_is_rare_as_rare_as_it_is() -> None:
+    """AU15 active in 2 of 100 frames: even over the rarest active AU it would be a third of the draw."""
+    pool = [record(index, active=(4,) if index % 2 else (), subject=f"S{index % 9}") for index in range(9_800)]
+    pool += [record(index, active=(2,), subject="S1") for index in range(9_800, 10_000)]
+    shares = {
+        name: sum(2 in row.labels.active for row in rows) / len(rows)
+        for name, rows in (("plain", draw_plainly(pool, 700, 0)), ("even", draw(pool, 600, by_rarest_au(pool), 0)))
+    }
+    assert abs(shares["plain"] - 0.02) < 4 * (0.02 * 0.98 / 700) ** 0.5
+    assert shares["even"] > 0.3
+
+
+@given(st.permutations(range(30)), st.integers(0, 40))
+def test_a_plain_draw_does_not_depend_on_the_order_and_keeps_it(order, count) -> None:
+    pool = [record(index, "fear") for index in order]
+    chosen = draw_plainly(pool, count, 0)
+    assert chosen == [row for row in pool if row in chosen] and len(chosen) == min(count, 30)
+    assert {row.id for row in chosen} == {row.id for row in draw_plainly(pool[::-1], count, 0)}

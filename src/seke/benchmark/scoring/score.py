@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from seke.benchmark.answer import Answer, Judge
-from seke.benchmark.protocol import Benchmark, Calibrated, Measured, measured, predicted
+from seke.benchmark.protocol import Benchmark, Calibrated, Measured, Published, measured, predicted
 from seke.benchmark.scoring import significance, tables
 from seke.benchmark.scoring import subgroups as grouping
+from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.metrics import evaluate
+from seke.benchmark.scoring.prevalence import at_prevalence
 from seke.core import old_runs
 from seke.core.escape import markdown, visible
 from seke.core.files import write_text
@@ -24,13 +26,21 @@ from seke.core.runs import noted
 class Faces:
     """How the labels of faces are measured: what a benchmark does that is not `Measured` itself."""
 
+    def __init__(self, benchmark: Benchmark | None = None) -> None:
+        published = benchmark if isinstance(benchmark, Published) else None
+        self._released = published and published.released
+        self._prevalence: Mapping[int, float] = (published and published.prevalence) or {}
+
     def metrics(self, predictions: Sequence[Prediction], seed: int) -> dict[str, Any]:
         """Return the content of metrics.json."""
-        return evaluate(predictions, seed=seed)
+        found = evaluate(predictions, seed=seed)
+        if self._prevalence and found["action_units"] is not None:
+            found["action_units"]["at_prevalence"] = at_prevalence(columns(predictions), self._prevalence)
+        return found
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return why a run's numbers cannot be held against the paper's."""
-        return tables.what_differs(records_file, records, models)
+        return tables.what_differs(records_file, records, models, self._released)
 
     def show(self, metrics: Mapping[str, Any], title: str) -> None:
         """Print the metrics that a reader compares."""
@@ -78,7 +88,7 @@ def score(
         models: who answered, beside whom the answers themselves name.
         simulated: which of `models` are simulations of one; None where nobody noted it.
     """
-    measures: Measured = benchmark if isinstance(benchmark, Measured) else Faces()
+    measures: Measured = benchmark if isinstance(benchmark, Measured) else Faces(benchmark)
     remarks = [*remarks, *_silent(records, answers)]
     predictions, missing = predicted(benchmark, records, answers, judge)
     write_jsonl(path / "predictions.jsonl", predictions)
@@ -120,6 +130,7 @@ def score(
         "simulated": fake,
         **noted(records_file, "synthetic"),
         "notes": notes,
+        "own_draw": any(note.startswith(tables.OWN_DRAW) for note in notes),
         "remarks": list(remarks),
     }
 

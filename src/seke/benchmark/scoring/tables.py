@@ -1,11 +1,11 @@
 """The benchmark's tables: a run's row under the paper's Table 2, and every metric with its interval."""
 
 import csv
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from seke.benchmark.release import Release
 from seke.core import old_runs
 from seke.core.affect import TABLE2_AUS
 from seke.core.escape import markdown, visible
@@ -117,16 +117,26 @@ def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def what_differs(records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
-    """Return why a run's numbers cannot be held against the paper's; empty if nothing is known to differ."""
-    notes = []
-    expected = {_folder(row["dataset"]): row["test"] for row in paper("table1.csv")[:6]}
-    found = {source: str(count) for source, count in Counter(record.source for record in records).items()}
+OWN_DRAW: Final = "own draw"
+"""What begins the note of a run on real images that are not known to be the paper's."""
+
+
+def what_differs(
+    records_file: Path, records: Sequence[ImageRecord], models: Sequence[str], release: Release | None = None
+) -> list[str]:
+    """Return why a run's numbers cannot be held against the paper's; empty if nothing is known to differ.
+
+    As many images of each source as Table 1 counts are not the paper's: only the ids of its `release` say that.
+    """
     if old_runs.synthetic(manifest_beside(records_file).get("synthetic"), records_file.parent) == "faces":
-        notes.append(f"synthetic faces ({len(records)} images), not FEAB's photographs")
-    elif found != expected:
-        notes.append(f"other images than the paper's 3035 ({len(records)} here)")
-    return notes
+        return [f"synthetic faces ({len(records)} images), not FEAB's photographs"]
+    if release is None:
+        return [f"{OWN_DRAW} of {len(records)} images, not known to be the released FEAB"]
+    if found := release.difference(records):
+        return [f"{OWN_DRAW} of {len(records)} images, not the released FEAB: {found}"]
+    if str(len(records)) != paper("table1.csv")[-1]["test"]:
+        return [f"the {len(records)} images of the list in benchmark.release, not the paper's 3035"]
+    return []
 
 
 def simulated_note(simulated: Collection[str], models: Collection[str]) -> list[str]:
@@ -140,11 +150,6 @@ def simulated_note(simulated: Collection[str], models: Collection[str]) -> list[
     if len(simulated) == len(models):
         return ["answers of a simulated annotator, not of a model"]
     return [f"some of the answers are of a simulated annotator ({', '.join(sorted(simulated))}), not of a model"]
-
-
-def _folder(dataset: str) -> str:
-    """Return the source name of a dataset of Table 1: "CK+" is ck_plus, "Aff-Wild2" is aff_wild2."""
-    return dataset.lower().replace("+", "_plus").replace("-", "_")
 
 
 def summary(metrics: Mapping[str, Any]) -> list[Line]:
@@ -284,17 +289,37 @@ def _block(rows: Sequence[_Competitor]) -> list[list[str]]:
     ]
 
 
+def _share(active: int | None, annotated: int) -> str:
+    """Return how many images are active, and their share."""
+    return ABSENT if active is None else f"{active} ({_percent(active / annotated)})" if annotated else str(active)
+
+
+def _percent(share: float | None) -> str:
+    return ABSENT if share is None else f"{100 * share:.1f} %"
+
+
 def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
     units = metrics["action_units"]
     if units is None:
         return []
     bounds = metrics["ci95"]["action_units"]["f1"]
     active, false_alarms = units.get("active", {}), units.get("false_alarms", {})  # not in runs of earlier releases
+    given = units.get("at_prevalence", {"f1": {}, "prevalence": {}})
     rows = [
-        [au, with_interval(f1, bounds[au]), *(str(of_au.get(au, ABSENT)) for of_au in (units["annotated"], active))]
+        [
+            au,
+            with_interval(f1, bounds[au]),
+            str(annotated := units["annotated"][au]),
+            _share(active.get(au), annotated),
+            *([with_interval(given["f1"].get(au), None), _percent(given["prevalence"].get(au))] if given["f1"] else []),
+        ]
         for au, f1 in units["f1"].items()
     ]
-    table = markdown_table(["AU", "F1 (95 % interval)", "Images annotated", "of them active"], rows, "lrrr")
+    elsewhere = ["F1 at another share active", "namely"] if given["f1"] else []
+    table = markdown_table(["AU", "F1 (95 % interval)", "Images annotated", "of them active", *elsewhere], rows, "lrrr")
+    if given["f1"]:
+        mean = with_interval(given["f1_mean_14"], None)
+        table += f"\n\nMean F1 at these shares: {mean}, of {given['f1_n_aus']} of the paper's {len(TABLE2_AUS)} AUs."
     absent = [au for au, count in active.items() if units["annotated"][au] and not count]
     if not absent:
         return ["", table]

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from seke.benchmark.answer import Answer, Judge
+from seke.benchmark.release import Release, read_release
+from seke.benchmark.scoring.prevalence import checked_prevalence
 from seke.benchmark.scoring.tables import summary_table, table2
 from seke.core.escape import markdown
 from seke.core.records import ImageRecord, Prediction
@@ -13,13 +16,35 @@ from seke.core.vlm import Image, Message, Request
 
 @dataclass(frozen=True)
 class Feab:
-    """The benchmark's question, and how answers become predictions."""
+    """The benchmark's question, and how answers become predictions.
+
+    Raises:
+        UserError: if `release` is no list of images, or `prevalence` no shares of action units.
+    """
 
     question: str
     max_tokens: int = 512
+    release: str | None = None
+    """The list of the released FEAB's images (`benchmark.release`); None: not at hand, so every draw is our own."""
+    prevalence: Mapping[int, float] | None = None
+    """The share of active images by action unit at which F1 is to be known, too."""
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
     """The command and the file that a name in `predictions=` stands for."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prevalence", checked_prevalence("benchmark.prevalence", self.prevalence))
+        _ = self.released  # read once before anybody is asked
+
+    @property
+    def reads(self) -> Mapping[str, tuple[str | None, str, str]]:
+        """What it reads beside the records: name -> (reference, command, file)."""
+        return {"release": (self.release, "prepare", "release.txt")}
+
+    @property
+    def released(self) -> Release | None:
+        """The images of the released FEAB."""
+        return None if self.release is None else read_release(Path(self.release))
 
     def request(self, image: Image) -> Request:
         """Return the question about one face; greedy, for a benchmark wants a model's one answer."""

@@ -38,6 +38,7 @@ class FeabMikels(Feab):
     row: ClassVar[type[BaseModel]] = Prediction
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if set(self.classes) != set(EMOTIONS) or not set(self.classes.values()) <= set(EXPRESSIONS):
             problem, remedy = "not from each emotion to an expression", f"map all of {', '.join(EMOTIONS)}"
             raise UserError("benchmark.classes", dict(self.classes), problem, remedy)

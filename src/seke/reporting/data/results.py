@@ -54,7 +54,14 @@ def score_table(name: str, title: str, head: str, runs: Sequence[NamedRun], capt
         cells = {**metrics, **counts}
         partial = partly_answered(SCORES, {key: found.value for key, found in metrics.items()})
         rows.append(Row(words.label, cells, run.name, run.anchor, words.reference, partial))
-    return Table(name, title, head, SCORES, tuple(rows), " ".join([caption, *silence(rows)]))
+    return Table(name, title, head, SCORES, tuple(rows), " ".join([caption, *silence(rows), *_own_draws(runs)]))
+
+
+def _own_draws(runs: Sequence[NamedRun]) -> list[str]:
+    """Say whose test images are not known to be the released FEAB: nothing of the paper's is comparable with them."""
+    own = [words.label for run, words, _ in runs if run.manifest.get("own_draw") and not is_reliability(run)]
+    which = "" if len(own) == len(runs) else f" ({', '.join(own)})"
+    return [f"Own draw of the test images, not known to be the released FEAB{which}."] if own else []
 
 
 SILENCE: Final = (

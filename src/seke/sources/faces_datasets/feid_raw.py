@@ -1,7 +1,8 @@
 """The raw data of FEID and FEAB: the six datasets of Table 1 in one, each drawn down to the paper's counts (Sec. 4.1).
 
 Every dataset keeps its own labels, subjects and split. The draw is ours where the paper is silent: expression sets are
-balanced over expressions, AU sets over each image's rarest active AU, and subjects take turns in both.
+balanced over expressions, AU sets over each image's rarest active AU, and subjects take turns in both. What an AU
+set is tested on is drawn plainly: a balanced test side would show every AU more often than people do, and F1 with it.
 """
 
 import os
@@ -13,9 +14,11 @@ from typing import Any, Final, get_args
 from seke.core.errors import UserError
 from seke.core.records import Description, ImageRecord, Rejection
 from seke.sources.base.source import Source
-from seke.sources.prepare.subsample import BALANCE, draw
+from seke.sources.prepare.subsample import BALANCE, draw, draw_plainly
 
 REMEDY: Final = "move (or mount) them below one folder, or prepare each by itself"
+PLAIN: Final = "none"
+"""The balance of a draw that is even over nothing."""
 SIDES: Final[Mapping[str, tuple[str, ...]]] = {"train": ("train", "validation"), "test": ("test",)}
 """The paper's train is our train and validation together."""
 
@@ -29,7 +32,9 @@ class Draw:
     test: int
     """Images for FEAB."""
     balance: str = "expression"
-    """What the draw is even over: expression, or action_units (the rarest one active)."""
+    """What the draw is even over: expression, action_units (the rarest one active), or none (drawn plainly)."""
+    balance_test: str | None = None
+    """The same of the test side; None: as `balance`."""
     require: tuple[str, ...] = ()
     """Labels that an image must carry to be drawn."""
 
@@ -44,13 +49,16 @@ class Draw:
         try:
             made = cls(**{**settings, "require": tuple(settings.get("require", ()))})
         except TypeError as error:
-            raise UserError(where, dict(settings), str(error), "use train, test, balance and require") from error
+            raise UserError(
+                where, dict(settings), str(error), "use train, test, balance, balance_test and require"
+            ) from error
         for side in ("train", "test"):
             number = getattr(made, side)
             if isinstance(number, bool) or not isinstance(number, int) or number < 0:
                 raise UserError(f"{where}.{side}", number, "not a number of images", "set 0 or more")
-        if made.balance not in BALANCE:
-            raise UserError(f"{where}.balance", made.balance, "unknown", f"use {' or '.join(BALANCE)}")
+        for key, value in (("balance", made.balance), ("balance_test", made.balance_test or made.balance)):
+            if value not in (*BALANCE, PLAIN):
+                raise UserError(f"{where}.{key}", value, "unknown", f"use {', '.join(BALANCE)} or {PLAIN}")
         for label in made.require:
             if label not in get_args(Description):
                 raise UserError(f"{where}.require", label, "no such label", f"use {', '.join(get_args(Description))}")
@@ -128,7 +136,12 @@ class FeidRaw(Source):
         chosen: list[ImageRecord] = []
         for side, splits in SIDES.items():
             pool = [record for record in usable if record.split in splits]
-            chosen += draw(pool, getattr(share, side), BALANCE[share.balance](pool), self.seed)
+            balance = (share.balance_test if side == "test" else None) or share.balance
+            count = getattr(share, side)
+            if balance == PLAIN:
+                chosen += draw_plainly(pool, count, self.seed)
+            else:
+                chosen += draw(pool, count, BALANCE[balance](pool), self.seed)
         return chosen
 
     def _roots(self, run_path: Path) -> dict[str, Path]:

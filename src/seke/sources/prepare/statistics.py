@@ -53,7 +53,7 @@ def statistics(
         "## Expressions",
         _per_split(records, EXPRESSIONS, lambda record: [record.labels.expression]),
         "## Action units",
-        "Active images of those annotated for that AU.",
+        "Active images of those annotated for that AU, and their share: F1 depends on that of the test side.",
         _action_units(records),
         "## Valence and arousal",
         _valence_arousal(records),
@@ -117,9 +117,10 @@ def _action_units(records: Sequence[ImageRecord]) -> str:
     active = Counter((au, r.split) for r in records for au in r.labels.active)
     rows = []
     for au, name in ACTION_UNITS.items():
-        cells = [f"{active[au, split]} / {annotated[au, split]}" for split in SPLITS]
-        total = sum(annotated[au, split] for split in SPLITS)
-        rate = f"{sum(active[au, split] for split in SPLITS) / total:.1%}" if total else UNKNOWN
+        counts = [(active[au, split], annotated[au, split]) for split in SPLITS]
+        cells = [f"{some} / {of}" + (f" ({some / of:.1%})" if of else "") for some, of in counts]
+        total = sum(of for _, of in counts)
+        rate = f"{sum(some for some, _ in counts) / total:.1%}" if total else UNKNOWN
         rows.append([f"AU{au} {name}", *cells, rate])
     return _table(["action unit", *SPLITS, "active"], rows)
 

@@ -1,4 +1,4 @@
-"""Drawing a dataset down to a number of images: even over what is to be balanced, and spread over subjects.
+"""Drawing a dataset down to a number of images: even over what is to be balanced and spread over subjects, or plainly.
 
 Pure and seeded by hashes of ids: neither the order of rows nor files added elsewhere change which of two rows of one
 stratum and subject comes first.
@@ -24,6 +24,15 @@ def draw(pool: Sequence[ImageRecord], count: int, stratum: Stratum, seed: int) -
         strata[stratum(record)].append(record)
     quotas = even_shares(count, {name: len(records) for name, records in strata.items()})
     chosen = {record.id for name, records in strata.items() for record in _in_turns(records, seed)[: quotas[name]]}
+    return [record for record in pool if record.id in chosen]
+
+
+def draw_plainly(pool: Sequence[ImageRecord], count: int, seed: int) -> list[ImageRecord]:
+    """Return `count` records of `pool` (all, if it has fewer), in the pool's order, each as likely as any other.
+
+    So what is rare stays rare: action units are active in as large a share of the drawn images as of all.
+    """
+    chosen = {record.id for record in sorted(pool, key=lambda record: _key(record, seed))[:count]}
     return [record for record in pool if record.id in chosen]
 
 
