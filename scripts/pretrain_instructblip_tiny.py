@@ -2,7 +2,7 @@
 
     python scripts/pretrain_instructblip_tiny.py work=/tmp/blip out=assets/instructblip_tiny   some minutes on one core
     python scripts/pretrain_instructblip_tiny.py work=/tmp/blip_large out=assets/instructblip_tiny_large \
-      like=assets/instructblip_tiny width=128 layers=4     the same eyes and words, a larger language model
+      like=assets/instructblip_tiny width=128 layers=4     the same tower and tokenizers, a larger language model
 
 1. pool      scenes of no emotion: each of the seven attributes is drawn evenly, and independently of all others
 2. tower     the ViT alone, with a throw-away head that tells the attributes

@@ -158,3 +158,22 @@ def test_the_domains_report_has_a_row_for_every_run_of_the_recipe() -> None:
 def test_both_sizes_of_the_language_model_have_their_rows() -> None:
     [part] = composed("report", "experiment=emovit_size").study.parts
     assert list(part.rows) == ["base-small", "base-large", "small", "large"]
+
+
+@pytest.mark.parametrize(("wordings", "number"), [("one", 1), ("three", 3), ("six", 6)])
+def test_the_more_wordings_hold_the_fewer_and_none_is_the_one_that_is_never_met(wordings: str, number: int) -> None:
+    cfg = composed("generate", "experiment=emovit_quality", f"wordings={wordings}")
+    asked = list(cfg.prompts.templates.categorical)
+    listed = taught()[0].partition(": ")[2].partition("?")[0]
+    benchmark = composed("evaluate", "experiment=emovit_quality").benchmark
+    assert len(set(asked)) == number and asked[:3] == [*cfg.asked.three][:number]
+    assert [text.replace("{classes}", listed) for text in cfg.asked.three] == taught()
+    assert asked[0].replace("{classes}", listed) == benchmark.questions.taught
+    assert benchmark.questions.constrained not in [text.replace("{classes}", listed) for text in asked]
+
+
+def test_the_qualitys_report_has_a_row_for_every_run_of_the_recipe() -> None:
+    quality, diversity = composed("report", "experiment=emovit_quality").study.parts
+    wordings = ["wordings-1", "clean", "wordings-6"]
+    assert list(diversity.rows) == [*wordings, *(f"{cell}-unmet" for cell in wordings)]
+    assert list(quality.rows) == ["clean", "misses-0.3", "mistakes-0.3", "classes-0.1", "classes-0.3"]

@@ -204,3 +204,28 @@ def test_each_domain_is_tuned_and_probed_on_its_own_instructions(recipe) -> None
     assert all(f"cell={words[words.index('--attribute') + 1]}" in words for words in probes)
     written = {Path(words[2]).stem for words in probes}
     assert written == {f"mine-{pool}-{domain}" for pool in ("mean", "patches") for domain, _ in asked}
+
+
+def test_annotators_of_other_quality_differ_in_one_number_and_are_tuned_alike(recipe) -> None:
+    done, commands = recipe("emovit_quality", "steps=1000", "name=mine")
+    assert done.returncode == 0, done.stderr
+    made = [dict(word.split("=", 1) for word in words[2:]) for words in commands if words[0] == "generate.py"]
+    errors = {
+        words["cell"]: tuple(float(words[f"backend.{name}"]) for name in ("misses", "mistakes", "wrong_emotions"))
+        for words in made
+    }
+    assert errors == {
+        **dict.fromkeys(("clean", "wordings-1", "wordings-6"), (0, 0, 0)), "misses-0.3": (0.3, 0, 0),
+        "mistakes-0.3": (0, 0.3, 0), "classes-0.1": (0, 0, 0.1), "classes-0.3": (0, 0, 0.3),
+    }  # fmt: skip
+    assert {words["cell"]: words["wordings"] for words in made if words["wordings"] != "three"} == {
+        "wordings-1": "one", "wordings-6": "six",
+    }  # fmt: skip
+    ((words, trainer),) = trained(commands)
+    assert set(words["cell"].split(",")) == set(errors) and trainer.max_steps == 1000
+
+
+def test_no_errors_are_asked_of_a_real_annotator(recipe) -> None:
+    done, commands = recipe("emovit_quality", "scale=paper")
+    assert done.returncode == 0, done.stderr
+    assert not [word for words in commands for word in words if word.startswith("backend.")]

@@ -28,7 +28,7 @@ from seke.core.records import (
     read_jsonl,
 )
 from seke.core.vlm import Image, Screened, layers
-from seke.generation import statistics
+from seke.generation import statistics, text_diversity
 from seke.generation.emovit.captioners import through
 from seke.generation.outcome import Face, Generator, Outcome, completed, planned
 from seke.generation.run import journal, worker_ledgers
@@ -79,6 +79,8 @@ class Summary(NamedTuple):
     """The content of cost.json."""
     kinds: statistics.Counts
     """How many instructions there are of each kind and class; empty unless a generator plans for these."""
+    diversity: text_diversity.ByKind
+    """Of questions and answers by kind; empty as `kinds` is."""
     floor: float | None
     """E[S] where the draws never disagree; None where nobody knows."""
 
@@ -87,7 +89,14 @@ class Summary(NamedTuple):
         """What the manifest says of it."""
         counts = {"records": self.cost["records"], "instructions": self.instructions, "rejected": self.rejected}
         kinds = {"kinds": self.kinds} if self.kinds else {}
-        return {"counts": counts, "flags": self.flags, "floor": self.floor, **kinds}
+        texts = {kind: {part: of._asdict() for part, of in each.items()} for kind, each in self.diversity.items()}
+        return {
+            "counts": counts,
+            "flags": self.flags,
+            "floor": self.floor,
+            **kinds,
+            **({"diversity": texts} if texts else {}),
+        }
 
     @property
     def line(self) -> str:
@@ -162,11 +171,13 @@ def generate(
     annotate(Work(records, image_root, generator, fallback, meter, folder, chunk), done, engine or local, log)
     results = journal.finish(folder)
     files.write_text(folder / "unanswered.md", unanswered(records, results.rejected))
-    if page := statistics.page(records, results.rejected):
-        files.write_text(folder / "statistics.md", page)
     kinds = statistics.counted(records, results.rejected)
+    diversity: text_diversity.ByKind = {}
+    if page := statistics.page(records, results.rejected):
+        diversity = text_diversity.of_instructions(read_jsonl(folder / "instructions.jsonl", InstructionRecord))
+        files.write_text(folder / "statistics.md", page + text_diversity.page(diversity))
     floor = generator.floor if isinstance(generator, Floored) else None
-    return Summary(results.instructions, len(results.rejected), results.flags, results.cost, kinds, floor)
+    return Summary(results.instructions, len(results.rejected), results.flags, results.cost, kinds, diversity, floor)
 
 
 def connect(generator: Generator, fallback: Generator | None, meter: Metered | None) -> None:

@@ -187,7 +187,21 @@ def _costs(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
         f"cost.{name}": Estimate(1000 * cost[name] / records if records and name in cost else None)
         for name in COST_KEYS
     }
-    return {**rates, "cost.mean_samples": Estimate(cost.get("mean_samples"))}
+    return {**rates, "cost.mean_samples": Estimate(cost.get("mean_samples")), **_texts(run.manifest)}
+
+
+def _texts(manifest: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Return what a generation's manifest says of its texts; those of earlier versions say less."""
+    counts, flags, diversity = (manifest.get(key) or {} for key in ("counts", "flags", "diversity"))
+    every = diversity.get("all") or {}
+    asked, answered = (every.get(part) or {} for part in ("questions", "answers"))
+    written = counts.get("instructions")
+    return {
+        "texts.class_differs": Estimate(flags.get("class_differs", 0) / written if written else None),
+        "texts.questions": Estimate(asked.get("distinct")),
+        "texts.distinct_2": Estimate(answered.get("distinct_2")),
+        "texts.compression_ratio": Estimate(answered.get("compression_ratio")),
+    }
 
 
 def _image_counts(run: FinishedRun, source: str | None) -> dict[str, Estimate]:
