@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.special import gammaln
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.label_prior import couplings
 from seke.core.records import Labels
 from seke.generation.calibration import annotator_model as model
 from seke.generation.calibration.annotator_model import (
@@ -21,7 +22,6 @@ from seke.generation.calibration.annotator_model import (
     votes,
 )
 from seke.generation.calibration.fit import conformal_threshold, error, fit, half
-from seke.generation.calibration.label_prior import couplings
 from seke.generation.calibration.posterior import confidence, f1_threshold
 
 EVEN = Annotator(

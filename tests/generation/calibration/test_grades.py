@@ -15,13 +15,13 @@ from seke.backends.openai.json_schema import adjusted, strict
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.dry_run import MadeUp
 from seke.core.json_schema import mismatch
+from seke.core.label_prior import couplings
 from seke.core.records import Labels, read_jsonl, to_line, write_jsonl
 from seke.core.vlm import Choice, Message, Request
 from seke.generation.asked import missing
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.calibration.fit import fit
 from seke.generation.calibration.grades import P_ACTIVE, GradeChannel, graded
-from seke.generation.calibration.label_prior import couplings
 from seke.generation.calibration.logprobs import SoftDraw, p_active, p_expressions
 from seke.generation.seke.aggregation import majority
 from seke.generation.seke.schema import Unusable, read, schema

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.label_prior import couplings
 from seke.core.records import Labels, read_jsonl, to_line, write_jsonl
 from seke.core.vlm import Choice
 from seke.generation.asked import missing
 from seke.generation.calibration.annotator_model import Masked, votes
 from seke.generation.calibration.fit import fit
-from seke.generation.calibration.label_prior import couplings
 from seke.generation.calibration.logprobs import Soft, SoftDraw, p_active, p_expressions, soften
 from seke.generation.seke.empirical_bayes import EmpiricalBayes
 from seke.generation.seke.schema import Unusable, read, schema

@@ -11,9 +11,9 @@ from scipy import stats
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
+from seke.core.label_prior import AUS, couplings, tabulate
 from seke.core.records import Labels
 from seke.generation.asked import Asked, missing
-from seke.generation.calibration.label_prior import AUS, couplings, tabulate
 from seke.generation.calibration.not_looking import _active, cross_fitted, deal, fit_not_looking, infer
 from seke.generation.calibration.posterior import f1_threshold
 from seke.sources.synthetic.face_model import draw_face

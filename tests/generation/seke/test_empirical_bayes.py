@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
+from seke.core.label_prior import couplings
 from seke.core.records import Labels, read_jsonl
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.calibration.fit import fit
-from seke.generation.calibration.label_prior import couplings
 from seke.generation.seke.aggregation import majority
 from seke.generation.seke.empirical_bayes import EmpiricalBayes, second_stage_pays
 from seke.generation.seke.stopping import State

@@ -27,10 +27,10 @@ from scipy.optimize import minimize
 from scipy.special import betaln, expit, logit, ndtr
 
 from seke.core.affect import EXPRESSIONS
+from seke.core.label_prior import COLUMN, INDEX, Array, Couplings, log_normal
 from seke.core.records import Labels
 from seke.core.rules import NEAR
 from seke.generation.calibration.grades import GradeChannel, dirichlet_multinomial
-from seke.generation.calibration.label_prior import COLUMN, INDEX, Array, Couplings, log_normal
 from seke.generation.calibration.logprobs import SoftDraw, p_active, p_expressions
 from seke.generation.calibration.posterior import Posterior, blend, decided
 

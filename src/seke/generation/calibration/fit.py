@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from seke.core.affect import ACTION_UNITS
+from seke.core.label_prior import Couplings
 from seke.core.records import Labels
 from seke.core.rules import near
 from seke.generation.calibration.annotator_model import (
@@ -27,7 +28,6 @@ from seke.generation.calibration.annotator_model import (
     votes,
 )
 from seke.generation.calibration.grades import GradeChannel, fit_grades
-from seke.generation.calibration.label_prior import Couplings
 from seke.generation.calibration.logprobs import SoftDraw, p_active
 from seke.generation.calibration.posterior import Posterior, f1_threshold
 

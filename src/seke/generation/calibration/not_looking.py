@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from seke.core.errors import UserError
+from seke.core.label_prior import AUS, COLUMN, Array, Couplings, Table, couplings, tabulate
 from seke.core.records import Labels
 from seke.generation.asked import Asked
-from seke.generation.calibration.label_prior import AUS, COLUMN, Array, Couplings, Table, couplings, tabulate
 from seke.generation.calibration.posterior import Posterior, blend, decided, f1_threshold
 
 FOLDS: Final = 5

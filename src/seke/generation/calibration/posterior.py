@@ -7,9 +7,9 @@ import numpy as np
 from scipy.special import ndtr
 
 from seke.core.affect import EXPRESSIONS
+from seke.core.label_prior import INDEX, Array
 from seke.core.records import Labels
 from seke.core.rules import NEAR
-from seke.generation.calibration.label_prior import INDEX, Array
 
 
 class Posterior(NamedTuple):

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from random import Random
 
 from seke.core.errors import UserError
+from seke.core.label_prior import Couplings
 from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.fit import Risk, conformal_threshold, error, expected_error, fit, half
-from seke.generation.calibration.label_prior import Couplings
 from seke.generation.seke.stopping import State, checked_stages
 
 

@@ -22,6 +22,7 @@ from seke.core import plugins
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.files import write_text
+from seke.core.label_prior import Couplings, couplings
 from seke.core.prompts import Prompts
 from seke.core.records import (
     ImageRecord,
@@ -36,7 +37,6 @@ from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.fit import fit
 from seke.generation.calibration.grades import mean_grades
-from seke.generation.calibration.label_prior import Couplings, couplings
 from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks

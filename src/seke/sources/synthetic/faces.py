@@ -18,6 +18,7 @@ from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folde
 from seke.sources.synthetic.face_identity import Identity, draw_identity
 from seke.sources.synthetic.face_model import Face, draw_face
 from seke.sources.synthetic.face_renderer import Scene, draw, draw_scene
+from seke.sources.synthetic.worlds import DRAWN, NAMES, World, records_of, world
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,7 +53,11 @@ SPONTANEOUS: Final = {
 
 
 class Synthetic(Drawn):
-    """`images` pictures over six sub-sources, drawn into `<run>/images/<source>/`."""
+    """`images` pictures over six sub-sources, drawn into `<run>/images/<source>/`.
+
+    Raises:
+        UserError: as `Drawn` does, or if `world` is neither one nor the path of labelled records (`worlds.world`).
+    """
 
     synthetic = "faces"
     folder = "images"
@@ -66,27 +71,39 @@ class Synthetic(Drawn):
         workers: int | None = None,
         seed: int = 0,
         validation_share: float = VALIDATION_SHARE,
+        world: str = "drawn",
     ) -> None:
         super().__init__(images, size, workers, seed, validation_share)
+        self.world = world
+        self.worlds = worlds_of(world)
         self.counts = proportional(images, {name: row.train + row.test for name, row in TABLE1.items()})
+
+    @property
+    def inputs(self) -> Mapping[str, Path]:
+        """The records that the faces are drawn after, if there are any."""
+        return {} if self.world in NAMES else {"world": records_of(self.world)}
 
     def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
         """Draw what is not yet drawn, write truth.jsonl, and yield the records as their datasets would give them."""
-        digests = self._drawn(run_path / "images")
+        pairs = self.labelled(self._drawn(run_path / "images"))
+        write_jsonl(run_path / "truth.jsonl", (truth for _, truth in pairs))
+        yield from (record for record, _ in pairs)
+
+    def labelled(self, digests: Mapping[tuple[str, int], str]) -> list[tuple[ImageRecord, ImageRecord]]:
+        """Return each picture's row as its dataset would give it, and with the whole truth; `digests`: their sha256."""
         pairs = []
         for source, count in self.counts.items():
             paper, people = TABLE1[source], {_person(source, index) for index in range(count)}
             splits = assign(people, self.seed, paper.test / (paper.train + paper.test), self.validation_share)
             pairs += [self._record(source, index, digests[source, index], splits) for index in range(count)]
-        write_jsonl(run_path / "truth.jsonl", (truth for _, truth in pairs))
-        yield from (record for record, _ in pairs)
+        return pairs
 
     def _drawn(self, root: Path) -> dict[tuple[str, int], str]:
         """Return each picture's sha256, after drawing the missing ones."""
         for source in self.counts:
             picture_folder(root / source)
         jobs = [
-            Job(self.seed, source, indices, self.size, root / source)
+            Job(self.seed, source, indices, self.size, root / source, self.worlds[source])
             for source, count in self.counts.items()
             for indices in chunks(count)
         ]
@@ -101,7 +118,7 @@ class Synthetic(Drawn):
     ) -> tuple[ImageRecord, ImageRecord]:
         """Return the row as its dataset would give it, and the same row with the whole truth."""
         style = STYLES[source]
-        face, identity, _ = latent(self.seed, source, index)
+        face, identity, _ = latent(self.seed, source, index, self.worlds[source])
         person = _person(source, index)
         truth = face.labels
         record = ImageRecord(
@@ -138,9 +155,21 @@ class Job(NamedTuple):
     indices: range
     size: int
     folder: Path
+    world: World = DRAWN
 
 
-def latent(seed: int, source: str, index: int) -> tuple[Face, Identity, Scene]:
+def worlds_of(name: str) -> Mapping[str, World]:
+    """Return the world of each sub-source's faces; records that it is fitted to are read once.
+
+    Raises:
+        UserError: as `worlds.world` does.
+    """
+    if name in NAMES:
+        return {source: world(name, source) for source in TABLE1}
+    return dict.fromkeys(TABLE1, world(name, ""))
+
+
+def latent(seed: int, source: str, index: int, world: World = DRAWN) -> tuple[Face, Identity, Scene]:
     """Return what picture `index` of a sub-source shows, whose it is and how it was taken."""
     style = STYLES[source]
     identity = draw_identity(Random(f"{seed}/{source}/subject/{index // style.per_subject}"))
@@ -150,8 +179,9 @@ def latent(seed: int, source: str, index: int) -> tuple[Face, Identity, Scene]:
         block, place = divmod(index, len(style.expressions))
         expression = Random(f"{seed}/{source}/block/{block}").sample(style.expressions, len(style.expressions))[place]
     else:
-        expression = rng.choices(list(SPONTANEOUS), list(SPONTANEOUS.values()))[0]
-    return draw_face(rng, expression), identity, draw_scene(rng, style.wild)
+        shown = world.expressions or SPONTANEOUS
+        expression = rng.choices(list(shown), list(shown.values()))[0]
+    return draw_face(rng, expression, world), identity, draw_scene(rng, style.wild)
 
 
 def annotated(truth: Labels, source: str) -> Labels:
@@ -188,7 +218,7 @@ def render(job: Job) -> list[str]:
 
 def _rendered(job: Job, index: int) -> str:
     def picture() -> "Image":
-        face, identity, scene = latent(job.seed, job.source, index)
+        face, identity, scene = latent(job.seed, job.source, index, job.world)
         return draw(face.au_intensity, identity, scene, job.size)
 
     return drawn_once(job.folder / f"{job.source}-{index:05d}.jpg", picture)
