@@ -8,6 +8,8 @@ import pytest
 from seke.benchmark.scoring.tables import TABLE2_COLUMNS, paper
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, TABLE2_AUS
 
+from .contracts.offered import composed
+
 TABLE2 = paper("table2.csv")
 
 
@@ -54,3 +56,13 @@ def test_the_improvements_over_gpt_4o_in_the_text_follow_from_table_2() -> None:
     rows = {row["method"]: row for row in TABLE2}
     gained = [float(rows["SEKE"][column]) - float(rows["GPT-4o*"][column]) for column in ("EXP", "All", "Valence")]
     assert gained == pytest.approx([8.3, 25.9, -0.047])
+
+
+def test_at_the_papers_scale_settings_are_the_papers() -> None:
+    """Sec. 4.1: DISFA "higher than 2". Implementation details: N = 5, full parameters, one learning rate of 1e-5."""
+    prepare, generate, train = (composed(command, "scale=paper") for command in ("prepare", "generate", "train"))
+    disfa = prepare.source.sources.disfa
+    assert (disfa.threshold, disfa.inclusive) == (2, False)
+    assert composed("prepare", "source=disfa").source.inclusive, "one dataset by itself is read as the field reads it"
+    assert generate.generator.max_samples == 5
+    assert (train.model.trainable, train.model.lr, train.model.lr_of, train.model.system) == ("full", 1e-5, None, None)

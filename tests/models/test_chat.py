@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seke.models.chat import TEMPLATE, Chat, Turn
+from seke.models.chat import TEMPLATE, Chat, Turn, system_of, template
 from seke.models.tiny.llava_ov import train_tokenizer
 
 TALK = [Turn("user", "How does this person feel?", (3,)), Turn("assistant", "Glad."), Turn("user", "Why?\nSay."),
@@ -77,3 +77,46 @@ def test_text_is_data(texts):
 def test_a_conversation_without_an_answer_carries_no_loss_and_an_empty_set_is_empty(chat):
     assert chat.encode([]) == []
     assert not any(chat.encode([[Turn("user", "Why?")]])[0].supervised)
+
+
+HELPFUL = "You are a helpful assistant."
+
+
+def test_a_system_turn_opens_conversations_that_have_none_and_carries_no_loss(chat):
+    opened = Chat(chat.tokenizer, HELPFUL)
+    assert marked(opened, TALK[:2], "answer") == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+        "<|im_start|>user\n<image><image><image>\nHow does this person feel?<|im_end|>\n"
+        "<|im_start|>assistant\n⟦Glad.<|im_end|>⟧\n"
+    )
+    own = [Turn("system", "Hm."), *TALK]
+    assert opened.encode([own]) == chat.encode([own])
+    assert opened.encode([TALK]) == chat.encode([[Turn("system", HELPFUL), *TALK]])
+
+
+@pytest.mark.parametrize("system", [None, HELPFUL, ' Say "so"\\n,\nor {{ 1 }} {% raw %} é 😀. '])
+@pytest.mark.parametrize("own", [[], [Turn("system", "Hm.")]], ids=["none", "its own"])
+def test_the_template_with_a_system_turn_against_our_rendering_and_ids(chat, system, own):
+    opened = Chat(chat.tokenizer, system_of(template(system)))
+    turns = [*own, TALK[0]._replace(images=(1,)), TALK[1], TALK[2]]
+    messages = [
+        {"role": turn.role, "content": [{"type": "image"}] * len(turn.images) + [{"type": "text", "text": turn.text}]}
+        for turn in turns
+    ]
+    by_jinja = chat.tokenizer.apply_chat_template(
+        messages, chat_template=template(system), tokenize=False, add_generation_prompt=True
+    )
+    assert by_jinja == opened.render(turns, answer=True)
+    assert by_jinja.count("<|im_start|>system") == bool(system or own)
+    [ids] = opened.prompts([turns])
+    assert ids == chat.tokenizer(by_jinja, add_special_tokens=False)["input_ids"]
+
+
+@given(st.text())
+def test_a_system_turn_is_read_back_from_its_template(text):
+    assert system_of(template(text)) == (text.strip() or None)
+
+
+@pytest.mark.parametrize("other", [None, "", TEMPLATE, TEMPLATE + "x", "You are {{ 'x' }}" + TEMPLATE])
+def test_other_templates_say_nothing_of_a_system_turn(other):
+    assert system_of(other) is None

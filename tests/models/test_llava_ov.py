@@ -101,6 +101,30 @@ def test_saved_model_gives_equal_logits_with_us_and_with_plain_transformers(load
     assert (saved / "chat_template.jinja").is_file()
 
 
+def test_a_system_turn_is_in_training_in_the_checkpoint_and_in_every_answer(loaded, saved, tmp_path):
+    from transformers import AutoTokenizer
+
+    helpful = "You are a helpful assistant."
+    talk = [("user", "What is this?", (loaded.image_tokens((32, 32)),)), ("assistant", "A face.", ())]
+    plain, trained = LlavaOv(str(saved)).load(), LlavaOv(str(saved), system=helpful).load()
+    assert plain.encode([talk]) == loaded.encode([talk]), "a checkpoint without one is as ever"
+    assert trained.encode([talk]) == plain.encode([[("system", helpful, ()), *talk]])
+    trained.save(tmp_path / "trained")
+    again = LlavaOv(str(tmp_path / "trained")).load()
+    assert again.prompts([talk[:1]]) == trained.prompts([talk[:1]]) != plain.prompts([talk[:1]])
+    message = {"role": "user", "content": [{"type": "text", "text": "What is this?"}]}
+    told = AutoTokenizer.from_pretrained(tmp_path / "trained").apply_chat_template(
+        [message], add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    assert [told] == again.prompts([[("user", "What is this?", ())]])
+    assert LlavaOv(str(tmp_path / "trained"), system="").load().encode([talk]) == plain.encode([talk])
+
+
+def test_a_system_turn_is_a_text():
+    with pytest.raises(UserError, match=r"model\.system=5: no text"):
+        LlavaOv("x", system=5)
+
+
 def test_an_exact_tile_is_preprocessed_as_the_processor_does(loaded):
     ours = loaded.pixels(picture((32, 32))).crops
     theirs = loaded.processor.image_processor([picture((32, 32))], return_tensors="pt")["pixel_values"][0]

@@ -6,10 +6,14 @@
     <|im_start|>assistant
     The person looks glad.<|im_end|>
 
-This is Qwen's ChatML as LLaVA-NeXT trains it and the llava-hf checkpoints serve it. A turn's text is data: special
-tokens spelt out in it stay ordinary text, and only a turn's own images become image tokens. Nothing is ever cut.
+This is Qwen's ChatML as the llava-hf checkpoints serve it. LLaVA-NeXT's training has the same with a system turn before
+all others ("You are a helpful assistant."), which a conversation without one gets here where `system` is set. It is
+written into the template of the checkpoint, and read from there: whoever trains, answers or serves has the same.
+A turn's text is data: special tokens spelt out in it stay ordinary text, and only a turn's own images become image
+tokens. Nothing is ever cut.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +29,32 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """The same template as Jinja, saved beside the weights, so that servers talk to the model as we trained it."""
+UNLESS_GIVEN = (
+    "{% if not messages or messages[0]['role'] != 'system' %}<|im_start|>system\n{{ \"",
+    '" }}<|im_end|>\n{% endif %}',
+)
+"""What precedes it where a system turn is set, around the turn's text as a string of Jinja."""
+_OPENED = re.compile("(.*)".join(map(re.escape, (UNLESS_GIVEN[0], UNLESS_GIVEN[1] + TEMPLATE))), re.DOTALL)
+
+
+def template(system: str | None = None) -> str:
+    """Return the template as Jinja, which opens conversations that have no system turn with `system`.
+
+    >>> template() == TEMPLATE, system_of(template('Say "hm".'))
+    (True, 'Say "hm".')
+    """
+    if not (text := (system or "").strip()):
+        return TEMPLATE
+    quoted = text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    return quoted.join(UNLESS_GIVEN) + TEMPLATE
+
+
+def system_of(jinja: str | None) -> str | None:
+    """Return the system turn that a template of ours opens with; None where it has none, or is another's."""
+    opened = _OPENED.fullmatch((jinja or "").removesuffix("\n"))
+    if opened is None or not opened[1].isascii():
+        return None
+    return opened[1].encode("ascii").decode("unicode_escape")
 
 
 class Turn(NamedTuple):
@@ -36,10 +66,10 @@ class Turn(NamedTuple):
 
 
 class Chat:
-    """Renders and encodes conversations for one tokenizer."""
+    """Renders and encodes conversations for one tokenizer, those without a system turn opened by `system` if given."""
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Any, system: str | None = None) -> None:
+        self.tokenizer, self.system = tokenizer, system
         self.start, self.end, self.image = (
             tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "<image>")
         )
@@ -53,7 +83,8 @@ class Chat:
         Turns lie one after another, each closed by `<|im_end|>` and a newline; texts are trimmed.
         """
         text = "".join(
-            f"<|im_start|>{turn.role}\n{IMAGE_LINE * len(turn.images)}{turn.text.strip()}<|im_end|>\n" for turn in turns
+            f"<|im_start|>{turn.role}\n{IMAGE_LINE * len(turn.images)}{turn.text.strip()}<|im_end|>\n"
+            for turn in self._opened(turns)
         )
         return text + ("<|im_start|>assistant\n" if answer else "")
 
@@ -64,7 +95,7 @@ class Chat:
         of LLaVA-NeXT does, the whole assistant turn with its header and last newline, and besides every
         `<|im_start|>`, `<|im_end|>` and single newline of the other turns.
         """
-        wanted = list(conversations)
+        wanted = [self._opened(turns) for turns in conversations]
         texts = iter(self._texts([turn.text.strip() for turns in wanted for turn in turns]))
         return [self._encoded(turns, texts, mask) for turns in wanted]
 
@@ -76,6 +107,10 @@ class Chat:
     def contexts(self, conversations: Iterable[Sequence[Turn]]) -> list[tuple[int, ...]]:
         """Return what an image encoder reads beside each conversation's images: nothing."""
         return [()] * len(list(conversations))
+
+    def _opened(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        given = self.system is None or (bool(turns) and turns[0].role == "system")
+        return turns if given else [Turn("system", str(self.system)), *turns]
 
     def _encoded(self, turns: Sequence[Turn], texts: Any, mask: LabelMask) -> Encoded:
         ids: list[int] = []

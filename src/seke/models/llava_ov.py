@@ -20,7 +20,7 @@ from transformers.models.llava_onevision.modeling_llava_onevision import image_s
 
 from seke.core.errors import UserError
 from seke.models import llava_ov_processor
-from seke.models.chat import Chat
+from seke.models.chat import Chat, system_of
 from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures
 from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.family import CheckpointFamily, CheckpointFiles, LoadedModel, parameter_groups, quiet
@@ -44,7 +44,7 @@ class Loaded(LoadedModel):
     """A model with its processor, and everything that training and answering ask of them."""
 
     def __post_init__(self) -> None:
-        self.text = Chat(self.processor.tokenizer)
+        self.text = Chat(self.processor.tokenizer, system_of(self.processor.chat_template))
         self.packs = install(self.model)
         """Whether several conversations may share a sequence; some attentions cannot keep them apart."""
 
@@ -183,6 +183,8 @@ class LlavaOv(CheckpointFamily):
     """What SFT changes: full, or one part or several of vision_tower, projector, language_model (llm for short)."""
     lora: Any = None
     """Settings of `seke.models.lora.Lora`: adapters train in place of the language model's own weights; null: none."""
+    system: str | None = None
+    """Opens conversations that have no system turn; "": nothing does; null: what the checkpoint was trained with."""
 
     def __post_init__(self) -> None:
         for part in self.trained:
@@ -191,6 +193,8 @@ class LlavaOv(CheckpointFamily):
         for part in self.lr_of or {}:
             if part not in ALL_PARTS:
                 raise UserError("model.lr_of", part, "no such part", f"use {', '.join(ALL_PARTS)}")
+        if not isinstance(self.system, str | None):
+            raise UserError("model.system", self.system, "no text", 'write it in quotes, or "" for none')
         if self.lora is not None:
             unknown = sorted(set(self.lora) - {field.name for field in fields(Lora)})
             if unknown:
@@ -224,7 +228,7 @@ class LlavaOv(CheckpointFamily):
         directory = fetched("model.path", source, weights)
         config = check_architecture(source, directory, "llava_onevision")
         check_numbers("model.path", source, config)
-        processor = llava_ov_processor.read(directory)
+        processor = llava_ov_processor.read(directory, system=self.system)
         check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
         settings = LlavaOnevisionConfig.from_pretrained(directory)
         check_pictures(source, settings, processor)

@@ -14,7 +14,7 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
 from transformers.processing_utils import ProcessorMixin
 
-from seke.models.chat import TEMPLATE
+from seke.models.chat import system_of, template
 
 PROCESSOR: Final = "LlavaOnevisionProcessor"
 SETTINGS: Final = (
@@ -37,8 +37,9 @@ OF_FRAMES: Final = (
     "size",
 )
 """Settings that frames of a video share with pictures."""
+TEMPLATE_FILE: Final = "chat_template.jinja"
 WRITTEN: Final = (
-    "chat_template.jinja",
+    TEMPLATE_FILE,
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer.json",
@@ -76,20 +77,25 @@ class ImageOnlyProcessor(LlavaOnevisionProcessor):  # type: ignore[misc]
         return [str(path) for path in save(self, Path(save_directory))]
 
 
-def read(directory: Path, template: str = TEMPLATE) -> ImageOnlyProcessor:
+def read(directory: Path, jinja: str | None = None, system: str | None = None) -> ImageOnlyProcessor:
     """Return the processor of a checkpoint, whether its parts lie in one file or, as on the Hub, in several.
 
     Args:
         directory: the checkpoint's.
-        template: chat template; ours unless another is wanted.
+        jinja: chat template; ours unless another is wanted.
+        system: the system turn of ours, "" for none; None: what the checkpoint was trained with, if it is of ours.
     """
+    if jinja is None:
+        file = directory / TEMPLATE_FILE
+        trained_with = system_of(file.read_text(encoding="utf-8")) if file.is_file() else None
+        jinja = template(trained_with if system is None else system)
     pictures = LlavaOnevisionImageProcessorPil.from_pretrained(directory, local_files_only=True)
     tokenizer = Qwen2Tokenizer.from_pretrained(directory, local_files_only=True)
     settings: dict[str, Any] = {}
     if (file := directory / "processor_config.json").is_file():
         settings = json.loads(file.read_text(encoding="utf-8"))
     given = {name: settings[name] for name in SETTINGS if name in settings}
-    return ImageOnlyProcessor(pictures, tokenizer, chat_template=template, **given)
+    return ImageOnlyProcessor(pictures, tokenizer, chat_template=jinja, **given)
 
 
 def save(processor: Any, folder: Path) -> list[Path]:
@@ -112,5 +118,5 @@ def save(processor: Any, folder: Path) -> list[Path]:
         ("tokenizer_config.json", texts | {"processor_class": PROCESSOR}),
     ):
         (folder / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    (folder / TEMPLATE_FILE).write_text(template(system_of(processor.chat_template)), encoding="utf-8")
     return [folder / name for name in WRITTEN]
