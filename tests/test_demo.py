@@ -35,5 +35,9 @@ def test_the_demo_reaches_what_the_readme_says(tmp_path: Path) -> None:
     assert accuracy["demo-labels-seke"] > accuracy["demo-labels-single"]
     # About 400 faces: another processor's rounding alone moves the tuned models' accuracies by a few of them.
     assert accuracy["demo-seke"] > accuracy["demo-single"] - 0.01
+    comparison = json.loads((tmp_path / "evaluate" / "demo-labels-seke" / "comparison.json").read_text())
+    gains = {f"{row['task']}.{row['metric']}": row["difference"] for row in comparison["metrics"]}
+    assert comparison["against"] == "demo-labels-blind" and gains["expression.accuracy"] > 0
+    assert f1["demo-base"] < f1["demo-probe"]  # the frozen tower knows more than the untuned model says
     assert accuracy["demo-base"] < accuracy["demo-single"] / 2
     assert f1["demo-base"] < f1["demo-single"] / 2

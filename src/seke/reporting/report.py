@@ -211,7 +211,8 @@ def _tables(material: Material) -> list[Table]:
     tables: list[Table | None] = []
     if material.scored:
         title = "FEAB on held-out subjects"
-        tables.append(of_rows(results.score_table("feab", title, "System", material.scored, intervals + best)))
+        scores = results.score_table("feab", title, "System", material.scored, intervals + best)
+        tables.append(of_rows(results.with_gains(scores, material.scored)))
         caption = "Positive-class F1 over the images whose source annotates the AU." + best
         units = results.au_table(material.scored, caption)
         if any(
@@ -232,7 +233,8 @@ def _tables(material: Material) -> list[Table]:
     if material.checked:
         title = "Generated labels against the latent truth"
         caption = "Only labels that the generator made; those people gave are right by definition. " + intervals + best
-        tables.append(of_rows(results.score_table("reliability", title, "Generator", material.checked, caption)))
+        scores = results.score_table("reliability", title, "Generator", material.checked, caption)
+        tables.append(of_rows(results.with_gains(scores, material.checked)))
     if material.generated:
         caption = (
             "E[S]: mean draws per record. Floor: what Algorithm 1 takes at zero uncertainty, 3 − 2^(2−N), so 2.875 at "

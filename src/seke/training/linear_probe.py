@@ -1,32 +1,38 @@
-"""Linear probe: logistic regression on a frozen vision tower's states, the supervised neighbour of instruction tuning.
+"""Linear probe: linear models on a frozen vision tower's states, the supervised neighbour of instruction tuning.
 
     pictures -> LoadedVLM.see -> states (P, D) of each -> their mean (D), or all of them (P D)
     -> standardised -> multinomial logistic regression with an L2 penalty, its strength by cross-validation
 
-The penalty is chosen on the training rows alone. Shapes: N pictures, P patches of one, D width of the tower.
+Faces have several labels: expressions by the same, each action unit by a logistic regression of its own with the
+threshold that is best for its F1, valence and arousal by ridge regression. Penalties and thresholds are chosen on the
+training rows alone. Shapes: N pictures, P patches of one, D width of the tower, F features.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, TunedThresholdClassifierCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from seke.core import images
+from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
+from seke.core.records import Labels
 from seke.models.protocol import LoadedVLM
 
 Pool = Literal["mean", "patches"]
 POOLS: Final = ("mean", "patches")
 STRENGTHS: Final = tuple(10.0**power for power in range(-4, 2))
 """Candidates of scikit-learn's C, the inverse of the penalty's strength."""
+PENALTIES: Final = tuple(10.0**power for power in range(-1, 6))
+"""Candidates of ridge regression's alpha."""
 FOLDS: Final = 5
 STEPS: Final = 2000
 """Iterations of L-BFGS at most; standardised states need far fewer."""
@@ -66,6 +72,79 @@ def fit(states_NF: NDArray[np.float32], classes_N: Sequence[str], seed: int) -> 
         problem = f"{len(sizes)} classes, {least} pictures in the smallest"
         raise UserError("data.share", len(classes_N), problem, "take more rows: two classes with two pictures each")
     folds = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
+    return _search(folds, "accuracy").fit(states_NF, list(classes_N))
+
+
+class FaceProbe(NamedTuple):
+    """Fitted on faces; what the training rows did not teach is not predicted."""
+
+    expression: GridSearchCV | None
+    units: Mapping[int, Any]
+    """By action unit, what predicts whether it is active."""
+    affect: Mapping[str, Any]
+    """Of valence and arousal."""
+    untaught: tuple[str, ...]
+    """What is not predicted, each with the reason."""
+
+    def predict(self, states_NF: NDArray[np.float32]) -> list[Labels]:
+        """Return the labels of each picture; valence and arousal are cut to [-1, 1]."""
+        count = len(states_NF)
+        named = [None] * count if self.expression is None else self.expression.predict(states_NF).tolist()
+        active = {au: model.predict(states_NF).tolist() for au, model in self.units.items()}
+        values = {name: np.clip(model.predict(states_NF), -1, 1).tolist() for name, model in self.affect.items()}
+        return [
+            Labels(
+                expression=named[n],
+                action_units={au: bool(found[n]) for au, found in active.items()} or None,
+                **{name: found[n] for name, found in values.items()},
+            )
+            for n in range(count)
+        ]
+
+
+def fit_faces(states_NF: NDArray[np.float32], labels_N: Sequence[Labels], seed: int) -> FaceProbe:
+    """Fit a probe of each label to the faces that carry it.
+
+    An action unit that fewer than two faces show, or fewer than two do not, cannot be validated and is not predicted.
+
+    Raises:
+        UserError: if an expression has a single face, as `fit`.
+    """
+    untaught: list[str] = []
+    carrying = np.array([labels.expression is not None for labels in labels_N])
+    expression = None
+    if carrying.any():
+        named = [labels.expression for labels in labels_N if labels.expression is not None]
+        expression = fit(states_NF[carrying], named, seed)
+    else:
+        untaught.append("expression: no face carries it")
+    units = {}
+    for au in ACTION_UNITS:
+        told = [(n, stated[au]) for n, labels in enumerate(labels_N) if au in (stated := labels.action_units or {})]
+        active_N = np.array([active for _, active in told], dtype=bool)
+        least = min(int(active_N.sum()), int((~active_N).sum()))
+        if least < 2:
+            untaught.append(f"AU{au}: {int(active_N.sum())} of {len(told)} faces show it")
+        else:
+            units[au] = _unit(states_NF[[n for n, _ in told]], active_N, least, seed)
+    affect = {}
+    for name in ("valence", "arousal"):
+        known = [(n, value) for n, labels in enumerate(labels_N) if (value := getattr(labels, name)) is not None]
+        if len(known) < 2:
+            untaught.append(f"{name}: {len(known)} faces carry it")
+            continue
+        ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+        affect[name] = ridge.fit(states_NF[[n for n, _ in known]], [value for _, value in known])
+    return FaceProbe(expression, units, affect, tuple(untaught))
+
+
+def _unit(states_NF: NDArray[np.float32], active_N: NDArray[np.bool_], least: int, seed: int) -> Any:
+    """Return a logistic regression, its penalty by the log loss and its threshold by F1, both cross-validated."""
+    folds = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
+    search = _search(folds, "neg_log_loss").fit(states_NF, active_N)
+    return TunedThresholdClassifierCV(search.best_estimator_, scoring="f1", cv=folds).fit(states_NF, active_N)
+
+
+def _search(folds: StratifiedKFold, scoring: str) -> GridSearchCV:
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=STEPS))
-    search = GridSearchCV(probe, {"logisticregression__C": STRENGTHS}, cv=folds, scoring="accuracy")
-    return search.fit(states_NF, list(classes_N))
+    return GridSearchCV(probe, {"logisticregression__C": STRENGTHS}, cv=folds, scoring=scoring)

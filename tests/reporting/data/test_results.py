@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from seke.benchmark.scoring.metrics import evaluate
+from seke.benchmark.scoring.significance import compare
 from seke.core.affect import EXPRESSIONS
 from seke.core.intervals import Estimate
 from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty, write_jsonl
@@ -14,7 +15,9 @@ from seke.core.rules import algorithm_floor
 from seke.reporting.data import results
 from seke.reporting.data.run_labels import named
 from seke.reporting.data.runs import FinishedRun, estimates
-from seke.reporting.data.tables import Partial
+from seke.reporting.data.tables import Partial, to_markdown
+
+from .. import experiments
 
 
 def prediction(number: int, truth: str | None, answer: str | None) -> Prediction:
@@ -45,6 +48,31 @@ def test_confusion_as_it_was_counted_against_sklearn(tmp_path: Path) -> None:
     assert [list(row) for row in found.counts] == reference[:8].tolist() and found.classes == EXPRESSIONS
     (tmp_path / "metrics.json").write_text(json.dumps(evaluate(rows[-1:], draws=1)))
     assert results.confusion(FinishedRun("evaluate", "e", tmp_path, {})) is None
+
+
+def test_gains_are_those_of_the_runs_own_comparisons_and_only_over_one_other_run(tmp_path: Path) -> None:
+    found = {}
+    for name, skill in (("blind", 0.5), ("seke", 0.9)):
+        experiments.evaluation(tmp_path, name, skill)
+        found[name] = FinishedRun("evaluate", name, tmp_path / "evaluate" / name, {})
+    told = compare(experiments.predictions(0.9), experiments.predictions(0.5), "blind", draws=50)
+    (tmp_path / "evaluate" / "seke" / "comparison.json").write_text(json.dumps(told))
+    runs = named(list(found.values()), {"blind": {"label": "Not looking"}, "seke": {"label": "SEKE"}})
+    plain = results.score_table("it", "It", "Generator", runs, "Of drawn faces.")
+    table = results.with_gains(plain, runs)
+    rows = {f"{row['task']}.{row['metric']}": row for row in told["metrics"]}
+    control, ours = table.rows
+    assert list(ours.cells["expression.accuracy.gain"]) == [
+        rows["expression.accuracy"]["difference"], *rows["expression.accuracy"]["ci95"]
+    ]  # fmt: skip
+    low, high = rows["arousal.mae"]["ci95"]
+    assert list(ours.cells["arousal.mae.gain"]) == [-rows["arousal.mae"]["difference"], -high, -low]
+    assert control.cells["arousal.mae.gain"] == ""
+    assert "over Not looking, + is better; paired by subject, on the pictures that both scored (48)." in table.caption
+    assert "+0." in to_markdown(table)
+    (tmp_path / "evaluate" / "blind" / "comparison.json").write_text(json.dumps({**told, "against": "other"}))
+    fresh = [item._replace(run=FinishedRun("evaluate", item.run.name, item.run.path, {})) for item in runs]
+    assert results.with_gains(plain, fresh) is plain
 
 
 def test_coverage_of_a_run_and_of_one_of_an_earlier_release() -> None:

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from seke.core import old_runs
 from seke.core.affect import ACTION_UNITS, TABLE2_AUS
@@ -11,7 +12,7 @@ from seke.core.records import InstructionRecord, Labels
 from seke.core.rules import ENOUGH_ANSWERED, MEASURES, competing, percent_answered
 from seke.reporting.data.cases import verdict
 from seke.reporting.data.run_labels import NO_DRAWS, NamedRun
-from seke.reporting.data.runs import FinishedRun
+from seke.reporting.data.runs import FinishedRun, estimate
 from seke.reporting.data.tables import Cell, Column, Partial, Row, Table
 
 DESCRIPTIONS: Final = {
@@ -62,6 +63,54 @@ def _own_draws(runs: Sequence[NamedRun]) -> list[str]:
     own = [words.label for run, words, _ in runs if run.manifest.get("own_draw") and not is_reliability(run)]
     which = "" if len(own) == len(runs) else f" ({', '.join(own)})"
     return [f"Own draw of the test images, not known to be the released FEAB{which}."] if own else []
+
+
+def gain_column(column: Column) -> Column:
+    """Return the column of what a row gains on a measure over another one."""
+    return Column(f"{column.key}.gain", "gain", column.group, column.digits, column.scale, signed=True)
+
+
+def with_gains(table: Table, runs: Sequence[NamedRun]) -> Table:
+    """Return a `score_table` with what each run gains beside Table 2's measures, as `evaluate.py compare=` found it.
+
+    As it is where no run was compared, or not all with the same other one: the columns would mean several things.
+    """
+    compared = {run.name: run.comparison for run, _, _ in runs if run.comparison}
+    against = {str(found["against"]) for found in compared.values()}
+    if len(against) != 1:
+        return table
+    [other] = against
+    label = next((words.label for run, words, _ in runs if run.name == other), other)
+    headline = {column.key: column for column in (ACCURACY, F1_OF_14, VALENCE_MAE, AROUSAL_MAE)}
+    rows = []
+    for row in table.rows:
+        gains = dict.fromkeys((f"{key}.gain" for key in headline), "" if row.run == other else None)
+        found = compared.get(row.run, {}).get("metrics", ())
+        rows.append(replace(row, cells={**row.cells, **gains, **dict(_gains(found, headline))}))
+    columns = [each for column in table.columns for each in (column, *_beside(column, headline))]
+    counts = sorted({int(found["n"]) for found in compared.values()})
+    shared = " to ".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
+    said = f"Gain: over {label}, + is better; paired by subject, on the pictures that both scored ({shared})."
+    return replace(table, columns=tuple(columns), rows=tuple(rows), caption=f"{table.caption} {said}")
+
+
+def _beside(column: Column, headline: Mapping[str, Column]) -> list[Column]:
+    return [gain_column(column)] if column.key in headline else []
+
+
+def _gains(found: Sequence[Mapping[str, Any]], headline: Mapping[str, Column]) -> Iterator[tuple[str, Cell]]:
+    """Yield the differences of comparison.json, turned so that + is better."""
+    for each in found:
+        column = headline.get(f"{each['task']}.{each['metric']}")
+        if column is not None and each["difference"] is not None:
+            gain = estimate(each, "difference")
+            if column.better == "low":
+                gain = Estimate(*map(_minus, (gain.value, gain.high, gain.low)))
+            yield f"{column.key}.gain", gain
+
+
+def _minus(value: float | None) -> float | None:
+    return None if value is None else -value
 
 
 SILENCE: Final = (

@@ -107,6 +107,11 @@ class FinishedRun:
         return {key: number for key, value in content.items() if (number := _number(value)) is not None}
 
     @cached_property
+    def comparison(self) -> Mapping[str, Any]:
+        """The content of comparison.json: how an evaluation differs from another one; empty where it was not asked."""
+        return read_object(self.path / "comparison.json") or {}
+
+    @cached_property
     def instructions(self) -> Sequence[InstructionRecord]:
         """The rows of a generation."""
         return self._rows("instructions.jsonl", InstructionRecord)

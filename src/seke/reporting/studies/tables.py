@@ -116,7 +116,7 @@ def table(
         if several and varies(column):
             shown.append(_spread(column))
         if column.key in judged:
-            shown.append(_gain(column))
+            shown.append(results.gain_column(column))
     if several:
         shown.append(Column.count("seeds", "n", "Seeds"))
     rows = [
@@ -135,10 +135,6 @@ def table(
     ]
     captions = [*_captions(found, paper, caption), *_gains_caption(gains, several), *results.silence(rows)]
     return Table(name, title, head, tuple(shown), tuple(rows), " ".join(captions))
-
-
-def _gain(column: Column) -> Column:
-    return Column(f"{column.key}.gain", "gain", column.group, column.digits, column.scale, signed=True)
 
 
 def _gained(gains: Sequence[ExpectedOrder], measures: Sequence[Column]) -> dict[str, dict[str, Cell]]:
