@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent
 FREE = ("check_peers", "demo", "lock", "settings", "judge_agreement")
 """Scripts that are no recipes, or have settings of their own."""
 RECIPES = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in FREE)
-OF_ONE_RUN = ("emovit_phrasing", "emovit_reasoning", "fairness", "figure6", "phrasing", "table1", "table2")
+OF_ONE_RUN = (
+    "appendix_d",
+    "emovit_phrasing",
+    "emovit_reasoning",
+    "fairness",
+    "figure6",
+    "phrasing",
+    "table1",
+    "table2",
+)
 """Recipes that look at finished runs, of one seed."""
 STAND_IN = """#!/usr/bin/env bash
 if [[ "$1" == -c ]]; then echo 3.5; else printf '%q ' "$@" >> "$ASKED"; echo >> "$ASKED"; fi

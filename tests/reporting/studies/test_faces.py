@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from seke.core.records import Labels, Prediction, write_jsonl
+from seke.core.errors import UserError
+from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run
-from seke.reporting.studies.faces import choose, claims
+from seke.reporting.studies.faces import SideBySide, annotations, choose, claims
 
 from ..experiments import compiled, evaluation, predictions, record
 
@@ -76,3 +78,95 @@ def test_pictures_that_are_gone_are_told_and_do_not_stop_the_figure(tmp_path: Pa
     made = compiled(tmp_path, "figure6").sections[0]
     assert "no picture" in made.markup
     assert made.panels
+
+
+def test_where_nothing_is_known_the_faces_are_those_on_which_two_models_differ_most() -> None:
+    happy, sad, unknown = Labels(expression="happiness"), Labels(expression="sadness"), Labels()
+    said = {
+        "A": {id_: prediction(id_, happy, unknown) for id_ in ("a", "b")},
+        "B": {id_: prediction(id_, happy, unknown) for id_ in ("a", "b")},
+        "C": {"a": prediction("a", happy, unknown), "b": prediction("b", sad, unknown)},
+    }
+    assert choose(said, ["a", "b"], 1) == ["b"]
+
+
+def instruction(id_: str, expression: str, valence: float, flags: tuple[str, ...] = ()) -> InstructionRecord:
+    """An annotation of a face whose action units people gave and whose other labels were generated."""
+    units = {1: True, 4: False}
+    return InstructionRecord(
+        id=id_, image="a.png", source="disfa", subject="S1",
+        conversations=(
+            Turn(speaker="human", value="<image>\nWhat?"),
+            Turn(speaker="gpt", value=f"It is {expression}, AU1 <script>alert(1)</script>."),
+        ),
+        labels=Labels(expression=expression, valence=valence, arousal=0.0, action_units=units),
+        origin=Origins(
+            expression="generated", valence="generated", arousal="generated",
+            action_units={str(au): "manual" for au in units},
+        ),
+        uncertainty=Uncertainty(), samples=1, annotator="m", flags=flags,
+    )  # fmt: skip
+
+
+def annotated(outputs: Path, cells: dict[str, list[InstructionRecord]], truth: bool) -> None:
+    human = Labels(action_units={1: True, 4: False})
+    folder = outputs / "prepare" / "faces"
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (32, 32), (200, 150, 120)).save(folder / "images" / "a.png")
+    write_jsonl(folder / "train.jsonl", [record(id_, "disfa", human, "train") for id_ in "abc"])
+    if truth:
+        whole = Labels(expression="fear", valence=-0.5, arousal=0.1, action_units={1: True, 4: False})
+        write_jsonl(folder / "truth.jsonl", [record(id_, "disfa", whole, "train") for id_ in "abc"])
+    Run(folder, {}, {}).finish(image_root="images")
+    for cell, rows in cells.items():
+        path = outputs / "generate" / f"table4-{cell}"
+        path.mkdir(parents=True)
+        write_jsonl(path / "instructions.jsonl", rows)
+        Run(path, {"name": path.name, "records": "faces"}, {}).finish()
+
+
+def test_an_annotation_claims_what_the_method_made_and_says_what_people_gave() -> None:
+    truth = Labels(expression="anger", action_units={1: True, 4: True})
+    found = [(claim.text, claim.origin, claim.verdict) for claim in annotations(instruction("a", "fear", 0.5), truth)]
+    assert found == [
+        ("fear", "generated", "wrong"), ("valence +0.50", "generated", "unknown"),
+        ("arousal +0.00", "generated", "unknown"), ("AU1", "manual", "right"), ("AU4 missed", "manual", "wrong"),
+    ]  # fmt: skip
+
+
+def test_methods_of_annotation_stand_side_by_side_and_are_judged_by_what_they_made(tmp_path: Path) -> None:
+    good = [instruction(id_, "fear", -0.5) for id_ in "abc"]
+    one_wrong = [good[0], instruction("b", "anger", 0.9), instruction("c", "anger", 0.9, ("pilot",))]
+    annotated(tmp_path, {"blind": one_wrong, "both": good}, truth=True)
+    made = compiled(tmp_path, "appendix_d", runs="table4").sections[0]
+    assert made.missing == ("generate/table4-plain: not run", "generate/table4-calibrated: not run")
+    shares = {row.label: {key: cell.value for key, cell in row.cells.items()} for row in made.tables[0].rows}
+    # a and b: the pilot's face is nobody's to be judged by; of b blind has the arousal right alone.
+    assert shares["SEKE"] == {"all": 1.0, "b": 1.0, "a": 1.0}
+    assert shares["Not looking"] == {"all": pytest.approx(2 / 3), "b": pytest.approx(1 / 3), "a": 1.0}
+    page = (tmp_path / "report" / "appendix_d.html").read_text(encoding="utf-8")
+    for text in (page, made.markup):
+        assert "<script" not in text and "&lt;script&gt;" in text
+        assert text.count("<article") == 2 and "AU1 (human)" in text
+        assert "human labels: AU1" in text and "truth: fear, valence -0.50".replace("-", "−") in text
+        assert "data:image/webp;base64," in text
+
+
+def test_without_a_truth_annotations_are_shown_where_they_differ_and_not_judged(tmp_path: Path) -> None:
+    annotated(
+        tmp_path,
+        {
+            "blind": [instruction("a", "fear", -0.5), instruction("b", "anger", 0.9)],
+            "both": [instruction("a", "fear", -0.5), instruction("b", "fear", -0.5)],
+        },
+        truth=False,
+    )
+    made = compiled(tmp_path, "appendix_d", runs="table4").sections[0]
+    assert made.markup.index("b <span") < made.markup.index("a <span")
+    assert "truth:" not in made.markup and 'class="wrong"' not in made.markup
+    assert all(cell.value is None for row in made.tables[0].rows for cell in row.cells.values())
+
+
+def test_runs_of_another_command_are_refused() -> None:
+    with pytest.raises(UserError, match=r"study\.stage=train: no such runs to show; set evaluate or generate"):
+        SideBySide("x", "x", {}, stage="train")

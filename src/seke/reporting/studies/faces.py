@@ -1,15 +1,19 @@
-"""Figure 6: the same faces described by several tuned models, side by side, right and wrong claims marked.
+"""Figure 6 and Appendix D: the same faces described by several models, or annotated by several methods, side by side.
 
 The rule of choice: faces on which the most descriptions have a truth, and of these the ones on which the models lie
 farthest apart in the share of right claims, whichever of them is ahead; sources take turns. Nobody picks by hand.
+
+Of annotations only the labels that every method had to make are judged, for human ones are kept by all. Where no truth
+of these is known, the faces are those on which two methods differ most.
 """
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import permutations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import jinja2
 from markupsafe import Markup
@@ -23,9 +27,9 @@ from seke.core.escape import in_html
 from seke.core.files import write_text
 from seke.core.images import ImageError, open_record
 from seke.core.intervals import Estimate
-from seke.core.records import ImageRecord, Labels, Prediction, read_jsonl
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Prediction, read_jsonl
 from seke.core.rules import NEAR
-from seke.reporting.data.cases import Claim, Span, marked, verdict
+from seke.reporting.data.cases import Claim, Span, lines, marked, verdict
 from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs
 from seke.reporting.data.tables import Column, Row, Table, signed
 from seke.reporting.render import figures
@@ -38,8 +42,28 @@ RULE = (
     "Faces on which the models differ most in the share of right claims, whichever is ahead; sources take turns. "
     f"Valence and arousal are right within {NEAR}; an action unit that an answer does not mention counts as absent."
 )
+RULE_OF_ANNOTATIONS = (
+    "Faces on which the methods differ most in the share of right generated labels, whichever is ahead, or, where none "
+    "of these has a known truth, in the labels themselves; sources take turns. Human labels are kept by every method "
+    f"and judged of none. Valence and arousal are right within {NEAR}."
+)
 SIDE = 160
 """Longest side of a picture, in pixels."""
+FILES: Final = {"evaluate": "test.jsonl", "generate": "train.jsonl"}
+"""The file of a prepared set whose faces the runs of a command are about."""
+
+
+class Said(NamedTuple):
+    """What one model, or method, says about one face, as it was read from its run."""
+
+    judged: Prediction
+    """The labels that are judged, and what is known to be right of them."""
+    claims: tuple[Claim, ...]
+    text: str
+    labels: Labels
+    """All of them, human ones included."""
+    truth: Labels | None
+    """What is right of all labels, as far as it is known."""
 
 
 class ModelAnswer(NamedTuple):
@@ -51,59 +75,87 @@ class ModelAnswer(NamedTuple):
 
 
 class Face(NamedTuple):
-    """One test face with what every model says."""
+    """One face with what every model says."""
 
     id: str
-    truth: str
+    facts: Mapping[str, str]
+    """What is known of it, by who says so: "truth", "human labels"."""
     picture: Thumbnail
     answers: tuple[ModelAnswer, ...]
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two or three models on the same faces."""
+    """Several models, or methods of annotation, on the same faces.
+
+    Raises:
+        UserError: if `stage` is neither evaluate nor generate.
+    """
 
     name: str
     title: str
     runs: Mapping[str, str]
     """What to call a model -> its evaluation, e.g. {"FEID": "table3-feid"}."""
     count: int = 4
+    stage: Literal["evaluate", "generate"] = "evaluate"
+    """The command whose runs these are: generate for methods of annotation."""
+
+    def __post_init__(self) -> None:
+        if self.stage not in FILES:
+            raise UserError("study.stage", self.stage, "no such runs to show", f"set {' or '.join(FILES)}")
 
     def section(self, context: StudyContext) -> Section:
         """Choose the faces, draw them, and write name.html and the share of right claims beside it."""
-        found = {label: finished(context.outputs, "evaluate", called) for label, called in self.runs.items()}
+        found = {label: finished(context.outputs, self.stage, called) for label, called in self.runs.items()}
         missing = [f"{run.stage}/{run.name}: {run.reason}" for run in found.values() if isinstance(run, LeftOut)]
         there = {label: run for label, run in found.items() if isinstance(run, FinishedRun)}
-        predictions = {label: {row.id: row for row in run.predictions} for label, run in there.items()}
-        shared = sorted(set.intersection(*(set(rows) for rows in predictions.values()))) if len(predictions) > 1 else []
+        if len(there) < 2:
+            return Section(self.title, missing=(*missing, "fewer than two runs are there"))
+        records, root, truths = _records(next(iter(there.values())), context.outputs, FILES[self.stage])
+        if self.stage == "evaluate":
+            said = {label: {row.id: _answered(row) for row in run.predictions} for label, run in there.items()}
+        else:
+            said = _annotated({label: run.instructions for label, run in there.items()}, records, truths)
+        shared = sorted(set.intersection(*(set(rows) for rows in said.values())))
         if not shared:
-            reason = "fewer than two models are there" if len(predictions) < 2 else "no face was answered by all models"
-            return Section(self.title, missing=(*missing, reason))
+            return Section(self.title, missing=(*missing, "no face was answered in all runs"))
+        predictions = {label: {id_: rows[id_].judged for id_ in shared} for label, rows in said.items()}
         chosen = choose(predictions, shared, self.count)
-        records, root = _records(next(iter(there.values())), context.outputs)
-        faces = [_face(id_, predictions, records.get(id_), root) for id_ in chosen]
-        content = {"faces": faces, "title": self.title, "rule": RULE}
+        faces = [_face(id_, said, records.get(id_), root, self.stage) for id_ in chosen]
+        rule = RULE if self.stage == "evaluate" else RULE_OF_ANNOTATIONS
+        content = {"faces": faces, "title": self.title, "rule": rule}
         write_text(context.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
         panel = _panel(context.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
-        table = _table(self.name, self.title, predictions, shared, chosen, there)
+        table = _table(self.name, self.title, predictions, shared, chosen, there, rule)
         return Section(self.title, (table,), (panel,), (), tuple(missing), _rendered(**content, alone=False))
 
 
 def choose(predictions: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
     """Return the ids of up to `count` faces by the module's rule; `predictions`: each model's, by id."""
     first = next(iter(predictions.values()))
+    known = {id_: len(_known(first[id_].truth)) for id_ in shared}
+    most = max(known.values(), default=0)
 
-    def rank(id_: str) -> tuple[int, float, str]:
-        shares = [_right_share(rows[id_]) for rows in predictions.values()]
-        return -len(_known(first[id_].truth)), min(shares) - max(shares), id_
+    def rank(id_: str) -> tuple[float, str]:
+        rows = [of_model[id_] for of_model in predictions.values()]
+        return -(_spread(rows) if most else _disagreement(rows)), id_
 
     queues: dict[str, list[str]] = {}
-    for id_ in sorted((id_ for id_ in shared if _known(first[id_].truth)), key=rank):
+    for id_ in sorted((id_ for id_ in shared if known[id_] == most), key=rank):
         queues.setdefault(first[id_].source, []).append(id_)
-    most = max((len(_known(first[queue[0]].truth)) for queue in queues.values()), default=0)
-    turns = [queue for queue in queues.values() if len(_known(first[queue[0]].truth)) == most]
-    turns = [[id_ for id_ in queue if len(_known(first[id_].truth)) == most] for queue in turns]
-    return [queue[place] for place in range(count) for queue in turns if place < len(queue)][:count]
+    return [queue[place] for place in range(count) for queue in queues.values() if place < len(queue)][:count]
+
+
+def _spread(rows: Sequence[Prediction]) -> float:
+    """Return how far apart the best and the worst of several answers about one face are, in [0, 1]."""
+    shares = [_right_share(row.labels, row.truth) for row in rows]
+    return max(shares) - min(shares)
+
+
+def _disagreement(rows: Sequence[Prediction]) -> float:
+    """Return how much the two most unlike answers about one face differ, in [0, 1]."""
+    alike = [_right_share(one.labels, other.labels) for one, other in permutations(rows, 2) if _known(other.labels)]
+    return 1 - min(alike, default=1.0)
 
 
 def _known(truth: Labels) -> list[str]:
@@ -111,14 +163,11 @@ def _known(truth: Labels) -> list[str]:
     return [name for name in names if getattr(truth, name) is not None]
 
 
-def _right_share(prediction: Prediction) -> float:
+def _right_share(labels: Labels, truth: Labels) -> float:
     """Return the mean over the described things with a truth of how much of each is right; no answer is not right."""
-    truth = prediction.truth
-    shares = [
-        float(verdict(prediction.labels, truth, name) == "right") for name in _known(truth) if name != "action_units"
-    ]
+    shares = [float(verdict(labels, truth, name) == "right") for name in _known(truth) if name != "action_units"]
     if units := truth.action_units:
-        shares.append(sum((au in prediction.labels.active) == active for au, active in units.items()) / len(units))
+        shares.append(sum((au in labels.active) == active for au, active in units.items()) / len(units))
     return sum(shares) / len(shares)
 
 
@@ -139,36 +188,97 @@ def claims(prediction: Prediction) -> Iterator[Claim]:
             yield Claim(f"AU{au} missed", None, "wrong", missed=True)
 
 
-def _records(run: FinishedRun, outputs: Outputs) -> tuple[dict[str, ImageRecord], Path | None]:
-    """Return the records of the test faces and the folder of their pictures, if they are still there."""
+def annotations(row: InstructionRecord, truth: Labels | None) -> Iterator[Claim]:
+    """Yield what an annotation states, with who said so: expression, valence, arousal, active and missed AUs."""
+    for line in lines(row, None, truth):
+        name = f"{line.field.lower()} " if line.field in ("Valence", "Arousal") else ""
+        for claim in line.final:
+            yield claim._replace(text=f"{name}{claim.text}{' missed' if claim.missed else ''}")
+
+
+def _answered(row: Prediction) -> Said:
+    return Said(row, tuple(claims(row)), row.text, row.labels, row.truth)
+
+
+def _annotated(
+    methods: Mapping[str, Sequence[InstructionRecord]],
+    records: Mapping[str, ImageRecord],
+    truths: Mapping[str, Labels],
+) -> dict[str, dict[str, Said]]:
+    """Return what each method made of the faces that all of them annotated, pilots left out.
+
+    Right is what is so in truth, of drawn faces, or what people say where their label was hidden from the method.
+    """
+    by_id = {label: {row.id: row for row in rows if "pilot" not in row.flags} for label, rows in methods.items()}
+    said: dict[str, dict[str, Said]] = {label: {} for label in methods}
+    for id_ in set.intersection(*(set(rows) for rows in by_id.values())):
+        of_methods = {label: rows[id_] for label, rows in by_id.items()}
+        human = records[id_].labels if id_ in records else None
+        truth = truths.get(id_, human)
+        judged = _made(truth or Labels(), of_methods.values())
+        for label, row in of_methods.items():
+            labels = _made(row.labels, of_methods.values())
+            text = row.conversations[-1].value
+            said[label][id_] = Said(
+                Prediction(
+                    id=id_, source=row.source, subject=row.subject, text=text, judged=None, labels=labels, truth=judged,
+                    status="ok",
+                ),
+                tuple(annotations(row, truth)), text, row.labels, truth,
+            )  # fmt: skip
+    return said
+
+
+def _made(labels: Labels, rows: Collection[InstructionRecord]) -> Labels:
+    """Return the labels that are generated in all of the rows."""
+
+    def kept(name: str) -> Any:
+        return getattr(labels, name) if all(getattr(row.origin, name) == "generated" for row in rows) else None
+
+    units = {
+        au: active
+        for au, active in (labels.action_units or {}).items()
+        if all(row.origin.action_units.get(str(au)) == "generated" for row in rows)
+    }
+    return Labels(**{name: kept(name) for name in ("expression", "valence", "arousal")}, action_units=units or None)
+
+
+def _records(
+    run: FinishedRun, outputs: Outputs, file: str
+) -> tuple[dict[str, ImageRecord], Path | None, Mapping[str, Labels]]:
+    """Return the faces' records, the folder of their pictures and what is true of them, as far as these are there."""
     try:
-        path = runs.locate("records", str(run.config.get("records")), outputs.path, "prepare", "test.jsonl")
+        path = runs.locate("records", str(run.config.get("records")), outputs.path, "prepare", file)
     except UserError:
-        return {}, None
-    return {row.id: row for row in read_jsonl(path, ImageRecord)}, outputs.image_root(path)
+        return {}, None, {}
+    return {row.id: row for row in read_jsonl(path, ImageRecord)}, outputs.image_root(path), outputs.truth(path)
 
 
 def _face(
-    id_: str, predictions: Mapping[str, Mapping[str, Prediction]], record: ImageRecord | None, root: Path | None
+    id_: str, said: Mapping[str, Mapping[str, Said]], record: ImageRecord | None, root: Path | None, stage: str
 ) -> Face:
     of_models = tuple(
-        ModelAnswer(label, tuple(claims(row)), marked(row.text, row.labels, row.truth))
-        for label, rows in predictions.items()
+        ModelAnswer(label, row.claims, marked(row.text, row.labels, row.truth))
+        for label, rows in said.items()
         for row in (rows[id_],)
     )
-    truth = next(iter(predictions.values()))[id_].truth
+    truth = next(iter(said.values()))[id_].truth
+    human = record.labels if record and stage == "generate" else None
+    facts = {} if human is None else {"human labels": _labels_text(human)}
+    if truth is not None and truth is not human:
+        facts["truth"] = _labels_text(truth)
     picture = Thumbnail(None, RECORDS_GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
-    return Face(id_, _truth_text(truth), picture, of_models)
+    return Face(id_, facts, picture, of_models)
 
 
-def _truth_text(truth: Labels) -> str:
+def _labels_text(truth: Labels) -> str:
     parts = [truth.expression] if truth.expression else []
     parts += [
         f"{name} {signed(value)}" for name in ("valence", "arousal") if (value := getattr(truth, name)) is not None
     ]
     if truth.action_units is not None:
         parts.append(" ".join(f"AU{au}" for au in truth.active) or "no active AU")
-    return ", ".join(parts)
+    return ", ".join(parts) or "none"
 
 
 def _rendered(**content: Any) -> Markup:
@@ -201,19 +311,25 @@ def _panel(folder: Path, name: str, faces: Sequence[Face], pictures: Sequence[An
             first.text(0.5, 0.5, "no picture", ha="center", va="center", color=FAINT)
         else:
             first.imshow(picture)
-        first.set_title(textwrap.fill(f"{face.id}: {face.truth}", 30), fontsize=6.5, loc="left")
+        known = list(face.facts.values())[-1] if face.facts else "nothing known"  # human labels bear their mark
+        first.set_title(textwrap.fill(f"{face.id}: {known}", 28), fontsize=6.5, loc="left")
         for axes, answer in zip(others, face.answers, strict=True):
             axes.set_title(answer.label, fontsize=8.5, fontweight="bold", loc="left")
             _write(axes, answer.claims)
         for axes in (first, *others):
             axes.set_axis_off()
     alt = "; ".join(
-        f"{face.id}, {answer.label}: {sum(c.verdict == 'right' for c in answer.claims)} claims right, "
-        f"{sum(c.verdict == 'wrong' for c in answer.claims)} wrong"
+        f"{face.id}, {answer.label}: {sum(_is(c, 'right') for c in answer.claims)} claims right, "
+        f"{sum(_is(c, 'wrong') for c in answer.claims)} wrong"
         for face in faces
         for answer in face.answers
     )
     return figures.save(figure, folder, name, f"Faces side by side. {alt}.")
+
+
+def _is(claim: Claim, verdict: str) -> bool:
+    """Whether a claim of a model, none that people made, is right, or wrong."""
+    return claim.origin != "manual" and claim.verdict == verdict
 
 
 def _write(axes: Any, claims: Sequence[Claim]) -> None:
@@ -229,8 +345,11 @@ def _write(axes: Any, claims: Sequence[Claim]) -> None:
 
 def _claim(axes: Any, left: float, top: float, claim: Claim) -> None:
     colours, signs = {"right": TONES["green"], "wrong": TONES["red"]}, {"right": " ✓", "wrong": " ✗"}
-    text = claim.text + signs.get(claim.verdict, "")
-    axes.text(left, top, text, color=colours.get(claim.verdict, INK), fontsize=7.5, va="center")
+    if claim.origin == "manual":
+        text, colour = f"{claim.text} (human)", FAINT
+    else:
+        text, colour = claim.text + signs.get(claim.verdict, ""), colours.get(claim.verdict, INK)
+    axes.text(left, top, text, color=colour, fontsize=7.5, va="center")
 
 
 def _table(
@@ -240,6 +359,7 @@ def _table(
     shared: Sequence[str],
     chosen: Sequence[str],
     found: Mapping[str, FinishedRun],
+    rule: str,
 ) -> Table:
     """Return each model's share of right claims, on the chosen faces and, so that nobody is misled, on all of them."""
     columns = (
@@ -248,8 +368,9 @@ def _table(
     )
     rows = []
     for label, of_model in predictions.items():
-        shares = {id_: _right_share(of_model[id_]) for id_ in shared if _known(of_model[id_].truth)}
+        judged = {id_: row for id_, row in of_model.items() if _known(row.truth)}
+        shares = {id_: _right_share(row.labels, row.truth) for id_, row in judged.items()}
         mean = sum(shares.values()) / len(shares) if shares else None
-        cells = {"all": Estimate(mean), **{id_: Estimate(shares[id_]) for id_ in chosen}}
+        cells = {"all": Estimate(mean), **{id_: Estimate(shares.get(id_)) for id_ in chosen}}
         rows.append(Row(label, cells, found[label].name, found[label].anchor))
-    return Table(name, title, "Model", columns, tuple(rows), RULE)
+    return Table(name, title, "Model", columns, tuple(rows), rule)
