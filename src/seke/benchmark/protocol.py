@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.release import Release
 from seke.core import plugins
+from seke.core.intervals import ANY
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.vlm import VLM, Image, Request
 
@@ -217,6 +218,8 @@ class GroupMetric(NamedTuple):
     """Images with truth."""
     drawn_from: int
     """Subjects among these, or images where these have no subjects."""
+    within: tuple[float, float] = ANY
+    """The least and the greatest value that there can be."""
 
 
 GroupMetrics = Mapping[str, GroupMetric]

@@ -151,7 +151,7 @@ def test_every_action_units_f1_has_its_interval_and_its_number_of_images() -> No
     units, bounds = METRICS["action_units"], METRICS["ci95"]["action_units"]["f1"]
     assert table == {
         au: [
-            with_interval(units["f1"][str(au)], bounds[str(au)]),
+            with_interval(units["f1"][str(au)], bounds[str(au)], METRICS["subjects"]["f1"][str(au)]),
             str(of := units["annotated"][str(au)]),
             f"{(some := units['active'][str(au)])} ({100 * some / of:.1f} %)" if of else "0",
         ]

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from seke.core.errors import UserError
-from seke.core.intervals import interval
+from seke.core.intervals import CORRELATION, interval
 from seke.core.prompts import Prompts
 from seke.core.vlm import VLM, Choice, Image, Message, Request, Status, closing
 
@@ -163,7 +163,7 @@ def agreement(first: Sequence[int], second: Sequence[int], seed: int, draws: int
         "n": n,
         "exact": float(np.trace(counts_KK) / n),
         "kappa": None if np.isnan(value) else value,
-        "ci95": interval(kappa_B, value, n),
+        "ci95": interval(kappa_B, value, n, CORRELATION),
     }
 
 
@@ -175,4 +175,4 @@ def mean(values: Sequence[float], seed: int, draws: int) -> dict[str, Any]:
     distinct, counts = np.unique(np.asarray(values, float), return_counts=True)
     mean_B = np.random.default_rng(seed).multinomial(n, counts / n, size=draws) @ distinct / n
     found = float(np.mean(values))
-    return {"mean": found, "ci95": interval(mean_B, found, n), "n": n}
+    return {"mean": found, "ci95": interval(mean_B, found, n, (SCALE[0], SCALE[-1])), "n": n}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seke.benchmark.scoring.arrays import AUS, UNKNOWN, Columns
 from seke.core.affect import EXPRESSIONS, TABLE2_AUS
-from seke.core.intervals import interval
+from seke.core.intervals import CORRELATION, ERROR, SHARE, interval
 
 Floats = NDArray[np.float64]
 Statistics = Mapping[str, Floats]
@@ -25,28 +25,33 @@ CONSTANT: Final = 1e-12
 """Values of no more variance than this do not vary: their correlation is undefined."""
 _CHUNK: Final = 50
 """Draws handled at once: bounds the weights to 50 x G numbers."""
+WITHIN: Final = {"mae": ERROR, "rmse": ERROR, "ccc": CORRELATION, "pearson": CORRELATION}
+"""What values a metric can have; all others are a `SHARE`."""
 
 
 def intervals(columns: Columns, draws: int, seed: int) -> dict[str, Any]:
     """Return [low, high] of the 95 % interval (`interval`) for every metric, keyed as metrics.json is.
 
     Draws in which a metric is undefined (none of the resampled subjects has its truth) are left out of its interval.
-    A metric whose truth comes from fewer than two subjects has no interval: None.
+    A metric without an interval, such as one whose truth comes from fewer than three subjects, has None.
     """
     sums = statistics(columns)
     drawn, values, counts = estimates(resampled(sums, draws, seed)), _point(sums), subjects(sums)
     f1_of_aus = values["action_units"].pop("f1")
     found = {
-        task: {name: interval(drawn[task][name], value, counts[task]) for name, value in metrics.items()}
+        task: {
+            name: interval(drawn[task][name], value, counts[task], WITHIN.get(name, SHARE))
+            for name, value in metrics.items()
+        }
         for task, metrics in values.items()
     }
-    annotating_A, f1 = np.count_nonzero(sums["annotated_A"], axis=0), drawn["action_units"]["f1"]
-    of_aus = {str(au): interval(f1[str(au)], f1_of_aus[str(au)], annotating_A[place]) for place, au in enumerate(AUS)}
+    f1, showing = drawn["action_units"]["f1"], subjects_showing(sums)
+    of_aus = {au: interval(f1[au], f1_of_aus[au], showing[au], SHARE) for au in f1}
     return {**found, "action_units": {"f1": of_aus, **found["action_units"]}}
 
 
 def subjects(sums: Statistics) -> dict[str, int]:
-    """Return, by task, how many subjects have an image that counts; an AU may have fewer than its task."""
+    """Return, by task, how many subjects have an image that counts."""
     counting = {
         "expression": sums["true_C"].sum(1),
         "action_units": sums["annotated_A"].sum(1),
@@ -54,6 +59,12 @@ def subjects(sums: Statistics) -> dict[str, int]:
         "arousal": sums["pairs_T"][:, 1],
     }
     return {task: int(np.count_nonzero(images_G)) for task, images_G in counting.items()}
+
+
+def subjects_showing(sums: Statistics) -> dict[str, int]:
+    """Return, by action unit, how many subjects show it: of them its F1 is, however many others do not show it."""
+    showing_A = np.count_nonzero(sums["active_A"], axis=0)
+    return {str(au): int(showing_A[place]) for place, au in enumerate(AUS)}
 
 
 def drawn(columns: Columns, draws: int, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.core.intervals import interval
+from seke.core.intervals import SHARE, interval
 from seke.core.records import AnswerStatus
 
 DRAWS: Final = 1000
@@ -78,7 +78,7 @@ def class_metrics(
     return {
         **total,
         task: found,
-        "ci95": {task: {name: interval(*both, len(pairs)) for name, both in measured.items()}},
+        "ci95": {task: {name: interval(*both, len(pairs), SHARE) for name, both in measured.items()}},
         "warnings": suspicions(task, [named for _, named in pairs]),
     }
 

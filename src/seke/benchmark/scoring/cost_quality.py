@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seke.benchmark.scoring.arrays import columns
-from seke.benchmark.scoring.bootstrap import drawn, statistics, subjects
-from seke.core.intervals import Estimate, estimated
+from seke.benchmark.scoring.bootstrap import WITHIN, drawn, statistics, subjects
+from seke.core.intervals import SHARE, Estimate, estimated
 from seke.core.records import Prediction
 from seke.core.rules import FIGURE5
 
@@ -65,15 +65,23 @@ class Resampled(NamedTuple):
     """The same in every resample, (B,)."""
     subjects: int
     """Who are resampled."""
+    within: tuple[float, float]
+    """The least and the greatest value that there can be."""
 
 
 def quality(predictions: Sequence[Prediction], seed: int = 0) -> dict[str, Estimate]:
     """Return Figure 5's measures (`rules.FIGURE5`) whose truth is known, in [-1, 1]; more is better of each."""
     return {
-        name: estimated(found.drawn_B, found.value, found.subjects)
+        name: estimated(found.drawn_B, found.value, found.subjects, found.within)
         for name, found in _resampled(predictions, seed).items()
         if not np.isnan(found.value)
     }
+
+
+def subjects_of(predictions: Sequence[Prediction]) -> dict[str, int]:
+    """Return of how many subjects each of Figure 5's measures is."""
+    counts = subjects(statistics(columns(predictions)))
+    return {measure.name: counts[measure.task] for measure in FIGURE5}
 
 
 def differences(
@@ -103,7 +111,9 @@ def _resampled(predictions: Sequence[Prediction], seed: int) -> dict[str, Resamp
     for measure in FIGURE5:
         value = None if values[measure.task] is None else values[measure.task][measure.metric]
         drawn_B = draws[measure.task][measure.metric]
+        within = WITHIN.get(measure.metric, SHARE)
         if measure.metric == "mae":  # more is better of each
             value, drawn_B = None if value is None else 1 - value, 1 - drawn_B
-        found[measure.name] = Resampled(np.nan if value is None else value, drawn_B, counts[measure.task])
+            within = (1 - within[1], 1 - within[0])
+        found[measure.name] = Resampled(np.nan if value is None else value, drawn_B, counts[measure.task], within)
     return found

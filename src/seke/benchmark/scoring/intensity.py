@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seke.benchmark.scoring.arrays import AUS
 from seke.benchmark.scoring.bootstrap import resampled
-from seke.core.intervals import interval
+from seke.core.intervals import CORRELATION, ERROR, interval
 from seke.core.records import Labels, Prediction
 
 Floats = NDArray[np.float64]
@@ -131,10 +131,10 @@ def score(data: Rated, draws: int, seed: int) -> tuple[dict[str, Any], dict[str,
     found: dict[str, Any] = {"n": int(known_NA.any(1).sum()), "n_aus": {}}
     bounds: dict[str, Any] = {}
     for name in METRICS:
-        values_A, drawn_BA = whole[name][0], drawn[name]
+        values_A, drawn_BA, within = whole[name][0], drawn[name], ERROR if name == "mae" else CORRELATION
         found[name] = {str(AUS[place]): _number(values_A[place]) for place in annotated}
         bounds[name] = {
-            str(AUS[place]): interval(drawn_BA[:, place], values_A[place], int(subjects_A[place]))
+            str(AUS[place]): interval(drawn_BA[:, place], values_A[place], int(subjects_A[place]), within)
             for place in annotated
         }
         mean = f"{name}_mean"
@@ -144,7 +144,7 @@ def score(data: Rated, draws: int, seed: int) -> tuple[dict[str, Any], dict[str,
         found[mean] = _number(_mean(values_A[None, defined])[0])
         found["n_aus"][mean] = int(defined.sum())
         subjects = np.count_nonzero(sums_G["targets_A"][:, defined].any(axis=1))
-        bounds[mean] = interval(means_B, np.nan if found[mean] is None else found[mean], int(subjects))
+        bounds[mean] = interval(means_B, np.nan if found[mean] is None else found[mean], int(subjects), within)
     for name, counted_NA in (("annotated", known_NA), ("answered", paired_NA)):
         found[name] = {str(AUS[place]): int(counted_NA[:, place].sum()) for place in annotated}
     return found, bounds, int((known_NA.any(1) & ~paired_NA.any(1)).sum())

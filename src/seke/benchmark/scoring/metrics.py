@@ -28,7 +28,7 @@ from torchmetrics.functional.regression import (
 
 from seke.benchmark.scoring import intensity
 from seke.benchmark.scoring.arrays import AUS, UNANSWERED, UNKNOWN, Columns, columns
-from seke.benchmark.scoring.bootstrap import CONSTANT, intervals
+from seke.benchmark.scoring.bootstrap import CONSTANT, intervals, statistics, subjects, subjects_showing
 from seke.core.affect import EXPRESSIONS, TABLE2_AUS
 from seke.core.records import Prediction
 
@@ -44,7 +44,8 @@ def evaluate(predictions: Sequence[Prediction], draws: int = 1000, seed: int = 0
 
     Returns:
         "n", "unanswered" (per task, among the images with truth), "expression", "action_units", "valence", "arousal",
-        "ci95" (the metrics' keys, [low, high] or None), and besides them "status" (how many answers of each status),
+        "ci95" (the metrics' keys, [low, high] or None), "subjects" (how many each task's numbers are from, and how
+        many show each AU), and besides them "status" (how many answers of each status),
         "confusion" (rows: true expression; columns: predicted, the last one unanswered), "by_source" (the same
         metrics, confusion and intervals for each source) and "warnings". Where truth carries AU intensities also
         "au_intensity" (`intensity.score`), in "unanswered" and "ci95", too.
@@ -201,12 +202,14 @@ def suspicions(data: Columns) -> list[str]:
 def _with_intervals(predictions: Sequence[Prediction], data: Columns, draws: int, seed: int) -> dict[str, Any]:
     found = scores(data)
     bounds = intervals(data, draws, seed)
+    sums = statistics(data)
     ci95 = {task: value for task, value in bounds.items() if found[task] is not None}
     if rated := intensity.rated(predictions, data.group_N):
         found[intensity.TASK], ci95[intensity.TASK], found["unanswered"][intensity.TASK] = intensity.score(
             rated, draws, seed
         )
-    return {**found, "confusion": confusion(data), "ci95": ci95}
+    counts = {**subjects(sums), "f1": subjects_showing(sums)}
+    return {**found, "confusion": confusion(data), "ci95": ci95, "subjects": counts}
 
 
 def _errors(said: NDArray[np.float64], true: NDArray[np.float64]) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 """Significance tests: do two models differ? Predictions on the same records, compared metric by metric.
 
-Both are resampled together, subject by subject, so what makes a face hard for both cancels out. The p-value asks how
-many of the resamples lie on the other side of no difference, and so agrees with the 95 % interval printed beside it.
+Both are resampled together, subject by subject, so what makes a face hard for both cancels out. The p-value is that of
+the 95 % interval printed beside it: below 0.05 exactly where the interval excludes 0.
 Holm's correction (1979) guards all metrics of one comparison together. McNemar's exact test (1947) of the expression
 accuracy stands beside them: it needs no resampling, but takes the images of a subject as independent.
 
@@ -30,7 +30,7 @@ from seke.core.records import Labels, Prediction, RecordError, read_jsonl
 from seke.core.text_tables import markdown_table
 
 DRAWS: Final = 10_000
-"""Of the bootstrap: no p-value is below 2 / 10,001, which survives the correction for twelve metrics."""
+"""Of the bootstrap: more than an interval needs, so that a p-value hardly depends on the seed."""
 SAME_BENCHMARK: Final = "compare runs of the same benchmark="
 SAME_RECORDS: Final = "compare runs on the same records= and limit="
 
@@ -140,8 +140,8 @@ def compare(
 
     Returns:
         "against", "n", "draws", "over", "remarks", "metrics" (rows of task, metric, n, ours, theirs, difference =
-        ours - theirs, ci95, p two-sided, p_holm; None where undefined or from a single subject or picture) and
-        "mcnemar" (None where nothing is simply right or wrong).
+        ours - theirs, ci95, p two-sided, p_holm, drawn_from: how many subjects or pictures; None where undefined or
+        from fewer than three of these) and "mcnemar" (None where nothing is simply right or wrong).
 
     Raises:
         UserError: if the two are not about the same records, or share none, or have not the same truth.
@@ -177,8 +177,9 @@ def _row(measure: PairedMetric) -> dict[str, Any]:
         "theirs": theirs,
         "difference": None if ours is None or theirs is None else ours - theirs,
         "ci95": interval(difference_B, measure.ours - measure.theirs, measure.drawn_from),
-        "p": p_value(difference_B, measure.drawn_from),
+        "p": p_value(difference_B, measure.ours - measure.theirs, measure.drawn_from),
         "p_holm": None,
+        "drawn_from": measure.drawn_from,
     }
 
 
@@ -221,7 +222,9 @@ def comparison_table(found: Mapping[str, Any], name: str) -> str:
             str(row["n"]),
             *(with_interval(row[who], None) for who in ("ours", "theirs")),
         ]
-        cells += [with_signed_interval(row["difference"], row["ci95"]) + star, _p(row["p"]), _p(row["p_holm"])]
+        clusters = row.get("drawn_from")  # not in files of earlier releases
+        difference = with_signed_interval(row["difference"], row["ci95"], clusters, found["over"])
+        cells += [difference + star, _p(row["p"]), _p(row["p_holm"])]
         rows.append(cells)
     lines = [
         markdown_table(head, rows, "llr"),

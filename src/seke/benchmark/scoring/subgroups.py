@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from seke.benchmark.protocol import Benchmark, Grouped, GroupMetric, GroupMetrics, Measured
 from seke.benchmark.scoring.arrays import Columns, columns
-from seke.benchmark.scoring.bootstrap import drawn, point
+from seke.benchmark.scoring.bootstrap import WITHIN, drawn, point
 from seke.benchmark.scoring.tables import with_interval
 from seke.core.affect import TABLE2_AUS
 from seke.core.errors import UserError
 from seke.core.escape import markdown
-from seke.core.intervals import interval
+from seke.core.intervals import SHARE, interval
 from seke.core.records import ImageRecord, Prediction
 from seke.core.rules import MEASURES
 from seke.core.text_tables import markdown_table
@@ -100,6 +100,7 @@ def group_faces(
                 resampled[measure.name],
                 int(known[name][measure.task].sum()),
                 len(np.unique(part.group_N[known[name][measure.task]])),
+                WITHIN.get(measure.metric, SHARE),
             )
             for measure in MEASURES
         }
@@ -127,7 +128,8 @@ def by_group(
         grouping: what is measured, and of what resamples.
 
     Returns:
-        {key: {"fewest", "groups": {group: {"n", measure: {"value", "ci95", "n"} or None}}, "gaps": {measure:
+        {key: {"fewest", "groups": {group: {"n", measure: {"value", "ci95", "n",
+        "drawn_from" (subjects or pictures)} or None}}, "gaps": {measure:
         {"highest", "lowest", "gap", "ci95"} or None}, and what else `grouping` returns}}.
     """
     of_id = {record.id: record for record in records}
@@ -213,8 +215,11 @@ def _mean(values_KB: "np.ma.MaskedArray[Any, Any]") -> NDArray[np.float64]:
 
 
 def _estimate(part: GroupMetrics, measure: str) -> dict[str, Any] | None:
-    value, resampled_B, n, drawn_from = part[measure]
-    return None if math.isnan(value) else {"value": value, "ci95": interval(resampled_B, value, drawn_from), "n": n}
+    found = part[measure]
+    if math.isnan(found.value):
+        return None
+    ci95 = interval(found.drawn_B, found.value, found.drawn_from, found.within)
+    return {"value": found.value, "ci95": ci95, "n": found.n, "drawn_from": found.drawn_from}
 
 
 def _gap(of_groups: Mapping[str, GroupMetric]) -> dict[str, Any] | None:
@@ -249,7 +254,8 @@ def _number(value: Any) -> float | None:
 def _cell(found: Mapping[str, Any] | None, fewest: int) -> str:
     if found is None:
         return with_interval(None, None)
-    return f"{with_interval(found['value'], found['ci95'])}, n={found['n']}{'' if found['n'] >= fewest else ' °'}"
+    number = with_interval(found["value"], found["ci95"], found.get("drawn_from"))
+    return f"{number}, n={found['n']}{'' if found['n'] >= fewest else ' °'}"
 
 
 def _gap_cell(gap: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ from seke.benchmark.release import Release
 from seke.core import old_runs
 from seke.core.affect import TABLE2_AUS
 from seke.core.escape import markdown, visible
+from seke.core.intervals import FEWEST
 from seke.core.records import ImageRecord
 from seke.core.rules import ENOUGH_ANSWERED, MEASURES, competing, percent_answered
 from seke.core.runs import manifest_beside
@@ -49,6 +50,8 @@ class Line(NamedTuple):
     n: int
     """Images whose truth for this task (for an AU's F1: for any AU) is known."""
     unanswered: int
+    subjects: int | None = None
+    """Who have such an image; None in runs of earlier releases."""
 
 
 def paper(file: str) -> list[dict[str, str]]:
@@ -165,6 +168,7 @@ def summary(metrics: Mapping[str, Any]) -> list[Line]:
             None if (bounds := metrics["ci95"][task].get(metric)) is None else (bounds[0], bounds[1]),
             metrics[task]["n"],
             metrics["unanswered"][task],
+            metrics.get("subjects", {}).get(task) if metric in metrics["ci95"][task] else None,
         )
         for task, names in tasks.items()
         for metric in (*names, *_over_all(metrics[task]))
@@ -191,7 +195,7 @@ def summary_table(metrics: Mapping[str, Any]) -> str:
     lines += [
         markdown_table(["Task", "Metric", "Value", "95 % interval", "n", "Unanswered"], headline, "llrlr"),
         "",
-        "Intervals: bootstrap over subjects.",
+        f"Intervals: bootstrap over subjects, of at least {FEWEST} that do not all give the same number.",
         "",
         markdown_table(["Source", "n", *TABLE2_COLUMNS], by_source, "lr"),
         *([f"\n{SILENCE}"] if _silent(metrics) else []),
@@ -218,18 +222,40 @@ def calibration_table(metrics: Mapping[str, Any]) -> str:
     return f"{markdown_table(['Confidence of', *names.values(), 'n'], rows, 'lr')}\n\n{note}\n"
 
 
-def with_interval(value: float | None, bounds: Sequence[float] | None) -> str:
-    """Return a number with its interval, as "0.123 (0.101 to 0.140)", or a dash."""
+def with_interval(
+    value: float | None, bounds: Sequence[float] | None, clusters: int | None = None, over: str = "subjects"
+) -> str:
+    """Return a number with its interval, as "0.123 (0.101 to 0.140)", or a dash.
+
+    Without an interval it is said what it would be from, where that is known: `clusters` subjects, or `over` what else.
+    """
     if value is None:
         return ABSENT
-    return f"{value:.3f}" + (f" ({bounds[0]:.3f} to {bounds[1]:.3f})" if bounds else "")
+    return f"{value:.3f}{_between(bounds, '.3f', clusters, over)}"
 
 
-def with_signed_interval(value: float | None, bounds: Sequence[float] | None) -> str:
-    """Return a difference with its interval, as "+0.123 (-0.010 to +0.256)", or a dash."""
+def with_signed_interval(
+    value: float | None, bounds: Sequence[float] | None, clusters: int | None = None, over: str = "subjects"
+) -> str:
+    """Return a difference with its interval, as "+0.123 (-0.010 to +0.256)", or a dash; else as `with_interval`."""
     if value is None:
         return ABSENT
-    return f"{value:+.3f}" + (f" ({bounds[0]:+.3f} to {bounds[1]:+.3f})" if bounds else "")
+    return f"{value:+.3f}{_between(bounds, '+.3f', clusters, over)}"
+
+
+def _between(bounds: Sequence[float] | None, digits: str, clusters: int | None, over: str) -> str:
+    if bounds:
+        return f" ({bounds[0]:{digits}} to {bounds[1]:{digits}})"
+    return "" if clusters is None else f" ({counted(clusters, over)})"
+
+
+def counted(clusters: int, over: str = "subjects") -> str:
+    """Return a number of clusters in words.
+
+    >>> counted(2), counted(1, "pictures")
+    ('2 subjects', '1 picture')
+    """
+    return f"{clusters} {over.removesuffix('s') if clusters == 1 else over}"
 
 
 def show(metrics: Mapping[str, Any], title: str) -> None:
@@ -251,7 +277,9 @@ def show(metrics: Mapping[str, Any], title: str) -> None:
 def cells_of(line: Line) -> list[str]:
     """Return value, interval, n and unanswered as text."""
     value = ABSENT if line.value is None else f"{line.value:.3f}"
-    interval = ABSENT if line.interval is None else f"{line.interval[0]:.3f} to {line.interval[1]:.3f}"
+    interval = ABSENT if line.subjects is None or line.value is None else counted(line.subjects)
+    if line.interval is not None:
+        interval = f"{line.interval[0]:.3f} to {line.interval[1]:.3f}"
     return [value, interval, str(line.n), str(line.unanswered)]
 
 
@@ -302,13 +330,13 @@ def _au_lines(metrics: Mapping[str, Any]) -> list[str]:
     units = metrics["action_units"]
     if units is None:
         return []
-    bounds = metrics["ci95"]["action_units"]["f1"]
+    bounds, subjects = metrics["ci95"]["action_units"]["f1"], metrics.get("subjects", {}).get("f1", {})
     active, false_alarms = units.get("active", {}), units.get("false_alarms", {})  # not in runs of earlier releases
     given = units.get("at_prevalence", {"f1": {}, "prevalence": {}})
     rows = [
         [
             au,
-            with_interval(f1, bounds[au]),
+            with_interval(f1, bounds[au], subjects.get(au)),
             str(annotated := units["annotated"][au]),
             _share(active.get(au), annotated),
             *([with_interval(given["f1"].get(au), None), _percent(given["prevalence"].get(au))] if given["f1"] else []),

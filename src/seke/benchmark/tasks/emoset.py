@@ -24,6 +24,7 @@ from seke.benchmark.scoring.tables import ABSENT, with_interval
 from seke.benchmark.tasks.class_answers import named_class
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
+from seke.core.intervals import SHARE
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.rules import EMOTIONS as EMOTIONS
 from seke.core.text_tables import markdown_table
@@ -153,7 +154,9 @@ class EmoSet:
             accuracy, f1, _ = measures(found_BGCP[:, place])
             n = int(counts_GCP[place].sum())
             numbers = {"Emotion accuracy": accuracy, "Emotion macro F1": f1}
-            parts[name] = {metric: GroupMetric(float(found[0]), found[1:], n, n) for metric, found in numbers.items()}
+            parts[name] = {
+                metric: GroupMetric(float(found[0]), found[1:], n, n, SHARE) for metric, found in numbers.items()
+            }
         return parts, {}
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.scoring.calibration import trust
-from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality
+from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality, subjects_of
 from seke.benchmark.scoring.tables import ABSENT, with_interval, with_signed_interval
 from seke.benchmark.tasks.reliability import labelled
 from seke.core.errors import UserError
@@ -92,6 +92,7 @@ def figure5(
                 "method": method.name,
                 "n": len(kept),
                 "quality": quality(predictions, seed),
+                "subjects": subjects_of(predictions),
                 "difference": differences(predictions, baseline, seed) if method.name != reference else None,
                 "calibration": calibration,
                 "ci95": bounds,
@@ -115,7 +116,10 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
             [
                 [
                     markdown(row["method"]),
-                    *(with_interval(e.value, None if e.low is None else e[1:]) for e in row["quality"].values()),
+                    *(
+                        with_interval(e.value, None if e.low is None else e[1:], row["subjects"][name])
+                        for name, e in row["quality"].items()
+                    ),
                     *(f"{row['per_1000'][name]:,.{2 if name == 'usd' else 0}f}" for name in heads),
                     ABSENT if row["pilot_usd"] is None else f"{row['pilot_usd']:.2f}",
                 ]
@@ -126,7 +130,11 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
         f"\nDifference to {reference}, paired by subject (* the interval excludes 0):\n",
         markdown_table(
             ["Method", *measures],
-            [[markdown(row["method"]), *map(_signed, row["difference"].values())] for row in rows if row["difference"]],
+            [
+                [markdown(row["method"]), *(_signed(e, row["subjects"][name]) for name, e in row["difference"].items())]
+                for row in rows
+                if row["difference"]
+            ],
             "lr",
         ),
         "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better.\n",
@@ -153,10 +161,10 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
     return "\n".join(parts) + "\n"
 
 
-def _signed(difference: Estimate) -> str:
+def _signed(difference: Estimate, subjects: int) -> str:
     value, low, high = difference
-    if low is None or high is None:  # of a single subject
-        return with_signed_interval(value, None)
+    if low is None or high is None:
+        return with_signed_interval(value, None, subjects)
     return with_signed_interval(value, (low, high)) + (" *" if low > 0 or high < 0 else "")
 
 

@@ -364,4 +364,4 @@ def _simulated(given: Sequence[Marks]) -> list[str]:
 
 
 def _shown(found: Mapping[str, Any], value: str) -> str:
-    return with_interval(found[value], found["ci95"])
+    return with_interval(found[value], found["ci95"], found["n"], "pictures")
