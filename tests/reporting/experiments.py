@@ -39,7 +39,7 @@ def predictions(skill: float, seed: int = 0, faces: int = 48) -> list[Prediction
             expression=EXPRESSIONS[number % 8], valence=round(valence, 3), arousal=round(-valence, 3),
             action_units={au: (number + au) % 3 == 0 for au in ACTION_UNITS},
         )  # fmt: skip
-        off = (1 - skill) * chance.uniform(0.4, 0.8) * chance.choice((-1, 1))
+        off = Random(number).uniform(0.4, 0.8) * (1 - skill) * chance.choice((-1, 1))
         units = truth.action_units or {}
         labels = Labels(
             expression=truth.expression if chance.random() < skill else chance.choice(EXPRESSIONS),
