@@ -15,7 +15,7 @@ from seke.benchmark.tasks.figure5 import MASKS, Method, figure5, table
 from seke.core import old_runs
 from seke.core.errors import UserError
 from seke.core.files import write_text
-from seke.core.records import ImageRecord, read_jsonl
+from seke.core.records import NOBODY, ImageRecord, read_jsonl
 
 GPT4O = Price(2.5, 10.0)
 """USD per million tokens, OpenAI's list price."""
@@ -46,13 +46,16 @@ def read_method(outputs: Path, name: str, short: str, label: str, known: set[str
 def annotators(methods: Sequence[Method]) -> Iterator[str]:
     """Yield notes on who annotated."""
     rows = [row for method in methods for answers in method.answers.values() for row in answers.values()]
-    models = sorted({row.model or "" for row in rows})
-    yield f"annotator: {', '.join(models)}; USD at {GPT4O.input} in and {GPT4O.output} out per million tokens"
+    models = sorted({row.model or "" for row in rows} - {NOBODY})
+    prices = f"USD at {GPT4O.input} in and {GPT4O.output} out per million tokens"
+    yield f"annotator: {', '.join(models) or 'nobody was asked'}; {prices}"
     if any(old_runs.simulated(row.simulated, row.model) for row in rows):
         yield "simulated annotator on synthetic faces: how the program behaves, not how a vision LLM does"
 
 
-def compare(outputs: Path, records: Path, name: str, reference: str, labels: dict[str, str]) -> Path:
+def compare(
+    outputs: Path, records: Path, name: str, reference: str, labels: dict[str, str], control: str | None = None
+) -> Path:
     """Write outputs/figure5/<name>/{table.md,rows.json}; return the folder.
 
     Args:
@@ -61,18 +64,21 @@ def compare(outputs: Path, records: Path, name: str, reference: str, labels: dic
         name: the runs are outputs/generate/<name>-<method>-<mask>.
         reference: the method that differences are taken to.
         labels: what the table calls each method.
+        control: the method over which gains are told.
     """
-    if reference not in labels:
-        raise UserError("reference", reference, "is none of the methods", f"name one of {', '.join(labels)}")
+    for argument, method in (("reference", reference), ("control", control)):
+        if method is not None and method not in labels:
+            raise UserError(argument, method, "is none of the methods", f"name one of {', '.join(labels)}")
     rows = [row for row in read_jsonl(records, ImageRecord) if row.labels.described]
     known = {row.id for row in rows}
     read = [read_method(outputs, name, short, label, known) for short, label in labels.items()]
     methods = [method for method, _ in read]
-    found = figure5(rows, methods, labels[reference], GPT4O)
+    over = None if control is None else labels[control]
+    found = figure5(rows, methods, labels[reference], GPT4O, control=over)
     notes = [*annotators(methods), *(remark for _, remarks in read for remark in remarks)]
     folder = outputs / "figure5" / name
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "table.md", table(found, labels[reference], notes))
+    write_text(folder / "table.md", table(found, labels[reference], notes, over))
     write_text(folder / "rows.json", json.dumps(found, indent=1) + "\n")
     return folder
 
@@ -85,10 +91,11 @@ def main() -> int:
     parser.add_argument("name", help="the runs are outputs/generate/<name>-<method>-<mask>")
     parser.add_argument("reference", help="the method that differences are taken to")
     parser.add_argument("methods", nargs="+", help="<method>=<what the table calls it>")
+    parser.add_argument("--control", help="the method that every other one's gain is taken to")
     asked = parser.parse_args()
     labels = {short: label or short for short, _, label in (text.partition("=") for text in asked.methods)}
     try:
-        folder = compare(asked.outputs, asked.records, asked.name, asked.reference, labels)
+        folder = compare(asked.outputs, asked.records, asked.name, asked.reference, labels, asked.control)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2

@@ -52,8 +52,9 @@ step() { # step <command> <settings...>: one command, shown before it runs
   python "$1.py" "${@:2}" paths.outputs="$outputs" # last: Hydra wants -m before all settings
 }
 
-not_looking() { # of the settings that go to generate those that say which records and which of their labels
-  local setting own=()
+own_of_control() { # sets `own`: of the settings that go to generate those that do not speak to or of an annotator
+  local setting
+  own=()
   for setting in ${more[@]+"${more[@]}"}; do
     case "$setting" in
       generator.hide=*) own+=("$setting") ;;
@@ -61,7 +62,12 @@ not_looking() { # of the settings that go to generate those that say which recor
       *) own+=("$setting") ;;
     esac
   done
-  step generate scale="$scale" seed="$seed" records="$faces" name="$run-blind" generator=blind ${own[@]+"${own[@]}"} "$@"
+}
+
+not_looking() {
+  local own
+  own_of_control
+  step generate scale="$scale" seed="$seed" records="$faces" name="$run-blind" generator=blind ${own[@]+"${own[@]}"}
 }
 
 labels_of() { # only of drawn faces the truth is known; see figure5.sh for masked human labels

@@ -115,12 +115,27 @@ def test_figure_5_annotates_real_photographs_at_paper_scale(recipe) -> None:
     done, commands = recipe("figure5", "scale=paper", "seeds=2", "budget.usd=20")
     assert done.returncode == 0, done.stderr
     called = [words[0] for words in commands]
-    of_a_seed = ["prepare.py", *["generate.py"] * 5, "scripts/figure5.py"]
+    of_a_seed = ["prepare.py", *["generate.py"] * 6, "scripts/figure5.py"]
     assert called == [*of_a_seed, *of_a_seed, "report.py"]
     assert all("scale=paper" in words for words in commands if words[0] in ("prepare.py", "generate.py"))
     assert all("budget.usd=20" in words for words in commands if words[0] == "generate.py")
-    assert "stopping.mean_samples=3.5" in commands[3]
-    assert commands[6][2].endswith("/prepare/figure5-s0/train.jsonl") and commands[6][3] == "figure5-s0"
+    assert "experiment=figure5_blind" in commands[1] and "stopping.mean_samples=3.5" in commands[4]
+    control, outputs, records, name, reference = commands[7][2:7]
+    assert records == f"{outputs}/prepare/figure5-s0/train.jsonl"
+    assert (control, name, reference) == ("blind", "figure5-s0", "uamc-summary")
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_figure_5s_control_runs_by_itself_and_asks_no_annotator(recipe, scale: str) -> None:
+    done, commands = recipe("figure5", f"scale={scale}", "records=mine", "annotator=none", "backend.model=dear")
+    assert done.returncode == 0, done.stderr
+    assert [words[0] for words in commands] == ["generate.py", "scripts/figure5.py", "report.py"]
+    assert "experiment=figure5_blind" in commands[0] and "backend.model=dear" not in commands[0]
+    assert commands[1][-1].startswith("blind=Not looking")
+    done, commands = recipe("figure5", "annotator=somebody")
+    assert (done.returncode, commands) == (2, []) and done.stderr.startswith(
+        "error: annotator=somebody: no such choice"
+    )
 
 
 @pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n"])

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_figure_holds_quality_cost_and_differences() -> None:
     rows = figure5(RECORDS, [method("plain", SAID), method("ours", TRUTH, 6)], "plain", Price(2.5, 10.0))
     plain, ours = rows
     assert {name: round(e.value, 6) for name, e in plain["quality"].items()} == {
-        "Expression accuracy": 0.0, "AU F1": 1.0, "Valence 1-MAE": 0.8, "Arousal 1-MAE": 0.9
+        "Expression accuracy": 0.0, "AU F1 (present)": 1.0, "Valence 1-MAE": 0.8, "Arousal 1-MAE": 0.9
     }  # fmt: skip
     assert plain["difference"] is None
     assert ours["difference"]["Expression accuracy"] == (1.0, None, None)  # all six subjects say the same
@@ -96,6 +97,30 @@ def test_the_figure_holds_quality_cost_and_differences() -> None:
     text = table(rows, "plain", ["a note"])
     assert "- a note" in text
     assert "| ours | +1.000 (6 subjects) |" in text
+
+
+def test_a_gain_over_the_control_and_a_mean_that_says_of_how_many_units_it_is() -> None:
+    methods = [method("blind", SAID), method("seke", TRUTH), method("ours", TRUTH)]
+    rows = figure5(RECORDS, methods, "seke", Price(2.5, 10.0), control="blind")
+    blind, seke, ours = rows
+    assert blind["gain"] is None and seke["difference"] is None
+    paired = differences(*([joined(row, one.answers)[0] for row in RECORDS] for one in (methods[2], methods[0])))
+    assert ours["gain"] == paired
+    assert blind["difference"] == {name: (-e.value, *(end and -end for end in e[:0:-1])) for name, e in paired.items()}
+    assert {row["aus_present"] for row in rows} == {1}  # AU2 is annotated, and nobody shows it
+    text = table(rows, "seke", [], "blind")
+    assert "AU F1 (mean of 1 present)" in text and "| AU F1 |" not in text
+    assert "Gain over blind, paired by subject" in text and "Difference to seke, paired by subject" in text
+    alone = figure5(RECORDS, methods[:1], "blind", Price(2.5, 10.0), control="blind")
+    assert "paired" not in table(alone, "blind", [], "blind")
+
+
+def test_what_is_paid_for_a_pilot_is_part_of_the_price() -> None:
+    fitted = replace(method("ours", TRUTH), pilots=[Calls(9, 3e6, 0)] * 3)
+    plain, ours = figure5(RECORDS, [method("plain", SAID), fitted], "plain", Price(2.5, 10.0))
+    assert ours["pilot_usd"] == pytest.approx(22.5)
+    assert ours["per_1000"]["usd"] - plain["per_1000"]["usd"] == pytest.approx(22.5 / 18 * 1000)
+    assert ours["per_1000"]["requests"] == pytest.approx((36 + 27) / 18 * 1000)
 
 
 def test_a_paired_difference_of_equal_answers_is_zero() -> None:
@@ -142,19 +167,20 @@ def test_the_table_is_made_of_finished_generate_runs(tmp_path: Path) -> None:
     assert printed.strip() == (tmp_path / "figure5" / "f5" / "table.md").read_text().strip()
     assert "| Ours, fitted | 1.000 (6 subjects) |" in printed
     # 1 M input tokens an image; the pilots of three masks, 6 M tokens each.
-    assert "| 2,000 | 1,000,000,000 | 0 | 2,500.00 | 45.00 |" in printed
+    assert "| 4,000 | 2,000,000,000 | 0 | 5,000.00 | 45.00 |" in printed
 
 
 @pytest.mark.parametrize(
     ("reference", "methods", "problem"),
     [
         ("other", ["seke=SEKE"], "error: reference=other: is none of the methods; name one of seke"),
+        ("seke --control=blind", ["seke=SEKE"], "error: control=blind: is none of the methods; name one of seke"),
         ("seke", ["seke=SEKE"], "error: methods=seke: no finished generate run in "),
     ],
 )
 def test_a_mistake_ends_in_one_line(tmp_path: Path, reference: str, methods: list[str], problem: str) -> None:
     write_jsonl(tmp_path / "complete.jsonl", RECORDS)
-    done = warm.run(SCRIPT, tmp_path, tmp_path / "complete.jsonl", "f5", reference, *methods)
+    done = warm.run(SCRIPT, tmp_path, tmp_path / "complete.jsonl", "f5", *reference.split(), *methods)
     assert done.returncode == 2
     assert done.stderr.startswith(problem) and done.stderr.count("\n") == 1
 
@@ -169,4 +195,4 @@ def test_the_recipe_shows_what_the_paper_shows(tmp_path: Path) -> None:
     single, ours = (rows[next(name for name in rows if name.startswith(start))] for start in ("Simple", "Ours"))
     for measure in ours["quality"]:
         assert ours["quality"][measure][1] > single["quality"][measure][2], measure
-    assert ours["difference"]["AU F1"][1] > 0
+    assert ours["difference"]["AU F1 (present)"][1] > 0

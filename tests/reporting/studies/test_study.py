@@ -335,11 +335,11 @@ def test_images_are_counted_as_table_1_does(tmp_path: Path) -> None:
 SEKE, SINGLE = "SEKE (UAMC, summary)", "Simple annotation (single pass)"
 
 
-def masked(outputs: Path, run: str, gain: float, accuracy: float = 0.8) -> None:
+def masked(outputs: Path, run: str, gain: float, accuracy: float = 0.8, units: str = "AU F1") -> None:
     """What figure5.py leaves of one seed: SEKE, to which differences are taken, and a single pass that gains `gain`."""
 
     def row(method: str, gain: float | None) -> dict[str, Any]:
-        measures = ("Expression accuracy", "AU F1", "Valence 1-MAE", "Arousal 1-MAE")
+        measures = ("Expression accuracy", units, "Valence 1-MAE", "Arousal 1-MAE")
         cost = {"requests": 1000.0, "input_tokens": 1e6, "output_tokens": 1e4, "usd": 2.6}
         return {
             "method": method, "n": 9, "quality": {name: [accuracy, 0.7, 0.9] for name in measures}, "per_1000": cost,
@@ -357,6 +357,34 @@ def test_figure_5_is_shown_and_judged_by_its_own_paired_differences(tmp_path: Pa
     assert "came out, 4 of 4 measures, 4 beyond chance: Expression acc. +20.0 (95 % +19.0 to +21.0)" in made.findings[0]
     assert made.findings[1].endswith("not judged, not measured.")
     assert made.tables[0].rows[1].cells["cost.usd"].value == 2.6
+
+
+def test_figure_5_of_an_earlier_release_still_opens_and_says_what_it_left_out(tmp_path: Path) -> None:
+    masked(tmp_path, "figure5", gain=-0.2)
+    table = compiled(tmp_path, "figure5").sections[0].tables[0]
+    assert table.rows[0].cells["AU F1 (present)"].value == 0.8
+    assert "a pilot, once, is left out" in table.caption
+    assert not [column.key for column in table.columns if column.key.endswith(".gain")]
+
+
+def test_figure_5_tells_what_each_method_gains_over_not_looking(tmp_path: Path) -> None:
+    masked(tmp_path, "figure5", gain=-0.2, units="AU F1 (present)")
+    file = tmp_path / "figure5" / "figure5" / "rows.json"
+    seke, single = json.loads(file.read_text())
+    control = {
+        **seke,
+        "method": "Not looking (no picture, no call, $0)",
+        "difference": single["difference"],
+        "gain": None,
+    }
+    gains = {name: [0.04, 0.01, 0.07] for name in seke["quality"]}
+    rows = [{**row, "aus_present": 12} for row in (control, {**seke, "gain": gains}, {**single, "gain": gains})]
+    file.write_text(json.dumps(rows))
+    table = compiled(tmp_path, "figure5").sections[0].tables[0]
+    assert [column.key for column in table.columns][2:4] == ["AU F1 (present)", "AU F1 (present).gain"]
+    assert [row.cells["AU F1 (present).gain"] for row in table.rows] == ["", (0.04, 0.01, 0.07), (0.04, 0.01, 0.07)]
+    assert "occur in these records, 12." in table.caption and "a pilot is part of it" in table.caption
+    assert "Gain: over Not looking" in table.caption
 
 
 def test_figure_5_over_several_seeds_has_mean_and_spread_and_says_in_how_many_an_order_holds(tmp_path: Path) -> None:

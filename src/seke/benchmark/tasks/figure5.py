@@ -3,13 +3,17 @@
 A method has three generate runs on the same records, with `generator.hide=[expression]`, `[va]` and `[au]`. What each
 of them generated in place of what it could not see is put together to one prediction per record. Records that any
 method saw as a pilot are left out for all: every row of the table is about the same faces.
+
+What a method adds to not looking is its difference to the control (`generator=blind`), which infers the masked
+description from the record's other two, as other subjects' labels hang together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from seke.benchmark.answer import Answer
+from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.calibration import trust
 from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality, subjects_of
 from seke.benchmark.scoring.tables import ABSENT, with_interval, with_signed_interval
@@ -76,24 +80,45 @@ def joined(record: ImageRecord, answers: Mapping[str, Mapping[str, Answer]]) -> 
 
 
 def figure5(
-    records: Sequence[ImageRecord], methods: Sequence[Method], reference: str, price: Price, seed: int = 0
+    records: Sequence[ImageRecord],
+    methods: Sequence[Method],
+    reference: str,
+    price: Price,
+    seed: int = 0,
+    control: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one row per method: quality, calibration, cost, and the paired difference to the `reference` method."""
+    """Return one row per method: quality, calibration, cost, and paired differences.
+
+    Args:
+        records: those that carry all three descriptions.
+        methods: what each run made of them.
+        reference: the method that "difference" is taken to.
+        price: of the tokens. "per_1000" is all that was paid, the pilot too, which has "pilot_usd" of it.
+        seed: of the bootstrap.
+        control: the method that "gain" is taken to.
+    """
     kept = shared(records, methods)
     pairs = {method.name: [joined(record, method.answers) for record in kept] for method in methods}
-    baseline = [prediction for prediction, _ in pairs[reference]]
+    scored = {name: [prediction for prediction, _ in both] for name, both in pairs.items()}
+    present = int((columns(scored[reference]).au_true_NA == 1).any(0).sum())
+
+    def over(method: str, other: str | None) -> dict[str, Any] | None:
+        return None if other in (None, method) else differences(scored[method], scored[str(other)], seed)
+
     rows = []
     for method in methods:
-        predictions = [prediction for prediction, _ in pairs[method.name]]
+        predictions = scored[method.name]
         calibration, bounds = trust(predictions, {answer.id: answer for _, answer in pairs[method.name]}, seed)
-        calls = Calls.sum(method.calls).per_thousand(method.annotated * len(method.calls))
+        calls = Calls.sum([*method.calls, *method.pilots]).per_thousand(method.annotated * len(method.calls))
         rows.append(
             {
                 "method": method.name,
                 "n": len(kept),
+                "aus_present": present,
                 "quality": quality(predictions, seed),
                 "subjects": subjects_of(predictions),
-                "difference": differences(predictions, baseline, seed) if method.name != reference else None,
+                "difference": over(method.name, reference),
+                "gain": over(method.name, control),
                 "calibration": calibration,
                 "ci95": bounds,
                 "per_1000": {**calls._asdict(), "usd": calls.usd(price)},
@@ -103,16 +128,17 @@ def figure5(
     return rows
 
 
-def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str]) -> str:
-    """Return the rows in Markdown: Figure 5's measures and cost, differences to the reference, calibration."""
-    measures = list(rows[0]["quality"])
+def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str], control: str | None = None) -> str:
+    """Return the rows in Markdown: Figure 5's measures and cost, differences to reference and control, calibration."""
+    mean = f"(mean of {rows[0]['aus_present']} present)"
+    measures = [name.replace("(present)", mean) for name in rows[0]["quality"]]
     heads = {"requests": "Requests", "input_tokens": "Input tokens", "output_tokens": "Output tokens", "usd": "USD"}
     parts = [
         f"# Reliability of generated labels where human ones were masked ({rows[0]['n']} records)\n",
         *(f"- {note}" for note in notes),
         "",
         markdown_table(
-            ["Method", *measures, *(f"{head} per 1,000" for head in heads.values()), "Pilot, once (USD)"],
+            ["Method", *measures, *(f"{head} per 1,000" for head in heads.values()), "Of it pilot (USD in all)"],
             [
                 [
                     markdown(row["method"]),
@@ -127,16 +153,8 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
             ],
             "lr",
         ),
-        f"\nDifference to {reference}, paired by subject (* the interval excludes 0):\n",
-        markdown_table(
-            ["Method", *measures],
-            [
-                [markdown(row["method"]), *(_signed(e, row["subjects"][name]) for name, e in row["difference"].items())]
-                for row in rows
-                if row["difference"]
-            ],
-            "lr",
-        ),
+        *_differences(rows, "gain", f"Gain over {control}", measures),
+        *_differences(rows, "difference", f"Difference to {reference}", measures),
         "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better.\n",
         markdown_table(
             ["Method", "Task", "ECE", "Brier", "AURC", "Excess AURC", "n"],
@@ -156,9 +174,21 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
             ],
             "lr",
         ),
-        "\nIntervals: 95 %, bootstrap over subjects. Per 1,000: images of which one description was masked.",
+        "\nIntervals: 95 %, bootstrap over subjects. Per 1,000: images of which one description was masked; all that "
+        "was paid for these, a pilot's calls too.",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _differences(rows: Sequence[Mapping[str, Any]], which: str, title: str, measures: Sequence[str]) -> Iterator[str]:
+    lines = [
+        [markdown(row["method"]), *(_signed(found, row["subjects"][name]) for name, found in row[which].items())]
+        for row in rows
+        if row[which]
+    ]
+    if lines:
+        yield f"\n{title}, paired by subject (* the interval excludes 0):\n"
+        yield markdown_table(["Method", *measures], lines, "lr")
 
 
 def _signed(difference: Estimate, subjects: int) -> str:

@@ -25,6 +25,8 @@ from seke.reporting.studies.tables import COLUMNS, table
 
 QUALITY: Final = tuple(Column.of(measure, measure.name) for measure in FIGURE5)
 """Figure 5's measures, by their names in rows.json."""
+EARLIER: Final = {"AU F1 (present)": "AU F1"}
+"""What rows.json of earlier releases calls a measure."""
 COST: Final = tuple(COLUMNS[f"cost.{name}"] for name in ("requests", "input_tokens", "output_tokens", "usd"))
 
 
@@ -39,9 +41,11 @@ class Masked:
     short: Mapping[str, str] = field(default_factory=dict)
     """What drawings call a method, by its name."""
     figures: Sequence[Callable[[Path, FigureData], list[Panel]]] = ()
+    control: str | None = None
+    """The method over which every other one's gain is told."""
 
     def section(self, context: StudyContext) -> Section:
-        """Tabulate and draw the methods, and judge the expected orders by the paired differences."""
+        """Tabulate and draw the methods, tell their gains, and judge the expected orders by the paired differences."""
         names = seeds_of(context.outputs.path, context.name, {"figure5": "", "generate": ""})
         paths = {name: context.outputs.path / "figure5" / name / "rows.json" for name in names}
         seeds = {name: {row["method"]: row for row in read(path)} for name, path in paths.items() if path.is_file()}
@@ -53,14 +57,20 @@ class Masked:
         methods = dict.fromkeys(method for rows in seeds.values() for method in rows)
         lines = [_line(method, seeds, self.short, place) for place, method in enumerate(methods)]
         faces = sorted({row["n"] for rows in seeds.values() for row in rows.values()})
+        present = sorted(
+            {row["aus_present"] for rows in seeds.values() for row in rows.values() if "aus_present" in row}
+        )
         caption = (
-            f"{' to '.join(map(str, dict.fromkeys((faces[0], faces[-1]))))} records that carry all three descriptions, "
-            "one masked at a time; only what was generated in its place is scored. Costs per 1,000 images of which one "
-            "description was masked; a pilot, once, is left out."
+            f"{_span(faces)} records that carry all three descriptions, one masked at a time; only what was generated "
+            "in its place is scored. F1 (present): the mean over those action units that occur in these records"
+            f"{f', {_span(present)}' if present else ''}. Costs per 1,000 images of which one description was masked; "
+            f"a pilot{' is part of it' if present else ', once, is left out'}."
         )
         measures, found = (*QUALITY, *COST), MeasuredRows(tuple(lines), tuple(seeds), (), ())
-        tables = [table(self.name, self.title, "Method", measures, found, (), caption)]
-        judged = [(pair, _order(pair, seeds, lines)) for pair in self.expect]
+        gained = [(method, self.control) for method in methods if self.control and method != self.control]
+        gains = [order for pair in gained if (order := _order(pair, seeds, lines, "gain"))]
+        tables = [table(self.name, self.title, "Method", measures, found, (), caption, gains)]
+        judged = [(pair, _order(pair, seeds, lines, "difference")) for pair in self.expect]
         orders = [order for _, order in judged if order]
         if orders:
             tables.append(orders_table(f"{self.name}_orders", f"{self.title}: orders", orders, QUALITY))
@@ -71,6 +81,10 @@ class Masked:
         )
         unjudged = [f"{a} above {b}: not judged, not measured." for (a, b), order in judged if not order]
         return Section(self.title, tuple(tables), panels, (*(order.sentence for order in orders), *unjudged), missing)
+
+
+def _span(counts: Sequence[int]) -> str:
+    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -98,28 +112,36 @@ def _line(method: str, seeds: Seeds, short: Mapping[str, str], place: int) -> Li
 
 
 def _measured(row: Mapping[str, Any]) -> dict[str, Estimate]:
-    quality = {column.key: Estimate(*row["quality"].get(column.key, (None,))) for column in QUALITY}
+    known = _named(row["quality"])
+    quality = {column.key: Estimate(*known.get(column.key, (None,))) for column in QUALITY}
     return {
         **quality,
         **{column.key: Estimate(row["per_1000"][column.key.removeprefix("cost.")]) for column in COST},
     }
 
 
-def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line]) -> ExpectedOrder | None:
-    """Judge [better, worse] by the differences that rows.json has of the one to the other; None where it has none."""
+def _named(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return measures by their names of today."""
+    today = {earlier: name for name, earlier in EARLIER.items()}
+    return {today.get(name, name): found for name, found in measured.items()}
+
+
+def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line], which: str) -> ExpectedOrder | None:
+    """Judge [better, worse] by what rows.json has of the one to the other under `which`; None where it has nothing."""
     better, worse = pair
     of = {line.key: line for line in lines}
     rows = [rows for rows in seeds.values() if better in rows and worse in rows]
-    gains = [gain for both in rows if (gain := _gains(both[better], both[worse])) is not None]
+    gains = [gain for both in rows if (gain := _gains(both[better], both[worse], which)) is not None]
     return ExpectedOrder(of[better], of[worse], tuple(_verdict(column, gains) for column in QUALITY)) if gains else None
 
 
-def _gains(better: Mapping[str, Any], worse: Mapping[str, Any]) -> dict[str, Estimate] | None:
+def _gains(better: Mapping[str, Any], worse: Mapping[str, Any], which: str) -> dict[str, Estimate] | None:
     """Return by how much one row is better than the other on each measure; None unless one of them is the reference."""
-    own, others = better["difference"], worse["difference"]
+    own, others = better.get(which), worse.get(which)
     if (own is None) == (others is None):
         return None
-    return {key: Estimate(*found) if own else _turned(*found) for key, found in (own or others).items()}
+    turn = Estimate if own else _turned
+    return {key: turn(*found) for key, found in _named(own or others or {}).items()}
 
 
 def _turned(value: float, low: float | None, high: float | None) -> Estimate:
