@@ -74,6 +74,15 @@ class Planner(Protocol):
         ...
 
 
+@runtime_checkable
+class Adaptive(Protocol):
+    """A generator that finds out by a pilot how, and whether, its annotator is asked about the records."""
+
+    def suppose_asked(self, worst: bool) -> None:
+        """Suppose after learning, for an estimate, that the annotator is worth asking, at worst in the dearest way."""
+        ...
+
+
 def completed(generator: Generator, faces: Sequence[Face]) -> list[Outcome]:
     """Return what a generator makes of faces: one outcome each, in their order.
 

@@ -15,24 +15,28 @@ foretells held-out labels better (`fitting.fit` finds out), an AU's log-odds are
 
 A majority vote takes an annotator at its word; one that reports 5 of 100 active AU14 (as GPT-4o, Table 2) can only be
 read by someone who knows that it does. Dawid & Skene (1979) do this with independent draws; the rest is ours.
+
+Everything is computed for N images at once: a pilot is read thousands of times before it is known how to read it best.
+E = 8 expressions, A = 17 AUs, D = (valence, arousal), G = 6 grades.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, field_validator
 from scipy.optimize import minimize
 from scipy.special import betaln, expit, logit, ndtr
 
 from seke.core.affect import EXPRESSIONS
-from seke.core.label_prior import COLUMN, INDEX, Array, Couplings, log_normal
+from seke.core.label_prior import AUS, COLUMN, INDEX, Array, Couplings, Table, log_normal, tabulate
 from seke.core.records import Labels
 from seke.core.rules import NEAR
-from seke.generation.calibration.grades import GradeChannel, dirichlet_multinomial
+from seke.generation.calibration.grades import GRADES, GradeChannel, dirichlet_multinomial
 from seke.generation.calibration.logprobs import SoftDraw, p_active, p_expressions
-from seke.generation.calibration.posterior import Posterior, blend, decided
+from seke.generation.calibration.posterior import Posterior, decided
 
 SUREST = 10.0
 """Largest log-odds that a soft draw is believed."""
@@ -53,8 +57,12 @@ class Masked(BaseModel):
     known: Labels
     """What the prompt showed."""
     draws: tuple[SoftDraw | Labels, ...]
+    pattern: str | None = None
+    """Which descriptions were known, by `Pattern.name`; None in pilots that were not asked pattern by pattern."""
+    hidden_draws: tuple[SoftDraw | Labels, ...] = ()
+    """Its answers where the prompt showed nothing; empty where nothing was known, or where nobody asked."""
 
-    @field_validator("draws", mode="before")
+    @field_validator("draws", "hidden_draws", mode="before")
     @classmethod
     def _json_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -68,7 +76,7 @@ class BetaBinomial(NamedTuple):
 
     def log_pmf(self, k: Array, n: Array) -> Array:
         """Return log P(k | n) without the binomial coefficient, which is the same for both truths."""
-        return np.asarray(betaln(k + self.a, n - k + self.b) - betaln(self.a, self.b))
+        return _log_beta_binomial(k, n, np.asarray(self.a), np.asarray(self.b))
 
 
 class Channel(NamedTuple):
@@ -80,9 +88,154 @@ class Channel(NamedTuple):
     """Standard deviation of the error that all draws of an image share."""
     per_draw: float
 
-    def sd(self, draws: int) -> float:
-        """Return the standard deviation of the mean of `draws` answers around bias + slope truth."""
-        return float(np.hypot(self.per_image, self.per_draw / np.sqrt(draws)))
+
+class Answers(NamedTuple):
+    """What the draws of N images say, as far as a channel reads them."""
+
+    expression_N: NDArray[np.bool_]
+    """Whether the expression was asked ..."""
+    votes_NE: Array
+    """... and its votes; soft draws spread theirs."""
+    said_NA: Array
+    """Sum of P(active) over the draws; NaN where the AU was not asked ..."""
+    count_NA: Array
+    """... and the number of draws."""
+    log_odds_NA: Array
+    """Mean log-odds of the draws; NaN where one of them is not soft."""
+    grades_NAG: Array
+    """How often each grade was given."""
+    graded_N: NDArray[np.bool_]
+    """Whether all draws give grades."""
+    mean_ND: Array
+    """Mean valence and arousal of the draws; NaN where they were not asked ..."""
+    count_ND: Array
+    """... and the number of draws."""
+
+    def where(self, rows_N: NDArray[np.bool_]) -> "Answers":
+        """Return the images at which `rows_N` is true."""
+        return Answers._make(column[rows_N] for column in self)
+
+
+def answers(draws_N: Sequence[Sequence[Labels]]) -> Answers:
+    """Return what the draws of each image say as arrays; what is asked of an image all of its draws answer."""
+    n, a = len(draws_N), len(AUS)
+    found = Answers(
+        expression_N=np.zeros(n, dtype=bool),
+        votes_NE=np.zeros((n, len(EXPRESSIONS))),
+        said_NA=np.full((n, a), np.nan),
+        count_NA=np.zeros((n, a)),
+        log_odds_NA=np.full((n, a), np.nan),
+        grades_NAG=np.zeros((n, a, GRADES)),
+        graded_N=np.zeros(n, dtype=bool),
+        mean_ND=np.full((n, 2), np.nan),
+        count_ND=np.zeros((n, 2)),
+    )
+    for row, draws in enumerate(draws_N):
+        if not draws:
+            continue
+        found.expression_N[row] = draws[0].expression is not None
+        found.votes_NE[row] = votes(draws)
+        soft = all(isinstance(draw, SoftDraw) for draw in draws)
+        p_said = [p_active(draw) for draw in draws]
+        for au in draws[0].action_units or {}:
+            p, column = [p[au] for p in p_said if au in p], COLUMN[au]
+            found.said_NA[row, column], found.count_NA[row, column] = sum(p), len(p)
+            if soft:
+                found.log_odds_NA[row, column] = log_odds(p).mean()
+        found.graded_N[row] = all(draw.au_intensity for draw in draws)
+        if found.graded_N[row]:
+            for draw in draws:
+                for au, grade in (draw.au_intensity or {}).items():
+                    found.grades_NAG[row, COLUMN[au], int(grade)] += 1
+        for place, name in enumerate(("valence", "arousal")):
+            values = [value for draw in draws if (value := getattr(draw, name)) is not None]
+            if values:
+                found.mean_ND[row, place], found.count_ND[row, place] = np.mean(values), len(values)
+    return found
+
+
+class Beliefs(NamedTuple):
+    """What is believed of N images' labels, asked or not."""
+
+    p_NE: Array
+    """P(expression)."""
+    active_NA: Array
+    """P(AU active)."""
+    mean_ND: Array
+    """Valence and arousal ..."""
+    sd_ND: Array
+    """... and their standard deviations."""
+
+    def of(self, row: int, expression: bool, units: Sequence[int], dims: Sequence[bool]) -> Posterior:
+        """Return one image's posterior of what is asked: the expression, these AUs, valence and arousal."""
+        p_E, active_A = self.p_NE[row].tolist(), self.active_NA[row].tolist()
+        valence, arousal = (
+            (float(self.mean_ND[row, place]), float(self.sd_ND[row, place])) if asked else None
+            for place, asked in enumerate(dims)
+        )
+        return Posterior(
+            expression=dict(zip(EXPRESSIONS, p_E, strict=True)) if expression else None,
+            action_units={au: min(active_A[COLUMN[au]], 1.0) for au in units},  # sums may round to more
+            valence=valence,
+            arousal=arousal,
+        )
+
+
+class Heard(NamedTuple):
+    """Log-likelihoods of N images' answers; 0, or an infinite deviation, where nothing was answered."""
+
+    votes_NE: Array
+    """log P(votes | expression)."""
+    active_NA: Array
+    """log P(answers | AU active)."""
+    inactive_NA: Array
+    mean_ND: Array
+    """Truth of valence and arousal as the answers have it: bias and slope taken off ..."""
+    sd_ND: Array
+    """... and its standard deviation."""
+
+
+def nothing_heard(images: int) -> Heard:
+    """Return what an annotator says that nobody asked: all labels are as likely as before."""
+    zeros_NA = np.zeros((images, len(AUS)))
+    unknown_ND = np.full((images, 2), np.inf)
+    return Heard(np.zeros((images, len(EXPRESSIONS))), zeros_NA, zeros_NA, np.zeros((images, 2)), unknown_ND)
+
+
+def believe(links: Couplings, known: Table, heard: Heard, weight: float, cross: float) -> Beliefs:
+    """Return the posterior of naive Bayes around the expression.
+
+    Args:
+        links: how labels hang together.
+        known: what humans said of the N images.
+        heard: what the annotator said.
+        weight: how far known labels, and the expression, tell about the others, in [0, 1]: less than 1 where labels
+            hang together beyond the expression, or where the annotator was shown them and used them itself.
+        cross: how far an answer about one description tells about the others, in [0, 1]: an annotator that is wrong
+            about one is often wrong about all.
+    """
+    log_NE = np.log(links.expression_E) + weight * _finite(links.evidence_NE(known)) + heard.votes_NE
+    # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
+    prior_EA = expit((1 - weight) * logit(links.base_A) + weight * logit(links.au_EA))
+    yes_NEA = np.log(prior_EA) + heard.active_NA[:, None, :]
+    no_NEA = np.log1p(-prior_EA) + heard.inactive_NA[:, None, :]
+    active_NEA = expit(yes_NEA - no_NEA)
+    if cross:
+        log_NE = log_NE + cross * np.logaddexp(yes_NEA, no_NEA).sum(axis=2)
+    precision_NED = 1 / links.spread_ED**2 + 1 / heard.sd_ND[:, None, :] ** 2
+    mean_NED = (links.centre_ED / links.spread_ED**2 + (heard.mean_ND / heard.sd_ND**2)[:, None, :]) / precision_NED
+    if cross and (told_ND := np.isfinite(heard.sd_ND)).any():
+        seen_NED = np.hypot(links.spread_ED, np.where(told_ND, heard.sd_ND, 1.0)[:, None, :])
+        logs_NED = log_normal(heard.mean_ND[:, None, :], links.centre_ED, seen_NED)
+        log_NE = log_NE + cross * np.where(told_ND[:, None, :], logs_NED, 0.0).sum(axis=2)
+    p_NE = np.exp(log_NE - log_NE.max(axis=1, keepdims=True))
+    p_NE /= p_NE.sum(axis=1, keepdims=True)
+    p_NE = np.where(known.expression_NE.any(axis=1, keepdims=True), known.expression_NE, p_NE)
+    mean_ND = (p_NE[:, :, None] * mean_NED).sum(axis=1)
+    square_ND = (p_NE[:, :, None] * (1 / precision_NED + mean_NED**2)).sum(axis=1)
+    return Beliefs(
+        p_NE, (p_NE[:, :, None] * active_NEA).sum(axis=1), mean_ND, np.sqrt(np.maximum(square_ND - mean_ND**2, 1e-6))
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +244,7 @@ class Annotator:
 
     couplings: Couplings
     weight: float
-    """How far couplings count, in [0, 1]: the annotator was shown the known labels and used them itself."""
+    """How far known labels count (`believe`)."""
     active: Mapping[int, BetaBinomial]
     inactive: Mapping[int, BetaBinomial]
     votes_EE: Array
@@ -104,68 +257,68 @@ class Annotator:
     """How soft draws' log-odds of an AU depend on whether it is active; empty: their probabilities are counted."""
     grades: Mapping[int, GradeChannel] = field(default_factory=dict)
     """How graded draws' grades of an AU depend on whether it is active; empty: they are read like other soft draws."""
+    cross: float | None = None
+    """How far answers about one description count for the others (`believe`); None: as far as known labels do."""
 
     def posterior(self, known: Labels, draws: Sequence[Labels]) -> Posterior:
         """Return what `draws` and `known` labels say about every label that the draws give."""
-        log_E = np.log(self.couplings.expression_E) + self.weight * _finite(self.couplings.evidence(known))
+        said = answers([draws])
         asked = draws[0] if draws else Labels()
-        if asked.expression is not None:
-            log_E = log_E + dirichlet_multinomial(self.votes_EE, votes(draws)[None])
-        units, heard = {}, self._reading(draws)
-        for au in asked.action_units or {}:
-            odds_E, log_EO = self._unit(au, *heard(au))
-            units[au] = odds_E
-            log_E = log_E + self.weight * log_EO
-        dims: dict[str, tuple[Array, Array]] = {}
-        for place, name in enumerate(("valence", "arousal")):
-            values = [v for draw in draws if (v := getattr(draw, name)) is not None]
-            if values:
-                mean_E, sd_E, log_EO = self._dimension(place, getattr(self, name), values)
-                dims[name] = mean_E, sd_E
-                log_E = log_E + self.weight * log_EO
-        return blend(log_E, known, asked.expression is not None, units, dims)
-
-    def _reading(self, draws: Sequence[Labels]) -> Callable[[int], tuple[Array, Array]]:
-        """Return what reads off the draws log P(answers | AU active) and log P(answers | inactive)."""
-        if self.grades and all(draw.au_intensity for draw in draws):
-            given = [draw.au_intensity or {} for draw in draws]
-            return lambda au: self.grades[au].log_pmf([grades[au] for grades in given if au in grades])
-        p_said = [p_active(draw) for draw in draws]
-        weighs = self.log_odds and all(isinstance(draw, SoftDraw) for draw in draws)
-        read = self._weighed if weighs else self._counted
-        return lambda au: read(au, [p[au] for p in p_said if au in p])
-
-    def _counted(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
-        """Return log P(answers | AU active) and log P(answers | inactive) from the number of active ones."""
-        k, n = np.asarray(sum(said), dtype=np.float64), np.asarray(len(said), dtype=np.float64)
-        return self.active[au].log_pmf(k, n), self.inactive[au].log_pmf(k, n)
-
-    def _weighed(self, au: int, said: Sequence[float]) -> tuple[Array, Array]:
-        """Return log P(answers | AU active) and log P(answers | inactive) from their log-odds."""
-        channel, seen = self.log_odds[au], float(np.mean(log_odds(said)))
-        sd = channel.sd(len(said))
-        return log_normal(seen, channel.bias + channel.slope, sd), log_normal(seen, channel.bias, sd)
-
-    def _unit(self, au: int, log_active: Array, log_inactive: Array) -> tuple[Array, Array]:
-        """Return P(AU active | answers, expression) and log P(answers | expression), both (E,)."""
-        column = COLUMN[au]
-        # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
-        prior_E = expit(
-            (1 - self.weight) * logit(self.couplings.base_A[column])
-            + self.weight * logit(self.couplings.au_EA[:, column])
+        dims = (said.count_ND[0] > 0).tolist()
+        return self.beliefs(tabulate([known]), said).of(
+            0, bool(said.expression_N[0]), [*(asked.action_units or {})], dims
         )
-        yes_E, no_E = np.log(prior_E) + log_active, np.log1p(-prior_E) + log_inactive
-        return expit(yes_E - no_E), np.logaddexp(yes_E, no_E)
 
-    def _dimension(self, place: int, channel: Channel, values: Sequence[float]) -> tuple[Array, Array, Array]:
-        """Return mean and deviation of the truth given the answers and an expression, and log P(answers | it), (E,)."""
-        centre_E, spread_E = self.couplings.centre_ED[:, place], self.couplings.spread_ED[:, place]
-        seen, sd = float(np.mean(values)), channel.sd(len(values))
-        precision_E = 1 / spread_E**2 + (channel.slope / sd) ** 2
-        mean_E = (centre_E / spread_E**2 + channel.slope * (seen - channel.bias) / sd**2) / precision_E
-        expected_E = channel.bias + channel.slope * centre_E
-        log_E = log_normal(seen, expected_E, np.hypot(channel.slope * spread_E, sd))
-        return mean_E, 1 / np.sqrt(precision_E), log_E
+    def beliefs(self, known: Table, said: Answers) -> Beliefs:
+        """Return what the answers and the known labels of N images say about their labels."""
+        cross = self.weight if self.cross is None else self.cross
+        return believe(self.couplings, known, self.heard(said), self.weight, cross)
+
+    def heard(self, said: Answers) -> Heard:
+        """Return how likely the answers are under each truth."""
+        votes_NE = dirichlet_multinomial(self.votes_EE, said.votes_NE[:, None, :])
+        active_NA, inactive_NA = self._counted(said)
+        if self.log_odds:
+            soft_NA = ~np.isnan(said.log_odds_NA)
+            yes_NA, no_NA = self._weighed(said)
+            active_NA, inactive_NA = np.where(soft_NA, yes_NA, active_NA), np.where(soft_NA, no_NA, inactive_NA)
+        if self.grades:
+            graded_N1 = said.graded_N[:, None]
+            yes_NA, no_NA = self._graded(said)
+            active_NA, inactive_NA = np.where(graded_N1, yes_NA, active_NA), np.where(graded_N1, no_NA, inactive_NA)
+        asked_NA, told_ND = said.count_NA > 0, said.count_ND > 0
+        channels = (self.valence, self.arousal)
+        bias_D, slope_D, per_image_D, per_draw_D = np.array(channels).T
+        sd_ND = np.hypot(per_image_D, per_draw_D / np.sqrt(np.maximum(said.count_ND, 1))) / slope_D
+        return Heard(
+            votes_NE=np.where(said.expression_N[:, None], votes_NE, 0.0),
+            active_NA=np.where(asked_NA, active_NA, 0.0),
+            inactive_NA=np.where(asked_NA, inactive_NA, 0.0),
+            mean_ND=np.where(told_ND, (np.nan_to_num(said.mean_ND) - bias_D) / slope_D, 0.0),
+            sd_ND=np.where(told_ND, sd_ND, np.inf),
+        )
+
+    def _counted(self, said: Answers) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive), (N, A), from the number of active ones."""
+        k_NA = np.nan_to_num(said.said_NA)
+        active_NA, inactive_NA = (
+            _log_beta_binomial(k_NA, said.count_NA, *np.array([channels[au] for au in AUS]).T)
+            for channels in (self.active, self.inactive)
+        )
+        return active_NA, inactive_NA
+
+    def _weighed(self, said: Answers) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive), (N, A), from their log-odds."""
+        bias_A, slope_A, per_image_A, per_draw_A = np.array([self.log_odds[au] for au in AUS]).T
+        sd_NA = np.hypot(per_image_A, per_draw_A / np.sqrt(np.maximum(said.count_NA, 1)))
+        return log_normal(said.log_odds_NA, bias_A + slope_A, sd_NA), log_normal(said.log_odds_NA, bias_A, sd_NA)
+
+    def _graded(self, said: Answers) -> tuple[Array, Array]:
+        """Return log P(answers | AU active) and log P(answers | inactive), (N, A), from their grades."""
+        active_AG, inactive_AG = (
+            np.array([getattr(self.grades[au], side) for au in AUS]) for side in ("active", "inactive")
+        )
+        return dirichlet_multinomial(active_AG, said.grades_NAG), dirichlet_multinomial(inactive_AG, said.grades_NAG)
 
     def decide(self, posterior: Posterior) -> Labels:
         """Return the labels: the likeliest expression, AUs over their thresholds, mean valence and arousal."""
@@ -241,6 +394,10 @@ def votes(draws: Sequence[Labels]) -> Array:
     said = [p for draw in draws if (p := p_expressions(draw)) is not None]
     votes_E: Array = np.array(said, dtype=float).reshape(-1, len(EXPRESSIONS)).sum(axis=0)
     return votes_E
+
+
+def _log_beta_binomial(k: Array, n: Array, a: Array, b: Array) -> Array:
+    return np.asarray(betaln(k + a, n - k + b) - betaln(a, b))
 
 
 def _finite(log_E: Array) -> Array:

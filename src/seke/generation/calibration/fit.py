@@ -12,15 +12,17 @@ from typing import Final
 import numpy as np
 
 from seke.core.affect import ACTION_UNITS
-from seke.core.label_prior import Couplings
+from seke.core.label_prior import Array, Couplings, Table, log_normal, tabulate
 from seke.core.records import Labels
 from seke.core.rules import near
 from seke.generation.calibration.annotator_model import (
     FEW,
     Annotator,
+    Beliefs,
     BetaBinomial,
     Channel,
     Masked,
+    answers,
     fit_beta_binomial,
     fit_channel,
     fit_votes,
@@ -29,7 +31,7 @@ from seke.generation.calibration.annotator_model import (
 )
 from seke.generation.calibration.grades import GradeChannel, fit_grades
 from seke.generation.calibration.logprobs import SoftDraw, p_active
-from seke.generation.calibration.posterior import Posterior, f1_threshold
+from seke.generation.calibration.posterior import f1_threshold
 
 WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far couplings may count; the best on held-out subjects is taken."""
@@ -43,24 +45,34 @@ def fit(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
     And how soft draws are read: counted, by their log-odds or by what each grade has meant. Which foretells held-out
     labels better depends on how much log probabilities, or grades, know beyond the answers.
     """
-    folds = [[m for m in pilot if half(m.subject) == side] for side in (0, 1)]
-    soft = any(isinstance(draw, SoftDraw) for m in pilot for draw in m.draws)
-    graded = any(draw.au_intensity for m in pilot for draw in m.draws)
-    readings = ("counted", *(("log_odds",) if soft else ()), *(("grades",) if graded else ()))
-    options = list(product(WEIGHTS, readings))
-    losses = dict.fromkeys(options, 0.0)
-    for train, held_out in (folds, folds[::-1]):
-        fitted = _channels(train, couplings)
-        for option in options:
-            candidate = _with(fitted, *option)
-            losses[option] += sum(log_loss(candidate.posterior(m.known, m.draws), m.truth) for m in held_out)
-    best = min(options, key=lambda option: (losses[option], options.index(option)))
-    return with_thresholds(_with(_channels(pilot, couplings), *best), pilot)
+    options = list(product(WEIGHTS, readings(pilot)))
+    totals = np.zeros(len(options))
+    for side in (0, 1):
+        fitted = channels([m for m in pilot if half(m.subject) != side], couplings)
+        held_out = [m for m in pilot if half(m.subject) == side and m.draws]
+        if not held_out:
+            continue
+        said = answers([m.draws for m in held_out])
+        known, truth = tabulate(m.known for m in held_out), tabulate(m.truth for m in held_out)
+        for place, (weight, reading) in enumerate(options):
+            losses_NX = log_losses(read_as(fitted, reading, weight).beliefs(known, said), truth)
+            totals[place] += np.nansum(mean_of_told(losses_NX))
+    weight, reading = options[int(np.argmin(totals))]
+    return with_thresholds(read_as(channels(pilot, couplings), reading, weight), pilot)
 
 
-def _with(fitted: Annotator, weight: float, reading: str) -> Annotator:
+def readings(pilot: Sequence[Masked]) -> tuple[str, ...]:
+    """Return how draws like these could be read: counted always, the others where there is what they read."""
+    draws = [draw for m in pilot for draw in (*m.draws, *m.hidden_draws)]
+    soft = any(isinstance(draw, SoftDraw) for draw in draws)
+    graded = any(draw.au_intensity for draw in draws)
+    return ("counted", *(("log_odds",) if soft else ()), *(("grades",) if graded else ()))
+
+
+def read_as(fitted: Annotator, reading: str, weight: float, cross: float | None = None) -> Annotator:
+    """Return an annotator whose draws are read in one of the `readings`, and these weights (`believe`)."""
     kept = {name: getattr(fitted, name) if name == reading else {} for name in ("log_odds", "grades")}
-    return replace(fitted, weight=weight, **kept)
+    return replace(fitted, weight=weight, cross=cross, **kept)
 
 
 def half(subject: str) -> int:
@@ -78,20 +90,29 @@ def with_thresholds(annotator: Annotator, pilot: Sequence[Masked]) -> Annotator:
     return replace(annotator, thresholds=thresholds)
 
 
-def log_loss(belief: Posterior, truth: Labels) -> float:
-    """Return the mean negative log-probability of the masked labels, descriptions weighing the same."""
-    losses = []
-    if truth.expression is not None and belief.expression is not None:
-        losses.append(-np.log(max(belief.expression[truth.expression], SMALLEST)))
-    units = [p if active else 1 - p for au, p, active in _judged(belief, truth)]
-    if units:
-        losses.append(float(-np.mean(np.log(np.maximum(units, SMALLEST)))))
-    for name in ("valence", "arousal"):
-        value, believed = getattr(truth, name), getattr(belief, name)
-        if value is not None and believed is not None:
-            mean, sd = believed
-            losses.append(0.5 * ((value - mean) / sd) ** 2 + np.log(sd) + 0.5 * np.log(2 * np.pi))
-    return float(np.mean(losses)) if losses else 0.0
+def mean_of_told(values_NX: Array) -> Array:
+    """Return the mean of each row's values that are not NaN, (N,); NaN where all are."""
+    told_NX = ~np.isnan(values_NX)
+    number_N = told_NX.sum(axis=1)
+    mean_N: Array = np.where(told_NX, values_NX, 0.0).sum(axis=1) / np.maximum(number_N, 1)
+    return np.where(number_N > 0, mean_N, np.nan)
+
+
+def log_losses(beliefs: Beliefs, truth: Table) -> Array:
+    """Return the negative log-probability of N images' true labels: of the expression, the AUs (their mean), valence
+    and arousal, (N, 4); NaN where the truth is unknown. Of valence and arousal it is that of a density.
+    """
+    loss_NX = np.full((len(beliefs.p_NE), 4), np.nan)
+    rows_N = truth.expression_NE.any(axis=1)
+    p_N = (beliefs.p_NE * truth.expression_NE).sum(axis=1)
+    loss_NX[rows_N, 0] = -np.log(np.maximum(p_N[rows_N], SMALLEST))
+    told_NA = ~np.isnan(truth.units_NA)
+    right_NA = np.where(truth.units_NA == 1, beliefs.active_NA, 1 - beliefs.active_NA)
+    logs_NA = np.where(told_NA, -np.log(np.maximum(right_NA, SMALLEST)), 0.0)
+    rows_N = told_NA.any(axis=1)
+    loss_NX[rows_N, 1] = logs_NA.sum(axis=1)[rows_N] / told_NA.sum(axis=1)[rows_N]
+    loss_NX[:, 2:] = -log_normal(truth.va_ND, beliefs.mean_ND, beliefs.sd_ND)
+    return loss_NX
 
 
 def error(labels: Labels, truth: Labels) -> float | None:
@@ -138,7 +159,8 @@ def conformal_threshold(
     return allowed
 
 
-def _channels(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
+def channels(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
+    """Return the annotator whose channels, of every reading, are fitted to the pilot; its weights are not."""
     answered = [m for m in pilot if m.draws]
     named = [(m.truth.expression, votes(m.draws)) for m in answered if m.truth.expression is not None]
     active, inactive = (_units(answered, side) for side in (True, False))
@@ -177,13 +199,13 @@ def _log_odds(pilot: Sequence[Masked]) -> Mapping[int, Channel]:
         for au, active in (masked.truth.action_units or {}).items():
             if p := [p[au] for p in p_said if au in p]:
                 said[au].append((float(active), log_odds(p).tolist()))
-    pooled = _of([pair for pairs in said.values() for pair in pairs])
+    pooled = _channel_of([pair for pairs in said.values() for pair in pairs])
     fitted = {}
     for au, pairs in said.items():
         positive = sum(truth for truth, _ in pairs)
         own = min(positive, len(pairs) - positive)
         share = own / (own + FEW)
-        fitted[au] = Channel(*(share * a + (1 - share) * b for a, b in zip(_of(pairs), pooled, strict=True)))
+        fitted[au] = Channel(*(share * a + (1 - share) * b for a, b in zip(_channel_of(pairs), pooled, strict=True)))
     return fitted
 
 
@@ -198,7 +220,7 @@ def _grades(pilot: Sequence[Masked]) -> Mapping[int, GradeChannel]:
     return fit_grades(said, FEW) if any(said.values()) else {}
 
 
-def _of(pairs: Sequence[tuple[float, Sequence[float]]]) -> Channel:
+def _channel_of(pairs: Sequence[tuple[float, Sequence[float]]]) -> Channel:
     return fit_channel([truth for truth, _ in pairs], [values for _, values in pairs])
 
 
@@ -212,12 +234,7 @@ def _channel(pilot: Sequence[Masked], name: str) -> Channel:
         return [value for draw in draws if (value := getattr(draw, name)) is not None]
 
     pairs = [(getattr(m.truth, name), given(m.draws)) for m in pilot]
-    return _of([(truth, said) for truth, said in pairs if truth is not None and said])
-
-
-def _judged(belief: Posterior, truth: Labels) -> list[tuple[int, float, bool]]:
-    known = truth.action_units or {}
-    return [(au, p, known[au]) for au, p in belief.action_units.items() if au in known]
+    return _channel_of([(truth, said) for truth, said in pairs if truth is not None and said])
 
 
 Risk = Callable[[Labels, Sequence[Labels]], float]

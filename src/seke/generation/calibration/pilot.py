@@ -1,66 +1,151 @@
 """The pilot: images whose human labels are masked, asked about like any other, so that the annotator can be judged.
 
+It repeats what production asks: images are masked down to the patterns of known labels that the records to annotate
+have, about as often as they have them (`patterns`). Where something stays known, an image is asked about twice, with
+the known labels in the prompt and without, as nobody can tell beforehand whether they help an annotator or mislead it.
+
 Whole subjects are taken, and what is annotated of them later is flagged `pilot`: it must not be scored.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, read_jsonl, write_jsonl
-from seke.generation.asked import FIELDS
+from seke.generation.asked import Asked, fields, missing
 from seke.generation.calibration.annotator_model import Masked
+from seke.generation.calibration.patterns import (
+    Demand,
+    Lesson,
+    Masking,
+    Pattern,
+    demands,
+    kind_of,
+    lessons,
+    mask,
+)
 from seke.generation.outcome import Face
 
 FILE: Final = "pilot.jsonl"
 COST: Final = "pilot_cost.json"
 """What the pilot took, beside pilot.jsonl."""
 FEWEST: Final = 40
-"""With fewer images a fitted annotator is worth less than none."""
+"""With fewer images a fitted annotator is worth less than none; so many a pattern needs of each description."""
 LARGEST_SHARE: Final = 0.5
-"""Of the records that carry a label, no more than this serve as pilot."""
+"""Of the records that carry the same descriptions, no more than this serve as pilot."""
+
+
+Cell = tuple[Pattern, str]
+"""A pattern and a description that is asked there."""
 
 
 class Task(NamedTuple):
-    """One pilot image and what is masked of it."""
+    """One pilot image, masked as an example of a pattern. An image can serve several patterns."""
 
     record: ImageRecord
-    truth: Labels
-    known: Labels
+    lesson: Lesson
+    masking: Masking
+
+
+class Question(NamedTuple):
+    """What is asked about one pilot image."""
+
+    face: Face
+    shown: Labels
+    """The labels in the prompt."""
+    asked: Asked
 
 
 def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[str] = ()) -> list[Task]:
-    """Return about `size` tasks: subjects in hashed order, each image with one of its descriptions masked.
+    """Return about `size` tasks: subjects in hashed order, their images masked to the patterns of all `records`.
 
-    With `hidden` descriptions (the reliability protocol) those are masked, since they are what will be judged.
+    Each description that a pattern asks gets tasks in proportion to the pattern's records, and `FEWEST` at least as far
+    as there are human labels. An image serves one pattern; where labels are scarce, it serves others, too.
+
+    Args:
+        records: those to annotate.
+        size: how many tasks; more where a pattern would have too few.
+        seed: of the order of subjects.
+        hidden: descriptions that are hidden of the records when they are annotated (the reliability protocol).
 
     Raises:
         UserError: if too few images carry a label that could be masked.
     """
-    by_group: dict[str, list[Task]] = {}
+    unseen = fields(hidden)
+    wanted = demands(record.labels.model_copy(update=dict.fromkeys(unseen)) for record in records)
+    need = _Need(wanted, size)
+    kinds = {record.id: kind_of(record.labels) for record in records}
+    offers = {kind: [lesson for pattern in wanted for lesson in lessons(kind, pattern)] for kind in set(kinds.values())}
+    by_group: dict[str, list[ImageRecord]] = {}
     for record in records:
-        options = [fields for name, fields in FIELDS.items() if not hidden or name in hidden]
-        there = [fields for fields in options if not _only(record.labels, fields).empty]
-        if there:
-            masked = there[_hash(seed, record.id) % len(there)]
-            kept = record.labels.model_copy(update=dict.fromkeys(masked))
-            by_group.setdefault(group(record), []).append(Task(record, _only(record.labels, masked), kept))
-    size = min(size, int(LARGEST_SHARE * sum(map(len, by_group.values()))))
-    tasks: list[Task] = []
+        by_group.setdefault(group(record), []).append(record)
+    left = {kind: int(LARGEST_SHARE * count) for kind, count in Counter(kinds.values()).items()}
+    chosen: list[tuple[ImageRecord, Lesson]] = []
+    taken: list[ImageRecord] = []
     for name in sorted(by_group, key=lambda name: _hash(seed, name)):
-        if len(tasks) >= size:
-            break
-        tasks += by_group[name]
-    if len(tasks) < FEWEST:
+        these = Counter(kinds[record.id] for record in by_group[name])
+        useful = any(need.lacks(lesson) for kind in these for lesson in offers[kind])
+        if not useful or any(left[kind] < count for kind, count in these.items()):
+            continue
+        taken += by_group[name]
+        for kind, count in these.items():
+            left[kind] -= count
+        for record in by_group[name]:
+            if lacking := [lesson for lesson in offers[kinds[record.id]] if need.lacks(lesson)]:
+                best = max(lacking, key=need.urgency)
+                need.met(best)
+                chosen.append((record, best))
+    # Labels are scarce where something is still lacking: the same images are examples of other patterns, too.
+    used = {(record.id, lesson) for record, lesson in chosen}
+    for record in taken:
+        for lesson in offers[kinds[record.id]]:
+            if (record.id, lesson) not in used and need.lacks(lesson):
+                need.met(lesson)
+                chosen.append((record, lesson))
+    if (images := len({record.id for record, _ in chosen})) < FEWEST:
         raise UserError(
             "generator.pilot",
             size,
-            f"only {len(tasks)} images with human labels could serve as pilot",
+            f"only {images} images with human labels could serve as pilot",
             f"give at least {2 * FEWEST} labelled records, or use stopping=uamc generator.aggregate=summary",
         )
-    return tasks
+    return [Task(record, lesson, mask(record.labels, lesson, f"{seed}/{record.id}")) for record, lesson in chosen]
+
+
+class _Need:
+    """How many tasks each cell still needs."""
+
+    def __init__(self, wanted: Mapping[Pattern, Demand], size: int) -> None:
+        total = sum(demand.records for demand in wanted.values())
+        self._wanted, self._size, self._chosen = wanted, size, 0
+        self._quota: dict[Cell, int] = {
+            (pattern, name): max(min(FEWEST, size), round(size * demand.records / total))
+            for pattern, demand in wanted.items()
+            for name in demand.asked
+        }
+        self._have = Counter[Cell]()
+
+    def _cells(self, lesson: Lesson) -> list[Cell]:
+        return [cell for name in lesson.masks if (cell := (lesson.pattern, name)) in self._quota]
+
+    def lacks(self, lesson: Lesson) -> bool:
+        """Return whether a lesson is about anything of which there is not enough."""
+        cells = self._cells(lesson)
+        if self._chosen < self._size:
+            return any(self._have[cell] < self._quota[cell] for cell in cells)
+        return any(self._have[cell] < min(FEWEST, self._quota[cell]) for cell in cells)
+
+    def urgency(self, lesson: Lesson) -> float:
+        """Return the largest share that is lacking of what a lesson is about."""
+        return max(1 - self._have[cell] / self._quota[cell] for cell in self._cells(lesson))
+
+    def met(self, lesson: Lesson) -> None:
+        """Take note that a task was chosen."""
+        self._chosen += 1
+        self._have.update(self._cells(lesson))
 
 
 def group(record: ImageRecord) -> str:
@@ -71,35 +156,55 @@ def group(record: ImageRecord) -> str:
 def asked(
     tasks: Sequence[Task],
     opened: Callable[[ImageRecord], Face | None],
-    ask: Callable[[Sequence[tuple[Face, Labels]]], Iterable[tuple[Labels, ...]]],
+    ask: Callable[[Sequence[Question]], Sequence[tuple[Labels, ...]]],
     folder: Path,
+    show: bool = True,
+    twice: bool = True,
 ) -> list[Masked]:
-    """Return the pilot's answers, from `folder` if it has them, and keep them there otherwise."""
+    """Return the pilot's answers, from `folder` if it has them, and keep them there otherwise.
+
+    Args:
+        tasks: the pilot.
+        opened: gives a record's face, None where its image cannot be read.
+        ask: the annotator.
+        folder: the run's.
+        show: whether prompts show what is known.
+        twice: whether images of which something is known are also asked about without it.
+    """
     file = folder / FILE
     if file.is_file():
         return list(read_jsonl(file, Masked))
-    faces = [(task, face) for task in tasks if (face := opened(task.record)) is not None]
-    answers = ask([(face, task.known) for task, face in faces])
+    known = {task.record.id: opened(task.record) for task in tasks}
+    faces = [(task, face) for task in tasks if (face := known[task.record.id]) is not None]
+    shown = [
+        Question(face, task.masking.known if show else Labels(), missing(task.masking.known)) for task, face in faces
+    ]
+    again = [place for place, (task, _) in enumerate(faces) if show and twice and not task.masking.known.empty]
+    answers = ask([*shown, *(shown[place]._replace(shown=Labels()) for place in again)])
+    hidden = dict(zip(again, answers[len(shown) :], strict=True))
     rows = [
-        Masked(id=task.record.id, subject=group(task.record), truth=task.truth, known=task.known, draws=draws)
-        for (task, _), draws in zip(faces, answers, strict=True)
+        Masked(
+            id=task.record.id,
+            subject=group(task.record),
+            truth=task.masking.truth,
+            known=question.shown,
+            draws=draws,
+            pattern=task.lesson.pattern.name,
+            hidden_draws=hidden.get(place, ()),
+        )
+        for place, ((task, _), question, draws) in enumerate(zip(faces, shown, answers[: len(shown)], strict=True))
         if draws
     ]
     write_jsonl(file, rows)
     return rows
 
 
-def others(records: Iterable[ImageRecord], tasks: Sequence[Task], hidden: Sequence[str]) -> Iterator[Labels]:
+def others(records: Iterable[ImageRecord], groups: Collection[str], hidden: Sequence[str]) -> Iterator[Labels]:
     """Yield the labels that couplings may be learnt from: not the pilot's own, and nothing that is to be judged."""
-    pilot = {group(task.record) for task in tasks}
-    unseen = [field for name in hidden for field in FIELDS[name]]
+    unseen = fields(hidden)
     for record in records:
-        if group(record) not in pilot:
+        if group(record) not in groups:
             yield record.labels.model_copy(update=dict.fromkeys(unseen))
-
-
-def _only(labels: Labels, fields: Sequence[str]) -> Labels:
-    return Labels(**{field: getattr(labels, field) for field in fields})
 
 
 def _hash(seed: int, text: str) -> int:

@@ -3,33 +3,53 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from seke.core import dry_run as estimates
 from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
 from seke.core.records import ImageRecord
 from seke.core.vlm import VLM
 from seke.generation.emovit.captioners import through
-from seke.generation.outcome import Face, Generator, planned
+from seke.generation.outcome import Adaptive, Face, Generator, planned
 
 Opened = Callable[[ImageRecord], Face | None]
 
 
-def estimate(
-    generator: Generator, made_up: Sequence[MadeUp], records: Sequence[ImageRecord], opened: Opened
-) -> list[Estimate]:
-    """Return what `generator` would ask each of `made_up`: the pilot whole, the records from a sample of them."""
+class Played(NamedTuple):
+    """What a generator would ask each of its made-up annotators."""
+
+    whole: list[Estimate]
+    pilot: list[Estimate]
+    """Of these, before the first record."""
+
+
+def play(generator: Generator, made_up: Sequence[MadeUp], records: Sequence[ImageRecord], opened: Opened) -> Played:
+    """Return what `generator` would ask each of `made_up`: the pilot whole, the records from a sample of them.
+
+    What a pilot says of a made-up annotator is nothing: it is supposed to be worth asking.
+    """
     with TemporaryDirectory() as folder:
         generator.learn(records, opened, Path(folder))
+    if isinstance(generator, Adaptive):
+        generator.suppose_asked(any(each.worst for each in made_up))
     pilots = [counted(each) for each in made_up]
     played = [records[place] for place in sampled([record.id for record in records])]
     faces = [face for record in played if (face := opened(record)) is not None]
     for _ in generator.generate(faces):
         pass
     share = len(records) / max(len(played), 1)
-    return [
+    whole = [
         Estimate(*(before + (after - before) * share for before, after in zip(pilot, counted(each), strict=True)))
         for pilot, each in zip(pilots, made_up, strict=True)
     ]
+    return Played(whole, pilots)
+
+
+def estimate(
+    generator: Generator, made_up: Sequence[MadeUp], records: Sequence[ImageRecord], opened: Opened
+) -> list[Estimate]:
+    """Return what `generator` would ask each of `made_up` (`play`)."""
+    return play(generator, made_up, records, opened).whole
 
 
 def dry_run(
@@ -49,16 +69,27 @@ def dry_run(
         fallback: a second one, which would be asked about what the first declines: nothing is expected of it, and at
             worst everything.
     """
-    entries, found, captioner = planned(generator(MadeUp()), records), list[list[Estimate]](), None
+    entries, found, captioner = planned(generator(MadeUp()), records), list[Played](), None
     for worst in (False, True):
         asked = [MadeUp(worst), MadeUp(worst)]
         made = generator(asked[0])
         captioner = through(made, lambda _, writer=asked[1]: writer) or captioner  # type: ignore[misc]
-        found.append(estimate(made, asked, entries, opened))
-    (expected, captions), (worst_case, worst_captions) = found
+        found.append(play(made, asked, entries, opened))
+    (expected, captions), (worst_case, worst_captions) = (each.whole for each in found)
     parts = [estimates.asked("annotator", annotator, expected, worst_case)]
     if captioner is not None:
         parts.append(estimates.asked("captioner", captioner, captions, worst_captions))
     if fallback is not None:
         parts.append(estimates.asked("fallback, at worst asked about all", fallback, Estimate(), worst_case))
-    return table(len(entries), parts)
+    return table(len(entries), parts) + _of_the_pilot(found[0].pilot[0])
+
+
+def _of_the_pilot(asked: Estimate) -> str:
+    """Return the line that says what is asked before the first record; none where nothing is."""
+    if not asked.requests:
+        return ""
+    return (
+        f"\nthe pilot is {asked.requests:,.0f} of these requests and {asked.input_tokens:,.0f} of the input tokens; "
+        "where labels are known it may ask with and without them\nwhere it finds that the annotator adds nothing to "
+        "known labels, the records' own requests fall away; at worst each needs two prompts"
+    )

@@ -2,23 +2,15 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from seke.core.affect import EXPRESSIONS
 from seke.core.records import Labels
-from seke.generation.calibration.annotator_model import Annotator
-from seke.generation.calibration.posterior import confidence
+from seke.generation.calibration.posterior import Posterior, decided
 
 Aggregate = Literal["summary", "majority", "calibrated"]
 AGGREGATES: Final = ("summary", "majority", "calibrated")
 """summary: the annotator itself decides (Sec. 3.2); majority: votes and means; calibrated: the posterior of a pilot."""
-
-
-class Settled(NamedTuple):
-    """Labels that need only be described, and how sure each is; None where nobody knows."""
-
-    labels: Labels
-    confidence: Mapping[str, Any] | None
 
 
 def majority(draws: Sequence[Labels]) -> Labels:
@@ -39,25 +31,23 @@ def majority(draws: Sequence[Labels]) -> Labels:
     )
 
 
-def settle(aggregate: Aggregate, annotator: Annotator | None, known: Labels, draws: Sequence[Labels]) -> Settled | None:
-    """Return what `aggregate` makes of the draws; None where the annotator is to sum them up itself."""
+def settle(
+    aggregate: Aggregate, draws: Sequence[Labels], belief: Posterior | None, thresholds: Mapping[int, float]
+) -> Labels | None:
+    """Return what `aggregate` makes of the draws; None where the annotator is to sum them up itself.
+
+    Args:
+        aggregate: who decides.
+        draws: the usable ones.
+        belief: what a fitted annotator model makes of them; calibrated aggregation needs it.
+        thresholds: an AU whose posterior exceeds this is called active.
+    """
     if aggregate == "summary":
         return None
     if aggregate == "majority":
-        labels = majority(draws)
-        return Settled(labels, confident(annotator, known, draws, labels))
-    assert annotator is not None, "calibrated aggregation comes after learning"
-    labels = annotator.decide(annotator.posterior(known, draws))
-    return Settled(labels, confident(annotator, known, draws, labels))
-
-
-def confident(
-    annotator: Annotator | None, known: Labels, draws: Sequence[Labels], labels: Labels
-) -> Mapping[str, Any] | None:
-    """Return the posterior probability of each label, None without a fitted annotator."""
-    if annotator is None or not draws:
-        return None
-    return confidence(annotator.posterior(known, draws), labels)
+        return majority(draws)
+    assert belief is not None, "calibrated aggregation comes after learning"
+    return decided(belief, thresholds)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -9,22 +9,20 @@ A record's random stream is seeded by (seed, record id) alone, and what it asks 
 chunking and a resume change nothing.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from seke.answers.extract import describe
 from seke.core import plugins
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
-from seke.core.files import write_text
-from seke.core.label_prior import Couplings, couplings
 from seke.core.prompts import Prompts
 from seke.core.records import (
+    NOBODY,
     ImageRecord,
     InstructionRecord,
     Labels,
@@ -32,22 +30,29 @@ from seke.core.records import (
     Uncertainty,
 )
 from seke.core.vlm import VLM, Choice, Image, Message, Request
-from seke.generation.asked import Asked, fields, missing
+from seke.generation.asked import FIELDS, Asked, fields, missing
 from seke.generation.calibration import pilot as pilot_study
-from seke.generation.calibration.annotator_model import Annotator, Masked
-from seke.generation.calibration.fit import fit
+from seke.generation.calibration.arms import SHOWN, Arm, prompts_of
 from seke.generation.calibration.grades import mean_grades
 from seke.generation.calibration.logprobs import SoftDraw
+from seke.generation.calibration.patterns import pattern_of
+from seke.generation.calibration.posterior import Posterior, confidence
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
-from seke.generation.seke.aggregation import AGGREGATES, Aggregate, confident, settle
+from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
+from seke.generation.seke.learning import Learner, Learnt, learn
 from seke.generation.seke.rows import conversation, origins, trace
-from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample, total
+from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
 from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
 from seke.generation.seke.stopping import Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.seke.uncertainty import PerAU
 
 log = logging.getLogger(__name__)
+
+NOT_LOOKING = "not_looking"
+"""The flag of a row for which nobody was asked; `not_looking_au` and the like where that holds for a description."""
+THIN = "thin_pilot"
+"""The flag of a row whose pattern of known labels had too few images in the pilot."""
 
 SLOTS = {
     "system": {"expressions", "action_units"},
@@ -72,14 +77,6 @@ SLOTS_OF: Mapping[Form, Mapping[str, set[str]]] = {
     "graded": {"ask_shares": {"expressions"}, "ask_intensities": {"numbers"}},
 }
 """Of the templates that only one form of asking needs."""
-
-
-@runtime_checkable
-class Learner(Protocol):
-    """A stopping rule that is fitted to a pilot before it is used."""
-
-    def learn(self, annotator: Annotator, pilot: Sequence[Masked], couplings: Couplings) -> None:
-        """Take from the pilot what the rule needs."""
 
 
 class Seke:
@@ -118,9 +115,8 @@ class Seke:
         self.max_samples, self.per_au = max_samples, per_au
         self.hide, self.hidden = tuple(hide), fields(hide)
         self.aggregate, self.pilot = aggregate, pilot
-        self.annotator: Annotator | None = None
+        self.learnt: Learnt | None = None
         self._warned = False
-        self._pilot_groups: set[str] = set()
         self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
         taught = prompts.render("system", expressions=", ".join(EXPRESSIONS), action_units=_AUS)
         self._system = Message("system", (taught,))
@@ -140,30 +136,38 @@ class Seke:
         learner = self.stopping if isinstance(self.stopping, Learner) else None
         if not self.self_verify or (learner is None and self.aggregate != "calibrated"):
             return
-        tasks = pilot_study.pick(records, self.pilot, self.seed, self.hide)
-        if not self.use_prior:
-            tasks = [task._replace(known=Labels()) for task in tasks]
-        bills: list[Bill] = []
-        masked = pilot_study.asked(tasks, opened, lambda faces: self._ask_pilot(faces, bills), folder)
-        if bills:
-            write_text(folder / pilot_study.COST, json.dumps(total(bills), indent=2) + "\n")
-        # The pilot's own labels teach, too: its subjects are never scored, and with `hide` nobody else shows them.
-        pilots = (task.record.labels for task in tasks)
-        links = couplings([*pilots, *pilot_study.others(records, tasks, self.hide)])
-        self.annotator = fit(masked, links)
-        self._pilot_groups = {pilot_study.group(task.record) for task in tasks}
-        if learner is not None:
-            learner.learn(self.annotator, masked, links)
+        self.learnt = learn(
+            records,
+            opened,
+            self._ask_pilot,
+            folder,
+            size=self.pilot,
+            seed=self.seed,
+            hide=self.hide,
+            draws=self.max_samples,
+            show=self.use_prior,
+            choose=self.aggregate == "calibrated",
+            rule=learner,
+        )
 
-    def _ask_pilot(self, faces: Sequence[tuple[Face, Labels]], bills: list[Bill]) -> list[tuple[Labels, ...]]:
-        """Return all the draws that a record may ever get, of each face, given what the annotator is told of it."""
+    def suppose_asked(self, worst: bool) -> None:
+        """Suppose, for an estimate, that the annotator is worth asking: all draws, at worst by both prompts."""
+        if self.learnt is not None and self.aggregate == "calibrated":
+            self.learnt = self.learnt.supposing_asked(self.max_samples, worst and self.use_prior)
+
+    def _ask_pilot(self, questions: Sequence[pilot_study.Question], bills: list[Bill]) -> list[tuple[Labels, ...]]:
+        """Return all the draws that a record may ever get, for each question."""
         every = fixed(self.max_samples)
-        bills += [Bill() for _ in faces]
+        bills += [Bill() for _ in questions]
         dialogues = [
-            self._sample(face, known, missing(known), bill, every)
-            for (face, known), bill in zip(faces, bills, strict=True)
+            self._sample(face, shown, shown, asked, bill, every, self.max_samples)
+            for (face, shown, asked), bill in zip(questions, bills, strict=True)
         ]
         return [tuple(sampled.draws) for sampled in in_rounds(dialogues, self.vlm)]
+
+    def _manual(self, record: ImageRecord) -> Labels:
+        """Return what is known of a record when it is annotated."""
+        return record.labels.model_copy(update=dict.fromkeys(self.hidden))
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order; all their requests share the rounds."""
@@ -172,37 +176,72 @@ class Seke:
     def annotate(self, face: Face) -> Dialogue[Outcome]:
         """Complete one face's labels: Figure 2 from left to right."""
         record, bill = face.record, Bill()
-        manual = record.labels.model_copy(update=dict.fromkeys(self.hidden))
+        manual = self._manual(record)
         asked = missing(manual)
         prior = manual if self.use_prior else Labels()
-        sampled, settled = Sampled(), None
+        arms = self.learnt.calibration.of(manual) if self.learnt else {}
+        drawn: dict[str, Sampled] = {}
+        belief: Posterior | None = None
         try:
-            if not self.self_verify:
+            if not self.self_verify or (not asked.anything and self.aggregate == "summary"):
                 summary = yield from self._single_pass(face.image, prior, asked, bill)
+            elif not asked.anything:
+                summary = Answer(Labels(), (yield from self._describe(face.image, manual, bill)))
             else:
-                if asked.anything:
-                    sampled = yield from self._sample(face, prior, asked, bill, self.stopping)
-                    if not sampled.draws and sampled.failure:
-                        raise sampled.failure
-                    settled = settle(self.aggregate, self.annotator, prior, sampled.draws)
-                if settled is not None:
-                    final = manual.completed_by(settled.labels)
-                    reasoning = yield from self._describe(face.image, final, bill)
-                    summary = Answer(settled.labels, reasoning)
-                else:
+                drawn = yield from self._draw(face, manual, asked, arms, bill)
+                sampled = _together(drawn)
+                belief = self._belief(arms, prior, asked, drawn)
+                thresholds = self.learnt.calibration.thresholds if self.learnt else {}
+                settled = settle(self.aggregate, sampled.draws, belief, thresholds)
+                if settled is None:
                     summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
+                elif not drawn:  # the annotator adds nothing, and nobody is asked
+                    summary = Answer(settled, "")
+                else:
+                    final = manual.completed_by(settled)
+                    summary = Answer(settled, (yield from self._describe(face.image, final, bill)))
         except Unusable as unusable:
-            return Outcome(
-                Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail),
-                trace(record.id, prior, sampled.draws, None, bill),
-                bill,
-            )
-        sure = settled.confidence if settled else confident(self.annotator, prior, sampled.draws, summary.labels)
-        instruction = self._instruction(face, manual, sampled, summary, sure, bill)
-        return Outcome(instruction, trace(record.id, prior, sampled.draws, summary.labels, bill), bill)
+            rejection = Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail)
+            return Outcome(rejection, trace(record.id, prior, _together(drawn).draws, None, bill), bill)
+        sampled, shown = _together(drawn), prior if SHOWN in drawn or not drawn else Labels()
+        sure = _confidence(arms, belief, summary.labels)
+        instruction = self._instruction(face, manual, sampled, summary, sure, arms, bill)
+        return Outcome(instruction, trace(record.id, shown, sampled.draws, summary.labels, bill), bill)
 
-    def _sample(self, face: Face, prior: Labels, asked: Asked, bill: Bill, stopping: StoppingRule) -> Dialogue[Sampled]:
-        text = self.prompts.render("draw", prior=self._prior(prior), asked=self._asked_lines(asked, False, self.form))
+    def _draw(
+        self, face: Face, manual: Labels, asked: Asked, arms: Mapping[str, Arm], bill: Bill
+    ) -> Dialogue[dict[str, Sampled]]:
+        """Draw as the arms of a record's pattern want it: by one prompt or both, or not at all.
+
+        Raises:
+            Unusable: if no draw of a prompt was usable.
+        """
+        prior = manual if self.use_prior else Labels()
+        prompts = prompts_of(arms) if self.aggregate == "calibrated" else {SHOWN: self.max_samples}
+        drawn: dict[str, Sampled] = {}
+        for prompt, most in prompts.items():
+            key = pattern_of(manual), prompt
+            rule = self.learnt.rules.get(key, self.stopping) if self.learnt else self.stopping
+            shown = prior if prompt == SHOWN else Labels()
+            sampled = yield from self._sample(face, shown, prior, asked, bill, rule, most)
+            if not sampled.draws and sampled.failure:
+                raise sampled.failure
+            drawn[prompt] = sampled
+        return drawn
+
+    def _belief(
+        self, arms: Mapping[str, Arm], known: Labels, asked: Asked, drawn: Mapping[str, Sampled]
+    ) -> Posterior | None:
+        """Return what the arms make of the draws; None where there are no arms, or no draws that they could read."""
+        if self.learnt is None or any(not sampled.draws for sampled in drawn.values()):
+            return None
+        draws = {prompt: sampled.draws for prompt, sampled in drawn.items()}
+        return self.learnt.calibration.posterior(arms, known, asked, draws)
+
+    def _sample(
+        self, face: Face, shown: Labels, known: Labels, asked: Asked, bill: Bill, stopping: StoppingRule, most: int
+    ) -> Dialogue[Sampled]:
+        text = self.prompts.render("draw", prior=self._prior(shown), asked=self._asked_lines(asked, False, self.form))
         logprobs = self.form == "logprobs"
 
         def ask(n: int, draw: int, again: bool) -> Request:
@@ -214,7 +253,7 @@ class Seke:
             return drawn
 
         rng = self._rng(face.record.id, "draws")
-        return sample(ask, labels, stopping, rng, bill, self.max_samples, self.per_au, prior)
+        return sample(ask, labels, stopping, rng, bill, most, self.per_au, known)
 
     def _single_pass(self, image: Image, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Answer]:
         template = "annotate" if asked.anything else "describe"
@@ -300,6 +339,7 @@ class Seke:
         sampled: Sampled,
         summary: Answer,
         sure: Mapping[str, Any] | None,
+        arms: Mapping[str, Arm],
         bill: Bill,
     ) -> InstructionRecord:
         record = face.record
@@ -313,12 +353,13 @@ class Seke:
             flags.append("no_logprobs")
         if self.aggregate == "summary" and checks.summary_drifts(sampled.draws, summary.labels):
             flags.append("summary_drift")
-        if pilot_study.group(record) in self._pilot_groups:
+        if self.learnt and pilot_study.group(record) in self.learnt.groups:
             flags.append("pilot")
+        flags += _flags(arms)
         if bill.blind:
             flags.append("blind")
         statement = describe(final, digits=2)
-        text = f"{statement} {summary.reasoning}"
+        text = f"{statement} {summary.reasoning}".strip()
         if not checks.text_agrees(text, final):
             text = statement
             flags.append("reasoning_contradicts")
@@ -334,11 +375,38 @@ class Seke:
             confidence=dict(sure) if sure is not None else None,
             samples=len(sampled.draws),
             grades=mean_grades(sampled.draws),
-            annotator=", ".join(bill.models),
+            annotator=", ".join(bill.models) or NOBODY,
             simulated=bill.simulated,
             flags=tuple(flags),
             sha256=face.image.sha256,
         )
+
+
+def _together(drawn: Mapping[str, Sampled]) -> Sampled:
+    """Return the draws of all prompts; how much they disagree is said of the first one's."""
+    if not drawn:
+        return Sampled()
+    first = next(iter(drawn.values()))
+    failures = [sampled.failure for sampled in drawn.values() if sampled.failure]
+    draws = [draw for sampled in drawn.values() for draw in sampled.draws]
+    return Sampled(draws, first.uncertainty, failures[0] if failures else None)
+
+
+def _confidence(arms: Mapping[str, Arm], belief: Posterior | None, labels: Labels) -> dict[str, Any] | None:
+    """Return how probable each label is, as far as the pilot could tell."""
+    if belief is None:
+        return None
+    untold = {field for name, arm in arms.items() if not arm.judged for field in FIELDS[name]}
+    return {name: value for name, value in confidence(belief, labels).items() if name not in untold} or None
+
+
+def _flags(arms: Mapping[str, Arm]) -> list[str]:
+    """Return the flags that say how a record's labels were chosen."""
+    flags = [THIN] if any(arm.thin for arm in arms.values()) else []
+    unlooked = [name for name, arm in arms.items() if not arm.looks]
+    if unlooked and len(unlooked) == len(arms):
+        return [*flags, NOT_LOOKING]
+    return [*flags, *(f"{NOT_LOOKING}_{name}" for name in unlooked)]
 
 
 _AUS = ", ".join(f"AU{au} {name}" for au, name in ACTION_UNITS.items())

@@ -1,0 +1,76 @@
+"""calibration.json, beside pilot.jsonl: what the pilot found in each pattern, and what the user should know of it."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from seke.generation.calibration import pilot
+from seke.generation.calibration.arms import SURE, Arm, Calibration
+from seke.generation.calibration.patterns import Pattern
+
+FILE: Final = "calibration.json"
+IN_WORDS: Final = {"expression": "expressions", "va": "valence and arousal", "au": "action units"}
+
+
+def content(calibration: Calibration) -> str:
+    """Return the content of calibration.json: each pattern's arms, with the losses that they were chosen by."""
+    patterns = {
+        pattern.name: {
+            "records": calibration.demand[pattern].records,
+            "asked": dict(calibration.demand[pattern].asked),
+            "arms": {name: _row(arm) for name, arm in arms.items()},
+        }
+        for pattern, arms in calibration.arms.items()
+    }
+    thresholds = {str(au): round(value, 4) for au, value in calibration.thresholds.items()}
+    page = {"patterns": patterns, "thresholds": thresholds, "remarks": list(remarks(calibration))}
+    return json.dumps(page, indent=2) + "\n"
+
+
+def _row(arm: Arm) -> dict[str, Any]:
+    return {
+        **arm.option._asdict(),
+        "labels": arm.labels,
+        "thin": arm.thin,
+        "learnt_on": arm.learnt_on.name if arm.learnt_on else None,
+        "images": arm.judged,
+        "log_loss": _rounded(arm.loss),
+        "gain_over_not_looking": _rounded(arm.gain),
+        "standard_error": _rounded(arm.standard_error),
+        "log_loss_by_prompt": {prompt: _rounded(loss) for prompt, loss in arm.losses.items()},
+    }
+
+
+def remarks(calibration: Calibration) -> Iterator[str]:
+    """Yield what the user should know before the records are annotated, a line each."""
+    for pattern, arms in calibration.arms.items():
+        where = f"{calibration.demand[pattern].records} records of which {_known(pattern)} known"
+        if untold := _list(name for name, arm in arms.items() if not arm.judged):
+            yield f"{where}: nobody annotated {untold}: the annotator is taken at its word, without a confidence"
+        if thin := _list(f"{IN_WORDS[name]} ({arm.labels})" for name, arm in arms.items() if arm.judged and arm.thin):
+            yield (
+                f"{where}: the pilot has too few images with human labels of {thin}, {pilot.FEWEST} are needed: they "
+                "are read as in the most similar records that have enough, and flagged thin_pilot"
+            )
+        for name, arm in arms.items():
+            if not arm.looks and arm.gain is not None and arm.standard_error is not None:
+                yield (
+                    f"{where}: the annotator adds nothing to what these say of {IN_WORDS[name]} without looking "
+                    f"(log loss better by {arm.gain:.3f} ± {SURE * arm.standard_error:.3f}): it is not asked"
+                )
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(IN_WORDS.get(name, name) for name in names)
+
+
+def _known(pattern: Pattern) -> str:
+    return (
+        " and ".join(IN_WORDS[name] for name in IN_WORDS if getattr(pattern, name)) + " are"
+        if any(pattern)
+        else "nothing is"
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

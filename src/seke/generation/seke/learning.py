@@ -1,0 +1,133 @@
+"""Learning before the first record: a pilot is asked, arms are chosen on it, and stopping rules are fitted to it."""
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from seke.core.files import write_text
+from seke.core.label_prior import Couplings, couplings, tabulate
+from seke.core.records import ImageRecord, Labels
+from seke.generation.asked import fields
+from seke.generation.calibration import arms, calibration_file, pilot
+from seke.generation.calibration.annotator_model import Annotator, Masked
+from seke.generation.calibration.arms import HIDDEN, SHOWN, Calibration, Settings, prompts_of
+from seke.generation.calibration.fit import fit, half
+from seke.generation.calibration.patterns import Pattern, demands
+from seke.generation.outcome import Face
+from seke.generation.seke.sampling import Bill, total
+from seke.generation.seke.stopping import StoppingRule
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A stopping rule that is fitted to a pilot before it is used."""
+
+    def learn(self, annotator: Annotator, pilot: Sequence[Masked], couplings: Couplings) -> None:
+        """Take from the pilot what the rule needs."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """What a pilot has taught."""
+
+    calibration: Calibration
+    rules: Mapping[tuple[Pattern, str], StoppingRule]
+    """The stopping rule of each pattern and prompt, where rules learn."""
+    groups: Collection[str]
+    """The pilot's subjects."""
+
+    def supposing_asked(self, draws: int, twice: bool) -> "Learnt":
+        """Return the same if the annotator were worth asking everywhere, as estimates suppose (`arms.looking`)."""
+        return replace(self, calibration=arms.looking(self.calibration, draws, twice))
+
+
+def learn(
+    records: Sequence[ImageRecord],
+    opened: Callable[[ImageRecord], Face | None],
+    ask: Callable[[Sequence[pilot.Question], list[Bill]], Sequence[tuple[Labels, ...]]],
+    folder: Path,
+    *,
+    size: int,
+    seed: int,
+    hide: Sequence[str],
+    draws: int,
+    show: bool,
+    choose: bool,
+    rule: Learner | None,
+) -> Learnt:
+    """Ask a pilot, or read the one in `folder`; write calibration.json there and say what the user should know.
+
+    Args:
+        records: those to annotate.
+        opened: gives a record's face, None where its image cannot be read.
+        ask: asks for all draws that a record may ever get; bills are added to its list.
+        folder: the run's.
+        size: of the pilot.
+        seed: of the pilot's choice.
+        hide: descriptions that are hidden of the records.
+        draws: the most that a record may get.
+        show: whether what is known is shown and used at all (`generator.use_prior`).
+        choose: whether arms are chosen: prompts, numbers of draws, whether anybody is asked. Else all draws are
+            taken, with known labels shown.
+        rule: a stopping rule that learns.
+
+    Raises:
+        UserError: if too few records carry human labels.
+    """
+    tasks = pilot.pick(records, size, seed, hide)
+    bills: list[Bill] = []
+    rows = pilot.asked(tasks, opened, lambda questions: ask(questions, bills), folder, show, twice=choose)
+    if bills:
+        write_text(folder / pilot.COST, json.dumps(total(bills), indent=2) + "\n")
+    # The pilot of an earlier version, which was not asked pattern by pattern, is read as that version did.
+    earlier = any(row.pattern is None for row in rows)
+    groups = {row.subject for row in rows} if earlier else {pilot.group(task.record) for task in tasks}
+    unseen = fields(hide)
+    demand = demands(record.labels.model_copy(update=dict.fromkeys(unseen)) for record in records)
+    # The pilot's own labels teach, too: its subjects are never scored, and with `hide` nobody else shows them.
+    own = [record for record in records if pilot.group(record) in groups]
+    links = links_of(own, pilot.others(records, groups, hide))
+    if earlier:
+        found = arms.single(fit(rows, links((0, 1))), demand, draws)
+    else:
+        numbers = [n for n in (1, 3) if n < draws] if choose else []
+        prompts = (SHOWN, HIDDEN) if choose and show else (SHOWN,)
+        found = arms.choose(rows, demand, links, Settings([*numbers, draws], prompts, may_skip=choose))
+        write_text(folder / calibration_file.FILE, calibration_file.content(found))
+        for remark in calibration_file.remarks(found):
+            log.warning(remark)
+    return Learnt(found, _rules(rule, found, rows, links((0, 1))) if rule is not None else {}, groups)
+
+
+def links_of(own: Sequence[ImageRecord], others: Iterable[Labels]) -> arms.Links:
+    """Return what gives the couplings of all labels that may teach: of the pilot's subjects those on some sides."""
+    table = tabulate([*(record.labels for record in own), *others])
+    side_N = np.full(len(table.va_ND), -1)
+    side_N[: len(own)] = [half(pilot.group(record)) for record in own]
+
+    def links(sides: Collection[int]) -> Couplings:
+        return couplings(table.where(np.isin(side_N, [-1, *sides])))
+
+    return links
+
+
+def _rules(
+    learner: Learner, calibration: Calibration, rows: Sequence[Masked], links: Couplings
+) -> dict[tuple[Pattern, str], StoppingRule]:
+    """Fit a stopping rule for each pattern and prompt: a copy each, since what it learns it keeps."""
+    rules = {}
+    for pattern, chosen in calibration.arms.items():
+        for prompt in prompts_of(chosen):
+            annotator = next(arm.annotator for arm in chosen.values() if arm.option.prompt == prompt)
+            rule: Any = copy.deepcopy(learner)
+            rule.learn(annotator, arms.taught(rows, pattern, prompt), links)
+            rules[pattern, prompt] = rule
+    return rules
