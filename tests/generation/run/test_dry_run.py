@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import pytest
 
 from seke.core.dry_run import Asked, Estimate, MadeUp, table
-from seke.generation.run.dry_run import dry_run, estimate
+from seke.generation.calibration.patterns import asked_of
+from seke.generation.run.dry_run import dry_run, estimate, play
 from seke.generation.seke.stopping import fixed, uamc
 
 
@@ -94,3 +95,19 @@ def test_a_spent_budget_ends_with_exit_code_3_and_the_same_command_goes_on(door,
     assert runs[0].read_bytes() == runs[1].read_bytes()
     assert list((tmp_path / "generate" / "g").glob("wandb/offline-run-*/run-*.wandb"))
     assert json.loads((tmp_path / "generate" / "g" / "cost.json").read_text())["usd"] > 0.05
+
+
+def test_the_estimate_supposes_an_annotator_worth_asking_and_tells_the_pilot(make_seke, data, monkeypatch):
+    monkeypatch.setattr("seke.generation.calibration.pilot.FEWEST", 5)
+
+    def made(vlm):
+        return make_seke(vlm, stopping=fixed(3), aggregate="calibrated", pilot=8)
+
+    expected, worst = MadeUp(), MadeUp(worst=True)
+    several = sum(len(asked_of(record.labels)) > 1 for record in data.records)
+    for made_up, second in ((expected, 0), (worst, several)):
+        found = play(made(made_up), [made_up], data.records, opened(data))
+        bulk = found.whole[0].requests - found.pilot[0].requests
+        assert bulk == 2 * len(data.records) + second, "draws and a description, at worst draws by a second prompt"
+    text = dry_run(made, data.records, opened(data), SimpleNamespace(prices={"a": [2.5, 10]}))
+    assert f"the pilot is {found.pilot[0].requests:.0f} of these requests" in text
