@@ -15,6 +15,7 @@ FREE = ("check_peers", "demo", "lock", "settings", "judge_agreement")
 RECIPES = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in FREE)
 OF_ONE_RUN = (
     "appendix_d",
+    "corruptions",
     "emovit_phrasing",
     "emovit_reasoning",
     "fairness",

@@ -19,6 +19,9 @@ from seke.sources.prepare.prepare import choose, listed
 
 from .offered import built, composed, miniature, options
 
+READS = {"root", "sources", "records"}
+"""Settings that say what a source reads."""
+
 
 class Made(NamedTuple):
     """A source on its miniature."""
@@ -39,6 +42,8 @@ def settings_of(name: str, data: Path) -> DictConfig:
     extra = []
     if "root" in found.source and found.source.root is None:
         extra = [f"source.root={data / name}"]
+    elif "records" in found.source:
+        extra = [f"source.records={data / name}"]
     elif isinstance(found.source.get("images"), int):
         extra = ["source.images=30", "source.workers=1"]  # it draws them itself
     return composed("prepare", f"source={name}", f"paths.data={data}", *extra) if extra else found
@@ -48,8 +53,9 @@ def settings_of(name: str, data: Path) -> DictConfig:
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     base = tmp_path_factory.mktemp(request.param)
     settings = settings_of(request.param, base / "data")
-    if "root" in settings.source or "sources" in settings.source:
-        miniature("source", request.param, base / "data", Path(settings.source.get("root", base / "data")))
+    if READS & set(settings.source):
+        place = settings.source.get("root") or settings.source.get("records") or base / "data"
+        miniature("source", request.param, base / "data", Path(place))
     run_path = base / "outputs" / "prepare" / "toy"
     run_path.mkdir(parents=True)
     return Made(request.param, settings, run_path)
@@ -77,7 +83,7 @@ def test_it_gives_records_whose_pictures_lie_below_the_root(made: Made, rows) ->
     lost = {row.id for row in made.source().fetch(records)}
     assert lost != {record.id for record in records}
     assert all(resolve(root, record.image) for record in records if record.id not in lost)
-    assert {record.split for record in records} >= {"train"}
+    assert made.settings.source.get("split", "train") in {record.split for record in records}
 
 
 def test_it_gives_the_same_rows_in_the_same_order_again(made: Made, rows) -> None:
@@ -119,8 +125,8 @@ def test_reading_changes_nothing_on_the_disk(made: Made) -> None:
 
 def test_a_missing_root_is_told_in_one_line(made: Made, tmp_path: Path) -> None:
     settings = settings_of(made.name, tmp_path / "nowhere").source
-    if "root" not in settings and "sources" not in settings:
+    if not READS & set(settings):
         return  # it draws what it gives
-    with pytest.raises(UserError, match=r"^(source\.[a-z0-9_.]*root|paths\.data)=.*; \S") as caught:
+    with pytest.raises(UserError, match=r"^(source\.[a-z0-9_.]*root|source\.records|paths\.data)=.*; \S") as caught:
         listed(built(settings), tmp_path)
     assert "\n" not in str(caught.value)

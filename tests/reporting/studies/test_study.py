@@ -423,3 +423,15 @@ def test_the_report_command_prints_the_study_and_leaves_it_beside_the_page(table
     assert "Both (paper) †" in done.stdout and "69.4" in done.stdout
     assert (table4 / "report" / "table4" / "study.md").is_file()
     assert (table4 / "report" / "table4" / "index.html").is_file()
+
+
+def test_corruptions_are_curves_that_begin_at_the_clean_pictures_and_losses_against_these(tmp_path: Path) -> None:
+    for cell, skill in {"clean": 0.9, "light1": 0.7, "light3": 0.2, "pose2": 0.5}.items():
+        evaluation(tmp_path, f"corruptions-{cell}", skill)
+    made = compiled(tmp_path, "corruptions", drawn=True).sections[0]
+    assert "evaluate/corruptions-blur1: not run" in made.missing
+    accuracy = next(panel for panel in made.panels if panel.name.startswith("corruptions_expression_accuracy"))
+    clean, *_, worst = (row.cells["expression.accuracy"].value for row in made.tables[0].rows[:3])
+    assert f"light: {100 * clean:.1f}" in accuracy.alt and f"{100 * worst:.1f} " in accuracy.alt
+    assert all(place in accuracy.alt for place in ("at 0", "at 1", "at 3", "pose: ", "at 2"))
+    assert "Gain: over As they are" in made.tables[0].caption

@@ -234,19 +234,21 @@ def curves(
     groups: Mapping[str, Mapping[str, float]],
     over: str,
     measures: Sequence[str] | None = None,
+    logarithmic: bool = True,
 ) -> list[Panel]:
-    """Draw a panel per measure: each group of rows as a line over a quantity, on a logarithmic axis.
+    """Draw a panel per measure: each group of rows as a line over a quantity.
 
     Args:
         folder: for the drawings.
         data: rows and measures.
-        groups: per line of the legend its rows and where each stands, e.g. {"Tuned": {"share-0.1": 10}}; above 0.
+        groups: per line of the legend its rows and where each stands, e.g. {"Tuned": {"share-0.1": 10}}.
         over: what the axis is called.
         measures: those to draw; None: all of quality.
+        logarithmic: whether the axis is; all quantities are then above 0.
     """
     rows = {line.key: line for line in data.lines}
     return [
-        _curves(folder, f"{data.name}_{_stem(column)}_curves", column, groups, rows, over)
+        _curves(folder, f"{data.name}_{_stem(column)}_curves", column, groups, rows, over, logarithmic)
         for column in _quality(data)
         if (measures is None or column.key in measures)
         and any(line.value(column.key).value is not None for line in rows.values())
@@ -261,6 +263,7 @@ def _curves(
     groups: Mapping[str, Mapping[str, float]],
     rows: Mapping[str, Line],
     over: str,
+    logarithmic: bool,
 ) -> Panel:
     figure, axes = figures.panel(_title(column), WIDTH * 1.4, 2.6 + 0.15 * len(groups))
     told = []
@@ -269,7 +272,7 @@ def _curves(
         points = [(at, line, reach) for at, line, reach in there if reach.value is not None]
         if not points:
             continue
-        colour = TONES[points[0][1].words.tone]
+        colour = TONES[points[-1][1].words.tone]  # the first may be one that all lines begin at
         look = {"marker": MARKERS[number % len(MARKERS)], "linestyle": DASHES[number % len(DASHES)]}
         values = [reach.value for *_, reach in points]
         axes.plot([at for at, *_ in points], values, color=colour, markersize=4.5, linewidth=1.4, label=label, **look)
@@ -278,7 +281,7 @@ def _curves(
                 axes.plot((at, at), (low, high), color=colour, linewidth=1, alpha=0.6)
         told.append(f"{label}: " + ", ".join(f"{shown(reach, column)} at {at:g}" for at, _, reach in points))
     ticks = sorted({at for places in groups.values() for at in places.values()})
-    axes.set_xscale("log")
+    axes.set_xscale("log" if logarithmic else "linear")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel(over)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from seke.core.records import ImageRecord, Rejection
 
@@ -19,7 +19,7 @@ def results(run_path: Path) -> Path:
 class Source(ABC):
     """A face dataset on disk (or one that draws itself)."""
 
-    synthetic: ClassVar[Literal["nothing", "faces", "scenes"]] = "nothing"
+    synthetic: Literal["nothing", "faces", "scenes"] = "nothing"
     """What of its pictures is drawn by a program and shows nobody; the prepared set's manifest says so."""
 
     @property
