@@ -281,6 +281,11 @@ def test_habitual_sets_and_steps(truth, settings, rows):
         ({"seen": -1.0}, "backend.seen=-1.0: not such a number; use 0 or more"),
         ({"favourite_sets": 1.5}, "backend.favourite_sets=1.5: not such a number; use 0 to 1"),
         ({"systematic_share": "half"}, "backend.systematic_share=half: not such a number; use 0 to 1, or null"),
+        (
+            {"grading": {"midle": 1.0}},
+            "backend.grading.midle=1.0: no such habit; "
+            "use middle, step, noise, leniency, used, favourites, habit, sharpness, rounding",
+        ),
         ({"va_step": 0}, "backend.va_step=0: not such a number; use 0.01 to 1, or null"),
         ({"confident_errors": None}, "backend.confident_errors=None: not such a number; use 0 to 1"),
     ],

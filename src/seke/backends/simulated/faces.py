@@ -122,6 +122,10 @@ class Simulated:
         check_between("backend.va_step", va_step, 0.01, 1, optional=True)
         if couplings not in COUPLINGS:
             raise UserError("backend.couplings", couplings, "no such couplings", f"use {' or '.join(COUPLINGS)}")
+        for name in grading or ():
+            if name not in Grading.__dataclass_fields__:
+                habits = ", ".join(Grading.__dataclass_fields__)
+                raise UserError(f"backend.grading.{name}", (grading or {})[name], "no such habit", f"use {habits}")
         self.pattern = truth
         self.habits = Habits(
             expression=_shared(Channel(**expression), systematic_share),

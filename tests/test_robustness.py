@@ -1,0 +1,183 @@
+"""experiment=robustness: every claim in every world, from crafted measures, from a tiny run, and what is refused."""
+
+import csv
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from seke.core.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("robustness", ROOT / "scripts" / "robustness.py")
+robustness = importlib.util.module_from_spec(spec)
+sys.modules["robustness"] = robustness
+spec.loader.exec_module(robustness)
+Claim, verdict = robustness.Claim, robustness.verdict
+
+
+def claim(**said) -> Claim:
+    return Claim(**{"says": "a claim", "measure": ("f1",), "of": "ours", **said})
+
+
+MEASURED = {
+    "ours": {"accuracy": 80.0, "f1": 60.0, "valence": 12.0, "arousal": 10.0, "ece": 9.0},
+    "theirs": {"accuracy": 85.0, "f1": 50.0, "valence": 15.0, "arousal": 10.5, "ece": None},
+    "nobody's": {"accuracy": 60.0, "f1": 59.0, "valence": 11.5, "arousal": 30.0, "ece": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "margin"),
+    [
+        ({"above": ("theirs",)}, 10.0),
+        ({"above": ("theirs", "nobody's")}, 1.0),
+        ({"measure": ("valence",), "above": ("theirs",)}, 3.0),
+        ({"measure": ("valence",), "above": ("theirs", "nobody's")}, -0.5),
+        ({"measure": ("valence",), "above": ("theirs", "nobody's"), "by": -1.0}, 0.5),
+        ({"measure": ("f1", "arousal"), "above": ("theirs",)}, 0.5),
+        ({"measure": ("accuracy", "f1"), "above": ("theirs",)}, -5.0),
+        ({"measure": ("ece",), "at_most": 8.0}, -1.0),
+        ({"measure": ("ece",), "above": ("theirs",)}, None),
+        ({"measure": ("ece",), "of": "theirs", "at_most": 8.0}, None),
+    ],
+)
+def test_by_how_much_a_claim_holds(said, margin):
+    found = claim(**said).margin(MEASURED)
+    assert found is None if margin is None else found == pytest.approx(margin)
+
+
+def test_all_seeds_must_agree():
+    assert verdict([1.0, 0.1, 2.0]).says == "holds"
+    assert verdict([1.0, -0.1, 2.0]).says == "depends on the seed"
+    assert verdict([0.0, -0.1, -2.0]).says == "fails", "no lead is none"
+    assert verdict([1.0, None, 2.0]) == ("unknown", None)
+    assert verdict([1.0, 2.0]).margin == pytest.approx(1.5)
+
+
+def test_the_table_counts_worlds():
+    """Two annotators, two kinds of faces, two seeds; ours leads everywhere but with one seed of one world."""
+    measured = {
+        (annotator, faces, seed): {
+            "ours": {**MEASURED["ours"], "f1": 40.0 if (annotator, faces, seed) == ("b", "drawn", 1) else 60.0},
+            "theirs": MEASURED["theirs"],
+        }
+        for faces in ("drawn", "spontaneous")
+        for annotator in ("a", "b")
+        for seed in (0, 1)
+    }
+    claims = {
+        "leads": claim(above=("theirs",), says="ours leads"),
+        "not": claim(above=("theirs",), measure=("accuracy",), says="ours is righter"),
+        "sure": claim(of="theirs", measure=("ece",), at_most=8.0, says="theirs is sure"),
+    }
+    text = robustness.table({"name": "x", "seeds": [0, 1], "faces": 100, "pilot": 40}, claims, measured)
+    rows = {row.split(" | ")[0].strip("| "): row for row in text.splitlines() if row.startswith("| ")}
+    assert "| ours leads | 1 / 0 of 2 | 2 / 0 of 2 | 3 of 4 | +7.5 (+0.0 to +10.0) |" in text
+    assert "| ours is righter | 0 / 2 of 2 | 0 / 2 of 2 | 0 of 4 | -5.0 (-5.0 to -5.0) |" in text
+    assert "| theirs is sure | 0 / 0 of 2 | 0 / 0 of 2 | 0 of 4 (4 unknown) | - |" in text
+    assert "one world of 4" in text, "the rate of chance with two seeds"
+    assert "| ours leads | + 10.0 | ~ 0.0 |" in text
+    assert rows["ours"].endswith("| - | - |"), "draws that nobody counted are no number"
+
+
+TINY = (
+    "faces=90", "pilot=40", "seeds=[3]", "workers=1", "annotators=[neutral,reversed_votes]", "worlds=[spontaneous]",
+    "claims=[both_f1,calibrated_looks_f1,trusted]", "name=tiny",
+)  # fmt: skip
+
+
+def test_a_tiny_run_is_measured_written_and_not_measured_twice(tmp_path, monkeypatch, capsys):
+    words = (*TINY, f"outputs={tmp_path}")
+    assert robustness.main(words) == 0
+    folder = tmp_path / "report" / "tiny"
+    assert "SEKE" not in (printed := capsys.readouterr().out), "only the claims that were asked for"
+    assert "calibrated above not looking in AU F1" in printed and str(folder) in printed
+    with (folder / "measures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    methods = {row["method"] for row in rows}
+    assert methods == {"not_looking", "prior", "seke", "calibrated"}
+    found = {(row["annotator"], row["method"], row["measure"]): row["value"] for row in rows}
+    assert len({value for (_, method, _), value in found.items() if method == "not_looking"}) > 3
+    for measure in ("accuracy", "f1"):
+        assert found["neutral", "not_looking", measure] == found["reversed_votes", "not_looking", measure]
+        assert 0 < float(found["neutral", "calibrated", measure]) < 100
+    assert float(found["neutral", "seke", "f1"]) > float(found["reversed_votes", "seke", "f1"]), "votes decide"
+    with (folder / "claims.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3 * 2
+    assert (folder / "claims.png").read_bytes().startswith(b"\x89PNG")
+
+    def refuse(*_):
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(robustness, "measured", refuse)
+    before = (folder / "table.md").read_bytes()
+    assert robustness.main(words) == 0
+    assert (folder / "table.md").read_bytes() == before
+    for other in ("overwrite=true", "seeds=[4]", "faces=91"):
+        with pytest.raises(AssertionError, match="measured twice"):
+            robustness.main((*words, other))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["worlds=[drawn,sponteneous]"], "worlds=sponteneous: there is none; use one of drawn, spontaneous"),
+        (["claims=[seke_wins]"], "claims=seke_wins: there is none; use one of prior_accuracy, "),
+        (["annotators=[perfect]"], "annotators=perfect: there is none; use one of neutral, "),
+        (["face=3"], "face=3: no such setting; use one of name, outputs, "),
+        (["faces"], "robustness=faces: no setting; write <setting>=<value>"),
+        (["faces=few"], "faces=few: not a whole number"),
+        (["faces=59"], "faces=59: less than 60"),
+        (["seeds=3"], "seeds=3: no list of seeds"),
+        (["config=nowhere.yaml"], "config=nowhere.yaml: no such file"),
+        (["name=../x"], "name=../x: "),
+    ],
+)
+def test_a_mistaken_setting_is_one_line(words, line, capsys):
+    assert robustness.main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {line}") and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("mine", "line"),
+    [
+        ({"claim_settings": {"x": {"says": "x", "measure": "f2", "of": "seke", "above": "prior"}}},
+         "claim_settings.x.measure=f2: there is none; use one of accuracy, f1, valence, arousal, ece"),
+        ({"claim_settings": {"x": {"says": "x", "measure": "f1", "of": "sekee", "above": "prior"}}},
+         "claim_settings.x=sekee: there is none; use one of not_looking, "),
+        ({"claim_settings": {"x": {"says": "x", "measure": "f1", "of": "seke"}}},
+         "claim_settings.x=x: compares with nothing"),
+        ({"claim_settings": {"x": {"says": "x", "measure": "f1", "of": "seke", "over": "prior"}}},
+         "claim_settings.x.over=prior: no part of a claim"),
+        ({"annotator_settings": {"x": ["backend.seeen=1"]}}, "annotator_settings.x=backend.seeen=1: backend.seeen=1: "),
+        ({"annotator_settings": {"x": ["backend.couplings=folklore"]}},
+         "annotator_settings.x=: backend.couplings=folklore: no such couplings"),
+        ({"annotator_settings": {"x": ["generator.pilot=1"]}},
+         "annotator_settings.x=generator.pilot=1: no setting of backend"),
+        ({"face_settings": {"x": ["source.world=nowhere"]}}, "face_settings.x=: source.world=nowhere: no such world"),
+        ({"method_settings": {"seke": ["backend.seen=1"]}},
+         "method_settings.seke=backend.seen=1: the annotators' settings"),
+        ({"budgets": {"dice": "nobody"}}, "budgets=nobody: there is none"),
+        ({"world_settings": {}}, "config="),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_configuration_of_ones_own_is_one_line(tmp_path, mine, line, capsys):
+    (tmp_path / "mine.yaml").write_text(json.dumps(mine))
+    words = [f"config={tmp_path / 'mine.yaml'}", f"outputs={tmp_path}", "claims=[both_f1]"]
+    words += ["claims=[x]"] if "claim_settings" in mine else []
+    words += ["annotators=[x]" if "annotator_settings" in mine else "annotators=[neutral]"]
+    assert robustness.main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {line}") and said.count("\n") == 1
+
+
+def test_the_repository_states_at_least_ten_annotators_two_kinds_of_faces_and_three_seeds():
+    found = robustness.read_settings([])
+    assert len(found["annotator_settings"]) >= 10 and len(found["face_settings"]) >= 2 and len(found["seeds"]) >= 3
+    assert "not_looking" in found["method_settings"]
+    with pytest.raises(UserError, match="seeds"):
+        robustness.read_settings(["seeds=[]"])
