@@ -139,7 +139,7 @@ def test_figure_5s_control_runs_by_itself_and_asks_no_annotator(recipe, scale: s
     )
 
 
-@pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n"])
+@pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n", "normalise"])
 def test_labels_of_nobody_are_made_of_the_same_records_and_judged_as_the_annotators_are(recipe, name: str) -> None:
     settings = ("limit=40", "generator.hide=[au]", "generator.max_samples=4", "backend=simulated", "stopping=fixed")
     done, commands = recipe(name, "seed=3", *settings)
@@ -153,7 +153,7 @@ def test_labels_of_nobody_are_made_of_the_same_records_and_judged_as_the_annotat
     assert not [words for words in on_paper if "benchmark=reliability" in words]
 
 
-@pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n"])
+@pytest.mark.parametrize("name", ["table4", "stopping", "sweep_n", "normalise"])
 def test_the_control_of_a_study_is_one_of_its_rows_and_made_by_its_recipe(recipe, name: str) -> None:
     _, commands = recipe(name)
     made = {word.removeprefix(f"name={name}-") for words in commands for word in words if word.startswith("name=")}

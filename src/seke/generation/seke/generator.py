@@ -38,13 +38,13 @@ from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.calibration.patterns import pattern_of
 from seke.generation.calibration.posterior import Posterior, confidence
 from seke.generation.outcome import Face, Outcome
-from seke.generation.seke import checks
+from seke.generation.seke import checks, normalisation
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
 from seke.generation.seke.learning import Learner, Learnt, learn
 from seke.generation.seke.rows import conversation, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
 from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
-from seke.generation.seke.stopping import Floored, StoppingRule, check_max_samples, fixed
+from seke.generation.seke.stopping import INITIAL_DRAWS, Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.seke.uncertainty import PerAU
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ SLOTS_OF: Mapping[Form, Mapping[str, set[str]]] = {
 class Seke:
     """The generator. `generate` turns a chunk of faces into outcomes, in their order."""
 
-    spare: ClassVar[Mapping[str, Any]] = {"aggregate": "summary"}
+    learns_from_records: bool
+    """Whether workers elsewhere must learn, too; from what the first of them left in the run's folder."""
+    spare: ClassVar[Mapping[str, Any]] = {"aggregate": "summary", "normalise": "theoretical"}
 
     def __init__(
         self,
@@ -95,6 +97,7 @@ class Seke:
         max_samples: int = 5,
         hide: Sequence[str] = (),
         per_au: PerAU = "mean",
+        normalise: str | Mapping[str, float] = "theoretical",
         uncertainty: Form = "draws",
         aggregate: Aggregate = "summary",
         pilot: int = 400,
@@ -113,6 +116,7 @@ class Seke:
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
         self.use_prior, self.self_verify = use_prior, self_verify
         self.max_samples, self.per_au = max_samples, per_au
+        self.scales, self.learns_from_records = normalisation.scales_of(normalise), normalise == "empirical"
         self.hide, self.hidden = tuple(hide), fields(hide)
         self.aggregate, self.pilot = aggregate, pilot
         self.learnt: Learnt | None = None
@@ -133,6 +137,9 @@ class Seke:
         Raises:
             UserError: if too few records carry human labels.
         """
+        if self.self_verify and self.learns_from_records:
+            how: dict[str, Any] = {"count": self.pilot, "seed": self.seed, "per_au": self.per_au}
+            self.scales = normalisation.learn(records, opened, self._first_draws, folder, **how)
         learner = self.stopping if isinstance(self.stopping, Learner) else None
         if not self.self_verify or (learner is None and self.aggregate != "calibrated"):
             return
@@ -164,6 +171,17 @@ class Seke:
             for (face, shown, asked), bill in zip(questions, bills, strict=True)
         ]
         return [tuple(sampled.draws) for sampled in in_rounds(dialogues, self.vlm)]
+
+    def _first_draws(self, faces: Sequence[Face]) -> list[Sequence[Labels]]:
+        """Return the draws that Algorithm 1 begins with, of each face that anything is asked of."""
+        known = [self._manual(face.record) for face in faces]
+        told = [manual if self.use_prior else Labels() for manual in known]
+        dialogues = [
+            self._sample(face, prior, prior, missing(manual), Bill(), fixed(INITIAL_DRAWS), self.max_samples)
+            for face, prior, manual in zip(faces, told, known, strict=True)
+            if missing(manual).anything
+        ]
+        return [sampled.draws for sampled in in_rounds(dialogues, self.vlm)]
 
     def _manual(self, record: ImageRecord) -> Labels:
         """Return what is known of a record when it is annotated."""
@@ -253,7 +271,7 @@ class Seke:
             return drawn
 
         rng = self._rng(face.record.id, "draws")
-        return sample(ask, labels, stopping, rng, bill, most, self.per_au, known)
+        return sample(ask, labels, stopping, rng, bill, most, self.per_au, known, self.scales)
 
     def _single_pass(self, image: Image, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Answer]:
         template = "annotate" if asked.anything else "describe"

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from seke.core.budget import Spent
 from seke.core.records import Labels, Uncertainty
 from seke.core.vlm import VLM, Choice, Reply, Request
+from seke.generation.seke.normalisation import Scales
 from seke.generation.seke.schema import Unusable
 from seke.generation.seke.stopping import State, StoppingRule, wanted
 from seke.generation.seke.uncertainty import PerAU, uncertainty
@@ -100,18 +101,20 @@ def sample(
     max_samples: int,
     per_au: PerAU = "mean",
     known: Labels = Labels(),  # noqa: B008  (frozen)
+    scales: Scales = Scales(),  # noqa: B008  (frozen)
 ) -> Dialogue[Sampled]:
     """Draw one image's labels until the stopping rule has enough (Algorithm 1, lines 2-14).
 
-    An unusable draw is asked for anew, at most `REASKS` times; then the sampling ends with the draws there are. It
-    does not count towards S_n, and it does not ask the rule again.
+    The rule decides by the uncertainty as `scales` normalise it (line 5). An unusable draw is asked for anew, at most
+    `REASKS` times; then the sampling ends with the draws there are. It does not count towards S_n, and it does not ask
+    the rule again.
     """
     draws: list[Labels] = []
     failure: Unusable | None = None
     asked = reasks = 0
     while True:
         u = uncertainty(draws, per_au)
-        enough = min(len(draws) + wanted(more, State(known, tuple(draws), u.max), rng), max_samples)
+        enough = min(len(draws) + wanted(more, State(known, tuple(draws), scales.largest(u)), rng), max_samples)
         if len(draws) >= enough:
             return Sampled(draws, u, failure)
         while len(draws) < enough:

@@ -1,7 +1,7 @@
 """Epistemic uncertainty (Eq. 2-3): how much the draws of one image disagree, normalised to [0, 1].
 
-The paper leaves the normalisation open, and it decides the cost of Algorithm 1. Here each variance is divided by the
-largest value that it can take:
+The paper leaves the normalisation open. Here each variance is divided by the largest value that it can take; what
+counts as 1 where Algorithm 1 decides is a setting of its own (`normalisation`):
 
     expression    the one-hot vector's total variance 1 - sum p²; at most 1 - 1/8
     valence, arousal    the variance of a number in [-1, 1]; at most 1
