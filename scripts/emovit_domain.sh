@@ -10,8 +10,8 @@ cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe emovit_domain "$@"
 take steps
-case "$scale" in
-  demo) base=assets/instructblip_tiny steps=${steps:-660} ;;
+case "$scale" in # demo: a quarter of the steps of scripts/emovit.sh, enough to compare
+  demo) base=assets/instructblip_tiny steps=${steps:-330} ;;
   paper) base=Salesforce/instructblip-vicuna-7b steps=${steps:-22800} ;;
 esac
 scale=emovit_$scale
@@ -28,7 +28,7 @@ one_seed() {
   for domain in scene_type human_action emotion; do
     for pool in mean patches; do
       step scripts/linear_probe "$outputs/prepare/$faces/test.jsonl" "$outputs/linear_probe/$run-$pool-$domain.jsonl" \
-        --pool "$pool" --attribute "$domain" --says "Predict ${domain/_/ }: {}" \
+        --pool "$pool" --attribute "$domain" --says "It is {}." \
         --train experiment=emovit_domain scale="$scale" seed="$seed" name="$run" cell="$domain"
     done
   done

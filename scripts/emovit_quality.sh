@@ -11,8 +11,8 @@ source scripts/settings.sh
 recipe emovit_quality "$@"
 take steps
 wordings=(wordings-1 clean wordings-6)
-case "$scale" in
-  demo) steps=${steps:-660} cells=("${wordings[@]}" misses-0.3 mistakes-0.3 classes-0.1 classes-0.3) ;;
+case "$scale" in # demo: a quarter of the steps of scripts/emovit.sh, enough to compare
+  demo) steps=${steps:-330} cells=("${wordings[@]}" misses-0.3 mistakes-0.3 classes-0.3) ;;
   paper) steps=${steps:-22800} cells=("${wordings[@]}") ;;
 esac
 scale=emovit_$scale

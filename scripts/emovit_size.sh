@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe emovit_size "$@"
 take steps
-case "$scale" in # as many steps as the scale's epochs have; the question as in scripts/emovit.sh
-  demo) small=assets/instructblip_tiny large=assets/instructblip_tiny_large steps=${steps:-1320} question=taught ;;
+case "$scale" in # demo: a quarter of the steps of scripts/emovit.sh, enough to compare; the question as in scripts/emovit.sh
+  demo) small=assets/instructblip_tiny large=assets/instructblip_tiny_large steps=${steps:-330} question=taught ;;
   paper) small=Salesforce/instructblip-vicuna-7b large=Salesforce/instructblip-vicuna-13b steps=${steps:-22800} question=constrained ;;
 esac
 scale=emovit_$scale asked=(benchmark.answering="$question")

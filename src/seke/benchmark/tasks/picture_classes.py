@@ -54,7 +54,7 @@ class PictureClasses:
     """Each with the words that stand for it in an answer."""
     question: str
     max_tokens: int = 64
-    judge_template: str = "emotion"
+    judge_template: str = "class"
     """Which of conf/prompts/judge.yaml rewrites answers here."""
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
