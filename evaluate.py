@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from seke.benchmark.judging import judge
 from seke.benchmark.run import cost, plan, predict, single_image
 from seke.cli.command import build, command, finished, open_run, plain
-from seke.core import budget, provenance
+from seke.core import budget, provenance, vlm
 from seke.hub import model_results
 
 
@@ -52,7 +52,8 @@ def evaluate(cfg: DictConfig) -> None:
         ready = judge.ready(judging, answers)
         from seke.benchmark.scoring.score import score  # torchmetrics brings torch
 
-        how = {**task.scoring, "remarks": [*task.remarks, *ready.remarks]}
+        of_backend = backend.remarks if isinstance(backend, vlm.Remarking) else ()
+        how = {**task.scoring, "remarks": [*task.remarks, *of_backend, *ready.remarks]}
         facts = score(run.path, benchmark, task.records, answers, ready.read, task.inputs["records"], cfg.seed, **how)
     if model is not None and (card := model_results.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")

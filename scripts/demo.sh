@@ -43,7 +43,8 @@ labels_of() { # labels_of <cell> <evaluate settings...>
 labels_of blind
 for labels in single prior seke; do labels_of "$labels" compare="$name-labels-blind"; done
 
-# 4. One fine-tuned model for each, and the untouched base; FEAB on test subjects that no stage has seen.
+# 4. One fine-tuned model for each, the untouched base, and the best answer that never looks; FEAB on test subjects that no stage has seen.
+step evaluate records="$name" name="$name-constant" system=constant
 step evaluate records="$name" name="$name-base" backend.max_new_tokens=192 # it may describe without end
 for data in blind single prior seke truth; do
   step train data.path="$name-$data" name="$name-$data"

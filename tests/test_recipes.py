@@ -163,6 +163,14 @@ def test_the_control_of_a_study_is_one_of_its_rows_and_made_by_its_recipe(recipe
     assert all(part.control in part.rows and part.control in made for part in parts)
 
 
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_table_2_has_the_row_that_never_looks_on_the_same_records(recipe, scale: str) -> None:
+    done, commands = recipe("table2", f"scale={scale}", "records=mine")
+    assert done.returncode == 0, done.stderr
+    [constant] = [words for words in commands if "system=constant" in words]
+    assert {"records=mine", "name=table2-constant"} <= set(constant)
+
+
 def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:
     """Return each training of a recipe, of a sweep the first: its words, and the trainer that Hydra makes of them."""
     found = []

@@ -12,6 +12,7 @@ import pytest
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.plugins import replies
+from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.core.vlm import VLM, Image, Message, Reply, Request, Usage
 
 from ..servers import batch_server
@@ -19,6 +20,9 @@ from ..trees.pictures import save
 from .offered import ROOT, built, composed, options
 
 TINY = ROOT / "assets" / "llava_ov_tiny"
+TAUGHT = ImageRecord(
+    id="a", image="a.png", sha256=None, source="s", subject=None, split="train", labels=Labels(expression="fear")
+)
 NEEDED = {"local": [f"model.path={TINY}"], "transformers": [f"backend.model={TINY}"]}
 QUICK = {"poll": 0.01, "backoff": 0.01, "patience": 20}
 
@@ -28,6 +32,9 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     name, outputs = request.param, tmp_path_factory.mktemp(request.param)
     words = [f"backend={name}", f"paths.outputs={outputs}", *NEEDED.get(name, ())]
     offered = composed("generate", *words).backend
+    if "train" in offered:  # fitted on the records that `records=` names
+        (outputs / "prepare" / "demo").mkdir(parents=True)
+        write_jsonl(outputs / "prepare" / "demo" / "train.jsonl", [TAUGHT])
     with batch_server.running() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", "sk-test")
         if "base_url" in offered:

@@ -202,6 +202,16 @@ class Priced(Protocol):
 
 
 @runtime_checkable
+class Remarking(Protocol):
+    """A backend of whose answers a reader of the results should know something."""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is to be known, a sentence each."""
+        ...
+
+
+@runtime_checkable
 class Simulation(Protocol):
     """No model, but what plays through what one would cost."""
 

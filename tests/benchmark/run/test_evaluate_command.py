@@ -128,6 +128,17 @@ def test_a_file_of_answers_made_elsewhere_is_scored(outputs: Path, door) -> None
     assert found["status"] == {"ok": 1, "unanswered": 3}
 
 
+def test_the_constant_answer_stands_in_its_own_table(outputs: Path, door) -> None:
+    prepared = outputs / "prepare" / "demo"
+    taught = [row.model_copy(update={"split": "train"}) for row in read_jsonl(prepared / "test.jsonl", ImageRecord)]
+    write_jsonl(prepared / "train.jsonl", taught)
+    done = door("evaluate", f"paths.outputs={outputs}", "system=constant", "name=constant")
+    assert done.returncode == 0, done.stderr
+    assert metrics(outputs, "constant")["expression"]["accuracy"] == 0.75  # one picture cannot be opened: not asked
+    assert "constant answer, no picture is looked at: " in (outputs / "evaluate" / "constant" / "table.md").read_text()
+    assert json.loads((outputs / "evaluate" / "constant" / "manifest.json").read_text())["models"] == ["constant"]
+
+
 def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     labels = TRUTH.model_copy(update={"valence": 0.25, "action_units": {**UNITS, 12: False}})
     origin = Origins(
