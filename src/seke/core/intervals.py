@@ -35,7 +35,11 @@ class Estimate(NamedTuple):
 
 
 def interval(
-    replicates_B: NDArray[np.float64], estimate: float, clusters: int, within: tuple[float, float] = ANY
+    replicates_B: NDArray[np.float64],
+    estimate: float,
+    clusters: int,
+    within: tuple[float, float] = ANY,
+    comparisons: int = 1,
 ) -> list[float] | None:
     """Return [low, high], the 95 % interval of `estimate`.
 
@@ -49,6 +53,8 @@ def interval(
         estimate: the number itself.
         clusters: how many independent units the number is from: what a resample draws with replacement.
         within: the least and the greatest value that there can be, where the ends stop.
+        comparisons: of how many estimates this may be the most striking one; all their intervals together hold in
+            95 % of samples (Bonferroni).
 
     Returns:
         None where the estimate is NaN, or of fewer than `FEWEST` clusters, or the same in all resamples: then nothing
@@ -63,7 +69,7 @@ def interval(
     if np.isnan(estimate) or spread is None:
         return None
     error, skewness = spread
-    t = stdtrit(clusters - 1, 1 - TAIL)
+    t = stdtrit(clusters - 1, 1 - TAIL / comparisons)
     low = estimate - error * max(t, _inverse(t, skewness))
     high = estimate - error * min(-t, _inverse(-t, skewness))
     return [float(end) for end in np.clip([low, high], *within)]

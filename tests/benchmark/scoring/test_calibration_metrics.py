@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from seke.benchmark.scoring.calibration_metrics import aurc, brier, ece, excess_aurc
+from seke.benchmark.scoring.calibration_metrics import (
+    aurc,
+    bin_of,
+    brier,
+    calibration_p,
+    ece,
+    ece_debiased,
+    excess_aurc,
+)
 
 LABELS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.5, 0.9, 1.0]), st.booleans()), min_size=1, max_size=40)
 
@@ -63,3 +72,61 @@ def test_excess_aurc_is_never_negative_and_zero_for_the_best_ranking(labels: lis
     p, right = arrays(labels)
     assert excess_aurc(p, right) >= -1e-12
     assert excess_aurc(right.astype(float), right) == 0
+
+
+@given(LABELS, st.integers(1, 6), st.integers(1, 4))
+def test_the_debiased_error_against_a_loop_over_pairs_of_labels(labels, bins: int, clusters: int) -> None:
+    """Of each bin the mean of (p - y)(p' - y') over all pairs of labels of different clusters, weighted by labels."""
+    p, right = arrays(labels)
+    of = np.arange(len(p)) % clusters
+    squares, weights = [], []
+    for bin_ in np.unique(bin_of(p, bins)):
+        inside = np.flatnonzero(bin_of(p, bins) == bin_)
+        products = [(p[a] - right[a]) * (p[b] - right[b]) for a in inside for b in inside if of[a] != of[b]]
+        if products:
+            squares.append(np.mean(products))
+            weights.append(len(inside))
+    found = ece_debiased(p, right, of, bins)
+    if not squares:
+        assert np.isnan(found)
+    else:
+        assert found * abs(found) == pytest.approx(np.average(squares, weights=weights), abs=1e-12)
+
+
+def confident(rng: np.random.Generator, subjects: int, labels: int, excess: float = 0.0):
+    """Confidences of `labels` labels a subject; each is right with that probability less `excess`.
+
+    Whether labels of one subject are right depends on one another: 30 % of what decides it is the subject's.
+    """
+    of = np.repeat(np.arange(subjects), labels)
+    p = 0.05 + 0.9 * rng.beta(4, 1.5, len(of))
+    shared = 0.3 if labels > 1 else 0.0
+    luck = np.sqrt(shared) * rng.normal(size=subjects)[of] + np.sqrt(1 - shared) * rng.normal(size=len(of))
+    return p, ndtr(luck) < p - excess, of
+
+
+@pytest.mark.parametrize(("subjects", "labels"), [(100, 1), (20, 5)])
+def test_true_confidences_have_no_error_on_average_and_pass_the_test(subjects: int, labels: int) -> None:
+    """300 times 100 labels whose confidence is true: the binned ECE is .12, the debiased one 0, and p is below .05
+    in no more than 7 % (and chance: 2.5 standard errors).
+    """
+    rng = np.random.default_rng(0)
+    trials = [confident(rng, subjects, labels) for _ in range(300)]
+    assert np.mean([ece(p, right) for p, right, _ in trials]) > 0.1
+    errors = [ece_debiased(*trial) for trial in trials]
+    assert abs(np.mean(errors)) < 0.02
+    p_values = [calibration_p(*trial, seed=k, draws=199) for k, trial in enumerate(trials)]
+    assert np.mean(np.array(p_values) < 0.05) <= 0.07 + 2.5 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_untrue_confidences_are_measured_and_found() -> None:
+    rng = np.random.default_rng(1)
+    trials = [confident(rng, 60, 5, excess=0.15) for _ in range(60)]
+    assert np.mean([ece_debiased(*trial) for trial in trials]) == pytest.approx(0.15, abs=0.02)
+    assert np.mean([calibration_p(*trial, seed=k, draws=199) < 0.05 for k, trial in enumerate(trials)]) > 0.8
+
+
+def test_fewer_than_three_subjects_have_no_test() -> None:
+    p, right = np.full(20, 0.9), np.zeros(20, bool)
+    assert calibration_p(p, right, np.arange(20) % 2, seed=0) is None
+    assert calibration_p(p, right, np.arange(20), seed=0) == pytest.approx(0.001)

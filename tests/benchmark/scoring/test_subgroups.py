@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from seke.benchmark.protocol import GroupMetric
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.metrics import scores
 from seke.benchmark.scoring.subgroups import by_group, check, group_names, groups_table, keys_of
@@ -72,8 +73,9 @@ def test_the_largest_gap_names_its_ends() -> None:
     rows, records = graded({"a": [True] * 40, "b": [True, False] * 20, "c": [True, True, True, False] * 10})
     gap = by_group(rows, records, ["attributes.gender"], draws=2000)["attributes.gender"]["gaps"]["Expression accuracy"]
     assert (gap["highest"], gap["lowest"], gap["gap"]) == ("a", "b", 0.5)
-    # Student's t of 39 degrees of freedom times the standard error of b's 20 of 40.
-    assert gap["ci95"] == pytest.approx([0.5 - 2.02 * 0.08, 0.5 + 2.02 * 0.08], abs=0.02)
+    # Student's t of 39 degrees of freedom at 0.05 / 3 pairs, times the standard error of b's 20 of 40.
+    assert gap["ci95"] == pytest.approx([0.5 - 2.50 * 0.08, 0.5 + 2.50 * 0.08], abs=0.03)
+    assert (gap["pairs"], gap["drawn_from"]) == (3, 40) and gap["p"] < 0.001
 
 
 def test_a_small_group_and_the_unknown_are_told_but_end_no_gap() -> None:
@@ -88,7 +90,35 @@ def test_a_small_group_and_the_unknown_are_told_but_end_no_gap() -> None:
     assert found["gaps"]["Valence MAE"] is None
     table = groups_table({"attributes.gender": found})
     assert "| few | 29 | 0.000 (29 subjects), n=29 ° | – | – | – |" in table
-    assert "b < a |" in table
+    assert "b < a, p < 0.001 |" in table
+
+
+@pytest.mark.parametrize("groups", [2, 6, 10])
+def test_equal_groups_are_told_apart_in_5_percent_of_studies_at_most(groups: int) -> None:
+    """240 studies of one model that is equally good for all: 60 pictures a group, of 20 subjects of unequal skill."""
+    rng, found = np.random.default_rng(groups), 0
+    names = np.repeat([f"g{k}" for k in range(groups)], 20)
+    rows = [SimpleNamespace(id=str(k)) for k in range(len(names))]
+    records = [
+        ImageRecord(id=row.id, image="x", sha256=None, source="x", subject=row.id, split="test", labels=Labels(),
+                    attributes={"kind": name})
+        for row, name in zip(rows, names, strict=True)
+    ]  # fmt: skip
+    for _ in range(240):
+        right_N = rng.binomial(3, rng.beta(8, 2, len(rows))) / 3
+
+        def grouped(_, groups_N, seed, draws, fewest, right_N=right_N):
+            parts = {}
+            for name in np.unique(groups_N).tolist():
+                of = right_N[groups_N == name]
+                drawn_B = rng.multinomial(len(of), np.full(len(of), 1 / len(of)), size=draws) @ of / len(of)
+                parts[name] = {"Accuracy": GroupMetric(float(of.mean()), drawn_B, 60, len(of))}
+            return parts, {}
+
+        gap = by_group(rows, records, ["attributes.kind"], draws=200, grouping=grouped)["attributes.kind"]["gaps"]
+        found += gap["Accuracy"]["p"] < 0.05
+        assert (gap["Accuracy"]["p"] < 0.05) == (gap["Accuracy"]["ci95"][0] > 0)
+    assert found / 240 <= 0.05 + 2.5 * np.sqrt(0.05 * 0.95 / 240)
 
 
 def test_one_group_alone_has_no_gap() -> None:

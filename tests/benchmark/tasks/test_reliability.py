@@ -74,7 +74,8 @@ def test_without_confidence_agreement_ranks_but_is_no_probability() -> None:
     }
     found, bounds = trust(rows, answers, draws=20)
     # Only the last of the four ranked is wrong: (0 + 0 + 0 + 1/4) / 4.
-    assert found["expression"] == {"ece": None, "brier": None, "aurc": 0.0625, "excess_aurc": 0.0, "n": 4}
+    unknown = dict.fromkeys(("ece", "ece_debiased", "brier", "calibration_p"))
+    assert found["expression"] == {**unknown, "aurc": 0.0625, "excess_aurc": 0.0, "n": 4, "subjects": 4}
     assert bounds["expression"]["ece"] is None
     assert bounds["expression"]["aurc"][1] > bounds["expression"]["aurc"][0]
 

@@ -315,6 +315,7 @@ def test_groups_have_a_table_with_their_gap_and_a_sentence(tmp_path: Path) -> No
     assert [row.label for row in made.tables[0].rows] == ["aff_wild2", "ck_plus", "disfa", "Largest gap"]
     assert made.tables[0].rows[-1].cells["Valence MAE"].value == found["source"]["gaps"]["Valence MAE"]["gap"]
     assert made.findings[0].startswith("A tuned model, largest gaps by source: Expression acc. ")
+    assert "p = 1.000, within chance" in made.findings[0]
     assert made.missing == ("evaluate/fairness-labels: not run",)
 
 

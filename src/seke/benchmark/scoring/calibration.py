@@ -2,23 +2,30 @@
 
 Expression and action units are right or wrong; valence and arousal are right where `near` the truth, which is what a
 generate run's confidence means there. A run without confidences has draws that agree or not: 1 - uncertainty ranks
-its labels (AURC), but is no probability, so ECE and Brier are None.
+its labels (AURC), but is no probability, so ECE and Brier are None, and there is no test.
+
+    N  labels        G  subjects
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seke.benchmark.answer import Answer
-from seke.benchmark.scoring.calibration_metrics import aurc, brier, ece, excess_aurc
-from seke.core.intervals import interval
+from seke.benchmark.scoring.calibration_metrics import aurc, brier, calibration_p, ece, ece_debiased, excess_aurc
+from seke.core.intervals import CORRELATION, ERROR, FEWEST, interval
 from seke.core.records import Prediction
 from seke.core.rules import near
 
 TASKS: Final = ("expression", "action_units", "valence", "arousal")
-DRAWS: Final = 200
+DRAWS: Final = 400
 """Of the bootstrap: each sorts all labels anew."""
+WITHIN: Final = {
+    "ece": ERROR, "ece_debiased": CORRELATION, "brier": ERROR, "aurc": ERROR, "excess_aurc": ERROR
+}  # fmt: skip
+"""The measures, and what values they can have."""
 
 
 class Judged(NamedTuple):
@@ -35,14 +42,29 @@ class Judged(NamedTuple):
 def trust(
     predictions: Sequence[Prediction], answers: Mapping[str, Answer], seed: int = 0, draws: int = DRAWS
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return per task ece, brier, aurc, excess_aurc and n, and their intervals; None where nothing ranks the labels."""
+    """Return what each task's confidences are worth; None where nothing ranks its labels.
+
+    Returns:
+        Per task the measures of `WITHIN`, "calibration_p" (of `calibration_metrics.calibration_p`; None where no label
+        has a confidence, or of fewer than three subjects), "n" labels and "subjects"; and the measures' intervals.
+    """
     found: dict[str, Any] = {}
     bounds: dict[str, Any] = {}
     for task in TASKS:
         labels = [label for row in predictions for label in judged(row, answers[row.id], task)]
         ranked = [label for label in labels if label.score is not None]
-        found[task] = {**measures(ranked), "n": len(ranked)} if ranked else None
-        bounds[task] = _intervals(ranked, found[task], seed, draws) if ranked else None
+        if not ranked:
+            found[task] = bounds[task] = None
+            continue
+        data = _Labels.of(ranked)
+        values = measures(data)
+        found[task] = {
+            **{name: None if np.isnan(value) else value for name, value in values.items()},
+            "calibration_p": calibration_p(data.score_N, data.right_N, data.group_N, seed) if data.sure else None,
+            "n": len(ranked),
+            "subjects": data.subjects,
+        }
+        bounds[task] = _intervals(data, values, seed, draws)
     return found, bounds
 
 
@@ -65,34 +87,55 @@ def judged(row: Prediction, answer: Answer, task: str) -> Iterator[Judged]:
         yield Judged(subject, right, stated, agreement if stated is None else stated)
 
 
-def measures(labels: Sequence[Judged]) -> dict[str, float | None]:
-    """Return ECE and Brier where all labels have a confidence, AURC and its excess over the best ranking."""
-    right_N = np.array([label.right for label in labels])
-    score_N = np.array([label.score for label in labels], dtype=float)
-    sure = all(label.confidence is not None for label in labels)
+class _Labels(NamedTuple):
+    """Judged labels as arrays."""
+
+    score_N: NDArray[np.float64]
+    right_N: NDArray[np.bool_]
+    group_N: NDArray[np.intp]
+    """Whose label it is, 0 to subjects - 1."""
+    sure: bool
+    """Whether all scores are confidences."""
+
+    @classmethod
+    def of(cls, labels: Sequence[Judged]) -> "_Labels":
+        return cls(
+            np.array([label.score for label in labels], dtype=float),
+            np.array([label.right for label in labels]),
+            np.unique([label.subject for label in labels], return_inverse=True)[1],
+            all(label.confidence is not None for label in labels),
+        )
+
+    @property
+    def subjects(self) -> int:
+        return int(self.group_N.max()) + 1
+
+    def resampled(self, draws: int, seed: int) -> Iterator["_Labels"]:
+        """Yield the labels of as many subjects, drawn with replacement; one who is drawn twice stays one subject."""
+        order_N = np.argsort(self.group_N, kind="stable")
+        of_subjects = np.split(order_N, np.flatnonzero(np.diff(self.group_N[order_N])) + 1)
+        rng = np.random.default_rng(seed)
+        for _ in range(draws):
+            chosen = np.concatenate([of_subjects[g] for g in rng.integers(self.subjects, size=self.subjects)])
+            yield _Labels(self.score_N[chosen], self.right_N[chosen], self.group_N[chosen], self.sure)
+
+
+def measures(data: _Labels) -> dict[str, float]:
+    """Return ECE and Brier where all labels have a confidence, AURC and its excess over the best ranking, else NaN."""
+    scored = data.score_N, data.right_N
     return {
-        "ece": ece(score_N, right_N) if sure else None,
-        "brier": brier(score_N, right_N) if sure else None,
-        "aurc": aurc(score_N, right_N),
-        "excess_aurc": excess_aurc(score_N, right_N),
+        "ece": ece(*scored) if data.sure else np.nan,
+        "ece_debiased": ece_debiased(*scored, data.group_N) if data.sure else np.nan,
+        "brier": brier(*scored) if data.sure else np.nan,
+        "aurc": aurc(*scored),
+        "excess_aurc": excess_aurc(*scored),
     }
 
 
-def _intervals(
-    labels: Sequence[Judged], values: Mapping[str, float | None], seed: int, draws: int
-) -> dict[str, list[float] | None]:
-    """Return the interval of each measure over resampled subjects; None where it is unknown or of one subject."""
-    by_subject: dict[str, list[Judged]] = {}
-    for label in labels:
-        by_subject.setdefault(label.subject, []).append(label)
-    groups, rng = list(by_subject.values()), np.random.default_rng(seed)
-    drawn = [
-        measures([label for group in rng.integers(len(groups), size=len(groups)) for label in groups[group]])
-        for _ in range(draws if len(groups) > 1 else 0)
-    ]
-
-    def interval_of(name: str) -> list[float] | None:
-        value, resampled_B = values[name], np.array([found[name] for found in drawn], dtype=float)  # None is NaN there
-        return None if value is None else interval(resampled_B, value, len(groups))
-
-    return {name: interval_of(name) for name in ("ece", "brier", "aurc", "excess_aurc")}
+def _intervals(data: _Labels, values: Mapping[str, float], seed: int, draws: int) -> dict[str, list[float] | None]:
+    """Return the interval of each measure over resampled subjects; None where it is unknown or of too few."""
+    drawn = [measures(sample) for sample in data.resampled(draws if data.subjects >= FEWEST else 0, seed)]
+    return {
+        name: interval(np.array([found[name] for found in drawn], dtype=float), values[name], data.subjects, within)
+        for name, within in WITHIN.items()
+    }

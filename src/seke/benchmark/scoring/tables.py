@@ -40,6 +40,16 @@ SILENCE: Final = (
 """What is said below tables in which answers are missing."""
 
 
+CALIBRATION: Final = ("ECE, debiased", "p, calibrated", "ECE, binned", "Brier", "AURC", "Excess AURC", "n")
+"""Heads of the calibration of confidences."""
+CALIBRATION_NOTE: Final = (
+    "ECE, debiased: root of the mean squared gap without what chance adds, 0 for true confidences. p: the share of "
+    "truly calibrated annotators with gaps as large; below 0.05 the confidences are not true. ECE, binned: mean "
+    "absolute gap of 15 bins of equal mass, the larger the fewer labels. A dash: of an earlier release, or labels are "
+    "ranked by how far the draws agree, no probability."
+)
+
+
 class Line(NamedTuple):
     """One metric as people read it."""
 
@@ -213,13 +223,23 @@ def calibration_table(metrics: Mapping[str, Any]) -> str:
     found = {task: values for task, values in (metrics.get("calibration") or {}).items() if values is not None}
     if not found:
         return ""
-    names = {"ece": "ECE", "brier": "Brier", "aurc": "AURC", "excess_aurc": "Excess AURC"}
     rows = []
     for task, values in found.items():
         bounds = metrics["ci95"]["calibration"][task]
-        rows.append([task, *(with_interval(values[name], bounds[name]) for name in names), str(values["n"])])
-    note = "ECE: bins of equal mass. A dash: labels are ranked by how far the draws agree, no probability."
-    return f"{markdown_table(['Confidence of', *names.values(), 'n'], rows, 'lr')}\n\n{note}\n"
+        rows.append([task, *calibration_cells(values, bounds)])
+    return f"{markdown_table(['Confidence of', *CALIBRATION], rows, 'lr')}\n\n{CALIBRATION_NOTE}\n"
+
+
+def calibration_cells(values: Mapping[str, Any], bounds: Mapping[str, Any]) -> list[str]:
+    """Return one task's cells under `CALIBRATION`; an error below 0, which is chance alone, is printed as 0."""
+    error, ends, p = values.get("ece_debiased"), bounds.get("ece_debiased"), values.get("calibration_p")
+    subjects = values.get("subjects")
+    return [
+        with_interval(None if error is None else max(error, 0.0), ends and [max(end, 0.0) for end in ends], subjects),
+        ABSENT if p is None else f"{p:.3f}",
+        *(with_interval(values[name], bounds[name], subjects) for name in ("ece", "brier", "aurc", "excess_aurc")),
+        str(values["n"]),
+    ]
 
 
 def with_interval(

@@ -16,7 +16,14 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.calibration import trust
 from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality, subjects_of
-from seke.benchmark.scoring.tables import ABSENT, with_interval, with_signed_interval
+from seke.benchmark.scoring.tables import (
+    ABSENT,
+    CALIBRATION,
+    CALIBRATION_NOTE,
+    calibration_cells,
+    with_interval,
+    with_signed_interval,
+)
 from seke.benchmark.tasks.reliability import labelled
 from seke.core.errors import UserError
 from seke.core.escape import markdown
@@ -155,18 +162,15 @@ def table(rows: Sequence[Mapping[str, Any]], reference: str, notes: Sequence[str
         ),
         *_differences(rows, "gain", f"Gain over {control}", measures),
         *_differences(rows, "difference", f"Difference to {reference}", measures),
-        "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better.\n",
+        "\nConfidence: is it the share of right labels (ECE, Brier), and does it rank them (AURC)? Lower is better. "
+        f"{CALIBRATION_NOTE}\n",
         markdown_table(
-            ["Method", "Task", "ECE", "Brier", "AURC", "Excess AURC", "n"],
+            ["Method", "Task", *CALIBRATION],
             [
                 [
                     markdown(row["method"]),
                     task,
-                    *(
-                        with_interval(found[name], row["ci95"][task][name])
-                        for name in ("ece", "brier", "aurc", "excess_aurc")
-                    ),
-                    str(found["n"]),
+                    *calibration_cells(found, row["ci95"][task]),
                 ]
                 for row in rows
                 for task, found in row["calibration"].items()

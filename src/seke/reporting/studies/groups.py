@@ -1,7 +1,7 @@
 """Scores by group of faces, and the largest gap between groups, of a model or of generated labels.
 
-A gap's interval does not know that its two groups were chosen for lying farthest apart: among many groups some gap is
-always seen, so a sentence calls it clear only where the interval leaves 0 out, and says between whom it lies.
+Among many groups some gap is always seen: the largest is within chance unless its p-value, which allows for all pairs
+of groups, is below 0.05.
 """
 
 from collections.abc import Iterator, Mapping
@@ -65,8 +65,9 @@ def _table(name: str, label: str, key: str, measured: Mapping[str, Any], run: Fi
     units = ", ".join(f"AU{au}" for au in measured["aus"]) or "no AU that every group shows"
     notes = run.manifest.get("notes") or []
     caption = (
-        f"With 95 % intervals, bootstrap over subjects. Groups of fewer than {measured['fewest']} images with truth "
-        f"are no end of a gap. F1: mean of {units}." + (f" Measured on {'; '.join(notes)}." if notes else "")
+        "With 95 % intervals over subjects; that of the largest gap allows for all pairs of groups. Groups of fewer "
+        f"than {measured['fewest']} images with truth are no end of a gap. F1: mean of {units}."
+        + (f" Measured on {'; '.join(notes)}." if notes else "")
     )
     return Table(name, f"{label}, by {key}", key, columns, tuple(rows), caption)
 
@@ -77,14 +78,22 @@ def _gaps(label: str, key: str, measured: Mapping[str, Any]) -> Iterator[str]:
     for column in COLUMNS:
         if gap := measured["gaps"][column.key]:
             cell = estimate(gap, "gap")
-            span, clear = interval(cell, column), cell.low is not None and cell.low > 0
+            span = interval(cell, column) if "p" in gap else ""
             parts.append(
                 f"{column.group} {column.label.removesuffix(' %')} {shown(cell, column)}"
                 f"{f' (95 % {span})' if span else ''} from {gap['lowest']} to {gap['highest']}"
-                f"{'' if clear else ', within chance'}"
+                f"{_remark(gap)}"
             )
     if parts:
         yield f"{label}, largest gaps by {key}: {'; '.join(parts)}."
+
+
+def _remark(gap: Mapping[str, Any]) -> str:
+    if "p" not in gap:
+        return ", not tested by this earlier release: make the run anew"
+    if gap["p"] is None:
+        return f", not tested: too few subjects ({gap['drawn_from']}), or no spread"
+    return f", p = {gap['p']:.3f}" + ("" if gap["p"] < 0.05 else ", within chance")
 
 
 @styled
