@@ -15,6 +15,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import math
 import sys
 import tempfile
@@ -92,7 +93,7 @@ class World(NamedTuple):
     source: dict[str, Any]
     methods: dict[str, dict[str, Any]]
     """Settings of generate for each method, by name."""
-    budgets: dict[str, str]
+    budgets: dict[str, list[str]]
     kept: Path
     """Where the result is kept."""
     overwrite: bool
@@ -157,8 +158,10 @@ def check(found: Mapping[str, Any]) -> None:
     ):
         for name in found[chosen] or ():
             _named(chosen, name, found[among])
-    for chosen, other in found["budgets"].items():
-        for name in (chosen, other):
+    for method, others in found["budgets"].items():
+        if not isinstance(others, list) or len(others) != 2:
+            raise UserError(f"budgets.{method}", others, "not two methods", "name one, and one that takes all draws")
+        for name in (method, *others):
             _named("budgets", name, found["method_settings"])
     claims_of(found)
 
@@ -263,7 +266,7 @@ def worlds_of(found: Mapping[str, Any]) -> list[World]:
             _built(f"{kind}.{name}", node)
     claims = claims_of(found)
     needed = {method for claim in claims.values() for method in (claim.of, *claim.above)} | {"not_looking"}
-    needed |= {found["budgets"][method] for method in needed if method in found["budgets"]}
+    needed |= {other for method in needed for other in found["budgets"].get(method, ())}
     methods = {
         name: plain("generate", words, None, f"method_settings.{name}")
         for name, words in found["method_settings"].items()
@@ -272,7 +275,7 @@ def worlds_of(found: Mapping[str, Any]) -> list[World]:
     for method in methods.values():
         if "pilot" in method["generator"]:
             method["generator"]["pilot"] = found["pilot"]
-    budgets = {method: other for method, other in found["budgets"].items() if method in methods}
+    budgets = {method: others for method, others in found["budgets"].items() if method in methods}
     folder = Path(found["outputs"]) / "report" / found["name"] / "worlds"
     return [
         World(
@@ -304,6 +307,7 @@ def measure(world: World) -> dict[str, dict[str, float | None]]:
 
 def measured(world: World, folder: Path) -> dict[str, dict[str, float | None]]:
     """Annotate a world's faces by every method; `folder` holds their truth and the pilots' answers meanwhile."""
+    logging.getLogger("seke").setLevel(logging.ERROR)  # what a generator has learnt is told to a user of one of them
     source = build(world.source, seed=world.seed)
     digests = {
         (name, index): hashlib.sha256(f"{name}/{index}/{world.seed}".encode()).hexdigest()
@@ -314,14 +318,17 @@ def measured(world: World, folder: Path) -> dict[str, dict[str, float | None]]:
     write_jsonl(folder / "truth.jsonl", truth)
     annotator = build(world.backend, truth=str(folder / "truth.jsonl"), seed=world.seed)
     rows: dict[str, dict[str, InstructionRecord]] = {}
-    costs: dict[str, dict[str, float | None]] = {}
+    costs: dict[str, dict[str, float]] = {}
     later = [name for name in world.methods if name in world.budgets]
     taught: dict[str, Any] = {}
     for name in [name for name in world.methods if name not in world.budgets] + later:
         method = json.loads(json.dumps(world.methods[name])) | {"seed": world.seed}
         if name in world.budgets:
-            rule, spent = method["generator"]["stopping"], costs[world.budgets[name]]["samples"]
-            rule["mean_samples"] = min(max(spent, rule["stages"][0]), rule["stages"][1])
+            rule = method["generator"]["stopping"]
+            spent, most = (costs[other]["samples"] for other in world.budgets[name])
+            # A record may get draws by two prompts, or none: what counts is the share of all draws that there may be.
+            share = spent / most if most else 1.0
+            rule["mean_samples"] = min(max(share * rule["stages"][1], rule["stages"][0]), rule["stages"][1])
         outcomes = annotate(method, annotator, records, folder, taught)
         rows[name] = {outcome.row.id: outcome.row for outcome in outcomes if isinstance(outcome.row, InstructionRecord)}
         costs[name] = {
@@ -353,7 +360,8 @@ def annotate(
         generator.stopping = rule
     else:
         generator.learn(records, _face, folder / key)
-        taught.setdefault(key, generator)
+        if not isinstance(rule, Learner):
+            taught[key] = generator
     return completed(generator, [_face(record) for record in records])
 
 

@@ -84,7 +84,7 @@ def test_the_table_counts_worlds():
 
 
 TINY = (
-    "faces=90", "pilot=40", "seeds=[3]", "workers=1", "annotators=[neutral,reversed_votes]", "worlds=[spontaneous]",
+    "faces=130", "pilot=60", "seeds=[3]", "workers=1", "annotators=[neutral,reversed_votes]", "worlds=[spontaneous]",
     "claims=[both_f1,calibrated_looks_f1,trusted]", "name=tiny",
 )  # fmt: skip
 
@@ -116,7 +116,7 @@ def test_a_tiny_run_is_measured_written_and_not_measured_twice(tmp_path, monkeyp
     before = (folder / "table.md").read_bytes()
     assert robustness.main(words) == 0
     assert (folder / "table.md").read_bytes() == before
-    for other in ("overwrite=true", "seeds=[4]", "faces=91"):
+    for other in ("overwrite=true", "seeds=[4]", "faces=131"):
         with pytest.raises(AssertionError, match="measured twice"):
             robustness.main((*words, other))
 
@@ -161,7 +161,8 @@ def test_a_mistaken_setting_is_one_line(words, line, capsys):
         ({"face_settings": {"x": ["source.world=nowhere"]}}, "face_settings.x=: source.world=nowhere: no such world"),
         ({"method_settings": {"seke": ["backend.seen=1"]}},
          "method_settings.seke=backend.seen=1: the annotators' settings"),
-        ({"budgets": {"dice": "nobody"}}, "budgets=nobody: there is none"),
+        ({"budgets": {"dice": ["nobody", "five"]}}, "budgets=nobody: there is none"),
+        ({"budgets": {"dice": "unsure"}}, "budgets.dice=unsure: not two methods"),
         ({"world_settings": {}}, "config="),
     ],
 )  # fmt: skip
