@@ -11,8 +11,11 @@ one_seed() {
   prepared
   step generate scale="$scale" seed="$seed" name="$run" records="$faces" ${more[@]+"${more[@]}"}
   step train -m experiment=figure4 scale="$scale" seed="$seed" name="$run"
-  # Three models of one description see three epochs in all: so one model of three descriptions may, too.
+  # Three models of one description see three epochs in all: so one model of three descriptions may, too; and specialists
+  # of three epochs each see every row as often as that one.
   step train scale="$scale" seed="$seed" data.path="$run" name="$run-all_long" trainer.max_epochs=3
+  step train -m experiment=figure4 scale="$scale" seed="$seed" name="$run" data.keep=expression,va,au \
+    cell='${data.keep}_long' trainer.max_epochs=3
   step evaluate -m experiment=figure4 scale="$scale" seed="$seed" name="$run" records="$faces"
 }
 for_every_seed one_seed

@@ -171,6 +171,18 @@ def test_table_2_has_the_row_that_never_looks_on_the_same_records(recipe, scale:
     assert {"records=mine", "name=table2-constant"} <= set(constant)
 
 
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_specialists_of_figure_4_are_trained_for_as_many_epochs_as_the_model_of_all(recipe, scale: str) -> None:
+    _, commands = recipe("figure4", f"scale={scale}")
+    of = [(words["name"], words.get("data.keep"), trainer.max_epochs) for words, trainer in trained(commands)]
+    assert of == [("figure4", None, 1), ("figure4-all_long", None, 3), ("figure4", "expression,va,au", 3)]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        tested = compose("evaluate", ["experiment=figure4"], return_hydra_config=True).hydra.sweeper.params.cell
+        [part] = compose("report", ["experiment=figure4"]).study.parts
+    rows = {key: set(row.tasks.values()) if "tasks" in row else {key} for key, row in part.rows.items()}
+    assert set().union(*rows.values()) == set(tested.split(","))
+
+
 def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:
     """Return each training of a recipe, of a sweep the first: its words, and the trainer that Hydra makes of them."""
     found = []
