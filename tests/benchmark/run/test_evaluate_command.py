@@ -139,6 +139,23 @@ def test_the_constant_answer_stands_in_its_own_table(outputs: Path, door) -> Non
     assert json.loads((outputs / "evaluate" / "constant" / "manifest.json").read_text())["models"] == ["constant"]
 
 
+def test_the_released_list_is_an_input_and_a_prevalence_a_column(outputs: Path, door) -> None:
+    (outputs / "prepare" / "demo" / "truth.jsonl").unlink()  # else the faces count as drawn ones
+    digests = [row.sha256 for row in read_jsonl(outputs / "prepare" / "demo" / "test.jsonl", ImageRecord)]
+    file, listed = outputs / "theirs.jsonl", outputs / "feab.sha256"
+    write_jsonl(file, [Answer(id="r0", text=describe(TRUTH))])
+    listed.write_text("".join(f"{digest}  FEAB/{place}.jpg\n" for place, digest in enumerate(digests)))
+    command = ("evaluate", f"paths.outputs={outputs}", f"predictions={file}", "benchmark.prevalence={12: 0.3}")
+    done = door(*command, f"benchmark.release={listed}", "name=theirs")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((outputs / "evaluate" / "theirs" / "manifest.json").read_text())
+    assert manifest["inputs"]["release"] == sha256(listed.read_bytes())
+    assert manifest["notes"] == ["the 4 images of the list in benchmark.release, not the paper's 3035"]
+    assert metrics(outputs, "theirs")["action_units"]["at_prevalence"]["prevalence"] == {"12": 0.3}
+    own = door(*command, "name=own")
+    assert "note: own draw of 4 images, not known to be the released FEAB\n" in own.stderr
+
+
 def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     labels = TRUTH.model_copy(update={"valence": 0.25, "action_units": {**UNITS, 12: False}})
     origin = Origins(

@@ -94,6 +94,24 @@ def test_coverage_of_a_run_and_of_one_of_an_earlier_release() -> None:
     assert results.partly_answered(columns, {**earlier, "unanswered.valence": 0.0}) == {}
 
 
+def test_a_table_says_whose_test_images_are_an_own_draw(tmp_path: Path) -> None:
+    facts = {
+        "ours": {"own_draw": True},
+        "released": {"own_draw": False},
+        "earlier": {},
+        "labels": {"own_draw": True, "scores": "labels"},
+    }
+    runs = named([FinishedRun("evaluate", name, tmp_path, made) for name, made in facts.items()], {})
+    said = {
+        names: results.score_table(
+            "feab", "FEAB", "System", [run for run in runs if run.run.name in names], "A."
+        ).caption
+        for names in (("ours", "released", "earlier"), ("ours",), ("released", "earlier", "labels"))
+    }
+    statement = "Own draw of the test images, not known to be the released FEAB"
+    assert list(said.values()) == [f"A. {statement} (ours).", f"A. {statement}.", "A."]
+
+
 @pytest.mark.parametrize("most", [2, 3, 5, 8])
 def test_the_floor_against_the_sum_over_all_courses_of_algorithm_1(most: int) -> None:
     expected, reached = 0.0, 1.0
