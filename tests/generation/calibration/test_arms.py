@@ -62,7 +62,7 @@ def pilot(size=160, seed=0, shown=0.6, hidden=0.6, subjects=40):
 def chosen(rows, demand=None, prompts=(SHOWN, HIDDEN)):
     taught = couplings(faces(2000, 5))
     demand = demand or {ONLY_AUS: Demand(1000, {"expression": 1000, "va": 1000, "au": 1000})}
-    return choose(rows, demand, lambda sides: taught, Settings((1, 5), prompts))
+    return choose(rows, demand, lambda without: taught, Settings((1, 5), prompts))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ far known labels and other answers count (`believe`). Or that nobody is asked, b
 what known labels say by themselves.
 
 Each candidate is fitted on one half of the pilot's subjects and judged on the other, by the logarithm of the
-probability that it gives the masked labels. Looking has to beat not looking by two standard errors (by subject), and
-there the candidate is chosen on the half on which it is not judged: the best of a hundred is better than it will be.
+probability that it gives the masked labels. Looking has to beat not looking by two standard errors (by subject), in the
+pattern itself or, where it is ahead there, in all patterns together; and there the candidate is chosen on the half on
+which it is not judged: the best of a hundred seems better than it is.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Final, NamedTuple
@@ -30,7 +32,7 @@ from seke.generation.calibration.annotator_model import (
     believe,
     nothing_heard,
 )
-from seke.generation.calibration.fit import WEIGHTS, channels, half, log_losses, mean_of_told, read_as, readings
+from seke.generation.calibration.fit import WEIGHTS, channels, log_losses, mean_of_told, read_as, readings
 from seke.generation.calibration.patterns import Demand, Pattern, asked_of, named, pattern_of
 from seke.generation.calibration.posterior import Posterior, f1_threshold
 
@@ -42,8 +44,8 @@ CROSS: Final = (0.0, 0.5, 1.0)
 SURE: Final = 2.0
 """Standard errors by which looking has to be better than not looking, and a second prompt than one alone."""
 DESCRIPTIONS: Final = tuple(FIELDS)
-Links = Callable[[Collection[int]], Couplings]
-"""Gives the couplings of all labels that may teach, of the pilot's subjects those on these sides (`fit.half`)."""
+Links = Callable[[Collection[str]], Couplings]
+"""Gives the couplings of all labels that may teach but those of these subjects."""
 
 
 class Option(NamedTuple):
@@ -210,7 +212,8 @@ def _arms_of(study: "_Study", pattern: Pattern, names: Sequence[str]) -> dict[st
                 option, loss = rival, cell.loss(study, rival)
         gain, error = cell.gain(study, option.prompt)
         losses = {prompt: cell.best(study, prompt)[1] for prompt in (*prompts, NOBODY)}
-        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and not gain > SURE * error:
+        adds = gain > SURE * error or (gain > 0 and study.sees(name, option.prompt))
+        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and not adds:
             option, loss = cell.best(study, NOBODY)
         known = cell.judged > 0
         chosen[name] = Arm(
@@ -313,7 +316,11 @@ class _Cell(NamedTuple):
         return gain > SURE * error
 
     def gain(self, study: "_Study", prompt: str) -> tuple[float, float]:
-        """Return by how much looking lowers the loss and the standard error of that, by subject.
+        """Return by how much looking lowers the loss and the standard error of that, by subject."""
+        return mean_by_group(self.less(study, prompt)[self.rows_N], study.group_N[self.rows_N])
+
+    def less(self, study: "_Study", prompt: str) -> Array:
+        """Return by how much looking lowers the loss in each of the study's rows, (N,); it counts in the cell's alone.
 
         Both ways are chosen on the half of the subjects that they are not judged on.
         """
@@ -324,7 +331,16 @@ class _Cell(NamedTuple):
                 option, _ = self.best(study, of, ~there_N)
                 losses = study.losses[of][study.places[option], :, self.place]
                 less_N = np.where(there_N, less_N + sign * losses, less_N)
-        return mean_by_group(less_N[self.rows_N], study.group_N[self.rows_N])
+        return less_N
+
+
+def two_sides(subjects: Iterable[str]) -> dict[str, int]:
+    """Return the side, 0 or 1, of each subject: dealt out in turn, a source's subjects in the order of their hashes."""
+
+    def key(name: str) -> tuple[str, bytes]:
+        return name.partition("/")[0], hashlib.sha256(f"sides\0{name}".encode()).digest()
+
+    return {name: place % 2 for place, name in enumerate(sorted(set(subjects), key=key))}
 
 
 def mean_by_group(values: Array, groups: NDArray[np.int_]) -> tuple[float, float]:
@@ -346,7 +362,8 @@ class _Study:
 
     def __init__(self, rows: Sequence[Masked], links: Links, settings: Settings) -> None:
         self.rows, self.links, self.settings = rows, links, settings
-        self.side_N = np.array([half(m.subject) for m in rows], dtype=int)
+        sides = two_sides(m.subject for m in rows)
+        self.side_N = np.array([sides[m.subject] for m in rows], dtype=int)
         self.patterns = [named(m.pattern or "nothing") for m in rows]
         subjects = {name: place for place, name in enumerate(dict.fromkeys(m.subject for m in rows))}
         self.group_N = np.array([subjects[m.subject] for m in rows], dtype=int)
@@ -357,7 +374,7 @@ class _Study:
             for prompt in settings.prompts
             for draws in settings.draws
         }
-        self._all = links((0, 1))
+        self._all = links(())
         self._fits: dict[tuple[str, Pattern | None], Annotator] = {}
         self.options: dict[str, list[Option]] = {NOBODY: [Option(NOBODY, 0, "", "", weight, 0.0) for weight in WEIGHTS]}
         for prompt in settings.prompts:
@@ -382,9 +399,10 @@ class _Study:
 
     def _judge(self, side: int) -> None:
         """Fill in the losses of the rows on one side, by what is fitted to the other."""
-        links, held_out_N = self.links((1 - side,)), self.side_N == side
+        held_out_N = self.side_N == side
         if not held_out_N.any():
             return
+        links = self.links({m.subject for m, held_out in zip(self.rows, held_out_N, strict=True) if held_out})
         known, truth = self.known.where(held_out_N), self.truth.where(held_out_N)
         for place, option in enumerate(self.options[NOBODY]):
             beliefs = believe(links, known, nothing_heard(len(truth.va_ND)), option.weight, 0.0)
@@ -394,8 +412,8 @@ class _Study:
             self._try(prompt, "pooled", pooled, held_out_N)
             for pattern in dict.fromkeys(self.patterns) if prompt == SHOWN else ():
                 own_N = self.of_pattern(pattern)
-                lessons = self._lessons(prompt, own_N & ~held_out_N)
-                if len(lessons) >= pilot_study.FEWEST // 2 and (own_N & held_out_N).any():
+                if min((own_N & held_out_N).sum(), (own_N & ~held_out_N).sum()) >= pilot_study.FEWEST // 2:
+                    lessons = self._lessons(prompt, own_N & ~held_out_N)
                     self._try(prompt, "own", channels(lessons, links), own_N & held_out_N)
 
     def _try(self, prompt: str, kind: str, fitted: Annotator, rows_N: NDArray[np.bool_]) -> None:
@@ -421,6 +439,17 @@ class _Study:
             return _Cell(place, labels, None, told_N)
         nearest = min(enough, key=lambda other: (pattern.distance(other), -rows[other].sum()))
         return _Cell(place, labels, nearest, rows[nearest])
+
+    def sees(self, name: str, prompt: str) -> bool:
+        """Return whether looking beats not looking by `SURE` standard errors in a description of all patterns."""
+        place = DESCRIPTIONS.index(name)
+        less_N = np.full(len(self.rows), np.nan)
+        for pattern in dict.fromkeys(self.patterns):
+            rows_N = self.of_pattern(pattern) & np.isfinite(self.losses[NOBODY][0, :, place])
+            less_N[rows_N] = _Cell(place, 0, pattern, rows_N).less(self, prompt)[rows_N]
+        told_N = np.isfinite(less_N)
+        gain, error = mean_by_group(less_N[told_N], self.group_N[told_N])
+        return gain > SURE * error
 
     def fitted(self, pattern: Pattern, option: Option) -> Annotator:
         """Return an option's annotator, fitted to the whole pilot."""

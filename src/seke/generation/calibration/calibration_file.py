@@ -17,7 +17,7 @@ def content(calibration: Calibration) -> str:
     patterns = {
         pattern.name: {
             "records": calibration.demand[pattern].records,
-            "asked": dict(calibration.demand[pattern].asked),
+            "asked": {name: round(asked, 1) for name, asked in calibration.demand[pattern].asked.items()},
             "arms": {name: _row(arm) for name, arm in arms.items()},
         }
         for pattern, arms in calibration.arms.items()

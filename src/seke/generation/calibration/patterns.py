@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from seke.core.affect import ACTION_UNITS
 from seke.core.records import Labels
 from seke.generation.asked import FIELDS, missing
 
@@ -57,19 +58,27 @@ def only(labels: Labels, descriptions: Iterable[str]) -> Labels:
     return Labels(**{field: getattr(labels, field) for name in descriptions for field in FIELDS[name]})
 
 
-def asked_of(known: Labels) -> tuple[str, ...]:
-    """Return the names of the descriptions that are asked about a record, be it a part of them."""
+def asked_of(known: Labels) -> dict[str, float]:
+    """Return the descriptions that are asked about a record, and the share of their labels, in (0, 1].
+
+    >>> asked_of(Labels(expression="fear", valence=0.1))
+    {'va': 0.5, 'au': 1.0}
+    """
     asked = missing(known)
-    each = {"expression": asked.expression, "va": asked.valence or asked.arousal, "au": bool(asked.action_units)}
-    return tuple(name for name, is_asked in each.items() if is_asked)
+    shares = {
+        "expression": float(asked.expression),
+        "va": (asked.valence + asked.arousal) / 2,
+        "au": len(asked.action_units) / len(ACTION_UNITS),
+    }
+    return {name: share for name, share in shares.items() if share}
 
 
 class Demand(NamedTuple):
     """What production asks of the records of one pattern."""
 
     records: int
-    asked: Mapping[str, int]
-    """Of how many of them each description is asked, be it a part of it."""
+    asked: Mapping[str, float]
+    """Of how many of them each description is asked; where a part of its labels is, of so much less."""
 
 
 def demands(knowns: Iterable[Labels]) -> dict[Pattern, Demand]:
@@ -78,13 +87,16 @@ def demands(knowns: Iterable[Labels]) -> dict[Pattern, Demand]:
     Args:
         knowns: what is known of each record when it is annotated.
     """
-    records, asked = Counter[Pattern](), dict[Pattern, Counter[str]]()
+    records, asked = Counter[Pattern](), dict[Pattern, dict[str, float]]()
     for known in knowns:
-        if names := asked_of(known):
+        parts = asked_of(known)
+        if parts:
             pattern = pattern_of(known)
             records[pattern] += 1
-            asked.setdefault(pattern, Counter()).update(names)
-    return {pattern: Demand(count, dict(asked[pattern])) for pattern, count in records.most_common()}
+            sums = asked.setdefault(pattern, {})
+            for name, part in parts.items():
+                sums[name] = sums.get(name, 0.0) + part
+    return {pattern: Demand(count, asked[pattern]) for pattern, count in records.most_common()}
 
 
 class Kind(NamedTuple):

@@ -62,8 +62,8 @@ class Question(NamedTuple):
 def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[str] = ()) -> list[Task]:
     """Return about `size` tasks: subjects in hashed order, their images masked to the patterns of all `records`.
 
-    Each description that a pattern asks gets tasks in proportion to the pattern's records, and `FEWEST` at least as far
-    as there are human labels. An image serves one pattern; where labels are scarce, it serves others, too.
+    Each description that a pattern asks gets tasks in proportion to the records (`Demand.asked`), and `FEWEST` at least
+    as far as there are human labels. An image serves one pattern; where labels are scarce, it serves others, too.
 
     Args:
         records: those to annotate.
@@ -122,9 +122,9 @@ class _Need:
         total = sum(demand.records for demand in wanted.values())
         self._wanted, self._size, self._chosen = wanted, size, 0
         self._quota: dict[Cell, int] = {
-            (pattern, name): max(min(FEWEST, size), round(size * demand.records / total))
+            (pattern, name): max(min(FEWEST, size), round(size * asked / total))
             for pattern, demand in wanted.items()
-            for name in demand.asked
+            for name, asked in demand.asked.items()
         }
         self._have = Counter[Cell]()
 

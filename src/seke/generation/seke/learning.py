@@ -17,7 +17,7 @@ from seke.generation.asked import fields
 from seke.generation.calibration import arms, calibration_file, pilot
 from seke.generation.calibration.annotator_model import Annotator, Masked
 from seke.generation.calibration.arms import HIDDEN, SHOWN, Calibration, Settings, prompts_of
-from seke.generation.calibration.fit import fit, half
+from seke.generation.calibration.fit import fit
 from seke.generation.calibration.patterns import Pattern, demands
 from seke.generation.outcome import Face
 from seke.generation.seke.sampling import Bill, total
@@ -96,7 +96,7 @@ def learn(
     own = [record for record in records if pilot.group(record) in groups]
     links = links_of(own, pilot.others(records, groups, hide))
     if earlier:
-        found = arms.single(fit(rows, links((0, 1))), demand, draws)
+        found = arms.single(fit(rows, links(())), demand, draws)
     else:
         numbers = [n for n in (1, 3) if n < draws] if choose else []
         prompts = (SHOWN, HIDDEN) if choose and show else (SHOWN,)
@@ -104,17 +104,18 @@ def learn(
         write_text(folder / calibration_file.FILE, calibration_file.content(found))
         for remark in calibration_file.remarks(found):
             log.warning(remark)
-    return Learnt(found, _rules(rule, found, rows, links((0, 1))) if rule is not None else {}, groups)
+    return Learnt(found, _rules(rule, found, rows, links(())) if rule is not None else {}, groups)
 
 
 def links_of(own: Sequence[ImageRecord], others: Iterable[Labels]) -> arms.Links:
-    """Return what gives the couplings of all labels that may teach: of the pilot's subjects those on some sides."""
+    """Return what gives the couplings of all labels that may teach, but those of some of the pilot's subjects."""
     table = tabulate([*(record.labels for record in own), *others])
-    side_N = np.full(len(table.va_ND), -1)
-    side_N[: len(own)] = [half(pilot.group(record)) for record in own]
+    groups = [pilot.group(record) for record in own]
 
-    def links(sides: Collection[int]) -> Couplings:
-        return couplings(table.where(np.isin(side_N, [-1, *sides])))
+    def links(without: Collection[str]) -> Couplings:
+        kept_N = np.ones(len(table.va_ND), dtype=bool)
+        kept_N[: len(groups)] = [group not in without for group in groups]
+        return couplings(table.where(kept_N))
 
     return links
 
