@@ -8,6 +8,7 @@ Student's t for so many clusters, or Hall's transformation of it where skewness 
 `scripts/check_statistics.py` measures the coverage.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -99,6 +100,69 @@ def p_value(difference_B: NDArray[np.float64], difference: float, clusters: int)
     transformed = _transformed(t, skewness)
     beyond = min(stdtr(clusters - 1, -min(t, transformed)), stdtr(clusters - 1, max(t, transformed)))
     return min(1.0, float(2 * beyond))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number by Holm's step-down method (1979), in the order given.
+
+    >>> holm([0.01, 0.5, 0.02])
+    [0.03, 0.5, 0.04]
+    """
+    p_M = np.asarray(p, dtype=np.float64)
+    order_M = np.argsort(p_M)
+    stepped_M = np.minimum(np.maximum.accumulate(p_M[order_M] * np.arange(len(p_M), 0, -1)), 1.0)
+    corrected_M = np.empty_like(p_M)
+    corrected_M[order_M] = stepped_M
+    return [float(value) for value in corrected_M]
+
+
+class Difference(NamedTuple):
+    """An estimated difference, and whether it may be none."""
+
+    estimate: Estimate
+    p: float | None = None
+    """Two-sided, of no difference; None where nothing tells."""
+    clusters: int | None = None
+    """Subjects, or pictures that have none, that it is from; None: not known."""
+
+
+def over_seeds(each: Sequence[Difference]) -> Difference:
+    """Return the mean of the same difference under several seeds, with what seeds and subjects make it vary by.
+
+    Both are random: other seeds train other models, other subjects would be tested. So their variances add up, s² / S
+    of S seeds' differences and the squared standard error over the subjects, who are the same under all seeds. For the
+    latter the seeds' mean standard error is taken, its upper bound, which it reaches where the seeds' errors are the
+    same. Degrees of freedom by Satterthwaite (1946). Where no seed tells about subjects, it is a t-test over seeds.
+
+    >>> gain = over_seeds([Difference(Estimate(value)) for value in (1.0, 2.0, 3.0)])
+    >>> gain.estimate.value, round(gain.p, 3)
+    (2.0, 0.074)
+    """
+    known = [tested for tested in each if tested.estimate.value is not None]
+    values_S = np.array([tested.estimate.value for tested in known], dtype=np.float64)
+    if len(known) < 2:
+        return known[0] if known else Difference(Estimate(None))
+    mean, clusters = float(values_S.mean()), [tested.clusters for tested in known]
+    parts = [(float(values_S.var(ddof=1)) / len(known), len(known) - 1)]
+    fewest = min((count for count in clusters if count is not None), default=None)
+    errors = [error for tested in known if (error := _standard_error(tested)) is not None]
+    if len(errors) == len(known) and fewest is not None:
+        parts.append((float(np.mean(errors)) ** 2, fewest - 1))
+    variance = sum(part for part, _ in parts)
+    if variance < _EQUAL**2:
+        return Difference(Estimate(mean), 1.0 if abs(mean) < _EQUAL else None, fewest)
+    freedom = variance**2 / sum(part**2 / of for part, of in parts)
+    half = float(np.sqrt(variance) * stdtrit(freedom, 1 - TAIL))
+    p = float(2 * stdtr(freedom, -abs(mean) / np.sqrt(variance)))
+    return Difference(Estimate(mean, mean - half, mean + half), p, fewest)
+
+
+def _standard_error(tested: Difference) -> float | None:
+    """Return what `interval` was made of: the nearer of its ends is Student's t of standard errors away."""
+    (value, low, high), _, clusters = tested
+    if value is None or low is None or high is None or clusters is None or clusters < FEWEST:
+        return None
+    return min(value - low, high - value) / float(stdtrit(clusters - 1, 1 - TAIL))
 
 
 def _spread(replicates_B: NDArray[np.float64], clusters: int) -> tuple[float, float] | None:

@@ -79,9 +79,10 @@ def test_the_papers_rows_compete_where_nothing_differs(tmp_path: Path) -> None:
 
 def test_an_order_that_came_out_and_one_that_did_not_are_both_told_plainly(table4: Path) -> None:
     found = compiled(table4, "table4").sections[0].findings
-    assert found[0].startswith("Both above Prior only: came out, 4 of 4 measures")
-    assert found[3].startswith("SV-UAMC only above Neither: DID NOT come out, 0 of 4 measures")
+    assert found[0].startswith("Both above Prior only: holds on 3 of 4 measures (4 lie as expected): ")
+    assert found[3].startswith("SV-UAMC only above Neither: REVERSED on ")
     assert "AGAINST the expectation" in found[3]
+    assert found[4].startswith("Of 16 comparisons ") and "chance alone would give 0.4" in found[4]
 
 
 def test_a_paired_difference_against_the_benchmarks_own_comparison(table4: Path) -> None:
@@ -102,16 +103,17 @@ def test_a_paired_difference_against_the_benchmarks_own_comparison(table4: Path)
 @pytest.mark.parametrize(
     ("verdict", "outcome"),
     [
-        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, 0.05, 0.15), "came out"),
-        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, -0.05, 0.25), "within chance"),
-        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, each=(0.1, 0.1)), "came out"),
-        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, each=(-0.1, 0.3)), "within chance"),
-        (MeasureVerdict(COLUMNS["valence.mae"], 0.0, -0.1, 0.1), "did not come out"),
-        (MeasureVerdict(COLUMNS["valence.mae"], -0.1), "did not come out"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, 0.05, 0.15, p=0.01, p_holm=0.04), "holds"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, 0.05, 0.15, p=0.01, p_holm=0.06), "within chance"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1, each=(0.1, 0.2, 0.1), p=0.01, p_holm=0.3), "within chance"),
+        (MeasureVerdict(COLUMNS["valence.mae"], -0.1, -0.2, -0.1, p=0.001, p_holm=0.001), "reversed"),
+        (MeasureVerdict(COLUMNS["valence.mae"], 0.1), "not tested"),
         (MeasureVerdict(COLUMNS["valence.mae"], None), "not measured"),
     ],
 )
-def test_a_gain_counts_if_chance_is_ruled_out_or_every_seed_shows_it(verdict: MeasureVerdict, outcome: str) -> None:
+def test_a_gain_holds_only_where_it_is_significant_among_all_of_its_table(
+    verdict: MeasureVerdict, outcome: str
+) -> None:
     assert verdict.outcome == outcome
 
 
@@ -140,7 +142,8 @@ def test_an_order_over_seeds_says_in_how_many_of_them_it_holds(tmp_path: Path) -
         evaluation(tmp_path, f"x-s{seed}-a", skill, seed)
         evaluation(tmp_path, f"x-s{seed}-b", 0.5, seed)
     made = section(tmp_path, cells(rows={"a": "A", "b": "B"}, expect=[["a", "b"]]))
-    assert "(2 of 3 seeds), within chance" in made.findings[0]
+    assert "2 of 3 seeds), within chance" in made.findings[0]
+    assert "In 0 of 4 comparisons all seeds lie as expected, where chance alone would give 0.5" in made.findings[2]
 
 
 def test_a_run_of_a_longer_name_is_no_seed(tmp_path: Path) -> None:
@@ -258,7 +261,7 @@ def test_seen_and_unseen_sources_are_compared_on_the_sources_faces(tmp_path: Pat
     evaluation(tmp_path, "cross_dataset-without-disfa", 0.4)
     made = compiled(tmp_path, "cross_dataset", drawn=True).sections[0]
     [sentence] = [text for text in made.findings if text.startswith("DISFA, seen above DISFA, never seen")]
-    assert "came out, 4 of 4 measures" in sentence and "(95 %" in sentence
+    assert " of 4 measures (4 lie as expected)" in sentence and "(95 %" in sentence
     assert "DISFA: seen " in made.panels[0].alt and "never seen" in made.panels[0].alt
 
 
@@ -274,7 +277,7 @@ def test_a_sweep_joins_quality_and_cost_in_dollars_or_else_requests(
     assert row["cost.requests"].value == 2000
     assert row["cost.usd"].value == (None if usd is None else 15.0)
     assert f"over {axis} per 1,000 images" in made.panels[0].alt
-    assert any(text.startswith("N = 10 above N = 2: came out") for text in made.findings)
+    assert any(text.startswith("N = 10 above N = 2: holds") for text in made.findings)
     assert "N = 3 above N = 2: not judged, a run is missing." in made.findings
     assert "N = 2 above N = 1: not judged, a run is missing." in made.findings
 
@@ -345,6 +348,7 @@ def masked(outputs: Path, run: str, gain: float, accuracy: float = 0.8, units: s
         return {
             "method": method, "n": 9, "quality": {name: [accuracy, 0.7, 0.9] for name in measures}, "per_1000": cost,
             "difference": None if gain is None else {name: [gain, gain - 0.01, gain + 0.01] for name in measures},
+            "p": {"difference": dict.fromkeys(measures, 0.001)}, "subjects": dict.fromkeys(measures, 9),
         }  # fmt: skip
 
     folder = outputs / "figure5" / run
@@ -355,8 +359,11 @@ def masked(outputs: Path, run: str, gain: float, accuracy: float = 0.8, units: s
 def test_figure_5_is_shown_and_judged_by_its_own_paired_differences(tmp_path: Path) -> None:
     masked(tmp_path, "figure5", gain=-0.2)
     made = compiled(tmp_path, "figure5", drawn=True).sections[0]
-    assert "came out, 4 of 4 measures, 4 beyond chance: Expression acc. +20.0 (95 % +19.0 to +21.0)" in made.findings[0]
-    assert made.findings[1].endswith("not judged, not measured.")
+    assert (
+        "holds on 4 of 4 measures (4 lie as expected): Expression acc. +20.0 (95 % +19.0 to +21.0; p = 0.004, Holm)"
+        in made.findings[0]
+    )
+    assert made.findings[2].endswith("not judged, not measured.")
     assert made.tables[0].rows[1].cells["cost.usd"].value == 2.6
 
 
@@ -398,7 +405,7 @@ def test_figure_5_over_several_seeds_has_mean_and_spread_and_says_in_how_many_an
     assert [cells[key].value for key in ("Expression accuracy", "Expression accuracy.sd", "seeds")] == pytest.approx(
         [0.8, 0.1, 3]
     )
-    assert "Expression acc. +8.0 ± 13.1 (2 of 3 seeds), within chance" in made.findings[0]
+    assert "Expression acc. +8.0 ± 13.1 (95 % " in made.findings[0]
     assert made.missing == (
         "figure5/figure5-s3: not run, or not finished",
         "figure5/figure5: left out, it has no seed in its name and others have",
@@ -414,13 +421,13 @@ def test_files_hold_every_table_in_three_forms_and_every_drawing_in_two(table4: 
     assert {path.stem for path in (folder / "figures").glob("*.png")} == drawn
     assert {path.stem for path in (folder / "figures").glob("*.svg")} == drawn
     text = (folder / "study.md").read_text(encoding="utf-8")
-    assert "Both above Prior only: came out" in text and "evaluate/table4-labels-both: not run" in text
+    assert "Both above Prior only: holds" in text and "evaluate/table4-labels-both: not run" in text
 
 
 def test_the_report_command_prints_the_study_and_leaves_it_beside_the_page(table4: Path) -> None:
     done = warm.run(ROOT / "report.py", "experiment=table4", f"paths.outputs={table4}", cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "Both above Prior only: came out" in done.stdout
+    assert "Both above Prior only: holds" in done.stdout
     assert "Both (paper) †" in done.stdout and "69.4" in done.stdout
     assert (table4 / "report" / "table4" / "study.md").is_file()
     assert (table4 / "report" / "table4" / "index.html").is_file()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.bootstrap import WITHIN, drawn, statistics, subjects
-from seke.core.intervals import SHARE, Estimate, estimated
+from seke.core.intervals import SHARE, Difference, Estimate, estimated, p_value
 from seke.core.records import Prediction
 from seke.core.rules import FIGURE5
 
@@ -92,14 +92,26 @@ def differences(
     Raises:
         ValueError: if the two are not about the same records in the same order.
     """
+    return {name: found.estimate for name, found in paired_differences(predictions, reference, seed).items()}
+
+
+def paired_differences(
+    predictions: Sequence[Prediction], reference: Sequence[Prediction], seed: int = 0
+) -> dict[str, Difference]:
+    """Return `differences`, each with its p-value and of how many subjects it is.
+
+    Raises:
+        ValueError: as `differences`.
+    """
     if [row.id for row in predictions] != [row.id for row in reference]:
         raise ValueError("predictions of different records cannot be paired")
     ours, theirs = _resampled(predictions, seed), _resampled(reference, seed)
-    return {
-        name: estimated(a.drawn_B - b.drawn_B, a.value - b.value, min(a.subjects, b.subjects))
-        for name, a, b in ((name, ours[name], theirs[name]) for name in ours)
-        if not np.isnan(a.value)
-    }
+    found = {}
+    for name, a, b in ((name, ours[name], theirs[name]) for name in ours):
+        if not np.isnan(a.value):
+            paired = a.drawn_B - b.drawn_B, a.value - b.value, min(a.subjects, b.subjects)
+            found[name] = Difference(estimated(*paired), p_value(*paired), paired[2])
+    return found
 
 
 def _resampled(predictions: Sequence[Prediction], seed: int) -> dict[str, Resampled]:

@@ -25,6 +25,7 @@ from seke.benchmark.scoring.bootstrap import drawn, point
 from seke.benchmark.scoring.tables import ABSENT, HEADLINE, with_interval, with_signed_interval
 from seke.core.errors import UserError
 from seke.core.escape import markdown
+from seke.core.intervals import holm as holm
 from seke.core.intervals import interval, p_value
 from seke.core.records import Labels, Prediction, RecordError, read_jsonl
 from seke.core.text_tables import markdown_table
@@ -181,20 +182,6 @@ def _row(measure: PairedMetric) -> dict[str, Any]:
         "p_holm": None,
         "drawn_from": measure.drawn_from,
     }
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number by Holm's step-down method, in the order given.
-
-    >>> holm([0.01, 0.5, 0.02])
-    [0.03, 0.5, 0.04]
-    """
-    p_M = np.asarray(p, dtype=np.float64)
-    order_M = np.argsort(p_M)
-    stepped_M = np.minimum(np.maximum.accumulate(p_M[order_M] * np.arange(len(p_M), 0, -1)), 1.0)
-    corrected_M = np.empty_like(p_M)
-    corrected_M[order_M] = stepped_M
-    return [float(value) for value in corrected_M]
 
 
 def mcnemar(only_ours: int, only_theirs: int) -> float:

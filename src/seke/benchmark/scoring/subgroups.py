@@ -189,7 +189,7 @@ def _one_key(parts: Mapping[str, GroupMetrics], groups_N: NDArray[Any], fewest: 
     names = sorted(parts, key=lambda name: (name == UNSTATED, name))
     cells = {name: {measure: _estimate(parts[name], measure) for measure in parts[name]} for name in names}
     gaps = {
-        measure: _gap(
+        measure: largest_gap(
             {name: parts[name][measure] for name in names if name != UNSTATED and parts[name][measure].n >= fewest}
         )
         for measure in parts[names[0]]
@@ -227,7 +227,8 @@ def _estimate(part: GroupMetrics, measure: str) -> dict[str, Any] | None:
     return {"value": found.value, "ci95": ci95, "n": found.n, "drawn_from": found.drawn_from}
 
 
-def _gap(of_groups: Mapping[str, GroupMetric]) -> dict[str, Any] | None:
+def largest_gap(of_groups: Mapping[str, GroupMetric]) -> dict[str, Any] | None:
+    """Return the largest gap of one measure, as metrics.json has it; None for fewer than two groups that have it."""
     values = {name: number.value for name, number in of_groups.items() if not math.isnan(number.value)}
     if len(values) < 2:
         return None

@@ -15,7 +15,7 @@ from typing import Any, Final
 from seke.benchmark.answer import Answer
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.calibration import trust
-from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality, subjects_of
+from seke.benchmark.scoring.cost_quality import Calls, Price, paired_differences, quality, subjects_of
 from seke.benchmark.scoring.tables import (
     ABSENT,
     CALIBRATION,
@@ -27,7 +27,7 @@ from seke.benchmark.scoring.tables import (
 from seke.benchmark.tasks.reliability import labelled
 from seke.core.errors import UserError
 from seke.core.escape import markdown
-from seke.core.intervals import Estimate
+from seke.core.intervals import Difference, Estimate
 from seke.core.records import ImageRecord, Labels, Origins, Prediction, Uncertainty
 from seke.core.text_tables import markdown_table
 
@@ -109,14 +109,15 @@ def figure5(
     scored = {name: [prediction for prediction, _ in both] for name, both in pairs.items()}
     present = int((columns(scored[reference]).au_true_NA == 1).any(0).sum())
 
-    def over(method: str, other: str | None) -> dict[str, Any] | None:
-        return None if other in (None, method) else differences(scored[method], scored[str(other)], seed)
+    def over(method: str, other: str | None) -> dict[str, Difference] | None:
+        return None if other in (None, method) else paired_differences(scored[method], scored[str(other)], seed)
 
     rows = []
     for method in methods:
         predictions = scored[method.name]
         calibration, bounds = trust(predictions, {answer.id: answer for _, answer in pairs[method.name]}, seed)
         calls = Calls.sum([*method.calls, *method.pilots]).per_thousand(method.annotated * len(method.calls))
+        gains = {"difference": over(method.name, reference), "gain": over(method.name, control)}
         rows.append(
             {
                 "method": method.name,
@@ -124,8 +125,15 @@ def figure5(
                 "aus_present": present,
                 "quality": quality(predictions, seed),
                 "subjects": subjects_of(predictions),
-                "difference": over(method.name, reference),
-                "gain": over(method.name, control),
+                **{
+                    which: None if found is None else {name: gain.estimate for name, gain in found.items()}
+                    for which, found in gains.items()
+                },
+                "p": {
+                    which: {name: gain.p for name, gain in found.items()}
+                    for which, found in gains.items()
+                    if found is not None
+                },
                 "calibration": calibration,
                 "ci95": bounds,
                 "per_1000": {**calls._asdict(), "usd": calls.usd(price)},

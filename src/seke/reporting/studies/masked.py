@@ -5,20 +5,27 @@ in figure5/<name>-s<seed>/; here it is only shown.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Final
 
 from seke.core.errors import UserError
-from seke.core.intervals import Estimate
+from seke.core.intervals import Difference, Estimate
 from seke.core.rules import FIGURE5
 from seke.reporting.data.run_labels import Words
 from seke.reporting.data.tables import Column
 from seke.reporting.render.figures import TONES, Panel
 from seke.reporting.studies.figures import FigureData
-from seke.reporting.studies.orders import ExpectedOrder, MeasureVerdict, orders_table
+from seke.reporting.studies.orders import (
+    ExpectedOrder,
+    MeasureVerdict,
+    corrected,
+    orders_table,
+    sentences,
+    turned,
+    verdict,
+)
 from seke.reporting.studies.runs import Line, MeasuredRows, seeds_of
 from seke.reporting.studies.study import Section, StudyContext
 from seke.reporting.studies.tables import COLUMNS, table
@@ -68,10 +75,10 @@ class Masked:
         )
         measures, found = (*QUALITY, *COST), MeasuredRows(tuple(lines), tuple(seeds), (), ())
         gained = [(method, self.control) for method in methods if self.control and method != self.control]
-        gains = [order for pair in gained if (order := _order(pair, seeds, lines, "gain"))]
+        gains = corrected([order for pair in gained if (order := _order(pair, seeds, lines, "gain"))])
         tables = [table(self.name, self.title, "Method", measures, found, (), caption, gains)]
         judged = [(pair, _order(pair, seeds, lines, "difference")) for pair in self.expect]
-        orders = [order for _, order in judged if order]
+        orders = corrected([order for _, order in judged if order])
         if orders:
             tables.append(orders_table(f"{self.name}_orders", f"{self.title}: orders", orders, QUALITY))
         panels = tuple(
@@ -80,7 +87,7 @@ class Masked:
             for panel in draw(context.figures, FigureData(self.name, lines, (), measures))
         )
         unjudged = [f"{a} above {b}: not judged, not measured." for (a, b), order in judged if not order]
-        return Section(self.title, tuple(tables), panels, (*(order.sentence for order in orders), *unjudged), missing)
+        return Section(self.title, tuple(tables), panels, (*sentences(orders), *unjudged), missing)
 
 
 def _span(counts: Sequence[int]) -> str:
@@ -132,26 +139,24 @@ def _order(pair: Sequence[str], seeds: Seeds, lines: Sequence[Line], which: str)
     of = {line.key: line for line in lines}
     rows = [rows for rows in seeds.values() if better in rows and worse in rows]
     gains = [gain for both in rows if (gain := _gains(both[better], both[worse], which)) is not None]
-    return ExpectedOrder(of[better], of[worse], tuple(_verdict(column, gains) for column in QUALITY)) if gains else None
+    return ExpectedOrder(of[better], of[worse], tuple(_verdicts(gains))) if gains else None
 
 
-def _gains(better: Mapping[str, Any], worse: Mapping[str, Any], which: str) -> dict[str, Estimate] | None:
+def _verdicts(gains: Sequence[Mapping[str, Difference]]) -> Iterator[MeasureVerdict]:
+    for column in QUALITY:
+        yield verdict(column, [found[column.key] for found in gains if column.key in found])
+
+
+def _gains(better: Mapping[str, Any], worse: Mapping[str, Any], which: str) -> dict[str, Difference] | None:
     """Return by how much one row is better than the other on each measure; None unless one of them is the reference."""
     own, others = better.get(which), worse.get(which)
     if (own is None) == (others is None):
         return None
-    turn = Estimate if own else _turned
-    return {key: turn(*found) for key, found in _named(own or others or {}).items()}
-
-
-def _turned(value: float, low: float | None, high: float | None) -> Estimate:
-    return Estimate(-value, None if high is None else -high, None if low is None else -low)
-
-
-def _verdict(column: Column, gains: Sequence[Mapping[str, Estimate]]) -> MeasureVerdict:
-    """Judge one measure: of one seed by its interval, of several by their mean and how many agree."""
-    known = [found[column.key] for found in gains if column.key in found]
-    if len(known) < 2:
-        return MeasureVerdict(column, *(known[0] if known else (None,)))
-    values = tuple(gain.value or 0.0 for gain in known)
-    return MeasureVerdict(column, fmean(values), each=values)
+    row = better if own else worse
+    p = _named(row.get("p", {}).get(which, {}))  # not in files of earlier releases, nor are the subjects
+    subjects = _named(row.get("subjects", {}))
+    gains = {
+        key: Difference(Estimate(*found), p.get(key), subjects.get(key))
+        for key, found in _named(own or others or {}).items()
+    }
+    return gains if own else {key: turned(found) for key, found in gains.items()}

@@ -35,7 +35,7 @@ from seke.reporting.data.runs import Outputs
 from seke.reporting.data.tables import Column, Table, shown, to_markdown, to_terminal, write_tables
 from seke.reporting.render.figures import Panel
 from seke.reporting.studies.figures import FigureData
-from seke.reporting.studies.orders import Comparisons, judge_orders, orders_table
+from seke.reporting.studies.orders import Comparisons, judge_orders, orders_table, sentences
 from seke.reporting.studies.runs import MeasuredRows, label, read_rows
 from seke.reporting.studies.tables import columns, paper_rows, table, varies
 
@@ -47,7 +47,7 @@ class Section(NamedTuple):
     tables: tuple[Table, ...] = ()
     panels: tuple[Panel, ...] = ()
     findings: tuple[str, ...] = ()
-    """Sentences: whether each expected order came out, how far wordings spread, which gap is the largest."""
+    """Sentences: on how many measures each expected order holds, how far wordings spread, which gap is the largest."""
     missing: tuple[str, ...] = ()
     """Runs that the study names and that are not there or not finished, each with the reason."""
     markup: Markup = Markup("")
@@ -126,11 +126,11 @@ class Cells:
         tables = [table(self.name, self.title, self.head, measures, measured, paper, self.caption, gains)]
         orders = judge_orders(measured.lines, self.expect, quality, context.compare)
         if orders:
-            title = f"{self.title}: did the expected order come out?"
+            title = f"{self.title}: does the expected order hold?"
             tables.append(orders_table(f"{self.name}_orders", title, orders, quality))
         data = FigureData(self.name, measured.lines, paper, measures, self.control)
         panels = [panel for draw in self.figures for panel in draw(context.figures, data)]
-        findings = [*(order.sentence for order in orders), *unjudged, *self._spreads(measured, measures)]
+        findings = [*sentences(orders), *unjudged, *self._spreads(measured, measures)]
         return Section(self.title, tuple(tables), tuple(panels), tuple(findings), missing)
 
     def _spreads(self, measured: MeasuredRows, measures: Sequence[Column]) -> list[str]:

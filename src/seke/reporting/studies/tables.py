@@ -149,7 +149,7 @@ def _gained(gains: Sequence[ExpectedOrder], measures: Sequence[Column]) -> dict[
 
 def _gains_caption(gains: Sequence[ExpectedOrder], several: bool) -> Iterator[str]:
     if gains:
-        what = "mean over seeds, ± one standard deviation" if several else "paired by subject, with 95 % interval"
+        what = "95 % paired by subject" + (", over seeds and subjects together" if several else "")
         yield f"Gain: over {gains[0].worse.words.label}, + is better; {what}. {_shared(gains)}"
 
 
