@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from hydra.errors import HydraException, InstantiationException
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -34,7 +35,8 @@ from tqdm import tqdm
 from seke.benchmark.answer import Answer
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.bootstrap import point
-from seke.benchmark.scoring.calibration import judged, measures
+from seke.benchmark.scoring.calibration import Judged, judged
+from seke.benchmark.scoring.calibration_metrics import ece_debiased
 from seke.benchmark.tasks.reliability import generated, labelled
 from seke.cli import settings
 from seke.cli.command import build, composed
@@ -370,26 +372,34 @@ def _face(record: ImageRecord) -> Face:
 
 
 def scores(truth: Sequence[ImageRecord], rows: Mapping[str, InstructionRecord]) -> dict[str, float | None]:
-    """Return accuracy, F1 (mean of 14 AUs), errors and ECE of what was generated, in points of 100; None: unknown."""
+    """Return how right generated labels are, in points of 100: accuracy, F1 (mean of 14 AUs), errors, debiased ECE.
+
+    None where it is unknown.
+    """
     predictions: list[Prediction] = []
-    sure = []
+    told_sure: list[Judged] = []
     for record in truth:
         row = rows[record.id]
         told = record.labels.model_copy(update={"au_intensity": None})
         prediction = labelled(record, generated(row.labels, row.origin), generated(told, row.origin))
         predictions.append(prediction)
         answer = Answer(id=row.id, confidence=row.confidence, uncertainty=row.uncertainty)
-        sure += judged(prediction, answer, "expression")
+        told_sure += [one for one in judged(prediction, answer, "expression") if one.confidence is not None]
     found = point(columns(predictions))
-    calibration = measures(sure)["ece"] if sure else None
     values = {
         "accuracy": found["expression"]["accuracy"],
         "f1": found["action_units"]["f1_mean_14"],
         "valence": found["valence"]["mae"],
         "arousal": found["arousal"]["mae"],
-        "ece": calibration,
+        "ece": _ece(told_sure) if told_sure else None,
     }
     return {name: None if value is None or math.isnan(value) else 100 * value for name, value in values.items()}
+
+
+def _ece(labels: Sequence[Judged]) -> float:
+    subject_N = np.unique([label.subject for label in labels], return_inverse=True)[1]
+    p_N, right_N = ([getattr(label, name) for label in labels] for name in ("confidence", "right"))
+    return ece_debiased(np.array(p_N), np.array(right_N), subject_N)
 
 
 # the table ------------------------------------------------------------------------------------------------------------
