@@ -72,12 +72,16 @@ def fit(states_NF: NDArray[np.float32], classes_N: Sequence[str], seed: int) -> 
         problem = f"{len(sizes)} classes, {least} pictures in the smallest"
         raise UserError("data.share", len(classes_N), problem, "take more rows: two classes with two pictures each")
     folds = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
-    return _search(folds, "accuracy").fit(states_NF, list(classes_N))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=STEPS))
+    search = GridSearchCV(probe, {"logisticregression__C": STRENGTHS}, cv=folds, scoring="accuracy")
+    return search.fit(states_NF, list(classes_N))
 
 
 class FaceProbe(NamedTuple):
     """Fitted on faces; what the training rows did not teach is not predicted."""
 
+    scaler: StandardScaler
+    """Of the states of all training faces, once for all labels."""
     expression: GridSearchCV | None
     units: Mapping[int, Any]
     """By action unit, what predicts whether it is active."""
@@ -89,6 +93,7 @@ class FaceProbe(NamedTuple):
     def predict(self, states_NF: NDArray[np.float32]) -> list[Labels]:
         """Return the labels of each picture; valence and arousal are cut to [-1, 1]."""
         count = len(states_NF)
+        states_NF = self.scaler.transform(states_NF)
         named = [None] * count if self.expression is None else self.expression.predict(states_NF).tolist()
         active = {au: model.predict(states_NF).tolist() for au, model in self.units.items()}
         values = {name: np.clip(model.predict(states_NF), -1, 1).tolist() for name, model in self.affect.items()}
@@ -111,6 +116,8 @@ def fit_faces(states_NF: NDArray[np.float32], labels_N: Sequence[Labels], seed: 
         UserError: if an expression has a single face, as `fit`.
     """
     untaught: list[str] = []
+    scaler = StandardScaler()
+    states_NF = scaler.fit_transform(states_NF)
     carrying = np.array([labels.expression is not None for labels in labels_N])
     expression = None
     if carrying.any():
@@ -133,18 +140,13 @@ def fit_faces(states_NF: NDArray[np.float32], labels_N: Sequence[Labels], seed: 
         if len(known) < 2:
             untaught.append(f"{name}: {len(known)} faces carry it")
             continue
-        ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-        affect[name] = ridge.fit(states_NF[[n for n, _ in known]], [value for _, value in known])
-    return FaceProbe(expression, units, affect, tuple(untaught))
+        affect[name] = RidgeCV(PENALTIES).fit(states_NF[[n for n, _ in known]], [value for _, value in known])
+    return FaceProbe(scaler, expression, units, affect, tuple(untaught))
 
 
 def _unit(states_NF: NDArray[np.float32], active_N: NDArray[np.bool_], least: int, seed: int) -> Any:
     """Return a logistic regression, its penalty by the log loss and its threshold by F1, both cross-validated."""
     folds = StratifiedKFold(min(FOLDS, least), shuffle=True, random_state=seed)
-    search = _search(folds, "neg_log_loss").fit(states_NF, active_N)
+    search = GridSearchCV(LogisticRegression(max_iter=STEPS), {"C": STRENGTHS}, cv=folds, scoring="neg_log_loss")
+    search.fit(states_NF, active_N)
     return TunedThresholdClassifierCV(search.best_estimator_, scoring="f1", cv=folds).fit(states_NF, active_N)
-
-
-def _search(folds: StratifiedKFold, scoring: str) -> GridSearchCV:
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=STEPS))
-    return GridSearchCV(probe, {"logisticregression__C": STRENGTHS}, cv=folds, scoring=scoring)
