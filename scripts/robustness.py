@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from hydra.errors import HydraException, InstantiationException
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ from seke.core.files import write_text
 from seke.core.parallel import cores, parallel_map
 from seke.core.records import ImageRecord, InstructionRecord, Prediction, write_jsonl
 from seke.core.runs import checked_name
-from seke.core.setting_checks import check_whole
+from seke.core.setting_checks import check_between, check_whole
 from seke.core.vlm import Image
 from seke.generation import from_settings
 from seke.generation.outcome import Face, completed
@@ -128,7 +129,13 @@ def read_settings(words: Sequence[str]) -> dict[str, Any]:
         if path := typed.get("config"):
             if not Path(path).is_file():
                 raise UserError("config", path, "no such file", "give a YAML file like conf/robustness.yaml")
-            own = OmegaConf.load(path)
+            try:
+                own = OmegaConf.load(path)
+            except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+                problem = " ".join(str(error).split())
+                raise UserError("config", path, problem, "give a YAML file like conf/robustness.yaml") from None
+            if not OmegaConf.is_dict(own):
+                raise UserError("config", path, "holds no settings", "give a YAML file like conf/robustness.yaml")
             if strange := [str(name) for name in own if name not in known]:
                 problem = f"{strange[0]} is no such setting"
                 raise UserError("config", path, problem, f"use some of {', '.join(map(str, known))}")
@@ -145,21 +152,40 @@ def check(found: Mapping[str, Any]) -> None:
     Raises:
         UserError: naming the setting.
     """
-    checked_name(str(found["name"]))
+    for name in ("name", "outputs"):
+        if not isinstance(found[name], str) or not found[name]:
+            raise UserError(name, found[name], "not a name", f"use for example {name}={name}")
+    checked_name(found["name"])
     check_whole("faces", found["faces"], 60)
     check_whole("pilot", found["pilot"], 40)
+    if 2 * found["pilot"] > found["faces"]:
+        problem = f"more than half of faces={found['faces']}, so too few would be left to score"
+        raise UserError("pilot", found["pilot"], problem, "give more faces, or a smaller pilot")
     check_whole("workers", found["workers"], 1, 1024, optional=True)
     if not isinstance(found["seeds"], list) or not found["seeds"]:
         raise UserError("seeds", found["seeds"], "no list of seeds", "use for example seeds=[0,1,2]")
     for seed in found["seeds"]:
         check_whole("seeds", seed, 0)
-    for chosen, among in (
+    if len(set(found["seeds"])) < len(found["seeds"]):
+        raise UserError("seeds", found["seeds"], "one stands there twice", "name each once")
+    for group in ("annotator_settings", "face_settings", "method_settings", "claim_settings", "budgets"):
+        if not isinstance(found[group], Mapping) or not (found[group] or group == "budgets"):
+            raise UserError(group, found[group], "not settings by name", "write them as in conf/robustness.yaml")
+    for group in ("annotator_settings", "face_settings", "method_settings"):
+        for name, words in found[group].items():
+            if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+                raise UserError(f"{group}.{name}", words, "no list of settings", "write for example [name=value]")
+    for names, among in (
         ("annotators", "annotator_settings"),
         ("worlds", "face_settings"),
         ("claims", "claim_settings"),
     ):
-        for name in found[chosen] or ():
-            _named(chosen, name, found[among])
+        listed = found[names]
+        if listed is not None and (not isinstance(listed, list) or not listed):
+            remedy = f"use for example {names}=[{next(iter(found[among]))}], or null for all"
+            raise UserError(names, listed, "no list of names", remedy)
+        for name in listed or ():
+            _named(names, name, found[among])
     for method, others in found["budgets"].items():
         if not isinstance(others, list) or len(others) != 2:
             raise UserError(f"budgets.{method}", others, "not two methods", "name one, and one that takes all draws")
@@ -177,12 +203,17 @@ def claims_of(found: Mapping[str, Any]) -> dict[str, Claim]:
     claims = {}
     for name, said in chosen(found, "claims", "claim_settings").items():
         where = f"claim_settings.{name}"
+        if not isinstance(said, Mapping):
+            raise UserError(where, said, "no claim", f"give its {_list(Claim._fields)}")
         if strange := sorted(set(said) - set(Claim._fields)):
             raise UserError(
                 f"{where}.{strange[0]}", said[strange[0]], "no part of a claim", f"use {_list(Claim._fields)}"
             )
         if absent := [part for part in ("says", "measure", "of") if part not in said]:
             raise UserError(where, "", f"lacks {absent[0]}", "say what is claimed of which method")
+        for part in ("by", "at_most"):
+            if part in said:
+                check_between(f"{where}.{part}", said[part], -100, 100)
         measured, above = _several(said["measure"]), _several(said.get("above", ()))
         for measure in measured:
             _named(f"{where}.measure", measure, MEASURES)
@@ -207,7 +238,7 @@ def _named(argument: str, name: object, among: Any) -> None:
 
 
 def _several(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _list(names: Any) -> str:
@@ -239,12 +270,12 @@ def _composed(command: str, words: tuple[str, ...]) -> str:
     return json.dumps(OmegaConf.to_container(composed(command, words), resolve=True))
 
 
-def _built(where: str, node: Mapping[str, Any]) -> None:
+def _built(where: str, words: Sequence[str], node: Mapping[str, Any]) -> None:
     try:
         build(node)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
-            raise UserError(where, "", str(error.__cause__), "correct it") from None
+            raise UserError(where, " ".join(words), str(error.__cause__), "correct it") from None
         raise
 
 
@@ -265,7 +296,7 @@ def worlds_of(found: Mapping[str, Any]) -> list[World]:
     # A switch that cannot be is told before anything is measured.
     for kind, nodes in (("face_settings", sources), ("annotator_settings", backends)):
         for name, node in nodes.items():
-            _built(f"{kind}.{name}", node)
+            _built(f"{kind}.{name}", found[kind][name], node)
     claims = claims_of(found)
     needed = {method for claim in claims.values() for method in (claim.of, *claim.above)} | {"not_looking"}
     needed |= {other for method in needed for other in found["budgets"].get(method, ())}

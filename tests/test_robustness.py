@@ -134,6 +134,13 @@ def test_a_tiny_run_is_measured_written_and_not_measured_twice(tmp_path, monkeyp
         (["seeds=3"], "seeds=3: no list of seeds"),
         (["config=nowhere.yaml"], "config=nowhere.yaml: no such file"),
         (["name=../x"], "name=../x: "),
+        (["name="], "name=None: not a name"),
+        (["outputs="], "outputs=None: not a name"),
+        (["seeds=[1,1]"], "seeds=[1, 1]: one stands there twice"),
+        (["claims=[]"], "claims=[]: no list of names; use for example claims=[prior_accuracy], or null for all"),
+        (["annotators=neutral"], "annotators=neutral: no list of names"),
+        (["annotator_settings=3"], "annotator_settings=3: not settings by name"),
+        (["faces=100", "pilot=51"], "pilot=51: more than half of faces=100"),
     ],
 )
 def test_a_mistaken_setting_is_one_line(words, line, capsys):
@@ -155,15 +162,20 @@ def test_a_mistaken_setting_is_one_line(words, line, capsys):
          "claim_settings.x.over=prior: no part of a claim"),
         ({"annotator_settings": {"x": ["backend.seeen=1"]}}, "annotator_settings.x=backend.seeen=1: backend.seeen=1: "),
         ({"annotator_settings": {"x": ["backend.couplings=folklore"]}},
-         "annotator_settings.x=: backend.couplings=folklore: no such couplings"),
+         "annotator_settings.x=backend.couplings=folklore: backend.couplings=folklore: no such couplings"),
         ({"annotator_settings": {"x": ["generator.pilot=1"]}},
          "annotator_settings.x=generator.pilot=1: no setting of backend"),
-        ({"face_settings": {"x": ["source.world=nowhere"]}}, "face_settings.x=: source.world=nowhere: no such world"),
+        ({"face_settings": {"x": ["source.world=nowhere"]}}, "face_settings.x=source.world=nowhere: source.world="),
         ({"method_settings": {"seke": ["backend.seen=1"]}},
          "method_settings.seke=backend.seen=1: the annotators' settings"),
         ({"budgets": {"dice": ["nobody", "five"]}}, "budgets=nobody: there is none"),
         ({"budgets": {"dice": "unsure"}}, "budgets.dice=unsure: not two methods"),
         ({"world_settings": {}}, "config="),
+        ([], "config="),
+        ({"annotator_settings": {"x": 3}}, "annotator_settings.x=3: no list of settings"),
+        ({"claim_settings": {"x": 3}}, "claim_settings.x=3: no claim"),
+        ({"claim_settings": {"x": {"says": "x", "measure": "f1", "of": "seke", "above": "prior", "by": "much"}}},
+         "claim_settings.x.by=much: not such a number"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_configuration_of_ones_own_is_one_line(tmp_path, mine, line, capsys):
@@ -174,6 +186,13 @@ def test_a_mistake_in_a_configuration_of_ones_own_is_one_line(tmp_path, mine, li
     assert robustness.main(words) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {line}") and said.count("\n") == 1
+
+
+def test_a_configuration_that_is_no_yaml_is_one_line(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("a: [")
+    assert robustness.main([f"config={tmp_path / 'mine.yaml'}"]) == 2
+    said = capsys.readouterr().err
+    assert "expected the node content" in said and said.count("\n") == 1
 
 
 def test_the_repository_states_at_least_ten_annotators_two_kinds_of_faces_and_three_seeds():

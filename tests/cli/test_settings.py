@@ -92,6 +92,7 @@ def composed(conf: Path, *words: str) -> DictConfig:
         (["thing=server", "thing.image={side: 1, sied: 2}"], "thing.image.sied=2", "thing.image.side"),
         (["thing=server", "+thing.extra_boddy.a=2"], "thing.extra_boddy.a=2", "thing.extra_body"),
         (["+thing.extra_body.a=2"], "thing.extra_body.a=2", None),
+        (["thing=server", "thing.object=3"], "thing.object=3", None),  # text has it, server does not
         (["colour=red"], "colour=red", None),
         (["+colour=red"], "colour=red", None),
         (["+thing@othr=server"], "thing@othr=server", "other"),

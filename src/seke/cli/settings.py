@@ -128,7 +128,8 @@ def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) ->
         return None
     inner = re.search(r"full_key: (\S+)", str(error))
     key = inner.group(1) if inner else found.group(1) or found.group(2)
-    value = next((_value(word, key) for word in words if _is_part(key, word.lstrip("+~").partition("=")[0])), "")
+    about = [word for word in words if _is_part(key, word.lstrip("+~").partition("=")[0])]
+    value = next((found for word in about if (found := _value(word, key)) != ""), "")  # generator=blind says none of it
     with _initialised(conf):
         return str(_no_setting(key, value, command, _tree(_composed(command, {}, set())), {}, [key]))
 
@@ -325,7 +326,10 @@ def _no_setting(
     choices: Mapping[str, Any],
     overrides: Sequence[str],
 ) -> UserError:
-    nearest = nearest_name(key.rpartition("@")[2], list(_flat(known)))
+    here = [
+        name for name in _flat(known) if name != key
+    ]  # the same name may be another option's: generator=blind has fewer
+    nearest = nearest_name(key.rpartition("@")[2], here)
     remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help` lists what there is"
     typed = any(_is_part(key, override.lstrip("+~").partition("=")[0]) for override in overrides)
     files = [f"{group}={choices[group]}" for group in BY_COMMAND if group in choices]

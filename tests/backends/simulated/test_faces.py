@@ -286,6 +286,17 @@ def test_habitual_sets_and_steps(truth, settings, rows):
             "backend.grading.midle=1.0: no such habit; "
             "use middle, step, noise, leniency, used, favourites, habit, sharpness, rounding",
         ),
+        ({"grading": "lax"}, "backend.grading=lax: no habits; write for example {middle: 2.0, used: [0, 3, 5]}"),
+        ({"grading": {"used": []}}, "backend.grading.used=[]: no list of grades; use for example [0, 2, 3]"),
+        ({"grading": {"favourites": [0, 7]}}, "backend.grading.favourites=7: more than 5; use 0 to 5"),
+        ({"grading": {"step": 0}}, "backend.grading.step=0: not such a number; use 0.01 or more"),
+        ({"grading": {"rounding": 0}}, "backend.grading.rounding=0: less than 1; use 1 to 100"),
+        ({"va_bias": [0.1]}, "backend.va_bias=[0.1]: not two numbers; write for example [0.5, 1.0]"),
+        ({"usd_per_million": "x"}, "backend.usd_per_million=x: not two numbers; write for example [0.5, 1.0]"),
+        (
+            {"au_bias": {3: -8.0}},
+            f"backend.au_bias.3=-8.0: no such action unit; use {', '.join(map(str, ACTION_UNITS))}",
+        ),
         ({"va_step": 0}, "backend.va_step=0: not such a number; use 0.01 to 1, or null"),
         ({"confident_errors": None}, "backend.confident_errors=None: not such a number; use 0 to 1"),
     ],

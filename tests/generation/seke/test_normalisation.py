@@ -115,6 +115,8 @@ def test_draws_grow_with_what_uncertainty_counts(data, run) -> None:
     ("normalise", "argument"),
     [
         ("largest", "normalise=largest: no way"),
+        (3, "normalise=3: no way"),
+        ([], r"normalise=\[\]: no way"),
         ({"mood": 0.1}, r"normalise\.mood=0\.1: no descr"),
         ({"valence": 0}, r"normalise\.valence=0: no scale"),
         ({"valence": float("inf")}, r"normalise\.valence=inf"),

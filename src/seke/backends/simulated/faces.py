@@ -122,6 +122,13 @@ class Simulated:
         check_between("backend.va_step", va_step, 0.01, 1, optional=True)
         if couplings not in COUPLINGS:
             raise UserError("backend.couplings", couplings, "no such couplings", f"use {' or '.join(COUPLINGS)}")
+        if grading is not None and not isinstance(grading, Mapping):
+            raise UserError("backend.grading", grading, "no habits", "write for example {middle: 2.0, used: [0, 3, 5]}")
+        if strange := [au for au in au_bias if str(au) not in map(str, ACTION_UNITS)]:
+            units = ", ".join(map(str, ACTION_UNITS))
+            raise UserError(f"backend.au_bias.{strange[0]}", au_bias[strange[0]], "no such action unit", f"use {units}")
+        for argument, pair in (("backend.va_bias", va_bias), ("backend.usd_per_million", usd_per_million)):
+            _check_pair(argument, pair)
         for name in grading or ():
             if name not in Grading.__dataclass_fields__:
                 habits = ", ".join(Grading.__dataclass_fields__)
@@ -207,6 +214,17 @@ class Simulated:
     @cached_property
     def _truths(self) -> dict[str, ImageRecord]:
         return truths(self.pattern)
+
+
+def _check_pair(argument: str, pair: object) -> None:
+    """Refuse what is no two numbers."""
+    if pair is None:
+        return
+    listed = list(pair) if isinstance(pair, Iterable) and not isinstance(pair, str | Mapping) else []
+    if len(listed) != 2:
+        raise UserError(argument, pair, "not two numbers", "write for example [0.5, 1.0]")
+    for number in listed:
+        check_between(argument, number, -math.inf)
 
 
 def _shared(channel: Channel, systematic: float | None) -> Channel:

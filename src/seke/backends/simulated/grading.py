@@ -15,11 +15,17 @@ from dataclasses import dataclass
 from random import Random
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS, STRONGEST
+from seke.core.errors import UserError
+from seke.core.setting_checks import check_between, check_whole
 
 
 @dataclass(frozen=True)
 class Grading:
-    """One annotator's way of grading; chosen: reluctant, noisy, never 1, and half of the time one of its favourites."""
+    """One annotator's way of grading; chosen: reluctant, noisy, never 1, and half of the time one of its favourites.
+
+    Raises:
+        UserError: if a number is out of range, or no grade is left that it uses.
+    """
 
     middle: float = 2.5
     """The grade of an AU whose log-odds are 0: asked yes or no, it says yes where it would give 3 or more. At 1 or less
@@ -40,6 +46,21 @@ class Grading:
     """Factor of the scores of expressions before they become shares: above 1 it is surer than it should be."""
     rounding: int = 10
     """Shares are multiples of so many per cent."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no annotator can grade by."""
+        check_between("backend.grading.middle", self.middle, 0, STRONGEST)
+        check_between("backend.grading.step", self.step, 0.01)
+        check_between("backend.grading.habit", self.habit, 0, 1)
+        for name in ("noise", "leniency", "sharpness"):
+            check_between(f"backend.grading.{name}", getattr(self, name), 0)
+        check_whole("backend.grading.rounding", self.rounding, 1, 100)
+        for name in ("used", "favourites"):
+            listed = getattr(self, name)
+            if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
+                raise UserError(f"backend.grading.{name}", listed, "no list of grades", "use for example [0, 2, 3]")
+            for grade in listed:
+                check_whole(f"backend.grading.{name}", grade, 0, STRONGEST)
 
 
 def grades(log_odds: Sequence[float], grading: Grading, temperature: float, rng: Random) -> dict[int, int]:

@@ -106,11 +106,12 @@ def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[
                 need.met(lesson)
                 chosen.append((record, lesson))
     if (images := len({record.id for record, _ in chosen})) < FEWEST:
+        larger = f"set {FEWEST} or more and " if size < FEWEST else ""
         raise UserError(
             "generator.pilot",
             size,
             f"only {images} images with human labels could serve as pilot",
-            f"give at least {2 * FEWEST} labelled records, or use stopping=uamc generator.aggregate=summary",
+            f"{larger}give at least {2 * FEWEST} labelled records, or use stopping=uamc generator.aggregate=summary",
         )
     return [Task(record, lesson, mask(record.labels, lesson, f"{seed}/{record.id}")) for record, lesson in chosen]
 

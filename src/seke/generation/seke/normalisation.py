@@ -65,7 +65,7 @@ def scales_of(normalise: str | Mapping[str, Any]) -> Scales:
     Raises:
         UserError: if it is no way of normalising, or a scale is none.
     """
-    if isinstance(normalise, str):
+    if not isinstance(normalise, Mapping):
         if normalise not in NAMED:
             remedy = f"set {', '.join(NAMED)}, or a scale by description such as {{valence: 0.09}}"
             raise UserError("generator.normalise", normalise, "no way of normalising", remedy)

@@ -74,8 +74,8 @@ class Synthetic(Drawn):
         world: str = "drawn",
     ) -> None:
         super().__init__(images, size, workers, seed, validation_share)
-        self.world = world
-        self.worlds = worlds_of(world)
+        self.world = str(world)
+        self.worlds = worlds_of(self.world)
         self.counts = proportional(images, {name: row.train + row.test for name, row in TABLE1.items()})
 
     @property
