@@ -129,7 +129,7 @@ def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) ->
     inner = re.search(r"full_key: (\S+)", str(error))
     key = inner.group(1) if inner else found.group(1) or found.group(2)
     about = [word for word in words if _is_part(key, word.lstrip("+~").partition("=")[0])]
-    value = next((found for word in about if (found := _value(word, key)) != ""), "")  # generator=blind says none of it
+    value = next((told for word in about if (told := _value(word, key)) != ""), "")  # generator=blind says none of it
     with _initialised(conf):
         return str(_no_setting(key, value, command, _tree(_composed(command, {}, set())), {}, [key]))
 

@@ -78,6 +78,8 @@ def test_at_the_samples_own_prevalence_it_is_the_f1_of_the_sample(seed: int) -> 
 @pytest.mark.parametrize(
     ("given_", "argument"),
     [
+        (3, "p=3: no shares"),
+        ("x", "p=x: no shares"),
         ({3: 0.1}, r"p\.3=0\.1: no action unit"),
         ({"x": 0.1}, r"p\.x="),
         ({1: 0}, r"p\.1=0: no share"),

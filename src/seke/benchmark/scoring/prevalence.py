@@ -56,8 +56,10 @@ def checked_prevalence(argument: str, given: Mapping[Any, Any] | None) -> dict[i
     """Return the share of active images by AU; nothing where nothing is given.
 
     Raises:
-        UserError: if a key is no action unit of ours, or a share does not lie in (0, 1].
+        UserError: if these are no shares by AU, a key is no action unit of ours, or a share does not lie in (0, 1].
     """
+    if given is not None and not isinstance(given, Mapping):
+        raise UserError(argument, given, "no shares by action unit", "write for example {1: 0.21, 2: 0.15}")
     shares = {}
     for key, share in (given or {}).items():
         au = int(str(key)) if str(key).isdecimal() else 0
