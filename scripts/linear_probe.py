@@ -12,12 +12,14 @@ has an answer for each test picture, in the words of --says or for faces in thos
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +28,7 @@ from pretraining import ROOT
 from seke.answers.extract import describe
 from seke.cli.settings import written
 from seke.core import images, runs
+from seke.core.errors import UserError
 from seke.core.files import write_text
 from seke.core.records import ImageRecord, InstructionRecord, read_jsonl
 from seke.models.protocol import LoadedVLM
@@ -70,6 +73,22 @@ def main() -> None:
     parser.add_argument("--shares", nargs="*", default=[], help="of the rows, {share} in the name of the answers")
     parser.add_argument("--pool", default="mean", choices=POOLS, help="of a picture's patches: their mean, or all")
     given = parser.parse_args()
+    try:
+        probe(given)
+    except (UserError, HydraException) as mistake:
+        cause = mistake.__cause__ if isinstance(mistake.__cause__, UserError) else mistake
+        print("error:", " ".join(str(cause).split()), file=sys.stderr)
+        sys.exit(2)
+
+
+def probe(given: argparse.Namespace) -> None:
+    """Fit a probe for each share of the rows, and write its answers.
+
+    Raises:
+        UserError: for records that are not there, and whatever keeps rows, model or labels from being read.
+    """
+    if not given.records.is_file():
+        raise UserError("records", given.records, "no such file", "give the test.jsonl of a prepared set")
     tests = list(read_jsonl(given.records, ImageRecord))
     root = runs.image_root(given.records)
     for share in given.shares or [None]:

@@ -1,5 +1,8 @@
 """The linear probe against scikit-learn used by hand, and the states that it is fitted on."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -130,3 +133,11 @@ def test_a_face_without_any_label_teaches_nothing():
     probe = fit_faces(np.zeros((3, 2), dtype=np.float32), [Labels()] * 3, seed=0)
     assert probe.predict(np.zeros((2, 2), dtype=np.float32)) == [Labels(), Labels()]
     assert probe.untaught[0] == "expression: no face carries it" and len(probe.untaught) == 20
+
+
+def test_records_that_are_not_there_are_one_line():
+    """The command itself: what a recipe would hand on."""
+    words = [sys.executable, ROOT / "scripts" / "linear_probe.py", "nowhere.jsonl", "answers.jsonl", "--faces"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: records=nowhere.jsonl: no such file; give the test.jsonl of a prepared set\n"

@@ -176,3 +176,8 @@ def test_a_study_opens_each_file_of_its_runs_once_though_it_compares_all_pairs(t
         experiments.compiled(tmp_path, "table4")
     assert {path: times for path, times in seen.items() if times > 1 and not path.startswith("report/")} == {}
     assert "evaluate/table4-both/predictions.jsonl" in seen
+
+
+def test_runs_that_are_no_glob_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"runs=\['a', 'b'\]: not a glob"):
+        gather(Outputs(tmp_path), "x", ["a", "b"])

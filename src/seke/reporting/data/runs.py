@@ -273,7 +273,7 @@ def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
     folders = [outputs / stage for stage in STAGES]
     try:
         paths = {path for path in outputs.glob(pattern) if path.parent in folders} if pattern else None
-    except (ValueError, NotImplementedError) as error:
+    except (ValueError, NotImplementedError, TypeError) as error:  # TypeError: a list of names
         raise UserError("runs", pattern, f"not a glob: {error}", "give one such as '*/demo*'") from None
     if paths is None:
         everything = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
