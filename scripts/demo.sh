@@ -26,12 +26,13 @@ step() { # step <command> <settings...>: run a command and say how long it took
 step prepare source=synthetic name="$name" ${images:+source.images="$images"}
 
 # 2. Instruction data. Human labels are kept in all of it; the rest comes from nobody (inferred from the human labels, no
-#    picture is looked at), from one pass without prior, from one pass with it, from SEKE, or from the truth (nothing to
-#    annotate, only to write down).
+#    picture is looked at), from one pass without prior, from one pass with it, from SEKE as the paper has it, from five
+#    draws in one request read by a calibrated model of the annotator (ours), or from the truth (nothing to annotate).
 step generate records="$name" name="$name-blind" generator=blind
 step generate records="$name" name="$name-single" generator.use_prior=false generator.self_verify=false
 step generate records="$name" name="$name-prior" generator.self_verify=false
 step generate records="$name" name="$name-seke"
+step generate records="$name" name="$name-calibrated" generator.aggregate=calibrated stopping=fixed
 step generate records="$outputs/prepare/$name/truth.jsonl" split=train name="$name-truth"
 
 # 3. How reliable are the generated labels? Only what was generated is scored, against the latent truth, and what it gains
@@ -41,12 +42,12 @@ labels_of() { # labels_of <cell> <evaluate settings...>
     name="$name-labels-$1" "${@:2}"
 }
 labels_of blind
-for labels in single prior seke; do labels_of "$labels" compare="$name-labels-blind"; done
+for labels in single prior seke calibrated; do labels_of "$labels" compare="$name-labels-blind"; done
 
 # 4. One fine-tuned model for each, the untouched base, and the best answer that never looks; FEAB on test subjects that no stage has seen.
 step evaluate records="$name" name="$name-constant" system=constant
 step evaluate records="$name" name="$name-base" backend.max_new_tokens=192 # it may describe without end
-for data in blind single prior seke truth; do
+for data in blind single prior seke calibrated truth; do
   step train data.path="$name-$data" name="$name-$data"
   against=()
   if [[ "$data" != blind ]]; then against=(compare="$name-blind"); fi
