@@ -72,7 +72,7 @@ def test_no_other_file_compares_a_distance_with_a_fifth() -> None:
 
 def test_mikels_eight_are_one_list() -> None:
     mapped = yaml.safe_load((ROOT / "conf/benchmark/feab_mikels.yaml").read_text(encoding="utf-8"))["classes"]
-    classes = yaml.safe_load((ROOT / "conf/generator/emovit.yaml").read_text(encoding="utf-8"))["generator"]["emotions"]
+    classes = yaml.safe_load((ROOT / "conf/generator/emovit.yaml").read_text(encoding="utf-8"))["generator"]["classes"]
     assert tuple(mapped) == tuple(classes) == tuple(emoset.WORDS) == EMOTIONS
     for path in sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -29,8 +29,15 @@ UNSAID: Final = {
     "generator.normalise": "theoretical",
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,
+    "generator.attribute": "emotion", "generator.ask_class": False,
+    "generator.tell": ["brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action"],
 }  # fmt: skip
 """What versions without a setting do, by the last two words of its name; of any other setting that is null."""
+
+RENAMED: Final = {"generator.emotions": "classes"}
+"""Settings that earlier versions called otherwise, and their last word today."""
+NEW_FORMS: Final = ("prompts.templates", "backend.grading")
+"""Mappings of which a run that lacks an entry made no use of it: nothing asked for what it says."""
 
 
 def settled(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,6 +50,10 @@ def settled(config: Mapping[str, Any]) -> dict[str, Any]:
             node = node.get(parent) if isinstance(node, dict) else None
         if isinstance(node, dict):
             node.pop(last, None)
+    for key, name in RENAMED.items():
+        group, earlier = key.split(".")
+        if isinstance(node := kept.get(group), dict) and earlier in node:
+            node[name] = node.pop(earlier)
     if "backend" in kept:
         kept.pop("model", None)  # whoever is asked and runs it holds it, too
     return kept
@@ -57,8 +68,15 @@ def difference(before: Any, now: Any, where: str = "") -> str:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in [*before, *(key for key in now if key not in before)]:
             inner = f"{where}.{key}".removeprefix(".").removeprefix("config.")
+            if key not in before and any(_within(inner, mapping) for mapping in NEW_FORMS):
+                continue
             unsaid = UNSAID.get(".".join(inner.split(".")[-2:]))
             if found := difference(before.get(key, unsaid), now.get(key, unsaid), inner):
                 return found
         return ""
     return "" if before == now else f"{where}={before} (now {now})"
+
+
+def _within(setting: str, mapping: str) -> bool:
+    """Whether a setting is this mapping, or an entry of it, wherever it lies."""
+    return f".{setting}.".rpartition(f".{mapping}.")[1] != ""

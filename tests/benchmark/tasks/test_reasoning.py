@@ -97,7 +97,7 @@ def test_the_model_is_sent_its_pictures_question_and_no_emotion(tmp_path: Path) 
 
 
 def test_no_listed_question_names_one_of_the_emotions() -> None:
-    emotions = yaml.safe_load((CONF / "generator" / "emovit.yaml").read_text())["generator"]["emotions"]
+    emotions = yaml.safe_load((CONF / "generator" / "emovit.yaml").read_text())["generator"]["classes"]
     texts = [question.lower() for questions in QUESTIONS.values() for question in questions]
     assert texts and not [text for text in texts if any(emotion in text.split() for emotion in emotions)]
 

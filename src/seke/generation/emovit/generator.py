@@ -34,7 +34,7 @@ from random import Random
 from typing import Any, ClassVar, Final, NamedTuple
 
 from seke.core.errors import UserError
-from seke.core.prompts import Prompts
+from seke.core.prompts import SLOT, Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Trace, Turn, Uncertainty
 from seke.core.vlm import VLM, Choice, Message, Request
 from seke.generation.emovit.captioners import Captioner, CaptionRouter
@@ -60,6 +60,8 @@ SLOTS: Final = {
 }
 ATTRIBUTE: Final = "attribute"
 """A slot that every template may have: what its class is a class of, in words, such as "scene type"."""
+EARLIER_SLOTS: Final = {"classes": "emotions", "class": "emotion"}
+"""What templates about emotions may call a slot, as all did once."""
 NOBODY: Final = "no model"
 """The annotator of an instruction that took no call."""
 PAIR: Final = closed_object({"question": {"type": "string"}, "answer": {"type": "string"}})
@@ -242,7 +244,9 @@ class Emovit:
         return self._words("categorical", variant, classes=_listed(list(self.classes)))
 
     def _words(self, template: str, variant: int = 0, /, **values: str) -> str:
-        return self.prompts.render(template, variant, **values, **{ATTRIBUTE: self.attribute.replace("_", " ")})
+        earlier = {EARLIER_SLOTS[slot]: value for slot, value in values.items() if slot in EARLIER_SLOTS}
+        attribute = {ATTRIBUTE: self.attribute.replace("_", " ")}
+        return self.prompts.render(template, variant, **values, **earlier, **attribute)
 
     def _converse(self, face: Face, bill: Bill) -> Dialogue[Made]:
         return (yield from self._write("conversation", face, bill, read_conversation, self.pairs))
@@ -353,9 +357,13 @@ def _row(
 
 
 def _slots(prompts: Prompts) -> dict[str, set[str]]:
-    """Return the slots of each template: `SLOTS`, and {attribute} where it has that."""
-    having = {name for name, texts in prompts.templates.items() if any(f"{{{ATTRIBUTE}}}" in text for text in texts)}
-    return {name: slots | ({ATTRIBUTE} if name in having else set()) for name, slots in SLOTS.items()}
+    """Return the slots of each template: `SLOTS`, by their earlier names and with {attribute} where it has these."""
+    taken: dict[str, set[str]] = {}
+    for name, slots in SLOTS.items():
+        used = {slot for text in prompts.templates.get(name, ()) for slot in SLOT.findall(text)}
+        named = {EARLIER_SLOTS[slot] if EARLIER_SLOTS.get(slot) in used else slot for slot in slots}
+        taken[name] = named | (used & {ATTRIBUTE})
+    return taken
 
 
 def _listed(names: Sequence[str]) -> str:
