@@ -248,7 +248,7 @@ def _predictions(run: FinishedRun, source: str | None) -> dict[str, Prediction]:
 
 
 def orders_table(name: str, title: str, orders: Sequence[ExpectedOrder], measures: Sequence[Column]) -> Table:
-    """Return the gains: a row for each expected order, + where it came out."""
+    """Return the gains: a row for each expected order, and on how many measures it holds."""
     columns = tuple(
         Column(column.key, column.label.removesuffix(" %"), column.group, column.digits, column.scale)
         for column in measures
