@@ -12,6 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 
 
+def filled(question: str, classes: str) -> str:
+    """Return a question as it is asked; a template about emotions may call the slot so."""
+    return question.replace("{classes}", classes).replace("{emotions}", classes)
+
+
 def composed(door: str, *overrides: str) -> Any:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(door, list(overrides))
@@ -24,7 +29,7 @@ def taught() -> list[str]:
     cfg = composed("generate", "generator=emovit")
     *most, last = cfg.generator.classes
     listed = f"{', '.join(most)} and {last}"
-    return [question.replace("{classes}", listed) for question in cfg.prompts.templates.categorical]
+    return [filled(question, listed) for question in cfg.prompts.templates.categorical]
 
 
 @pytest.mark.parametrize("experiment", ["emovit", "emovit_stages", "emovit_size", "emovit_cross"])
@@ -138,7 +143,7 @@ def test_a_domain_is_asked_as_its_instructions_ask_and_named_as_they_name_it() -
         made = composed("generate", "experiment=emovit_domain", f"domain={domain}")
         asked = composed("evaluate", "experiment=emovit_domain", f"domain={domain}").benchmark
         *most, last = made.generator.classes
-        question = made.prompts.templates.categorical[0].replace("{classes}", f"{', '.join(most)} and {last}")
+        question = filled(made.prompts.templates.categorical[0], f"{', '.join(most)} and {last}")
         assert asked.question == question and list(asked.classes) == list(made.generator.classes)
         assert asked.attribute == made.generator.attribute == domain
         assert domain not in made.generator.tell
@@ -164,9 +169,9 @@ def test_the_more_wordings_hold_the_fewer_and_none_is_the_one_that_is_never_met(
     listed = taught()[0].partition(": ")[2].partition("?")[0]
     benchmark = composed("evaluate", "experiment=emovit_quality").benchmark
     assert len(set(asked)) == number and asked[:3] == [*cfg.asked.three][:number]
-    assert [text.replace("{classes}", listed) for text in cfg.asked.three] == taught()
-    assert asked[0].replace("{classes}", listed) == benchmark.questions.taught
-    assert benchmark.questions.constrained not in [text.replace("{classes}", listed) for text in asked]
+    assert [filled(text, listed) for text in cfg.asked.three] == taught()
+    assert filled(asked[0], listed) == benchmark.questions.taught
+    assert benchmark.questions.constrained not in [filled(text, listed) for text in asked]
 
 
 def test_the_qualitys_report_has_a_row_for_every_run_of_the_recipe() -> None:
