@@ -21,6 +21,8 @@ from bench import ROOT, options, tell
 from seke.backends.simulated.faces import Simulated
 from seke.benchmark.scoring.cost_quality import Calls, Price, differences, quality
 from seke.benchmark.tasks.reliability import generated, labelled
+from seke.cli.mistakes import in_one_line
+from seke.core.intervals import Estimate
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Prediction, read_jsonl
 from seke.core.vlm import VLM, Image, Reply, Request
@@ -137,7 +139,7 @@ def show(found: Sequence[Way], images: int, seed: int) -> None:
     table = [
         [way.name, way.samples, round(way.bill.requests), way.bill.usd(GPT4O),
          f"{way.bill.usd(GPT4O) / paper.bill.usd(GPT4O):.1%}",
-         *(f"{e.value:.3f} ({e.low:.3f} to {e.high:.3f})" for e in scores[way.name].values())]
+         *map(_cell, scores[way.name].values())]
         for way in found
     ]  # fmt: skip
     tell(f"simulated annotator; {len(learnt)} records outside the pilot; 95 % intervals by subject", head, table, [])
@@ -148,8 +150,19 @@ def show(found: Sequence[Way], images: int, seed: int) -> None:
     for other in (paper, control):
         print(f"\nOurs minus {other.name}:")
         for name, e in differences(rows[ours.name], rows[other.name], seed).items():
-            word = "better" if e.low > 0 else "worse" if e.high < 0 else "no different"
-            print(f"  {name:20} {e.value:+.4f} ({e.low:+.4f} to {e.high:+.4f})  {word}")
+            print(f"  {name:20} {_cell(e, '+.4f')}  {_word(e)}")
+
+
+def _cell(estimate: Estimate, form: str = ".3f") -> str:
+    """Return a number and its interval, as far as they are known."""
+    value, low, high = ("-" if number is None else f"{number:{form}}" for number in estimate)
+    return value if estimate.low is None else f"{value} ({low} to {high})"
+
+
+def _word(difference: Estimate) -> str:
+    if difference.low is None or difference.high is None:
+        return "unknown"
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "no different"
 
 
 def _settings(file: str) -> dict[str, Any]:
@@ -158,6 +171,7 @@ def _settings(file: str) -> dict[str, Any]:
     return content
 
 
+@in_one_line()
 def main() -> None:
     """Tell the comparison."""
     parser = options(__doc__, rounds=None)

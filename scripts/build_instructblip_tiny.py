@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pretraining import ROOT, STATEMENTS, description, given, save, strings
+from seke.cli.mistakes import in_one_line
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.rules import EMOTIONS
 from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
@@ -32,4 +33,5 @@ def main(out: str, vocabulary: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(**given(SETTINGS))
+    with in_one_line():
+        main(**given(SETTINGS))

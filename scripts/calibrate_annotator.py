@@ -22,6 +22,7 @@ import yaml
 
 from seke.backends.simulated import perception
 from seke.backends.simulated.faces import Simulated
+from seke.cli.mistakes import in_one_line
 from seke.core.affect import ACTION_UNITS, TABLE2_AUS
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl, write_jsonl
@@ -168,6 +169,7 @@ def bisect(rising: Callable[[float], float], target: float, low: float, high: fl
     return (low + high) / 2
 
 
+@in_one_line()
 def main() -> int:
     """Measure, and fit first if asked; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

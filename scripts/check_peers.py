@@ -26,10 +26,12 @@ NUMBERS = {
 
 def choose(outputs: str, records: str, count: str, folder: str) -> None:
     """Copy some faces of a prepared set, and their manifest, to `folder`."""
+    from seke.cli.mistakes import in_one_line
     from seke.core import runs
     from seke.core.records import ImageRecord, read_jsonl, write_jsonl
 
-    file = runs.locate("records", records, Path(outputs), "prepare", "test.jsonl")
+    with in_one_line():
+        file = runs.locate("records", records, Path(outputs), "prepare", "test.jsonl")
     every, root = list(read_jsonl(file, ImageRecord)), runs.image_root(file)
     chosen = every[:: max(1, len(every) // int(count))][: int(count)]  # of every source, which come one by one
     shutil.rmtree(folder, ignore_errors=True)

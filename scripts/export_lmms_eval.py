@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from seke.cli.mistakes import in_one_line
 from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.files import write_text
@@ -132,17 +133,14 @@ def _yaml(records: Path, max_tokens: int) -> str:
     return text.replace("'!function ", "!function ").replace("'\n", "\n")
 
 
+@in_one_line()
 def main(arguments: list[str]) -> None:
     """Export the records that the command line names."""
     if {"--help", "-h"} & set(arguments):
         print((__doc__ or "").strip())
         return
-    try:
-        folder, reference = named(arguments)
-        print(export(folder, runs.locate("records", reference, Path("outputs"), "prepare", "test.jsonl")))
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        raise SystemExit(2) from None
+    folder, reference = named(arguments)
+    print(export(folder, runs.locate("records", reference, Path("outputs"), "prepare", "test.jsonl")))
 
 
 def named(arguments: Sequence[str]) -> tuple[Path, str]:

@@ -5,13 +5,13 @@ python scripts/figure5.py outputs outputs/prepare/demo/train.jsonl fig5 seke "si
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from seke.benchmark.run import import_predictions
 from seke.benchmark.scoring.cost_quality import Calls, Price
 from seke.benchmark.tasks.figure5 import MASKS, Method, figure5, table
+from seke.cli.mistakes import in_one_line
 from seke.core import old_runs
 from seke.core.errors import UserError
 from seke.core.files import write_text
@@ -83,8 +83,9 @@ def compare(
     return folder
 
 
-def main() -> int:
-    """Make the table and print it; a mistaken argument ends in one line and exit code 2."""
+@in_one_line()
+def main() -> None:
+    """Make the table and print it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("outputs", type=Path)
     parser.add_argument("records", type=Path)
@@ -94,14 +95,9 @@ def main() -> int:
     parser.add_argument("--control", help="the method that every other one's gain is taken to")
     asked = parser.parse_args()
     labels = {short: label or short for short, _, label in (text.partition("=") for text in asked.methods)}
-    try:
-        folder = compare(asked.outputs, asked.records, asked.name, asked.reference, labels, asked.control)
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
+    folder = compare(asked.outputs, asked.records, asked.name, asked.reference, labels, asked.control)
     print((folder / "table.md").read_text(encoding="utf-8"))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,14 +9,14 @@ It says what it removed and what has to be made anew; --dry-run changes nothing.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from seke.cli.mistakes import in_one_line
 from seke.core import forget
-from seke.core.errors import UserError
 from seke.core.escape import visible
 
 
+@in_one_line()
 def main() -> None:
     """Read the command line, remove, and report."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -25,12 +25,8 @@ def main() -> None:
     parser.add_argument("--ledger", type=Path, help="where it lies, if not in outputs")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     asked = parser.parse_args()
-    try:
-        person = forget.find(asked.who, asked.outputs)
-        removed = forget.forget(person, asked.outputs, asked.ledger, asked.dry_run)
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        raise SystemExit(2) from None
+    person = forget.find(asked.who, asked.outputs)
+    removed = forget.forget(person, asked.outputs, asked.ledger, asked.dry_run)
     print("would be removed:" if asked.dry_run else "removed:")
     print(*(f"  {visible(line)}" for line in removed.lines(asked.outputs)), sep="\n")
 

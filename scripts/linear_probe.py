@@ -12,7 +12,6 @@ has an answer for each test picture, in the words of --says or for faces in thos
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pretraining import ROOT
 from seke.answers.extract import describe
+from seke.cli.mistakes import in_one_line
 from seke.cli.settings import written
 from seke.core import images, runs
 from seke.core.errors import UserError
@@ -61,6 +61,7 @@ def settings(words: list[str]) -> DictConfig:
     return cfg
 
 
+@in_one_line(HydraException)
 def main() -> None:
     """Fit on the rows' pictures, answer the test records."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,13 +73,7 @@ def main() -> None:
     parser.add_argument("--says", default="Predict emotion: {}", help="an answer's words, {} for the class")
     parser.add_argument("--shares", nargs="*", default=[], help="of the rows, {share} in the name of the answers")
     parser.add_argument("--pool", default="mean", choices=POOLS, help="of a picture's patches: their mean, or all")
-    given = parser.parse_args()
-    try:
-        probe(given)
-    except (UserError, HydraException) as mistake:
-        cause = mistake.__cause__ if isinstance(mistake.__cause__, UserError) else mistake
-        print("error:", " ".join(str(cause).split()), file=sys.stderr)
-        sys.exit(2)
+    probe(parser.parse_args())
 
 
 def probe(given: argparse.Namespace) -> None:

@@ -18,6 +18,9 @@ from typing import Any
 
 from PIL import Image
 
+from seke.cli.mistakes import in_one_line
+from seke.core.errors import UserError
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, HEIGHT = 1280, 704
 """Of the window; the gallery's list is as high as the window lets it be."""
@@ -26,15 +29,18 @@ LARGEST = 400_000
 """Bytes."""
 
 
+@in_one_line()
 def main() -> None:
     """Take the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("page", type=Path, help="index.html of a report")
     parser.add_argument("picture", type=Path, help="PNG to write")
     arguments = parser.parse_args()
+    if not arguments.page.is_file():
+        raise UserError("page", arguments.page, "no such file", "make it with report.py")
     parts = shots(arguments.page)
     if not parts:
-        sys.exit(f"error: {arguments.page} has neither scores nor a gallery")
+        raise UserError("page", arguments.page, "has neither scores nor a gallery", "report runs that have them")
     data = compressed(stacked(parts))
     arguments.picture.parent.mkdir(parents=True, exist_ok=True)
     arguments.picture.write_bytes(data)

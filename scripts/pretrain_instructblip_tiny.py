@@ -36,6 +36,7 @@ from tqdm import tqdm
 from build_instructblip_tiny import words
 from pretraining import ASK, ROOT, SIZE, Head, answer_loss, given, learn, save, strings
 from seke.backends.simulated.scenes import described, looks, somebody, things
+from seke.cli.mistakes import in_one_line
 from seke.core.rules import EMOTIONS
 from seke.models.instructblip import InstructBlip, Loaded
 from seke.models.tiny.instructblip import build_tiny, train_reader, train_tokenizer
@@ -288,4 +289,5 @@ def main(**settings: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(**given(SETTINGS))
+    with in_one_line():
+        main(**given(SETTINGS))

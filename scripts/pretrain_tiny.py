@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from pretraining import ASK, ROOT, SIZE, STATEMENTS, Head, answer_loss, description, given, learn, save, strings
+from seke.cli.mistakes import in_one_line
 from seke.core.affect import ACTION_UNITS, EXCLUSIVE_AUS, EXPRESSIONS
 from seke.models.llava_ov import LlavaOv, Loaded
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
@@ -224,4 +225,5 @@ def main(**settings: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(**given(SETTINGS))
+    with in_one_line():
+        main(**given(SETTINGS))

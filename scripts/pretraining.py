@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.errors import UserError
 from seke.core.records import Labels
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,9 +97,22 @@ def strings(node: Any) -> list[str]:
 
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with what the command line says, `name=value`, in place of the defaults."""
-    said = dict(argument.split("=", 1) for argument in sys.argv[1:])
-    return {name: type(default)(said.get(name, default)) for name, default in settings.items()}
+    """Return the settings with what the command line says, `name=value`, in place of the defaults.
+
+    Raises:
+        UserError: for what is no setting, or no value of one.
+    """
+    said = dict(settings)
+    for argument in sys.argv[1:]:
+        name, _, value = argument.partition("=")
+        if name not in settings:
+            raise UserError(name, value, "no such setting", f"use one of {', '.join(settings)}")
+        try:
+            said[name] = type(settings[name])(value)
+        except ValueError:
+            problem = f"is no {type(settings[name]).__name__}"
+            raise UserError(name, value, problem, f"write for example {name}={settings[name]}") from None
+    return said
 
 
 def save(loaded: Any, out: str) -> None:

@@ -41,6 +41,7 @@ from seke.benchmark.scoring.calibration_metrics import ece_debiased
 from seke.benchmark.tasks.reliability import generated, labelled
 from seke.cli import settings
 from seke.cli.command import build, composed
+from seke.cli.mistakes import in_one_line
 from seke.core.errors import UserError
 from seke.core.files import write_text
 from seke.core.parallel import cores, parallel_map
@@ -630,17 +631,13 @@ def run(found: Mapping[str, Any]) -> Path:
     return folder
 
 
-def main(words: Sequence[str]) -> int:
-    """Measure, write and print; a mistake ends in one line and exit code 2."""
-    try:
-        folder = run(read_settings(words))
-    except UserError as mistake:
-        print(f"error: {mistake}", file=sys.stderr)
-        return 2
+@in_one_line()
+def main(words: Sequence[str]) -> None:
+    """Measure, write and print."""
+    folder = run(read_settings(words))
     print((folder / "table.md").read_text(encoding="utf-8"))
     print(folder)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

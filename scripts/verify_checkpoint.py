@@ -9,7 +9,6 @@ on one generated picture with ours. A mismatch is one line and exit code 2.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from seke.cli.mistakes import in_one_line
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
 from seke.models.llava_ov_processor import PROCESSOR, WRITTEN
@@ -141,23 +141,19 @@ def verify(directory: Path, expected: Path | None = None) -> Verified:
     return Verified(len(found), dtype, difference)
 
 
-def main() -> int:
+@in_one_line()
+def main() -> None:
     """Verify the directory named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", type=Path, metavar="DIR", help="a checkpoint, e.g. outputs/train/<name>/model")
     parser.add_argument("--layout", type=Path, help="index file or directory whose names are the right ones")
     given = parser.parse_args()
-    try:
-        found = verify(given.directory, given.layout)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    found = verify(given.directory, given.layout)
     print(
         f"{given.directory}: {found.tensors} tensors of {found.dtype} under the Hub's names; "
         f"logits differ by {found.difference:.1e} of the largest"
     )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

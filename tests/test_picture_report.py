@@ -36,6 +36,6 @@ def test_the_picture_is_of_scores_and_gallery_and_has_a_palette(tmp_path):
 
 def test_a_page_without_either_is_refused(tmp_path):
     done, out = picture(tmp_path, "<h1>Empty</h1>")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "neither scores nor a gallery" in done.stderr
     assert not out.exists()

@@ -9,7 +9,6 @@ command: each has conf/<command>/ in its search path, with experiment/figure5.ya
 commands know Hydra.
 """
 
-import contextlib
 import functools
 import inspect
 import logging
@@ -19,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,23 +28,18 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seke.cli import interrupts, settings
+from seke.cli.mistakes import WANTS_TRACEBACK, Mistake, give_up, line_of, say
 from seke.cli.settings import BY_COMMAND
 from seke.core import current_run, files, moved, runs, secrecy
 from seke.core.errors import Paused, UserError
-from seke.core.escape import VisibleFormatter, one_line
+from seke.core.escape import VisibleFormatter
 from seke.tracking import wandb_run
 
 PAUSED = 3
 LARGEST_SEED = 2**32 - 1
 """NumPy's legacy generator, which training seeds as well, takes no larger one."""
-WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR", "0") == "1"
-
 
 LAUNCHERS = re.compile(r"--local[-_]rank(=\d+)?")
-
-
-class Mistake(Exception):
-    """A user's mistake as the one line that it becomes; it crosses from one process to another."""
 
 
 def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -78,9 +72,9 @@ def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
                 raise Mistake(mistake) from None
             if _sweeping():
                 failed.append(_overrides())
-                _say(mistake)
+                say(mistake)
                 return None
-            _give_up(mistake)
+            give_up(mistake)
         finally:
             wandb_run.close()
             runs.release(failed=mistaken)
@@ -117,7 +111,7 @@ def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             line = settings.mistake(error, typed[1:], conf, main.__name__) or _users_mistake(error)
             if line is None or WANTS_TRACEBACK:
                 raise
-            _give_up(line)
+            give_up(line)
         if failed:
             print(f"failed cells, {len(failed)}: {'; '.join(failed)}", file=sys.stderr)
             raise SystemExit(2)
@@ -237,14 +231,9 @@ def _rank(stage: str, environment: Mapping[str, str]) -> str:
 
 
 def _users_mistake(error: BaseException, cfg: DictConfig | None = None) -> str | None:
-    """Return the line of the UserError at the root of `error`, or about the file or the disk that is, if it is one."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UserError | Mistake):
-            return str(cause)
-        if cfg is not None and (line := files.mistake(cause, Path(cfg.paths.outputs))):
-            return line
-        cause = cause.__cause__
+    """Return the line of a user's mistake, in what a run met or on the command line; None if it is neither."""
+    if line := line_of(error, None if cfg is None else Path(cfg.paths.outputs)):
+        return line
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _command_line_mistake(error)
     return None
@@ -283,16 +272,6 @@ def _unmade(error: InstantiationException) -> str | None:
 def _is_about(word: str, text: str) -> bool:
     key, _, value = word.lstrip("+~").partition("=")
     return bool(value) and (f"'{key}'" in text or f"{key}/{value}" in text or word in text)
-
-
-def _say(line: str) -> None:
-    with contextlib.suppress(OSError):  # stderr itself may lie on the disk that is full
-        print("error: " + one_line(line), file=sys.stderr)
-
-
-def _give_up(line: str) -> NoReturn:
-    _say(line)
-    raise SystemExit(2)
 
 
 def _sweeping() -> bool:

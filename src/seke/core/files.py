@@ -162,31 +162,35 @@ def clear_parts(path: Path, name: str = "*") -> None:
             left.unlink(missing_ok=True)
 
 
-def mistake(error: BaseException, outputs: Path) -> str | None:
+def mistake(error: BaseException, outputs: Path | None) -> str | None:
     """Return one line about the file or disk that `error` is about; None if it is about something else.
 
     Args:
         error: what was raised; not what it was raised from.
-        outputs: the setting `paths.outputs`, below which everything is written.
+        outputs: the setting `paths.outputs`, below which everything is written; None where there is no such setting.
     """
     reason = next((message for message in NO_ROOM_MESSAGES if message in str(error)), "")
     name: str | None = None
     if isinstance(error, OSError):
         if type(error).__module__ != "builtins" or error.errno not in (*NO_ROOM, *NO_WAY):
-            return f"paths.outputs={outputs}: cannot be written ({reason}); {MAKE_ROOM}" if reason else None
+            return _unwritten("cannot be written", reason, outputs) if reason else None
         named = error.filename2 if error.filename2 is not None else error.filename
         name, reason = None if named is None else os.fsdecode(os.fspath(named)), str(error.strerror)
         if name is None and error.errno not in NO_ROOM:
             return None
     if not reason:
         return None
-    if name is None or _is_below(Path(name), outputs):
-        what = f"{name} cannot be written" if name else "cannot be written"
-        return f"paths.outputs={outputs}: {what} ({reason}); {MAKE_ROOM}"
+    if name is None or (outputs is not None and _is_below(Path(name), outputs)):
+        return _unwritten(f"{name} cannot be written" if name else "cannot be written", reason, outputs)
     return f"file={name}: cannot be used ({reason}); see whether it is there and to its permissions"
 
 
-MAKE_ROOM: Final = "see to permissions and free room, then run the same command again, or set paths.outputs= elsewhere"
+def _unwritten(what: str, reason: str, outputs: Path | None) -> str:
+    """Return the line of what is not written, below `outputs` or nobody knows where."""
+    remedy = "see to permissions and free room, then run the same command again"
+    if outputs is None:
+        return f"disk: {what} ({reason}); {remedy}"
+    return f"paths.outputs={outputs}: {what} ({reason}); {remedy}, or set paths.outputs= elsewhere"
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -125,3 +125,23 @@ def test_hidden_descriptions_are_masked_and_may_teach():
 def test_too_few_labels_are_the_users_mistake():
     with pytest.raises(UserError, match=r"generator\.pilot.*only 20 images"):
         pilot.pick(records({"all": 40}), 400, seed=0)
+
+
+def test_where_nothing_is_asked_that_is_the_reason():
+    whole = Labels(expression="anger", valence=0.1, arousal=0.1, action_units=dict.fromkeys(ACTION_UNITS, False))
+    every = [record.model_copy(update={"labels": whole}) for record in records({"all": 160})]
+    with pytest.raises(UserError, match="all that there is to ask is known of every record"):
+        pilot.pick(every, 400, seed=0)
+
+
+def test_labels_that_teach_nothing_that_is_asked_are_named():
+    told = Labels(expression="anger", action_units=dict.fromkeys(ACTION_UNITS, False))
+    every = [record.model_copy(update={"labels": told}) for record in records({"all": 160})]
+    reason = (
+        "only 0 images with human labels could serve as pilot: 160 records of which expressions and action units are "
+        "known ask for valence and arousal, which no record carries beside them"
+    )
+    with pytest.raises(UserError, match=reason):
+        pilot.pick(every, 400, seed=0)
+    with pytest.raises(UserError, match=r"nothing is known ask for expressions and .*, which no record carries; give"):
+        pilot.pick([record.model_copy(update={"labels": Labels()}) for record in every], 400, seed=0)

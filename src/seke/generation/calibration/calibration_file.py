@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from seke.generation.calibration import pilot
 from seke.generation.calibration.arms import SURE, Arm, Calibration
-from seke.generation.calibration.patterns import Pattern
+from seke.generation.calibration.patterns import IN_WORDS
 
 FILE: Final = "calibration.json"
-IN_WORDS: Final = {"expression": "expressions", "va": "valence and arousal", "au": "action units"}
 
 
 def content(calibration: Calibration) -> str:
@@ -44,7 +43,7 @@ def _row(arm: Arm) -> dict[str, Any]:
 def remarks(calibration: Calibration) -> Iterator[str]:
     """Yield what the user should know before the records are annotated, a line each."""
     for pattern, arms in calibration.arms.items():
-        where = f"{calibration.demand[pattern].records} records of which {_known(pattern)} known"
+        where = f"{calibration.demand[pattern].records} records of which {pattern.in_words}"
         if untold := _list(name for name, arm in arms.items() if not arm.judged):
             yield f"{where}: nobody annotated {untold}: the annotator is taken at its word, without a confidence"
         if thin := _list(f"{IN_WORDS[name]} ({arm.labels})" for name, arm in arms.items() if arm.judged and arm.thin):
@@ -62,14 +61,6 @@ def remarks(calibration: Calibration) -> Iterator[str]:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(IN_WORDS.get(name, name) for name in names)
-
-
-def _known(pattern: Pattern) -> str:
-    return (
-        " and ".join(IN_WORDS[name] for name in IN_WORDS if getattr(pattern, name)) + " are"
-        if any(pattern)
-        else "nothing is"
-    )
 
 
 def _rounded(value: float | None) -> float | None:

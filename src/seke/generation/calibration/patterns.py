@@ -18,6 +18,8 @@ FEWEST_AUS: Final = 6
 """Where all descriptions are known but some AUs, a part of so many known ones can be masked to learn about AUs."""
 MASKED_AUS: Final = 1 / 3
 """The part."""
+IN_WORDS: Final = {"expression": "expressions", "va": "valence and arousal", "au": "action units"}
+"""The descriptions as messages name them."""
 
 
 class Pattern(NamedTuple):
@@ -35,6 +37,16 @@ class Pattern(NamedTuple):
         ('expression+va', 'nothing')
         """
         return "+".join(name for name in FIELDS if getattr(self, name)) or "nothing"
+
+    @property
+    def in_words(self) -> str:
+        """Return what is known, as messages say it.
+
+        >>> Pattern(True, True, False).in_words, Pattern(False, False, False).in_words
+        ('expressions and valence and arousal are known', 'nothing is known')
+        """
+        known = " and ".join(IN_WORDS[name] for name in FIELDS if getattr(self, name))
+        return f"{known} are known" if known else "nothing is known"
 
     def distance(self, other: "Pattern") -> int:
         """Return in how many descriptions two patterns differ."""

@@ -18,6 +18,7 @@ from seke.core.records import ImageRecord, Labels, read_jsonl, write_jsonl
 from seke.generation.asked import Asked, fields, missing
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.calibration.patterns import (
+    IN_WORDS,
     Demand,
     Lesson,
     Masking,
@@ -110,10 +111,26 @@ def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[
         raise UserError(
             "generator.pilot",
             size,
-            f"only {images} images with human labels could serve as pilot",
+            f"only {images} images with human labels could serve as pilot{_untaught(wanted, offers.values())}",
             f"{larger}give at least {2 * FEWEST} labelled records, or use stopping=uamc generator.aggregate=summary",
         )
     return [Task(record, lesson, mask(record.labels, lesson, f"{seed}/{record.id}")) for record, lesson in chosen]
+
+
+def _untaught(wanted: Mapping[Pattern, Demand], offers: Iterable[Sequence[Lesson]]) -> str:
+    """Return what is asked of the records of a pattern and no labelled image can teach, as a message goes on."""
+    taught = {(lesson.pattern, name) for kind in offers for lesson in kind for name in lesson.masks}
+    parts = []
+    for pattern, demand in wanted.items():
+        if names := [IN_WORDS[name] for name in demand.asked if (pattern, name) not in taught]:
+            beside = " beside them" if any(pattern) else ""
+            parts.append(
+                f"{demand.records} records of which {pattern.in_words} ask for {' and '.join(names)}, which no record "
+                f"carries{beside}"
+            )
+    if not wanted:
+        return ": all that there is to ask is known of every record"
+    return f": {'; '.join(parts)}" if parts else ""
 
 
 class _Need:
