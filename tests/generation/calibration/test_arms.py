@@ -80,6 +80,23 @@ def test_a_blind_annotator_seldom_seems_to_add_anything():
     assert sum(looks) <= 1, "the best of many options is chosen where it is not judged"
 
 
+@pytest.mark.parametrize(("spread", "looks"), [(0.05, True), (50.0, False)], ids=["valence told", "valence a guess"])
+def test_answers_that_are_requested_anyway_are_read_where_they_seem_to_help(spread, looks):
+    """Of expressions this pilot is not sure; the same request tells valence, or does not."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for row in pilot(48, seed=7, shown=0.25, hidden=0.25):
+        truth = float(rng.uniform(-1, 1))
+        guesses = np.clip(rng.normal(truth, spread, 5), -1, 1).round(2).tolist()
+        draws = tuple(draw.model_copy(update={"valence": v}) for draw, v in zip(row.draws, guesses, strict=True))
+        told = row.truth.model_copy(update={"valence": truth})
+        rows.append(row.model_copy(update={"truth": told, "draws": draws, "hidden_draws": draws}))
+    arms = chosen(rows).arms[ONLY_AUS]
+    expression = arms["expression"]
+    assert 0 < expression.gain < 2 * expression.standard_error
+    assert arms["va"].looks is expression.looks is looks
+
+
 def test_more_draws_are_taken_where_they_tell_more():
     arm = chosen(pilot(shown=0.4, hidden=0.1)).arms[ONLY_AUS]["expression"]
     assert arm.option.draws == 5

@@ -6,9 +6,10 @@ far known labels and other answers count (`believe`). Or that nobody is asked, b
 what known labels say by themselves.
 
 Each candidate is fitted on one half of the pilot's subjects and judged on the other, by the logarithm of the
-probability that it gives the masked labels. Looking has to beat not looking by two standard errors (by subject), in the
-pattern itself or, where it is ahead there, in all patterns together; and there the candidate is chosen on the half on
-which it is not judged: the best of a hundred seems better than it is.
+probability that it gives the masked labels. Both looking and not looking are chosen on the half on which they are not
+judged: the best of a hundred seems better than it is. A request has to be worth its cost: looking has to beat not
+looking by two standard errors (by subject) in one description, of the pattern itself or, where it is ahead there, of
+all patterns together. What is answered beside it, at no cost, is read wherever it seems to help.
 """
 
 import hashlib
@@ -203,26 +204,31 @@ def _arms_of(study: "_Study", pattern: Pattern, names: Sequence[str]) -> dict[st
     prompts = study.settings.prompts if any(pattern) else study.settings.prompts[:1]
     totals = {prompt: sum(cell.best(study, prompt)[1] for cell in cells.values()) for prompt in prompts}
     main = min(prompts, key=totals.__getitem__)
-    chosen = {}
+    best = {}
     for name, cell in cells.items():
-        option, loss = cell.best(study, main)
+        best[name], _ = cell.best(study, main)
         for other in prompts:
             rival, _ = cell.best(study, other)
-            if other != main and cell.better(study, rival, option):
-                option, loss = rival, cell.loss(study, rival)
-        gain, error = cell.gain(study, option.prompt)
-        losses = {prompt: cell.best(study, prompt)[1] for prompt in (*prompts, NOBODY)}
-        adds = gain > SURE * error or (gain > 0 and study.sees(name, option.prompt))
-        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and not adds:
-            option, loss = cell.best(study, NOBODY)
+            if other != main and cell.better(study, rival, best[name]):
+                best[name] = rival
+    gains = {name: cell.gain(study, best[name].prompt) for name, cell in cells.items()}
+    # A request that one description is worth costs nothing more where its answers are read for another, too.
+    asked = {best[name].prompt for name, (gain, error) in gains.items() if gain > SURE * error}
+    chosen = {}
+    for name, cell in cells.items():
+        option, (gain, error) = best[name], gains[name]
+        adds = option.prompt in asked or study.sees(name, option.prompt)
+        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and not (gain > 0 and adds):
+            option, _ = cell.best(study, NOBODY)
         known = cell.judged > 0
+        losses = {prompt: cell.best(study, prompt)[1] for prompt in (*prompts, NOBODY)}
         chosen[name] = Arm(
             option=option,
             annotator=study.fitted(cell.learnt_on or pattern, option),
             labels=cell.labels,
             learnt_on=cell.learnt_on,
             judged=cell.judged,
-            loss=loss if known else None,
+            loss=cell.loss(study, option) if known else None,
             gain=gain if known and np.isfinite(error) else None,
             standard_error=error if known and np.isfinite(error) else None,
             losses=losses if known else {},
