@@ -69,6 +69,8 @@ class Claim(NamedTuple):
     above: tuple[str, ...] = ()
     by: float = 0.0
     at_most: float | None = None
+    pooled: bool = False
+    """Whether it is judged on the means over seeds: what claims a tie fails by chance with one seed or another."""
 
     def margin(self, measured: Mapping[str, Mapping[str, float | None]]) -> float | None:
         """Return by how many points it holds in one world with one seed (below 0: fails), None where one is unknown."""
@@ -215,6 +217,8 @@ def claims_of(found: Mapping[str, Any]) -> dict[str, Claim]:
         for part in ("by", "at_most"):
             if part in said:
                 check_between(f"{where}.{part}", said[part], -100, 100)
+        if not isinstance(pooled := said.get("pooled", False), bool):
+            raise UserError(f"{where}.pooled", pooled, "neither true nor false", "use one of them")
         measured, above = _several(said["measure"]), _several(said.get("above", ()))
         for measure in measured:
             _named(f"{where}.measure", measure, MEASURES)
@@ -469,13 +473,31 @@ def verdict(margins: Sequence[float | None]) -> Verdict:
 
 def judge(claims: Mapping[str, Claim], measured: Measured) -> dict[str, dict[tuple[str, str], Verdict]]:
     """Return every claim's verdict in every world (annotator, faces)."""
-    worlds = list(dict.fromkeys((annotator, faces) for annotator, faces, _ in measured))
+    worlds: dict[tuple[str, str], list[Mapping[str, Mapping[str, float | None]]]] = {}
+    for (annotator, faces, _), found in measured.items():
+        worlds.setdefault((annotator, faces), []).append(found)
+    pooled = {world: [mean_over_seeds(of_seeds)] for world, of_seeds in worlds.items()}
     return {
         name: {
-            world: verdict([claim.margin(found) for (*where, _), found in measured.items() if tuple(where) == world])
+            world: verdict([claim.margin(found) for found in (pooled if claim.pooled else worlds)[world]])
             for world in worlds
         }
         for name, claim in claims.items()
+    }
+
+
+def mean_over_seeds(
+    measured: Sequence[Mapping[str, Mapping[str, float | None]]],
+) -> dict[str, dict[str, float | None]]:
+    """Return each method's measures, averaged; None where one is unknown."""
+
+    def mean(values: list[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) / len(known) if len(known) == len(values) else None
+
+    return {
+        method: {name: mean([found[method][name] for found in measured]) for name in values}
+        for method, values in measured[0].items()
     }
 
 
@@ -492,7 +514,8 @@ def table(found: Mapping[str, Any], claims: Mapping[str, Claim], measured: Measu
         f"{found['faces']} latent faces each, of which a pilot of about {found['pilot']} is not scored. Simulations: "
         "they say what depends on the annotator, not how any vision LLM does.",
         "",
-        "A claim holds in a world where it does with every seed, and fails where it fails with every seed. Of two "
+        "A claim holds in a world where it does with every seed, and fails where it fails with every seed; one of a "
+        "tie (pooled) is judged on the means over seeds. Of two "
         f"methods that do not differ, one is ahead with all of {len(found['seeds'])} seeds in one world of "
         f"{2 ** len(found['seeds'])}. The margin is the mean over the seeds, in points of 100; in brackets that of the "
         f"worst and of the best world. **Bold** holds in at least {MOST:.0%} of the worlds.",

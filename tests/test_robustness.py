@@ -66,6 +66,20 @@ def test_all_seeds_must_agree():
     assert verdict([1.0, 2.0]).margin == pytest.approx(1.5)
 
 
+def test_a_tie_is_judged_on_the_means_over_seeds():
+    """Ours is 2 points behind with one seed and 1 ahead with the other: half a point behind on the whole."""
+
+    def measured(*f1):
+        seeds = enumerate(f1)
+        return {("a", "drawn", seed): {"ours": {"f1": value}, "theirs": {"f1": 50.0}} for seed, value in seeds}
+
+    claims = {str(pooled): claim(above=("theirs",), by=-1.0, pooled=pooled) for pooled in (False, True)}
+    verdicts = robustness.judge(claims, measured(48.0, 51.0))
+    assert verdicts["False"]["a", "drawn"].says == "depends on the seed"
+    assert verdicts["True"]["a", "drawn"] == ("holds", pytest.approx(0.5))
+    assert robustness.judge(claims, measured(48.0, None))["True"]["a", "drawn"] == ("unknown", None)
+
+
 def test_the_table_counts_worlds():
     """Two annotators, two kinds of faces, two seeds; ours leads everywhere but with one seed of one world."""
     measured = {
@@ -183,6 +197,8 @@ def test_a_mistaken_setting_is_one_line(words, line, capsys):
         ({"claim_settings": {"x": 3}}, "claim_settings.x=3: no claim"),
         ({"claim_settings": {"x": {"says": "x", "measure": "f1", "of": "seke", "above": "prior", "by": "much"}}},
          "claim_settings.x.by=much: not such a number"),
+        ({"claim_settings": {"x": {"says": "x", "measure": "f1", "of": "seke", "above": "prior", "pooled": "yes"}}},
+         "claim_settings.x.pooled=yes: neither true nor false"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_configuration_of_ones_own_is_one_line(tmp_path, mine, line, capsys):

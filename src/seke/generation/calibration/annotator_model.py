@@ -44,6 +44,10 @@ FEW = 20.0
 """How many images an AU's pooled behaviour (that of all AUs) counts for: rare AUs have few positives to learn from."""
 
 
+FEW_NAMED = 8.0
+"""How many images of each expression the behaviour on all of them counts for."""
+
+
 class Masked(BaseModel):
     """One row of pilot.jsonl: labels that humans gave and the annotator was not shown, and its answers."""
 
@@ -364,13 +368,18 @@ def fit_beta_binomial(k: Array, n: Array, towards: BetaBinomial | None = None) -
 def fit_votes(truth: Sequence[str], counts: Sequence[Array]) -> Array:
     """Return Dirichlet parameters per true expression, (8, 8): smoothed confusions times one concentration for all.
 
+    An expression of few images is taken to be named rightly as often as the others, and mistaken for what all are.
     `counts` are the `votes` of the images' draws.
     """
     counts_NE = np.array(counts, dtype=float).reshape(-1, 8)
     rows_N = np.array([INDEX[e] for e in truth], dtype=int)
-    # A prior worth three images: the annotator is right more often than not.
-    confusion_EE = 3 * (0.5 * np.eye(8) + 0.5 / 8)
     shares_NE = counts_NE / np.maximum(counts_NE.sum(axis=1, keepdims=True), 1)
+    wrong_NE = np.where(rows_N[:, None] == np.arange(8), 0.0, shares_NE)
+    # Before any image an annotator is right more often than not.
+    right = 1 - (wrong_NE.sum() + 0.5) / (len(rows_N) + 1)
+    mistaken_EE = np.tile(wrong_NE.sum(axis=0) + 1, (8, 1)) * (1 - np.eye(8))
+    mistaken_EE /= mistaken_EE.sum(axis=1, keepdims=True)
+    confusion_EE = FEW_NAMED * (right * np.eye(8) + (1 - right) * mistaken_EE)
     np.add.at(confusion_EE, rows_N, shares_NE)
     confusion_EE /= confusion_EE.sum(axis=1, keepdims=True)
 
