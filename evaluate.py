@@ -49,6 +49,7 @@ def evaluate(cfg: DictConfig) -> None:
         answers = spending.answers(task, benchmark, judging, backend, cfg.paths.images, run.path)
         if answers is None:
             return  # of several processes the first one has all answers, and scores
+        predict.check_any(answers, cfg.name)
         ready = judge.ready(judging, answers)
         from seke.benchmark.scoring.score import score  # torchmetrics brings torch
 

@@ -50,6 +50,7 @@ def generate(cfg: DictConfig) -> None:
         with meter:
             how = (cfg.chunk, spare, meter, wandb_run.live(), engine)
             done = generation.generate(records, root, generator, run.path, *how)
+        generation.check_any(done, run.path, str(cfg.records))
         where = {"image_root": os.path.relpath(root.resolve(), run.path.resolve()), **runs.noted(path, "synthetic")}
         run.finish(**where, **done.facts, prompts=generator.prompts.hashes(), made=provenance.made(sys.argv))
         (run.path / journal.PROGRESS).unlink()

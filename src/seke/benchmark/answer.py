@@ -41,6 +41,11 @@ class Answer(BaseModel):
     detail: str = ""
     """Why there is no answer, where there is none."""
 
+    @property
+    def silent(self) -> bool:
+        """Whether neither words nor labels came."""
+        return not self.text.strip() and self.labels.empty
+
 
 class Verdict(NamedTuple):
     """What a judge read from one answer."""

@@ -22,6 +22,7 @@ from seke.core.errors import Paused, UserError
 from seke.core.images import sha256
 from seke.core.prompts import Prompts
 from seke.core.records import ImageRecord, Labels, write_jsonl
+from seke.core.vlm import Choice, Reply
 
 from ...servers import openai_server
 
@@ -108,6 +109,20 @@ def test_one_picture_is_estimated_and_paid_for_like_many(server, asked: Task, tm
     told = single_image.report(picture, vlm, QUESTION, judging(server, tmp_path), paying.Spending(Budget(usd=5)))
     assert "cost: 2 calls" in told and server.bought.total() == 2
     vlm.close()
+
+
+class Silent:
+    """A model that fails at every request."""
+
+    def reply(self, requests):
+        for index, _ in enumerate(requests):
+            yield index, Reply((Choice("HTTP 400: no such model", "invalid"),), "silent")
+
+
+def test_a_picture_without_an_answer_says_why(tmp_path: Path) -> None:
+    Picture.new("RGB", (8, 8)).save(tmp_path / "face.png")
+    with pytest.raises(UserError, match=r"face\.png: no answer came \(HTTP 400: no such model\); "):
+        single_image.report(tmp_path / "face.png", Silent(), QUESTION, Parse(), paying.Spending(Budget()))
 
 
 def test_a_budget_pauses_and_what_was_paid_for_is_neither_lost_nor_paid_twice(server, asked, tmp_path: Path) -> None:

@@ -253,6 +253,18 @@ def test_one_picture_is_asked_about_without_any_run(tmp_path: Path, door, templa
     assert not (tmp_path / "evaluate").exists()
 
 
+def test_where_no_picture_can_be_read_there_is_one_line_and_nothing_is_scored(outputs: Path, door, tmp_path) -> None:
+    arguments = ("backend=simulated", "name=none", f"paths.outputs={outputs}", f"paths.images={tmp_path}")
+    for _ in range(2):
+        done = door("evaluate", *arguments)
+        assert done.returncode == 2
+        line = done.stderr.rpartition("error: ")[2]
+        assert line.startswith("name=none: no record was answered (4 of 4 unanswered, such as r0: 0.png: no such file")
+    folder = outputs / "evaluate" / "none"
+    assert len((folder / "answers.jsonl").read_text().splitlines()) == 4
+    assert not (folder / "metrics.json").exists() and not (folder / "manifest.json").exists()
+
+
 @pytest.mark.slow
 def test_a_run_killed_and_resumed_leaves_the_same_files_and_buys_nothing_twice(outputs: Path, door, templated) -> None:
     files = ("predictions.jsonl", "metrics.json", "table.md")

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image as Picture
 
 from seke.answers.extract import describe
-from seke.benchmark.run.predict import Process, ask, ask_all, ask_once, checkpoint, read_records, weights
+from seke.benchmark.answer import Answer
+from seke.benchmark.run.predict import Process, ask, ask_all, ask_once, check_any, checkpoint, read_records, weights
 from seke.benchmark.tasks.feab import Feab
 from seke.core import images
 from seke.core.errors import UserError
@@ -175,6 +176,19 @@ def test_outcomes_other_than_ok_are_kept(faces, tmp_path: Path) -> None:
     answers[records[1].sha256] = Choice("Valence is 0.2.", "truncated")
     found = ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
     assert [found[f"r{number}"].status for number in range(3)] == ["filtered", "truncated", "ok"]
+
+
+def test_answers_that_all_say_nothing_are_not_scored(faces, tmp_path: Path) -> None:
+    records, answers = faces
+    failed = dict.fromkeys(answers, Choice("the server is down", "invalid"))
+    found = ask(records, Scripted(failed), FEAB.request, tmp_path, tmp_path / "answers.jsonl")
+    line = r"name=x: no record was answered \(6 of 6 invalid, such as r.: the server is down\); "
+    with pytest.raises(UserError, match=line):
+        check_any(found, "x")
+    with pytest.raises(UserError, match=r"\(6 of 6 empty, such as r5\)"):
+        check_any({id_: Answer(id="r5") for id_ in found}, "x")
+    check_any({**found, "r0": Answer(id="r0", text="I cannot help with that.", status="refusal")}, "x")
+    check_any({**found, "r0": Answer(id="r0", labels=Labels(valence=0.0))}, "x")
 
 
 def test_records_of_an_empty_or_doubled_file_are_refused(faces, tmp_path: Path) -> None:

@@ -249,7 +249,7 @@ def test_numbers_by_kind_and_class_are_reported(records, folder, tmp_path):
     assert done.facts["kinds"] == {
         "categorical": dict.fromkeys(sorted(EMOTIONS), 2), "conversation": each, "reasoning": {**each, "awe": 0}
     }  # fmt: skip
-    assert "31 instructions, 1 rejected, 16 categorical, 8 conversation, 7 reasoning" in done.line
+    assert "31 instructions, 1 rejected (1 refusal), 16 categorical, 8 conversation, 7 reasoning" in done.line
     page = (tmp_path / "statistics.md").read_text()
     assert "| awe | 2 | 1 | 0 of 1 | 3 of 4 |" in page
     assert "| all | 16 | 8 | 7 of 8 | 31 of 32 |" in page

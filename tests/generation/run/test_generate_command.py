@@ -89,3 +89,15 @@ def test_a_broken_row_names_file_line_and_field(door, outputs, tmp_path):
     assert done.returncode == 2
     assert "broken.jsonl" in done.stderr
     assert "line 1, field image" in done.stderr
+
+
+def test_where_every_record_is_rejected_the_commonest_reason_is_one_line_and_exit_code_2(door, data, outputs, tmp_path):
+    arguments = ("records=tiny", "name=none", f"paths.outputs={outputs}", f"paths.images={tmp_path}", "limit=6")
+    for _ in range(2):
+        done = door("generate", *arguments)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: records=tiny: no record became an instruction (6 of 6 image, such as ")
+        assert not done.stdout
+    assert len((outputs / "generate" / "none" / "rejected.jsonl").read_text().splitlines()) == 6
+    assert not (outputs / "generate" / "none" / "manifest.json").exists()

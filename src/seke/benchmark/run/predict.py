@@ -18,6 +18,7 @@ from seke.benchmark.protocol import Benchmark, Planned
 from seke.core import files, images, runs
 from seke.core.budget import Spent
 from seke.core.errors import UserError
+from seke.core.escape import shortened
 from seke.core.records import ImageRecord, read_jsonl, to_line
 from seke.core.vlm import VLM, Image, Reply, Request, closing
 
@@ -121,6 +122,26 @@ def ask_all(
     while len(done := _answered(run, records)) < len(records):
         time.sleep(WAIT_S)  # torchrun ends this process, too, if one of the others fails
     return done
+
+
+def check_any(answers: Mapping[str, Answer], name: str) -> None:
+    """Refuse to score where nobody said anything; the answers stay, and what they cost.
+
+    Args:
+        answers: by record id.
+        name: the run's.
+
+    Raises:
+        UserError: naming what the commonest of them has instead of words and labels, how often, and why.
+    """
+    if not answers or not all(answer.silent for answer in answers.values()):
+        return
+    [(status, count)] = Counter(answer.status for answer in answers.values()).most_common(1)
+    first = next(answer for answer in answers.values() if answer.status == status)
+    kind = "empty" if status == "ok" else status
+    why = f"{first.id}: {shortened(first.detail, 200)}" if first.detail else first.id
+    problem = f"no record was answered ({count} of {len(answers)} {kind}, such as {why})"
+    raise UserError("name", name, problem, "set right what keeps answers away; overwrite=true asks again")
 
 
 def _answered(run: Path, records: Sequence[ImageRecord]) -> dict[str, Answer]:

@@ -10,7 +10,7 @@ from seke.benchmark.run.cost import ANSWERS, Spending, dry_run_of_one, replace_b
 from seke.benchmark.run.predict import ask_once
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.escape import visible
+from seke.core.escape import shortened, visible
 from seke.core.records import ImageRecord, Labels
 from seke.core.vlm import VLM
 
@@ -24,7 +24,7 @@ def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spendin
     `spending` pays; without one nobody is asked, and the lines say what it would cost.
 
     Raises:
-        UserError: if the picture cannot be read, or the benchmark asks no question about it.
+        UserError: if the picture cannot be read, the benchmark asks no question about it, or no answer comes.
     """
     if benchmark.request is None:
         raise UserError("image", path, "this benchmark asks no model", "use benchmark=feab")
@@ -35,6 +35,10 @@ def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spendin
         return dry_run_of_one(path, vlm, benchmark, judging)
     replace_backends((judging, benchmark), spending.metered)
     answer = ask_once(path, spending.metered(ANSWERS, vlm), benchmark.request)
+    if answer.silent:
+        raise UserError(
+            "image", path, f"no answer came ({answer.detail or answer.status})", "see backend= and its model"
+        )
     read = ready(judging, {answer.id: answer}).read
     record = ImageRecord(
         id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from seke.core import files, images
 from seke.core.budget import Metered, Spent
 from seke.core.errors import UserError
+from seke.core.escape import shortened
 from seke.core.limit import checked, limited
 from seke.core.records import (
     ImageRecord,
@@ -72,7 +73,8 @@ class Summary(NamedTuple):
     """How a finished generation went."""
 
     instructions: int
-    rejected: int
+    reasons: dict[str, int]
+    """Why the others are rejected, the commonest reason first."""
     flags: dict[str, int]
     """How many instructions carry each flag."""
     cost: dict[str, Any]
@@ -83,6 +85,11 @@ class Summary(NamedTuple):
     """Of questions and answers by kind; empty as `kinds` is."""
     floor: float | None
     """E[S] where the draws never disagree; None where nobody knows."""
+
+    @property
+    def rejected(self) -> int:
+        """How many records became no instruction."""
+        return sum(self.reasons.values())
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -105,7 +112,8 @@ class Summary(NamedTuple):
         usd = f", {spent.dollars()}" if spent.usd_at_most else ""
         draws = f"{self.cost['mean_samples']:.2f} draws a record"
         kinds = "".join(f", {sum(classes.values())} {kind}" for kind, classes in self.kinds.items())
-        return f"{self.instructions} instructions, {self.rejected} rejected{kinds}, {draws}{usd}"
+        why = f" ({', '.join(f'{number} {reason}' for reason, number in self.reasons.items())})" if self.reasons else ""
+        return f"{self.instructions} instructions, {self.rejected} rejected{why}{kinds}, {draws}{usd}"
 
     @property
     def warnings(self) -> list[str]:
@@ -177,7 +185,24 @@ def generate(
         diversity = text_diversity.of_instructions(read_jsonl(folder / "instructions.jsonl", InstructionRecord))
         files.write_text(folder / "statistics.md", page + text_diversity.page(diversity))
     floor = generator.floor if isinstance(generator, Floored) else None
-    return Summary(results.instructions, len(results.rejected), results.flags, results.cost, kinds, diversity, floor)
+    reasons = dict(Counter(results.rejected.values()).most_common())
+    return Summary(results.instructions, reasons, results.flags, results.cost, kinds, diversity, floor)
+
+
+def check_any(done: Summary, folder: Path, records: str) -> None:
+    """Refuse to call a run finished that brought no instruction at all; its result files stay.
+
+    Raises:
+        UserError: naming the commonest reason, how often it stands in rejected.jsonl, and the first that it is of.
+    """
+    if done.instructions:
+        return
+    file, (reason, count) = folder / "rejected.jsonl", next(iter(done.reasons.items()))
+    first = next(row for row in read_jsonl(file, Rejection) if row.reason == reason)
+    problem = (
+        f"no record became an instruction ({count} of {done.rejected} {reason}, such as {first.id}: {first.detail})"
+    )
+    raise UserError("records", records, problem, f"see {file}; overwrite=true does it again")
 
 
 def connect(generator: Generator, fallback: Generator | None, meter: Metered | None) -> None:
