@@ -36,9 +36,8 @@ def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spendin
     replace_backends((judging, benchmark), spending.metered)
     answer = ask_once(path, spending.metered(ANSWERS, vlm), benchmark.request)
     if answer.silent:
-        raise UserError(
-            "image", path, f"no answer came ({answer.detail or answer.status})", "see backend= and its model"
-        )
+        problem = f"no answer came ({shortened(answer.detail or answer.status, 200)})"
+        raise UserError("image", path, problem, "see backend= and its model")
     read = ready(judging, {answer.id: answer}).read
     record = ImageRecord(
         id=answer.id, image=path.name, sha256=None, source="image", subject=None, split="test", labels=Labels()

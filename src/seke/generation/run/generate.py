@@ -199,9 +199,8 @@ def check_any(done: Summary, folder: Path, records: str) -> None:
         return
     file, (reason, count) = folder / "rejected.jsonl", next(iter(done.reasons.items()))
     first = next(row for row in read_jsonl(file, Rejection) if row.reason == reason)
-    problem = (
-        f"no record became an instruction ({count} of {done.rejected} {reason}, such as {first.id}: {first.detail})"
-    )
+    example = f"{first.id}: {shortened(first.detail, 200)}"
+    problem = f"no record became an instruction ({count} of {done.rejected} {reason}, such as {example})"
     raise UserError("records", records, problem, f"see {file}; overwrite=true does it again")
 
 
