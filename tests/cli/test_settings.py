@@ -143,6 +143,17 @@ def test_an_open_mapping_takes_any_key_and_none_is_a_word(conf: Path, words) -> 
     assert composed(conf, "thing=server", *words).thing.extra_body == {"reasoning_effort": "none"}
 
 
+@pytest.mark.parametrize("word", ["limits={}", "thing.extra_body={}", "++thing.extra_body={}"])
+def test_an_empty_mapping_is_refused_where_it_would_keep_what_is_there(conf: Path, word: str) -> None:
+    assert composed(conf, "thing=server", "thing.extra_body={}").thing.extra_body == {}, "there is nothing to keep"
+    server = conf / "thing" / "server.yaml"
+    server.write_text(server.read_text().replace("extra_body: {}", "extra_body: { effort: low }"))
+    key = word.lstrip("+").partition("=")[0]
+    remedy = f"take each of them out by ~{key}.<its name>"
+    assert refusal(conf, "thing=server", word) == f"{key}={{}}: an empty mapping keeps the default's keys; {remedy}"
+    assert composed(conf, "thing=server", "~thing.extra_body.effort").thing.extra_body == {}
+
+
 def test_what_is_known_may_carry_a_plus(conf: Path) -> None:
     cfg = composed(conf, "+size=3", "++limits.usd=2", "+thing=server")
     assert (cfg.size, cfg.limits, cfg.thing.image.side) == (3, {"usd": 2, "rows": 10}, 512)

@@ -7,6 +7,7 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.core.records
 
     Planned    every record is asked about, each with the same question
     Reading    it reads the records alone
+    Attributed its truth is the labels of faces
     Measured   the labels of faces: Table 2's measures and FEAB's notes
     Compared   all labels of faces; nothing, for a benchmark that is Measured
     Grouped    Table 2's four measures by group; nothing, for a benchmark that is Measured
@@ -124,6 +125,16 @@ class Planned(Protocol):
         Raises:
             UserError: if the benchmark can do nothing with the records.
         """
+        ...
+
+
+@runtime_checkable
+class Attributed(Protocol):
+    """A benchmark whose truth is an attribute of the records."""
+
+    @property
+    def attribute(self) -> str:
+        """The attribute's name."""
         ...
 
 

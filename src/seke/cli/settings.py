@@ -376,14 +376,27 @@ def nearest_name(key: str, known: Sequence[str]) -> str | None:
 
 
 def _check_types(cfg: DictConfig, defaults: DictConfig, overrides: Sequence[str]) -> None:
-    """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause."""
+    """Refuse an override whose type is not its default's: `limit=ten` would else surface far from its cause.
+
+    And an empty mapping where there is a default: Hydra merges the two, so that nothing would change.
+    """
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         try:
             before, now = (_plain(OmegaConf.select(node, key)) for node in (defaults, cfg))
         except OmegaConfBaseException:
             continue  # a group's choice, or a value that is interpolated and resolved later
+        if before and isinstance(before, Mapping) and _is_empty_mapping(override):
+            problem, remedy = "an empty mapping keeps the default's keys", f"take each of them out by ~{key}.<its name>"
+            raise UserError(key, "{}", problem, remedy)
         _check_type(key, before, now)
+
+
+def _is_empty_mapping(override: str) -> bool:
+    if "{" not in override:
+        return False
+    value = _parser().parse_override(override).value()
+    return isinstance(value, Mapping) and not value
 
 
 def _plain(node: Any) -> Any:

@@ -10,6 +10,7 @@ from seke.benchmark.run import plan
 from seke.benchmark.run.contamination import Finding, check
 from seke.benchmark.tasks.emoset import EmoSet
 from seke.benchmark.tasks.feab import Feab
+from seke.benchmark.tasks.picture_classes import PictureClasses
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, Labels, write_jsonl
@@ -293,5 +294,11 @@ def test_records_without_any_label_are_refused_before_anybody_is_asked(tmp_path:
     for benchmark in (Feab("What?"), EmoSet(questions)):
         with pytest.raises(UserError, match=r"^records=.*none of 1 records has a label that this benchmark scores"):
             scored(tmp_path, tested, "before", benchmark=benchmark)
+    places = PictureClasses("place", {"beach": ["beach"], "park": ["park"]}, "Where?")
+    with pytest.raises(UserError, match=r"that this benchmark scores: attributes\.place; "):
+        scored(tmp_path, tested, "before", benchmark=places)
+    elsewhere = [row.model_copy(update={"attributes": {"place": "moon"}}) for row in tested]
+    with pytest.raises(UserError, match=r"scores: attributes\.place is moon, none of its classes; "):
+        scored(tmp_path, elsewhere, "before", benchmark=places)
     felt = [row.model_copy(update={"attributes": {"emotion": "awe"}}) for row in tested]
     assert scored(tmp_path, felt, "before", benchmark=EmoSet(questions)).records == felt

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
-from seke.benchmark.protocol import Benchmark, Compared, Planned, Reading, predicted
+from seke.benchmark.protocol import Attributed, Benchmark, Compared, Planned, Reading, predicted
 from seke.benchmark.run import contamination, import_predictions, predict
 from seke.benchmark.scoring import significance, subgroups
 from seke.core import plugins, runs
 from seke.core.errors import UserError
+from seke.core.escape import shortened
 from seke.core.limit import checked, limited
 from seke.core.records import ImageRecord, Labels, Prediction
 
@@ -115,8 +116,20 @@ def _check_truth(benchmark: Benchmark, records: Sequence[ImageRecord], file: Pat
         return  # labels that a generate run masked are known once its rows are; a plan takes only what can be judged
     rows, _ = predicted(benchmark, records, {}, parse)
     if all(row.truth.empty if isinstance(row.truth, Labels) else row.truth is None for row in rows):
-        problem = f"none of {len(records)} records has a label that this benchmark scores"
+        problem = f"none of {len(records)} records has a label that this benchmark scores{_lacking(benchmark, records)}"
         raise UserError("records", file, problem, "give annotated records, or ask about one picture with image=")
+
+
+def _lacking(benchmark: Benchmark, records: Sequence[ImageRecord]) -> str:
+    """Return what the records have in place of the attribute that is scored, as a message goes on."""
+    if not isinstance(benchmark, Attributed):
+        return ""
+    told = sorted(
+        {str(value) for record in records if (value := record.attributes.get(benchmark.attribute)) is not None}
+    )
+    if not told:
+        return f": attributes.{benchmark.attribute}"
+    return f": attributes.{benchmark.attribute} is {shortened(', '.join(told), 100)}, none of its classes"
 
 
 def _missing(benchmark: Benchmark, records: Sequence[ImageRecord], answers: Mapping[str, Answer]) -> tuple[str, ...]:

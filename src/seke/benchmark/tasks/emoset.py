@@ -81,6 +81,7 @@ class EmoSet:
     max_tokens: int = 64
     judge_template: str = "emotion"
     """Which of conf/prompts/judge.yaml rewrites answers here."""
+    attribute: ClassVar[str] = "emotion"
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
     row: ClassVar[type[BaseModel]] = EmotionPrediction
@@ -109,7 +110,7 @@ class EmoSet:
                 status = answer.status  # a judge of faces finds no label in the name of an emotion
             elif emotion is None and status == "ok":
                 status = "unanswered"
-            truth = record.attributes.get("emotion")
+            truth = record.attributes.get(self.attribute)
             rows.append(
                 EmotionPrediction(
                     id=record.id,
