@@ -3,7 +3,7 @@
 #   bash scripts/judge_agreement.sh run=demo-base [records=demo] [outputs=outputs] [<evaluate setting>...]
 #   bash scripts/judge_agreement.sh run=leaky allow_overlap=true     a run that was allowed to overlap, and is marked for it
 #   bash scripts/judge_agreement.sh run=gpt-4o records=feid backend@judge_backend=vllm judge_backend.model=Qwen/Qwen3-VL-4B-Instruct
-# -> outputs/evaluate/<run>-judged-llm/agreement.md. Bought rewritings are in the ledger: nothing is paid for twice.
+# -> outputs/evaluate/<run>-judged-llm/agreement.md. Rewritings are kept in the ledger: nothing is paid for twice.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run= records=demo outputs=outputs settings=() both=()

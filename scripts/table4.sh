@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Table 4: what human prior knowledge and self-verification (SV-UAMC) each buy.
+# Table 4: what human prior knowledge and self-verification (SV-UAMC) each gain.
 #   bash scripts/table4.sh [scale=demo|paper] [seeds=3] [records=<prepared name>] [<generate settings>, e.g. budget.usd=50]
 # scale=demo: synthetic faces, simulated annotator, tiny model; scale=paper: the datasets, gpt-4o, 7B. Finished stages are reused.
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share: tiny records, a picture, and a door as a subprocess."""
+"""Fixtures that every room's tests share: tiny records, a picture, and a command as a subprocess."""
 
 import os
 import signal
@@ -49,8 +49,8 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def door() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return `run("prepare", "name=x", ...)`, which runs a door as a user does and hands back its exit and output."""
+def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return `run("prepare", "name=x", ...)`, which runs a command as a user does and returns exit and output."""
 
     def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         # A test that trained in this very process has left the port of its own process group behind.

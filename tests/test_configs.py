@@ -47,7 +47,7 @@ BUILT = [entry for entry in OPTIONS if entry[1] != "source"]
 """Sources are built in contracts/test_sources.py, each where its dataset is."""
 
 
-def test_every_option_is_offered_at_some_door() -> None:
+def test_every_option_is_offered_at_some_command() -> None:
     offered = {(group, option) for _, group, option in OPTIONS}
     assert offered == {(group, option) for group, options in GROUPS.items() for option in options}
 
@@ -61,7 +61,7 @@ def test_a_command_needs_no_argument(command: str) -> None:
     assert {"outputs", "data", "images"} <= set(cfg.paths)
 
 
-def from_the_door(group: str, cfg: DictConfig, tmp_path: Path) -> dict[str, object]:
+def from_the_command(group: str, cfg: DictConfig, tmp_path: Path) -> dict[str, object]:
     """What a command hands to a group's object beside its YAML."""
     if group == "generator":
         return {part: instantiate(cfg[name]) for part, name in PARTS.items()}
@@ -73,11 +73,11 @@ def test_every_option_composes_and_instantiates(command: str, group: str, option
     cfg = composed(command, f"{group}={option}", f"paths.outputs={tmp_path}")
     OmegaConf.resolve(cfg)
     assert OmegaConf.to_container(cfg[group], throw_on_missing=True) is not None
-    instantiate(cfg[group], _convert_="all", **from_the_door(group, cfg, tmp_path))
+    instantiate(cfg[group], _convert_="all", **from_the_command(group, cfg, tmp_path))
 
 
 @pytest.mark.parametrize(("group", "name", "command"), OF_COMMANDS, ids=["-".join(parts) for parts in OF_COMMANDS])
-def test_every_experiment_and_scale_composes_at_its_doors_and_sets_only_what_they_read(
+def test_every_experiment_and_scale_composes_at_its_commands_and_sets_only_what_they_read(
     group: str, name: str, command: str
 ) -> None:
     cfg = composed(command, f"{group}={name}")

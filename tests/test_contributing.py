@@ -15,7 +15,7 @@ BLOCKS = dict(re.findall(r"`([^`\n]+)`:\n\n```(?:python|yaml)\n(.*?)^```$", GUID
 """What the guide shows of each file, by its path."""
 CHECKS = {words.split()[0]: words.split() for words in re.findall(r"then\s+`python ([^`]+)`", GUIDE)}
 """The command that tries each example, by its program."""
-Door = Callable[..., CompletedProcess[str]]
+Cli = Callable[..., CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,12 @@ def test_the_guide_shows_the_files_that_it_speaks_of() -> None:
         assert hasattr(importlib.import_module(module), name)
 
 
-def test_the_examples_work_in_a_package_of_ones_own(door: Door, conf: Path, own: list[str]) -> None:
+def test_the_examples_work_in_a_package_of_ones_own(cli: Cli, conf: Path, own: list[str]) -> None:
     for program in ("prepare.py", "generate.py", "evaluate.py"):
         records = [] if program == "prepare.py" else ["records=toyset"]
         words = [f"--config-dir={conf}", *CHECKS[program][1:], *records, *own]
         path = f"{conf.parent}:{ROOT / 'src'}"
-        done = door(program.removesuffix(".py"), *words, PYTHONPATH=path)
+        done = cli(program.removesuffix(".py"), *words, PYTHONPATH=path)
         assert done.returncode == 0, done.stderr
     outputs = conf.parent / "outputs"
     assert "toyset/person" in (outputs / "prepare" / "toyset" / "train.jsonl").read_text()
@@ -66,14 +66,14 @@ def test_the_examples_work_in_a_package_of_ones_own(door: Door, conf: Path, own:
     assert said in (outputs / "evaluate" / "echo" / "predictions.jsonl").read_text()
 
 
-def test_the_experiment_runs_its_cells_and_makes_its_table(door: Door, conf: Path, own: list[str]) -> None:
+def test_the_experiment_runs_its_cells_and_makes_its_table(cli: Cli, conf: Path, own: list[str]) -> None:
     outputs = conf.parent / "outputs"
     for words in (
         ["prepare", "name=demo", "limit=20"],
         ["generate", "-m", f"--config-dir={conf / 'generate'}", "experiment=mine", "limit=2"],
         ["report", f"--config-dir={conf / 'report'}", "experiment=mine"],
     ):
-        done = door(*words, *own)
+        done = cli(*words, *own)
         assert done.returncode == 0, done.stderr
     table = (outputs / "report" / "mine" / "tables" / "mine.csv").read_text()
     assert "N = 2" in table

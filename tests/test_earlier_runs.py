@@ -39,7 +39,7 @@ GENERATED = {
 
 
 @pytest.fixture
-def resume(tmp_path: Path, door):
+def resume(tmp_path: Path, cli):
     """Return `resume(name, *settings)`: the same command again on a copy of what c65e9f9 left of the run `name`."""
     shutil.copytree(BEGUN / "generate", tmp_path / "generate")
     (tmp_path / "pictures").mkdir()
@@ -53,7 +53,7 @@ def resume(tmp_path: Path, door):
     def run(name: str, *more: str):
         records, words = GENERATED[name]
         where = (f"paths.outputs={tmp_path}", f"paths.images={tmp_path / 'pictures'}")
-        return door(
+        return cli(
             "generate", f"name={name}", f"records={records}.jsonl", "backend.truth=truth.jsonl", *where, *words, *more
         )
 
@@ -89,10 +89,10 @@ def test_a_run_is_not_mixed_with_other_records(resume, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_same_command_means_the_same_run(door, command: str) -> None:
+def test_the_same_command_means_the_same_run(cli, command: str) -> None:
     before = yaml.safe_load((BEGUN / f"{command}.yaml").read_text())["config"]
     words = [word for word in COMMANDS[command] if not word.startswith("data.image_root")]
-    shown = door(command, *words, "paths.images=pictures", "--cfg", "job", "--resolve")
+    shown = cli(command, *words, "paths.images=pictures", "--cfg", "job", "--resolve")
     now = identity.settled(yaml.safe_load(shown.stdout))
     assert identity.difference(identity.settled(before), now) == ""
     assert identity.difference(identity.settled({**before, "seed": 1}), now) == "seed=1 (now 0)"

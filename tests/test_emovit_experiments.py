@@ -17,9 +17,9 @@ def filled(question: str, classes: str) -> str:
     return question.replace("{classes}", classes).replace("{emotions}", classes)
 
 
-def composed(door: str, *overrides: str) -> Any:
+def composed(command: str, *overrides: str) -> Any:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(door, list(overrides))
+        cfg = compose(command, list(overrides))
     OmegaConf.resolve(cfg)
     return cfg
 

@@ -1,4 +1,4 @@
-"""The whole loop through the doors, as a user runs it: SEKE on very few faces, EmoVIT on very few scenes."""
+"""The whole loop through the commands, as a user runs it: SEKE on very few faces, EmoVIT on very few scenes."""
 
 import json
 import shutil
@@ -54,18 +54,18 @@ SYSTEMS = {
 
 
 @pytest.fixture(scope="module")
-def run_of(tmp_path_factory, door) -> Callable[[str], Path]:
-    """Return what runs all five doors of a system once, with `name=demo`, and tells where its outputs are."""
+def run_of(tmp_path_factory, cli) -> Callable[[str], Path]:
+    """Return what runs all five commands of a system once, with `name=demo`, and tells where its outputs are."""
 
     @cache
     def run(name: str) -> Path:
         path = tmp_path_factory.mktemp(name)
         here, system = f"paths.outputs={path}", SYSTEMS[name]
-        succeed(door("prepare", here, *system.prepare, "source.workers=1"))
-        succeed(door("generate", here, *system.generate))
-        succeed(door("train", here, *system.train, "trainer.max_steps=3"))
-        succeed(door("evaluate", here, *system.evaluate, "limit=6", "model.path=demo"))
-        succeed(door("report", here))
+        succeed(cli("prepare", here, *system.prepare, "source.workers=1"))
+        succeed(cli("generate", here, *system.generate))
+        succeed(cli("train", here, *system.train, "trainer.max_steps=3"))
+        succeed(cli("evaluate", here, *system.evaluate, "limit=6", "model.path=demo"))
+        succeed(cli("report", here))
         return path
 
     return run
@@ -73,13 +73,13 @@ def run_of(tmp_path_factory, door) -> Callable[[str], Path]:
 
 @pytest.fixture
 def outputs(run_of) -> Path:
-    """Return what SEKE's doors have left."""
+    """Return what SEKE's commands have left."""
     return run_of("seke")
 
 
 @pytest.fixture
 def scenes(run_of) -> Path:
-    """Return what EmoVIT's doors have left."""
+    """Return what EmoVIT's commands have left."""
     return run_of("emovit")
 
 
@@ -147,10 +147,10 @@ def test_the_tuned_scene_model_stands_beside_the_papers_accuracy_and_chance(scen
     assert manifest["rows"] == 32
 
 
-def test_scenes_that_were_trained_on_are_refused_as_a_test(scenes: Path, door) -> None:
+def test_scenes_that_were_trained_on_are_refused_as_a_test(scenes: Path, cli) -> None:
     where = f"records={scenes / 'prepare' / 'demo' / 'train.jsonl'}"
     asked = ("benchmark=emoset", "model=instructblip_tiny", "model.path=demo", "name=seen")
-    refused = door("evaluate", f"paths.outputs={scenes}", where, *asked)
+    refused = cli("evaluate", f"paths.outputs={scenes}", where, *asked)
     assert refused.returncode == 2
     assert (
         refused.stderr.startswith("error: model.path=") and "it was trained on what it is tested on" in refused.stderr
@@ -184,48 +184,48 @@ def test_generate_completes_labels_and_changes_no_manual_one(outputs: Path) -> N
         assert 2 <= row.samples <= 5 or records[row.id].labels.complete
 
 
-def test_the_same_command_again_does_nothing(outputs: Path, door) -> None:
+def test_the_same_command_again_does_nothing(outputs: Path, cli) -> None:
     before = (outputs / "generate" / "demo" / "instructions.jsonl").stat().st_mtime_ns
-    assert "finished" in succeed(door("generate", f"paths.outputs={outputs}", "limit=40"))
+    assert "finished" in succeed(cli("generate", f"paths.outputs={outputs}", "limit=40"))
     assert (outputs / "generate" / "demo" / "instructions.jsonl").stat().st_mtime_ns == before
-    refused = door("generate", f"paths.outputs={outputs}", "limit=41")
+    refused = cli("generate", f"paths.outputs={outputs}", "limit=41")
     assert refused.returncode == 2
     assert "limit=40 (now 41)" in refused.stderr
 
 
-def test_a_sweep_over_n_gives_each_cell_its_run(outputs: Path, door) -> None:
-    succeed(door("generate", "-m", f"paths.outputs={outputs}", "generator.max_samples=2,3", "limit=20", "name=sweep"))
+def test_a_sweep_over_n_gives_each_cell_its_run(outputs: Path, cli) -> None:
+    succeed(cli("generate", "-m", f"paths.outputs={outputs}", "generator.max_samples=2,3", "limit=20", "name=sweep"))
     cells = sorted(path.name for path in (outputs / "generate").glob("sweep-*"))
     assert [cell.split(",")[0] for cell in cells] == ["sweep-generator.max_samples=2", "sweep-generator.max_samples=3"]
     mean = [json.loads((outputs / "generate" / cell / "cost.json").read_text())["mean_samples"] for cell in cells]
     assert mean[0] == 2 < mean[1] <= 3
 
 
-def test_the_loop_runs_on_ones_own_pictures(tmp_path: Path, door) -> None:
+def test_the_loop_runs_on_ones_own_pictures(tmp_path: Path, cli) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     shutil.copy(REAL_PHOTOGRAPH, pictures / "hopper.jpg")
     (pictures / "torn.jpg").write_bytes(REAL_PHOTOGRAPH.read_bytes()[:2000])
     (pictures / "labels.csv").write_text("image,subject,expression,AU12\nhopper.jpg,grace,happiness,1\n")
     here = (f"paths.outputs={tmp_path / 'outputs'}", "name=mine")
-    succeed(door("prepare", *here, "source=folder", f"source.root={pictures}", "source.test_share=0"))
+    succeed(cli("prepare", *here, "source=folder", f"source.root={pictures}", "source.test_share=0"))
     prepared = tmp_path / "outputs" / "prepare" / "mine"
     (record,) = [
         row for name in ("train", "validation", "test") for row in rows(prepared / f"{name}.jsonl", ImageRecord)
     ]
     assert record.labels.expression == "happiness"
     assert [row.id for row in rows(prepared / "rejected.jsonl", Rejection)]
-    done = door("generate", *here, f"records={prepared / (record.split + '.jsonl')}")
+    done = cli("generate", *here, f"records={prepared / (record.split + '.jsonl')}")
     assert "could not see 1 image" in done.stderr, "a simulated annotator that guesses says so"
     (instruction,) = rows(tmp_path / "outputs" / "generate" / "mine" / "instructions.jsonl", InstructionRecord)
     assert instruction.labels.expression == "happiness"
     assert "blind" in instruction.flags
-    succeed(door("train", *here, "data.path=mine", "trainer.max_steps=1"))
+    succeed(cli("train", *here, "data.path=mine", "trainer.max_steps=1"))
     where = f"records={prepared / (record.split + '.jsonl')}"
-    refused = door("evaluate", *here, where, "model.path=mine")
+    refused = cli("evaluate", *here, where, "model.path=mine")
     assert refused.returncode == 2 and "it was trained on what it is tested on: 1 ids (hopper.jpg)" in refused.stderr
-    succeed(door("evaluate", *here, where, "model.path=mine", "allow_overlap=true"))
-    succeed(door("report", *here))
+    succeed(cli("evaluate", *here, where, "model.path=mine", "allow_overlap=true"))
+    succeed(cli("report", *here))
     assert (tmp_path / "outputs" / "report" / "mine" / "index.html").is_file()
 
 
@@ -247,8 +247,8 @@ def test_the_loop_runs_on_ones_own_pictures(tmp_path: Path, door) -> None:
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else None,
 )
-def test_a_mistake_is_one_line_and_exit_code_2(outputs: Path, door, name: str, arguments: list[str], line: str) -> None:
-    done = door(name, f"paths.outputs={outputs}", *(["name=new"] if name != "report" else []), *arguments)
+def test_a_mistake_is_one_line_and_exit_code_2(outputs: Path, cli, name: str, arguments: list[str], line: str) -> None:
+    done = cli(name, f"paths.outputs={outputs}", *(["name=new"] if name != "report" else []), *arguments)
     assert done.returncode == 2, done.stderr
     errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert len(errors) == 1
@@ -256,16 +256,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(outputs: Path, door, name: str, a
     assert "Traceback" not in done.stderr
 
 
-def test_a_corrupt_row_is_named(outputs: Path, tmp_path: Path, door) -> None:
+def test_a_corrupt_row_is_named(outputs: Path, tmp_path: Path, cli) -> None:
     good = (outputs / "prepare" / "demo" / "train.jsonl").read_text().splitlines()[:2]
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join([good[0], good[1].replace('"valence":', '"valance":')]) + "\n")
-    done = door("generate", f"paths.outputs={outputs}", "name=corrupt", f"records={file}")
+    done = cli("generate", f"paths.outputs={outputs}", "name=corrupt", f"records={file}")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: file={file}: line 2, field labels.valance")
 
 
-def test_images_missing_or_truncated_are_rejected_and_counted(outputs: Path, tmp_path: Path, door) -> None:
+def test_images_missing_or_truncated_are_rejected_and_counted(outputs: Path, tmp_path: Path, cli) -> None:
     records = rows(outputs / "prepare" / "demo" / "train.jsonl", ImageRecord)[:3]
     images = tmp_path / "images"
     source = outputs / "prepare" / "demo" / "images"
@@ -278,6 +278,6 @@ def test_images_missing_or_truncated_are_rejected_and_counted(outputs: Path, tmp
     lines = (outputs / "prepare" / "demo" / "train.jsonl").read_text().splitlines()[:3]
     file.write_text("\n".join(lines) + "\n")
     arguments = (f"paths.outputs={outputs}", f"paths.images={images}", "name=torn", f"records={file}")
-    assert "2 rejected" in succeed(door("generate", *arguments))
+    assert "2 rejected" in succeed(cli("generate", *arguments))
     rejected = {row.id for row in rows(outputs / "generate" / "torn" / "rejected.jsonl", Rejection)}
     assert rejected == {records[0].id, records[2].id}

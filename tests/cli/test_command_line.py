@@ -1,4 +1,4 @@
-"""What every door does with a mistake, shown on the smallest door there is."""
+"""What every command does with a mistake, shown on the smallest command there is."""
 
 import os
 import subprocess
@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-DOOR = """
+SCRIPT = """
 from omegaconf import DictConfig
 from seke.cli.command import build, command, open_run
 from seke.core.errors import UserError
 
 @command
-def knock(cfg: DictConfig) -> None:
+def toy(cfg: DictConfig) -> None:
     if cfg.size < 1:
         raise UserError("size", cfg.size, "too small", "set 1 or more")
     if cfg.size > 10:
         raise RuntimeError("a bug")
-    run = open_run(cfg, "knock", {})
+    run = open_run(cfg, "toy", {})
     if cfg.size == 7:
         raise UserError("KEY", "", "wants a key", "export KEY=...")
     if cfg.size == 8:
@@ -29,11 +29,11 @@ def knock(cfg: DictConfig) -> None:
     run.finish()
 
 if __name__ == "__main__":
-    knock()
+    toy()
 """
 CONFIG = """
 defaults:
-  - door
+  - command
   - thing: text
   - _self_
   - experiment: null
@@ -44,17 +44,17 @@ size: 1
 
 
 @pytest.fixture
-def knock(tmp_path: Path):
+def toy(tmp_path: Path):
     conf = tmp_path / "conf"
     (conf / "thing").mkdir(parents=True)
-    (tmp_path / "knock.py").write_text(DOOR)
-    (conf / "knock.yaml").write_text(CONFIG)
-    (conf / "door.yaml").write_text((ROOT / "conf" / "door.yaml").read_text())
+    (tmp_path / "toy.py").write_text(SCRIPT)
+    (conf / "toy.yaml").write_text(CONFIG)
+    (conf / "command.yaml").write_text((ROOT / "conf" / "command.yaml").read_text())
     (conf / "thing" / "text.yaml").write_text("_target_: builtins.str\nobject: hello\n")
     (conf / "thing" / "broken.yaml").write_text("_target_: seke.core.prompts.Prompts\n")
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "knock.py", *arguments]
+        command = [sys.executable, "toy.py", *arguments]
         full = {**os.environ, **environment}
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=full)
 
@@ -65,9 +65,9 @@ def knock(tmp_path: Path):
     ("arguments", "line"),
     [
         (["size=0"], "error: size=0: too small; set 1 or more"),
-        (["sise=3"], "error: sise=3: knock.py has no such setting; did you mean `size`?"),
-        (["thing=nope"], "error: thing=nope: In 'knock': Could not find 'thing/nope'; Available options in 'thing':"),
-        (["thing.colour=red"], "error: thing.colour=red: knock.py has no such setting; `python knock.py --help` lists"),
+        (["sise=3"], "error: sise=3: toy.py has no such setting; did you mean `size`?"),
+        (["thing=nope"], "error: thing=nope: In 'toy': Could not find 'thing/nope'; Available options in 'thing':"),
+        (["thing.colour=red"], "error: thing.colour=red: toy.py has no such setting; `python toy.py --help` lists"),
         (["size="], "error: size=: not a number; its default is 1"),
         (["overwrite=maybe"], "error: overwrite=maybe: not true or false; its default is False"),
         (["size=[1"], "error: size=[1: "),
@@ -82,92 +82,92 @@ def knock(tmp_path: Path):
         (["name=" + "x" * 300], "error: name=" + "x" * 60 + "...: longer than 240 bytes; use a shorter one"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(knock, arguments: list[str], line: str) -> None:
-    done = knock(*arguments)
+def test_a_mistake_is_one_line_and_exit_code_2(toy, arguments: list[str], line: str) -> None:
+    done = toy(*arguments)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
-def test_hydra_names_the_valid_choices(knock) -> None:
-    assert "broken; text" in knock("thing=nope").stderr
+def test_hydra_names_the_valid_choices(toy) -> None:
+    assert "broken; text" in toy("thing=nope").stderr
 
 
-def test_the_traceback_is_there_for_those_who_ask(knock) -> None:
-    done = knock("size=0", HYDRA_FULL_ERROR="1")
+def test_the_traceback_is_there_for_those_who_ask(toy) -> None:
+    done = toy("size=0", HYDRA_FULL_ERROR="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "UserError" in done.stderr
 
 
-def test_a_bug_is_no_mistake_of_the_users(knock) -> None:
-    done = knock("size=11")
+def test_a_bug_is_no_mistake_of_the_users(toy) -> None:
+    done = toy("size=11")
     assert done.returncode == 1
     assert "RuntimeError: a bug" in done.stderr
 
 
-def test_the_same_command_again_resumes_and_another_is_refused(knock) -> None:
-    assert knock().stdout == "demo new hello\n"
-    assert knock().stdout == "demo finished hello\n"
-    done = knock("size=2")
+def test_the_same_command_again_resumes_and_another_is_refused(toy) -> None:
+    assert toy().stdout == "demo new hello\n"
+    assert toy().stdout == "demo finished hello\n"
+    done = toy("size=2")
     assert done.returncode == 2
     assert "holds a run with size=1 (now 2); choose another name= or say overwrite=true" in done.stderr
-    assert knock("size=2", "overwrite=true").stdout == "demo new hello\n"
+    assert toy("size=2", "overwrite=true").stdout == "demo new hello\n"
 
 
-def test_a_start_that_comes_to_nothing_leaves_the_name_free_and_an_earlier_run_there(knock, tmp_path: Path) -> None:
-    assert knock("size=7").returncode == 2
-    assert not (tmp_path / "outputs" / "knock" / "demo").exists()
-    assert knock("size=2").stdout == "demo new hello\n"
-    assert knock("size=7", "overwrite=true").returncode == 2
-    assert knock("size=2").stdout == "demo finished hello\n"
+def test_a_start_that_comes_to_nothing_leaves_the_name_free_and_an_earlier_run_there(toy, tmp_path: Path) -> None:
+    assert toy("size=7").returncode == 2
+    assert not (tmp_path / "outputs" / "toy" / "demo").exists()
+    assert toy("size=2").stdout == "demo new hello\n"
+    assert toy("size=7", "overwrite=true").returncode == 2
+    assert toy("size=2").stdout == "demo finished hello\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_one_line(knock) -> None:
-    done = knock("size=8")
+def test_a_full_disk_is_one_line(toy) -> None:
+    done = toy("size=8")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: paths.outputs=outputs: cannot be written (No space left on device); see to")
     assert done.stderr.count("\n") == 1
 
 
-def test_outputs_below_a_file_or_for_everybody_are_one_line(knock) -> None:
-    assert knock("paths.outputs=knock.py").stderr.startswith("error: paths.outputs=knock.py: knock.py/knock cannot be")
-    done = knock("paths.mode=777", "name=open")
+def test_outputs_below_a_file_or_for_everybody_are_one_line(toy) -> None:
+    assert toy("paths.outputs=toy.py").stderr.startswith("error: paths.outputs=toy.py: toy.py/toy cannot be")
+    done = toy("paths.mode=777", "name=open")
     assert done.returncode == 0, done.stderr
-    assert knock("paths.mode=077").stderr.startswith("error: paths.mode=077: no mode of a folder of yours; set 700")
+    assert toy("paths.mode=077").stderr.startswith("error: paths.mode=077: no mode of a folder of yours; set 700")
 
 
-def test_a_name_does_not_lead_to_another_doors_run(knock, tmp_path: Path) -> None:
+def test_a_name_does_not_lead_to_another_commands_run(toy, tmp_path: Path) -> None:
     theirs = tmp_path / "outputs" / "prepare" / "demo" / "config.yaml"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("config: {}\ninputs: {}\n")
-    done = knock("name=../prepare/demo", "overwrite=true")
+    done = toy("name=../prepare/demo", "overwrite=true")
     assert done.returncode == 2
     assert done.stderr.startswith("error: name=../prepare/demo: no name of a directory")
     assert theirs.read_text() == "config: {}\ninputs: {}\n"
-    assert not (tmp_path / "outputs" / "knock").exists()
+    assert not (tmp_path / "outputs" / "toy").exists()
 
 
-def test_cells_of_a_sweep_have_directories_of_their_own(knock, tmp_path: Path) -> None:
-    done = knock("-m", "size=1,2,3", "name=grid")
+def test_cells_of_a_sweep_have_directories_of_their_own(toy, tmp_path: Path) -> None:
+    done = toy("-m", "size=1,2,3", "name=grid")
     assert done.returncode == 0, done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["grid-size=1", "grid-size=2", "grid-size=3"]
-    assert sorted(path.name for path in (tmp_path / "outputs" / "knock").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "outputs" / "toy").iterdir()) == [
         "grid-size=1", "grid-size=2", "grid-size=3",
     ]  # fmt: skip
 
 
-def test_a_cell_that_fails_does_not_stop_the_others(knock) -> None:
-    done = knock("-m", "size=1,0,2")
+def test_a_cell_that_fails_does_not_stop_the_others(toy) -> None:
+    done = toy("-m", "size=1,0,2")
     assert done.returncode == 2
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["demo-size=1", "demo-size=2"]
     assert done.stderr == "error: size=0: too small; set 1 or more\nfailed cells, 1: size=0\n"
 
 
 @pytest.fixture
-def experiment(tmp_path: Path, knock) -> None:
+def experiment(tmp_path: Path, toy) -> None:
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir()
     text = "# @package _global_\nname: sizes\ncell: of-${size}\nhydra: {sweeper: {params: {size: '2,3'}}}\n"
@@ -175,11 +175,11 @@ def experiment(tmp_path: Path, knock) -> None:
 
 
 @pytest.mark.usefixtures("experiment")
-def test_an_experiment_sweeps_at_its_door_and_names_its_cells(knock) -> None:
-    done = knock("-m", "experiment=sizes")
+def test_an_experiment_sweeps_at_its_command_and_names_its_cells(toy) -> None:
+    done = toy("-m", "experiment=sizes")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "sizes-of-2 new hello\nsizes-of-3 new hello\n"
-    assert knock("-m", "experiment=sizes", "size=4", "name=other").stdout == "other-of-4 new hello\n"
+    assert toy("-m", "experiment=sizes", "size=4", "name=other").stdout == "other-of-4 new hello\n"
 
 
 @pytest.mark.usefixtures("experiment")
@@ -190,28 +190,28 @@ def test_an_experiment_sweeps_at_its_door_and_names_its_cells(knock) -> None:
         ("", "error: experiment=: no such experiment; use sizes"),
     ],
 )
-def test_an_experiment_that_is_not_there_is_one_line(knock, name: str, line: str) -> None:
-    done = knock(f"experiment={name}")
+def test_an_experiment_that_is_not_there_is_one_line(toy, name: str, line: str) -> None:
+    done = toy(f"experiment={name}")
     assert done.returncode == 2 and done.stderr == line + "\n"
 
 
 @pytest.mark.usefixtures("experiment")
-def test_an_experiment_says_at_which_doors_it_runs(knock, tmp_path: Path) -> None:
+def test_an_experiment_says_at_which_commands_it_runs(toy, tmp_path: Path) -> None:
     (tmp_path / "conf" / "train").mkdir()
     (tmp_path / "conf" / "experiment").rename(tmp_path / "conf" / "train" / "experiment")
-    done = knock("-m", "experiment=sizes")
+    done = toy("-m", "experiment=sizes")
     assert done.returncode == 2
-    assert done.stderr == "error: experiment=sizes: it has nothing for knock.py; it runs at train.py\n"
+    assert done.stderr == "error: experiment=sizes: it has nothing for toy.py; it runs at train.py\n"
 
 
 @pytest.mark.usefixtures("experiment")
-def test_the_old_spelling_of_an_experiment_is_understood(knock) -> None:
-    assert knock("+experiment/sizes=knock").stdout == "sizes new hello\n"
+def test_the_old_spelling_of_an_experiment_is_understood(toy) -> None:
+    assert toy("+experiment/sizes=toy").stdout == "sizes new hello\n"
 
 
 @pytest.mark.usefixtures("experiment")
-def test_help_lists_what_can_be_typed_and_no_group_of_another_command(knock, tmp_path: Path) -> None:
+def test_help_lists_what_can_be_typed_and_no_group_of_another_command(toy, tmp_path: Path) -> None:
     (tmp_path / "conf" / "colour").mkdir()
     (tmp_path / "conf" / "colour" / "red.yaml").write_text("shade: 1\n")
-    listed = knock("--help").stdout.partition("(group=option)\n\n")[2].partition("\n\n")[0]
+    listed = toy("--help").stdout.partition("(group=option)\n\n")[2].partition("\n\n")[0]
     assert listed == "experiment: sizes\nthing: broken, text"

@@ -24,9 +24,9 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture(scope="session")
-def prepared(door, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = tmp_path_factory.mktemp("interrupted")
-    made = door("prepare", "source.images=36", "source.size=48", "source.workers=1", f"paths.outputs={outputs}")
+    made = cli("prepare", "source.images=36", "source.size=48", "source.workers=1", f"paths.outputs={outputs}")
     assert made.returncode == 0, made.stderr
     return outputs / "prepare" / "demo"
 

@@ -13,8 +13,8 @@ from seke.core.records import ImageRecord, Labels, Prediction, write_jsonl
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_page_about_notebooks_is_true(door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = door("prepare", "limit=8", f"paths.outputs={tmp_path / 'outputs'}")
+def test_the_page_about_notebooks_is_true(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = cli("prepare", "limit=8", f"paths.outputs={tmp_path / 'outputs'}")
     assert done.returncode == 0, done.stderr
     (tmp_path / "outputs/evaluate/theirs").mkdir(parents=True)
     faces = [

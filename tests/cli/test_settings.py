@@ -14,7 +14,7 @@ from seke.core.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 defaults:
-  - door
+  - command
   - thing: text
   - _self_
   - experiment: null
@@ -29,23 +29,23 @@ from omegaconf import DictConfig, OmegaConf
 from seke.cli.command import command
 
 @command
-def knock(cfg: DictConfig) -> None:
+def toy(cfg: DictConfig) -> None:
     print(cfg.name, OmegaConf.to_container(cfg.thing, resolve=True), cfg.size, cfg.limits)
 
 if __name__ == "__main__":
-    knock()
+    toy()
 """
 
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
-    """The configuration of a small command, knock.py, with a group `thing` of which one option takes anything."""
+    """The configuration of a small command, toy.py, with a group `thing` of which one option takes anything."""
     conf = tmp_path / "conf"
     for folder in ("thing", "experiment", "colour"):
         (conf / folder).mkdir(parents=True)
-    (tmp_path / "knock.py").write_text(SHOWN)
-    (conf / "knock.yaml").write_text(CONFIG)
-    (conf / "door.yaml").write_text((ROOT / "conf" / "door.yaml").read_text())
+    (tmp_path / "toy.py").write_text(SHOWN)
+    (conf / "toy.yaml").write_text(CONFIG)
+    (conf / "command.yaml").write_text((ROOT / "conf" / "command.yaml").read_text())
     (conf / "colour" / "red.yaml").write_text("shade: 1\n")
     (conf / "thing" / "text.yaml").write_text("_target_: builtins.str\nobject: hello\n")
     (conf / "thing" / "server.yaml").write_text("_target_: builtins.dict\nimage: { side: 512 }\nextra_body: {}\n")
@@ -53,27 +53,27 @@ def conf(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def knock(tmp_path: Path, conf: Path, command):
+def toy(tmp_path: Path, conf: Path, command):
     """Return what runs that command."""
-    return lambda *words: command(tmp_path / "knock.py", *words)
+    return lambda *words: command(tmp_path / "toy.py", *words)
 
 
 def refusal(conf: Path, *words: str) -> str | None:
     """Return the line about these words, as the command would say it."""
     try:
-        check_shown(written(words, conf, "knock"), conf, "knock")
+        check_shown(written(words, conf, "toy"), conf, "toy")
     except UserError as error:
         return str(error)
     except HydraException as error:
-        return mistake(error, words, conf, "knock")
+        return mistake(error, words, conf, "toy")
     return None
 
 
 def composed(conf: Path, *words: str) -> DictConfig:
     assert refusal(conf, *words) is None
-    read = written(words, conf, "knock")
+    read = written(words, conf, "toy")
     with initialize_config_dir(str(conf), version_base="1.3"):
-        return compose("knock", read)
+        return compose("toy", read)
 
 
 @pytest.mark.parametrize(
@@ -102,28 +102,28 @@ def composed(conf: Path, *words: str) -> DictConfig:
     ],
 )
 def test_a_key_that_no_configuration_has_is_refused_with_the_nearest_one(conf: Path, words, told, hint) -> None:
-    remedy = f"did you mean `{hint}`?" if hint else "`python knock.py --help` lists what there is"
-    assert refusal(conf, *words) == f"{told}: knock.py has no such setting; {remedy}"
+    remedy = f"did you mean `{hint}`?" if hint else "`python toy.py --help` lists what there is"
+    assert refusal(conf, *words) == f"{told}: toy.py has no such setting; {remedy}"
 
 
 @pytest.mark.parametrize("words", [["sice=3"], ["+sice=3"], ["--cfg", "job", "+sice=3"], ["--local_rank=1", "+sice=3"]])
-def test_a_command_says_so_in_one_line_and_does_nothing(knock, words) -> None:
-    done = knock(*words)
+def test_a_command_says_so_in_one_line_and_does_nothing(toy, words) -> None:
+    done = toy(*words)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "error: sice=3: knock.py has no such setting; did you mean `size`?\n"
+    assert done.stderr == "error: sice=3: toy.py has no such setting; did you mean `size`?\n"
 
 
 @pytest.mark.parametrize("words", [["+sice=1,2"], ["sice=1,2"], ["experiment=sizes"]])
-def test_a_sweep_is_refused_too(knock, tmp_path: Path, words) -> None:
+def test_a_sweep_is_refused_too(toy, tmp_path: Path, words) -> None:
     text = "# @package _global_\nhydra: { sweeper: { params: { sice: '3,4' } } }\n"
     (tmp_path / "conf/experiment/sizes.yaml").write_text(text)
-    done = knock("-m", *words)
+    done = toy("-m", *words)
     assert done.returncode == 2 and done.stdout == ""
     assert "did you mean `size`?" in done.stderr and "append" not in done.stderr
 
 
-def test_cells_are_called_as_before_whatever_the_pluses(knock) -> None:
-    done = knock("-m", "thing=server", "+size=2", "thing.extra_body.effort=low,high")
+def test_cells_are_called_as_before_whatever_the_pluses(toy) -> None:
+    done = toy("-m", "thing=server", "+size=2", "thing.extra_body.effort=low,high")
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
         "demo-size=2,thing.extra_body.effort=low,thing=server",
         "demo-size=2,thing.extra_body.effort=high,thing=server",
@@ -178,9 +178,9 @@ def test_so_are_the_names_of_a_sweep_and_paths() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("sice: 3\n", "sice=3: knock.py has no such setting (it stands in experiment=sizes); did you mean `size`?"),
-        ("limits: { rows: 2, usdd: 1 }\n", "limits.usdd=1: knock.py has no such setting (it stands in"),
-        ("wanted: 2\nsize: ${wanted}\nwnated: 3\n", "wnated=3: knock.py has no such setting (it stands in"),
+        ("sice: 3\n", "sice=3: toy.py has no such setting (it stands in experiment=sizes); did you mean `size`?"),
+        ("limits: { rows: 2, usdd: 1 }\n", "limits.usdd=1: toy.py has no such setting (it stands in"),
+        ("wanted: 2\nsize: ${wanted}\nwnated: 3\n", "wnated=3: toy.py has no such setting (it stands in"),
     ],
 )
 def test_an_experiment_file_may_not_set_what_nothing_reads(conf: Path, text: str, told: str) -> None:
@@ -189,10 +189,10 @@ def test_an_experiment_file_may_not_set_what_nothing_reads(conf: Path, text: str
     assert found is not None and found.startswith(told)
 
 
-def test_an_experiment_may_have_settings_of_its_own_that_it_reads(knock, conf: Path) -> None:
+def test_an_experiment_may_have_settings_of_its_own_that_it_reads(toy, conf: Path) -> None:
     text = "# @package _global_\ndefaults: [/thing@words: server]\nwanted: 2\nsize: ${wanted}\n"
     (conf / "experiment/sizes.yaml").write_text(text + "name: ${words._target_}\n")
-    done = knock("experiment=sizes", "wanted=4")
+    done = toy("experiment=sizes", "wanted=4")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("builtins.dict {'_target_': 'builtins.str', 'object': 'hello'} 4 ")
 
@@ -206,7 +206,7 @@ def test_what_a_launcher_adds_to_the_command_line_is_left_out(monkeypatch):
 @pytest.mark.parametrize(
     ("command", "word"), [("train", "logger=null"), ("train", "trainer=false"), ("evaluate", "judge=null")]
 )
-def test_no_option_of_a_group_names_the_options(door, tmp_path, command, word):
-    done = door(command, word, f"paths.outputs={tmp_path}")
+def test_no_option_of_a_group_names_the_options(cli, tmp_path, command, word):
+    done = cli(command, word, f"paths.outputs={tmp_path}")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {word}: no option of this group; use ") and done.stderr.count("\n") == 1

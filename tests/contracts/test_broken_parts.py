@@ -315,12 +315,12 @@ def test_a_row_whose_turns_and_pictures_do_not_fit_is_rejected(tmp_path):
 
 
 @pytest.fixture
-def plugged(tmp_path, door):
+def plugged(tmp_path, cli):
     """Return `run("prepare", code, ...)`: the command with a module `toy` of that code."""
 
     def run(name, code, *words):
         (tmp_path / "toy.py").write_text(textwrap.dedent(code))
-        return door(
+        return cli(
             name,
             f"paths.outputs={tmp_path / 'outputs'}",
             *words,

@@ -90,13 +90,13 @@ def test_mistakes_end_with_one_line(tmp_path, prompts):
         annotated([record(n, COMPLETE, "same") for n in range(9)], tmp_path, prompts)
 
 
-def test_the_command_pays_nobody_and_its_dry_run_says_so(door, data, tmp_path):
+def test_the_command_pays_nobody_and_its_dry_run_says_so(cli, data, tmp_path):
     (tmp_path / "prepare").mkdir()
     (tmp_path / "prepare" / "tiny").symlink_to(data.folder)
     words = ("records=tiny", "generator=blind", "name=it", "backend=openai", f"paths.outputs={tmp_path}")
-    tried = door("generate", *words, "dry_run=true")
+    tried = cli("generate", *words, "dry_run=true")
     assert "$0.00           $0.00" in tried.stdout
-    done = door("generate", *words)  # there is no key, and none is wanted
+    done = cli("generate", *words)  # there is no key, and none is wanted
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "generate" / "it"
     assert len(list(read_jsonl(folder / "instructions.jsonl", InstructionRecord))) == len(data.records)

@@ -350,7 +350,7 @@ def test_a_model_that_train_did_not_make_gets_no_card(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_doors_write_and_fill_the_cards(door, tmp_path):
+def test_the_commands_write_and_fill_the_cards(cli, tmp_path):
     here = f"paths.outputs={tmp_path}"
     steps = (
         ("prepare", "source.images=160", "source.workers=1"),
@@ -359,7 +359,7 @@ def test_the_doors_write_and_fill_the_cards(door, tmp_path):
         ("evaluate", "limit=6", "model.path=demo"),
     )
     for name, *settings in steps:
-        done = door(name, here, *settings)
+        done = cli(name, here, *settings)
         assert done.returncode == 0, done.stderr
     data = DatasetCard.load(tmp_path / "generate" / "demo" / "README.md")
     assert "| all | 20 |" in data.text

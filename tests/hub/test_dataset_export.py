@@ -384,10 +384,10 @@ def test_an_export_needs_no_torch(prepared):
     assert (prepared / "parquet" / "README.md").is_file()
 
 
-def test_both_doors_export_what_they_made_and_a_drawn_face_has_no_owner(door, tmp_path):
+def test_both_commands_export_what_they_made_and_a_drawn_face_has_no_owner(cli, tmp_path):
     common = ["source.images=24", f"paths.outputs={tmp_path}"]
-    assert "finished" not in door("prepare", *common).stdout
-    done = door("prepare", *common, "export=parquet")
+    assert "finished" not in cli("prepare", *common).stdout
+    done = cli("prepare", *common, "export=parquet")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].endswith("is finished already; overwrite=true makes it anew")
     assert " train" in done.stdout.splitlines()[1]
@@ -395,16 +395,16 @@ def test_both_doors_export_what_they_made_and_a_drawn_face_has_no_owner(door, tm
     assert LICENCES["synthetic"].terms in card
     assert LICENCES["raf_db"].terms not in card
 
-    done = door("generate", f"paths.outputs={tmp_path}", "limit=5", "export=parquet", "embed_images=true")
+    done = cli("generate", f"paths.outputs={tmp_path}", "limit=5", "export=parquet", "embed_images=true")
     assert done.returncode == 0, done.stderr
     assert "**The annotator is simulated:**" in (tmp_path / "generate" / "demo" / "parquet" / "README.md").read_text()
     assert loaded(tmp_path / "generate" / "demo")["train"].num_rows == 5
 
 
 @pytest.mark.parametrize("name", ["prepare", "generate"])
-def test_a_door_refuses_another_format_before_it_claims_a_run(door, tmp_path, name, prepared):
+def test_a_command_refuses_another_format_before_it_claims_a_run(cli, tmp_path, name, prepared):
     records = [f"records={prepared / 'train.jsonl'}"] if name == "generate" else []
-    done = door(name, f"paths.outputs={tmp_path / 'out'}", *records, "export=csv")
+    done = cli(name, f"paths.outputs={tmp_path / 'out'}", *records, "export=csv")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("error: export=csv: no such format; set parquet")
     assert not (tmp_path / "out").exists()

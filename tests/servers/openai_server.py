@@ -5,7 +5,7 @@
 
     POST /v1/chat/completions     an answer, or a fault
     GET  /v1/models               and /v1/models/<model>, with shutdown_date if one was given
-    GET  /counts                  by sha256 of the request body: how often seen, bought (whole 200s), broken (cut off)
+    GET  /counts                  by sha256 of the request body: how often seen, paid (whole 200s), broken (cut off)
     POST /die?seconds=5           refuse connections for a while
     POST /script?faults=429,ok    what the next requests get, before the dice are thrown again
 
@@ -77,7 +77,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.seen: Counter[str] = Counter()
-        self.bought: Counter[str] = Counter()
+        self.paid: Counter[str] = Counter()
         self.broken: Counter[str] = Counter()
         self.faulted: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
@@ -159,7 +159,7 @@ class Server:
         return True
 
     def counts(self) -> dict[str, Any]:
-        by_request = {"seen": self.seen, "bought": self.bought, "broken": self.broken}
+        by_request = {"seen": self.seen, "paid": self.paid, "broken": self.broken}
         return {**by_request, "faults": self.faulted, "most_in_flight": self.most_in_flight}
 
     async def _complete(self, body: bytes, authorization: str, writer: asyncio.StreamWriter) -> bool:
@@ -187,7 +187,7 @@ class Server:
         if fault in ("die", "hang", "reset", "truncated", "html"):
             self.broken[digest] += 1
             return await self._break(fault, whole, writer)
-        (self.bought if reply["choices"] else self.broken)[digest] += 1
+        (self.paid if reply["choices"] else self.broken)[digest] += 1
         if writer.transport.is_closing():  # this request was still in the buffer when the server died
             self.broken[digest] += 1
         await _send(writer, 200, whole)

@@ -60,12 +60,12 @@ def evaluated(outputs: Path, **how) -> Path:
     return run.path
 
 
-def test_a_stage_is_one_run_under_its_group_with_its_door_as_the_job(tmp_path):
+def test_a_stage_is_one_run_under_its_group_with_its_command_as_the_job(tmp_path):
     [log] = logs(evaluated(tmp_path))
     assert (log.group, log.job, log.name, log.exit_code) == ("study", "evaluate", "mine", 0)
 
 
-def test_the_environment_names_the_group_before_the_door_does(tmp_path, monkeypatch):
+def test_the_environment_names_the_group_before_the_command_does(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_GROUP", "thesis")
     [log] = logs(evaluated(tmp_path))
     assert log.group == "thesis"

@@ -14,21 +14,21 @@ LIGHT = ["trainer.max_steps=2", "trainer.batch_size=2", "trainer.threads=1", "tr
 
 
 @pytest.fixture(scope="module")
-def outputs(door, tmp_path_factory):
+def outputs(cli, tmp_path_factory):
     """Where a prepare run p and a generate run g of it are."""
     root = tmp_path_factory.mktemp("outputs")
     for name, *settings in (
         ("prepare", "name=p", "source.images=60", "source.size=48"),
         ("generate", "name=g", "records=p"),
     ):
-        done = door(name, f"paths.outputs={root}", "wandb=offline", *settings, WANDB_API_KEY="K" * 40)
+        done = cli(name, f"paths.outputs={root}", "wandb=offline", *settings, WANDB_API_KEY="K" * 40)
         assert done.returncode == 0, done.stderr
     return root
 
 
-def test_each_stage_is_a_run_and_they_hang_together(door, outputs):
+def test_each_stage_is_a_run_and_they_hang_together(cli, outputs):
     truth = outputs / "prepare" / "p" / "truth.jsonl"
-    done = door(
+    done = cli(
         "evaluate", f"paths.outputs={outputs}", "benchmark=reliability", "predictions=g", f"records={truth}",
         "name=r", "wandb=offline",
     )  # fmt: skip
@@ -43,9 +43,9 @@ def test_each_stage_is_a_run_and_they_hang_together(door, outputs):
     assert not [file for file in files if b"K" * 40 in file.read_bytes()]
 
 
-def test_cells_of_a_sweep_are_runs_of_one_group_with_their_settings_flat(door, outputs):
+def test_cells_of_a_sweep_are_runs_of_one_group_with_their_settings_flat(cli, outputs):
     sweep = ("-m", f"paths.outputs={outputs}", "name=n", "records=p", "wandb=offline", "generator.max_samples=2,3")
-    assert door("generate", *sweep).returncode == 0
+    assert cli("generate", *sweep).returncode == 0
     cells = [log for path in sorted((outputs / "generate").glob("n-*")) for log in logs(path)]
     assert {log.group for log in cells} == {"n"}
     assert [log.config["sweep_generator_max_samples"] for log in cells] == [2, 3]
@@ -53,17 +53,17 @@ def test_cells_of_a_sweep_are_runs_of_one_group_with_their_settings_flat(door, o
 
 
 @pytest.mark.slow
-def test_an_experiment_is_the_group_of_its_cells(door, outputs):
+def test_an_experiment_is_the_group_of_its_cells(cli, outputs):
     sweep = ("-m", "experiment=sweep_n", f"paths.outputs={outputs}", "name=other", "records=p", "wandb=offline")
-    done = door("generate", *sweep, "generator.max_samples=2")
+    done = cli("generate", *sweep, "generator.max_samples=2")
     assert done.returncode == 0, done.stderr
     [log] = logs(outputs / "generate" / "other-n2")
     assert log.group == "sweep_n"
 
 
 @pytest.mark.slow
-def test_a_training_draws_its_curves_into_the_run_of_its_stage(door, outputs):
-    done = door("train", f"paths.outputs={outputs}", "data.path=g", "name=t", "wandb=offline", *LIGHT)
+def test_a_training_draws_its_curves_into_the_run_of_its_stage(cli, outputs):
+    done = cli("train", f"paths.outputs={outputs}", "data.path=g", "name=t", "wandb=offline", *LIGHT)
     assert done.returncode == 0, done.stderr
     [log] = logs(outputs / "train" / "t")
     assert log.job == "train"
@@ -71,8 +71,8 @@ def test_a_training_draws_its_curves_into_the_run_of_its_stage(door, outputs):
     assert log.used.keys() == {"generate-g"}
 
 
-def test_an_unknown_mode_claims_no_directory(door, tmp_path):
-    done = door("prepare", f"paths.outputs={tmp_path}", "wandb=maybe")
+def test_an_unknown_mode_claims_no_directory(cli, tmp_path):
+    done = cli("prepare", f"paths.outputs={tmp_path}", "wandb=maybe")
     assert (done.returncode, done.stderr.strip()) == (
         2,
         "error: wandb=maybe: no such mode; set offline, online or null",
@@ -80,17 +80,17 @@ def test_an_unknown_mode_claims_no_directory(door, tmp_path):
     assert not (tmp_path / "prepare").exists()
 
 
-def test_an_unknown_objective_is_told_with_those_there_are(door, outputs):
-    done = door("prepare", f"paths.outputs={outputs}", "name=p", "source.images=60", "source.size=48", "objective=mae")
+def test_an_unknown_objective_is_told_with_those_there_are(cli, outputs):
+    done = cli("prepare", f"paths.outputs={outputs}", "name=p", "source.images=60", "source.size=48", "objective=mae")
     assert done.returncode == 2
     assert "error: objective=mae: no number of this run; choose among counts/leaks" in done.stderr
 
 
 @needs_optuna
-def test_optuna_minimises_a_number_of_the_finished_runs(door, outputs):
+def test_optuna_minimises_a_number_of_the_finished_runs(cli, outputs):
     study = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.sampler.seed=1")
     own = (f"paths.outputs={outputs}", "records=p", "name=opt", "hydra.sweeper.direction=minimize")
-    done = door("generate", "-m", *study, *own, "objective=mean_samples", "generator.max_samples=range(2,8)")
+    done = cli("generate", "-m", *study, *own, "objective=mean_samples", "generator.max_samples=range(2,8)")
     assert done.returncode == 0, done.stderr
     costs = {
         yaml.safe_load((path / "config.yaml").read_text())["config"]["generator"]["stopping"][
@@ -105,9 +105,9 @@ def test_optuna_minimises_a_number_of_the_finished_runs(door, outputs):
 
 @needs_optuna
 @pytest.mark.slow
-def test_optuna_ends_with_one_line_where_no_trial_can_succeed(door, outputs):
+def test_optuna_ends_with_one_line_where_no_trial_can_succeed(cli, outputs):
     study = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=1", "objective=mean_samples")
-    done = door("generate", "-m", *study, f"paths.outputs={outputs}", "records=p", "generator.max_samples=0,1")
+    done = cli("generate", "-m", *study, f"paths.outputs={outputs}", "records=p", "generator.max_samples=0,1")
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "begins with 2 draws" in done.stderr.strip().splitlines()[-1]
@@ -115,9 +115,9 @@ def test_optuna_ends_with_one_line_where_no_trial_can_succeed(door, outputs):
 
 @needs_submitit
 @pytest.mark.slow
-def test_a_cell_that_fails_in_another_process_is_told_and_stops_no_other(door, outputs):
+def test_a_cell_that_fails_in_another_process_is_told_and_stops_no_other(cli, outputs):
     launcher = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5", f"paths.outputs={outputs}")
-    done = door("generate", "-m", *launcher, "records=p", "name=sub", "generator.max_samples=0,3")
+    done = cli("generate", "-m", *launcher, "records=p", "name=sub", "generator.max_samples=0,3")
     assert done.returncode == 2
     assert "begins with 2 draws" in done.stderr.strip().splitlines()[-1]
     [finished] = (outputs / "generate").glob("sub-*/manifest.json")

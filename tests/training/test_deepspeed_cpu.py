@@ -53,10 +53,10 @@ def losses(run, column="loss"):
 
 
 @pytest.fixture(scope="module")
-def ddp(door, base, tmp_path_factory):
+def ddp(cli, base, tmp_path_factory):
     """Losses, gradient norms and weights of DDP's run."""
     outputs = tmp_path_factory.mktemp("ddp")
-    done = door("train", *settings(base, outputs, "ddp"), "trainer.strategy=ddp")
+    done = cli("train", *settings(base, outputs, "ddp"), "trainer.strategy=ddp")
     assert done.returncode == 0, done.stderr
     run = outputs / "train" / "ddp"
     return losses(run), losses(run, "grad_norm"), weights(run)
@@ -73,8 +73,8 @@ def test_the_rows_leave_one_of_two_ranks_without_a_picture():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2, 3])
-def test_losses_and_weights_of_two_ranks_against_ddp(door, base, tmp_path, ddp, stage):
-    done = door("train", *settings(base, tmp_path, "z"), "trainer=deepspeed_cpu", f"trainer.strategy.stage={stage}")
+def test_losses_and_weights_of_two_ranks_against_ddp(cli, base, tmp_path, ddp, stage):
+    done = cli("train", *settings(base, tmp_path, "z"), "trainer=deepspeed_cpu", f"trainer.strategy.stage={stage}")
     assert done.returncode == 0, done.stderr
     curve, norms, reference = ddp
     assert len(curve) == 4 and losses(tmp_path / "train" / "z") == pytest.approx(curve, abs=1e-5)

@@ -132,8 +132,8 @@ def test_mistakes_are_one_line(tiny_base, tmp_path):
         plan(model_of(tiny_base / "model"), Data(path=str(tmp_path / "gone.jsonl")), Training(), None, tmp_path)
 
 
-def test_the_command_tells_and_writes_nothing(door, tiny_base, tmp_path):
-    done = door("train", f"data.path={tiny_base / 'rows.jsonl'}", f"paths.outputs={tmp_path / 'o'}", "dry_run=true")
+def test_the_command_tells_and_writes_nothing(cli, tiny_base, tmp_path):
+    done = cli("train", f"data.path={tiny_base / 'rows.jsonl'}", f"paths.outputs={tmp_path / 'o'}", "dry_run=true")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("dry run: nothing was trained, nothing was written")
     assert "10 an epoch, 0 rejected" in done.stdout and not (tmp_path / "o").exists()

@@ -61,7 +61,7 @@ runpy.run_path("train.py", run_name="__main__")
 
 
 def losses(run):
-    """The logged loss of every step; a step that was done twice must have come out the same."""
+    """The logged loss of every step; a step that was done twice must have the same loss."""
     logged = {}
     for file in sorted(run.glob("logs/version_*/metrics.csv")):
         for row in csv.DictReader(file.open()):
@@ -83,7 +83,7 @@ def settings(base, tmp_path, name, *more):
 
 
 @pytest.mark.slow
-def test_kill_9_anywhere_changes_nothing(door, tiny_base, tmp_path):
+def test_kill_9_anywhere_changes_nothing(cli, tiny_base, tmp_path):
     given = settings(tiny_base, tmp_path, "cut")
     draw = random.Random(5)
     # In the midst of an accumulation window, of a checkpoint's file, of its completion; 20 batches are 10 steps.
@@ -92,9 +92,9 @@ def test_kill_9_anywhere_changes_nothing(door, tiny_base, tmp_path):
         command = [sys.executable, "-c", KILLER, where, str(count), *given]
         done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
-    resumed = door("train", *given)
+    resumed = cli("train", *given)
     assert resumed.returncode == 0, resumed.stderr
-    whole = door("train", *settings(tiny_base, tmp_path, "whole"))
+    whole = cli("train", *settings(tiny_base, tmp_path, "whole"))
     assert whole.returncode == 0, whole.stderr
     one, other = (tmp_path / "train" / name for name in ("whole", "cut"))
     weights = [(run / "model" / "model.safetensors").read_bytes() for run in (one, other)]

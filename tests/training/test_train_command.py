@@ -30,9 +30,9 @@ def rows(tmp_path_factory):
     return folder / "rows.jsonl"
 
 
-def test_trains_saves_and_says_when_it_is_finished(door, rows, tmp_path):
+def test_trains_saves_and_says_when_it_is_finished(cli, rows, tmp_path):
     settings = [f"data.path={rows}", f"paths.outputs={tmp_path}", "name=x", *LIGHT]
-    done = door("train", *settings)
+    done = cli("train", *settings)
     assert done.returncode == 0, done.stderr
     assert "8 rows, 1 rejected, 3 steps" in done.stdout
     run = tmp_path / "train" / "x"
@@ -45,13 +45,13 @@ def test_trains_saves_and_says_when_it_is_finished(door, rows, tmp_path):
     header = (run / "logs" / "version_0" / "metrics.csv").read_text().splitlines()[0]
     assert "loss" in header
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr
-    again = door("train", *settings)
+    again = cli("train", *settings)
     assert again.returncode == 0 and "is finished" in again.stdout
-    other = door("train", *settings, "model.lr=1.0")
+    other = cli("train", *settings, "model.lr=1.0")
     assert other.returncode == 2 and other.stderr.startswith("error: name=x: ") and "model.lr" in other.stderr
 
 
-def test_a_signal_pauses_with_exit_code_3_and_the_same_command_goes_on(door, rows, tmp_path):
+def test_a_signal_pauses_with_exit_code_3_and_the_same_command_goes_on(cli, rows, tmp_path):
     settings = [f"data.path={rows}", f"paths.outputs={tmp_path}", "name=p", *LIGHT, "trainer.max_epochs=2"]
     settings.remove("trainer.max_steps=3")
     # The signal comes from within, before the fifth batch: no machine is too fast or too slow for that.
@@ -73,12 +73,12 @@ def test_a_signal_pauses_with_exit_code_3_and_the_same_command_goes_on(door, row
     assert paused.returncode == 3
     assert paused.stderr.splitlines()[-1] == "paused: saved at step 5; the same command goes on from here"
     assert "Traceback" not in paused.stderr and not (tmp_path / "train" / "p" / "manifest.json").exists()
-    done = door("train", *settings)
+    done = cli("train", *settings)
     assert done.returncode == 0 and "8 steps" in done.stdout, done.stderr
 
 
-def test_a_loss_that_is_no_number_is_one_line_with_the_records(door, rows, tmp_path):
-    done = door("train", f"data.path={rows}", f"paths.outputs={tmp_path}", "name=n", *LIGHT, "model.lr=1e30",
+def test_a_loss_that_is_no_number_is_one_line_with_the_records(cli, rows, tmp_path):
+    done = cli("train", f"data.path={rows}", f"paths.outputs={tmp_path}", "name=n", *LIGHT, "model.lr=1e30",
                 "trainer.warm_up=0.0")  # fmt: skip
     assert done.returncode == 2
     line = done.stderr.strip().splitlines()[-1]
@@ -96,19 +96,19 @@ def test_a_loss_that_is_no_number_is_one_line_with_the_records(door, rows, tmp_p
         ("trainer=abacus", "abacus"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(door, tmp_path, rows, mistake, said):
-    done = door("train", f"paths.outputs={tmp_path}", f"data.path={rows}", mistake)
+def test_a_mistake_is_one_line_and_exit_code_2(cli, tmp_path, rows, mistake, said):
+    done = cli("train", f"paths.outputs={tmp_path}", f"data.path={rows}", mistake)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1 and said in done.stderr
 
 
-def test_weights_and_biases_logs_offline_without_a_key(door, rows, tmp_path):
-    done = door("train", f"paths.outputs={tmp_path}", f"data.path={rows}", "name=w", "logger=wandb", *LIGHT)
+def test_weights_and_biases_logs_offline_without_a_key(cli, rows, tmp_path):
+    done = cli("train", f"paths.outputs={tmp_path}", f"data.path={rows}", "name=w", "logger=wandb", *LIGHT)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "train" / "w" / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_a_mixture_of_every_set_trains(door, tmp_path):
+def test_a_mixture_of_every_set_trains(cli, tmp_path):
     data = tmp_path / "data"
     emovit.make(data)
     faba.make(data)
@@ -117,7 +117,7 @@ def test_a_mixture_of_every_set_trains(door, tmp_path):
     merr_fine.make(data / "MERR")
     settings = ["data=mixture", "data.mixture.feid=null", "data.mixture.mafw.weight=2", "data.mixture.emovit.limit=5",
                 "+data.mixture.merr_fine.reader.first_frame=1"]  # fmt: skip
-    done = door("train", *settings, "name=m", f"paths.data={data}", f"paths.outputs={tmp_path}", *LIGHT)
+    done = cli("train", *settings, "name=m", f"paths.data={data}", f"paths.outputs={tmp_path}", *LIGHT)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "train" / "m" / "manifest.json").read_text())
     assert manifest["parts"] == {"emovit": 5, "mafw": 6, "merr_fine": 6, "faba": 8, "fea_20k": 5}
@@ -126,16 +126,16 @@ def test_a_mixture_of_every_set_trains(door, tmp_path):
     assert len(rejected) == manifest["rejected"] == 7
 
 
-def test_an_unknown_schema_is_one_line_with_its_keys_and_claims_no_run(door, tmp_path):
+def test_an_unknown_schema_is_one_line_with_its_keys_and_claims_no_run(cli, tmp_path):
     (tmp_path / "rows.json").write_text(json.dumps([{"file": "x.jpg", "caption": "Joy."}]))
-    done = door("train", "data=feid_release", f"data.path={tmp_path / 'rows.json'}", f"paths.outputs={tmp_path}")
+    done = cli("train", "data=feid_release", f"data.path={tmp_path / 'rows.json'}", f"paths.outputs={tmp_path}")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("error: data.reader.fields=") and "the keys file, caption" in done.stderr
     assert not (tmp_path / "train").exists()
 
 
-def test_a_dataset_that_is_not_there_claims_no_run(door, tmp_path):
-    done = door("train", "data=mafw", f"paths.data={tmp_path}", f"paths.outputs={tmp_path / 'out'}")
+def test_a_dataset_that_is_not_there_claims_no_run(cli, tmp_path):
+    done = cli("train", "data=mafw", f"paths.data={tmp_path}", f"paths.outputs={tmp_path / 'out'}")
     assert done.returncode == 2 and done.stderr.startswith("error: data.path=")
     assert not (tmp_path / "out").exists()
 
@@ -147,14 +147,14 @@ def logs(run):
 
 
 @pytest.mark.slow
-def test_two_ranks_train_as_one_and_lose_no_rejection(door, rows, tmp_path):
+def test_two_ranks_train_as_one_and_lose_no_rejection(cli, rows, tmp_path):
     # Nine rows, eight a step: the second step leaves a rank with nothing but a filler.
     (rows.parent / "nine.jsonl").write_text(rows.read_text() + rows.read_text().splitlines()[0] + "\n")
     settings = [f"data.path={rows.parent / 'nine.jsonl'}", f"paths.outputs={tmp_path}", "data.group_by_length=false",
                 "trainer.threads=1", "trainer.max_epochs=2", "trainer.log_every=1"]  # fmt: skip
     for ranks in (1, 2):
         more = [f"trainer.batch_size={8 // ranks}", f"trainer.devices={ranks}", f"name=r{ranks}", "overwrite=true"]
-        done = door("train", *settings, *more, *(["trainer.strategy=ddp"] if ranks > 1 else []))
+        done = cli("train", *settings, *more, *(["trainer.strategy=ddp"] if ranks > 1 else []))
         assert done.returncode == 0, done.stderr
     one, two = (load_file(tmp_path / "train" / f"r{ranks}" / "model" / "model.safetensors") for ranks in (1, 2))
     assert max(float((one[name].float() - two[name].float()).abs().max()) for name in one) < 1e-4

@@ -37,10 +37,10 @@ def rows(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(door, rows, tmp_path_factory):
+def trained(cli, rows, tmp_path_factory):
     """The outputs folder of a run of three steps."""
     outputs = tmp_path_factory.mktemp("outputs")
-    done = door(
+    done = cli(
         "train", "model=instructblip_tiny", f"data.path={rows}", f"paths.outputs={outputs}", "name=x", *LIGHT,
         "data.cache=disk",
     )  # fmt: skip
@@ -86,11 +86,11 @@ def test_a_later_run_finds_the_states_on_disk(rows, trained, tmp_path, monkeypat
 
 
 @pytest.mark.slow
-def test_the_benchmark_asks_what_was_trained(door, trained):
+def test_the_benchmark_asks_what_was_trained(cli, trained):
     here = [f"paths.outputs={trained}", "name=x"]
-    done = door("prepare", *here, "source.images=40", "source.workers=1")
+    done = cli("prepare", *here, "source.images=40", "source.workers=1")
     assert done.returncode == 0, done.stderr
-    done = door(
+    done = cli(
         "evaluate", *here, "records=x", "model=instructblip_tiny", "model.path=x", "limit=2", "backend.threads=1",
         "backend.max_new_tokens=8", "benchmark.question=What emotion is it?",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the OpenAI backend asks for and makes of the answers: nothing bought twice, nothing lost, nothing made up."""
+"""What the OpenAI backend asks for and makes of the answers: nothing paid for twice, nothing lost, nothing made up."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -47,7 +47,7 @@ def test_requests_are_pulled_only_as_they_can_be_in_flight(make: Make, asked: Ca
         assert pulled == 40 and server.most_in_flight == 4
 
 
-def test_nothing_is_bought_twice(make: Make, asked: Callable) -> None:
+def test_nothing_is_paid_for_twice(make: Make, asked: Callable) -> None:
     with running() as server:
         first = replies(make(server), asked(20, n=2))
         again = replies(make(server), [*reversed(asked(20, n=2)), *asked(25, n=2)])
@@ -74,7 +74,7 @@ def test_what_another_host_answered_is_not_taken_for_this_ones(
         replies(make("https://api.example.com/v1"), asked(1))
 
 
-def test_the_same_prompt_is_bought_again_for_another_draw(make: Make, asked: Callable) -> None:
+def test_the_same_prompt_is_asked_again_for_another_draw(make: Make, asked: Callable) -> None:
     [request] = asked(1)
     with running() as server:
         draws = replies(make(server), [replace(request, draw=draw) for draw in range(3)])
@@ -147,7 +147,7 @@ def test_an_unusable_answer_is_a_status_of_its_own(make: Make, asked: Callable, 
 
 
 @pytest.mark.parametrize("fault", ["schema", "refusal", "filter", "length"])
-def test_a_bought_answer_is_read_again_not_bought_again(make: Make, asked: Callable, fault: str) -> None:
+def test_a_paid_answer_is_read_again_not_paid_for_again(make: Make, asked: Callable, fault: str) -> None:
     with running(faults={fault: 1.0}) as server:
         first = replies(make(server), asked(3))
         assert replies(make(server), asked(3)) == first

@@ -1,4 +1,4 @@
-"""The OpenAI backend and a server with faults, Ctrl-C and SIGKILL: the ledger keeps all that was bought."""
+"""The OpenAI backend and a server with faults, Ctrl-C and SIGKILL: the ledger keeps all that was paid for."""
 
 import os
 import signal
@@ -33,16 +33,16 @@ def test_a_400_to_the_first_request_of_all_ends_the_run(make: Make, asked: Calla
     ("fault", "remedy"),
     [("401", "OPENAI_API_KEY"), ("403", "choose a model"), ("404", "choose a model"), ("quota", "top it up")],
 )
-def test_what_cannot_get_better_ends_the_run_and_keeps_what_was_bought(
+def test_what_cannot_get_better_ends_the_run_and_keeps_what_was_paid_for(
     make: Make, asked: Callable, tmp_path: Path, fault: str, remedy: str
 ) -> None:
     with running() as server:
         server.script.extend(["ok"] * 6 + [fault] * 99)
         with pytest.raises(UserError, match=remedy):
             replies(make(server, concurrency=2), asked(30))
-        bought = sum(server.bought.values())
+        paid = sum(server.paid.values())
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert sum(total.calls for total in ledger.totals().values()) == bought == 6
+        assert sum(total.calls for total in ledger.totals().values()) == paid == 6
         assert ledger.unsettled() == []
 
 
@@ -54,8 +54,8 @@ def test_faults_leave_no_trace_in_the_answers(make: Make, asked: Callable, tmp_p
     with running(odd=0.3, faults=faults, seed=4, hang_s=3, die_s=0.3) as server:
         disturbed = replies(make(server, timeout=0.5), requests)
         assert len(server.faulted) >= 10
-        for body, bought in server.bought.items():
-            assert bought <= 1 + server.broken[body]
+        for body, paid in server.paid.items():
+            assert paid <= 1 + server.broken[body]
     assert [reply.choices for reply in disturbed] == [reply.choices for reply in undisturbed]
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         assert ledger.unsettled() == []

@@ -55,7 +55,7 @@ def test_what_the_ledger_holds_is_not_submitted_again(make: Make, asked: Asked) 
         assert set(server.executed.values()) == {1}
 
 
-def test_what_was_bought_one_by_one_is_found_and_the_other_way_round(make: Make, asked: Asked, tmp_path: Path) -> None:
+def test_what_was_asked_one_by_one_is_found_and_the_other_way_round(make: Make, asked: Asked, tmp_path: Path) -> None:
     with running() as server:
         one_by_one = OpenAI("gpt-test", server.url, ledger=tmp_path / "ledger.sqlite")
         first = replies(one_by_one, asked(4, n=2))

@@ -22,7 +22,7 @@ def test_a_mistake_in_every_row_ends_the_run(make: Make, asked: Asked, tmp_path:
         assert replies(make(server), asked(4))[0].choices[0].status == "ok"
 
 
-def test_an_empty_account_ends_the_run_and_keeps_what_was_bought(make: Make, asked: Asked) -> None:
+def test_an_empty_account_ends_the_run_and_keeps_what_was_paid_for(make: Make, asked: Asked) -> None:
     with running() as server:
         server.script.extend(["ok", "quota", "ok", "quota"])
         with pytest.raises(UserError, match="top it up"):

@@ -75,7 +75,7 @@ def test_the_judge_sees_the_words_and_no_picture(server, judge) -> None:
     assert (body["temperature"], body.get("n", 1)) == (0.0, 1)
 
 
-def test_equal_answers_are_asked_about_once_and_bought_ones_never_again(server, judge) -> None:
+def test_equal_answers_are_asked_about_once_and_paid_ones_never_again(server, judge) -> None:
     given = answers("She beams at us.", "She beams at us.", "A face.")
     first = judge()
     assert first.ready(given).read(given["1"]).labels.expression == "happiness"

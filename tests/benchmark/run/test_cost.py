@@ -107,7 +107,7 @@ def test_one_picture_is_estimated_and_paid_for_like_many(server, asked: Task, tm
         single_image.report(picture, vlm, QUESTION, Parse(), paying.Spending(Budget(usd=1e-8)))
     assert not server.seen
     told = single_image.report(picture, vlm, QUESTION, judging(server, tmp_path), paying.Spending(Budget(usd=5)))
-    assert "cost: 2 calls" in told and server.bought.total() == 2
+    assert "cost: 2 calls" in told and server.paid.total() == 2
     vlm.close()
 
 
@@ -143,7 +143,7 @@ def test_a_budget_pauses_and_what_was_paid_for_is_neither_lost_nor_paid_twice(se
             most = max(most, spending.spent.tokens_at_most)
     cost = json.loads((run / "cost.json").read_text())
     assert pauses >= 2 and most <= 900 and len(answers) == 12
-    assert cost["requests"] == server.bought.total() == 24 and set(server.bought.values()) == {1}
+    assert cost["requests"] == server.paid.total() == 24 and set(server.paid.values()) == {1}
     assert (cost["by"]["answers"]["requests"], cost["by"]["judge"]["requests"]) == (12, 12)
     assert cost["usd"] == pytest.approx(cost["by"]["answers"]["usd"] + cost["by"]["judge"]["usd"], abs=2e-6)
     assert cost["usd"] == cost["usd_at_most"] > 0 and cost["unknown"] == 0
@@ -154,17 +154,17 @@ def test_the_ranks_of_one_evaluation_share_its_budget() -> None:
     assert spending.budget == Budget(usd=2.0)
 
 
-def test_the_command_itself_estimates_and_pauses(server, asked: Task, tmp_path: Path, door) -> None:
+def test_the_command_itself_estimates_and_pauses(server, asked: Task, tmp_path: Path, cli) -> None:
     command = ("evaluate", f"records={asked.inputs['records']}", f"paths.images={tmp_path}", "name=paid",
                f"paths.outputs={tmp_path}", "backend=openai", f"backend.base_url={server.url}",
                "backend.model=model-1", "+backend.prices.model-1=[2.0,10.0]", "backend.concurrency=1")  # fmt: skip
-    done = door(*command, "dry_run=true", "limit=5")
+    done = cli(*command, "dry_run=true", "limit=5")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("5 records; nothing was asked") and not (tmp_path / "evaluate").exists()
     assert not server.seen
-    none = door(*command, "budget.usd=0.0000001")
-    assert (none.returncode, server.bought.total()) == (3, 0), none.stderr
-    some = door(*command, "budget.tokens=400")
-    assert some.returncode == 3 and 0 < server.bought.total() < 12
+    none = cli(*command, "budget.usd=0.0000001")
+    assert (none.returncode, server.paid.total()) == (3, 0), none.stderr
+    some = cli(*command, "budget.tokens=400")
+    assert some.returncode == 3 and 0 < server.paid.total() < 12
     assert "known" not in some.stderr and "paused: budget.tokens=400 is spent" in some.stderr
-    assert json.loads((tmp_path / "evaluate" / "paid" / "cost.json").read_text())["requests"] == server.bought.total()
+    assert json.loads((tmp_path / "evaluate" / "paid" / "cost.json").read_text())["requests"] == server.paid.total()

@@ -72,30 +72,30 @@ def metrics(outputs: Path, name: str) -> dict:
     return json.loads((outputs / "evaluate" / name / "metrics.json").read_text())
 
 
-def test_a_mistaken_setting_takes_no_name_and_clears_no_run_away(outputs: Path, door) -> None:
+def test_a_mistaken_setting_takes_no_name_and_clears_no_run_away(outputs: Path, cli) -> None:
     command = ("evaluate", f"paths.outputs={outputs}", "name=vllm", "backend=vllm", "backend.concurrency=0")
     run = outputs / "evaluate" / "vllm"
-    done = door(*command)
+    done = cli(*command)
     assert (done.returncode, done.stderr) == (2, "error: backend.concurrency=0: too small; set 1 or more\n")
     assert not run.exists()
     run.mkdir(parents=True)
     for name in ("config.yaml", "manifest.json"):
         (run / name).write_text("{}")
-    assert door(*command, "overwrite=true").returncode == 2
+    assert cli(*command, "overwrite=true").returncode == 2
     assert (run / "manifest.json").is_file()
 
 
-def test_a_login_in_an_address_is_written_nowhere(outputs: Path, door) -> None:
+def test_a_login_in_an_address_is_written_nowhere(outputs: Path, cli) -> None:
     command = ("evaluate", f"paths.outputs={outputs}", "name=vllm", "backend=vllm")
-    done = door(*command, "backend.base_url=http://me:hunter2@localhost:9/v1")
+    done = cli(*command, "backend.base_url=http://me:hunter2@localhost:9/v1")
     assert done.returncode == 2
     assert done.stderr.startswith("error: backend.base_url=***: the login") and "hunter2" not in done.stderr
     assert not (outputs / "evaluate").exists()
 
 
-def test_a_backend_is_asked_and_scored_and_a_finished_run_says_so(outputs: Path, door) -> None:
+def test_a_backend_is_asked_and_scored_and_a_finished_run_says_so(outputs: Path, cli) -> None:
     command = ("evaluate", f"paths.outputs={outputs}", "backend=simulated", "name=annotator")
-    done = door(*command)
+    done = cli(*command)
     assert done.returncode == 0, done.stderr
     run = outputs / "evaluate" / "annotator"
     rows = list(read_jsonl(run / "predictions.jsonl", Prediction))
@@ -110,15 +110,15 @@ def test_a_backend_is_asked_and_scored_and_a_finished_run_says_so(outputs: Path,
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["models"] == ["simulated-annotator"]
     assert manifest["made"]["command"].startswith("python evaluate.py ") and "commit" in manifest["made"]
-    again = door(*command)
+    again = cli(*command)
     assert again.returncode == 0
     assert "is finished" in again.stdout
 
 
-def test_a_file_of_answers_made_elsewhere_is_scored(outputs: Path, door) -> None:
+def test_a_file_of_answers_made_elsewhere_is_scored(outputs: Path, cli) -> None:
     file = outputs / "theirs.jsonl"
     write_jsonl(file, [Answer(id="r0", text=describe(TRUTH)), Answer(id="r1", text="A face.")])
-    done = door("evaluate", f"paths.outputs={outputs}", f"predictions={file}", "name=theirs")
+    done = cli("evaluate", f"paths.outputs={outputs}", f"predictions={file}", "name=theirs")
     assert done.returncode == 0, done.stderr
     found = metrics(outputs, "theirs")
     assert found["expression"] == {"accuracy": 0.25, "f1_macro": pytest.approx(0.4), "n": 4}
@@ -128,35 +128,35 @@ def test_a_file_of_answers_made_elsewhere_is_scored(outputs: Path, door) -> None
     assert found["status"] == {"ok": 1, "unanswered": 3}
 
 
-def test_the_constant_answer_stands_in_its_own_table(outputs: Path, door) -> None:
+def test_the_constant_answer_stands_in_its_own_table(outputs: Path, cli) -> None:
     prepared = outputs / "prepare" / "demo"
     taught = [row.model_copy(update={"split": "train"}) for row in read_jsonl(prepared / "test.jsonl", ImageRecord)]
     write_jsonl(prepared / "train.jsonl", taught)
-    done = door("evaluate", f"paths.outputs={outputs}", "system=constant", "name=constant")
+    done = cli("evaluate", f"paths.outputs={outputs}", "system=constant", "name=constant")
     assert done.returncode == 0, done.stderr
     assert metrics(outputs, "constant")["expression"]["accuracy"] == 0.75  # one picture cannot be opened: not asked
     assert "constant answer, no picture is looked at: " in (outputs / "evaluate" / "constant" / "table.md").read_text()
     assert json.loads((outputs / "evaluate" / "constant" / "manifest.json").read_text())["models"] == ["constant"]
 
 
-def test_the_released_list_is_an_input_and_a_prevalence_a_column(outputs: Path, door) -> None:
+def test_the_released_list_is_an_input_and_a_prevalence_a_column(outputs: Path, cli) -> None:
     (outputs / "prepare" / "demo" / "truth.jsonl").unlink()  # else the faces count as drawn ones
     digests = [row.sha256 for row in read_jsonl(outputs / "prepare" / "demo" / "test.jsonl", ImageRecord)]
     file, listed = outputs / "theirs.jsonl", outputs / "feab.sha256"
     write_jsonl(file, [Answer(id="r0", text=describe(TRUTH))])
     listed.write_text("".join(f"{digest}  FEAB/{place}.jpg\n" for place, digest in enumerate(digests)))
     command = ("evaluate", f"paths.outputs={outputs}", f"predictions={file}", "benchmark.prevalence={12: 0.3}")
-    done = door(*command, f"benchmark.release={listed}", "name=theirs")
+    done = cli(*command, f"benchmark.release={listed}", "name=theirs")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((outputs / "evaluate" / "theirs" / "manifest.json").read_text())
     assert manifest["inputs"]["release"] == sha256(listed.read_bytes())
     assert manifest["notes"] == ["the 4 images of the list in benchmark.release, not the paper's 3035"]
     assert metrics(outputs, "theirs")["action_units"]["at_prevalence"]["prevalence"] == {"12": 0.3}
-    own = door(*command, "name=own")
+    own = cli(*command, "name=own")
     assert "note: own draw of 4 images, not known to be the released FEAB\n" in own.stderr
 
 
-def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
+def test_reliability_of_a_generate_run(outputs: Path, cli) -> None:
     labels = TRUTH.model_copy(update={"valence": 0.25, "action_units": {**UNITS, 12: False}})
     origin = Origins(
         expression="manual", valence="generated", arousal="manual", action_units={"1": "generated", "12": "generated"}
@@ -177,7 +177,7 @@ def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     (outputs / "generate" / "labels").mkdir(parents=True)
     write_jsonl(outputs / "generate" / "labels" / "instructions.jsonl", [row])
     command = ("evaluate", f"paths.outputs={outputs}", "benchmark=reliability", "name=reliability")
-    done = door(*command, "predictions=labels")
+    done = cli(*command, "predictions=labels")
     assert done.returncode == 0, done.stderr
     found = metrics(outputs, "reliability")
     assert found["expression"] is found["arousal"] is None
@@ -188,11 +188,11 @@ def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     assert found["missing"] == 3
     seen = [row, row.model_copy(update={"id": "r1", "image": "1.png", "subject": "s1"})]
     write_jsonl(outputs / "generate" / "labels" / "instructions.jsonl", seen)
-    done = door(*command[:-1], "name=more", "predictions=labels", "compare=reliability")
+    done = cli(*command[:-1], "name=more", "predictions=labels", "compare=reliability")
     assert done.returncode == 0, done.stderr
     said = (outputs / "evaluate" / "more" / "comparison.md").read_text()
     assert "On the 1 records that both scored; 1 of ours and 0 of the other are not." in said
-    asked = door(*command, "overwrite=true")
+    asked = cli(*command, "overwrite=true")
     assert asked.returncode == 2
     assert asked.stderr.startswith("error: predictions=None: this benchmark asks no model")
 
@@ -209,18 +209,18 @@ def test_reliability_of_a_generate_run(outputs: Path, door) -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_mistake_is_told_before_the_run_is_claimed(outputs: Path, door, arguments: list[str], line: str) -> None:
-    done = door("evaluate", f"paths.outputs={outputs}", "name=wrong", *arguments)
+def test_a_mistake_is_told_before_the_run_is_claimed(outputs: Path, cli, arguments: list[str], line: str) -> None:
+    done = cli("evaluate", f"paths.outputs={outputs}", "name=wrong", *arguments)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(line)
     assert done.stderr.count("\n") == 1
     assert not (outputs / "evaluate").exists()
 
 
-def test_a_csv_is_scored_by_a_mapping_and_says_what_it_could_not_take(outputs: Path, door) -> None:
+def test_a_csv_is_scored_by_a_mapping_and_says_what_it_could_not_take(outputs: Path, cli) -> None:
     (outputs / "theirs.csv").write_text("file,v,emotion\nr0,0.5,happy\nr1,7,bored\n")
     fields = "predictions_fields={id: file, valence: v, expression: emotion}"
-    done = door("evaluate", f"paths.outputs={outputs}", f"predictions={outputs / 'theirs.csv'}", fields, "name=theirs")
+    done = cli("evaluate", f"paths.outputs={outputs}", f"predictions={outputs / 'theirs.csv'}", fields, "name=theirs")
     assert done.returncode == 0, done.stderr
     found = metrics(outputs, "theirs")
     assert (found["expression"]["accuracy"], found["valence"]["mae"], found["missing"]) == (0.25, None, 2)
@@ -229,22 +229,22 @@ def test_a_csv_is_scored_by_a_mapping_and_says_what_it_could_not_take(outputs: P
     assert said in done.stderr and markdown(said) in (outputs / "evaluate" / "theirs" / "table.md").read_text()
 
 
-def test_a_checkpoint_trained_on_test_subjects_is_refused_before_it_is_loaded(outputs: Path, door) -> None:
+def test_a_checkpoint_trained_on_test_subjects_is_refused_before_it_is_loaded(outputs: Path, cli) -> None:
     run = outputs / "train" / "leaky"
     (run / "model").mkdir(parents=True)
     rows = outputs / "rows.jsonl"
     rows.write_text('{"id": "x", "image": "x.png", "source": "aff_wild2", "subject": "s1", "conversations": []}\n')
     (run / "manifest.json").write_text(json.dumps({"base": "b/b", "config": {"data": {"path": str(rows)}}}))
-    done = door("evaluate", f"paths.outputs={outputs}", "model.path=leaky", "name=leaky")
+    done = cli("evaluate", f"paths.outputs={outputs}", "model.path=leaky", "name=leaky")
     assert done.returncode == 2
     assert "trained on what it is tested on: 1 subjects (aff_wild2/s1)" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_one_picture_is_asked_about_without_any_run(tmp_path: Path, door, templated) -> None:
+def test_one_picture_is_asked_about_without_any_run(tmp_path: Path, cli, templated) -> None:
     Picture.new("RGB", (32, 32)).save(tmp_path / "face.png")
     server = f"backend.base_url={templated.url}"
-    done = door("evaluate", f"image={tmp_path / 'face.png'}", "backend=openai", server, f"paths.outputs={tmp_path}")
+    done = cli("evaluate", f"image={tmp_path / 'face.png'}", "backend=openai", server, f"paths.outputs={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert TEMPLATED in done.stdout and "Unclosed" not in done.stderr
     assert "expression: happiness" in done.stdout
@@ -253,10 +253,10 @@ def test_one_picture_is_asked_about_without_any_run(tmp_path: Path, door, templa
     assert not (tmp_path / "evaluate").exists()
 
 
-def test_where_no_picture_can_be_read_there_is_one_line_and_nothing_is_scored(outputs: Path, door, tmp_path) -> None:
+def test_where_no_picture_can_be_read_there_is_one_line_and_nothing_is_scored(outputs: Path, cli, tmp_path) -> None:
     arguments = ("backend=simulated", "name=none", f"paths.outputs={outputs}", f"paths.images={tmp_path}")
     for _ in range(2):
-        done = door("evaluate", *arguments)
+        done = cli("evaluate", *arguments)
         assert done.returncode == 2
         line = done.stderr.rpartition("error: ")[2]
         assert line.startswith("name=none: no record was answered (4 of 4 unanswered, such as r0: 0.png: no such file")
@@ -266,7 +266,7 @@ def test_where_no_picture_can_be_read_there_is_one_line_and_nothing_is_scored(ou
 
 
 @pytest.mark.slow
-def test_a_run_killed_and_resumed_leaves_the_same_files_and_buys_nothing_twice(outputs: Path, door, templated) -> None:
+def test_a_run_killed_and_resumed_leaves_the_same_files_and_pays_nothing_twice(outputs: Path, cli, templated) -> None:
     files = ("predictions.jsonl", "metrics.json", "table.md")
     asked = ("backend=openai", f"backend.base_url={templated.url}", "backend.concurrency=1")
     judged = ("judge=llm", f"judge_backend.base_url={templated.url}", f"paths.outputs={outputs}")
@@ -281,11 +281,11 @@ def test_a_run_killed_and_resumed_leaves_the_same_files_and_buys_nothing_twice(o
     child.wait()
     assert answers.read_bytes().count(b"\n") < 4 and not (answers.parent / "manifest.json").exists()
     templated.latency = 0.0
-    assert door("evaluate", *asked, *judged, "name=killed").returncode == 0
-    # What was in flight when the process died may have been bought twice, and nothing else.
-    assert sum(templated.bought.values()) <= len(templated.bought) + 1
+    assert cli("evaluate", *asked, *judged, "name=killed").returncode == 0
+    # What was in flight when the process died may have been paid for twice, and nothing else.
+    assert sum(templated.paid.values()) <= len(templated.paid) + 1
     before = sum(templated.seen.values())
-    whole = door("evaluate", *asked, *judged, "name=whole")
+    whole = cli("evaluate", *asked, *judged, "name=whole")
     assert whole.returncode == 0, whole.stderr
     assert sum(templated.seen.values()) == before
     for file in files:

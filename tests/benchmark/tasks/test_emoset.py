@@ -156,16 +156,16 @@ def test_drawn_pictures_and_simulated_answers_are_said_beside_the_accuracy() -> 
     assert simulated_note(["m"], ["m"]) == ["answers of a simulated annotator, not of a model"]
 
 
-def test_a_prepared_emoset_is_scored_by_the_command(tmp_path: Path, door) -> None:
+def test_a_prepared_emoset_is_scored_by_the_command(tmp_path: Path, cli) -> None:
     tree.make(tmp_path / "EmoSet")
     where = (f"paths.outputs={tmp_path}", f"paths.data={tmp_path}", "name=emoset")
-    assert door("prepare", "source=emoset", "near_duplicate=null", *where).returncode == 0
+    assert cli("prepare", "source=emoset", "near_duplicate=null", *where).returncode == 0
     lines = (tmp_path / "prepare" / "emoset" / "test.jsonl").read_text().splitlines()
     answers = [{"id": (row := json.loads(line))["id"], "text": row["attributes"]["emotion"]} for line in lines]
     answers[0]["text"] = "Either fear or sadness."
     file = tmp_path / "answers.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in answers))
-    done = door("evaluate", "benchmark=emoset", "records=emoset", f"predictions={file}", *where)
+    done = cli("evaluate", "benchmark=emoset", "records=emoset", f"predictions={file}", *where)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "evaluate" / "emoset" / "metrics.json").read_text())
     assert found["emotion"]["accuracy"] == pytest.approx(1 - 1 / len(answers))

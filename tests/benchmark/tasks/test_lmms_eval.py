@@ -114,7 +114,7 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, word: str) -> None:
     assert done.returncode == 2 and done.stderr.startswith("error: records=nowhere: ")
 
 
-def test_settings_may_be_named_as_at_the_doors_and_help_is_the_scripts_head(records: Path, tmp_path: Path) -> None:
+def test_settings_may_be_named_as_at_the_commands_and_help_is_the_scripts_head(records: Path, tmp_path: Path) -> None:
     named = export(f"records={records}", f"folder={tmp_path}")
     assert (named.returncode, named.stdout) == (0, f"{tmp_path / 'feab'}\n")
     helped = export("--help")

@@ -157,7 +157,7 @@ def test_both_judges_see_the_picture_and_mark_every_answer(server, tmp_path: Pat
     assert "| truthfulness | 2.667" in table and "Agreement of mild and stern" in table
 
 
-def test_what_was_judged_is_never_bought_again(server, tmp_path: Path) -> None:
+def test_what_was_judged_is_never_paid_for_again(server, tmp_path: Path) -> None:
     for _ in range(2):
         made = benchmark(judges=judges(server, tmp_path))
         entries = made.plan(pictures(tmp_path / "p", 1), tmp_path / "p", {})
@@ -214,17 +214,17 @@ def test_a_judge_of_its_own_answers_and_a_simulated_one_are_told() -> None:
     assert scores([row("mine", "simulated-judge")], ["emotion"], ["first"], draws=10)["warnings"] == []
 
 
-def test_no_key_of_a_judge_is_left_in_the_files_of_a_run(server, tmp_path: Path, door) -> None:
+def test_no_key_of_a_judge_is_left_in_the_files_of_a_run(server, tmp_path: Path, cli) -> None:
     tree.make(tmp_path / "EmoSet")
     where = (f"paths.outputs={tmp_path}", f"paths.data={tmp_path}", "name=r")
-    assert door("prepare", "source=emoset", "near_duplicate=null", *where).returncode == 0
+    assert cli("prepare", "source=emoset", "near_duplicate=null", *where).returncode == 0
     lines = (tmp_path / "prepare" / "r" / "test.jsonl").read_text().splitlines()
     file = tmp_path / "answers.jsonl"
     file.write_text("".join(json.dumps({"id": json.loads(line)["id"], "text": "Awe."}) + "\n" for line in lines))
     servers = [f"{name}.base_url={server.url}" for name in ("judge_backend", "second_judge_backend")]
     models = ("judge_backend.model=mild", "second_judge_backend.model=stern")
     asked = ("benchmark=affective_reasoning", "records=r", f"predictions={file}", *servers, *models)
-    done = door("evaluate", *asked, *where, OPENAI_API_KEY="sk-of-a-test")
+    done = cli("evaluate", *asked, *where, OPENAI_API_KEY="sk-of-a-test")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "evaluate" / "r" / "metrics.json").read_text())
     assert found["judges"]["first"]["criteria"]["emotion"] == {"mean": 3.0, "ci95": None, "n": len(lines)}
@@ -248,10 +248,10 @@ def test_a_mean_of_few_answers_is_told() -> None:
     assert few.startswith("2 of 3 pictures have no answer")
 
 
-def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path: Path, door) -> None:
+def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path: Path, cli) -> None:
     where = (f"paths.outputs={tmp_path}", "name=r")
     drawn = ("source=synthetic_scenes", "source.images=40", "source.test_share=0.4", "source.workers=1")
-    assert door("prepare", *drawn, "near_duplicate=null", *where).returncode == 0
+    assert cli("prepare", *drawn, "near_duplicate=null", *where).returncode == 0
     records = [json.loads(line) for line in (tmp_path / "prepare" / "r" / "test.jsonl").read_text().splitlines()]
     texts = [f"It is {each['attributes']['emotion']}." if n else "" for n, each in enumerate(records)]
     file = tmp_path / "answers.jsonl"
@@ -261,7 +261,7 @@ def test_two_simulated_judges_mark_synthetic_scenes_without_any_server(tmp_path:
     simulated = ("backend@judge_backend=simulated_scenes", "backend@second_judge_backend=simulated_scenes")
     second = ("second_judge_backend.seed=1", "second_judge_backend.mistakes=0.3", "~second_judge_backend.model")
     asked = ("benchmark=affective_reasoning", "records=r", f"predictions={file}", *simulated, *second)
-    done = door("evaluate", *asked, *where)
+    done = cli("evaluate", *asked, *where)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "evaluate" / "r" / "metrics.json").read_text())
     assert found["unanswered"] == {"reasoning": 1}

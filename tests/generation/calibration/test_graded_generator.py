@@ -44,7 +44,7 @@ def graded_prompts(prompts):
 
 @pytest.mark.parametrize("form", KEYS)
 @pytest.mark.parametrize("intensity", [None, {1: 3.0, 2: 0.0}])
-def test_keys_of_what_was_bought_before_intensities_existed_stay(scripted, form, intensity):
+def test_keys_of_what_was_paid_for_before_intensities_existed_stay(scripted, form, intensity):
     every = {name: " ".join(["ask", *(f"{{{slot}}}" for slot in sorted(slots))]) for name, slots in SLOTS.items()}
     prompts = Prompts({**every, "ask_each_action_unit": "ask {numbers}"})
     vlm = scripted(lambda request, number: Choice("", "refusal"))

@@ -36,7 +36,7 @@ REQUEST = Request((Message("user", ("Look.", IMAGE)),), {"type": "object"}, n=3,
 WRITTEN = Completions("gpt-4o", ImageEncoder(detail="low"))
 
 
-def test_keys_of_what_was_bought_before_stay():
+def test_keys_of_what_was_paid_for_before_stay():
     assert REQUEST.key == "db34d2eed5b2cf6a71795c42971ea0276044fe8eb777a1dde8d2e66165ced399"
     assert replace(REQUEST, logprobs=True).key != REQUEST.key
 

@@ -30,10 +30,10 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outputs(data, door, tmp_path_factory) -> Path:
+def outputs(data, cli, tmp_path_factory) -> Path:
     """Return an outputs folder with the prepared scenes `scenes`."""
     folder = tmp_path_factory.mktemp("outputs")
-    made = door("prepare", "source=emoset", "name=scenes", f"paths.data={data}", f"paths.outputs={folder}")
+    made = cli("prepare", "source=emoset", "name=scenes", f"paths.data={data}", f"paths.outputs={folder}")
     assert made.returncode == 0, made.stderr
     return folder
 
@@ -49,11 +49,11 @@ def content(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(outputs, door) -> tuple[Path, int]:
+def whole(outputs, cli) -> tuple[Path, int]:
     """Return an undisturbed run, and how many requests it took."""
     with running() as server:
         arguments = ("records=scenes", f"paths.outputs={outputs}", f"backend.base_url={server.url}", "name=whole")
-        done = door("generate", *SWIFT, *arguments, **KEY)
+        done = cli("generate", *SWIFT, *arguments, **KEY)
         assert done.returncode == 0, done.stderr
         return outputs / "generate" / "whole", sum(server.seen.values())
 
@@ -75,9 +75,9 @@ def test_every_kind_and_class_is_there_and_counted(whole):
         assert row.annotator == ("no model" if row.attributes["kind"] == "categorical" else "gpt-4o-2026-01-01")
 
 
-def test_a_server_sees_captions_first_and_strict_schemas_after(outputs, door, tmp_path):
+def test_a_server_sees_captions_first_and_strict_schemas_after(outputs, cli, tmp_path):
     with running() as server:
-        done = door("generate", *SWIFT, *folders(outputs, tmp_path), f"backend.base_url={server.url}", **KEY)
+        done = cli("generate", *SWIFT, *folders(outputs, tmp_path), f"backend.base_url={server.url}", **KEY)
         assert done.returncode == 0, done.stderr
         schemas = [body["response_format"]["json_schema"] for body in server.bodies if "response_format" in body]
         pictures = ["image_url" in json.dumps(body["messages"]) for body in server.bodies]
@@ -88,50 +88,48 @@ def test_a_server_sees_captions_first_and_strict_schemas_after(outputs, door, tm
     assert KEY["OPENAI_API_KEY"] not in "".join(path.read_text() for path in tmp_path.glob("generate/demo/*.*"))
 
 
-def test_faults_leave_no_trace_in_the_instructions(outputs, door, tmp_path, whole):
+def test_faults_leave_no_trace_in_the_instructions(outputs, cli, tmp_path, whole):
     with running(faults=rates("transport=0.3"), seed=3, hang_s=3, die_s=0.3) as server:
         arguments = ("backend.timeout=0.5", "chunk=5", "name=it", "backend.patience=60")
-        done = door(
-            "generate", *SWIFT, *folders(outputs, tmp_path), *arguments, f"backend.base_url={server.url}", **KEY
-        )
+        done = cli("generate", *SWIFT, *folders(outputs, tmp_path), *arguments, f"backend.base_url={server.url}", **KEY)
         assert done.returncode == 0, done.stderr
         assert server.faulted
     assert content(tmp_path / "generate" / "it") == content(whole[0])
 
 
-def test_a_budget_pauses_and_what_was_bought_is_never_bought_again(outputs, door, tmp_path, whole):
+def test_a_budget_pauses_and_what_was_paid_for_is_never_paid_for_again(outputs, cli, tmp_path, whole):
     with running() as server:
         command = (*SWIFT, *folders(outputs, tmp_path), "name=it", "chunk=6", f"backend.base_url={server.url}")
         codes = []
         while 0 not in codes and len(codes) < 12:
-            codes.append(door("generate", *command, "budget.tokens=9000", **KEY).returncode)
+            codes.append(cli("generate", *command, "budget.tokens=9000", **KEY).returncode)
         assert codes[:-1] and set(codes[:-1]) == {3}
         assert sum(server.seen.values()) == whole[1]
     assert content(tmp_path / "generate" / "it") == content(whole[0])
 
 
-def test_a_dry_run_asks_nobody(outputs, door, tmp_path):
-    done = door("generate", *SWIFT, *folders(outputs, tmp_path), "dry_run=true")
+def test_a_dry_run_asks_nobody(outputs, cli, tmp_path):
+    done = cli("generate", *SWIFT, *folders(outputs, tmp_path), "dry_run=true")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("32 records; nothing was asked") and "gpt-4o " in done.stdout
     assert not os.listdir(tmp_path)
 
 
-def test_a_fallback_answers_what_was_declined(outputs, door, tmp_path):
+def test_a_fallback_answers_what_was_declined(outputs, cli, tmp_path):
     with running(flaws=rates("refusal=0.6")) as first, running() as second:
         fallback = ("+backend@fallback=openai", f"fallback.base_url={second.url}", "fallback.model=other")
-        done = door("generate", *SWIFT, *folders(outputs, tmp_path), f"backend.base_url={first.url}", *fallback, **KEY)
+        done = cli("generate", *SWIFT, *folders(outputs, tmp_path), f"backend.base_url={first.url}", *fallback, **KEY)
         assert done.returncode == 0, done.stderr
     rows = read_jsonl(tmp_path / "generate" / "demo" / "instructions.jsonl", InstructionRecord)
     assert {row.annotator for row in rows} >= {"no model", "other-2026-01-01"}
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_same_bytes(outputs, door, tmp_path, whole):
+def test_two_processes_make_the_same_bytes(outputs, cli, tmp_path, whole):
     pytest.importorskip("ray", reason="Ray is missing: pip install -e '.[ray]'")
     with running() as server:
         how = ("engine=ray", "workers=2", "chunk=6", "name=it", f"backend.base_url={server.url}")
-        done = door("generate", *SWIFT, *folders(outputs, tmp_path), *how, **KEY)
+        done = cli("generate", *SWIFT, *folders(outputs, tmp_path), *how, **KEY)
         assert done.returncode == 0, done.stderr
     assert content(tmp_path / "generate" / "it") == content(whole[0])
     assert (tmp_path / "generate" / "it" / "statistics.md").read_bytes() == (whole[0] / "statistics.md").read_bytes()
@@ -163,9 +161,9 @@ def test_the_authors_rows_and_ours_make_one_mixture(outputs, whole, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", ["feid", "emovit"])
-def test_a_run_is_trained_on_by_its_name(outputs, door, data, whole, reader):
+def test_a_run_is_trained_on_by_its_name(outputs, cli, data, whole, reader):
     arguments = (f"data={reader}", "data.path=whole", f"name={reader}", f"paths.data={data}")
-    done = door("train", *arguments, f"paths.outputs={outputs}", *LIGHT)
+    done = cli("train", *arguments, f"paths.outputs={outputs}", *LIGHT)
     assert done.returncode == 0, done.stderr
     rows = sum(1 for _ in (whole[0] / "instructions.jsonl").open())
     manifest = json.loads((outputs / "train" / reader / "manifest.json").read_text())

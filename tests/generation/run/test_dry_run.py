@@ -68,29 +68,29 @@ def test_the_table_names_every_model(make_seke, data):
     assert "nobody is asked" in table(3, [Asked("annotator", "", {}, Estimate(), Estimate())])
 
 
-def test_a_dry_run_writes_nothing(door, tmp_path):
+def test_a_dry_run_writes_nothing(cli, tmp_path):
     outputs = f"paths.outputs={tmp_path}"
-    assert door("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
-    done = door("generate", outputs, "records=p", "name=g", "backend=openai", "dry_run=true")
+    assert cli("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
+    done = cli("generate", outputs, "records=p", "name=g", "backend=openai", "dry_run=true")
     assert done.returncode == 0, done.stderr
     assert "gpt-4o " in done.stdout
     assert not (tmp_path / "generate").exists()
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
-def test_a_spent_budget_ends_with_exit_code_3_and_the_same_command_goes_on(door, tmp_path):
+def test_a_spent_budget_ends_with_exit_code_3_and_the_same_command_goes_on(cli, tmp_path):
     outputs = f"paths.outputs={tmp_path}"
-    assert door("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
+    assert cli("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
     command = (outputs, "records=p", "name=g", "chunk=10", "backend.usd_per_million=[2.5,10]", "wandb=offline")
-    whole = door("generate", outputs, "records=p", "name=whole", "backend.usd_per_million=[2.5,10]")
+    whole = cli("generate", outputs, "records=p", "name=whole", "backend.usd_per_million=[2.5,10]")
     assert whole.returncode == 0, whole.stderr
     codes = []
     while 0 not in codes and len(codes) < 20:
-        done = door("generate", *command, "budget.usd=0.05")
+        done = cli("generate", *command, "budget.usd=0.05")
         codes.append(done.returncode)
     assert codes[:-1] == [3] * (len(codes) - 1)
     assert len(codes) > 2
-    assert "paused: budget.usd=0.05 is spent" in door("generate", *command, "budget.usd=0.05", "name=g2").stderr
+    assert "paused: budget.usd=0.05 is spent" in cli("generate", *command, "budget.usd=0.05", "name=g2").stderr
     runs = [tmp_path / "generate" / name / "instructions.jsonl" for name in ("whole", "g")]
     assert runs[0].read_bytes() == runs[1].read_bytes()
     assert list((tmp_path / "generate" / "g").glob("wandb/offline-run-*/run-*.wandb"))

@@ -17,9 +17,9 @@ def outputs(data, tmp_path):
     return tmp_path
 
 
-def test_from_records_to_instructions_and_once_more(door, data, outputs):
+def test_from_records_to_instructions_and_once_more(cli, data, outputs):
     arguments = ("records=tiny", "name=it", f"paths.outputs={outputs}")
-    first = door("generate", *arguments)
+    first = cli("generate", *arguments)
     assert first.returncode == 0, first.stderr
     folder = outputs / "generate" / "it"
     rows = list(read_jsonl(folder / "instructions.jsonl", InstructionRecord))
@@ -30,16 +30,16 @@ def test_from_records_to_instructions_and_once_more(door, data, outputs):
     assert set(manifest["prompts"]) >= {"system", "draw", "summary", "questions"}
     for row in rows:
         assert (folder / manifest["image_root"] / row.image).is_file()
-    second = door("generate", *arguments)
+    second = cli("generate", *arguments)
     assert second.returncode == 0
     assert "finished" in second.stdout
-    other = door("generate", *arguments, "generator.max_samples=3")
+    other = cli("generate", *arguments, "generator.max_samples=3")
     assert other.returncode == 2
     assert "overwrite=true" in other.stderr
 
 
-def test_a_sweep_gives_each_cell_a_directory(door, outputs):
-    done = door("generate", "-m", "records=tiny", "limit=6", f"paths.outputs={outputs}", "generator.max_samples=2,3,5")
+def test_a_sweep_gives_each_cell_a_directory(cli, outputs):
+    done = cli("generate", "-m", "records=tiny", "limit=6", f"paths.outputs={outputs}", "generator.max_samples=2,3,5")
     assert done.returncode == 0, done.stderr
     costs = {
         path.parent.name: json.loads(path.read_text())["mean_samples"]
@@ -49,14 +49,14 @@ def test_a_sweep_gives_each_cell_a_directory(door, outputs):
     assert min(costs.values()) == 2 == next(value for name, value in costs.items() if "max_samples=2" in name)
 
 
-def test_images_that_the_simulated_annotator_cannot_see_are_named(door, tmp_path):
+def test_images_that_the_simulated_annotator_cannot_see_are_named(cli, tmp_path):
     Pictures.new("RGB", (9, 9), (1, 2, 3)).save(tmp_path / "own.png")
     row = ImageRecord(
         id="own", image="own.png", sha256=images.sha256((tmp_path / "own.png").read_bytes()), source="mine",
         subject=None, split="train", labels=Labels(expression="happiness"),
     )  # fmt: skip
     write_jsonl(tmp_path / "own.jsonl", [row])
-    done = door("generate", f"records={tmp_path / 'own.jsonl'}", f"paths.outputs={tmp_path / 'outputs'}")
+    done = cli("generate", f"records={tmp_path / 'own.jsonl'}", f"paths.outputs={tmp_path / 'outputs'}")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("warning: ") == 1
     (written,) = read_jsonl(tmp_path / "outputs" / "generate" / "demo" / "instructions.jsonl", InstructionRecord)
@@ -74,27 +74,27 @@ def test_images_that_the_simulated_annotator_cannot_see_are_named(door, tmp_path
         ("limit=0", "error: limit=0: "),
     ],
 )
-def test_mistakes_end_with_one_line(door, outputs, argument, message):
-    done = door("generate", "records=tiny", f"paths.outputs={outputs}", argument)
+def test_mistakes_end_with_one_line(cli, outputs, argument, message):
+    done = cli("generate", "records=tiny", f"paths.outputs={outputs}", argument)
     assert done.returncode == 2
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
     assert not (outputs / "generate").exists()
 
 
-def test_a_broken_row_names_file_line_and_field(door, outputs, tmp_path):
+def test_a_broken_row_names_file_line_and_field(cli, outputs, tmp_path):
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"id": "a", "image": 3}\n')
-    done = door("generate", f"records={broken}", f"paths.outputs={outputs}")
+    done = cli("generate", f"records={broken}", f"paths.outputs={outputs}")
     assert done.returncode == 2
     assert "broken.jsonl" in done.stderr
     assert "line 1, field image" in done.stderr
 
 
-def test_where_every_record_is_rejected_the_commonest_reason_is_one_line_and_exit_code_2(door, data, outputs, tmp_path):
+def test_where_every_record_is_rejected_the_commonest_reason_is_one_line_and_exit_code_2(cli, data, outputs, tmp_path):
     arguments = ("records=tiny", "name=none", f"paths.outputs={outputs}", f"paths.images={tmp_path}", "limit=6")
     for _ in range(2):
-        done = door("generate", *arguments)
+        done = cli("generate", *arguments)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("error: records=tiny: no record became an instruction (6 of 6 image, such as ")

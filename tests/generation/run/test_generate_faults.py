@@ -26,7 +26,7 @@ from ...servers.openai_server import Server, rates, running
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "sk-test-0123456789-SECRET"
 SWIFT = ("backend=openai", "backend.backoff=0.01", "backend.timeout=5", "backend.patience=60", "chunk=8")
-Door = Callable[..., subprocess.CompletedProcess[str]]
+Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Prepared(NamedTuple):
@@ -88,9 +88,9 @@ class Runs:
 
 
 @pytest.fixture(scope="session")
-def prepared(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+def prepared(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     outputs = tmp_path_factory.mktemp("undisturbed")
-    made = door("prepare", "source.images=60", "source.size=48", "source.workers=1", f"paths.outputs={outputs}")
+    made = cli("prepare", "source.images=60", "source.size=48", "source.workers=1", f"paths.outputs={outputs}")
     assert made.returncode == 0, made.stderr
     data = Prepared(outputs / "prepare" / "demo" / "train.jsonl", outputs, 0)
     with running() as server:
@@ -116,7 +116,7 @@ def test_faults_leave_no_trace_in_the_dataset(runs: Runs) -> None:
     with running(flaws=flaws, odd=0.3, faults=faults, seed=0, hang_s=3, die_s=0.3) as server:
         runs.done(server, "backend.timeout=0.5", "backend.concurrency=8")
         assert len(server.faulted) >= 9
-        assert all(bought <= 1 + server.broken[body] for body, bought in server.bought.items())
+        assert all(paid <= 1 + server.broken[body] for body, paid in server.paid.items())
     assert runs.unsettled == []
     assert len(runs.file("rejected.jsonl").splitlines()) >= 3 and b'"unusable_draws"' in runs.file()
     for file in ("instructions.jsonl", "rejected.jsonl"):
@@ -124,7 +124,7 @@ def test_faults_leave_no_trace_in_the_dataset(runs: Runs) -> None:
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_after_kill_9_the_dataset_is_the_same_and_only_what_was_in_flight_is_bought_again(
+def test_after_kill_9_the_dataset_is_the_same_and_only_what_was_in_flight_is_paid_for_again(
     runs: Runs, undisturbed: Runs, kills: int
 ) -> None:
     rng = random.Random(kills)
@@ -215,13 +215,13 @@ def test_a_budget_pauses_and_the_sum_of_the_parts_is_one_undisturbed_run(
             assert paused.returncode == 0 or (
                 paused.returncode == 3 and "paused: budget.usd=0.12 is spent" in paused.stderr
             )
-        assert sum(server.seen.values()) == prepared.served == len(server.bought)
+        assert sum(server.seen.values()) == prepared.served == len(server.paid)
     assert codes == [3, 3, 3, 0]
     assert runs.file() == undisturbed.file()
     assert runs.cost() == undisturbed.cost()
 
 
-def test_other_records_and_other_wording_buy_only_what_is_new(
+def test_other_records_and_other_wording_pay_only_for_what_is_new(
     runs: Runs, undisturbed: Runs, prepared: Prepared
 ) -> None:
     rows = prepared.records.read_text().splitlines(keepends=True)

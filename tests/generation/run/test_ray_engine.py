@@ -51,7 +51,7 @@ def locally(data, seke, folder, **options):
     return content(folder)
 
 
-def bought(data, make_seke, server, ledger, folder):
+def local_result(data, make_seke, server, ledger, folder):
     """What engine=local makes of this server's answers."""
     with Metered(openai(server, ledger)) as meter:
         return locally(data, make_seke(meter), folder)
@@ -122,7 +122,7 @@ def test_blocks_of_an_earlier_version_are_taken_over_as_far_as_they_follow_on(tm
     assert not (tmp_path / journal.BLOCKS).exists()
 
 
-def buy(ledger, key, settled=True):
+def enter(ledger, key, settled=True):
     ledger.sent(key, f"about {key}").result()
     if settled:
         ledger.done(key, f"raw {key} \ud83d", "model", 3, 5).result()
@@ -131,12 +131,12 @@ def buy(ledger, key, settled=True):
 def test_a_shard_finds_what_the_shared_ledger_holds_and_gives_its_own_back(tmp_path):
     shared, folder = tmp_path / "shared.sqlite", tmp_path / "ledgers"
     with Ledger(shared) as ledger:
-        buy(ledger, "old")
+        enter(ledger, "old")
     with sharing(shared, folder):
         with pytest.raises(UserError, match="in use"):
             Ledger(shared)
         with Shard(folder / "a.sqlite", shared) as one, Shard(folder / "b.sqlite", shared) as two:
-            buy(one, "new")
+            enter(one, "new")
             assert one.find(["old", "new", "none"]) == {"old": "raw old \ud83d", "new": "raw new \ud83d"}
             assert two.find(["old", "new"]) == {"old": "raw old \ud83d"}
             assert two.has_answered("about old") and not two.has_answered("about new")
@@ -149,16 +149,16 @@ def test_a_shard_finds_what_the_shared_ledger_holds_and_gives_its_own_back(tmp_p
 def test_calls_in_doubt_stay_in_doubt_until_they_are_settled(tmp_path):
     shared, folder = tmp_path / "shared.sqlite", tmp_path / "ledgers"
     with Ledger(shared) as ledger:
-        buy(ledger, "lost", settled=False)
+        enter(ledger, "lost", settled=False)
     with (
         sharing(shared, folder),
         Shard(folder / "a.sqlite", shared) as one,
         Shard(folder / "b.sqlite", shared) as two,
     ):
-        buy(one, "lost")  # sent a second time
-        buy(one, "both", settled=False)
-        buy(two, "both")
-        buy(two, "open", settled=False)
+        enter(one, "lost")  # sent a second time
+        enter(one, "both", settled=False)
+        enter(two, "both")
+        enter(two, "open", settled=False)
     with Ledger(shared) as ledger:
         [doubt] = ledger.unsettled()
         assert doubt.key == "open" and doubt.about.startswith("about open, by a worker at 20")
@@ -168,10 +168,10 @@ def test_calls_in_doubt_stay_in_doubt_until_they_are_settled(tmp_path):
 def test_what_a_killed_run_left_is_merged_and_told_when_the_next_begins(tmp_path, caplog):
     shared, folder = tmp_path / "shared.sqlite", tmp_path / "ledgers"
     with Ledger(folder / "dead.sqlite") as left:
-        buy(left, "bought")
-        buy(left, "lost", settled=False)
+        enter(left, "paid")
+        enter(left, "lost", settled=False)
     with sharing(shared, folder), Shard(folder / "a.sqlite", shared) as shard:
-        assert set(shard.find(["bought", "lost"])) == {"bought"}
+        assert set(shard.find(["paid", "lost"])) == {"paid"}
     assert "1 call was in flight" in caplog.text and "about lost, by a worker at" in caplog.text
 
 
@@ -367,17 +367,17 @@ def test_what_is_finished_is_not_asked_again_by_another_engine_or_chunk(
 
 
 @pytest.mark.slow
-def test_workers_find_what_was_bought_and_give_back_what_they_buy(data, make_seke, at_home, tmp_path):
+def test_workers_find_what_was_paid_for_and_give_back_what_they_pay_for(data, make_seke, at_home, tmp_path):
     with running() as server:
-        expected = bought(data, make_seke, server, tmp_path / "local.sqlite", tmp_path / "local")
-        once = server.bought.total()
+        expected = local_result(data, make_seke, server, tmp_path / "local.sqlite", tmp_path / "local")
+        once = server.paid.total()
         with Ledger(tmp_path / "shared.sqlite") as ledger, Ledger(tmp_path / "local.sqlite") as local:
             rows = local._submit(lambda db: db.execute("SELECT key, raw FROM replies").fetchall()).result()
             for key, raw in rows[::2]:
                 ledger.done(key, raw, "gpt-test-2026-01-01", 1, 1).result()
         made, spent = by_ray(data, partial(openai, server.url, tmp_path / "shared.sqlite"), tmp_path / "ray")
         assert made == expected
-        assert server.bought.total() == once + len(rows) // 2 == once + spent.requests
+        assert server.paid.total() == once + len(rows) // 2 == once + spent.requests
         assert spent.recalled == len(rows) - spent.requests
         assert spent.usd > 0
     with Ledger(tmp_path / "shared.sqlite") as ledger:
@@ -458,18 +458,18 @@ def wait_until(true, process, seconds=60):
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["ctrl_c", "sigterm", "kill"])
 def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(data, make_seke, tmp_path, end):
     with running(latency=0.02) as server:
-        expected = bought(data, make_seke, server, tmp_path / "local.sqlite", tmp_path / "local")
-        once = dict(server.bought)
-        server.bought.clear()
+        expected = local_result(data, make_seke, server, tmp_path / "local.sqlite", tmp_path / "local")
+        once = dict(server.paid)
+        server.paid.clear()
         folder, ledger = tmp_path / "ray", tmp_path / "shared.sqlite"
         with driver(data, folder, server.url, ledger) as process:
-            wait_until(lambda: server.bought.total() > 0.4 * sum(once.values()), process)
+            wait_until(lambda: server.paid.total() > 0.4 * sum(once.values()), process)
             if end == signal.SIGTERM:
                 process.send_signal(end)  # as `kill` and `docker stop` do: Ray's own processes get none
             else:
                 os.killpg(process.pid, end)  # as a terminal does: the whole group gets Ctrl-C
             process.wait(30)
-        before = server.bought.total()
+        before = server.paid.total()
         assert before < 0.9 * sum(once.values())
         assert (folder / journal.PROGRESS).read_text().count("\n") > 2
         if end != signal.SIGKILL:
@@ -477,8 +477,8 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_bytes(data, make_seke, tmp
         with driver(data, folder, server.url, ledger) as process:
             assert process.wait(60) == 0, (tmp_path / "driver.log").read_text()
         assert content(folder) == expected
-        again = sum(count - 1 for count in server.bought.values())
-        assert set(server.bought) == set(once)
+        again = sum(count - 1 for count in server.paid.values())
+        assert set(server.paid) == set(once)
         assert again == 0 if end != signal.SIGKILL else again <= 8
     secret = b"sk-test-SECRET"
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and secret in path.read_bytes()]
@@ -497,14 +497,14 @@ def told(path):
 
 
 @pytest.mark.slow
-def test_a_machine_that_dies_loses_nothing_and_pays_for_nothing_twice_but_what_was_in_flight(data, door, tmp_path):
+def test_a_machine_that_dies_loses_nothing_and_pays_for_nothing_twice_but_what_was_in_flight(data, cli, tmp_path):
     from ray.cluster_utils import Cluster
 
     with running(latency=0.05) as server:
-        done = door("generate", *command(data, server, tmp_path / "local", "it"))
+        done = cli("generate", *command(data, server, tmp_path / "local", "it"))
         assert done.returncode == 0, done.stderr
-        once = dict(server.bought)
-        server.bought.clear()
+        once = dict(server.paid)
+        server.paid.clear()
         folder = tmp_path / "ray" / "generate" / "it"
         alert = {"health_check_period_ms": 500, "health_check_failure_threshold": 3, "health_check_initial_delay_ms": 0}
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": alert})
@@ -515,7 +515,7 @@ def test_a_machine_that_dies_loses_nothing_and_pays_for_nothing_twice_but_what_w
                 [sys.executable, str(ROOT / "generate.py"), *words], stdout=output, stderr=output, cwd=ROOT,
                 env={**os.environ, "RAY_ADDRESS": cluster.address},
             ) as process:  # fmt: skip
-                wait_until(lambda: server.bought.total() > 0.3 * sum(once.values()), process)
+                wait_until(lambda: server.paid.total() > 0.3 * sum(once.values()), process)
                 before = {path: told(path) for path in folder.glob("ledgers/*.pid")}
                 cluster.remove_node(other, allow_graceful=False)
                 wait_until(lambda: any(told(path) not in (pid, None) for path, pid in before.items()), process)
@@ -523,8 +523,8 @@ def test_a_machine_that_dies_loses_nothing_and_pays_for_nothing_twice_but_what_w
         finally:
             cluster.shutdown()
         assert len(before) == 2
-        assert set(server.bought) == set(once)
-        assert sum(count - 1 for count in server.bought.values()) <= 4
+        assert set(server.paid) == set(once)
+        assert sum(count - 1 for count in server.paid.values()) <= 4
     names = (*FILES, "unanswered.md")
     [local] = (tmp_path / "local" / "generate").glob("*/")
     assert [(folder / name).read_bytes() for name in names] == [(local / name).read_bytes() for name in names]
@@ -534,27 +534,27 @@ def test_a_machine_that_dies_loses_nothing_and_pays_for_nothing_twice_but_what_w
 
 
 @pytest.mark.slow
-def test_a_key_that_is_refused_ends_all_in_one_line(data, door, tmp_path):
+def test_a_key_that_is_refused_ends_all_in_one_line(data, cli, tmp_path):
     with running(faults={"401": 1.0}, echo_key=True) as server:
-        done = door("generate", *command(data, server, tmp_path, "it", "engine=ray", "workers=2"))
+        done = cli("generate", *command(data, server, tmp_path, "it", "engine=ray", "workers=2"))
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [done.stderr.splitlines()[-1]]
     assert "Traceback" not in done.stderr and "sk-test-SECRET" not in done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"sk-test-SECRET" in path.read_bytes()]
 
 
-def test_a_dry_run_asks_nobody_and_starts_no_ray(data, door, tmp_path):
+def test_a_dry_run_asks_nobody_and_starts_no_ray(data, cli, tmp_path):
     with running() as server:
-        done = door("generate", *command(data, server, tmp_path, "it", "engine=ray", "dry_run=true"))
+        done = cli("generate", *command(data, server, tmp_path, "it", "engine=ray", "dry_run=true"))
         assert done.returncode == 0 and done.stdout.startswith("40 records; nothing was asked"), done.stderr
-        assert not server.bought and not list(tmp_path.iterdir())
+        assert not server.paid and not list(tmp_path.iterdir())
 
 
 def test_the_other_engine_takes_over_from_a_killed_run(data, make_seke, tmp_path):
     folder, left = tmp_path / "ray", tmp_path / "ray" / "ledgers" / "dead.sqlite"
     with running() as server:
-        expected = bought(data, make_seke, server, left, tmp_path / "local")
-        once = server.bought.total()
+        expected = local_result(data, make_seke, server, left, tmp_path / "local")
+        once = server.paid.total()
         lines = (tmp_path / "local" / journal.PROGRESS).read_text().splitlines()
         block(folder, 0, lines[:4])
         block(folder, 8, lines[8:12])
@@ -564,6 +564,6 @@ def test_the_other_engine_takes_over_from_a_killed_run(data, make_seke, tmp_path
         assert (folder / journal.PROGRESS).read_text().splitlines() == lines[:4]
         with meter:
             assert locally(data, make_seke(meter), folder) == expected
-        assert server.bought.total() == once
+        assert server.paid.total() == once
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "local").iterdir())

@@ -219,15 +219,15 @@ def test_a_file_that_is_no_review_is_refused(tmp_path):
         apply(tmp_path / "broken.json", tmp_path, "x")
 
 
-def test_the_door_applies_a_review_and_says_where(door, data, outputs):
+def test_the_command_applies_a_review_and_says_where(cli, data, outputs):
     (outputs / "prepare").mkdir()
     first = next(iter(rows(outputs)))
     path = review(outputs, says(first, "reject", note="blurred"))
     shutil.rmtree(outputs / "prepare")  # no records are read
-    done = door("generate", f"review={path}", "name=second", f"paths.outputs={outputs}")
+    done = cli("generate", f"review={path}", "name=second", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(outputs / "generate" / "second")
     assert first not in rows(outputs, "second")
-    mistaken = door("generate", f"review={path}", "name=first", f"paths.outputs={outputs}")
+    mistaken = cli("generate", f"review={path}", "name=first", f"paths.outputs={outputs}")
     assert mistaken.returncode == 2
     assert mistaken.stderr.startswith("error: name=first: this is the run that was reviewed;")

@@ -87,7 +87,7 @@ def test_a_run_with_a_file_that_does_not_read_is_left_out_unless_it_is_the_only_
 @pytest.mark.parametrize(
     ("pattern", "argument"), [(None, "name=demo"), ("nothing/*", "runs=nothing/*"), ("/abs", "runs=/abs")]
 )
-def test_nothing_found_is_the_users_to_mend(tmp_path: Path, pattern: str | None, argument: str) -> None:
+def test_nothing_found_is_the_users_to_correct(tmp_path: Path, pattern: str | None, argument: str) -> None:
     (tmp_path / "train" / "demo").mkdir(parents=True)
     with pytest.raises(UserError, match=f"^{argument}: ".replace("*", r"\*")):
         gather(Outputs(tmp_path), "demo", pattern)

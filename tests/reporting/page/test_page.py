@@ -238,14 +238,14 @@ def test_a_negative_count_of_cases_is_refused(outputs: Path, settings: Settings)
         write_report(outputs, "demo", None, dataclasses.replace(settings, cases_count=-1))
 
 
-def test_the_command_prints_the_main_table_and_the_path_of_the_page(outputs: Path, door) -> None:
+def test_the_command_prints_the_main_table_and_the_path_of_the_page(outputs: Path, cli) -> None:
     lean(outputs)
-    done = door("report", "name=demo", f"paths.outputs={outputs}")
+    done = cli("report", "name=demo", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr
     assert "Every row: synthetic faces, simulated annotator." in done.stdout
     assert "SEKE: prior and self-verification" in done.stdout
     assert done.stdout.splitlines()[-1] == str(outputs / "report" / "demo" / "index.html")
-    nothing = door("report", "name=other", f"paths.outputs={outputs}")
+    nothing = cli("report", "name=other", f"paths.outputs={outputs}")
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("error: name=other: no finished run below")
     assert not (outputs / "report" / "other").exists()

@@ -190,13 +190,13 @@ def test_decisions_by_key_persist_over_a_reload_and_download_as_a_review(opened,
     assert count(page) == f"{len(rows) - 3} of {len(rows)} records"
 
 
-def test_what_the_page_downloads_is_what_the_generate_command_applies(opened, rows, report, door, tmp_path):
+def test_what_the_page_downloads_is_what_the_generate_command_applies(opened, rows, report, cli, tmp_path):
     page = opened()
     decide(page, "r", "j", "a")
     path = tmp_path / "review.json"
     path.write_text(json.dumps(downloaded(page)), encoding="utf-8")
     outputs = report.parents[2]
-    done = door("generate", f"review={path}", "name=reviewed", f"paths.outputs={outputs}")
+    done = cli("generate", f"review={path}", "name=reviewed", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr
     kept = list(read_jsonl(outputs / "generate" / "reviewed" / "instructions.jsonl", InstructionRecord))
     assert [row.id for row in kept] == [row.id for row in rows[1:]]

@@ -176,7 +176,7 @@ def test_the_search_looks_into_attributes_questions_and_later_turns(opened, repo
     assert page.locator("#gallery .row b").all_inner_texts() == [rows[SCENES + 17].id]
 
 
-def test_a_scene_is_accepted_or_rejected_but_never_corrected(opened, report, rows, door, tmp_path):
+def test_a_scene_is_accepted_or_rejected_but_never_corrected(opened, report, rows, cli, tmp_path):
     page = opened(report)
     decide(page, "a", "j", "c", "r", "j", "c")
     assert not page.locator("[data-decision=correct]").is_visible()
@@ -188,7 +188,7 @@ def test_a_scene_is_accepted_or_rejected_but_never_corrected(opened, report, row
     path = tmp_path / "review.json"
     path.write_text(json.dumps(review), encoding="utf-8")
     outputs = report.parents[2]
-    done = door("generate", f"review={path}", "name=reviewed", f"paths.outputs={outputs}")
+    done = cli("generate", f"review={path}", "name=reviewed", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr
     kept = list(read_jsonl(outputs / "generate" / "reviewed" / "instructions.jsonl", InstructionRecord))
     assert [row.id for row in kept] == [rows[0].id, *(row.id for row in rows[2:])]

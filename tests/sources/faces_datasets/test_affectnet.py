@@ -421,9 +421,9 @@ def test_half_of_the_npy_release_is_told_before_anything_is_read(tmp_path, gone)
         _ = AffectNet(str(tmp_path)).inputs
 
 
-def test_through_the_door(door, tmp_path):
+def test_through_the_command(cli, tmp_path):
     affectnet.make_csv(tmp_path / "AffectNet")
-    done = door("prepare", "source=affectnet", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
+    done = cli("prepare", "source=affectnet", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "prepare" / "mini"
     counts = json.loads((run / "manifest.json").read_text())["counts"]

@@ -269,9 +269,9 @@ def test_the_tree_can_be_prepared(whole, tmp_path):
     assert len(chosen.records) == len(pool) and not chosen.rejected and not chosen.leaks
 
 
-def test_the_door_reads_the_tree_by_its_configuration(door, tmp_path):
+def test_the_command_reads_the_tree_by_its_configuration(cli, tmp_path):
     bp4d.make(tmp_path / "BP4D")
-    done = door("prepare", "source=bp4d", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
+    done = cli("prepare", "source=bp4d", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "prepare" / "mini"
     rows = [line for split in ("train", "validation", "test") for line in (run / f"{split}.jsonl").open()]

@@ -255,9 +255,9 @@ def test_another_subject_moves_three_others_to_another_split_at_most(tree, copy)
     assert len({record.subject for key, record in before.items() if after[key].split != record.split}) <= 3
 
 
-def test_through_the_door(door, tmp_path):
+def test_through_the_command(cli, tmp_path):
     ck_plus.make(tmp_path / "CK+", zips=True)
-    done = door("prepare", "source=ck_plus", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
+    done = cli("prepare", "source=ck_plus", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "prepare" / "mini"
     counts = json.loads((run / "manifest.json").read_text())["counts"]

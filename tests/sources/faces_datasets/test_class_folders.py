@@ -210,16 +210,16 @@ def test_words_are_whole_and_known():
     ]  # fmt: skip
 
 
-def test_through_the_door(door, tmp_path):
+def test_through_the_command(cli, tmp_path):
     make(tmp_path / "fer", *(f"{side}/{name}" for side in ("train", "test") for name in FER))
     words = ("prepare", "source=class_folders", f"source.root={tmp_path / 'fer'}", f"paths.outputs={tmp_path}")
-    done = door(*words, "name=fer", "source.name=fer2013", "source.validation_share=0")
+    done = cli(*words, "name=fer", "source.name=fer2013", "source.validation_share=0")
     assert done.returncode == 0, done.stderr
     assert "14 train, 0 validation, 14 test" in done.stdout
     make(tmp_path / "fer", "unseen/joie")
-    lost = door(*words, "name=other", "source.classes={joie: happiness}")
+    lost = cli(*words, "name=other", "source.classes={joie: happiness}")
     assert lost.returncode == 2 and lost.stderr.startswith("error: source.root=") and "unseen" in lost.stderr
-    said = door(*words, "name=other", "source.classes={joie: happiness}", "source.splits={unseen: test}")
+    said = cli(*words, "name=other", "source.classes={joie: happiness}", "source.splits={unseen: test}")
     assert said.returncode == 0, "a command that was refused leaves its name to the next one"
-    refused = door(*words, "name=other", "source.splits={train: null, test: null}", "source.classes=affectnt")
+    refused = cli(*words, "name=other", "source.splits={train: null, test: null}", "source.classes=affectnt")
     assert refused.returncode == 2 and refused.stderr.startswith("error: source.classes=affectnt: ")

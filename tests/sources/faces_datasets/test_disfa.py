@@ -329,10 +329,10 @@ def test_the_tree_can_be_prepared(tmp_path, layout):
     assert all(record.sha256 for record in chosen.records)
 
 
-def test_the_door_reads_the_tree_by_its_configuration(door, tmp_path):
+def test_the_command_reads_the_tree_by_its_configuration(cli, tmp_path):
     pytest.importorskip("av")
     disfa.make(tmp_path / "DISFA", layout="videos")
-    done = door("prepare", "source=disfa", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
+    done = cli("prepare", "source=disfa", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "prepare" / "mini"
     rows = [line for split in ("train", "validation", "test") for line in (run / f"{split}.jsonl").open()]

@@ -112,7 +112,7 @@ def test_a_subject_without_a_video_is_one_row_and_so_is_a_video_without_labels(f
     assert rejected["disfa/SN011"].reason == "no label"
 
 
-def test_a_folder_that_cannot_be_written_is_the_users_to_mend(filmed):
+def test_a_folder_that_cannot_be_written_is_the_users_to_correct(filmed):
     records, _ = read(filmed)
     (filmed / "frames").write_text("a file is in the way")
     with pytest.raises(UserError, match=r"source\.frames=.*: cannot be written \("):

@@ -36,12 +36,12 @@ def trees(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prepare(door, tmp_path_factory):
+def prepare(cli, tmp_path_factory):
     """Return prepare(data folder, settings...) -> the run's folder."""
 
     def run(data, *settings):
         outputs = tmp_path_factory.mktemp("outputs")
-        done = door(
+        done = cli(
             "prepare", "source=feid_raw", f"paths.data={data}", f"paths.outputs={outputs}", "name=mini", *settings
         )
         assert done.returncode == 0, done.stderr
@@ -146,8 +146,8 @@ def test_a_dataset_elsewhere_and_one_left_out(trees, prepare, tmp_path):
     assert Path(json.loads((run / "manifest.json").read_text())["image_root"]) == tmp_path
 
 
-def test_a_missing_dataset_is_one_line(door, tmp_path, trees):
-    done = door("prepare", "source=feid_raw", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=x")
+def test_a_missing_dataset_is_one_line(cli, tmp_path, trees):
+    done = cli("prepare", "source=feid_raw", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=x")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: source.root={tmp_path}/CK+: no such folder (for ck_plus)")
@@ -200,9 +200,9 @@ def test_no_source_at_all():
         FeidRaw({}, {})
 
 
-def test_ck_plus_alone_through_the_door(door, tmp_path):
+def test_ck_plus_alone_through_the_command(cli, tmp_path):
     ck_plus.make(tmp_path / "CK+")
-    done = door("prepare", "source=ck_plus", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=ck")
+    done = cli("prepare", "source=ck_plus", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=ck")
     assert done.returncode == 0, done.stderr
     assert {row.source for row in rows(tmp_path / "prepare" / "ck")} == {"ck_plus"}
 

@@ -308,7 +308,7 @@ def test_any_bytes_as_a_table_are_read_or_refused(tmp_path_factory, data):
         assert all(isinstance(row.labels, Labels) for row in read_labels(path).values())
 
 
-def test_a_mended_table_is_read_by_the_same_command(tmp_path):
+def test_a_corrected_table_is_read_by_the_same_command(tmp_path):
     picture(tmp_path / "a.png")
     table = tmp_path / "labels.csv"
     table.write_text("image,AU1\na.png,x\n")

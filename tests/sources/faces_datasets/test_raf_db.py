@@ -237,9 +237,9 @@ def test_a_further_picture_moves_three_others_to_another_split_at_most(tree, cop
     assert sum(after[key].split != record.split for key, record in before.items()) <= 3
 
 
-def test_through_the_door(door, tmp_path):
+def test_through_the_command(cli, tmp_path):
     raf_db.make(tmp_path / "RAF-DB", original=False)
-    done = door("prepare", "source=raf_db", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
+    done = cli("prepare", "source=raf_db", f"paths.data={tmp_path}", f"paths.outputs={tmp_path}", "name=mini")
     assert done.returncode == 0, done.stderr
     run = tmp_path / "prepare" / "mini"
     counts = json.loads((run / "manifest.json").read_text())["counts"]

@@ -104,15 +104,15 @@ def test_links_and_names_that_are_not_utf8_are_rejected_whatever_the_source(tmp_
     assert 'b\\\\xff.png","reason":"bad name"' in text
 
 
-def test_results_that_lie_among_the_pictures_are_none_of_them(door, tmp_path):
+def test_results_that_lie_among_the_pictures_are_none_of_them(cli, tmp_path):
     for name in ("happy/a.png", "sad/b.png"):
         save(tmp_path / name)
     for source, more in (("class_folders", "source.root={}"), ("folder", "source.labels=null")):
         words = ("prepare", f"source={source}", f"source.root={tmp_path}", f"paths.outputs={tmp_path / 'out'}", more)
         words = (*words[:4], f"name={source}", *(more,) * ("{}" not in more))
-        first = door(*words)
+        first = cli(*words)
         assert first.returncode == 0 and "2 train" in first.stdout, first.stderr
-        assert "finished already" in door(*words).stdout
+        assert "finished already" in cli(*words).stdout
 
 
 def test_folders_in_folders_without_end_are_listed_not_followed(tmp_path):
@@ -134,13 +134,13 @@ def test_a_damaged_inventory_is_named(finished):
         check(root, run)
 
 
-def test_through_the_door(door, tmp_path):
+def test_through_the_command(cli, tmp_path):
     save(tmp_path / "pictures" / "a.png")
     words = ("prepare", "source=folder", f"source.root={tmp_path / 'pictures'}", f"paths.outputs={tmp_path}", "name=x")
-    assert door(*words).returncode == 0
-    assert "finished already" in door(*words).stdout
+    assert cli(*words).returncode == 0
+    assert "finished already" in cli(*words).stdout
     save(tmp_path / "pictures" / "b.png")
-    again = door(*words)
+    again = cli(*words)
     assert again.returncode == 2
     assert again.stderr.startswith("error: name=x: it is finished, but of its pictures now are 1 new (b.png); ")
-    assert door(*words, "overwrite=true").returncode == 0
+    assert cli(*words, "overwrite=true").returncode == 0

@@ -32,7 +32,7 @@ def rows(run, split):
     return list(read_jsonl(run / f"{split}.jsonl", ImageRecord))
 
 
-def test_the_door_writes_a_whole_prepared_directory(finished):
+def test_the_command_writes_a_whole_prepared_directory(finished):
     run, done = finished
     manifest = json.loads((run / "manifest.json").read_text())
     counts = {split: len(rows(run, split)) for split in ("train", "validation", "test")}

@@ -44,7 +44,7 @@ def test_source_emoset_reads_the_folder_back(drawn):
     assert {row.image: row.attributes for row in again} == {row.image: row.attributes for row in records}
 
 
-def test_the_doors_prepare_scenes_and_read_them_back(tmp_path, request):
+def test_the_commands_prepare_scenes_and_read_them_back(tmp_path, request):
     def prepared(name, *settings):
         script = request.config.rootpath / "prepare.py"
         words = [f"name={name}", f"paths.outputs={tmp_path}", *settings]

@@ -160,7 +160,7 @@ def _loose(text: str) -> dict[str, Any] | None:
         text = text.translate(_CURLY)
     for read in (_without_surplus, _literal):
         try:
-            # Through JSON once more: nothing but its values may come out.
+            # Through JSON once more: nothing but its values may be in the result.
             value = json.loads(json.dumps(read(text), allow_nan=False))
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue

@@ -107,7 +107,7 @@ def learn(
     """Return the scales that about `count` of the records show, from `folder` if it has them; else keep them there.
 
     Which ones is decided by hashes of the seed and their ids, so that their order means nothing. What they are asked is
-    what they will be asked first of all anyway: a ledger buys it once.
+    what they will be asked first of all anyway: with a ledger it is paid for once.
 
     Raises:
         UserError: if too few records can be asked about.

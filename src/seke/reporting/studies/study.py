@@ -4,7 +4,7 @@ conf/report/experiment/<name>.yaml defines it, wholly: `python report.py name=<i
 
     study:
       _target_: seke.reporting.studies.study.Study
-      title: What human prior knowledge and self-verification each buy
+      title: What human prior knowledge and self-verification each gain
       section: Table 4
       parts:
         - _target_: seke.reporting.studies.study.Cells
