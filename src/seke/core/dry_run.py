@@ -28,16 +28,26 @@ MODEL: Final = "dry-run"
 
 
 class MadeUp:
-    """A `VLM` that answers at once, as the schema wants it; `worst` draws never agree and fill `max_tokens`."""
+    """A `VLM` that answers at once, as the schema wants it.
 
-    def __init__(self, worst: bool = False) -> None:
-        self.worst = worst
+    Args:
+        worst: whether draws never agree and fill `max_tokens`.
+        recalls: whether a request that was asked before is free, as where a ledger keeps the replies.
+    """
+
+    def __init__(self, worst: bool = False, recalls: bool = False) -> None:
+        self.worst, self.recalls = worst, recalls
+        self._asked = set[str]()
         self.requests = self.input_tokens = self.output_tokens = 0
 
     def reply(self, requests: Iterable[Request]) -> Iterator[tuple[int, Reply]]:
         """Yield (index, reply) in order, and count."""
         for index, request in enumerate(requests):
             texts = [self._answer(request, request.draw + number) for number in range(request.n)]
+            if self.recalls and request.key in self._asked:
+                yield index, Reply(tuple(Choice(text) for text in texts), MODEL, recalled=True)
+                continue
+            self._asked.add(request.key)
             into = len(request.text) // CHARACTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images)
             out = sum(request.max_tokens if self.worst else len(text) // CHARACTERS_PER_TOKEN for text in texts)
             self.requests += 1

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from seke.answers.extract import describe
 from seke.core.prompts import Prompts
-from seke.core.records import NOBODY, ImageRecord, InstructionRecord, Labels, Rejection, Uncertainty
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Rejection, Uncertainty
 from seke.core.setting_checks import check_whole
 from seke.core.vlm import VLM
 from seke.generation.asked import fields, missing
@@ -24,7 +24,7 @@ from seke.generation.calibration.pilot import group
 from seke.generation.calibration.posterior import confidence
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
-from seke.generation.seke.rows import conversation, origins, trace
+from seke.generation.seke.rows import conversation, instruction, origins, trace
 from seke.generation.seke.sampling import Bill
 
 FLAG: Final = "not_looking"
@@ -74,32 +74,24 @@ class Blind:
         belief = fitted.posterior(manual, missing(manual))
         inferred = fitted.decide(belief)
         final = manual.completed_by(inferred)
-        row = (
-            self._instruction(face, manual, final, confidence(belief, inferred) or None)
-            if final.described
-            else Rejection(id=record.id, reason="not_inferable", detail=_lacking(final))
-        )
+        row: InstructionRecord | Rejection
+        if final.described:
+            partial = () if final.complete else ("partial_action_units",)
+            turns = conversation(self.prompts, self.seed, record.id, describe(final, digits=2))
+            row = instruction(
+                face,
+                turns,
+                bill,
+                (*checks.coupling_flags(final), FLAG, *partial),
+                labels=final,
+                origin=origins(manual, final),
+                uncertainty=Uncertainty(),
+                samples=0,
+                confidence=confidence(belief, inferred) or None,
+            )
+        else:
+            row = Rejection(id=record.id, reason="not_inferable", detail=_lacking(final))
         return Outcome(row, trace(record.id, manual, (), inferred, bill), bill)
-
-    def _instruction(self, face: Face, manual: Labels, final: Labels, sure: dict[str, Any] | None) -> InstructionRecord:
-        record, text = face.record, describe(final, digits=2)
-        partial = () if final.complete else ("partial_action_units",)
-        return InstructionRecord(
-            id=record.id,
-            image=record.image,
-            source=record.source,
-            subject=record.subject,
-            conversations=conversation(self.prompts, self.seed, record.id, text),
-            labels=final,
-            origin=origins(manual, final),
-            uncertainty=Uncertainty(),
-            confidence=sure,
-            samples=0,
-            annotator=NOBODY,
-            simulated=False,
-            flags=(*checks.coupling_flags(final), FLAG, *partial),
-            sha256=face.image.sha256,
-        )
 
 
 def _lacking(final: Labels) -> str:

@@ -53,6 +53,30 @@ def test_the_pilot_is_counted_once_and_whole(make_seke, data, monkeypatch):
     assert found.requests == pilot + 2 * len(data.records)
 
 
+@pytest.mark.parametrize("sample", [10, 300])
+def test_first_draws_that_normalise_a_ledger_holds_when_the_records_turn_comes(make_seke, data, monkeypatch, sample):
+    """Algorithm 1 begins with the very two draws that normalise=empirical has asked for already."""
+    monkeypatch.setattr("seke.core.dry_run.SAMPLE", sample)
+    calls = {}
+    for normalise in ("theoretical", "empirical"):
+        for recalls in (False, True):
+            made_up = MadeUp(worst=True, recalls=recalls)
+            generator = make_seke(made_up, stopping=uamc(2), normalise=normalise, pilot=len(data.records))
+            calls[normalise, recalls] = estimate(generator, [made_up], data.records, opened(data))[0].requests
+    assert calls["empirical", False] == calls["theoretical", False] + len(data.records)
+    assert calls["empirical", True] == calls["theoretical", True] == calls["theoretical", False]
+
+
+@pytest.mark.parametrize(("ledger", "more"), [("ledger.sqlite", 0), (None, 40)])
+def test_the_estimate_recalls_only_where_the_annotator_keeps_a_ledger(make_seke, data, ledger, more):
+    def made(vlm):
+        return make_seke(vlm, stopping=uamc(2), normalise="empirical", pilot=len(data.records))
+
+    text = dry_run(made, data.records, opened(data), SimpleNamespace(prices={"a": [2.5, 10]}, ledger=ledger))
+    requests = next(line for line in text.splitlines() if line.startswith("requests"))
+    assert requests.split()[1:] == [f"{2 * len(data.records) + more}"] * 2
+
+
 def test_dollars_by_hand():
     assert Estimate(1, 2_000_000, 100_000).usd([2.5, 10.0, 1.25]) == 6.0
     assert Estimate(1, 1, 1).usd([None, 10.0]) is None

@@ -35,13 +35,14 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from seke.core.errors import UserError
 from seke.core.prompts import SLOT, Prompts
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Trace, Turn, Uncertainty
+from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty
 from seke.core.vlm import VLM, Choice, Message, Request
 from seke.generation.emovit.captioners import Captioner, CaptionRouter
 from seke.generation.emovit.checks import Said, categorical_flags, text_flags
 from seke.generation.emovit.plan import KINDS, Wanted, allotted
 from seke.generation.emovit.scene_attributes import SCENE, TOLD, lines, told
 from seke.generation.outcome import Face, Outcome
+from seke.generation.seke.rows import instruction, trace
 from seke.generation.seke.sampling import Bill, Dialogue, in_rounds, insist
 from seke.generation.seke.schema import Unusable, closed_object, read_object
 from seke.generation.statistics import CLASS, KIND, OF
@@ -201,16 +202,7 @@ class Emovit:
             row = self._instruction(face, made, bill)
         except Unusable as unusable:
             row = Rejection(id=face.record.id, reason=unusable.reason, detail=unusable.detail)
-        trace = Trace(
-            id=face.record.id,
-            prior=Labels(),
-            draws=(),
-            summary=None,
-            requests=bill.requests,
-            input_tokens=bill.input_tokens,
-            output_tokens=bill.output_tokens,
-        )
-        return Outcome(row, trace, bill)
+        return Outcome(row, trace(face.record.id, Labels(), (), None, bill), bill)
 
     def _classify(self, face: Face, bill: Bill) -> Dialogue[Made]:
         of_class = yield from self._class(face, bill)
@@ -281,7 +273,18 @@ class Emovit:
         differs = ["class_differs"] if made.of_class != own[self.attribute] else []
         blind = ["blind"] if bill.blind else []
         attributes = {KIND: own[KIND], **self._of, self.attribute: made.of_class, **made.told}
-        return _row(face, made.said, bill, (*made.flags, *differs, *blind), attributes)
+        return instruction(
+            face,
+            _turns(made.said),
+            bill,
+            (*made.flags, *differs, *blind),
+            labels=Labels(),
+            origin=Origins(),
+            uncertainty=Uncertainty(),
+            samples=0,
+            nobody=NOBODY,
+            attributes=attributes,
+        )
 
     @property
     def _of(self) -> dict[str, str]:
@@ -330,30 +333,12 @@ def _pair(turn: Mapping[str, Any], choice: Choice) -> Said:
     return Said(*(" ".join(str(text).replace("<image>", "").split()) for text in texts))
 
 
-def _row(
-    face: Face, said: Sequence[Said], bill: Bill, flags: Sequence[str], attributes: Mapping[str, Any]
-) -> InstructionRecord:
-    record = face.record
+def _turns(said: Sequence[Said]) -> list[Turn]:
     turns: list[Turn] = []
     for number, (question, answer) in enumerate(said):
         picture = "" if number else "<image>\n"
         turns += [Turn(speaker="human", value=picture + question), Turn(speaker="gpt", value=answer)]
-    return InstructionRecord(
-        id=record.id,
-        image=record.image,
-        source=record.source,
-        subject=record.subject,
-        conversations=tuple(turns),
-        labels=Labels(),
-        origin=Origins(),
-        uncertainty=Uncertainty(),
-        samples=0,
-        annotator=", ".join(bill.models) or NOBODY,
-        simulated=bill.simulated,
-        flags=tuple(flags),
-        attributes=dict(attributes),
-        sha256=face.image.sha256,
-    )
+    return turns
 
 
 def _slots(prompts: Prompts) -> dict[str, set[str]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from seke.core import dry_run as estimates
 from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
 from seke.core.records import ImageRecord
-from seke.core.vlm import VLM
+from seke.core.vlm import VLM, Recording, layers
 from seke.generation.emovit.captioners import through
 from seke.generation.outcome import Adaptive, Face, Generator, planned
 
@@ -70,8 +70,9 @@ def dry_run(
             worst everything.
     """
     entries, found, captioner = planned(generator(MadeUp()), records), list[Played](), None
+    kept = any(isinstance(layer, Recording) and layer.ledger is not None for layer in layers(annotator))
     for worst in (False, True):
-        asked = [MadeUp(worst), MadeUp(worst)]
+        asked = [MadeUp(worst, kept), MadeUp(worst)]
         made = generator(asked[0])
         captioner = through(made, lambda _, writer=asked[1]: writer) or captioner  # type: ignore[misc]
         found.append(play(made, asked, entries, opened))

@@ -22,7 +22,6 @@ from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.prompts import Prompts
 from seke.core.records import (
-    NOBODY,
     ImageRecord,
     InstructionRecord,
     Labels,
@@ -41,7 +40,7 @@ from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks, normalisation
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
 from seke.generation.seke.learning import Learner, Learnt, learn
-from seke.generation.seke.rows import conversation, origins, trace
+from seke.generation.seke.rows import conversation, instruction, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
 from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
 from seke.generation.seke.stopping import INITIAL_DRAWS, Floored, StoppingRule, check_max_samples, fixed
@@ -223,8 +222,8 @@ class Seke:
             return Outcome(rejection, trace(record.id, prior, _together(drawn).draws, None, bill), bill)
         sampled, shown = _together(drawn), prior if SHOWN in drawn or not drawn else Labels()
         sure = _confidence(arms, belief, summary.labels)
-        instruction = self._instruction(face, manual, sampled, summary, sure, arms, bill)
-        return Outcome(instruction, trace(record.id, shown, sampled.draws, summary.labels, bill), bill)
+        row = self._instruction(face, manual, sampled, summary, sure, arms, bill)
+        return Outcome(row, trace(record.id, shown, sampled.draws, summary.labels, bill), bill)
 
     def _draw(
         self, face: Face, manual: Labels, asked: Asked, arms: Mapping[str, Arm], bill: Bill
@@ -381,22 +380,17 @@ class Seke:
         if not checks.text_agrees(text, final):
             text = statement
             flags.append("reasoning_contradicts")
-        return InstructionRecord(
-            id=record.id,
-            image=record.image,
-            source=record.source,
-            subject=record.subject,
-            conversations=conversation(self.prompts, self.seed, record.id, text),
+        return instruction(
+            face,
+            conversation(self.prompts, self.seed, record.id, text),
+            bill,
+            flags,
             labels=final,
             origin=origins(manual, final),
             uncertainty=sampled.uncertainty,
-            confidence=dict(sure) if sure is not None else None,
             samples=len(sampled.draws),
+            confidence=dict(sure) if sure is not None else None,
             grades=mean_grades(sampled.draws),
-            annotator=", ".join(bill.models) or NOBODY,
-            simulated=bill.simulated,
-            flags=tuple(flags),
-            sha256=face.image.sha256,
         )
 
 

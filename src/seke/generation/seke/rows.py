@@ -1,11 +1,68 @@
-"""What an instruction and its trace are made of, whoever completed the labels."""
+"""Rows: an instruction and its trace, whoever completed the labels or wrote the text."""
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 from seke.core.prompts import Prompts
-from seke.core.records import Labels, Origin, Origins, Trace, Turn
+from seke.core.records import (
+    NOBODY,
+    InstructionRecord,
+    Labels,
+    Origin,
+    Origins,
+    Trace,
+    Turn,
+    Uncertainty,
+)
+from seke.generation.outcome import Face
 from seke.generation.seke.sampling import Bill
+
+
+def instruction(
+    face: Face,
+    turns: Sequence[Turn],
+    bill: Bill,
+    flags: Sequence[str],
+    *,
+    labels: Labels,
+    origin: Origins,
+    uncertainty: Uncertainty,
+    samples: int,
+    nobody: str = NOBODY,
+    **more: Any,
+) -> InstructionRecord:
+    """Return the row of instructions.jsonl that says `turns` about a face's picture.
+
+    Args:
+        face: the record and its picture.
+        turns: the conversation.
+        bill: says who was asked.
+        flags: of the row.
+        labels: complete; none where the row is about no face.
+        origin: of the labels.
+        uncertainty: of the draws.
+        samples: how many draws there were.
+        nobody: the annotator's name where none was asked.
+        more: confidence, grades and attributes, where there are any.
+    """
+    record = face.record
+    return InstructionRecord(
+        id=record.id,
+        image=record.image,
+        source=record.source,
+        subject=record.subject,
+        conversations=tuple(turns),
+        labels=labels,
+        origin=origin,
+        uncertainty=uncertainty,
+        samples=samples,
+        annotator=", ".join(bill.models) or nobody,
+        simulated=bill.simulated,
+        flags=tuple(flags),
+        sha256=face.image.sha256,
+        **more,
+    )
 
 
 def conversation(prompts: Prompts, seed: int, record_id: str, text: str) -> tuple[Turn, Turn]:
