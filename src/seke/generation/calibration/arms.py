@@ -212,14 +212,21 @@ def _arms_of(study: "_Study", pattern: Pattern, names: Sequence[str]) -> dict[st
             if other != main and cell.better(study, rival, best[name]):
                 best[name] = rival
     gains = {name: cell.gain(study, best[name].prompt) for name, cell in cells.items()}
-    # A request that one description is worth costs nothing more where its answers are read for another, too.
-    asked = {best[name].prompt for name, (gain, error) in gains.items() if gain > SURE * error}
+    worth = {
+        name
+        for name, (gain, error) in gains.items()
+        if gain > SURE * error or (gain > 0 and study.sees(name, best[name].prompt))
+    }
+    asked = {best[name].prompt for name in worth}
     chosen = {}
     for name, cell in cells.items():
         option, (gain, error) = best[name], gains[name]
-        adds = option.prompt in asked or study.sees(name, option.prompt)
-        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and not (gain > 0 and adds):
-            option, _ = cell.best(study, NOBODY)
+        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and name not in worth:
+            # A request that another description is worth costs nothing more where its answers are read for this, too.
+            free = [prompt for prompt in asked if cell.gain(study, prompt)[0] > 0]
+            option, _ = min((cell.best(study, prompt) for prompt in free or [NOBODY]), key=lambda found: found[1])
+            if free:
+                gain, error = cell.gain(study, option.prompt)
         known = cell.judged > 0
         losses = {prompt: cell.best(study, prompt)[1] for prompt in (*prompts, NOBODY)}
         chosen[name] = Arm(
