@@ -4,8 +4,8 @@
     python report.py name=all runs='*/*'        every finished run
     python report.py name=table4 experiment=table4    a table or figure of the paper, beside its numbers
 
-Writes outputs/report/<name>/{index.html,tables/,figures/}. A report is a view of other runs and costs seconds: it is
-made anew each time.
+Writes outputs/report/<name>/{index.html,predictions/,tables/,figures/}. A report is a view of other runs and costs
+seconds: it is made anew each time.
 """
 
 from pathlib import Path
@@ -29,6 +29,7 @@ def report(cfg: DictConfig) -> None:
         wording=chosen["wording"],
         focus=cfg.focus,
         ceiling=cfg.ceiling,
+        baselines=chosen["baselines"],
         cases_run=cfg.cases.run,
         cases_count=cfg.cases.count,
         commands=chosen["commands"],

@@ -1,15 +1,20 @@
-"""How long a report on a whole dataset takes, how much memory, and how the page behaves in a browser.
+"""How long a report on a whole dataset takes, how large its page is, and how it behaves in a browser.
 
-    python scripts/bench_report.py                       26,238 records, as many as the paper's dataset has
+    python scripts/bench_report.py                       52,000 records, twice as many as the paper's dataset has
     python scripts/bench_report.py --rows 2000 --keep    fewer; the folder with the page stays
 
-A finished generation is made up on the spot: labels, draws, texts, and a picture of 256 x 256 pixels with a
-photograph's fine grain for every record (some hundred different ones, linked under as many names as there are
-records, so they are read from memory, but each is decoded). The report is written in a process of its own; then
-headless Chromium ($CHROMIUM, or the one on the PATH) opens the page from disk.
+A finished generation and its evaluation are made up on the spot: labels, draws, texts, and a picture of 256 x 256
+pixels with a photograph's fine grain for every record (some hundred different ones, linked under as many names as there
+are records, so they are read from memory, but each is decoded). The report is written in a process of its own; then
+headless Chromium ($CHROMIUM, or the one on the PATH) opens the page from disk, and the page of the predictions.
+
+The obvious alternative is one HTML table with a row for each record, its picture inside it: the same small pictures,
+labels and texts, and nothing to filter or review them with.
 """
 
+import html
 import io
+import json
 import os
 import resource
 import shutil
@@ -18,7 +23,7 @@ import time
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -27,9 +32,22 @@ from PIL import Image
 from bench import ROOT, Target, apart, cost, options, tell
 from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
-from seke.core.records import ImageRecord, InstructionRecord, Labels, Origins, Trace, Turn, Uncertainty, write_jsonl
+from seke.core.images import sha256
+from seke.core.records import (
+    ImageRecord,
+    InstructionRecord,
+    Labels,
+    Origins,
+    Prediction,
+    Trace,
+    Turn,
+    Uncertainty,
+    read_jsonl,
+    write_jsonl,
+)
 from seke.core.runs import Run
 from seke.reporting.page.gallery import GallerySettings
+from seke.reporting.render.pictures import data_uri
 from seke.reporting.report import Settings, write_report
 from seke.sources.synthetic.face_model import draw_face
 
@@ -57,8 +75,28 @@ TIMED = """async ([name, value]) => {
 """Sets one filter and waits until the list it leaves is painted; then clears it."""
 
 
-WRITING, MEMORY, OPENING, FILTERING = 60.0, 2.0, 2.0, 100.0
-"""Targets: seconds to write, GB, seconds until the page answers a key, and ms of the slowest filter."""
+SCROLLED = """async () => {
+  for (let before = scrollY; scrollY === before;) {
+    scrollBy(0, 400);
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  }
+}"""
+"""Scrolls a plain page and waits until that is painted."""
+
+WRITING, MEMORY, OPENING, PAGE, FILTERING = 180.0, 2.0, 3.0, 60.0, 100.0
+"""Targets: seconds of processor time to write, GB, seconds until the page answers a key, its MB, and ms of the slowest
+filter."""
+
+
+class Opened(NamedTuple):
+    """How a page opens."""
+
+    seconds: float
+    """Until it answers the reader."""
+    processor: float
+    """Seconds of the browser's work until then, in all its processes: what the clock would say on an idle machine."""
+    megabytes: float
+    """That the browser's process of this page then holds."""
 
 
 def make(outputs: Path, rows: int) -> None:
@@ -66,8 +104,8 @@ def make(outputs: Path, rows: int) -> None:
     chance = Random(rows)
     prepared, generated = outputs / "prepare" / "bench", outputs / "generate" / "bench-seke"
     generated.mkdir(parents=True)
-    pictures(prepared / "images", rows)
-    truths = [face(number, chance) for number in range(rows)]
+    digests = pictures(prepared / "images", rows)
+    truths = [face(number, digests[number % PICTURES], chance) for number in range(rows)]
     write_jsonl(prepared / "truth.jsonl", truths)
     write_jsonl(prepared / "train.jsonl", (row.model_copy(update={"labels": given(row)}) for row in truths))
     finish(prepared, {"source": "synthetic"}, image_root="images")
@@ -75,12 +113,22 @@ def make(outputs: Path, rows: int) -> None:
     write_jsonl(generated / "instructions.jsonl", (row for row, _ in made))
     write_jsonl(generated / "draws.jsonl", (trace for _, trace in made))
     write_jsonl(generated / "rejected.jsonl", ())
-    finish(generated, {"records": "bench", "generator": {"max_samples": 5}, "stopping": "uamc"})
+    rule = {"_target_": "seke.generation.seke.stopping.uamc"}
+    finish(generated, {"records": "bench", "generator": {"max_samples": 5}, "stopping": rule})
+    evaluated = outputs / "evaluate" / "bench-labels-seke"
+    evaluated.mkdir(parents=True)
+    scored = [prediction(truth, row) for truth, (row, _) in zip(truths, made, strict=True)]
+    write_jsonl(evaluated / "predictions.jsonl", scored)
+    right = sum(row.labels.expression == row.truth.expression for row in scored) / rows
+    metrics = {"n": rows, "expression": {"accuracy": right, "n": rows}, "ci95": {}}
+    (evaluated / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    finish(evaluated, {"records": str(prepared / "truth.jsonl")}, scores="labels")
 
 
-def pictures(folder: Path, rows: int) -> None:
-    """Write `PICTURES` pictures of colours with 1/f noise, and link every record's name to one of them."""
+def pictures(folder: Path, rows: int) -> list[str]:
+    """Write `PICTURES` pictures of colours with 1/f noise, and link every record's name to one; return their sha256."""
     folder.mkdir(parents=True)
+    digests = []
     rng = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.fftfreq(SIDE)[None])
     frequency[0, 0] = 1
@@ -91,15 +139,17 @@ def pictures(folder: Path, rows: int) -> None:
             out = io.BytesIO()
             Image.fromarray(pixels.clip(0, 255).astype("uint8")).save(out, "JPEG", quality=90)
             (folder / f"{number:05d}.jpg").write_bytes(out.getvalue())
+            digests.append(sha256(out.getvalue()))
         else:
             os.link(folder / f"{number % PICTURES:05d}.jpg", folder / f"{number:05d}.jpg")
+    return digests
 
 
-def face(number: int, chance: Random) -> ImageRecord:
+def face(number: int, digest: str, chance: Random) -> ImageRecord:
     """Return one face with all its labels."""
     source = SOURCES[number % len(SOURCES)]
     return ImageRecord(
-        id=f"{source}-{number:05d}", image=f"{number:05d}.jpg", sha256="0" * 64, source=source,
+        id=f"{source}-{number:05d}", image=f"{number:05d}.jpg", sha256=digest, source=source,
         subject=f"{source}-s{number // 60}", split="train", labels=draw_face(chance).labels,
     )  # fmt: skip
 
@@ -131,12 +181,42 @@ def instruction(record: ImageRecord, chance: Random) -> tuple[InstructionRecord,
         ),
         labels=final, origin=Origins.model_validate({**scalars, "action_units": units}),
         uncertainty=Uncertainty(expression=level, valence=level, arousal=level, action_units=level, max=level),
-        samples=len(draws), annotator="simulated-annotator", flags=("summary_drift",) if chance.random() < 0.1 else (),
+        samples=len(draws), annotator="simulated-annotator", sha256=record.sha256,
+        flags=("summary_drift",) if chance.random() < 0.1 else (),
     )  # fmt: skip
     trace = Trace(
         id=record.id, prior=manual, draws=draws, summary=final, requests=2, input_tokens=1500, output_tokens=120
     )
     return row, trace
+
+
+def prediction(truth: ImageRecord, row: InstructionRecord) -> Prediction:
+    """Return the labels of an instruction as what is scored."""
+    return Prediction(
+        id=row.id, source=row.source, subject=row.subject, text=row.conversations[1].value, judged=None,
+        labels=row.labels, truth=truth.labels, status="ok",
+    )  # fmt: skip
+
+
+def plain(outputs: Path, path: Path) -> None:
+    """Write the obvious alternative: a table of all records with their pictures."""
+    rows = read_jsonl(outputs / "generate" / "bench-seke" / "instructions.jsonl", InstructionRecord)
+    draws = {row.id: row.draws for row in read_jsonl(outputs / "generate" / "bench-seke" / "draws.jsonl", Trace)}
+    small = sorted((outputs / "report" / "bench" / "pictures").rglob("*.webp"))
+    with path.open("w", encoding="utf-8") as out:
+        out.write("<!DOCTYPE html><meta charset=utf-8><title>Records</title><table>")
+        for row, picture in zip(rows, small, strict=True):
+            said = [
+                row.id,
+                row.source,
+                row.subject,
+                row.annotator,
+                row.conversations[1].value,
+                describe(row.labels, digits=2),
+            ]
+            said += [describe(draw, digits=2) for draw in draws[row.id]]
+            cells = "".join(f"<td>{html.escape(str(cell))}" for cell in said)
+            out.write(f'<tr><td><img width=96 height=96 src="{data_uri(picture.read_bytes())}">{cells}')
 
 
 def _guess(truth: Labels, chance: Random) -> Labels:
@@ -165,14 +245,17 @@ def report(outputs: Path) -> tuple[float, float, float]:
     conf = yaml.safe_load((ROOT / "conf" / "report.yaml").read_text(encoding="utf-8"))
     settings = Settings(
         wording=conf["wording"], focus=conf["focus"], ceiling=conf["ceiling"], cases_run=conf["cases"]["run"],
-        cases_count=conf["cases"]["count"], commands=conf["commands"], gallery=GallerySettings(**conf["gallery"]),
+        cases_count=conf["cases"]["count"], commands=conf["commands"], baselines=conf["baselines"],
+        gallery=GallerySettings(**conf["gallery"]),
     )  # fmt: skip
     seen, done = [0.0], Event()
     watcher = Thread(target=watch, args=(seen, done))
     watcher.start()
-    seconds = cost(lambda: write_report(outputs, "bench", None, settings)).seconds
-    done.set()
-    watcher.join()
+    try:
+        seconds = cost(lambda: write_report(outputs, "bench", None, settings)).seconds
+    finally:
+        done.set()
+        watcher.join()
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return seconds, sum(each.ru_utime + each.ru_stime for each in used), max(seen)
 
@@ -194,52 +277,137 @@ def resident(pid: str) -> float:
     return pages * resource.getpagesize() / 1024**3
 
 
-def browse(page_file: Path) -> tuple[float, dict[str, float]]:
-    """Open the page; return seconds until it answers a key, and milliseconds of each filter."""
+def gallery(page: Any) -> None:
+    """Wait until the report's page answers a key."""
+    page.locator("#gallery .row").first.wait_for()
+    page.keyboard.press("j")
+    page.locator("#gallery .row[aria-posinset='2'][aria-selected=true]").wait_for()
+
+
+def listed(page: Any) -> None:
+    """Wait until the page of predictions answers a key."""
+    page.locator(".predictions .row").first.wait_for()
+    page.keyboard.press("j")
+    page.locator(".predictions .row[aria-posinset='2'][aria-selected=true]").wait_for()
+
+
+def scrolled(page: Any) -> None:
+    """Wait until a plain page scrolls: what stands in it is there once it is read."""
+    page.wait_for_load_state("load", timeout=600_000)
+    page.evaluate(SCROLLED)
+
+
+def browse(pages: dict[Path, Any]) -> tuple[list[Opened], dict[str, float]]:
+    """Open each page and wait for it; return how that went, and milliseconds of each filter of the first."""
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)))
+    opened: list[Opened] = []
+    filters: dict[str, float] = {}
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        start = time.perf_counter()
-        page.goto(page_file.as_uri(), wait_until="commit")
-        page.locator("#gallery .row").first.wait_for()
-        page.keyboard.press("j")
-        page.locator("#gallery .row[aria-posinset='2'][aria-selected=true]").wait_for()
-        seconds = time.perf_counter() - start
-        page.wait_for_load_state("load")
-        filters = {name: page.evaluate(TIMED, [name, value]) for name, value in FILTERS.items()}
-        browser.close()
-    return seconds, filters
+        for file, ready in pages.items():
+            browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(600_000)
+            start, before = time.perf_counter(), worked()
+            page.goto(file.as_uri(), wait_until="commit")
+            ready(page)
+            seconds, processor = time.perf_counter() - start, worked() - before
+            page.wait_for_load_state("load")
+            opened.append(Opened(seconds, processor, renderer()))
+            if not filters:
+                filters = {name: page.evaluate(TIMED, [name, value]) for name, value in FILTERS.items()}
+            browser.close()
+    return opened, filters
+
+
+def browsers() -> dict[str, bytes]:
+    """Return the command lines of all processes of a browser below this one, by their numbers."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"chrom" in line.partition(b"\0")[0] and os.getpid() in ancestors(process.name):
+            found[process.name] = line
+    return found
+
+
+def worked() -> float:
+    """Return the processor seconds that the browser's processes have used so far."""
+    ticks = 0
+    for pid in browsers():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def renderer() -> float:
+    """Return the megabytes of the largest process of a browser that draws a page."""
+    drawing = (resident(pid) * 1024 for pid, line in browsers().items() if b"--type=renderer" in line)
+    return max(drawing, default=0.0)
+
+
+def ancestors(pid: str) -> list[int]:
+    """Return the processes from which one descends."""
+    found = []
+    while pid not in ("", "0"):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            break
+        pid = next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:"))
+        found.append(int(pid))
+    return found
 
 
 def main() -> int:
     """Measure and tell; return the exit code."""
     parser = options(__doc__, rounds=None)
-    parser.add_argument("--rows", type=int, default=26_238, help="number of records")
+    parser.add_argument("--rows", type=int, default=52_000, help="number of records")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the page")
     asked = parser.parse_args()
     outputs = Path(tempfile.mkdtemp(prefix="bench_report_"))
     try:
         make(outputs, asked.rows)
         seconds, processor, gigabytes = apart(report, outputs)
-        page = outputs / "report" / "bench" / "index.html"
-        size = page.stat().st_size / 1e6
-        opening, filters = browse(page)
+        folder = outputs / "report" / "bench"
+        page, predictions, alternative = (
+            folder / "index.html",
+            folder / "predictions/bench-labels-seke.html",
+            outputs / "plain.html",
+        )
+        plain(outputs, alternative)
+        sizes = [file.stat().st_size / 1e6 for file in (page, alternative, predictions)]
+        (ours, theirs, counted), filters = browse({page: gallery, alternative: scrolled, predictions: listed})
     finally:
         if not asked.keep:
             shutil.rmtree(outputs)
     if asked.keep:
         print(page)
     targets = [
-        Target("seconds to write the report", seconds, most=WRITING),
+        Target("seconds of processor time to write the report", processor, most=WRITING),
         Target("peak memory of all its processes, GB", gigabytes, most=MEMORY),
-        Target("seconds until the page answers a key", opening, most=OPENING),
+        Target("seconds until the page answers a key", ours.seconds, most=OPENING),
+        Target("MB of the page", sizes[0], most=PAGE),
+        Target("seconds until the predictions answer a key", counted.seconds, most=OPENING),
+        Target("MB of the predictions", sizes[2], most=PAGE),
         Target("ms of the slowest filter", max(filters.values()), most=FILTERING),
     ]
-    about = f"{asked.rows:,} records; page of {size:.1f} MB, {processor:.1f} s of processor time"
-    return tell(about, ["filter", "ms"], [[name, took] for name, took in filters.items()], targets)
+    about = f"{asked.rows:,} records; written in {seconds:.1f} s; filters: " + ", ".join(
+        f"{name} {took:.0f} ms" for name, took in filters.items()
+    )
+    rows = [
+        ["MB of the page", sizes[0], sizes[1], sizes[1] / sizes[0], sizes[2]],
+        ["seconds until it answers", ours.seconds, theirs.seconds, theirs.seconds / ours.seconds, counted.seconds],
+        ["of the processor", ours.processor, theirs.processor, theirs.processor / ours.processor, counted.processor],
+        ["MB in the browser", ours.megabytes, theirs.megabytes, theirs.megabytes / ours.megabytes, counted.megabytes],
+    ]
+    return tell(about, ["of the gallery", "ours", "one table", "ratio", "predictions"], rows, targets)
 
 
 if __name__ == "__main__":

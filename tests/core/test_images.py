@@ -16,7 +16,8 @@ from seke.benchmark.tasks.feab import Feab
 from seke.core import images
 from seke.core.images import ImageError, cropped, decode, face_box, open_record, resolve, sha256
 from seke.core.records import ImageRecord, Labels
-from seke.reporting.render.thumbnails import thumbnail
+from seke.reporting.data.runs import Pictured
+from seke.reporting.render.pictures import small
 
 SLOPE = np.linspace(0, 1, 64 * 64).reshape(64, 64)
 SMALL = Image.new("RGB", (4, 6), "red")
@@ -165,8 +166,8 @@ def test_one_face_copied_over_another_is_refused_everywhere(tmp_path: Path) -> N
     (tmp_path / "1.png").write_bytes((tmp_path / "2.png").read_bytes())
     with pytest.raises(ImageError, match=r"1\.png changed after it was prepared"):
         open_record(rows[1], tmp_path)
-    assert thumbnail(tmp_path, "1.png", 32, rows[1].sha256).uri is None
-    assert thumbnail(tmp_path, "2.png", 32, rows[2].sha256).uri is not None
+    assert small(tmp_path, Pictured("1.png", rows[1].sha256), 32).uri is None
+    assert small(tmp_path, Pictured("2.png", rows[2].sha256), 32).uri is not None
 
     asked = []
     silent = SimpleNamespace(reply=lambda requests: (asked.extend(requests), iter(()))[1])

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
-from seke.core.provenance import commit, made, public_command
+from seke.core.provenance import commit, diff_sha256, made, public_command
 from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, Uncertainty, write_jsonl
 from seke.core.runs import Run, file_sha256
 from seke.hub import dataset_export, model_card, model_results
@@ -241,8 +241,11 @@ def test_the_commit_is_that_of_the_checkout_and_unknown_elsewhere(tmp_path):
     git("add", "a")
     git("commit", "-m", "one")
     assert commit(tmp_path) == git("rev-parse", "HEAD")
+    assert diff_sha256(tmp_path) is None
     (tmp_path / "a").write_text("2")
     assert commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+    changed = diff_sha256(tmp_path)
+    assert changed is not None and len(changed) == 64
     (tmp_path / "inner").mkdir()
     assert commit(tmp_path / "inner") is None
 

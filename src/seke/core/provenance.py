@@ -3,6 +3,7 @@
 Everything is read from the files that a run has left; what none of them says is None, and shown as unknown.
 """
 
+import hashlib
 import json
 import re
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from seke.core import old_runs
+from seke.core.machine import machine
 from seke.core.records import Rejection, read_jsonl
 from seke.core.runs import file_sha256, manifest_beside
 
@@ -70,9 +72,9 @@ class GenerationSummary(NamedTuple):
     """What has been measured on this very data by now."""
 
 
-def made(argv: Sequence[str]) -> dict[str, str | None]:
-    """Return what a manifest keeps of how its run was started: the command, and the commit of the program."""
-    return {"command": public_command(argv), "commit": commit()}
+def made(argv: Sequence[str]) -> dict[str, Any]:
+    """Return what a manifest keeps of how its run was made: command, commit, the sha256 of changes to it, machine."""
+    return {"command": public_command(argv), "commit": commit(), "diff": diff_sha256(), "machine": machine()}
 
 
 def public_command(argv: Sequence[str]) -> str:
@@ -91,10 +93,24 @@ def commit(root: Path = ROOT) -> str | None:
     if not (root / ".git").exists():  # a parent's repository is not this program's
         return None
     try:
-        head = _git(root, "rev-parse", "HEAD")
-        return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        head = _git(root, "rev-parse", "HEAD").decode().strip()
+        return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no").strip() else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def diff_sha256(root: Path = ROOT) -> str | None:
+    """Return the hex sha256 of what `git diff HEAD` prints; None where nothing differs, or outside a checkout.
+
+    Two runs of one commit and one sha256 were made by the same program; files that git does not know do not enter.
+    """
+    if not (root / ".git").exists():
+        return None
+    try:
+        diff = _git(root, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color", "--full-index")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return hashlib.sha256(diff).hexdigest() if diff else None
 
 
 def generation_summary(run: Path) -> GenerationSummary:
@@ -174,6 +190,5 @@ def _public(word: str) -> str:
     return f"{key}{equals}" * bool(equals) + _LOGIN.sub(r"\1***@", value)
 
 
-def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=20)
-    return done.stdout.strip()
+def _git(root: Path, *words: str) -> bytes:
+    return subprocess.run(["git", "-C", str(root), *words], capture_output=True, check=True, timeout=20).stdout

@@ -28,7 +28,11 @@ from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.files import write_text
 
-PACKAGES = ("seke", "torch", "transformers", "lightning", "deepspeed", "datasets", "openai", "torchmetrics", "pydantic")
+PACKAGES = (
+    "seke", "torch", "transformers", "tokenizers", "safetensors", "lightning", "deepspeed", "datasets", "openai",
+    "torchmetrics", "pydantic", "hydra-core", "numpy", "scipy", "pillow",
+)  # fmt: skip
+"""Those whose versions a manifest keeps: they decide numbers, pictures, prompts or settings."""
 LONGEST_NAME = 240
 """Bytes; file systems allow 255, of which some are left for endings."""
 MARK, MANIFEST, EARLIER, MOVING = "config.yaml", "manifest.json", ".earlier", ".earlier-moving"

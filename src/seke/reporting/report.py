@@ -1,34 +1,38 @@
 """The report, written whole or not at all: tables, figures, chosen cases and one page of finished runs.
 
-outputs/report/<name>/index.html          one page, opens from disk
+outputs/report/<name>/index.html               one page, opens from disk
+outputs/report/<name>/predictions/<run>.html   what each number of an evaluation is counted from
 outputs/report/<name>/tables/*.{md,csv,tex}
 outputs/report/<name>/figures/*.{png,svg}
-outputs/report/<name>/manifest.json       which runs it was made from, by the sha256 of their manifests
+outputs/report/<name>/pictures/                small pictures; in index.html, too, unless it would be too large
+outputs/report/<name>/originals/               links to the folders of the pictures themselves
+outputs/report/<name>/manifest.json            which runs it was made from, by the sha256 of their manifests
 """
 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from seke.core import files, locks
+from seke.core import files, flags, locks
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.rules import NEAR
-from seke.reporting.data import cases, provenance, results, scenes
+from seke.reporting.data import cases, provenance, results, scenes, verdict
 from seke.reporting.data.collect import InspectedRun, Material, collect
 from seke.reporting.data.run_labels import NamedRun
 from seke.reporting.data.runs import Gathered, Outputs, gather, leave_out
-from seke.reporting.data.tables import Column, Table, interval, shown, write_tables
-from seke.reporting.page.gallery import GalleryData, GallerySettings, gallery_data
+from seke.reporting.data.tables import Column, Row, Table, write_tables
+from seke.reporting.page.gallery import Gallery, GallerySettings
 from seke.reporting.page.page import write_page
+from seke.reporting.page.predictions import PredictionPages
 from seke.reporting.render import figure_set
-from seke.reporting.render.thumbnails import thumbnail
+from seke.reporting.render.pictures import Pictures, small
 from seke.reporting.studies.orders import Comparisons
 from seke.reporting.studies.study import Compiled, Study
 
@@ -36,6 +40,10 @@ CASE_SIDE = 160
 """Longest side of a case's picture, in pixels."""
 DRAFT = ".draft-"
 """Prefix of the folder in which a report lies until it is whole."""
+WHOLE = ("n", "subjects")
+"""Columns whose numbers are about all of a run's predictions."""
+COUNTED = (*results.TASKS.values(), *scenes.TASKS, "unanswered")
+"""What the keys of other columns begin with whose numbers are counted from predictions."""
 PRINTED = ("feab", "scenes", "classes", "reasoning", "agreement", "reliability", "cost")
 """The tables that are printed."""
 
@@ -50,6 +58,8 @@ class Settings:
     """The suffix of the evaluation that heads the page."""
     ceiling: str
     """The suffix of the evaluation that is the upper bound."""
+    baselines: Mapping[str, str]
+    """Suffix of an evaluation of what never looks at the pictures -> what to call it; the first there is counts."""
     cases_run: str
     """The suffix of the generation whose records are shown."""
     cases_count: int
@@ -139,32 +149,58 @@ def _write(
 ) -> WrittenReport:
     gallery_run = settings.gallery.run if settings.gallery else None
     material = collect(gathered, outputs, settings.wording, settings.cases_run, gallery_run, settings.images)
-    gallery = _gallery(name, material, settings.gallery)  # first: other processes make its pictures beside all the rest
+    pictures = Pictures(draft, settings.gallery.thumbnails if settings.gallery else GallerySettings("").thumbnails)
+    gallery = _gallery(name, material, settings.gallery, pictures)
+    chosen = cases.choose(material.chosen.run.instructions, settings.cases_count) if material.chosen else []
+    numbers = pictures.add(
+        material.chosen and material.chosen.image_root,
+        [material.chosen.picture(record) for _, record in chosen] if material.chosen else [],
+    )
+    evaluated = [*material.scored, *material.checked, *material.scenes, *material.classified]
+    predictions = PredictionPages(evaluated, outputs, settings.images, pictures)
+    pictures.start()  # first: other processes make them beside all the rest
     for part in ("tables", "figures"):
         (draft / part).mkdir()
     tables = {table.name: table for table in _tables(material)}
     write_tables(draft / "tables", tables.values())
     compiled = study.compile(outputs, name, draft, compare) if study and compare else None
+    found = (
+        []
+        if study
+        else verdict.verdicts(  # a study judges by its own expected orders
+            material, settings.focus, settings.ceiling, settings.baselines, compare and compare.faces
+        )
+    )
+    panels = figure_set.draw(draft / "figures", material, lambda item, what: predictions.link(item.run.name, what))
     nature = provenance.nature(material.natures)
-    notes = _notes(gathered, material, complete=study is not None)
+    pictures.finish()
+    shown = gallery and gallery.data()
+    notes = _notes(gathered, material, predictions.unread, complete=study is not None)
+    if shown and settings.gallery and shown.page_mb > settings.gallery.page_mb:
+        notes.append(f"the records alone make this page {shown.page_mb:.0f} MB large; gallery.limit= shows fewer")
+    seen = {flag for _, record in chosen for flag in record.flags} | {*(shown.flags if shown else ())}
     content = {
         "name": name,
         "study": compiled,
         "nature": nature,
         "uniform": provenance.uniform(material.natures),
         "notes": notes,
-        "tiles": _tiles(material, settings),
+        "verdicts": found,
         "tables": tables,
-        "panels": figure_set.draw(draft / "figures", material),
+        "links": _links(predictions),
+        "link_of": predictions.link,
+        "has_predictions": bool(predictions),
+        "panels": panels,
         "chosen": material.chosen,
-        "cases": _cases(material.chosen, settings.cases_count) if material.chosen else [],
-        "most_uncertain": _largest_uncertainty(material.chosen),
-        "gallery": gallery,
+        "cases": _cases(material.chosen, chosen, numbers, pictures) if material.chosen else [],
+        "flags": [(flag, flags.meaning(flag) or "Set by an extension.") for flag in sorted(seen)],
+        "gallery": shown,
+        "linked": pictures.linked,
         "provenance": provenance.entries(gathered),
-        "packages": provenance.packages(gathered),
         "commands": settings.commands,
     }
     write_page(draft / "index.html", content)
+    predictions.write(draft, name)
     inputs = {f"{run.stage}/{run.name}": run.manifest_sha256 for run in gathered.runs}
     manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
     files.write_text(draft / "manifest.json", manifest + "\n")
@@ -172,18 +208,35 @@ def _write(
     return WrittenReport(outputs.path / "report" / name / "index.html", printed, nature, tuple(notes), compiled)
 
 
-def _notes(gathered: Gathered, material: Material, complete: bool) -> list[str]:
+def _links(predictions: PredictionPages) -> Callable[[Row, Column, str], str | None]:
+    """Return what tells where the predictions behind a table's number are listed."""
+
+    def link(row: Row, column: Column, key: str) -> str | None:
+        cell = row.cells.get(column.key)
+        if cell is None or (isinstance(cell, Estimate) and cell.value is None):
+            return None
+        if column.run:
+            return predictions.link(column.run, row.about)
+        run = predictions.by_anchor.get(row.anchor)
+        counted = key in WHOLE or key.partition(".")[0] in COUNTED
+        return predictions.link(run, "" if key in WHOLE else key) if run is not None and counted else None
+
+    return link
+
+
+def _notes(gathered: Gathered, material: Material, unread: Mapping[str, str], complete: bool) -> list[str]:
     """Return what a reader must know of the runs: which are left out, absent unless `complete`, damaged or suspicious.
 
-    Damaged predictions leave a run's numbers standing: they are those of its metrics.json.
+    Damaged predictions leave a run's numbers standing: they are those of its metrics.json. `unread`: what is wrong with
+    them, by the evaluation's name, as far as they have been read already.
     """
     notes = [f"{run.stage}/{run.name} left out, {run.reason}" for run in gathered.left_out]
     if material.absent and not complete:
         notes.append("no finished run for: " + "; ".join(material.absent))
     notes += [
-        f"evaluate/{run.name}: predictions.jsonl is damaged ({run.damage}); its scores are those of metrics.json"
+        f"evaluate/{run.name}: predictions.jsonl is damaged ({damage}); its scores are those of metrics.json"
         for run in gathered.of("evaluate")
-        if run.damage
+        if (damage := unread.get(run.name) or run.damage)
     ]
     return notes + [
         f"{item.words.label}: {warning}"
@@ -241,7 +294,7 @@ def _tables(material: Material) -> list[Table]:
             "N = 5. US$ n/a: the annotator has no price."
         )
         tables.append(of_rows(results.cost_table(material.generated, caption), "generate"))
-    if material.chosen and any(level.n for levels in material.right_by_uncertainty.values() for level in levels):
+    if material.chosen and any(material.right_by_uncertainty.values()):
         nature = material.natures.get(("generate", material.chosen.run.name))
         caption = (
             f"{material.chosen.words.label}; labels that people gave do not enter. Valence and arousal are right "
@@ -252,59 +305,28 @@ def _tables(material: Material) -> list[Table]:
     return [table for table in tables if table]
 
 
-def _tiles(material: Material, settings: Settings) -> list[dict[str, Any]]:
-    """Return the four headline scores of the run in focus, each beside those of the other runs."""
-    focus = next((item for item in material.scored if item.suffix == settings.focus), None)
-    if focus is None:
-        return []
-    others = [item for item in material.scored if item is not focus]
-    ceiling = next((item for item in others if item.suffix == settings.ceiling), None)
-    return [
-        {
-            "title": title,
-            "label": focus.words.label,
-            "value": shown(focus.run.scores.get(column.key), column),
-            "interval": interval(focus.run.scores.get(column.key), column),
-            "others": [(item.words.short, shown(item.run.scores.get(column.key), column)) for item in others],
-            "ceiling": _share_of(ceiling, focus, column) if ceiling else "",
-        }
-        for title, column in figure_set.HEADLINE
-    ]
-
-
-def _share_of(ceiling: NamedRun, run: NamedRun, column: Column) -> str:
-    """Say how much of the upper bound a score reaches, for scores of which more is better."""
-    own, most = (item.run.scores.get(column.key, Estimate(None)).value for item in (run, ceiling))
-    if column.better != "high" or own is None or not most:
-        return ""
-    return f"{own / most:.0%} of {ceiling.words.short}".replace("%", " %")
-
-
-def _largest_uncertainty(chosen: InspectedRun | None) -> float:
-    """Return the largest uncertainty of a generation: the full length of the page's small bars."""
-    rows = chosen.run.instructions if chosen else ()
-    return max((row.uncertainty.max or 0.0 for row in rows), default=0.0) or 1.0
-
-
-def _gallery(name: str, material: Material, settings: GallerySettings | None) -> GalleryData | None:
+def _gallery(name: str, material: Material, settings: GallerySettings | None, pictures: Pictures) -> Gallery | None:
     inspected = material.gallery
     if inspected is None or settings is None or not inspected.run.instructions:
         return None
-    return gallery_data(name, inspected, settings)
+    return Gallery(name, inspected, settings, pictures)
 
 
-def _cases(chosen: InspectedRun, count: int) -> list[dict[str, Any]]:
-    """Return what the page shows of each chosen record."""
+def _cases(
+    of_run: InspectedRun, chosen: Sequence[cases.Chosen], numbers: Sequence[int], pictures: Pictures
+) -> list[dict[str, Any]]:
+    """Return what the page shows of each chosen record; `numbers`: of their pictures, none without pictures."""
     shown_cases = []
-    for level, record in cases.choose(chosen.run.instructions, count):
+    for place, (level, record) in enumerate(chosen):
         question, answer = (turn.value.replace("<image>", "").strip() for turn in record.conversations[:2])
-        truth = chosen.truth.get(record.id)
+        truth, trace = of_run.truth.get(record.id), of_run.run.draws.get(record.id)
         shown_cases.append(
             {
                 "level": level,
                 "record": record,
-                "picture": thumbnail(chosen.image_root, record.image, CASE_SIDE, record.sha256),
-                "lines": cases.lines(record, chosen.run.draws.get(record.id), truth),
+                "picture": small(of_run.image_root, of_run.picture(record), CASE_SIDE),
+                "large": pictures.large(numbers[place]) if numbers else None,
+                "lines": cases.lines(record, trace, truth),
                 "manual": cases.manual_note(record),
                 "question": question,
                 "answer": cases.marked(answer, record.labels, truth),

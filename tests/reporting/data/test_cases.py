@@ -84,7 +84,7 @@ def test_a_case_by_hand() -> None:
     drawn = traced("r", (Labels(expression="anger", valence=-0.25), Labels(action_units={1: True, 5: True})))
     expression, valence, arousal, units = lines(record("r", origin=origin), drawn, TRUTH)
     assert expression.final == (("fear", "manual", "right", False),)
-    assert (expression.truth, expression.draws, expression.uncertainty) == ("fear", ("anger", "–"), 0.5)
+    assert (expression.truth, expression.draws, expression.spread) == ("fear", ("anger", "–"), "44 % of pairs differ")
     assert valence.final == (("−0.30", "generated", "right", False),)  # 0.2 off is right (Fig. 6)
     assert arousal.final == (("+0.10", None, "wrong", False),)
     assert [(claim.text, claim.origin, claim.verdict, claim.missed) for claim in units.final] == [

@@ -198,9 +198,22 @@ def test_right_labels_by_uncertainty_by_hand() -> None:
         (0.9, 1, 0),
     ]
     assert [(level.n, level.right) for level in found["valence"]] == [(2, 2), (1, 1), (1, 1)]  # 0.2 off is right
-    assert [(level.n, level.right) for level in found["arousal"]] == [(4, 0), (0, 0), (0, 0)]  # ties stay together
+    assert [(level.n, level.right) for level in found["arousal"]] == [(4, 0)]  # ties stay together
     assert [(level.n, level.right) for level in found["action_units"]] == [(4, 2), (2, 1), (2, 1)]  # AU4 is manual
-    assert [level.n for level in results.right_by_uncertainty([], {})["valence"]] == [0, 0, 0]
+    assert results.right_by_uncertainty([], {})["valence"] == ()
+    table = results.uncertainty_table(found, "")
+    assert [(row.label, row.cells["spread"]) for row in table.rows][:4] == [
+        ("Expression, low", "all agree"), ("Expression, middle", "44 % of pairs differ"),
+        ("Expression, high", "79 % of pairs differ"), ("Valence, low", "all agree to ± 0.71"),
+    ]  # fmt: skip
+    assert [row.label for row in table.rows if row.label.startswith("Arousal")] == ["Arousal, all"]
+
+
+def test_two_bins_are_low_and_high_and_none_is_empty() -> None:
+    [*bins] = results._thirds([*((0.0, [True]) for _ in range(8)), (0.2, [True]), (0.4, [False])])
+    assert [(level.label, level.bottom, level.top, level.n, level.right) for level in bins] == [
+        ("low", 0.0, 0.0, 8, 8), ("high", 0.2, 0.4, 2, 1),
+    ]  # fmt: skip
 
 
 def test_counts_are_told_per_task_where_tasks_differ() -> None:
@@ -210,3 +223,13 @@ def test_counts_are_told_per_task_where_tasks_differ() -> None:
     assert results.per_task({**alike, "valence.n": Estimate(5.0)}, "n", "{}.n") == "E 9, AU 9, V 5, A 9"
     assert results.per_task({"unanswered": Estimate(2.0)}, "unanswered", "unanswered.{}") == Estimate(2.0)
     assert results.per_task({}, "n", "{}.n") == Estimate(None)
+
+
+def test_a_score_table_says_of_how_many_subjects(tmp_path: Path) -> None:
+    metrics = {"n": 9, "subjects": {"expression": 3, "action_units": 4, "valence": 4, "arousal": 4, "f1": {"1": 2}}}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    [item] = named([FinishedRun("evaluate", "e", tmp_path, {})], {})
+    [row] = results.score_table("feab", "", "", [item], "").rows
+    assert row.cells["subjects"] == "E 3, AU 4, V 4, A 4"
+    earlier = item._replace(run=FinishedRun("evaluate", "f", tmp_path / "none", {}))
+    assert results.score_table("feab", "", "", [earlier], "").rows[0].cells["subjects"] == Estimate(None)

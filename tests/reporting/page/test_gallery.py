@@ -1,6 +1,7 @@
 """The gallery's data: what the page reads of each record, that no text leaves its block, pictures in their order."""
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seke.core.errors import UserError
+from seke.core.flags import MEANINGS
 from seke.core.records import InstructionRecord, Labels, Origins, Turn, Uncertainty
+from seke.reporting.data.runs import Pictured
 from seke.reporting.page.gallery import BITS, BLOCK, GallerySettings, SharedTexts, encode_record, json_markup
-from seke.reporting.render.thumbnails import PARALLEL_FROM, RECORDS_GONE, thumbnail, thumbnails
+from seke.reporting.render.pictures import PARALLEL_FROM, RECORDS_GONE, Pictures, small
 from seke.reporting.report import Settings, write_report
 
 from ..experiments import traced
@@ -41,7 +44,7 @@ def test_a_record_by_hand() -> None:
         "r", "x.png", 0, None, 0, 0, 2,
         [4, -0.3, None, BITS[1] | BITS[4], BITS[4]],
         [1, 2, 0, BITS[1]],
-        [None, 0.1235, None, None, 0.1235],
+        [None, 0.1235, None, None, 0.1235, 0, 1, 0, 0],
         [0],
         [["AU4", 1], " is active, ", ["valence is -0.3", 0], "."],
         [[None, -0.5, None, BITS[4], BITS[4]]],
@@ -49,7 +52,7 @@ def test_a_record_by_hand() -> None:
     ]  # fmt: skip
     assert names.lists == {
         "source": ["disfa"], "subject": [], "annotator": ["a"], "question": ["What is it?"], "flag": ["odd"],
-        "attribute": [], "value": [],
+        "attribute": [], "value": [], "spread": ["–", "± 0.35"], "status": [],
     }  # fmt: skip
 
 
@@ -98,26 +101,46 @@ def test_pictures_of_several_processes_are_those_of_one_in_the_same_order(tmp_pa
     for number, name in enumerate(names):
         Image.new("RGB", (20, 10), (number % 256, number // 256, 90)).save(tmp_path / name)
     (tmp_path / names[7]).unlink()
-    many = list(thumbnails(tmp_path, dict.fromkeys(names), 16))
-    assert many == [thumbnail(tmp_path, name, 16) for name in names]
-    assert many[7].uri is None
-    assert "no such file" in many[7].problem
-    assert len({picture.uri for picture in many}) > PARALLEL_FROM / 2
+    pictures = Pictures(tmp_path / "report", 16)
+    numbers = pictures.add(tmp_path, list(map(Pictured, names)))
+    assert pictures.add(tmp_path, [Pictured(names[5])]) == [5], "each is made once"
+    pictures.start()
+    pictures.finish()
+    alone = [small(tmp_path, Pictured(name), 16) for name in names]
+    assert [pictures.data(number) for number in numbers if number != 7] == [each.data for each in alone if each.data]
+    assert "no such file" in pictures.problem(7)
+    assert (tmp_path / "report" / "originals" / "0" / names[9]).read_bytes() == (tmp_path / names[9]).read_bytes()
 
 
-def test_a_thumbnail_keeps_its_shape_and_is_never_enlarged(tmp_path: Path) -> None:
-    import base64
-    import io
-
+def test_a_small_picture_keeps_its_shape_and_is_never_enlarged(tmp_path: Path) -> None:
     for size, shown in (((200, 100), (64, 32)), ((30, 20), (30, 20))):
         Image.new("RGB", size).save(tmp_path / "x.png")
-        uri = thumbnail(tmp_path, "x.png", 64).uri
-        assert uri is not None
-        assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == shown
+        made = small(tmp_path, Pictured("x.png"), 64, large=True)
+        assert Image.open(io.BytesIO(made.data)).size == shown
+        assert not made.large, "a browser shows the file itself"
+
+
+@pytest.mark.parametrize(
+    ("name", "face", "large"),
+    [("x.tif", None, (300, 200)), ("x.png", (100, 50, 50, 50), (80, 80)), ("x.png", (1, 2), None)],
+    ids=["a format that browsers do not show", "a face in a photograph", "a face that is no box"],
+)
+def test_what_the_file_cannot_show_has_a_large_copy(tmp_path: Path, name: str, face: tuple | None, large) -> None:
+    Image.new("RGB", (300, 200)).save(tmp_path / name)
+    pictures = Pictures(tmp_path / "report", 64)
+    [number] = pictures.add(tmp_path, [Pictured(name, face=face)])
+    pictures.start()
+    pictures.finish()
+    address = pictures.large(number)
+    if large is None:
+        assert address is None and "no box" in pictures.problem(number)
+    else:
+        assert address == "pictures/000/000000-large.webp"
+        assert Image.open(tmp_path / "report" / address).size == large
 
 
 def test_records_whose_pictures_are_gone_say_so() -> None:
-    assert [picture.problem for picture in thumbnails(None, {"a": None, "b": None}, 96)] == [RECORDS_GONE, RECORDS_GONE]
+    assert small(None, Pictured("a"), 96).problem == RECORDS_GONE
 
 
 def shelved(outputs: Path, settings: Settings, gallery: GallerySettings) -> tuple[Dom, dict[str, dict]]:
@@ -136,10 +159,21 @@ def test_the_page_holds_every_record_and_picture_of_the_run(outputs: Path, setti
     assert len(data["records"]) == len(pictures) == 24 < BLOCK == data["block"]
     assert all(picture.startswith("data:image/webp;base64,") for picture in pictures)
     assert data["run"]["name"] == "demo-seke"
-    assert "tolerance" not in data
+    assert data["originals"] == "originals/0/"
+    assert data["flags"] == {"au12_negative_valence": MEANINGS["au12_negative_valence"]}
     judged = [0 <= truth[5] < 8 for *_, truth in (row[:14] for row in data["records"]) if truth]
     assert judged and all(judged)
     assert "All 24 records of demo-seke" in " ".join(dom.text.split())
+
+
+def test_a_page_that_would_be_too_large_leaves_its_pictures_beside_it(outputs: Path, settings: Settings) -> None:
+    lean(outputs)
+    dom, blocks = shelved(outputs, settings, GallerySettings("seke", page_mb=0.001))
+    assert [*blocks] == ["gallery-data"]
+    assert blocks["gallery-data"]["block"] is None
+    assert blocks["gallery-data"]["beside"] == {"numbers": None, "copies": [], "problems": {}}
+    assert len([*(outputs / "report" / "demo" / "pictures").rglob("*.webp")]) == 24
+    assert "lie in the folder pictures/ beside this page" in " ".join(dom.text.split())
 
 
 def test_a_limit_and_no_pictures_make_a_small_page_that_says_so(outputs: Path, settings: Settings) -> None:
@@ -159,7 +193,7 @@ def test_a_report_without_a_generation_has_no_gallery(outputs: Path, settings: S
     assert "gallery" not in {attributes.get("id") for _, attributes in dom.elements}
 
 
-@pytest.mark.parametrize("setting", [{"limit": 0}, {"thumbnails": 4}, {"thumbnails": 5000}])
+@pytest.mark.parametrize("setting", [{"limit": 0}, {"thumbnails": 4}, {"thumbnails": 5000}, {"page_mb": -1}])
 def test_settings_out_of_range_are_refused(setting: dict[str, int]) -> None:
     with pytest.raises(UserError, match=rf"^gallery\.{next(iter(setting))}="):
         GallerySettings("seke", **setting)

@@ -8,6 +8,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -61,16 +62,21 @@ def test_two_reports_on_the_same_runs_are_equal_byte_for_byte(outputs: Path, set
     assert sorted(again) == sorted(first)
     assert [path for path in first if first[path] != again[path]] == []
     page = first[Path("index.html")].decode()
-    _stands_alone(Dom(page))
+    _stands_alone(Dom(page), folder)
     _holds_every_part(page, Dom(page), first)
+    for file in (folder / "predictions").iterdir():
+        _stands_alone(Dom(file.read_text(encoding="utf-8")), file.parent)
 
 
-def _stands_alone(dom: Dom) -> None:
+def _stands_alone(dom: Dom, folder: Path) -> None:
+    """Hold a page in `folder` to: nothing comes from elsewhere, and what a link leads to is there."""
     for tag, attributes in dom.elements:
         for key, value in attributes.items():
             assert not key.startswith("on"), (tag, key)
             if key in ("src", "href", "xlink:href", "srcset", "data", "action"):
-                assert value and value.startswith(("#", "data:image/")), (tag, key, value)
+                assert value, (tag, key)
+                led = tag == "a" and (folder / unquote(value.partition("#")[0])).exists()
+                assert led or value.startswith(("#", "data:image/")), (tag, key, value)
             assert "http:" not in (value or "") and "https:" not in (value or ""), (tag, key)
             assert "url(" not in (value or "") or re.search(r"url\(#", value or ""), (tag, key, value)
     assert not dom.of("link") and not dom.of("iframe") and not dom.of("object")
@@ -80,7 +86,7 @@ def _stands_alone(dom: Dom) -> None:
         attributes["href"][1:] for _, attributes in dom.elements if (attributes.get("href") or "").startswith("#")
     }
     assert targets <= set(ids)
-    (script,) = dom.scripts
+    script = dom.scripts[-1]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(meta["content"] for meta in dom.of("meta") if meta.get("http-equiv") == "Content-Security-Policy")
     assert policy and f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
@@ -95,8 +101,10 @@ def _holds_every_part(page: str, dom: Dom, files: dict[Path, bytes]) -> None:
     assert all(image["alt"] and image["src"].startswith("data:image/webp") for image in dom.of("img"))
     assert len(dom.of("img")) == 12
     assert all(header.get("scope") in ("col", "row", "colgroup") for header in dom.of("th"))
-    assert "<b>75.7</b><small>72.7–78.7</small>" in page  # SEKE's accuracy: the best of those that compete
-    assert "<b>85.0</b>" not in page  # the upper bound does not
+    address = "predictions/demo-seke.html#expression.accuracy"
+    best = rf'<b><a class="number" href="{address}">75.7</a></b>\s*<small>72.7–78.7</small>'
+    assert re.search(best, page)  # SEKE's accuracy: the best of those that compete
+    assert ">85.0</a></b>" not in page  # the upper bound does not
     assert "89 % of truth" in page
     stems = {path.stem for path in files if path.parts[0] == "figures"}
     assert all(files.get(Path("figures") / f"{stem}.{kind}") for stem in stems for kind in ("png", "svg"))
@@ -137,7 +145,7 @@ def test_a_hostile_answer_is_text_and_nothing_else(outputs: Path, settings: Sett
     generated.rename(generated.with_name('demo-<script>alert(1)<!--" onx="'))
     page = write_report(outputs, "demo", None, settings).page.read_text(encoding="utf-8")
     dom = Dom(page)
-    _stands_alone(dom)
+    _stands_alone(dom, outputs / "report" / "demo")
     assert len(dom.of("script")) == 1
     assert not dom.of("img")  # the picture's path leads nowhere, so there is a placeholder
     assert page.count("alert(1)") == page.count("&lt;script&gt;alert(1)") > 5
@@ -177,12 +185,24 @@ def test_the_page_says_by_which_command_and_commit_a_run_was_made(outputs: Path,
     manifest = outputs / "prepare" / "demo" / "manifest.json"
     content = json.loads(manifest.read_text())
     page = write_report(outputs, "demo", None, settings).page.read_text(encoding="utf-8")
-    assert "not recorded<br>commit not recorded" in page
+    assert "command not recorded<br>commit not recorded" in page
+    assert '<td class="machine">not recorded' in page
     content["made"] = {"command": "python prepare.py 'name=<demo>'", "commit": "0123456789abcdef0123+changes"}
     manifest.write_text(json.dumps(content))
     page = write_report(outputs, "demo", None, settings).page.read_text(encoding="utf-8")
     assert "python prepare.py &#39;name=&lt;demo&gt;&#39;" in page
-    assert "commit <code>0123456789ab+changes</code>" in page
+    assert "commit <code>0123456789ab+changes</code>, which changes not recorded" in page
+    gpus = {"python": "3.11.7", "os": "Linux", "cpu": "<EPYC>", "cores": 8, "gpus": ["H200", "H200"], "driver": "570"}
+    content["made"] |= {"diff": "fedcba9876543210", "machine": gpus}
+    content["packages"] = {"torch": "2.13"}
+    manifest.write_text(json.dumps(content))
+    page = write_report(outputs, "demo", None, settings).page.read_text(encoding="utf-8")
+    assert "commit <code>0123456789ab+changes</code>, changes <code>fedcba987654</code>" in page
+    told = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page[page.index('class="machine"') :]))
+    assert told == {
+        "Python": "3.11.7", "System": "Linux", "Processor": "&lt;EPYC&gt;, 8 cores", "GPU": "2 × H200", "Driver": "570",
+        "torch": "2.13",
+    }  # fmt: skip
 
 
 DAMAGED = {

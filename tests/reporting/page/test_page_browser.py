@@ -1,6 +1,7 @@
 """The gallery in a real headless Chromium: it filters, searches, reviews, remembers, downloads, and runs no script."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def settings(**gallery) -> Settings:
     conf = yaml.safe_load((ROOT / "conf" / "report.yaml").read_text(encoding="utf-8"))
     return Settings(
         wording=conf["wording"], focus=conf["focus"], ceiling=conf["ceiling"], cases_run="seke", cases_count=3,
-        commands=conf["commands"], gallery=GallerySettings("seke", **gallery),
+        commands=conf["commands"], baselines=conf["baselines"],
+        gallery=GallerySettings("seke", **gallery),
     )  # fmt: skip
 
 
@@ -89,6 +91,7 @@ def test_the_page_opens_without_any_request_and_shows_every_record(opened, repor
     page = opened()
     page.wait_for_function("[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
     assert [url for url in page.requested if not url.startswith("data:image/webp")] == [report.as_uri()]
+    assert page.locator("#gallery .record img").get_attribute("src").startswith("data:image/webp"), "the first one, too"
     assert count(page) == f"{len(rows)} records"
     assert chosen(page) == rows[0].id
     assert page.locator("#gallery .answer").first.inner_text().startswith("The face shows")
@@ -113,7 +116,7 @@ def test_manual_and_generated_labels_are_told_apart(opened, rows):
         ("source", "bp4d", lambda row: row.source == "bp4d"),
         ("expression", "fear", lambda row: row.labels.expression == "fear"),
         ("unit", "AU12 ", lambda row: bool(row.labels.action_units[12])),
-        ("flag", "au12_negative_valence", lambda row: "au12_negative_valence" in row.flags),
+        ("flag", "au12 negative valence", lambda row: "au12_negative_valence" in row.flags),
         ("flag", "without a flag", lambda row: not row.flags),
     ],
 )
@@ -161,23 +164,29 @@ def test_the_search_looks_for_every_word_in_texts_ids_and_notes(opened, rows):
     assert page.locator("#gallery .record").inner_text() == "No record passes these filters."
 
 
-def test_decisions_by_key_persist_over_a_reload_and_download_as_a_review(opened, rows, report):
+def test_decisions_by_key_go_on_persist_over_a_reload_and_download_as_a_review(opened, rows, report):
     page = opened()
-    decide(page, "a", "j", "j")
+    decide(page, "a")
+    assert chosen(page) == rows[1].id
+    decide(page, "j")
     page.locator("[name=note]").fill("not a face")
-    decide(page, "r", "ArrowDown", "c")
+    decide(page, "r")
+    assert chosen(page) == rows[3].id
+    decide(page, "c")
     form = page.locator("#gallery .correction")
     before = rows[3].labels
     form.locator("[name=valence]").fill("0.25")
     form.locator("label", has_text="AU12").locator("input").set_checked(not before.action_units[12])
-    form.locator("[type=submit]").click()
-    decide(page, "j", "a", "u")
+    page.locator("#gallery .saving [type=submit]").click()
+    assert chosen(page) == rows[4].id
+    decide(page, "a", "u")  # undone is the last decision, wherever it has gone on to
+    assert chosen(page) == rows[4].id
     page.reload()
     page.locator("#gallery .row").first.wait_for()
     assert "3 decided: 1 accepted, 1 corrected, 1 rejected; kept in this browser" in page.locator(".kept").inner_text()
     decide(page, "j", "j")
     assert page.locator("[name=note]").input_value() == "not a face"
-    assert page.locator("[data-decision=reject]").get_attribute("aria-pressed") == "true"
+    assert page.locator("#gallery [data-decision=reject]").get_attribute("aria-pressed") == "true"
     review = downloaded(page)
     assert review["run"]["name"] == "demo-seke"
     assert review["decisions"] == [
@@ -190,9 +199,118 @@ def test_decisions_by_key_persist_over_a_reload_and_download_as_a_review(opened,
     assert count(page) == f"{len(rows) - 3} of {len(rows)} records"
 
 
+def test_a_review_goes_from_one_browser_to_another_and_no_other_run(opened, rows, tmp_path):
+    page = opened()
+    decide(page, "a", "r")
+    review, path = downloaded(page), tmp_path / "review.json"
+    other = opened()
+    for changes, told in (
+        ({}, "2 decisions taken in"),
+        ({"run": {"name": "x", "manifest": "0" * 64}}, "This review is of another run"),
+        ({"decisions": [{"id": "nobody", "decision": "accept"}, {"id": 3}]}, "1 are about records that this page"),
+    ):
+        path.write_text(json.dumps({**review, **changes}), encoding="utf-8")
+        other.locator("[name=review]").set_input_files(path)
+        other.locator(".kept p", has_text=told).wait_for()
+    path.write_text("{", encoding="utf-8")
+    other.locator("[name=review]").set_input_files(path)
+    other.locator(".kept p", has_text="is no review").wait_for()
+    assert downloaded(other) == review
+
+
+IN_SIGHT = """(element) => {
+  const { top, bottom } = element.getBoundingClientRect();
+  return top >= 0 && bottom <= innerHeight && element.contains(document.elementFromPoint(
+    element.getBoundingClientRect().left + 5, (top + bottom) / 2));
+}"""
+
+
+@pytest.mark.parametrize(
+    "viewport", [{"width": 1200, "height": 800}, {"width": 390, "height": 844}], ids=["desk", "phone"]
+)
+def test_a_correction_can_be_saved_without_scrolling(opened, viewport):
+    page = opened(viewport=viewport)
+    page.locator("#gallery .detail").scroll_into_view_if_needed()
+    decide(page, "c")
+    page.locator("#gallery [name=expression]:focus").wait_for()
+    assert page.locator("#gallery .saving [type=submit]").evaluate(IN_SIGHT)
+    assert not page.locator("#gallery .deciding").is_visible()
+
+
+def test_the_large_view_shows_the_file_itself_and_goes_on_by_key(opened, rows, report):
+    page = opened()
+    decide(page, "z")
+    image = page.locator("#large img")
+    page.wait_for_function("document.querySelector('#large img').naturalWidth === 96")
+    address = image.get_attribute("src")
+    assert (report.parent / address).resolve() == report.parents[2] / "prepare" / "demo" / "images" / rows[0].image
+    assert image.evaluate("(image) => image.getBoundingClientRect().width") >= 512
+    assert image.evaluate("(image) => getComputedStyle(image).objectFit") == "contain"
+    assert str(rows[0].labels.expression) in page.locator("#large .said").inner_text()
+    page.keyboard.press("j")
+    assert page.locator("#large h3").inner_text() == rows[1].id
+    page.keyboard.press("a")
+    assert page.locator("#large h3").inner_text() == rows[2].id
+    page.keyboard.press("z")
+    assert not page.locator("#large").is_visible()
+    assert "1 accepted" in page.locator(".kept").inner_text()
+    page.locator("#gallery .record .zoom").click()
+    assert page.locator("#large").is_visible()
+    page.keyboard.press("Escape")
+    page.locator("#cases .zoom").first.click()
+    page.wait_for_function("document.querySelector('#large img').naturalWidth === 96")
+    page.keyboard.press("r")
+    page.keyboard.press("Escape")
+    assert "0 rejected" in page.locator(".kept").inner_text(), "a case is not the gallery's record"
+
+
+def test_a_page_that_was_passed_on_alone_says_that_the_large_picture_is_small(opened, report, tmp_path):
+    alone = tmp_path / "index.html"
+    alone.write_bytes(report.read_bytes())
+    page = opened(alone)
+    decide(page, "z")
+    page.locator("#large .note", has_text="passed on without the files beside it").wait_for()
+    assert page.locator("#large img").get_attribute("src").startswith("data:image/webp")
+    page.problems.clear()  # the browser reports the missing file
+
+
+def test_photographs_are_never_squashed(opened):
+    page = opened()
+    page.wait_for_function("[...document.querySelectorAll('#gallery img')].every((image) => image.naturalWidth)")
+    for image in page.locator("#gallery img, #cases img").all():
+        assert image.evaluate("(image) => getComputedStyle(image).objectFit") == "contain"
+
+
+def test_flags_say_what_they_mean(opened, rows):
+    page = opened()
+    flagged = next(row for row in rows if row.flags)
+    page.locator("[name=search]").fill(flagged.id)
+    assert "au12 negative valence A raised lip corner (AU12)" in page.locator("#gallery .flags").inner_text()
+    page.locator("#gallery .legend summary").click()
+    assert "A raised lip corner" in page.locator("#gallery .legend").inner_text()
+
+
+def test_draws_lie_apart_in_words(opened, rows):
+    page = opened()
+    row = next(row for row in rows if row.uncertainty.expression and row.origin.expression == "generated")
+    page.locator("[name=search]").fill(row.id)
+    apart = page.locator("#gallery .record td.apart").all_inner_texts()
+    assert apart[1] == f"± {row.uncertainty.valence**0.5:.2f}"
+    assert re.fullmatch(r"\d of \d agree|\d+ % of pairs differ", apart[0])
+
+
+def test_pictures_beside_the_page_are_shown_from_there(opened, tmp_path):
+    outputs = tmp_path / "outputs"
+    one_generation(outputs)
+    page = opened(write_report(outputs, "demo", None, settings(page_mb=0.001)).page)
+    page.wait_for_function("[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
+    sources = {image.get_attribute("src") for image in page.locator("#gallery .row img").all()}
+    assert "pictures/000/000000.webp" in sources and not any(source.startswith("data:") for source in sources)
+
+
 def test_what_the_page_downloads_is_what_the_generate_command_applies(opened, rows, report, cli, tmp_path):
     page = opened()
-    decide(page, "r", "j", "a")
+    decide(page, "r", "a")
     path = tmp_path / "review.json"
     path.write_text(json.dumps(downloaded(page)), encoding="utf-8")
     outputs = report.parents[2]
@@ -206,8 +324,8 @@ def test_what_the_page_downloads_is_what_the_generate_command_applies(opened, ro
 def test_a_correction_that_changes_nothing_is_not_taken(opened):
     page = opened()
     decide(page, "c")
-    page.locator(".correction [type=submit]").click()
-    assert "Nothing differs" in page.locator(".correction .hint").inner_text()
+    page.locator(".saving [type=submit]").click()
+    assert "Nothing differs" in page.locator(".review .hint").inner_text()
     page.keyboard.press("Escape")
     assert not page.locator(".correction").is_visible()
     assert downloaded(page)["decisions"] == []
@@ -278,7 +396,7 @@ def test_no_script_of_a_hostile_answer_runs(opened, tmp_path):
     instructions.parent.rename(instructions.parent.with_name("demo-<script>window.pwned=3<!--"))
     report = write_report(outputs, "demo", None, settings()).page
     page = opened(report)
-    decide(page, "a", "j", "r", "j")
+    decide(page, "a", "r")
     page.locator("[name=note]").fill(HOSTILE)
     decide(page, "a")
     page.locator("[name=search]").fill("<img src=x onerror=window.pwned=2>")

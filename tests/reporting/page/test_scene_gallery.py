@@ -127,9 +127,10 @@ def test_a_conversation_shows_every_turn_and_what_the_writer_was_told(opened, re
     pick(page, "kind", "conversation")
     record = page.locator("#gallery .record")
     assert record.locator("header").inner_text().split("\n")[0] == rows[SCENES].id
-    assert {"kind: conversation", "emotion: amusement", "written by writer-1", "turns"} <= set(
+    assert {"kind: conversation", "emotion: amusement", "written by writer-1"} <= set(
         record.locator("header span").all_inner_texts()
     )
+    assert record.locator(".flags").inner_text() == "turns Fewer or more questions and answers than were asked for."
     said = [turn.value.removeprefix("<image>\n") for turn in rows[SCENES].conversations]
     assert record.locator(".asked, .answer").all_inner_texts() == said
     told = dict(zip(record.locator("dt").all_inner_texts(), record.locator("dd").all_inner_texts(), strict=True))
@@ -178,8 +179,8 @@ def test_the_search_looks_into_attributes_questions_and_later_turns(opened, repo
 
 def test_a_scene_is_accepted_or_rejected_but_never_corrected(opened, report, rows, cli, tmp_path):
     page = opened(report)
-    decide(page, "a", "j", "c", "r", "j", "c")
-    assert not page.locator("[data-decision=correct]").is_visible()
+    decide(page, "a", "c", "r", "c")
+    assert not page.locator("#gallery [data-decision=correct]").is_visible()
     assert not page.locator(".correction").is_visible()
     review = downloaded(page)
     assert [(each["id"], each["decision"]) for each in review["decisions"]] == [
@@ -229,11 +230,11 @@ def test_faces_and_scenes_in_one_run_each_show_what_they_have(opened, tmp_path):
     write_jsonl(instructions, [*faces, scene])
     page = opened(write_report(outputs, "demo", "generate/demo-seke", settings()).page)
     assert page.locator("#gallery .record table").count() == 1
-    assert page.locator("[data-decision=correct]").is_visible()
+    assert page.locator("#gallery [data-decision=correct]").is_visible()
     pick(page, "kind", "reasoning")
     assert (count(page), chosen(page)) == (f"1 of {len(faces) + 1} records", "s/1/reasoning")
     assert page.locator("#gallery .record table").count() == 0
-    assert not page.locator("[data-decision=correct]").is_visible()
+    assert not page.locator("#gallery [data-decision=correct]").is_visible()
 
 
 def test_no_script_of_a_hostile_attribute_runs(opened, tmp_path):

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from seke.core.affect import ACTION_UNITS
 from seke.core.records import InstructionRecord, Labels, Origin, Trace
 from seke.core.rules import near
+from seke.reporting.data import spread
 from seke.reporting.data.tables import MISSING, signed
 
 Verdict = Literal["right", "wrong", "unknown"]
@@ -59,7 +60,8 @@ class Line:
     """One label field of a case: what the draws said, what stands in the record, what is true."""
 
     field: str
-    uncertainty: float | None
+    spread: str
+    """How far the draws lie apart, in words."""
     final: tuple[Claim, ...]
     truth: str
     draws: tuple[str, ...]
@@ -74,10 +76,11 @@ def lines(record: InstructionRecord, trace: Trace | None, truth: Labels | None) 
         claim = Claim(_scalar_text(record.labels, field), origin, verdict(record.labels, truth, field))
         fact = _scalar_text(truth, field) if truth else MISSING
         answers = tuple(_scalar_text(draw, field, _blank(origin)) for draw in draws)
-        scalars.append(Line(field.capitalize(), getattr(record.uncertainty, field), (claim,), fact, answers))
+        apart = spread.words(field, getattr(record.uncertainty, field), draws)
+        scalars.append(Line(field.capitalize(), apart, (claim,), fact, answers))
     units = Line(
         "Action units",
-        record.uncertainty.action_units,
+        spread.words("action_units", record.uncertainty.action_units, draws),
         tuple(_unit_claims(record, truth)),
         _units_text(truth) if truth else MISSING,
         tuple(_units_text(draw) for draw in draws),

@@ -3,15 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from seke.core import runs
 from seke.core.errors import UserError
-from seke.core.records import Labels
+from seke.core.records import InstructionRecord, Labels
 from seke.reporting.data import results, scenes
 from seke.reporting.data.provenance import Natures, natures
 from seke.reporting.data.run_labels import NamedRun, Words, named
-from seke.reporting.data.runs import FinishedRun, Gathered, Outputs
+from seke.reporting.data.runs import FinishedRun, Gathered, Outputs, Pictured
 
 
 class InspectedRun(NamedTuple):
@@ -23,6 +24,12 @@ class InspectedRun(NamedTuple):
     """The latent labels of the records it annotated, by id; empty where nobody knows them."""
     image_root: Path | None
     """The folder of its pictures; None where its records are gone."""
+    faces: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
+    """Where the face is in a picture, by the record's id, of records that say so."""
+
+    def picture(self, row: InstructionRecord) -> Pictured:
+        """Return what a row says of its picture."""
+        return Pictured(row.image, row.sha256, self.faces.get(row.id))
 
 
 @dataclass(frozen=True)
@@ -109,12 +116,15 @@ def _inspected(
     if records and records.parent in damaged:
         records = None
     root = Path(images) if images else outputs.image_root(records) if records else None
-    return InspectedRun(item.run, item.words, outputs.truth(records) if records else {}, root)
+    pictures = outputs.pictures(records) if records else {}
+    faces = {id_: pictured.face for id_, pictured in pictures.items() if pictured.face}
+    return InspectedRun(item.run, item.words, outputs.truth(records) if records else {}, root, faces)
 
 
 def _absent(evaluated: Sequence[NamedRun], wording: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    present = {item.suffix for item in evaluated}
-    return [str(words["label"]) for suffix, words in wording.items() if suffix not in present] if evaluated else []
+    """Return what is missing of the runs that the wording expects; nothing where none of them is there at all."""
+    present = {item.suffix for item in evaluated if item.suffix}
+    return [str(words["label"]) for suffix, words in wording.items() if suffix not in present] if present else []
 
 
 def _prepared(run: FinishedRun, outputs: Path) -> Path | None:

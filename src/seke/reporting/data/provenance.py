@@ -15,6 +15,13 @@ from seke.reporting.data.tables import Column, Table
 HIDDEN_SETTINGS = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
 """Settings that say nothing about a result, or too much for a list; the run's manifest holds them all."""
 
+UNKNOWN: Final = "not recorded"
+LOOKED_AT: Final = (
+    "manifest.json", "config.yaml", "statistics.md", "statistics.png", "README.md", "instructions.jsonl",
+    "rejected.jsonl", "draws.jsonl", "unanswered.md", "calibration.json", "model/README.md", "table.md",
+    "comparison.md", "metrics.json", "comparison.json", "predictions.jsonl", "cost.json",
+)  # fmt: skip
+"""Files of a run that its entry links to, where they are there."""
 REAL: Final = "no"
 KINDS: Final = ("synthetic faces", "synthetic scenes", "simulated annotator", "simulated judges")
 """What can be synthetic or simulated, in the order in which it is named."""
@@ -33,6 +40,14 @@ class Entry:
     """What was typed; None for runs that did not note it."""
     commit: str | None
     """The first 12 digits of the program's commit, with "+changes" where files differed from it; None as above."""
+    diff: str | None
+    """The first 12 digits of the sha256 of these changes; None where there were none, or nobody noted it."""
+    machine: tuple[tuple[str, str], ...]
+    """Python, operating system, processor, GPUs and driver, each with its name; empty for runs that did not note it."""
+    packages: tuple[tuple[str, str], ...]
+    """Package and version; empty as above."""
+    files: tuple[str, ...]
+    """What the run left that people look at, by its name in the run's folder."""
     inputs: tuple[tuple[str, str], ...]
     """Input file and the first 12 digits of its sha256."""
     settings: tuple[tuple[str, str], ...]
@@ -49,19 +64,41 @@ def entries(gathered: Gathered) -> list[Entry]:
             str(run.config.get("seed", "n/a")),
             run.finished_at,
             *_made(run.manifest),
-            tuple((name, str(digest)[:12]) for name, digest in sorted(dict(run.manifest.get("inputs") or {}).items())),
+            tuple(sorted((name, str(version)) for name, version in _section(run.manifest, "packages").items())),
+            tuple(name for name in LOOKED_AT if (run.path / name).is_file()),
+            tuple((name, str(digest)[:12]) for name, digest in sorted(_section(run.manifest, "inputs").items())),
             tuple(_settings(run.config)),
         )
         for run in gathered.runs
     ]
 
 
-def _made(manifest: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    made = manifest.get("made")
-    if not isinstance(made, Mapping):
-        return None, None
+def _section(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a part of a manifest, empty where it is missing or, written by hand, something else."""
+    part = manifest.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _made(manifest: Mapping[str, Any]) -> tuple[str | None, str | None, str | None, tuple[tuple[str, str], ...]]:
+    made = _section(manifest, "made")
     head, plus, changes = str(made.get("commit") or "").partition("+")
-    return made.get("command"), f"{head[:12]}{plus}{changes}" or None
+    command, diff = (None if made.get(name) is None else str(made[name]) for name in ("command", "diff"))
+    return command, f"{head[:12]}{plus}{changes}" or None, diff and diff[:12], tuple(_machine(made))
+
+
+def _machine(made: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a manifest says of the machine, as `seke.core.machine` wrote it; what is not known is said."""
+    machine = _section(made, "machine")
+    if not machine:
+        return
+    cores, gpus = machine.get("cores"), machine.get("gpus")
+    names = Counter(map(str, gpus)) if isinstance(gpus, list) else Counter[str]()
+    yield "Python", str(machine.get("python") or UNKNOWN)
+    yield "System", str(machine.get("os") or UNKNOWN)
+    yield "Processor", str(machine.get("cpu") or UNKNOWN) + (f", {cores} cores" if cores else "")
+    yield "GPU", ", ".join(f"{count} × {name}" if count > 1 else name for name, count in names.items()) or "none"
+    if names:
+        yield "Driver", str(machine.get("driver") or UNKNOWN)
 
 
 def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -72,15 +109,6 @@ def _settings(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", "null" if value is None else str(value)
-
-
-def packages(gathered: Gathered) -> list[tuple[str, tuple[str, ...]]]:
-    """Return each package with its versions: more than one where the runs were not made alike."""
-    versions: dict[str, set[str]] = {}
-    for run in gathered.runs:
-        for package, version in dict(run.manifest.get("packages") or {}).items():
-            versions.setdefault(package, set()).add(str(version))
-    return [(package, tuple(sorted(seen))) for package, seen in sorted(versions.items())]
 
 
 Natures = Mapping[tuple[str, str], str]

@@ -13,6 +13,7 @@ from seke.core.rules import ENOUGH_ANSWERED, MEASURES, competing, percent_answer
 from seke.reporting.data.cases import verdict
 from seke.reporting.data.run_labels import NO_DRAWS, NamedRun
 from seke.reporting.data.runs import FinishedRun, estimate
+from seke.reporting.data.spread import level_words
 from seke.reporting.data.tables import Cell, Column, Partial, Row, Table
 
 DESCRIPTIONS: Final = {
@@ -36,6 +37,7 @@ SCORES: Final = (
     *_errors(VALENCE_MAE),
     *_errors(AROUSAL_MAE),
     Column.count("n", "n", "Answers"),
+    Column.count("subjects", "subjects", "Answers"),
     Column.count("unanswered", "no answer", "Answers"),
 )
 """FEAB's columns, in the order of Table 2. Shares are printed as per cent; errors on the scale [-1, 1]."""
@@ -51,7 +53,11 @@ def score_table(name: str, title: str, head: str, runs: Sequence[NamedRun], capt
     rows = []
     for run, words, _ in runs:
         metrics = run.scores
-        counts = {"n": per_task(metrics, "n", "{}.n"), "unanswered": per_task(metrics, "unanswered", "unanswered.{}")}
+        counts = {
+            "n": per_task(metrics, "n", "{}.n"),
+            "subjects": per_task(metrics, "", "subjects.{}"),
+            "unanswered": per_task(metrics, "unanswered", "unanswered.{}"),
+        }
         cells = {**metrics, **counts}
         partial = partly_answered(SCORES, {key: found.value for key, found in metrics.items()})
         rows.append(Row(words.label, cells, run.name, run.anchor, words.reference, partial))
@@ -67,7 +73,8 @@ def _own_draws(runs: Sequence[NamedRun]) -> list[str]:
 
 def gain_column(column: Column) -> Column:
     """Return the column of what a row gains on a measure over another one."""
-    return Column(f"{column.key}.gain", "gain", column.group, column.digits, column.scale, signed=True)
+    key, under = f"{column.key}.gain", column.key
+    return Column(key, "gain", column.group, column.digits, column.scale, signed=True, under=under)
 
 
 def with_gains(table: Table, runs: Sequence[NamedRun]) -> Table:
@@ -187,10 +194,13 @@ def shares_across(
     """Return one row per (label, key in metrics.json) and one column per evaluation, as per cent; more is better."""
     scores = {words.label: run.scores for run, words, _ in runs}
     columns = tuple(
-        Column.percent(words.label, words.short, "", "high" if compete and not words.reference else "")
-        for _, words, _ in runs
+        replace(
+            Column.percent(words.label, words.short, "", "high" if compete and not words.reference else ""),
+            run=run.name,
+        )
+        for run, words, _ in runs
     )
-    rows = tuple(Row(label, {run: found.get(key) for run, found in scores.items()}) for label, key in keys)
+    rows = tuple(Row(label, {run: found.get(key) for run, found in scores.items()}, about=key) for label, key in keys)
     return Table(name, title, head, columns, rows, caption, across=True)
 
 
@@ -200,12 +210,15 @@ class Confusion(NamedTuple):
     counts: tuple[tuple[int, ...], ...]
     """A row for each true class, in the order of `classes`, and a column more than classes."""
     classes: tuple[str, ...]
+    task: str = "expression"
+    """What was asked for, as metrics.json calls it."""
 
 
 def confusion(run: FinishedRun) -> Confusion | None:
     """Return how often each class was taken for which, as the evaluation counted it; None where it did not."""
     matrix = run.metrics.get("confusion")
-    return matrix and Confusion(tuple(map(tuple, matrix["counts"])), tuple(matrix["truth"]))
+    task = next((task for task in ("emotion", "class") if task in run.metrics), "expression")
+    return matrix and Confusion(tuple(map(tuple, matrix["counts"])), tuple(matrix["truth"]), task)
 
 
 class Sampling(NamedTuple):
@@ -271,21 +284,26 @@ class Bin(NamedTuple):
     """Generated labels of like uncertainty, and how many of them are right."""
 
     label: str
+    bottom: float
+    """The lowest uncertainty that occurs in it."""
     top: float
-    """The highest uncertainty in this bin's range."""
+    """The highest."""
     n: int
+    """At least 1."""
     right: int
 
 
-THIRDS = ("low", "middle", "high")
+LEVELS: Final = {1: ("all",), 2: ("low", "high"), 3: ("low", "middle", "high")}
+"""What bins are called, by how many there are."""
 
 
 def right_by_uncertainty(rows: Sequence[InstructionRecord], truth: Mapping[str, Labels]) -> dict[str, tuple[Bin, ...]]:
     """Return, per description, how often generated labels are right at low, middle and high uncertainty.
 
     The bins are thirds of the records by that description's uncertainty; records of equal uncertainty stay together,
-    so a third may be empty. An expression is right when it equals the truth, valence and arousal within 0.2 of it;
-    each generated AU counts by itself, under the uncertainty of its record's AUs. Manual labels do not enter.
+    so there may be fewer than three, of unequal size; none where no label can be judged. An expression is right when
+    it equals the truth, valence and arousal within 0.2 of it; each generated AU counts by itself, under the
+    uncertainty of its record's AUs. Manual labels do not enter.
     """
     return {field: tuple(_thirds(list(_judged(rows, truth, field)))) for field in DESCRIPTIONS}
 
@@ -302,12 +320,13 @@ def _judged(
 
 def _thirds(judged: list[tuple[float, list[bool]]]) -> Iterator[Bin]:
     levels = sorted(level for level, _ in judged)
-    edges = [levels[max(0, -(-len(levels) * part // 3) - 1)] for part in (1, 2, 3)] if levels else [0.0] * 3
+    edges = sorted({levels[-(-len(levels) * part // 3) - 1] for part in (1, 2, 3)}) if levels else []
     bottom = -1.0
-    for label, top in zip(THIRDS, edges, strict=True):
-        right = [each for level, found in judged if bottom < level <= top for each in found]
-        yield Bin(label, top, len(right), sum(right))
-        bottom = max(bottom, top)
+    for label, edge in zip(LEVELS.get(len(edges), ()), edges, strict=True):
+        inside = [(level, found) for level, found in judged if bottom < level <= edge]
+        right = [each for _, found in inside for each in found]
+        yield Bin(label, min(level for level, _ in inside), edge, len(right), sum(right))
+        bottom = edge
 
 
 def _generated_right(row: InstructionRecord, known: Labels, field: str) -> list[bool]:
@@ -320,23 +339,22 @@ def _generated_right(row: InstructionRecord, known: Labels, field: str) -> list[
 
 
 def uncertainty_table(bins: Mapping[str, tuple[Bin, ...]], caption: str) -> Table:
-    """Return the shares of `right_by_uncertainty`: a row per level of uncertainty, a column per description."""
-    columns = tuple(
-        column
-        for field, name in DESCRIPTIONS.items()
-        for column in (
-            Column.percent(field, "right %", name, better=""),
-            Column.count(f"{field}.n", "n", name),
-            Column(f"{field}.top", "up to", name),
-        )
+    """Return the shares of `right_by_uncertainty`, a row for each level of uncertainty that a description has."""
+    columns = (
+        Column("spread", "draws lie apart by"),
+        Column.percent("right", "right %", "", better=""),
+        Column.count("n", "n", ""),
+        Column("uncertainty", "uncertainty up to"),
     )
     rows = []
-    for place, label in enumerate(THIRDS):
-        cells: dict[str, Cell] = {}
-        for field, levels in bins.items():
-            level = levels[place]
-            cells[field] = Estimate(level.right / level.n if level.n else None)
-            cells[f"{field}.n"] = Estimate(level.n)
-            cells[f"{field}.top"] = Estimate(level.top if level.n else None)
-        rows.append(Row(label, cells))
-    return Table("trust", "Right labels by uncertainty", "Uncertainty", columns, tuple(rows), caption)
+    for field, levels in bins.items():
+        for level in levels:
+            ends = dict.fromkeys((level_words(field, level.bottom), level_words(field, level.top)))
+            cells: dict[str, Cell] = {
+                "spread": " to ".join(ends),
+                "right": Estimate(level.right / level.n),
+                "n": Estimate(level.n),
+                "uncertainty": Estimate(level.top),
+            }
+            rows.append(Row(f"{DESCRIPTIONS[field]}, {level.label}", cells))
+    return Table("trust", "Right labels by uncertainty", "Uncertainty of", columns, tuple(rows), caption)

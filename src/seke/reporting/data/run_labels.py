@@ -9,7 +9,8 @@ from seke.reporting.data.runs import FinishedRun, natural
 
 NO_DRAWS: Final = "no draws"
 """E[S] of a generation that asks once and for everything: it samples nothing."""
-SPARE_TONES = ("purple", "sky", "red", "yellow")
+SPARE_TONES = ("red", "yellow", "sky", "orange", "purple", "green")
+"""For runs that the wording does not know, as long as no run that it knows has the colour."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ def named(runs: Sequence[FinishedRun], wording: Mapping[str, Mapping[str, Any]])
     """
     suffixes = [_suffix(run.name, wording) for run in runs]
     shared = Counter(suffixes)
+    taken = {str(wording[suffix].get("tone", "grey")) for suffix in suffixes if suffix}
+    tones = [tone for tone in SPARE_TONES if tone not in taken] or SPARE_TONES
     result, spare = [], 0
     for run, suffix in zip(runs, suffixes, strict=True):
         if suffix:
@@ -51,7 +54,7 @@ def named(runs: Sequence[FinishedRun], wording: Mapping[str, Mapping[str, Any]])
                 label, short = f"{label} ({run.name})", run.name
             words = Words(label, short, str(entry.get("tone", "grey")), bool(entry.get("reference", False)))
         else:
-            words = Words(run.name, run.name, SPARE_TONES[spare % len(SPARE_TONES)])
+            words = Words(run.name, run.name, tones[spare % len(tones)])
             spare += 1
         result.append(NamedRun(run, words, suffix))
     place = {suffix: index for index, suffix in enumerate(wording)}

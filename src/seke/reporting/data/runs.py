@@ -43,7 +43,16 @@ class SceneAnswer(Answer):
 
     emotion: str | None = None
     """One of `rules.EMOTIONS`; None: unanswered."""
+    named: str | None = None
+    """Where another attribute was asked for: the class; None: unanswered."""
     truth: str | None = None
+    text: str = ""
+    status: str = "ok"
+
+    @property
+    def said(self) -> str | None:
+        """What was named, whatever was asked for."""
+        return self.emotion if self.emotion is not None else self.named
 
 
 class Curve(NamedTuple):
@@ -51,6 +60,17 @@ class Curve(NamedTuple):
 
     steps: tuple[float, ...]
     values: tuple[float, ...]
+
+
+class Pictured(NamedTuple):
+    """What a record says of its picture."""
+
+    image: str
+    """Path below the image root."""
+    sha256: str | None = None
+    """Of the file when the record was made; another one is not shown. None: nobody looked."""
+    face: tuple[Any, ...] | None = None
+    """Where the face is in it, as the record has it; None: the picture shows nothing else."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +213,7 @@ class Outputs:
         self.path = path
         self._opened: dict[Path, FinishedRun] = {}
         self._truths: dict[Path, Mapping[str, Labels]] = {}
+        self._pictures: dict[Path, Mapping[str, Pictured]] = {}
 
     def open(self, path: Path) -> FinishedRun:
         """Return the finished run in the folder `path`.
@@ -226,6 +247,20 @@ class Outputs:
             rows = read_jsonl(path, ImageRecord) if path.is_file() else ()
             self._truths[path] = {row.id: row.labels for row in rows}
         return self._truths[path]
+
+    def pictures(self, records: Path) -> Mapping[str, Pictured]:
+        """Return the pictures that a file of records is about, by the record's id.
+
+        Raises:
+            UserError: if a row does not read.
+        """
+        if records not in self._pictures:
+            self._pictures[records] = {
+                row.id: Pictured(row.image, row.sha256, tuple(face) if isinstance(face, list) else None)
+                for row in read_jsonl(records, ImageRecord)
+                for face in [row.attributes.get("face")]
+            }
+        return self._pictures[records]
 
 
 def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:

@@ -6,6 +6,7 @@ intervals; CSV keeps the raw numbers.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -33,6 +34,10 @@ class Column:
     better: Literal["high", "low", ""] = ""
     signed: bool = False
     """Whether a number is a difference: + stands before what is above 0."""
+    under: str = ""
+    """The key of the column below whose numbers the page shows these, instead of in a column of their own."""
+    run: str = ""
+    """Where columns are runs: the run whose predictions its numbers are about."""
 
     @classmethod
     def of(cls, measure: Measure, key: str = "", label: str = "") -> "Column":
@@ -74,6 +79,8 @@ class Row:
     """A reference row (the untuned base, the upper bound) does not compete for the best value."""
     partial: Mapping[str, Partial] = field(default_factory=dict)
     """By column key, the numbers that are not over all images with truth."""
+    about: str = ""
+    """Where columns are runs: what of a run's predictions its numbers are about."""
 
     def rival(self, column: "Column") -> float | None:
         """Return the number with which a cell competes; None where it does not."""
@@ -115,13 +122,25 @@ class Table:
     @property
     def groups(self) -> list[tuple[str, int]]:
         """The columns' groups with how many neighbouring columns each spans."""
-        spans: list[tuple[str, int]] = []
-        for column in self.columns:
-            if spans and spans[-1][0] == column.group:
-                spans[-1] = (column.group, spans[-1][1] + 1)
-            else:
-                spans.append((column.group, 1))
-        return spans
+        return _spans(self.columns)
+
+    @property
+    def upper(self) -> list[Column]:
+        """The columns that the page shows as such."""
+        return [column for column in self.columns if not column.under]
+
+    @property
+    def upper_groups(self) -> list[tuple[str, int]]:
+        """The groups of `upper`."""
+        return _spans(self.upper)
+
+    def below(self, column: Column) -> list[Column]:
+        """Return the columns whose numbers the page shows below those of `column`."""
+        return [other for other in self.columns if other.under == column.key]
+
+
+def _spans(columns: Iterable[Column]) -> list[tuple[str, int]]:
+    return [(group, len(list(alike))) for group, alike in groupby(columns, key=lambda column: column.group)]
 
 
 def write_tables(folder: Path, tables: Iterable[Table]) -> None:
@@ -168,11 +187,17 @@ def value_of(row: Row, column: Column) -> str:
     >>> value_of(Row("a", {column.key: Estimate(0.1)}, partial={column.key: Partial(0.44, 0.231, None)}), column)
     '0.100 (n = 44 %; over all 0.231)'
     """
-    value, partial = shown(row.cells.get(column.key), column), row.partial.get(column.key)
+    value, remark = shown(row.cells.get(column.key), column), remark_of(row, column)
+    return f"{value} ({remark})" if remark else value
+
+
+def remark_of(row: Row, column: Column) -> str:
+    """Return, where answers are missing, of how many a cell's number is and what it hides; else an empty string."""
+    partial = row.partial.get(column.key)
     if partial is None:
-        return value
+        return ""
     over_all = "" if partial.over_all is None else f"; over all {_rounded(partial.over_all, column)}"
-    return f"{value} (n = {percent_answered(partial.coverage)}{over_all})"
+    return f"n = {percent_answered(partial.coverage)}{over_all}"
 
 
 def _rounded(value: float, column: Column) -> str:

@@ -5,23 +5,25 @@ flags, questions, annotators, attributes) are sent once and meant by their numbe
 records share; action units are bits, in the order of `affect.ACTION_UNITS`. Everything is escaped such that no text of
 a model can leave its block. What a record carries decides what is shown of it: labels of a face, or the attributes and
 the conversation of a scene.
+
+A page that its pictures would make too large to be mailed leaves them in the folder beside it.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
+from seke.core.flags import meaning
 from seke.core.limit import checked, limited
 from seke.core.records import InstructionRecord, Labels, Trace
-from seke.reporting.data import cases
+from seke.reporting.data import cases, spread
 from seke.reporting.data.collect import InspectedRun
-from seke.reporting.render.thumbnails import Thumbnail, thumbnails
+from seke.reporting.render.pictures import Pictures, data_uri
 
 BLOCK = 128
 """Pictures in one block: what the page decodes at a time."""
@@ -47,11 +49,15 @@ class GallerySettings:
     """So many records, as everywhere (`seke.core.limit`); None for all."""
     thumbnails: int | None = 96
     """Longest side of a picture in pixels; None leaves the pictures out."""
+    page_mb: float = 50
+    """Above so many megabytes the pictures are left beside the page."""
     seed: int = 0
     """Which records a limit chooses."""
 
     def __post_init__(self) -> None:
         checked(self.limit, "gallery.limit")
+        if not self.page_mb >= 0:
+            raise UserError("gallery.page_mb", self.page_mb, "no size in megabytes", "set 0 or more")
         if self.thumbnails is not None and not 16 <= self.thumbnails <= 512:
             raise UserError("gallery.thumbnails", self.thumbnails, "no size in pixels", "set 16 to 512, or null")
 
@@ -69,56 +75,100 @@ class GalleryData(NamedTuple):
     """Whether any record has labels: these can be filtered by, and corrected."""
     facets: tuple[str, ...]
     """Those of `FACETS` that any record has."""
+    flags: tuple[str, ...]
+    """Those that any record has."""
     data: Markup
     """The records as one JSON object."""
     pictures: Iterator[Markup]
-    """JSON lists of up to `BLOCK` data URIs each; in place of a picture that is missing stands [the reason]."""
+    """JSON lists of up to `BLOCK` data URIs each; in place of a picture that is missing stands [the reason]. None where
+    the pictures lie beside the page."""
+    beside_mb: float | None
+    """Megabytes of pictures that lie beside the page; None where they are in it."""
+    page_mb: float
+    """Megabytes that the gallery adds to the page."""
 
 
-def gallery_data(report: str, inspected: InspectedRun, settings: GallerySettings) -> GalleryData:
-    """Return the instructions of one generation as the page's data, in their order.
+class Gallery:
+    """The instructions of one generation, to be made the page's data once their pictures are made."""
 
-    Args:
-        report: the report's name; the browser keeps decisions under it and the hash of the run's manifest.
-        inspected: the generation, its latent truth and the folder of its pictures.
-        settings: which records, and how large their pictures.
+    def __init__(self, report: str, inspected: InspectedRun, settings: GallerySettings, pictures: Pictures) -> None:
+        """Ask for the pictures.
+
+        Args:
+            report: the report's name; the browser keeps decisions under it and the hash of the run's manifest.
+            inspected: the generation, its latent truth and the folder of its pictures.
+            settings: which records, and how large a page.
+            pictures: those of the whole report.
+        """
+        self._report, self._inspected, self._settings, self._pictures = report, inspected, settings, pictures
+        self._rows = limited(inspected.run.instructions, settings.limit, settings.seed)
+        self._numbers = pictures.add(inspected.image_root, [inspected.picture(row) for row in self._rows])
+
+    def data(self) -> GalleryData:
+        """Return all of it, in the order of the records."""
+        inspected, rows, texts = self._inspected, self._rows, SharedTexts()
+        run, truth = inspected.run, inspected.truth
+        records = json_markup([encode_record(row, run.draws.get(row.id), truth.get(row.id), texts) for row in rows])
+        order = list(dict.fromkeys(self._numbers))
+        bytes_of_pictures = self._pictures.size(order) * 4 // 3
+        beside = len(records) + bytes_of_pictures > self._settings.page_mb * 1e6
+        place = {number: k for k, number in enumerate(order)}
+        head = {
+            "report": self._report,
+            "run": {"name": run.name, "manifest": run.manifest_sha256},
+            "expressions": EXPRESSIONS,
+            "units": list(ACTION_UNITS.items()),
+            "facets": (facets := tuple(facet for facet in FACETS if any(facet in row.attributes for row in rows))),
+            "names": texts.lists,
+            "flags": {flag: meaning(flag) for flag in texts.lists["flag"]},
+            # of each record its picture, where several share one
+            "pictures": [place[number] for number in self._numbers] if len(order) < len(rows) else None,
+            "block": BLOCK if order and not beside else None,
+            "beside": beside_page(self._pictures, order) if order else None,
+            "originals": self._pictures.originals(inspected.image_root),
+        }
+        return GalleryData(
+            run=run.name,
+            anchor=run.anchor,
+            shown=len(rows),
+            total=len(run.instructions),
+            truth=bool(truth),
+            labelled=any(not row.labels.empty for row in rows),
+            facets=facets,
+            flags=tuple(texts.lists["flag"]),
+            data=Markup(f'{json_markup(head)[:-1]},"records":{records}}}'),
+            pictures=iter(()) if beside else self._blocks(order),
+            beside_mb=self._pictures.size(order) / 1e6 if beside and order else None,
+            page_mb=(len(records) + (0 if beside else bytes_of_pictures)) / 1e6,
+        )
+
+    def _blocks(self, order: list[int]) -> Iterator[Markup]:
+        for start in range(0, len(order), BLOCK):
+            block = order[start : start + BLOCK]
+            yield json_markup(
+                [
+                    [problem] if (problem := self._pictures.problem(n)) else data_uri(self._pictures.data(n))
+                    for n in block
+                ]
+            )
+
+
+def beside_page(pictures: Pictures, order: list[int]) -> dict[str, Any]:
+    """Return where these pictures lie as seen from the page: `numbers`, those with a larger copy, and those missing.
+
+    Numbers that follow one another from 0 are left out: None.
     """
-    run, truth, texts = inspected.run, inspected.truth, SharedTexts()
-    shown = limited(run.instructions, settings.limit, settings.seed)
-    images = {row.image: row.sha256 for row in shown} if settings.thumbnails else {}
-    pictures = _started(thumbnails(inspected.image_root, images, settings.thumbnails or 0))
-    records = [encode_record(row, run.draws.get(row.id), truth.get(row.id), texts) for row in shown]
-    facets = tuple(facet for facet in FACETS if any(facet in row.attributes for row in shown))
-    data: dict[str, Any] = {
-        "report": report,
-        "run": {"name": run.name, "manifest": run.manifest_sha256},
-        "expressions": EXPRESSIONS,
-        "units": list(ACTION_UNITS.items()),
-        "block": BLOCK if settings.thumbnails else None,
-        "facets": facets,
-        "names": texts.lists,
-        "records": records,
+    return {
+        "numbers": None if order == list(range(len(order))) else order,
+        "copies": [number for number in order if pictures.has_copy(number)],
+        "problems": {number: problem for number in order if (problem := pictures.problem(number))},
     }
-    if images and len(images) < len(shown):
-        numbers = {image: number for number, image in enumerate(images)}
-        data["pictures"] = [numbers[row.image] for row in shown]
-    return GalleryData(
-        run=run.name,
-        anchor=run.anchor,
-        shown=len(shown),
-        total=len(run.instructions),
-        truth=bool(truth),
-        labelled=any(not row.labels.empty for row in shown),
-        facets=facets,
-        data=json_markup(data),
-        pictures=_blocks(pictures),
-    )
 
 
 class SharedTexts:
     """Texts that recur: each is sent once, and records hold its number."""
 
-    KINDS = ("source", "subject", "annotator", "question", "flag", "attribute", "value")
+    KINDS = ("source", "subject", "annotator", "question", "flag", "attribute", "value", "spread", "status")
 
     def __init__(self) -> None:
         self._numbers: dict[str, dict[str, int]] = {kind: {} for kind in self.KINDS}
@@ -141,7 +191,10 @@ def encode_record(row: InstructionRecord, trace: Trace | None, truth: Labels | N
     """
     question, answer = (turn.value.replace("<image>", "").strip() for turn in row.conversations[:2])
     units = {int(au): origin for au, origin in row.origin.action_units.items()}
-    levels = (getattr(row.uncertainty, field) for field in (*FIELDS, "action_units", "max"))
+    described = (*FIELDS, "action_units")
+    levels = [getattr(row.uncertainty, field) for field in (*described, "max")]
+    draws = trace.draws if trace else ()
+    apart = [spread.words(field, level, draws) for field, level in zip(described, levels, strict=False)]
     return [
         row.id,
         row.image,
@@ -150,13 +203,16 @@ def encode_record(row: InstructionRecord, trace: Trace | None, truth: Labels | N
         texts.number("annotator", row.annotator),
         texts.number("question", question),
         row.samples,
-        _labels(row.labels),
+        encode_labels(row.labels),
         [*(ORIGINS[getattr(row.origin, field)] for field in FIELDS), _bits(units, "manual")],
-        [None if level is None else round(level, 4) for level in levels],
+        [
+            *(None if level is None else round(level, 4) for level in levels),
+            *(texts.number("spread", said) for said in apart),
+        ],
         [texts.number("flag", flag) for flag in row.flags],
         [_piece(span) for span in cases.marked(answer, row.labels, truth)],
-        [_labels(draw) for draw in trace.draws] if trace else [],
-        None if truth is None else [*_labels(truth), _right_bits(row.labels, truth)],
+        [encode_labels(draw) for draw in draws],
+        None if truth is None else [*encode_labels(truth), right_bits(row.labels, truth)],
         *_beside_labels(row, texts),
     ]
 
@@ -175,7 +231,7 @@ def _attribute_text(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _labels(labels: Labels) -> list[Any]:
+def encode_labels(labels: Labels) -> list[Any]:
     """Return expression (its number, or null), valence, arousal, the known AUs and the active ones as bits."""
     units = labels.action_units or {}
     return [
@@ -186,7 +242,7 @@ def _labels(labels: Labels) -> list[Any]:
     ]
 
 
-def _right_bits(labels: Labels, truth: Labels) -> int:
+def right_bits(labels: Labels, truth: Labels) -> int:
     """Return which of `FIELDS` are right, as bits; the page is told and does not judge anew what was rounded for it."""
     return sum(1 << place for place, field in enumerate(FIELDS) if cases.verdict(labels, truth, field) == "right")
 
@@ -198,16 +254,6 @@ def _bits(units: Mapping[int, Any], wanted: object) -> int:
 def _piece(span: cases.Span) -> str | list[Any]:
     """Return a stretch of text; one that claims something comes with 1 where it is right, else with 0."""
     return [span.text, int(span.verdict == "right")] if span.verdict else span.text
-
-
-def _started(pictures: Iterator[Thumbnail]) -> Iterator[Thumbnail]:
-    """Take the first picture: other processes make the rest while this one does what else a report needs."""
-    return chain(list(islice(pictures, 1)), pictures)
-
-
-def _blocks(pictures: Iterator[Thumbnail]) -> Iterator[Markup]:
-    while block := list(islice(pictures, BLOCK)):
-        yield json_markup([picture.uri or [picture.problem] for picture in block])
 
 
 def json_markup(value: object) -> Markup:

@@ -17,30 +17,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seke.core.affect import ACTION_UNITS
+from seke.core.figure_style import FAINT, HEAT, INK, RULE, STYLE, TITLE, TONES
 from seke.core.intervals import Estimate
 from seke.reporting.data.results import Bin, Confusion, Sampling
 from seke.reporting.data.run_labels import Words
 from seke.reporting.data.runs import Curve
 from seke.reporting.data.tables import Column, shown
 
-TONES: Mapping[str, str] = {
-    "grey": "#767c86", "orange": "#d98200", "blue": "#0072b2", "green": "#00875f", "purple": "#b0629a",
-    "sky": "#3f9fd6", "red": "#c4501b", "yellow": "#a38b00",
-}  # fmt: skip
-"""Okabe and Ito's colour-blind-safe hues, darkened where needed to reach 3:1 on white."""
-INK, FAINT, RULE, HEAT = "#1c2530", "#5c6570", "#d5dae1", "#56b4e9"
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 WIDTH = 2.8
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-STYLE: Mapping[str, Any] = {
-    "text.parse_math": False,
-    "svg.fonttype": "none", "svg.hashsalt": "seke", "font.family": "sans-serif", "font.size": 8.5,
-    "axes.edgecolor": FAINT, "axes.labelcolor": FAINT, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.linewidth": 0.6, "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": FAINT,
-    "ytick.labelcolor": INK, "xtick.major.width": 0.6, "ytick.major.width": 0.6, "grid.color": RULE,
-    "grid.linewidth": 0.6, "text.color": INK, "legend.frameon": False, "legend.fontsize": 8,
-    "savefig.transparent": False, "figure.facecolor": "#ffffff", "axes.facecolor": "none",
-}  # fmt: skip
+BESIDE = "../"
+"""What leads from a figure's file to the files beside the page; a drawing inside the page needs none."""
 
 
 class Panel(NamedTuple):
@@ -56,7 +44,7 @@ DrawT = TypeVar("DrawT", bound=Callable[..., Any])
 
 def styled(draw: DrawT) -> DrawT:
     """Decorate what draws with the report's style."""
-    decorated: DrawT = mpl.rc_context(dict(STYLE))(draw)
+    decorated: DrawT = mpl.rc_context(STYLE)(draw)
     return decorated
 
 
@@ -79,6 +67,8 @@ def inline(svg: str, name: str) -> str:
     svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
     svg = re.sub(r'<g id="[^"]*-patch_1">.*?</g>', "", svg, count=1, flags=re.DOTALL)  # the white background
     svg = re.sub(r"\bxlink:href=", "href=", svg)
+    # The page has the same links as text; and one goes back from where they lead.
+    svg = svg.replace(f'<a href="{BESIDE}', '<a tabindex="-1" href="').replace(' target="_blank"', "")
     svg = re.sub(r"\sxmlns(:xlink)?=\"[^\"]*\"", "", svg)
     svg = re.sub(r"font: ([^;']*?)'[^;]*", r"font: \1var(--sans)", svg)
     for variable, colour in {"ink": INK, "faint": FAINT, "rule": RULE, "heat": HEAT, **TONES}.items():
@@ -92,8 +82,13 @@ def panel(title: str, width: float, height: float) -> tuple[Any, Any]:
     axes = figure.add_subplot()
     if title:
         # at the edge of the figure, not of the axes: beside long row names a title would be cut off
-        figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+        figure.suptitle(title, x=0.01, ha="left", **TITLE)
     return figure, axes
+
+
+def legend(figure: Any, columns: int = 2, **options: Any) -> None:
+    """Put the legend below the axes, where no line or bar can lie under it."""
+    figure.legend(loc="outside lower left", ncols=columns, handlelength=1.8, columnspacing=1.2, **options)
 
 
 def scale(axis: Any, ticks: int, factor: float = 1.0, unit: str = "") -> None:
@@ -174,31 +169,45 @@ def action_units(folder: Path, name: str, runs: Sequence[tuple[Words, Mapping[st
     axes.grid(axis="both")
     axes.set_axisbelow(True)
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside upper center", ncols=4, handletextpad=0.1, columnspacing=1.2)
+        legend(figure, 4, handletextpad=0.1)
     return save(figure, folder, name, "F1 of each action unit by system; the numbers stand in the table beside it.")
 
 
 @styled
-def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Panel:
-    """Draw a confusion matrix, each row as shares of its truth, in per cent; rows are the truth."""
-    figure, axes = panel(title, WIDTH, 2.75)
+def confusion_map(
+    folder: Path, name: str, title: str, matrix: Confusion, link: Callable[[str], str | None] | None = None
+) -> Panel:
+    """Draw a confusion matrix, each row as shares of its truth, in per cent; rows are the truth.
+
+    `link`: of a cell, as "fear>sadness", where its pictures are listed, as seen from the page.
+    """
+    figure, axes = panel(title, WIDTH, 2.9)
     answers = (*matrix.classes, "none")
     for row, counts in enumerate(matrix.counts):
         total = sum(counts)
         for place, count in enumerate(counts):
             share = count / total if total else 0.0
             corner = (place - 0.5, row - 0.5)
-            axes.add_patch(patches.Rectangle(corner, 0.96, 0.94, facecolor=HEAT, alpha=share, linewidth=0))
+            look = {"facecolor": HEAT, "alpha": share, "linewidth": 0} if count else {"fill": False, "linewidth": 0}
+            axes.add_patch(patches.Rectangle(corner, 0.96, 0.94, **look))
             if count:
                 weight = "bold" if place == row else "normal"
-                text = f"{share * 100:.0f}"
-                axes.text(place, row, text, ha="center", va="center", fontsize=6.5, fontweight=weight)
+                # Text shares the cell's link: it lies on top of it.
+                text = axes.text(
+                    place, row, f"{share * 100:.0f}", ha="center", va="center", fontsize=6.5, fontweight=weight
+                )
+                if address := link and link(f"{matrix.task}={matrix.classes[row]}>{answers[place]}"):
+                    text.set_url(BESIDE + address)
+    side = max(len(matrix.classes), 1)
     axes.set_xlim(-0.5, len(answers) - 0.5)
-    axes.set_ylim(len(matrix.classes) - 0.5, -0.5)
-    axes.set_xticks(range(len(answers)), answers, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_ylim(side - 0.5, -0.5)
+    axes.set_xticks(range(len(answers)), answers, rotation=90)
     axes.set_yticks(range(len(matrix.classes)), matrix.classes)
-    axes.tick_params(length=0)
+    axes.hlines([place + 0.47 for place in range(side - 1)], -0.5, len(answers) - 0.5, color=RULE, linewidth=0.4)
+    axes.axvline(len(answers) - 1.52, color=FAINT, linewidth=0.6)  # what lies beyond is no class
+    axes.tick_params(length=0, pad=2)
     axes.set_xlabel("answer")
+    axes.set_ylabel("truth")
     for spine in axes.spines.values():
         spine.set_visible(False)
     right, total = sum(row[i] for i, row in enumerate(matrix.counts)), sum(map(sum, matrix.counts))
@@ -208,7 +217,7 @@ def confusion_map(folder: Path, name: str, title: str, matrix: Confusion) -> Pan
 @styled
 def samples(folder: Path, name: str, words: Words, sampling: Sampling) -> Panel:
     """Draw how many records took how many draws, with E[S] and the floor of Algorithm 1 as lines."""
-    figure, axes = panel(words.short, WIDTH, 2.0)
+    figure, axes = panel(f"Draws, {words.short}", WIDTH, 2.2)
     total = sum(sampling.distribution.values())
     for draws, count in sampling.distribution.items():
         axes.bar(draws, count / total, 0.7, color=TONES[words.tone], alpha=0.75)
@@ -217,74 +226,102 @@ def samples(folder: Path, name: str, words: Words, sampling: Sampling) -> Panel:
         axes.axvline(sampling.floor, color=INK, linewidth=1, linestyle=DASHES[2], label=label)
     if sampling.mean is not None:
         axes.axvline(sampling.mean, color=INK, linewidth=1.3, label=f"E[S] = {sampling.mean:.3f}")
-    axes.set_xticks(sorted(sampling.distribution))
-    axes.set_ylim(0, max(sampling.distribution.values()) / total * 1.45)
-    scale(axes.yaxis, 3, 100, " %")
+    taken = sorted(sampling.distribution)
+    axes.set_xticks(taken)
+    axes.set_xlim(min(taken) - 1, max(taken) + 1)
+    shares(axes, max(sampling.distribution.values()) / total)
     axes.set_xlabel("draws per record, S")
-    axes.legend(loc="upper right", borderaxespad=0, handlelength=1.6)
+    legend(figure)
     alt = ", ".join(f"{count} records took {draws}" for draws, count in sampling.distribution.items())
     return save(figure, folder, name, f"Draws per record, {words.short}: {alt}.")
 
 
+def shares(axes: Any, most: float) -> None:
+    """Give axes whose heights are shares a scale in per cent that ends a little above `most`, and never above 100 %."""
+    scale(axes.yaxis, 3, 100, " %")
+    axes.set_ylim(0, min(1.0, most * 1.08) if most else 1.0)
+
+
 @styled
-def uncertainties(folder: Path, name: str, title: str, runs: Sequence[tuple[Words, Sequence[float]]]) -> Panel:
-    """Draw the distribution of one description's normalised uncertainty, one stepped line per generation."""
-    figure, axes = panel(title, WIDTH, 1.8)
+def spreads(folder: Path, name: str, title: str, over: str, runs: Sequence[tuple[Words, Sequence[float]]]) -> Panel:
+    """Draw how far draws lie apart, one stepped line per generation; `over` says in which unit."""
+    figure, axes = panel(title, WIDTH, 2.1)
     top = max(0.05, *(max(values) for _, values in runs))
+    most = 0.0
     for number, (words, values) in enumerate(runs):
-        weights = [1 / len(values)] * len(values)
-        axes.hist(
+        heights, *_ = axes.hist(
             values,
             bins=20,
             range=(0, top),
-            weights=weights,
+            weights=[1 / len(values)] * len(values),
             label=words.short,
             color=TONES[words.tone],
             histtype="stepfilled" if len(runs) == 1 else "step",
             linewidth=1.4,
             linestyle=DASHES[number % len(DASHES)],
         )
-    scale(axes.yaxis, 3, 100, " %")
+        most = max(most, *heights)
+    shares(axes, most)
+    axes.set_ylabel("of the records")
     axes.set_xlim(0, top)
-    axes.set_xlabel("uncertainty (0: all draws agree)")
-    axes.legend(loc="upper right", borderaxespad=0)
+    axes.set_xlabel(over)
+    if len(runs) > 1:
+        legend(figure)
     alt = "; ".join(f"{words.short}: mean {sum(values) / len(values):.3f}" for words, values in runs)
-    return save(figure, folder, name, f"Distribution of uncertainty, {title}. {alt}.")
+    return save(figure, folder, name, f"{title}, {over}. {alt}.")
 
 
 @styled
 def accuracy_bars(folder: Path, name: str, title: str, words: Words, bins: Sequence[Bin]) -> Panel:
-    """Draw how often generated labels are right at each level of their uncertainty."""
+    """Draw how often generated labels are right at each level of their uncertainty that there is."""
     figure, axes = panel(title, WIDTH, 1.8)
     for place, level in enumerate(bins):
-        if level.n:
-            share = level.right / level.n
-            axes.bar(place, share, 0.62, color=TONES[words.tone], alpha=0.75)
-            axes.text(place, share, f"{share * 100:.0f}", ha="center", va="bottom", fontsize=8)
+        share = level.right / level.n
+        axes.bar(place, share, 0.62, color=TONES[words.tone], alpha=0.75)
+        axes.text(place, share, f"{share * 100:.0f}", ha="center", va="bottom", fontsize=8)
     axes.set_xticks(range(len(bins)), [f"{level.label}\nn = {level.n:,}" for level in bins])
-    axes.set_xlim(-0.6, len(bins) - 0.4)
+    axes.set_xlim(-0.6, max(len(bins), 2) - 0.4)
     axes.set_ylim(0, 1.12)
     axes.yaxis.set_visible(False)
     axes.spines["left"].set_visible(False)
-    alt = "; ".join(f"uncertainty {level.label}: {level.right} of {level.n} right" for level in bins if level.n)
+    alt = "; ".join(f"uncertainty {level.label}: {level.right} of {level.n} right" for level in bins)
     return save(figure, folder, name, f"{title}: {alt or 'nothing to compare'}.")
 
 
 @styled
-def learning_curves(folder: Path, name: str, title: str, runs: Sequence[tuple[Words, Curve]]) -> Panel:
-    """Draw one logged quantity over steps: each run's points faintly and their running mean in full."""
-    figure, axes = panel(title, WIDTH, 2.2)
-    for number, (words, curve) in enumerate(runs):
-        colour, smooth = TONES[words.tone], running_mean(curve.values)
+def learning_curves(
+    folder: Path,
+    name: str,
+    words: Words,
+    curves: Mapping[str, Curve],
+    others: Sequence[Curve] = (),
+    limits: tuple[float, float] | None = None,
+) -> Panel:
+    """Draw what one training logged over its steps, its points faintly and their running means in full.
+
+    Args:
+        folder: for the drawing.
+        name: the stem of its files.
+        words: the training's.
+        curves: by the quantity's name, a line each.
+        others: the first quantity of the other trainings, behind in grey: so many lines in one colour each would hide
+            one another.
+        limits: of the vertical axis, the same for all trainings.
+    """
+    figure, axes = panel(words.short, WIDTH, 2.2)
+    for curve in others:
+        axes.plot(curve.steps, running_mean(curve.values), color=RULE, linewidth=1, zorder=0)
+    for number, (quantity, curve) in enumerate(curves.items()):
+        colour = TONES[words.tone]
         if len(curve.values) > 20:
             axes.plot(curve.steps, curve.values, color=colour, linewidth=0.5, alpha=0.3)
         axes.plot(
             curve.steps,
-            smooth,
+            running_mean(curve.values),
             color=colour,
             linewidth=1.5,
             linestyle=DASHES[number % len(DASHES)],
-            label=words.short,
+            label=quantity,
             marker="o" if len(curve.steps) < 8 else "",
             markersize=3.5,
         )
@@ -292,9 +329,11 @@ def learning_curves(folder: Path, name: str, title: str, runs: Sequence[tuple[Wo
     axes.grid(axis="y")
     axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
     axes.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
-    axes.legend(loc="upper right", borderaxespad=0)
-    alt = "; ".join(f"{words.short} ends at {curve.values[-1]:.3f}" for words, curve in runs)
-    return save(figure, folder, name, f"{title} over training steps: {alt}.")
+    if limits:
+        axes.set_ylim(*limits)
+    legend(figure)
+    alt = "; ".join(f"{quantity} ends at {curve.values[-1]:.4g}" for quantity, curve in curves.items())
+    return save(figure, folder, name, f"{words.short} over training steps: {alt}.")
 
 
 def running_mean(values: Sequence[float]) -> list[float]:

@@ -24,17 +24,18 @@ from seke.core import runs
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.escape import in_html
+from seke.core.figure_style import FAINT, INK, TONES
 from seke.core.files import write_text
 from seke.core.images import ImageError, open_record
 from seke.core.intervals import Estimate
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Prediction, read_jsonl
 from seke.core.rules import NEAR
 from seke.reporting.data.cases import Claim, Span, lines, marked, verdict
-from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs
+from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs, Pictured
 from seke.reporting.data.tables import Column, Row, Table, signed
 from seke.reporting.render import figures
-from seke.reporting.render.figures import FAINT, INK, TONES, Panel, styled
-from seke.reporting.render.thumbnails import RECORDS_GONE, Thumbnail, thumbnail
+from seke.reporting.render.figures import Panel, styled
+from seke.reporting.render.pictures import RECORDS_GONE, Small, small
 from seke.reporting.studies.runs import finished
 from seke.reporting.studies.study import Section, StudyContext
 
@@ -80,7 +81,7 @@ class Face(NamedTuple):
     id: str
     facts: Mapping[str, str]
     """What is known of it, by who says so: "truth", "human labels"."""
-    picture: Thumbnail
+    picture: Small
     answers: tuple[ModelAnswer, ...]
 
 
@@ -267,7 +268,7 @@ def _face(
     facts = {} if human is None else {"human labels": _labels_text(human)}
     if truth is not None and truth is not human:
         facts["truth"] = _labels_text(truth)
-    picture = Thumbnail(None, RECORDS_GONE) if record is None else thumbnail(root, record.image, SIDE, record.sha256)
+    picture = Small(b"", RECORDS_GONE) if record is None else small(root, Pictured(record.image, record.sha256), SIDE)
     return Face(id_, facts, picture, of_models)
 
 

@@ -14,10 +14,11 @@ from typing import NamedTuple
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from seke.core.figure_style import FAINT, INK, TONES
 from seke.core.intervals import Estimate
 from seke.reporting.data.tables import Column, shown
 from seke.reporting.render import figures
-from seke.reporting.render.figures import DASHES, FAINT, INK, MARKERS, TONES, WIDTH, Panel, styled
+from seke.reporting.render.figures import DASHES, MARKERS, WIDTH, Panel, styled
 from seke.reporting.studies.runs import Line
 from seke.reporting.studies.tables import COLUMNS
 

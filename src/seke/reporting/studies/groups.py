@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from matplotlib.figure import Figure
 
+from seke.core.figure_style import INK, TONES
 from seke.core.intervals import Estimate
 from seke.core.rules import MEASURES
 from seke.reporting.data.runs import FinishedRun, LeftOut, estimate
 from seke.reporting.data.tables import Cell, Column, Row, Table, interval, shown
 from seke.reporting.render import figures
-from seke.reporting.render.figures import INK, MARKERS, TONES, Panel, styled
+from seke.reporting.render.figures import MARKERS, Panel, styled
 from seke.reporting.studies.runs import finished
 from seke.reporting.studies.study import Section, StudyContext
 

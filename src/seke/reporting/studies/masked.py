@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke.core.errors import UserError
+from seke.core.figure_style import TONES
 from seke.core.intervals import Difference, Estimate
 from seke.core.rules import FIGURE5
 from seke.reporting.data.run_labels import Words
 from seke.reporting.data.tables import Column
-from seke.reporting.render.figures import TONES, Panel
+from seke.reporting.render.figures import Panel
 from seke.reporting.studies.figures import FigureData
 from seke.reporting.studies.orders import (
     ExpectedOrder,

@@ -6,30 +6,33 @@ from pathlib import Path
 from typing import Any, Final
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.figure_style import FAINT, INK, STYLE, TITLE, TONES
 from seke.core.files import replacing
 from seke.core.records import ImageRecord
 from seke.sources.prepare.statistics import SPLITS, TABLE1
 
-COLOURS: Final = {"train": "#4878a8", "validation": "#a9c4de", "test": "#d9822b"}
-DPI: Final = 110
+COLOURS: Final = {"train": TONES["blue"], "validation": TONES["sky"], "test": TONES["orange"]}
+DPI: Final = 140
 
 
 def distributions(records: Sequence[ImageRecord], title: str, path: Path) -> None:
     """Draw images per source, expressions, AUs, and the valence/arousal plane; the same records give the same bytes."""
+    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 9), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    axes = figure.subplots(2, 2)
-    _sources(axes[0][0], records)
-    _expressions(axes[0][1], records)
-    _action_units(axes[1][0], records)
-    _plane(axes[1][1], records)
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(SPLITS), frameon=False)
-    with replacing(path) as part:
-        figure.savefig(part, format="png", metadata={"Software": None})
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 7), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.01, ha="left", **TITLE)
+        axes = figure.subplots(2, 2)
+        _sources(axes[0][0], records)
+        _expressions(axes[0][1], records)
+        _action_units(axes[1][0], records)
+        _plane(axes[1][1], records)
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=len(SPLITS))
+        with replacing(path) as part:
+            figure.savefig(part, format="png", metadata={"Software": None})
 
 
 def _sources(axis: Any, records: Sequence[ImageRecord]) -> None:
@@ -38,16 +41,18 @@ def _sources(axis: Any, records: Sequence[ImageRecord]) -> None:
     names = [*(name for name in TABLE1 if name in present), *sorted(present - {*TABLE1})]
     _stacked(axis, names, [[counts[name, split] for name in names] for split in SPLITS])
     for place, name in enumerate(names):
-        if name in TABLE1:
-            total = TABLE1[name].train + TABLE1[name].test
-            axis.plot([place - 0.4, place + 0.4], [total, total], color="black", linewidth=1, linestyle=":")
-    axis.set_title("Images per source (dotted: Table 1, train and test)")
+        count = sum(counts[name, split] for split in SPLITS)
+        # as text: beside Table 1's thousands the bars of a small set would not be seen
+        of = f"\nof {TABLE1[name].train + TABLE1[name].test:,}" if name in TABLE1 else ""
+        axis.text(place, count, f"{count:,}{of}", ha="center", va="bottom", fontsize=7)
+    axis.margins(y=0.16)
+    _titled(axis, "Images per source (of how many in Table 1)")
 
 
 def _expressions(axis: Any, records: Sequence[ImageRecord]) -> None:
     counts = Counter((record.labels.expression, record.split) for record in records)
     _stacked(axis, EXPRESSIONS, [[counts[name, split] for name in EXPRESSIONS] for split in SPLITS])
-    axis.set_title("Expressions, where annotated")
+    _titled(axis, "Expressions, where annotated")
 
 
 def _action_units(axis: Any, records: Sequence[ImageRecord]) -> None:
@@ -55,8 +60,8 @@ def _action_units(axis: Any, records: Sequence[ImageRecord]) -> None:
     annotated = Counter(au for record in records for au in record.labels.action_units or {})
     names = [f"AU{au}" for au in ACTION_UNITS]
     _stacked(axis, names, [[counts[au, split] for au in ACTION_UNITS] for split in SPLITS])
-    axis.plot(range(len(names)), [annotated[au] for au in ACTION_UNITS], "_", color="black", markersize=14)
-    axis.set_title("Active AUs (dash: images annotated for that AU)")
+    axis.plot(range(len(names)), [annotated[au] for au in ACTION_UNITS], "_", color=INK, markersize=12)
+    _titled(axis, "Active AUs (dash: images annotated for that AU)")
 
 
 def _plane(axis: Any, records: Sequence[ImageRecord]) -> None:
@@ -71,9 +76,14 @@ def _plane(axis: Any, records: Sequence[ImageRecord]) -> None:
             label=split,
             linewidths=0,
         )
-    axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel="valence", ylabel="arousal", title="Valence and arousal")
-    axis.axhline(0, color="grey", linewidth=0.5)
-    axis.axvline(0, color="grey", linewidth=0.5)
+    axis.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel="valence", ylabel="arousal")
+    _titled(axis, "Valence and arousal, where annotated")
+    axis.axhline(0, color=FAINT, linewidth=0.5)
+    axis.axvline(0, color=FAINT, linewidth=0.5)
+
+
+def _titled(axis: Any, title: str) -> None:
+    axis.set_title(title, loc="left", **TITLE)
 
 
 def _stacked(axis: Any, names: Sequence[str], heights: Sequence[Sequence[int]]) -> None:
@@ -82,3 +92,5 @@ def _stacked(axis: Any, names: Sequence[str], heights: Sequence[Sequence[int]]) 
         axis.bar(range(len(names)), row, bottom=floor, color=COLOURS[split], label=split)
         floor = [below + height for below, height in zip(floor, row, strict=True)]
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axis.grid(axis="y")
+    axis.set_axisbelow(True)
