@@ -5,8 +5,9 @@ holds decides which of two records of one group comes first. The chosen ones kee
 """
 
 import hashlib
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from seke.core.errors import UserError
@@ -38,6 +39,26 @@ def limited(records: Iterable[Record], limit: int | None, seed: int) -> list[Rec
         return given
     groups = [group_of(record) for record in given]
     return [given[place] for place in places([str(getattr(record, "id", "")) for record in given], groups, limit, seed)]
+
+
+def chosen_ids(records: Callable[[], Iterable[Record]], limit: int, seed: int) -> frozenset[str]:
+    """Return the ids of the records that `limited` would keep, of more than fit into memory.
+
+    Args:
+        records: yields them all, and is called twice.
+        limit: how many.
+        seed: of the choice.
+    """
+    left = in_proportion(limit, Counter(map(group_of, records())), seed)
+    first: dict[Group, list[tuple[int, str]]] = {group: [] for group in left}  # heaps, the last chosen on top
+    for record in records():
+        group, id_ = group_of(record), str(getattr(record, "id", ""))
+        entry = (-int.from_bytes(_hash(seed, "limit", id_)), id_)
+        if len(first[group]) < left[group]:
+            heapq.heappush(first[group], entry)
+        elif left[group]:
+            heapq.heappushpop(first[group], entry)
+    return frozenset(id_ for entries in first.values() for _, id_ in entries)
 
 
 def group_of(record: Any) -> Group:

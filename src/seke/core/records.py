@@ -263,6 +263,16 @@ class Prediction(_Frozen):
     labels: Labels
     truth: Labels
     status: AnswerStatus
+    confidence: dict[str, Any] | None = None
+    """How sure each label is, by description (of action units: by AU), in [0, 1]: the share of further answers to the
+    same question that agree. No key where nobody asked for any."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_confidence(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        if self.confidence is None:
+            row.pop("confidence", None)
+        return row
 
 
 def read_jsonl(path: str | os.PathLike[str], row: type[Row]) -> Iterator[Row]:

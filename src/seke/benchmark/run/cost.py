@@ -7,8 +7,9 @@ backend, judge -> Spending.metered -> the same, counted and held by the budget -
 import contextlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -16,7 +17,8 @@ from typing import Any, Final
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Judging, ready
 from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted
-from seke.benchmark.run import predict
+from seke.benchmark.run import label_tables, labelling, predict
+from seke.benchmark.run.labelling import Unlabelled
 from seke.benchmark.run.plan import Task
 from seke.core import dry_run as estimates
 from seke.core import runs
@@ -50,9 +52,9 @@ class Spending:
         self.budget = budget if process.ranks == 1 else budget.share(Spent(), process.ranks)
         self.spent, self.meters, self.process = Spent(), dict[str, Metered](), process
 
-    def metered(self, role: str, vlm: VLM) -> Metered:
-        """Return a meter around a backend; every reply is kept as it comes, or is in the backend's ledger."""
-        self.meters[role] = Metered(vlm, self.budget, self.spent, kept=True)
+    def metered(self, role: str, vlm: VLM, kept: bool = True) -> Metered:
+        """Return a meter around a backend; `kept`: every reply is kept as it comes, whether or not in a ledger."""
+        self.meters[role] = Metered(vlm, self.budget, self.spent, kept)
         return self.meters[role]
 
     def answers(
@@ -75,6 +77,21 @@ class Spending:
         assert benchmark.request is not None, "without answers there is a question"
         root = runs.image_root(task.inputs["records"], images_below)
         return predict.ask_all(task.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.process)
+
+    def labels(
+        self,
+        task: Unlabelled,
+        benchmark: Benchmark,
+        judging: Judging,
+        backend: VLM | None,
+        images_below: str | None,
+        run: Path,
+    ) -> dict[str, Any] | None:
+        """Label new pictures, and return facts for the manifest; None to every rank but the first."""
+        replace_backends((judging, benchmark), self.metered)
+        vlm = None if backend is None else self.metered(ANSWERS, backend, kept=False)
+        root = runs.image_root(task.files[0], images_below)
+        return labelling.label(task, benchmark, judging, vlm, root, run, self.process)
 
     @contextmanager
     def recorded(self, run: Path) -> Iterator[None]:
@@ -101,7 +118,7 @@ class Spending:
         cost then.
         """
         of_role = {role: meter.worth for role, meter in self.meters.items() if role != ANSWERS}
-        if answered := predict.costs(run):
+        if answered := predict.costs(run) or label_tables.paid(run):
             of_role = {ANSWERS: answered, **of_role}
         total = Spent()
         for spent in of_role.values():
@@ -123,6 +140,28 @@ def dry_run(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM | N
     return _estimated(task, benchmark, judging, backend, root)
 
 
+def dry_run_of_labels(
+    task: Unlabelled, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None
+) -> str:
+    """Return what it would cost to label new pictures."""
+    root, sample = runs.image_root(task.files[0], images_below), task.sample(estimates.SAMPLE)
+
+    def rehearsed(worst: bool) -> Mapping[str, Estimate]:
+        made: dict[str, MadeUp] = {}
+
+        def stand_in(role: str, _: Any) -> VLM:
+            made[role] = MadeUp(worst)
+            return made[role]
+
+        replace_backends((judging, benchmark), stand_in)
+        with contextlib.redirect_stderr(io.StringIO()):
+            vlm = stand_in(ANSWERS, None)
+            labelling.labelled(sample, benchmark, judging, vlm, root, task.draws, task.answers)
+        return {role: counted(vlm).times(task.count / max(len(sample), 1)) for role, vlm in made.items()}
+
+    return _table(task.count, benchmark, judging, backend, rehearsed)
+
+
 def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judging: Judging) -> str:
     """Return what asking about one picture would cost.
 
@@ -137,6 +176,19 @@ def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judgin
 
 
 def _estimated(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, root: Path) -> str:
+    return _table(
+        len(task.records), benchmark, judging, backend, partial(_rehearsed, task, benchmark, judging, root)
+    )
+
+
+def _table(
+    count: int,
+    benchmark: Benchmark,
+    judging: Judging,
+    backend: VLM | None,
+    rehearsed: Callable[[bool], Mapping[str, Estimate]],
+) -> str:
+    """Return the estimate of what `rehearsed` says, expected and worst, of each model that is asked."""
     payees: dict[str, VLM] = {} if backend is None else {ANSWERS: backend}
 
     def add_payee(role: str, vlm: VLM) -> VLM:
@@ -144,14 +196,14 @@ def _estimated(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM 
         return vlm
 
     replace_backends((judging, benchmark), add_payee)
-    expected, worst = (_rehearsed(task, benchmark, judging, root, wholly) for wholly in (False, True))
+    expected, worst = map(rehearsed, (False, True))
     parts = [
         estimates.asked(role, vlm, expected.get(role, Estimate()), worst.get(role, Estimate()))
         for role, vlm in payees.items()
     ]
     if not parts:
-        return f"{len(task.records)} records; no model is asked: it costs nothing"
-    return table(len(task.records), parts)
+        return f"{count} records; no model is asked: it costs nothing"
+    return table(count, parts)
 
 
 def _rehearsed(task: Task, benchmark: Benchmark, judging: Judging, root: Path, worst: bool) -> Mapping[str, Estimate]:

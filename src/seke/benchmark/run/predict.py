@@ -189,7 +189,7 @@ def ask(
     progress = tqdm(total=len(records), desc="answers", unit="image")
     with closing(vlm), files.journal(out) as file, progress as bar:
         for index, reply in vlm.reply(requests()):
-            done[sent[index].id] = answer = _answer(sent[index].id, reply)
+            done[sent[index].id] = answer = answer_of(sent[index].id, reply)
             files.append(file, [to_line(answer)], durable=False)
             bar.update()
         for answer in unreadable:
@@ -199,7 +199,8 @@ def ask(
     return done
 
 
-def _answer(id_: str, reply: Reply) -> Answer:
+def answer_of(id_: str, reply: Reply) -> Answer:
+    """Return the first choice of a reply as the answer about a record."""
     paid = Spent(recalled=int(reply.recalled))
     paid.add(reply)
     who: dict[str, Any] = {"model": reply.model, "simulated": reply.simulated, "paid": paid.numbers()}
@@ -243,4 +244,4 @@ def ask_once(path: Path, vlm: VLM, request: Callable[[Image], Request]) -> Answe
     image = one_picture(path)
     with closing(vlm):
         [(_, reply)] = vlm.reply([request(image)])
-    return _answer(path.name, reply)
+    return answer_of(path.name, reply)

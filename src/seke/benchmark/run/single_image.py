@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from seke.benchmark.confidence import ENVELOPE
 from seke.benchmark.judging.judge import Judging, ready
 from seke.benchmark.protocol import Benchmark, Planned, predicted
 from seke.benchmark.run.cost import ANSWERS, Spending, dry_run_of_one, replace_backends
@@ -13,9 +14,6 @@ from seke.core.errors import UserError
 from seke.core.escape import shortened, visible
 from seke.core.records import ImageRecord, Labels
 from seke.core.vlm import VLM
-
-ENVELOPE: Final = ("id", "source", "subject", "text", "judged", "truth", "status")
-"""Fields of a prediction that are no reading of the answer."""
 
 
 def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spending: Spending | None = None) -> str:

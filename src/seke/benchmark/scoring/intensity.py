@@ -46,6 +46,8 @@ class Correlations(NamedTuple):
     """ICC(1,1): absolute agreement, each target as if rated by other raters."""
     three_one: Floats
     """ICC(3,1): consistency of these raters; a constant offset of one of them costs nothing."""
+    two_one: Floats
+    """ICC(2,1): absolute agreement of raters who stand for others; an offset of one of them costs."""
 
 
 def sums(ratings_NK: Floats) -> Sums:
@@ -61,8 +63,9 @@ def sums(ratings_NK: Floats) -> Sums:
 def icc(found: Sums) -> Correlations:
     """Return the intraclass correlations (Shrout & Fleiss 1979, Table 3) from the mean squares of their Table 2.
 
-    ICC(1,1) = (BMS - WMS) / (BMS + (K - 1) WMS), ICC(3,1) = (BMS - EMS) / (BMS + (K - 1) EMS). Undefined for fewer
-    than two targets, and where all ratings are the same.
+    ICC(1,1) = (BMS - WMS) / (BMS + (K - 1) WMS), ICC(3,1) = (BMS - EMS) / (BMS + (K - 1) EMS), and ICC(2,1) is
+    (BMS - EMS) / (BMS + (K - 1) EMS + K (JMS - EMS) / n). Undefined for fewer than two targets, and where all ratings
+    are the same.
 
     >>> float(icc(sums(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))).three_one)
     1.0
@@ -74,11 +77,13 @@ def icc(found: Sums) -> Correlations:
     within = found.squares.sum(axis=-1) - found.totals / k
     raters = (found.raters**2).sum(axis=-1) / targets - grand
     bms, wms, ems = between / spare, within / (targets * (k - 1)), (within - raters) / (spare * (k - 1))
-    return Correlations(*(_correlation(bms, error, k, n) for error in (wms, ems)))
+    jms = raters / (k - 1)
+    alone = (_correlation(bms, error, k, n) for error in (wms, ems))
+    return Correlations(*alone, _correlation(bms, ems, k, n, k * (jms - ems) / targets))
 
 
-def _correlation(between: Floats, error: Floats, k: int, targets: Floats) -> Floats:
-    whole = between + (k - 1) * error
+def _correlation(between: Floats, error: Floats, k: int, targets: Floats, of_raters: Floats | float = 0.0) -> Floats:
+    whole = between + (k - 1) * error + of_raters
     defined = (targets > 1) & (whole > CONSTANT)
     return np.where(defined, (between - error) / np.where(defined, whole, 1.0), np.nan)
 
