@@ -5,17 +5,20 @@ python evaluate.py system=gpt_4o name=gpt-4o records=feid       a row of Table 2
 python evaluate.py predictions=theirs.csv predictions_fields="{id: file, text: response}" name=theirs
 python evaluate.py model.path=demo-seke name=b compare=demo-base groups="[attributes.glasses]" judge=llm
 python evaluate.py image=face.jpg model.path=demo-seke          one picture: prints the answer and what is read from it
+python evaluate.py records=new model.path=demo-seke name=new    new pictures: labels.csv, labels.xlsx, with confidence
+python evaluate.py compare=[gpt,qwen] name=gpt-qwen             how far runs agree, truth or not: agreement.md
 -> outputs/evaluate/<name>/{answers.jsonl, predictions.jsonl, metrics.json, table.md}
 """
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from seke.benchmark.judging import judge
-from seke.benchmark.run import cost, plan, predict, single_image
+from seke.benchmark.run import annotators, cost, labelling, plan, predict, single_image
 from seke.cli.command import build, command, finished, open_run, plain
 from seke.core import budget, provenance, vlm
 from seke.hub import model_results
@@ -23,9 +26,12 @@ from seke.hub import model_results
 
 @command
 def evaluate(cfg: DictConfig) -> None:
-    """Answer, judge, score; every step leaves its file, every mistake is reported before anything is asked."""
-    outputs, benchmark, judging = Path(cfg.paths.outputs), build(cfg.benchmark), build(cfg.judge)
-    process, model = predict.Process.of(os.environ), None
+    """Answer, judge, score, or label; every step leaves its file, mistakes are reported before anything is asked."""
+    outputs, settings, process, model = Path(cfg.paths.outputs), plain(cfg), predict.Process.of(os.environ), None
+    if held := annotators.listed(settings["compare"], outputs):
+        compare(cfg, held)
+        return
+    benchmark, judging = build(cfg.benchmark), build(cfg.judge)
     spending = cost.Spending(budget.Budget(**cfg.budget), process)
     if cfg.predictions is None and isinstance(cfg.backend.get("model"), DictConfig):  # not a name on a server
         cfg.backend.model.path = model = predict.checkpoint(str(cfg.backend.model.path), outputs)
@@ -33,7 +39,8 @@ def evaluate(cfg: DictConfig) -> None:
         payer = None if cfg.dry_run else spending
         print(single_image.report(Path(cfg.image), build(cfg.backend), benchmark, judging, payer))
         return
-    task = plan.check(benchmark, outputs, plain(cfg), model)
+    new = labelling.planned(benchmark, outputs, settings, model)
+    task = plan.check(benchmark, outputs, settings, model) if new is None else new
     # A mistaken setting is reported while the name is still free, and an earlier run of that name still there.
     idle = task.answers is not None or (finished(cfg, "evaluate") and not cfg.dry_run)
     backend = None if idle else build(cfg.backend)
@@ -44,6 +51,13 @@ def evaluate(cfg: DictConfig) -> None:
     run = open_run(cfg, "evaluate", task.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
+        return
+    if isinstance(task, labelling.Unlabelled):
+        with spending.recorded(run.path):
+            labels = spending.labels(task, benchmark, judging, backend, cfg.paths.images, run.path)
+        if labels is not None:  # else another of several processes writes them
+            run.finish(**labels, **annotators.beside(run.path, task.others, cfg.seed), made=provenance.made(sys.argv))
+            labelling.clear(run.path)
         return
     with spending.recorded(run.path):
         answers = spending.answers(task, benchmark, judging, backend, cfg.paths.images, run.path)
@@ -59,6 +73,18 @@ def evaluate(cfg: DictConfig) -> None:
     if model is not None and (card := model_results.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=provenance.made(sys.argv))
+
+
+def compare(cfg: DictConfig, held: Sequence[annotators.Annotator]) -> None:
+    """Hold finished runs against each other; nobody is asked, and nobody need know what is right."""
+    if cfg.dry_run:
+        print(f"{len(held)} runs are compared; no model is asked: it costs nothing")
+        return
+    run = open_run(cfg, "evaluate", annotators.inputs(held))
+    if run.finished:
+        print(f"{run.path} is finished; overwrite=true does it again")
+    else:
+        run.finish(**annotators.compare(held, run.path, cfg.seed), made=provenance.made(sys.argv))
 
 
 if __name__ == "__main__":

@@ -126,24 +126,27 @@ class Spending:
         return {**total.facts(), "by": {role: spent.facts() for role, spent in of_role.items()}}
 
 
-def dry_run(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None) -> str:
+def dry_run(
+    task: Task | Unlabelled, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None
+) -> str:
     """Return what an evaluation would cost; nobody is asked, and no name is claimed.
 
     Args:
-        task: the records, and the answers if they are given.
+        task: the records, and the answers if they are given; or the pictures to label.
         benchmark: whose questions are asked.
         judging: who reads the answers.
         backend: the model under test; None where its answers are given.
         images_below: the folder of the pictures; None: the one that the records' manifest names.
     """
+    if isinstance(task, Unlabelled):
+        return _dry_run_of_labels(task, benchmark, judging, backend, images_below)
     root = Path() if not task.inputs else runs.image_root(task.inputs["records"], images_below)
     return _estimated(task, benchmark, judging, backend, root)
 
 
-def dry_run_of_labels(
+def _dry_run_of_labels(
     task: Unlabelled, benchmark: Benchmark, judging: Judging, backend: VLM | None, images_below: str | None
 ) -> str:
-    """Return what it would cost to label new pictures."""
     root, sample = runs.image_root(task.files[0], images_below), task.sample(estimates.SAMPLE)
 
     def rehearsed(worst: bool) -> Mapping[str, Estimate]:
@@ -157,9 +160,9 @@ def dry_run_of_labels(
         with contextlib.redirect_stderr(io.StringIO()):
             vlm = stand_in(ANSWERS, None)
             labelling.labelled(sample, benchmark, judging, vlm, root, task.draws, task.answers)
-        return {role: counted(vlm).times(task.count / max(len(sample), 1)) for role, vlm in made.items()}
+        return {role: counted(vlm).times(task.total / max(len(sample), 1)) for role, vlm in made.items()}
 
-    return _table(task.count, benchmark, judging, backend, rehearsed)
+    return _table(task.total, benchmark, judging, backend, rehearsed)
 
 
 def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judging: Judging) -> str:
@@ -176,9 +179,7 @@ def dry_run_of_one(path: Path, backend: VLM | None, benchmark: Benchmark, judgin
 
 
 def _estimated(task: Task, benchmark: Benchmark, judging: Judging, backend: VLM | None, root: Path) -> str:
-    return _table(
-        len(task.records), benchmark, judging, backend, partial(_rehearsed, task, benchmark, judging, root)
-    )
+    return _table(len(task.records), benchmark, judging, backend, partial(_rehearsed, task, benchmark, judging, root))
 
 
 def _table(

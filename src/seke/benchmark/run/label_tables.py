@@ -35,7 +35,7 @@ SHOWN: Final = 3
 """Examples of pictures without an answer."""
 NOT_TRUE: Final = (
     "These are a model's labels, not truth. Confidence: the share of {draws} further answers to the same question that "
-    "agree (valence and arousal within 0.2); it is no probability until it was measured on pictures whose labels are known."
+    "agree (valence and arousal within 0.2); no probability until it was measured on pictures whose labels are known."
 )
 
 
@@ -73,19 +73,17 @@ def write_chunk(run: Path, number: int, chunk: Labelled) -> None:
     }
     with files.whole(chunk_file(run, number)) as out:
         out.write(json.dumps(facts, ensure_ascii=False) + "\n")
-        for record, row, labels, shares in zip(
-            chunk.records, chunk.rows, chunk.labels, chunk.confidences, strict=True
-        ):
+        for record, row, labels, shares in zip(chunk.records, chunk.rows, chunk.labels, chunk.confidences, strict=True):
             line = {"row": to_line(row), "image": record.image, "labels": labels, "confidences": shares}
             out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def paid(run: Path) -> Spent | None:
-    """Return what the chunks that are there have cost; None where there are none."""
+    """Return what the chunks that are there have cost; None where nobody was asked for any."""
     total, chunks = Spent(), sorted((run / CHUNKS).glob("*.jsonl"))
     for file in chunks:
         total.plus(Spent(**_facts(file)["paid"]))
-    return total if chunks else None
+    return total if total.requests or total.recalled else None
 
 
 def _facts(file: Path) -> dict[str, Any]:
@@ -178,13 +176,18 @@ def write_tables(run: Path, count: int, draws: int) -> dict[str, Any]:
             rows.write(line["row"] + "\n")
             pairs = (value for name in names for value in (labels[name], shares.get(name)))
             cells = [row["id"], line["image"], row["subject"], row["status"], *map(_number, pairs), row["text"]]
-            table.writerow(["" if cell is None else csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+            table.writerow(
+                ["" if cell is None else csv_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+            )
             book.add(cells)
     pictures = tally.status.total()
     notes = [f"{silent:,} of {pictures:,} pictures have no answer, such as {'; '.join(examples)}"] if silent else []
     notes += [f"{remark} ({times} times)" if times > 1 else remark for remark, times in remarks.items()]
     fake = sorted(name for name, noted in models.items() if old_runs.simulated(noted, name))
-    files.write_text(run / "table.md", table_md(run.name, tally, draws, models, fake, notes))
+    text = table_md(run.name, tally, draws, models, fake, notes)
+    files.write_text(run / "table.md", text)
+    print(visible(text))
+    print(f"{run}: {CSV}, {XLSX}, predictions.jsonl")
     return {
         "counts": {"predictions": pictures, "labelled": pictures - sum(map(tally.status.__getitem__, SILENT))},
         "scores": "nothing",
@@ -267,7 +270,12 @@ def table_md(
             sure = f" (mean confidence {_share(facts['confidence'])})" if facts["confidence"] is not None else ""
             lines += [markdown_table([f"{column}{sure}", "n", "of all"], rows, "lr"), ""]
     units = [
-        [f"{column} {ACTION_UNITS[int(column[2:])]}", f"{active:,}", _share(active / pictures), _share(facts["confidence"])]
+        [
+            f"{column} {ACTION_UNITS[int(column[2:])]}",
+            f"{active:,}",
+            _share(active / pictures),
+            _share(facts["confidence"]),
+        ]
         for column, facts in found.items()
         if column.startswith("AU") and "counts" in facts
         for active in [facts["counts"].get("True", 0)]

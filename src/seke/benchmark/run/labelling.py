@@ -1,12 +1,13 @@
 """Labelling of new pictures, of which nobody knows what is right: `python evaluate.py records=new model.path=mine`.
 
-    records, 512 at a time -> answers and further draws -> chunks/000000.jsonl, ... -> predictions.jsonl, labels.csv, ...
+    records, 512 at a time -> answers, further draws -> chunks/000000.jsonl, ... -> predictions.jsonl, labels.csv, ...
 
 No more than one chunk is in memory, however many pictures there are. A chunk's file appears whole or not at all, and
 an interrupted run goes on with those that are not there, with any number of ranks: each takes every n-th. Replies that
 were paid for are in the backend's ledger besides, so that what is done again costs nothing.
 """
 
+import shutil
 import time
 from array import array
 from collections import defaultdict
@@ -25,6 +26,7 @@ from seke.benchmark.confidence import agreement, by_column, by_description, stat
 from seke.benchmark.judging.judge import Judging, parse, ready
 from seke.benchmark.protocol import Benchmark, Planned, predicted
 from seke.benchmark.run import import_predictions, predict
+from seke.benchmark.run.annotators import Annotator, located
 from seke.benchmark.run.label_tables import CHUNKS, Labelled, chunk_file, write_chunk, write_tables
 from seke.core import files, images, runs
 from seke.core.budget import Metered, Spent
@@ -49,12 +51,15 @@ class Unlabelled(NamedTuple):
     """Of their records."""
     inputs: Mapping[str, Path]
     """The files that decide the result, by name."""
-    count: int
+    total: int
+    """How many these are."""
     chosen: frozenset[str] | None
     """The ids that `limit` leaves; None: all."""
     draws: int
     answers: Mapping[str, Answer] | None
     """By record id, where they were made elsewhere; None: a model is to be asked."""
+    others: tuple[Annotator, ...] = ()
+    """Runs to hold the labels against."""
     remarks: tuple[str, ...] = ()
 
     def records(self) -> Iterator[ImageRecord]:
@@ -69,7 +74,7 @@ class Unlabelled(NamedTuple):
 
     def sample(self, most: int) -> list[ImageRecord]:
         """Return up to so many of the records, spread over all."""
-        return list(islice(self.records(), 0, None, max(1, self.count // most)))[:most]
+        return list(islice(self.records(), 0, None, max(1, self.total // most)))[:most]
 
 
 def planned(
@@ -115,7 +120,9 @@ def _planned(found: tuple[Path, ...], outputs: Path, settings: Mapping[str, Any]
     most, count = checked(settings["limit"]), _count(found)
     chosen = None if most is None or most >= count else chosen_ids(lambda: _read(found), most, settings["seed"])
     inputs = {"records" if place == 0 else f"records/{file.name}": file for place, file in enumerate(found)}
-    task = Unlabelled(found, inputs, count if chosen is None else len(chosen), chosen, 0, None)
+    others = () if settings["compare"] is None else (located(str(settings["compare"]), outputs),)
+    inputs |= {f"compare/{one.name}": one.files[0] for one in others}
+    task = Unlabelled(found, inputs, count if chosen is None else len(chosen), chosen, 0, None, others)
     if settings["predictions"] is None:
         draws = DRAWS if settings["draws"] is None else settings["draws"]
         return task._replace(draws=draws, inputs=inputs | (predict.weights(model) if model else {}))
@@ -194,7 +201,7 @@ def label(
     if process.ranks == 1:
         files.clear_parts(folder)
     count = 0
-    bar = tqdm(total=task.count, desc="labels", unit="image")
+    bar = tqdm(total=task.total, desc="labels", unit="image")
     with closing(vlm) if vlm else nullcontext(), bar:
         for number, chunk in enumerate(task.chunks()):
             count += 1
@@ -209,6 +216,11 @@ def label(
         time.sleep(predict.WAIT_S)  # torchrun ends this process, too, if one of the others fails
     facts = write_tables(run, count, task.draws)
     return {**facts, **runs.noted(task.files[0], "synthetic"), "remarks": [*task.remarks, *facts["remarks"]]}
+
+
+def clear(run: Path) -> None:
+    """Remove the chunks of a finished run, whose files hold all that is in them."""
+    shutil.rmtree(run / CHUNKS, ignore_errors=True)
 
 
 def labelled(

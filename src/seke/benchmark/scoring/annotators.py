@@ -3,13 +3,13 @@
 Every number is a formula on sums over images. Each subject's images are reduced once to these sums, and a resample of
 subjects is a weighted sum of them (`bootstrap.resampled`), so that value and interval come from one formula.
 
-    N  images      K  annotators      C  the 8 expressions      A  the 17 action units      G  subjects      B  resamples
+    N  images     K  annotators     C  the 8 expressions     A  the 17 action units     G  subjects     B  resamples
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,10 +150,12 @@ def _alpha_sums(data: Annotated) -> dict[str, Floats]:
     """
     unequal_N, counts_NC = _nominal(data.expression_KN, CLASSES)
     units = [_nominal(data.au_KNA[..., a], 2) for a in range(len(AUS))]
+    coded_NA = np.stack([counts.sum(1) for _, counts in units], 1)
+    coded_N = np.asarray((coded_NA > 1).any(1), dtype=np.float64)
     known_KN2 = ~np.isnan(data.va_KN2)
     x_KN2 = np.where(known_KN2, data.va_KN2, 0.0)
     n_N2 = known_KN2.sum(0).astype(np.float64)
-    paired_N2 = n_N2 > 1
+    paired_N2 = np.asarray(n_N2 > 1)
     squares_N2 = 2 * (n_N2 * (x_KN2**2).sum(0) - x_KN2.sum(0) ** 2) / np.maximum(n_N2 - 1, 1)
     return _by_subject(
         data.group_N,
@@ -162,13 +164,13 @@ def _alpha_sums(data: Annotated) -> dict[str, Floats]:
             "expression_C": counts_NC,
             "au_DA": np.stack([unequal for unequal, _ in units], 1),
             "au_on_A": np.stack([counts[:, 1] for _, counts in units], 1),
-            "au_all_A": np.stack([counts.sum(1) for _, counts in units], 1),
+            "au_all_A": coded_NA,
             "va_D2": np.where(paired_N2, squares_N2, 0.0),
             "va_n2": np.where(paired_N2, n_N2, 0.0),
             "va_x2": np.where(paired_N2, x_KN2.sum(0), 0.0),
             "va_xx2": np.where(paired_N2, (x_KN2**2).sum(0), 0.0),
             "expression_N": (counts_NC.sum(1) > 1)[:, None].astype(np.float64),
-            "au_N": (np.stack([counts.sum(1) for _, counts in units], 1) > 1).any(1)[:, None].astype(np.float64),
+            "au_N": coded_N[:, None],
             "va_N2": paired_N2.astype(np.float64),
         },
     )
@@ -181,15 +183,11 @@ def _alphas(totals: Mapping[str, Floats]) -> dict[str, dict[str, Floats]]:
     units_BA = _alpha(totals["au_DA"], all_BA, all_BA**2 - on_BA**2 - (all_BA - on_BA) ** 2)
     n_B2 = totals["va_n2"]
     values_B2 = _alpha(totals["va_D2"], n_B2, 2 * (n_B2 * totals["va_xx2"] - totals["va_x2"] ** 2))
-    expression_B = _alpha(
-        totals["expression_D"][:, 0], counts_BC.sum(1), counts_BC.sum(1) ** 2 - (counts_BC**2).sum(1)
-    )
+    expression_B = _alpha(totals["expression_D"][:, 0], counts_BC.sum(1), counts_BC.sum(1) ** 2 - (counts_BC**2).sum(1))
     return {
         "expression": {"n": totals["expression_N"][:, 0], "alpha": expression_B},
         "action_units": {"n": totals["au_N"][:, 0], "alpha": units_BA, "alpha_mean": _mean(units_BA)},
-        **{
-            name: {"n": totals["va_N2"][:, t], "alpha": values_B2[:, t]} for t, name in enumerate(DIMENSIONS)
-        },
+        **{name: {"n": totals["va_N2"][:, t], "alpha": values_B2[:, t]} for t, name in enumerate(DIMENSIONS)},
     }
 
 
@@ -223,7 +221,7 @@ def _pair_sums(data: Annotated) -> dict[str, Floats]:
     confusion_NCC[np.flatnonzero(both_N), first_N[both_N] * CLASSES + second_N[both_N]] = 1
     one_NA, two_NA = data.au_KNA
     judged_NA = (one_NA != UNKNOWN) & (two_NA != UNKNOWN)
-    known_N2 = ~np.isnan(data.va_KN2).any(0)
+    known_N2 = np.asarray(~np.isnan(data.va_KN2).any(0))
     x_N2, y_N2 = (np.where(known_N2, values, 0.0) for values in data.va_KN2)
     near_N2 = known_N2 & (np.abs(x_N2 - y_N2) <= NEAR + _ROUNDING)
     return _by_subject(
@@ -288,7 +286,7 @@ def _of_values(totals: Mapping[str, Floats]) -> dict[str, Floats]:
     sd = np.where(n > 1, np.sqrt(np.maximum(variance, 0.0)), np.nan)
     return {
         "n": n,
-        "icc": icc(Sums(n, *ratings, totals["total2"])).two_one,
+        "icc": icc(Sums(n, next(ratings), next(ratings), totals["total2"])).two_one,
         "within": _ratio(totals["near2"], n),
         "bias": bias,
         "sd": sd,
@@ -308,7 +306,7 @@ def _pair_clusters(sums: Mapping[str, Floats]) -> dict[str, Any]:
 def kappa(confusion_CC: Floats) -> Floats:
     """Return Cohen's kappa (1960) of confusion matrices (..., C, C); NaN where chance alone would agree always.
 
-    >>> float(kappa(np.array([[20.0, 5.0], [10.0, 15.0]])))
+    >>> round(float(kappa(np.array([[20.0, 5.0], [10.0, 15.0]]))), 9)
     0.4
     """
     n = confusion_CC.sum((-2, -1))
@@ -333,22 +331,43 @@ def _number(value: np.float64) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def differing(data: Annotated, place: int) -> Sequence[tuple[str, list[Any]]]:
-    """Return by description what the annotators say of an image on which they differ (valence, arousal: by over 0.2).
+class Differing(NamedTuple):
+    """On which of N images, and in what, annotators who say something of it do not say the same."""
 
-    An annotator who says nothing of it has None; where fewer than two say something, nobody differs.
-    """
-    said: list[tuple[str, list[Any]]] = []
-    codes = [int(code) for code in data.expression_KN[:, place]]
-    if len({code for code in codes if code != UNKNOWN}) > 1:
-        said.append(("expression", [None if code == UNKNOWN else EXPRESSIONS[code] for code in codes]))
+    expression_N: NDArray[np.bool_]
+    va_N2: NDArray[np.bool_]
+    """By more than 0.2."""
+    au_NA: NDArray[np.bool_]
+
+    @property
+    def any_N(self) -> NDArray[np.bool_]:
+        """Whether they differ in anything."""
+        return np.asarray(self.expression_N | self.va_N2.any(1) | self.au_NA.any(1))
+
+
+def differing(data: Annotated) -> Differing:
+    """Return where the annotators differ; one who says nothing of a description differs from nobody."""
+
+    def codes(values_K: NDArray[np.int64]) -> NDArray[np.bool_]:
+        known = values_K != UNKNOWN
+        highest = values_K.max(0)
+        return np.asarray((known & (values_K != highest)).any(0))
+
+    known_KN2 = ~np.isnan(data.va_KN2)
+    highest_N2 = np.where(known_KN2, data.va_KN2, -np.inf).max(0)
+    lowest_N2 = np.where(known_KN2, data.va_KN2, np.inf).min(0)
+    apart_N2 = known_KN2.any(0) & (highest_N2 - lowest_N2 > NEAR + _ROUNDING)
+    return Differing(codes(data.expression_KN), apart_N2, codes(data.au_KNA))
+
+
+def said(data: Annotated, place: int, where: Differing) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each description of an image on which the annotators differ, with what each of them says; None: nothing."""
+    if where.expression_N[place]:
+        codes = data.expression_KN[:, place]
+        yield "expression", [None if code == UNKNOWN else EXPRESSIONS[code] for code in codes]
     for t, name in enumerate(DIMENSIONS):
-        values = data.va_KN2[:, place, t]
-        known = values[~np.isnan(values)]
-        if len(known) > 1 and np.ptp(known) > NEAR + _ROUNDING:
-            said.append((name, [_number(value) for value in values]))
-    for a, au in enumerate(AUS):
-        states = [int(state) for state in data.au_KNA[:, place, a]]
-        if len({state for state in states if state != UNKNOWN}) > 1:
-            said.append((f"AU{au}", [None if state == UNKNOWN else state for state in states]))
-    return said
+        if where.va_N2[place, t]:
+            yield name, [_number(value) for value in data.va_KN2[:, place, t]]
+    for a in np.flatnonzero(where.au_NA[place]):
+        states = data.au_KNA[:, place, a]
+        yield f"AU{AUS[a]}", [None if state == UNKNOWN else int(state) for state in states]

@@ -78,8 +78,11 @@ def icc(found: Sums) -> Correlations:
     raters = (found.raters**2).sum(axis=-1) / targets - grand
     bms, wms, ems = between / spare, within / (targets * (k - 1)), (within - raters) / (spare * (k - 1))
     jms = raters / (k - 1)
-    alone = (_correlation(bms, error, k, n) for error in (wms, ems))
-    return Correlations(*alone, _correlation(bms, ems, k, n, k * (jms - ems) / targets))
+    return Correlations(
+        one_one=_correlation(bms, wms, k, n),
+        three_one=_correlation(bms, ems, k, n),
+        two_one=_correlation(bms, ems, k, n, k * (jms - ems) / targets),
+    )
 
 
 def _correlation(between: Floats, error: Floats, k: int, targets: Floats, of_raters: Floats | float = 0.0) -> Floats:
