@@ -13,7 +13,7 @@ from seke.cli.settings import BY_COMMAND, groups_taken
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
-COMMANDS = ("prepare", "generate", "train", "evaluate", "report")
+COMMANDS = ("prepare", "generate", "train", "evaluate", "report", "serve")
 OF_COMMANDS = sorted(
     (group, path.stem, command)
     for group in BY_COMMAND
@@ -106,6 +106,7 @@ def test_the_benchmark_asks_one_of_the_questions_that_instruction_data_asks() ->
         ("train", "data experiment logger model optimizer scale trainer"),
         ("evaluate", "backend benchmark experiment judge model scale system"),
         ("report", "experiment"),
+        ("serve", "backend benchmark judge model system"),
     ],
 )
 def test_help_lists_the_groups_that_the_command_takes_with_all_that_can_be_typed(command: str, groups: str) -> None:

@@ -82,7 +82,7 @@ def test_the_picture_of_the_house_is_of_today() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize("name", ["prepare", "generate", "train", "evaluate", "report"])
+@pytest.mark.parametrize("name", ["prepare", "generate", "train", "evaluate", "report", "serve"])
 def test_asking_a_command_for_its_settings_imports_no_torch(name: str) -> None:
     """In one new process: the help, and the settings that `--cfg job` shows."""
     probe = (

@@ -64,7 +64,7 @@ def test_it_has_the_configuration_with_experiments_and_scales(seke: Seke, comman
 
 @pytest.mark.slow
 def test_it_says_what_there_is(seke: Seke) -> None:
-    assert seke("--help").stdout.startswith("usage: seke prepare|generate|train|evaluate|report")
+    assert seke("--help").stdout.startswith("usage: seke prepare|generate|train|evaluate|report|serve")
     done = seke("anotate", "name=x")
     assert (done.returncode, done.stderr.partition(";")[0]) == (2, "error: anotate: no such command")
     done = seke("train", "sise=1")

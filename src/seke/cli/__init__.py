@@ -1,1 +1,1 @@
-"""The command line: what the five commands share. Only here and in the commands is Hydra known."""
+"""The command line: what the six commands share. Only here and in the commands is Hydra known."""

@@ -1,4 +1,4 @@
-"""The decorator of the five commands: Hydra, the one error line, a run's directory, the name of a sweep's cell.
+"""The decorator of the six commands: Hydra, the one error line, a run's directory, the name of a sweep's cell.
 
     @command
     def prepare(cfg: DictConfig) -> None: ...

@@ -1,4 +1,4 @@
-"""The program `seke` of an installed package: `seke prepare|generate|train|evaluate|report <settings>`.
+"""The program `seke` of an installed package: `seke prepare|generate|train|evaluate|report|serve <settings>`.
 
 Its commands are the files at the root of the repository, to which the names here are links.
 """
@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import Final
 
-COMMANDS: Final = ("prepare", "generate", "train", "evaluate", "report")
+COMMANDS: Final = ("prepare", "generate", "train", "evaluate", "report", "serve")
 USAGE: Final = f"usage: seke {'|'.join(COMMANDS)} [--help] [<setting>=<value> ...]"
 
 

@@ -43,6 +43,17 @@ class Image:
 
 
 @dataclass(frozen=True)
+class InMemory(Image):
+    """An image part that is no file: its bytes, which are nowhere on a disk."""
+
+    data: bytes = b""
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        return self.data
+
+
+@dataclass(frozen=True)
 class Message:
     """One message; its parts keep their order, text and images mixed."""
 
@@ -182,6 +193,15 @@ class Closing(Protocol):
 
     def close(self) -> None:
         """Close it. Whoever asks again has it opened anew; closing twice is no mistake."""
+        ...
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A backend with a model in memory, which the first request would else wait for."""
+
+    def load(self) -> None:
+        """Load it, unless it is loaded."""
         ...
 
 

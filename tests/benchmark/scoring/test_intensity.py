@@ -21,20 +21,24 @@ SHROUT_FLEISS = np.array(
 
 def test_the_worked_example_of_shrout_and_fleiss() -> None:
     found = icc(sums(SHROUT_FLEISS))
-    assert (round(float(found.one_one), 2), round(float(found.three_one), 2)) == (0.17, 0.71)
+    assert [round(float(value), 2) for value in (found.one_one, found.two_one, found.three_one)] == [0.17, 0.29, 0.71]
     # More digits, as pingouin's documentation and psych::ICC print them for the same table.
     assert float(found.one_one) == pytest.approx(0.165742, abs=1e-6)
+    assert float(found.two_one) == pytest.approx(0.289764, abs=1e-6)
     assert float(found.three_one) == pytest.approx(0.714841, abs=1e-6)
 
 
-def anova(table: np.ndarray) -> tuple[float, float]:
-    """Return ICC(1,1) and ICC(3,1) by the mean squares of deviations, each written out."""
+def anova(table: np.ndarray) -> tuple[float, ...]:
+    """Return ICC(1,1), ICC(3,1) and ICC(2,1) by the mean squares of deviations, each written out."""
     n, k = table.shape
     rows, columns_, grand = table.mean(1, keepdims=True), table.mean(0, keepdims=True), table.mean()
     bms = k * ((rows - grand) ** 2).sum() / (n - 1)
     wms = ((table - rows) ** 2).sum() / (n * (k - 1))
     ems = ((table - rows - columns_ + grand) ** 2).sum() / ((n - 1) * (k - 1))
-    return tuple(float("nan") if bms + (k - 1) * e < 1e-9 else (bms - e) / (bms + (k - 1) * e) for e in (wms, ems))
+    jms = n * ((columns_ - grand) ** 2).sum() / (k - 1)
+    wholes = [bms + (k - 1) * wms, bms + (k - 1) * ems, bms + (k - 1) * ems + k * (jms - ems) / n]
+    errors = [wms, ems, ems]
+    return tuple(float("nan") if whole < 1e-9 else (bms - e) / whole for e, whole in zip(errors, wholes, strict=True))
 
 
 @given(st.integers(0, 10**6), st.integers(2, 30), st.integers(2, 5))

@@ -50,6 +50,14 @@ class LocalModel(ABC, Generic[T]):
             self._loaded = self._load()
         return self._loaded
 
+    def load(self) -> None:
+        """Load the model, unless it is loaded.
+
+        Raises:
+            UserError: if it cannot be loaded.
+        """
+        _ = self.loaded
+
     @abstractmethod
     def _load(self) -> T:
         """Load the model onto `device`."""

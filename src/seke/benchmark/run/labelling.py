@@ -97,8 +97,8 @@ def planned(
     wanted, draws = settings["label"], settings["draws"]
     if wanted not in (None, True):
         raise UserError("label", wanted, "neither true nor null", "set true to label all records, or null")
-    if draws is not None and (type(draws) is not int or draws < 0):
-        raise UserError("draws", draws, "no number of answers", "set 0 or more, or null")
+    if draws is not None:
+        checked_draws(draws)
     found: tuple[Path, ...] = ()
     if benchmark.request is not None and not isinstance(benchmark, Planned):
         reference = str(settings["records"])
@@ -114,6 +114,17 @@ def planned(
     if settings["groups"]:
         raise UserError("groups", settings["groups"], "new pictures are labelled, not scored", "leave groups= out")
     return _planned(found, outputs, settings, model)
+
+
+def checked_draws(draws: object) -> int:
+    """Return the setting `draws` if it is a number of answers.
+
+    Raises:
+        UserError: if it is none.
+    """
+    if type(draws) is not int or draws < 0:
+        raise UserError("draws", draws, "no number of answers", "set 0 or more")
+    return draws
 
 
 def _planned(found: tuple[Path, ...], outputs: Path, settings: Mapping[str, Any], model: str | None) -> Unlabelled:
@@ -238,23 +249,60 @@ def labelled(
         answers, drawn = _asked(records, benchmark, vlm, root, draws, paid)
     else:
         answers = {record.id: given[record.id] for record in records if record.id in given}
-    judge = ready(judging, {**answers, **{f"{id_}\0{k}": one for id_, of in drawn.items() for k, one in enumerate(of)}})
-    rows, _ = predicted(benchmark, records, answers, judge.read)
-    of_draws = [
-        predicted(benchmark, records, {id_: of[k] for id_, of in drawn.items()}, judge.read)[0] for k in range(draws)
-    ]
-    labels = [stated(row) for row in rows]
-    drawn_labels = [[stated(row) for row in each] for each in of_draws]
-    shares = [agreement(said, [each[place] for each in drawn_labels]) for place, said in enumerate(labels)]
+    found = reading(records, benchmark, judging, answers, drawn, draws)
+    labels, shares = [read.labels for read in found.pictures], [read.confidences for read in found.pictures]
     if given is not None:
-        shares = [{**none, **by_column(_confidence(answers, row.id))} for none, row in zip(shares, rows, strict=True)]
+        shares = [{**none, **by_column(_confidence(answers, of.id))} for none, of in zip(shares, records, strict=True)]
     rows = [
-        row.model_copy(update={"confidence": by_description(share)}) if isinstance(row, Prediction) else row
-        for row, share in zip(rows, shares, strict=True)
+        of.row.model_copy(update={"confidence": by_description(share)}) if isinstance(of.row, Prediction) else of.row
+        for of, share in zip(found.pictures, shares, strict=True)
     ]
     models = {answer.model: answer.simulated for answer in answers.values() if answer.model is not None}
     silent = [f"{answer.id[:80]}: {answer.detail[:200]}" for answer in answers.values() if answer.detail]
-    return Labelled(records, rows, labels, shares, paid, models, silent, judge.remarks)
+    return Labelled(records, rows, labels, shares, paid, models, silent, found.remarks)
+
+
+class Reading(NamedTuple):
+    """What is read from the answers about a picture."""
+
+    row: Any
+    """Of predictions.jsonl."""
+    labels: Mapping[str, Any]
+    """By column (`confidence.stated`)."""
+    confidences: Mapping[str, float | None]
+    draws: Sequence[Mapping[str, Any]]
+    """The labels of each draw."""
+
+
+class Readings(NamedTuple):
+    """What is read from the answers about some pictures, in their order, and what is to be known of the judging."""
+
+    pictures: Sequence[Reading]
+    remarks: Sequence[str]
+
+
+def reading(
+    records: Sequence[ImageRecord],
+    benchmark: Benchmark,
+    judging: Judging,
+    answers: Mapping[str, Answer],
+    drawn: Mapping[str, Sequence[Answer]],
+    draws: int,
+) -> Readings:
+    """Read the labels from answers, and their confidences from `draws` further answers to each question."""
+    judge = ready(judging, {**answers, **{f"{id_}\0{k}": one for id_, of in drawn.items() for k, one in enumerate(of)}})
+
+    def rows(given: Mapping[str, Answer]) -> Sequence[Any]:
+        return predicted(benchmark, records, given, judge.read)[0]
+
+    said = rows(answers)
+    labels = [stated(row) for row in said]
+    of_draws = [[stated(row) for row in rows({id_: of[k] for id_, of in drawn.items()})] for k in range(draws)]
+    pictures = []
+    for place, row in enumerate(said):
+        others = [each[place] for each in of_draws]
+        pictures.append(Reading(row, labels[place], agreement(labels[place], others), others))
+    return Readings(pictures, judge.remarks)
 
 
 def questions(image: Image, benchmark: Benchmark, draws: int) -> tuple[Request, ...]:
