@@ -263,7 +263,7 @@ class Calibrated(Protocol):
     def trust(
         self, predictions: Sequence[Any], answers: Mapping[str, Answer], seed: int
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return metrics.json's "calibration", and the same keys' intervals."""
+        """Return metrics.json's "calibration", and the same keys' intervals; both empty where no answer says it."""
         ...
 
 

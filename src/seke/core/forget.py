@@ -24,7 +24,9 @@ from seke.core.images import sha256
 
 FOLDERS: Final = ("parquet", "wandb")
 """Below a run: made of its rows, and quicker made anew than edited."""
-PAGES: Final = ("unanswered.md", "agreement.md", "model_card.md")
+PAGES: Final = (
+    "unanswered.md", "agreement.md", "model_card.md", "labels.csv", "labels.xlsx", "differences.csv",
+)  # fmt: skip
 """Files of a run that may quote a single row."""
 NESTED: Final = ("row", "trace")
 """Keys of progress.jsonl under which a row stands as text."""

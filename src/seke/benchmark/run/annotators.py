@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from seke.benchmark.scoring.annotators import DIMENSIONS, Annotated, compared, differing, said
+from seke.benchmark.scoring.annotators import DIMENSIONS, Annotated, compared, differing, said, several
 from seke.benchmark.scoring.arrays import AUS, UNKNOWN
 from seke.benchmark.scoring.tables import ABSENT, with_interval, with_signed_interval
 from seke.benchmark.tasks.reliability import generated
@@ -110,7 +110,7 @@ def read(annotators: Sequence[Annotator]) -> tuple[Annotated, list[Said]]:
     """Return what the annotators say, and one row of each image that two or more have labelled, in the first's order.
 
     Raises:
-        UserError: if a row is broken or no row of faces, an id occurs twice, or no image is in two of them.
+        UserError: if a row is broken or no row of faces, an id occurs twice, or no two have labelled the same.
     """
     place: dict[str, int] = {}
     rows: list[Said] = []
@@ -127,10 +127,12 @@ def read(annotators: Sequence[Annotator]) -> tuple[Annotated, list[Said]]:
         said.append(own)
     times = Counter(number for own in said for number in own)
     kept = [number for number in range(len(rows)) if times[number] > 1]
-    if not kept:
-        names = [annotator.name for annotator in annotators]
-        raise UserError("compare", names, "they have labelled no image in common", "compare runs on the same records=")
-    return _arrays(tuple(one.name for one in annotators), said, [(number, rows[number]) for number in kept])
+    names = tuple(annotator.name for annotator in annotators)
+    data, images = _arrays(names, said, [(number, rows[number]) for number in kept])
+    if not several(data).any():
+        problem = "no two of them have labelled the same description of the same image"
+        raise UserError("compare", ",".join(names), problem, "compare runs on the same records=, that answered")
+    return data, images
 
 
 def _rows(annotator: Annotator) -> Iterator[Said]:

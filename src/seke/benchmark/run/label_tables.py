@@ -9,6 +9,7 @@ outputs/evaluate/<name>/table.md               how many pictures have which labe
 import csv
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -182,11 +183,15 @@ def write_tables(run: Path, count: int, draws: int) -> dict[str, Any]:
             book.add(cells)
     pictures = tally.status.total()
     notes = [f"{silent:,} of {pictures:,} pictures have no answer, such as {'; '.join(examples)}"] if silent else []
+    if not (pictures - sum(map(tally.status.__getitem__, SILENT))):
+        notes.append("no answer states a label: was this model taught to describe faces?")
     notes += [f"{remark} ({times} times)" if times > 1 else remark for remark, times in remarks.items()]
     fake = sorted(name for name, noted in models.items() if old_runs.simulated(noted, name))
     text = table_md(run.name, tally, draws, models, fake, notes)
     files.write_text(run / "table.md", text)
     print(visible(text))
+    for note in notes:
+        print(f"note: {visible(note)}", file=sys.stderr)
     print(f"{run}: {CSV}, {XLSX}, predictions.jsonl")
     return {
         "counts": {"predictions": pictures, "labelled": pictures - sum(map(tally.status.__getitem__, SILENT))},

@@ -70,7 +70,7 @@ def compared(data: Annotated, seed: int = 0, draws: int = DRAWS) -> dict[str, An
         with "n" images and "ci95". None where undefined, such as a kappa of two annotators who always say the same one
         thing, or an interval of fewer than three subjects.
     """
-    labelled_N = _labelled(data)
+    labelled_N = several(data)
     sums = _alpha_sums(data)
     found, bounds = _measured(sums, _alphas, _alpha_clusters(sums), draws, seed)
     return {
@@ -84,7 +84,7 @@ def compared(data: Annotated, seed: int = 0, draws: int = DRAWS) -> dict[str, An
     }
 
 
-def _labelled(data: Annotated) -> NDArray[np.bool_]:
+def several(data: Annotated) -> NDArray[np.bool_]:
     """Return which images have a label of one description or more from at least two annotators."""
     known_KN = np.stack([data.expression_KN != UNKNOWN, *(~np.isnan(data.va_KN2[..., t]) for t in (0, 1))])
     several_N = (known_KN.sum(1) > 1).any(0)

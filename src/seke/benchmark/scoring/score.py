@@ -94,7 +94,9 @@ def score(
     write_jsonl(path / "predictions.jsonl", predictions)
     metrics = {**measured(benchmark, measures, predictions, seed), "missing": missing}
     if isinstance(benchmark, Calibrated):
-        metrics["calibration"], metrics["ci95"]["calibration"] = benchmark.trust(predictions, answers, seed)
+        sure, bounds = benchmark.trust(predictions, answers, seed)
+        if sure:
+            metrics["calibration"], metrics["ci95"]["calibration"] = sure, bounds
     if groups and (by := grouping.grouping_of(benchmark)):
         metrics["groups"] = grouping.by_group(predictions, records, groups, seed, grouping=by)
     write_text(path / "metrics.json", json.dumps(metrics, indent=1, allow_nan=False) + "\n")

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.release import Release, read_release
+from seke.benchmark.scoring.calibration import trust
 from seke.benchmark.scoring.prevalence import checked_prevalence
-from seke.benchmark.scoring.tables import summary_table, table2
+from seke.benchmark.scoring.tables import calibration_table, summary_table, table2
 from seke.core.escape import markdown
 from seke.core.records import ImageRecord, Prediction
 from seke.core.vlm import Image, Message, Request
@@ -76,6 +77,16 @@ class Feab:
             )
         return rows, sum(record.id not in answers for record in records)
 
+    def trust(
+        self, predictions: Sequence[Prediction], answers: Mapping[str, Answer], seed: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the calibration of the labels' confidences, and its intervals; nothing where no answer has any."""
+        if not any(answer.confidence for answer in answers.values()):
+            return {}, {}
+        every = {row.id: answers.get(row.id) or Answer(id=row.id, status="unanswered") for row in predictions}
+        return trust(predictions, every, seed)
+
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: the paper's Table 2 with this run's row under it, then every metric with its interval."""
-        return f"# FEAB: {markdown(name)}\n\n{table2(name, metrics, notes)}\n{summary_table(metrics)}"
+        sure = f"\n{calibration_table(metrics)}" if metrics.get("calibration") else ""
+        return f"# FEAB: {markdown(name)}\n\n{table2(name, metrics, notes)}\n{summary_table(metrics)}{sure}"
