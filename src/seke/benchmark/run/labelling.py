@@ -158,7 +158,8 @@ def _without_labels(benchmark: Benchmark, file: Path, others: tuple[Path, ...], 
 def _any_truth(benchmark: Benchmark, given: Iterable[Path]) -> bool:
     records = _read(given)
     while chunk := list(islice(records, CHUNK)):
-        rows, _ = predicted(benchmark, chunk, {}, parse)
+        once = {row.id: row for row in chunk}  # what occurs twice is told of later
+        rows, _ = predicted(benchmark, list(once.values()), {}, parse)
         if any(not row.truth.empty if isinstance(row.truth, Labels) else row.truth is not None for row in rows):
             return True
     return False
