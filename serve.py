@@ -25,7 +25,7 @@ def serve(cfg: DictConfig) -> None:
     """Serve the page until it is told to end."""
     benchmark, judging, draws = build(cfg.benchmark), build(cfg.judge), labelling.checked_draws(cfg.draws)
     settings = page.Settings(**plain(cfg.page))
-    single_image.check(benchmark, None)
+    single_image.check(benchmark, "benchmark", type(benchmark).__name__)
     path, note = _checkpoint(cfg)
     with ExitStack() as opened:
         if "ledger" in cfg.backend:  # what a paid service says of a face is kept no longer than this runs

@@ -23,14 +23,14 @@ def executable() -> str | None:
 
 
 @contextmanager
-def chromium() -> "Iterator[Browser]":
-    """Run a headless Chromium, without its sandbox, which containers do not allow."""
+def chromium(*arguments: str) -> "Iterator[Browser]":
+    """Run a headless Chromium with these arguments, without its sandbox, which containers do not allow."""
     path = executable()
     if path is None:
         pytest.skip(f"SKIPPED, NOT TESTED: no Chromium ({', '.join(NAMES)}) found; install it or set CHROMIUM=/path")
     reason = "SKIPPED, NOT TESTED: no playwright; pip install -e '.[dev]'"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
         yield browser
         browser.close()

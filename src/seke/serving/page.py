@@ -29,6 +29,8 @@ WAITING: Final = 8
 """Pictures that may wait for the model; further ones are turned away."""
 PATIENCE_S: Final = 60.0
 """Seconds within which a picture must have come in."""
+LINGER_S: Final = 0.5
+"""Seconds in which the rest of a picture that is turned away is read and dropped, so that its sender hears why."""
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src blob: data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -205,7 +207,7 @@ async def serve(app: web.Application, settings: Settings, ready: Callable[[int],
     Raises:
         UserError: if the port is taken, or the host is none of this machine's.
     """
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, lingering_time=LINGER_S)
     await runner.setup()
     try:
         try:

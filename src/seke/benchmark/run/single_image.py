@@ -38,17 +38,17 @@ def look(data: bytes, vlm: VLM, benchmark: Benchmark, judging: Judging, draws: i
     return found
 
 
-def check(benchmark: Benchmark, picture: object) -> None:
-    """Make sure that a benchmark has a question about a picture of which nothing is known.
+def check(benchmark: Benchmark, argument: str, value: object) -> None:
+    """Make sure that a benchmark has a question about a picture of which nothing is known; else `argument`=`value` errs.
 
     Raises:
         UserError: if it has not.
     """
     if benchmark.request is None:
-        raise UserError("image", picture, "this benchmark asks no model", "use benchmark=feab")
+        raise UserError(argument, value, "this benchmark asks no model", "use benchmark=feab")
     if isinstance(benchmark, Planned):
         problem = "this benchmark judges an answer by what is known of its record"
-        raise UserError("image", picture, problem, "use benchmark=feab or benchmark=emoset")
+        raise UserError(argument, value, problem, "use benchmark=feab or benchmark=emoset")
 
 
 def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spending: Spending | None = None) -> str:
@@ -59,7 +59,7 @@ def report(path: Path, vlm: VLM, benchmark: Benchmark, judging: Judging, spendin
     Raises:
         UserError: if the picture cannot be read, the benchmark asks no question about it, or no answer comes.
     """
-    check(benchmark, path)
+    check(benchmark, "image", path)
     if spending is None:
         return dry_run_of_one(path, vlm, benchmark, judging)
     replace_backends((judging, benchmark), spending.metered)
