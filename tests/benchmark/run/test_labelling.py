@@ -310,3 +310,24 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, monkey
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < 1.3 * peaks[1], peaks
+
+
+def test_a_model_that_says_nothing_ends_the_run_at_the_first_chunk(new: Path, small: None) -> None:
+    class Mute(Scripted):
+        texts = ("", "")
+
+        def __init__(self) -> None:
+            self.agree, self.stop_after, self.asked = 5, None, Counter()
+
+    mute = Mute()
+    with pytest.raises(UserError, match=r"no record was answered \(4 of 4 empty, such as r00000\)"):
+        labelled(new, mute)
+    assert mute.asked[0.0] == 4 and not chunk_file(new / "evaluate" / "mine", 0).exists()
+
+
+def test_pictures_that_nobody_can_read_are_no_labelling(new: Path) -> None:
+    images = new / "prepare" / "new" / "images"
+    for path in images.iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="no picture was answered, such as r00000: 0.png: no such file"):
+        labelled(new, Scripted())

@@ -16,10 +16,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from seke.benchmark.answer import Answer
 from seke.benchmark.confidence import DIMENSIONS
 from seke.core import files, old_runs
 from seke.core.affect import ACTION_UNITS
 from seke.core.budget import Spent
+from seke.core.errors import UserError
 from seke.core.escape import csv_cell, markdown, shortened, visible
 from seke.core.records import ImageRecord, to_line
 from seke.core.text_tables import markdown_table
@@ -57,6 +59,13 @@ class Labelled(NamedTuple):
     """Why pictures have no answer."""
     remarks: Sequence[str]
     """What is to be known of the judging."""
+    answers: Mapping[str, Answer]
+    """By record id."""
+
+    @property
+    def spoken(self) -> int:
+        """How many of the answers hold words or labels."""
+        return sum(not answer.silent for answer in self.answers.values())
 
 
 def chunk_file(run: Path, number: int) -> Path:
@@ -69,6 +78,7 @@ def write_chunk(run: Path, number: int, chunk: Labelled) -> None:
     facts = {
         "paid": chunk.paid.numbers(),
         "models": list(chunk.models.items()),
+        "spoken": chunk.spoken,
         "silent": [len(chunk.silent), list(chunk.silent[:SHOWN])],
         "remarks": list(chunk.remarks),
     }
@@ -155,14 +165,23 @@ def _order(name: str) -> tuple[int, int, str]:
 
 
 def write_tables(run: Path, count: int, draws: int) -> dict[str, Any]:
-    """Write all files of a run from its `count` chunks, and return facts for its manifest."""
+    """Write all files of a run from its `count` chunks, and return facts for its manifest.
+
+    Raises:
+        UserError: if no picture was answered.
+    """
     tally, remarks, models, silent, examples = Tally(), Counter[str](), dict[str, bool | None](), 0, list[str]()
+    spoken = 0
     for number in range(count):
         facts = _facts(chunk_file(run, number))
         remarks.update(facts["remarks"])
         models |= dict(facts["models"])
+        spoken += facts["spoken"]
         silent += facts["silent"][0]
         examples += facts["silent"][1][: SHOWN - len(examples)]
+    if not spoken:
+        problem = f"no picture was answered{f', such as {examples[0]}' if examples else ''}"
+        raise UserError("name", run.name, problem, "set right what keeps answers away; overwrite=true asks again")
     first = next(_lines(run, count))
     names = list(first["labels"])
     head = [*FIRST, *(column for name in names for column in (name, f"{name}_confidence")), "text"]

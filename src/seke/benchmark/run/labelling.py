@@ -200,6 +200,9 @@ def label(
 ) -> dict[str, Any] | None:
     """Write the labels of this rank's chunks, then, as the first rank, all files; return facts for the manifest.
 
+    Raises:
+        UserError: if nobody answers about the first pictures that are asked about, or about any.
+
     Args:
         task: as `planned`.
         benchmark: whose question is asked.
@@ -212,7 +215,7 @@ def label(
     folder = files.folder(run / CHUNKS)
     if process.ranks == 1:
         files.clear_parts(folder)
-    count = 0
+    count, fresh = 0, True
     bar = tqdm(total=task.total, desc="labels", unit="image")
     with closing(vlm) if vlm else nullcontext(), bar:
         for number, chunk in enumerate(task.chunks()):
@@ -220,7 +223,11 @@ def label(
             if number % process.ranks == process.rank and not chunk_file(run, number).is_file():
                 if vlm is not None:
                     vlm.pause_if_spent()
-                write_chunk(run, number, labelled(chunk, benchmark, judging, vlm, root, task.draws, task.answers))
+                made = labelled(chunk, benchmark, judging, vlm, root, task.draws, task.answers)
+                if fresh and made.paid.requests:  # a server that is not there need not be asked a million times
+                    predict.check_any(made.answers, run.name)
+                    fresh = False
+                write_chunk(run, number, made)
             bar.update(len(chunk))
     if process.rank > 0:
         return None
@@ -260,7 +267,7 @@ def labelled(
     ]
     models = {answer.model: answer.simulated for answer in answers.values() if answer.model is not None}
     silent = [f"{answer.id[:80]}: {answer.detail[:200]}" for answer in answers.values() if answer.detail]
-    return Labelled(records, rows, labels, shares, paid, models, silent, found.remarks)
+    return Labelled(records, rows, labels, shares, paid, models, silent, found.remarks, answers)
 
 
 class Reading(NamedTuple):

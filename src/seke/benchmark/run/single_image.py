@@ -39,7 +39,7 @@ def look(data: bytes, vlm: VLM, benchmark: Benchmark, judging: Judging, draws: i
 
 
 def check(benchmark: Benchmark, argument: str, value: object) -> None:
-    """Make sure that a benchmark has a question about a picture of which nothing is known; else `argument`=`value` errs.
+    """Make sure that a benchmark has a question about a picture of which nothing is known.
 
     Raises:
         UserError: if it has not.
