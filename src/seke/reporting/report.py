@@ -23,7 +23,7 @@ from seke.core import files, flags, locks
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.rules import NEAR
-from seke.reporting.data import cases, provenance, results, scenes, verdict
+from seke.reporting.data import annotators, cases, provenance, results, scenes, verdict
 from seke.reporting.data.collect import InspectedRun, Material, collect
 from seke.reporting.data.run_labels import NamedRun
 from seke.reporting.data.runs import Gathered, Outputs, gather, leave_out
@@ -44,7 +44,7 @@ WHOLE = ("n", "subjects")
 """Columns whose numbers are about all of a run's predictions."""
 COUNTED = (*results.TASKS.values(), *scenes.TASKS, "unanswered")
 """What the keys of other columns begin with whose numbers are counted from predictions."""
-PRINTED = ("feab", "scenes", "classes", "reasoning", "agreement", "reliability", "cost")
+PRINTED = ("feab", "scenes", "classes", "reasoning", "agreement", "reliability", "labels", "annotators", "cost")
 """The tables that are printed."""
 
 
@@ -288,6 +288,10 @@ def _tables(material: Material) -> list[Table]:
         caption = "Only labels that the generator made; those people gave are right by definition. " + intervals + best
         scores = results.score_table("reliability", title, "Generator", material.checked, caption)
         tables.append(of_rows(results.with_gains(scores, material.checked)))
+    if material.labelled:
+        tables.append(of_rows(annotators.labels_table(material.labelled)))
+    if material.agreeing:
+        tables += [annotators.agreement_table(material.agreeing), annotators.differences_table(material.agreeing)]
     if material.generated:
         caption = (
             "E[S]: mean draws per record. Floor: what Algorithm 1 takes at zero uncertainty, 3 − 2^(2−N), so 2.875 at "

@@ -329,5 +329,5 @@ def test_pictures_that_nobody_can_read_are_no_labelling(new: Path) -> None:
     images = new / "prepare" / "new" / "images"
     for path in images.iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="no picture was answered, such as r00000: 0.png: no such file"):
+    with pytest.raises(UserError, match=r"no picture was answered, such as r00000: 0\.png: no such file"):
         labelled(new, Scripted())

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels
-from seke.reporting.data import results, scenes
+from seke.reporting.data import annotators, results, scenes
 from seke.reporting.data.provenance import Natures, natures
 from seke.reporting.data.run_labels import NamedRun, Words, named
 from seke.reporting.data.runs import FinishedRun, Gathered, Outputs, Pictured
@@ -58,6 +58,10 @@ class Material:
     """Labels of evaluations that the wording expects and nobody ran."""
     classified: Sequence[NamedRun] = ()
     """Evaluations of a picture's class by another attribute than the emotion."""
+    labelled: Sequence[NamedRun] = ()
+    """Labellings of new pictures."""
+    agreeing: Sequence[NamedRun] = ()
+    """Annotators held against each other, be it beside a labelling."""
 
 
 def collect(
@@ -75,6 +79,9 @@ def collect(
     generated, trained, evaluated = (
         named(gathered.of(stage), wording.get(stage, {})) for stage in ("generate", "train", "evaluate")
     )
+    agreeing = [item for item in evaluated if item.run.agreement]
+    new = [item for item in evaluated if annotators.is_labelling(item.run)]
+    evaluated = [item for item in evaluated if item not in new and not annotators.is_agreement(item.run)]
     scene_runs = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
     classified = [item for item in evaluated if scenes.measures(item.run, scenes.CLASS)]
@@ -97,6 +104,8 @@ def collect(
         natures=natures(gathered, outputs.path),
         absent=_absent(of_faces, wording.get("evaluate", {})),
         classified=classified,
+        labelled=new,
+        agreeing=agreeing,
     )
 
 

@@ -7,7 +7,7 @@ outputs/<stage>/<run>/manifest.json says that a run is finished. A run without o
 import csv
 import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -132,6 +132,11 @@ class FinishedRun:
         return read_object(self.path / "comparison.json") or {}
 
     @cached_property
+    def agreement(self) -> Mapping[str, Any]:
+        """The content of agreement.json: how far annotators agree; empty where none were held against each other."""
+        return read_object(self.path / "agreement.json") or {}
+
+    @cached_property
     def instructions(self) -> Sequence[InstructionRecord]:
         """The rows of a generation."""
         return self._rows("instructions.jsonl", InstructionRecord)
@@ -152,7 +157,8 @@ class FinishedRun:
         if {"predictions", "scene_answers"} & vars(self).keys():
             return ""  # it has been read
         try:
-            self._rows("predictions.jsonl", Answer)
+            path = self.path / "predictions.jsonl"
+            deque(read_jsonl(path, Answer) if path.is_file() else (), maxlen=0)  # there may be a million
         except UserError as error:
             return error.problem
         return ""
