@@ -92,7 +92,7 @@ def test_such_runs_are_no_scores_and_have_sections_of_their_own(compared: Path, 
 
 def test_a_labelling_has_its_counts_and_mean_confidences(outputs: Path) -> None:
     labelling(outputs)
-    [item] = named([run for run in gather(Outputs(outputs), "demo-new", None).of("evaluate")], {})
+    [item] = named(gather(Outputs(outputs), "demo-new", None).of("evaluate"), {})
     [row] = labels_table([item]).rows
     numbers = {key: cell.value for key, cell in row.cells.items() if not isinstance(cell, str)}
     assert numbers == {
