@@ -18,6 +18,7 @@ from seke.cli.command import build, command
 @command
 def report(cfg: DictConfig) -> None:
     """Write the report and print its main table and the path of its page."""
+    from seke.reporting.data.picture_folder import remembered
     from seke.reporting.data.tables import to_terminal
     from seke.reporting.page.gallery import GallerySettings
     from seke.reporting.report import Settings, write_report
@@ -25,6 +26,10 @@ def report(cfg: DictConfig) -> None:
 
     chosen = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(chosen, dict)
+    outputs = Path(cfg.paths.outputs)
+    images = remembered(outputs / "report" / str(cfg.name), cfg.paths.images)
+    if images is not None and cfg.paths.images is None:
+        print(f"pictures: {images}, as paths.images= said when this report was last made")
     settings = Settings(
         wording=chosen["wording"],
         focus=cfg.focus,
@@ -33,10 +38,9 @@ def report(cfg: DictConfig) -> None:
         cases_run=cfg.cases.run,
         cases_count=cfg.cases.count,
         commands=chosen["commands"],
-        images=cfg.paths.images,
+        images=images,
         gallery=GallerySettings(**chosen["gallery"], seed=cfg.seed) if cfg.gallery else None,
     )
-    outputs = Path(cfg.paths.outputs)
     study = build(cfg.study) if cfg.study else None
     compare = Comparisons(build(cfg.compare), build(cfg.compare_scenes))
     written = write_report(outputs, str(cfg.name), cfg.runs, settings, study, compare)

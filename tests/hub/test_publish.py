@@ -24,11 +24,11 @@ Publish = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory, door) -> Path:
+def outputs(tmp_path_factory: pytest.TempPathFactory, cli) -> Path:
     """A small prepared set, exported without its pictures and, under another name, with them; and a trained model."""
     folder = tmp_path_factory.mktemp("outputs")
     for name, more in (("small", ()), ("faces", ("embed_images=true",))):
-        done = door("prepare", "source.images=60", "export=parquet", f"name={name}", f"paths.outputs={folder}", *more)
+        done = cli("prepare", "source.images=60", "export=parquet", f"name={name}", f"paths.outputs={folder}", *more)
         assert done.returncode == 0, done.stderr
     run = folder / "train" / "mine"
     shutil.copytree(ROOT / "assets" / "llava_ov_tiny", run / "model")

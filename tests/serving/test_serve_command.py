@@ -70,18 +70,18 @@ def test_the_base_is_served_until_sigterm_and_nothing_is_left(tmp_path: Path) ->
         assert process.wait(20) == 0
 
 
-def test_the_demo_s_run_is_served_where_there_is_one(tmp_path: Path, door) -> None:
+def test_the_demo_s_run_is_served_where_there_is_one(tmp_path: Path, cli) -> None:
     run = tmp_path / "train" / "demo-seke"
     shutil.copytree(BASE, run / "model")
     (run / "manifest.json").write_text(json.dumps({"config": {}, "inputs": {}}))
     (run / "config.yaml").write_text("{}")
     ready = ("serve", f"paths.outputs={tmp_path}", "dry_run=true")
-    done = door(*ready)
+    done = cli(*ready)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"model: {run / 'model'}\n")
     assert "--served-model-name demo-seke " in done.stdout and "taught on drawn faces" in done.stdout
-    assert door(*ready, "demo.run=null").stdout.startswith("model: assets/llava_ov_tiny\n")
-    own = door(*ready, f"model.path={run}")
+    assert cli(*ready, "demo.run=null").stdout.startswith("model: assets/llava_ov_tiny\n")
+    own = cli(*ready, f"model.path={run}")
     assert own.stdout.startswith(f"model: {run / 'model'}\n") and "drawn faces" not in own.stdout
 
 
@@ -103,8 +103,8 @@ def test_a_model_behind_an_api_is_asked_and_what_it_says_is_not_kept(tmp_path: P
     assert files(tmp_path / "tmp") == set() and not (tmp_path / "outputs" / "ledger.sqlite").exists()
 
 
-def test_a_page_that_others_reach_says_so(door, tmp_path: Path) -> None:
-    done = door("serve", "page.host=0.0.0.0", "dry_run=true", f"paths.outputs={tmp_path}")
+def test_a_page_that_others_reach_says_so(cli, tmp_path: Path) -> None:
+    done = cli("serve", "page.host=0.0.0.0", "dry_run=true", f"paths.outputs={tmp_path}")
     assert done.returncode == 0
     assert done.stderr.startswith(
         "warning: page.host=0.0.0.0: whoever reaches this machine can use the page, without a"
@@ -125,15 +125,15 @@ def test_a_page_that_others_reach_says_so(door, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line(door, tmp_path: Path, words: list[str], line: str) -> None:
-    done = door("serve", f"paths.outputs={tmp_path}", *words)
+def test_a_mistake_is_one_line(cli, tmp_path: Path, words: list[str], line: str) -> None:
+    done = cli("serve", f"paths.outputs={tmp_path}", *words)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(line), done.stderr
 
 
-def test_a_port_that_is_taken_is_told(door, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_told(cli, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = door("serve", f"paths.outputs={tmp_path}", "backend=simulated", f"page.port={port}")
+        done = cli("serve", f"paths.outputs={tmp_path}", "backend=simulated", f"page.port={port}")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: page.port={port}: cannot be opened at 127.0.0.1 (")

@@ -25,6 +25,7 @@ from seke.core.intervals import Estimate
 from seke.core.rules import NEAR
 from seke.reporting.data import annotators, cases, provenance, results, scenes, verdict
 from seke.reporting.data.collect import InspectedRun, Material, collect
+from seke.reporting.data.picture_folder import IMAGES
 from seke.reporting.data.run_labels import NamedRun
 from seke.reporting.data.runs import Gathered, Outputs, gather, leave_out
 from seke.reporting.data.tables import Column, Row, Table, write_tables
@@ -202,7 +203,7 @@ def _write(
     write_page(draft / "index.html", content)
     predictions.write(draft, name)
     inputs = {f"{run.stage}/{run.name}": run.manifest_sha256 for run in gathered.runs}
-    manifest = json.dumps({"name": name, "runs": pattern, "inputs": inputs}, indent=2)
+    manifest = json.dumps({"name": name, "runs": pattern, IMAGES: settings.images, "inputs": inputs}, indent=2)
     files.write_text(draft / "manifest.json", manifest + "\n")
     printed = tuple(tables[key] for key in PRINTED if key in tables)
     return WrittenReport(outputs.path / "report" / name / "index.html", printed, nature, tuple(notes), compiled)

@@ -25,24 +25,24 @@ def server(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def new(tmp_path: Path, door) -> Path:
+def new(tmp_path: Path, cli) -> Path:
     """Seven photographs in a folder, prepared as a user does; none is labelled."""
     pictures, chance = tmp_path / "photographs", Random(0)
     pictures.mkdir()
     for number in range(7):
         noise = bytes(chance.randrange(256) for _ in range(32 * 32 * 3))
         Picture.frombytes("RGB", (32, 32), noise).save(pictures / f"{number}.png")
-    done = door("prepare", "source=folder", f"source.root={pictures}", "name=new", f"paths.outputs={tmp_path}")
+    done = cli("prepare", "source=folder", f"source.root={pictures}", "name=new", f"paths.outputs={tmp_path}")
     assert done.returncode == 0, done.stderr
     return tmp_path
 
 
-def test_new_pictures_are_labelled_and_nothing_complains_of_scores(new: Path, server, door) -> None:
+def test_new_pictures_are_labelled_and_nothing_complains_of_scores(new: Path, server, cli) -> None:
     asked = ("records=new", "backend=openai", f"backend.base_url={server.url}", f"paths.outputs={new}")
-    cost = door("evaluate", *asked, "dry_run=true")
+    cost = cli("evaluate", *asked, "dry_run=true")
     assert cost.returncode == 0, cost.stderr
     assert cost.stdout.splitlines()[3].split() == ["requests", "14", "14"]
-    done = door("evaluate", *asked, "name=mine")
+    done = cli("evaluate", *asked, "name=mine")
     assert done.returncode == 0, done.stderr
     run = new / "evaluate" / "mine"
     with (run / "labels.csv").open(newline="") as file:
@@ -58,10 +58,10 @@ def test_new_pictures_are_labelled_and_nothing_complains_of_scores(new: Path, se
     assert (manifest["counts"], manifest["scores"]) == ({"predictions": 7, "labelled": 7}, "nothing")
     assert json.loads((run / "cost.json").read_text())["by"]["answers"]["requests"] == 14
     assert "score" not in done.stderr and "unanswered" not in done.stdout
-    again = door("evaluate", *asked, "name=mine")
+    again = cli("evaluate", *asked, "name=mine")
     assert "is finished" in again.stdout
     # Another run of the same pictures finds every reply in the ledger.
-    other = door("evaluate", *asked, "name=other", "compare=mine")
+    other = cli("evaluate", *asked, "name=other", "compare=mine")
     assert other.returncode == 0, other.stderr
     spent = json.loads((new / "evaluate" / "other" / "cost.json").read_text())
     assert (spent["by"]["answers"]["recalled"], server.bought.total()) == (14, 14)
@@ -110,8 +110,8 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_generate_and_evaluate_runs_are_held_against_each_other_without_truth(runs: Path, door) -> None:
-    done = door("evaluate", f"paths.outputs={runs}", "compare=[a,b,c]", "name=abc")
+def test_generate_and_evaluate_runs_are_held_against_each_other_without_truth(runs: Path, cli) -> None:
+    done = cli("evaluate", f"paths.outputs={runs}", "compare=[a,b,c]", "name=abc")
     assert done.returncode == 0, done.stderr
     run = runs / "evaluate" / "abc"
     found = json.loads((run / "agreement.json").read_text())
@@ -137,21 +137,21 @@ def test_generate_and_evaluate_runs_are_held_against_each_other_without_truth(ru
     assert "AU7 Lid Tightener | 0 | 9 |" in (run / "agreement.md").read_text()
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["scores"] == "agreement" and set(manifest["inputs"]) == {"compare/a", "compare/b", "compare/c"}
-    again = door("evaluate", f"paths.outputs={runs}", "compare=[a,b,c]", "name=abc")
+    again = cli("evaluate", f"paths.outputs={runs}", "compare=[a,b,c]", "name=abc")
     assert "is finished" in again.stdout
 
 
-def test_a_run_is_found_by_name_by_command_and_by_path_and_people_are_annotators_too(runs: Path, door) -> None:
+def test_a_run_is_found_by_name_by_command_and_by_path_and_people_are_annotators_too(runs: Path, cli) -> None:
     (runs / "evaluate" / "a").mkdir()
     (runs / "evaluate" / "a" / "predictions.jsonl").write_bytes(
         (runs / "evaluate" / "c" / "predictions.jsonl").read_bytes()
     )
-    both = door("evaluate", f"paths.outputs={runs}", "compare=[a,b]", "name=x")
+    both = cli("evaluate", f"paths.outputs={runs}", "compare=[a,b]", "name=x")
     assert both.stderr == (
         "error: compare=a: there are evaluate/a and generate/a; say which: evaluate/a and generate/a\n"
     )
     path = runs / "evaluate" / "c" / "predictions.jsonl"
-    done = door("evaluate", f"paths.outputs={runs}", f"compare=[generate/a,'{path}']", "name=x")
+    done = cli("evaluate", f"paths.outputs={runs}", f"compare=[generate/a,'{path}']", "name=x")
     assert done.returncode == 0, done.stderr
     found = json.loads((runs / "evaluate" / "x" / "agreement.json").read_text())
     assert found["annotators"] == ["generate/a", "predictions"]
@@ -163,7 +163,7 @@ def test_a_run_is_found_by_name_by_command_and_by_path_and_people_are_annotators
         for n in range(10)
     ]  # fmt: skip
     (people / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = door("evaluate", f"paths.outputs={runs}", "compare=[prepare/labelled,c]", "name=y")
+    done = cli("evaluate", f"paths.outputs={runs}", "compare=[prepare/labelled,c]", "name=y")
     assert done.returncode == 0, done.stderr
     found = json.loads((runs / "evaluate" / "y" / "agreement.json").read_text())
     assert found["pairs"][0]["expression"] == {"n": 10, "agreement": 1.0, "kappa": None}
@@ -182,7 +182,7 @@ def test_a_run_is_found_by_name_by_command_and_by_path_and_people_are_annotators
         ),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(runs: Path, door, compare: str, line: str) -> None:
+def test_what_cannot_be_compared_is_one_line(runs: Path, cli, compare: str, line: str) -> None:
     scenes, others = (runs / "evaluate" / name for name in ("scenes", "others"))
     for folder in (scenes, others):
         folder.mkdir()
@@ -192,7 +192,7 @@ def test_what_cannot_be_compared_is_one_line(runs: Path, door, compare: str, lin
     )
     rows = list(read_jsonl(runs / "evaluate" / "c" / "predictions.jsonl", Prediction))
     write_jsonl(others / "predictions.jsonl", [row.model_copy(update={"id": f"other-{row.id}"}) for row in rows])
-    done = door("evaluate", f"paths.outputs={runs}", f"compare={compare}", "name=wrong")
+    done = cli("evaluate", f"paths.outputs={runs}", f"compare={compare}", "name=wrong")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith(line)
     assert not (runs / "evaluate" / "wrong").exists()
