@@ -26,7 +26,7 @@ from seke.core.budget import Budget, Metered, Spent
 from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
 from seke.core.files import write_text
 from seke.core.records import ImageRecord, Labels
-from seke.core.vlm import VLM
+from seke.core.vlm import VLM, Remarking
 
 ANSWERS: Final = "answers"
 """The role of the model under test."""
@@ -89,6 +89,8 @@ class Spending:
     ) -> dict[str, Any] | None:
         """Label new pictures, and return facts for the manifest; None to every rank but the first."""
         replace_backends((judging, benchmark), self.metered)
+        if isinstance(backend, Remarking):
+            task = task._replace(remarks=(*task.remarks, *backend.remarks))
         vlm = None if backend is None else self.metered(ANSWERS, backend, kept=False)
         root = runs.image_root(task.files[0], images_below)
         return labelling.label(task, benchmark, judging, vlm, root, run, self.process)

@@ -164,8 +164,8 @@ def _order(name: str) -> tuple[int, int, str]:
     return (first.index(name), 0, "") if name in first else (9, int(au) if au.isdecimal() else 0, name)
 
 
-def write_tables(run: Path, count: int, draws: int) -> dict[str, Any]:
-    """Write all files of a run from its `count` chunks, and return facts for its manifest.
+def write_tables(run: Path, count: int, draws: int, known: Sequence[str] = ()) -> dict[str, Any]:
+    """Write all files of a run from its `count` chunks, and return facts for its manifest; `known`: further remarks.
 
     Raises:
         UserError: if no picture was answered.
@@ -201,7 +201,8 @@ def write_tables(run: Path, count: int, draws: int) -> dict[str, Any]:
             )
             book.add(cells)
     pictures = tally.status.total()
-    notes = [f"{silent:,} of {pictures:,} pictures have no answer, such as {'; '.join(examples)}"] if silent else []
+    notes = list(known)
+    notes += [f"{silent:,} of {pictures:,} pictures have no answer, such as {'; '.join(examples)}"] if silent else []
     if not (pictures - sum(map(tally.status.__getitem__, SILENT))):
         notes.append("no answer states a label: was this model taught to describe faces?")
     notes += [f"{remark} ({times} times)" if times > 1 else remark for remark, times in remarks.items()]

@@ -61,6 +61,7 @@ class Unlabelled(NamedTuple):
     others: tuple[Annotator, ...] = ()
     """Runs to hold the labels against."""
     remarks: tuple[str, ...] = ()
+    """What a reader of the labels should know, such as what could not be read."""
 
     def records(self) -> Iterator[ImageRecord]:
         """Yield the records from the disk."""
@@ -233,8 +234,7 @@ def label(
         return None
     while not all(chunk_file(run, number).is_file() for number in range(count)):
         time.sleep(predict.WAIT_S)  # torchrun ends this process, too, if one of the others fails
-    facts = write_tables(run, count, task.draws)
-    return {**facts, **runs.noted(task.files[0], "synthetic"), "remarks": [*task.remarks, *facts["remarks"]]}
+    return {**write_tables(run, count, task.draws, task.remarks), **runs.noted(task.files[0], "synthetic")}
 
 
 def clear(run: Path) -> None:
