@@ -331,3 +331,19 @@ def test_pictures_that_nobody_can_read_are_no_labelling(new: Path) -> None:
         path.unlink()
     with pytest.raises(UserError, match=r"no picture was answered, such as r00000: 0\.png: no such file"):
         labelled(new, Scripted())
+
+
+def test_feab_says_how_far_stated_confidences_can_be_trusted_and_nothing_where_there_are_none() -> None:
+    rows = [
+        Prediction(
+            id=f"r{n}", source="x", subject=f"s{n}", text="", judged=None, status="ok",
+            labels=Labels(expression="fear"),
+            truth=Labels(expression="fear" if n % 2 else "anger"),
+        )
+        for n in range(8)
+    ]  # fmt: skip
+    sure = {row.id: Answer(id=row.id, confidence={"expression": 0.5}) for row in rows[1:]}  # of r0 there is no answer
+    found, bounds = FEAB.trust(rows, sure, 0)
+    assert (found["expression"]["n"], found["action_units"]) == (7, None)
+    assert found["expression"]["brier"] == pytest.approx(0.25) and bounds["action_units"] is None
+    assert FEAB.trust(rows, {row.id: Answer(id=row.id) for row in rows}, 0) == ({}, {})
