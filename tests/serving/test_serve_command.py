@@ -99,7 +99,7 @@ def test_a_model_behind_an_api_is_asked_and_what_it_says_is_not_kept(tmp_path: P
             process.send_signal(signal.SIGINT)
             assert "ended; nothing was kept" in process.stdout.read()
             assert process.wait(20) == 0
-        assert server.bought.total() == 2
+        assert server.paid.total() == 2
     assert files(tmp_path / "tmp") == set() and not (tmp_path / "outputs" / "ledger.sqlite").exists()
 
 

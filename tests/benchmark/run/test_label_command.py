@@ -64,7 +64,7 @@ def test_new_pictures_are_labelled_and_nothing_complains_of_scores(new: Path, se
     other = cli("evaluate", *asked, "name=other", "compare=mine")
     assert other.returncode == 0, other.stderr
     spent = json.loads((new / "evaluate" / "other" / "cost.json").read_text())
-    assert (spent["by"]["answers"]["recalled"], server.bought.total()) == (14, 14)
+    assert (spent["by"]["answers"]["recalled"], server.paid.total()) == (14, 14)
     assert "| expression | 7 | 1.000" in (new / "evaluate" / "other" / "agreement.md").read_text()
 
 
