@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from seke.benchmark.judging import judge
 from seke.benchmark.run import annotators, cost, labelling, plan, predict, single_image
 from seke.cli.command import build, command, finished, open_run, plain
-from seke.core import budget, provenance, vlm
+from seke.core import budget, provenance, small_data, vlm
 from seke.hub import model_results
 
 
@@ -38,6 +38,9 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.image is not None:
         payer = None if cfg.dry_run else spending
         print(single_image.report(Path(cfg.image), build(cfg.backend), benchmark, judging, payer))
+        size = small_data.size_of(predict.weights(model).values()) if model else 0
+        if advice := small_data.drawings_only(size, "nothing"):
+            print(f"note: {advice}", file=sys.stderr)
         return
     new = labelling.planned(benchmark, outputs, settings, model)
     task = plan.check(benchmark, outputs, settings, model) if new is None else new

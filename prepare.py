@@ -7,11 +7,13 @@ python prepare.py export=parquet                           # also as a Hugging F
 """
 
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from seke.cli.command import build, command, open_run
 from seke.core import limit
+from seke.core.escape import visible
 from seke.core.provenance import made
 from seke.hub import dataset_export
 
@@ -19,10 +21,14 @@ from seke.hub import dataset_export
 @command
 def prepare(cfg: DictConfig) -> None:
     """Read one source, split it by subject and write its records."""
-    from seke.sources.prepare import inventory
+    from seke.sources.faces_datasets import table_template
+    from seke.sources.prepare import advice, inventory
     from seke.sources.prepare.leakage import checked_distance
     from seke.sources.prepare.prepare import write
 
+    if template := cfg.source.get("template"):
+        print(table_template.write(Path(template), cfg.source.root))
+        return
     # Every mistake in a setting is found before the run's directory is claimed.
     source, most = build(cfg.source), limit.checked(cfg.limit)
     distance, exported = checked_distance(cfg.near_duplicate), dataset_export.checked_format(cfg.export)
@@ -33,8 +39,11 @@ def prepare(cfg: DictConfig) -> None:
     else:
         counts = write(source, run.path, most, cfg.seed, distance)
         facts = {"image_root": source.image_root(run.path), "synthetic": source.synthetic, "counts": counts}
-        run.finish(**facts, made=made(sys.argv))
+        told = [visible(line) for line in source.understood()]
+        run.finish(**facts, **({"understood": told} if told else {}), made=made(sys.argv))
         print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+        if told:
+            print(*told, *advice.of(run.path), sep="\n")
     if exported:
         print(dataset_export.export(dataset_export.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
 

@@ -170,8 +170,8 @@ def test_a_name_is_what_was_typed(conf: Path, name) -> None:
 
 
 def test_so_are_the_names_of_a_sweep_and_paths() -> None:
-    assert written(["name=1e5,b,true", "model.path=3"], ROOT / "conf", "train") == [
-        "name='1e5',b,'true'", "model.path='3'",
+    assert written(["-m", "name=1e5,b,true", "model.path=3"], ROOT / "conf", "train") == [
+        "-m", "name='1e5',b,'true'", "model.path='3'",
     ]  # fmt: skip
 
 

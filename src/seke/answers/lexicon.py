@@ -56,6 +56,8 @@ EXPRESSION_WORDS: Final = frozenset(
     word for words in (NAMED, SHOWN) for line in words.values() for word in line.split()
 )
 """Every word that names or betrays an expression; a text without them leaks no expression."""
+EXPRESSION_OF: Final = {word: expression for expression, words in NAMED.items() for word in words.split()}
+"""The expression that a word names, where the word stands alone."""
 
 _RAISED = "raiser raisers raise raised raises raising"
 _TIGHT = "tightener tighteners tighten tightened tightens tightening"

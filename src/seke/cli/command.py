@@ -27,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seke.cli import interrupts, settings
+from seke.cli import interrupts, settings, typed_text
 from seke.cli.mistakes import WANTS_TRACEBACK, Mistake, give_up, line_of, say
 from seke.cli.settings import BY_COMMAND
 from seke.core import current_run, files, moved, runs, secrecy
@@ -50,6 +50,7 @@ def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         mistaken = False
         try:
             sys.argv[:] = typed or sys.argv
+            settings.read_mappings(cfg)
             settings.check(cfg, main.__name__)
             OmegaConf.resolve(cfg)
             _follow_moves(cfg)
@@ -74,7 +75,7 @@ def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
                 failed.append(_overrides())
                 say(mistake)
                 return None
-            give_up(mistake)
+            give_up(mistake + typed_text.sweep_hint(sys.argv[1:], mistake))
         finally:
             wandb_run.close()
             runs.release(failed=mistaken)
@@ -167,7 +168,9 @@ def composed(command: str, words: Sequence[str]) -> DictConfig:
     read = settings.written(words, conf, command)
     settings.check_shown(read, conf, command)
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
-        return hydra.compose(command, read)
+        cfg = hydra.compose(command, read)
+    settings.read_mappings(cfg, read)
+    return cfg
 
 
 def build(node: Any, **extra: Any) -> Any:
@@ -292,7 +295,7 @@ def _cell(cfg: DictConfig) -> str:
     if not _sweeping():
         return ""
     own = str(cfg.cell) if "cell" in cfg else _overrides()
-    return re.sub(r"[^A-Za-z0-9_.=,+-]", "_", f"-{own}") if own else ""
+    return re.sub(r"[^\w.=,+-]", "_", f"-{own}") if own else ""
 
 
 def _overrides() -> str:

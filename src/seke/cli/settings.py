@@ -13,19 +13,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seke.cli import typed_text
 from seke.core import moved
 from seke.core.errors import UserError
 
@@ -34,16 +33,14 @@ BY_COMMAND: Final = ("experiment", "scale")
 OLD_SPELLING: Final = re.compile(r"\+(experiment|scale)/([^=/]+)=\w+")
 """`+experiment/table4=generate`, which experiment=table4 was until version 0.3; still understood."""
 OPEN: Final = re.compile(
-    r"(.+\.)?(extra_body|prices|lr_of|classes|splits|au_bias|grading)|data\.mixture|model\.lora|backend\.model\.lora"
-    r"|predictions_fields|benchmark\.(prevalence|questions)|generator\.(counts_of|normalise)|wording\.\w+"
+    r"(.+\.)?(extra_body|prices|lr_of|classes|columns|splits|au_bias|grading)|data\.mixture|model\.lora"
+    r"|backend\.model\.lora|predictions_fields|benchmark\.(prevalence|questions)|generator\.(counts_of|normalise)|wording\.\w+"
 )
 """Mappings whose keys are the user's own, by their dotted names: parameters of a server, models, datasets, classes."""
 BY_CLASS: Final = re.compile(r"data\.reader|trainer\.strategy|logger")
 """Nodes to which whatever their class takes may be added."""
 READ_BY_THE_PROGRAM: Final = ("cell",)
 """Settings that stand in no configuration, and are read where they are given."""
-NAMES: Final = ("name", "path", "model", "root", "records", "predictions", "compare", "review", "run", "runs")
-"""Last words of settings that are text even where they look like a number: a run may be called 007."""
 SECRET: Final = re.compile(r"key|secret|password|authorization|credential", re.IGNORECASE)
 
 
@@ -51,11 +48,16 @@ def written(words: Sequence[str], conf: Path, command: str) -> list[str]:
     """Return the words of a command line as Hydra is to read them.
 
     A key that may be new, in an open mapping or behind a `+`, is set whether it is there or not: `check` decides which
-    keys there are. Names stay as they are typed. An option of a group is put in its place, or added, as need be.
+    keys there are. Names and paths stay as they are typed (`typed_text`). An option of a group is put in its place, or
+    added, as need be.
 
     >>> written(["limit=3", "backend.extra_body.effort=none", "name=1e5"], Path("conf"), "generate")
     ['limit=3', '++backend.extra_body.effort=none', "name='1e5'"]
+
+    Raises:
+        UserError: for a path with a comma in a sweep, where commas part the cells.
     """
+    sweeping = typed_text.is_sweep(words)
     words = [OLD_SPELLING.sub(r"\1=\2", word) for word in words]
     folders = [conf, conf / command, *_config_folders(words)]
     read: list[str] = []
@@ -74,7 +76,7 @@ def written(words: Sequence[str], conf: Path, command: str) -> list[str]:
             read.append(word)
         else:
             force = "++" if key.startswith("+") or value.startswith("{") or _may_be_new(plain) else ""
-            read.append(f"{force}{plain}={_as_typed(value) if _is_name(plain) else value}")
+            read.append(f"{force}{plain}={typed_text.quoted(plain, value, sweeping)}")
     if added:
         with _initialised(conf):
             composed = hydra.compose(command, plain_groups, return_hydra_config=True)
@@ -113,6 +115,18 @@ def check(cfg: DictConfig, command: str) -> None:
         if "." in key or not _is_read(key, text):
             raise _no_setting(*_innermost(key, value), command, known, choices, overrides)
     _check_types(cfg, _composed(command, choices, added), overrides)
+
+
+def read_mappings(cfg: DictConfig, overrides: Sequence[str] | None = None) -> None:
+    """Read the mappings that `written` has quoted, since Hydra's grammar knows no letters but ASCII's in them.
+
+    Raises:
+        UserError: if one is none.
+    """
+    for override in HydraConfig.get().overrides.task if overrides is None else overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if (read := typed_text.mapping(key, OmegaConf.select(cfg, key))) is not None:
+            OmegaConf.update(cfg, key, read, merge=False, force_add=True)
 
 
 def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) -> str | None:
@@ -191,42 +205,15 @@ def _config_folders(words: Sequence[str]) -> Iterator[Path]:
             yield Path(word.partition("=")[2])
 
 
-def _is_name(key: str) -> bool:
-    return key.rpartition(".")[2] in NAMES or key.startswith("paths.")
-
-
 def _may_be_new(key: str) -> bool:
     parts = key.split(".")
     above = (".".join(parts[:end]) for end in range(1, len(parts) + 1))
     return any(OPEN.fullmatch(node) or BY_CLASS.fullmatch(node) for node in above)
 
 
-def _as_typed(value: str) -> str:
-    """Quote what Hydra would take for a number or a truth value; of several, each.
-
-    >>> _as_typed("12"), _as_typed("demo"), _as_typed("1e5,b,true"), _as_typed("null")
-    ("'12'", 'demo', "'1e5',b,'true'", 'null')
-    """
-    if re.search(r"[\s'\"\[\](){}$\\]", value):
-        return value
-    return ",".join(f"'{part}'" if _is_number_or_bool(part) else part for part in value.split(","))
-
-
-def _is_number_or_bool(text: str) -> bool:
-    try:
-        return isinstance(_parser().parse_override(f"key={text}").value(), int | float)
-    except HydraException:
-        return False
-
-
-@cache
-def _parser() -> OverridesParser:
-    return OverridesParser.create()
-
-
 def _first_choice(word: str) -> str:
     """Return one override of those that a sweep makes of `word`."""
-    parsed = _parser().parse_override(word)
+    parsed = typed_text.parser().parse_override(word)
     if not parsed.is_sweep_override():
         return word
     return f"{word.partition('=')[0]}={next(iter(parsed.sweep_string_iterator()), '')}"
@@ -343,7 +330,7 @@ def _value(word: str, key: str) -> object:
     if name == key:
         return text
     try:
-        node: Any = _parser().parse_override(word).value()
+        node: Any = typed_text.parser().parse_override(word).value()
         for part in key.removeprefix(f"{name}.").split("."):
             node = node[part]
     except (HydraException, LookupError, TypeError):
@@ -395,7 +382,7 @@ def _check_types(cfg: DictConfig, defaults: DictConfig, overrides: Sequence[str]
 def _is_empty_mapping(override: str) -> bool:
     if "{" not in override:
         return False
-    value = _parser().parse_override(override).value()
+    value = typed_text.parser().parse_override(override).value()
     return isinstance(value, Mapping) and not value
 
 

@@ -18,6 +18,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from seke.core import small_data
 from seke.core.errors import UserError
 from seke.core.runs import Run
 from seke.hub import model_card
@@ -177,6 +178,7 @@ def summary(facts: Mapping[str, Any]) -> list[str]:
         lines.append(f"rejected: {reasons}; see rejected.jsonl")
     if facts["without_picture"]:
         lines.append(f"without a picture: {facts['without_picture']} rows, trained on as text")
+    lines += facts["advice"]
     loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
     return [*lines, f"{facts['rows']} rows, {facts['rejected']} rejected, {facts['steps']} steps{loss}"]
 
@@ -237,9 +239,18 @@ def _facts(
         "validation_loss": None if validation_loss is None else float(validation_loss),
         "best": best and {"step": best.step, "validation_loss": best.loss},
         "annotations": [part.manifest.get("annotator") for part in parts],
+        "advice": [line for line in _advice(trainer, tuned, parts) if line],
         "trained_on": [str(file.resolve()) for part in parts for file in part.files],
         **model_card.circumstances(trainer, samples, chosen, tuned.packed),
     }
+
+
+def _advice(trainer: Any, tuned: TunedModel, parts: Sequence[Part]) -> Iterator[str]:
+    """Yield what a training is too small for, or nothing of it."""
+    weights = sum(p.numel() * p.element_size() for p in tuned.loaded.model.parameters())
+    drawn = {part.manifest.get("synthetic") for part in parts}
+    yield small_data.drawings_only(weights, "nothing" if "nothing" in drawn else None)
+    yield small_data.few_steps(int(trainer.global_step), int(trainer.current_epoch))
 
 
 def _pad(tuned: TunedModel) -> int:

@@ -262,3 +262,16 @@ def test_the_row_of_each_benchmark_reads_its_own_predictions(tmp_path: Path) -> 
     for benchmark, row in ((EMOSET, rows(["awe"], ["fear"])[0]), (REASONING, marked(0, 3))):
         write_jsonl(tmp_path / "predictions.jsonl", [row])
         assert list(read_jsonl(tmp_path / "predictions.jsonl", benchmark.row)) == [row]
+
+
+@pytest.mark.parametrize(("drawn", "size", "told"), [("nothing", 6, 1), ("scenes", 6, 0), ("nothing", 200_000_000, 0)])
+def test_a_small_model_on_photographs_is_told_of_before_anything_is_asked(outputs: Path, drawn, size, told) -> None:
+    (outputs / "prepare" / "scenes" / "manifest.json").write_text(f'{{"synthetic": "{drawn}"}}')
+    model = outputs / "model"
+    model.mkdir()
+    with (model / "model.safetensors").open("wb") as weights:
+        weights.truncate(size)
+    settings = {"records": "scenes", "limit": None, "seed": 0, "predictions": None, "predictions_fields": None,
+                "compare": None, "groups": [], "allow_overlap": False, "paths": {"images": None}}  # fmt: skip
+    remarks = plan.check(EMOSET, outputs, settings, str(model)).remarks
+    assert sum("knows drawn faces only" in remark for remark in remarks) == told

@@ -173,3 +173,13 @@ def test_both_benchmarks_write_a_table() -> None:
         assert all(f"\n| {source} | {part['n']} |" in text for source, part in METRICS["by_source"].items())
     assert "GPT-4o" in feab
     assert "GPT-4o" not in reliability
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_few_images_are_not_set_beside_the_paper(n):
+    table = table2("ours", {**METRICS, "n": n}, ["a simulated annotator"])
+    assert [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("|")][2:] == ["ours †"]
+    assert (
+        f"{n} images: not set beside the paper, which takes 10 or more." in table and "a simulated annotator" in table
+    )
+    assert "GPT" in table2("ours", {**METRICS, "n": 10}, [])

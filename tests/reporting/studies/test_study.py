@@ -77,6 +77,15 @@ def test_the_papers_rows_compete_where_nothing_differs(tmp_path: Path) -> None:
     assert table.is_best(papers, table.columns[0]) and not table.is_best(ours, table.columns[0])
 
 
+def test_the_papers_rows_are_left_out_beside_a_few_images(tmp_path: Path) -> None:
+    evaluation(tmp_path, "table3-feid", 0.4, notes=())
+    metrics = tmp_path / "evaluate" / "table3-feid" / "metrics.json"
+    metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "n": 9}))
+    table = compiled(tmp_path, "table3").sections[0].tables[0]
+    assert not any("(paper)" in row.label for row in table.rows)
+    assert "9 images: not set beside the paper, which takes 10 or more." in table.caption
+
+
 def test_an_order_that_came_out_and_one_that_did_not_are_both_told_plainly(table4: Path) -> None:
     found = compiled(table4, "table4").sections[0].findings
     assert found[0].startswith("Both above Prior only: holds on 3 of 4 measures (4 lie as expected): ")

@@ -216,6 +216,8 @@ def test_through_the_command(cli, tmp_path):
     done = cli(*words, "name=fer", "source.name=fer2013", "source.validation_share=0")
     assert done.returncode == 0, done.stderr
     assert "14 train, 0 validation, 14 test" in done.stdout
+    assert "folders: angry -> anger (4), disgust -> disgust (4), " in done.stdout
+    assert "advice: no picture shows: contempt\n" in done.stdout
     make(tmp_path / "fer", "unseen/joie")
     lost = cli(*words, "name=other", "source.classes={joie: happiness}")
     assert lost.returncode == 2 and lost.stderr.startswith("error: source.root=") and "unseen" in lost.stderr

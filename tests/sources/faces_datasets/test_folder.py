@@ -4,6 +4,7 @@ import shutil
 import unicodedata
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,9 @@ from PIL import Image
 
 from seke.core.errors import UserError
 from seke.core.records import Labels
-from seke.sources.faces_datasets.folder import Folder, read_labels
+from seke.sources.faces_datasets import table_template
+from seke.sources.faces_datasets.folder import Folder
+from seke.sources.faces_datasets.folder_table import TableSettings, read_tables
 from seke.sources.prepare import prepare
 from seke.sources.prepare.image_check import ImageChecks
 
@@ -144,20 +147,23 @@ def test_test_share_is_a_setting(tmp_path):
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ("image,expression\na.png,joyous\n", "line 2, column expression: 'joyous' is none of neutral, "),
+        ("image,expression\na.png,bored\n", "line 2, column expression: 'bored' is none of neutral, "),
         ("image,valence\na.png,\nb.png,1.5\n", "line 3, column valence: '1.5'"),
-        ("image,arousal\na.png,nan\n", "line 2, column arousal: 'nan'"),
+        ("image,arousal\na.png,inf\n", "line 2, column arousal: 'inf'"),
         ("image,arousal\na.png,high\n", "line 2, column arousal: 'high'"),
         ("image,AU1\na.png,2\n", "line 2, column AU1: '2' is neither 0 nor 1"),
         ("image,AU3\na.png,1\n", "line 1, column AU3: none of the 17 AUs"),
         ("image,valance\na.png,1\n", "line 1, column valance: no column of this table"),
         ("image,AU1,au 01\na.png,1,1\n", "line 1, column au 01: this column stands twice"),
-        ("picture,AU1\na.png,1\n", "line 1, column picture"),
+        (
+            "what,AU1\n1,1\n",
+            "line 1, column image: no such column; say which one of what it is: 'source.columns={image",
+        ),
         ("expression\nfear\n", "column image: no such column"),
         ("", "column image: no such column"),
         ("image,AU1\na.png,1,1\n", "line 2, 3 cells under 2 columns"),
         ("image,AU1\n,1\n", "line 2, column image: empty"),
-        ("image,AU1\na.png,1\n./a.png,0\n", "line 3, column image: a.png stands in line 2 already"),
+        ("image,AU1\na.png,1\n./a.png,0\n", "lines 2 and 3 disagree (AU1 1 and 0), both about a.png"),
         ('image,AU1\n"a.png,1\n', "unexpected end of data"),
     ],
 )
@@ -230,9 +236,9 @@ def test_a_face_box_is_read(tmp_path, face):
 @pytest.mark.parametrize(
     "spoilt",
     [
-        "b.png,joyous,,,", "b.png,,2,,", "b.png,,,maybe,", "b.png,,,,1 2 3", "b.png,,,,1 2 0 4", "b.png,,,,left",
-        f"b.png,,{'9' * 5000},,", f"b.png,{'x' * 200_000},,,", "b.png,,,,1 2 3 1e400", "b.png,,,,,,,", ",fear,,,",
-        "a.png,sad,,,", 'b.png,"x"y,,,',
+        "b.png,bored,,,", "b.png,,2,,", "b.png,,,maybe,", "b.png,,,,1 2 3", "b.png,,,,1 2 0 4", "b.png,,,,left",
+        f"b.png,,{'9' * 5000},,", f"b.png,{'x' * 200_000},,,", "b.png,,,,1 2 3 1e400", "b.png,,,,,,,4", ",fear,,,",
+        'b.png,"x"y,,,',
     ],
 )  # fmt: skip
 def test_one_bad_row_among_others_is_rejected_and_counted(tmp_path, spoilt):
@@ -305,13 +311,13 @@ def test_any_bytes_as_a_table_are_read_or_refused(tmp_path_factory, data):
     path.write_bytes(b"image,AU1\n" + data)
     # Any other exception than the user's mistake fails the test.
     with contextlib.suppress(UserError):
-        assert all(isinstance(row.labels, Labels) for row in read_labels(path).values())
+        assert all(isinstance(row.labels, Labels) for row in read_tables([path], TableSettings()).rows.values())
 
 
 def test_a_corrected_table_is_read_by_the_same_command(tmp_path):
     picture(tmp_path / "a.png")
     table = tmp_path / "labels.csv"
-    table.write_text("image,AU1\na.png,x\n")
+    table.write_text("image,AU1\na.png,often\n")
     with pytest.raises(UserError):
         Folder(str(tmp_path))  # before anything is claimed or written
     table.write_text("image,AU1\na.png,1\n")
@@ -342,12 +348,12 @@ def test_a_column_on_another_scale_is_refused_whole(tmp_path, column, cells):
 
 
 def test_one_number_beyond_the_range_is_a_bad_row_and_no_scale(tmp_path):
-    bad = []
     (tmp_path / "labels.csv").write_text("image,valence\na.png,1\nb.png,-5\nc.png,0.5\nd.png,1_0\ne.png,0\n")
-    assert {image: row.labels.valence for image, row in read_labels(tmp_path / "labels.csv", bad).items()} == {
+    found = read_tables([tmp_path / "labels.csv"], TableSettings())
+    assert {image: row.labels.valence for image, row in found.rows.items()} == {
         "a.png": 1.0, "c.png": 0.5, "e.png": 0.0,
     }  # fmt: skip
-    assert [row.line for row in bad] == [3, 5]
+    assert [row.line for row in found.bad] == [3, 5]
 
 
 def test_a_row_of_a_folder_that_is_there_means_no_picture_of_another(tmp_path):
@@ -361,7 +367,7 @@ def test_a_row_of_a_folder_that_is_there_means_no_picture_of_another(tmp_path):
     assert rejected["anna/01.png"].reason == "no image"
 
 
-@pytest.mark.parametrize("name", ["Labels.CSV", "label.csv", "labels.xlsx", "annotations_v2.json", "labels (1).csv"])
+@pytest.mark.parametrize("name", ["label.csv", "annotations.xlsx", "annotations_v2.json", "labels (1).csv"])
 def test_a_table_of_another_name_is_not_passed_over_without_a_word(tmp_path, name):
     picture(tmp_path / "a.png")
     (tmp_path / name).write_text("image,expression\na.png,fear\n")
@@ -374,7 +380,7 @@ def test_a_table_of_another_name_is_not_passed_over_without_a_word(tmp_path, nam
 
 def table(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)
-    return {image: row.labels for image, row in read_labels(tmp_path / "labels.csv", []).items()}
+    return {image: row.labels for image, row in read_tables([tmp_path / "labels.csv"], TableSettings()).rows.items()}
 
 
 def test_openface_columns_are_intensity_and_occurrence_each_by_its_ending(tmp_path):
@@ -404,3 +410,114 @@ def test_a_table_of_intensities_alone_says_nothing_of_occurrence(tmp_path):
 def test_intensities_on_another_scale_or_by_another_name_are_refused(tmp_path, text, problem):
     with pytest.raises(UserError, match=problem):
         table(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "Labels.CSV", "labels.tsv", "LABELS.xlsx"])
+def test_the_table_is_found_by_its_usual_names(tmp_path, name):
+    picture(tmp_path / "a.png")
+    pd.DataFrame({"image": ["a.png"], "expression": ["fear"]}).pipe(
+        lambda frame: (
+            frame.to_excel(tmp_path / "t.xlsx", index=False)
+            if name.endswith("xlsx")
+            else frame.to_csv(tmp_path / "t.csv", index=False)
+        )
+    )
+    next(tmp_path.glob("t.*")).rename(tmp_path / name)
+    assert read(tmp_path)[0]["a.png"].labels.expression == "fear"
+
+
+def test_of_two_tables_one_is_named(tmp_path):
+    picture(tmp_path / "a.png")
+    for name in ("labels.tsv", "labels.xlsx"):
+        (tmp_path / name).write_text("image\tvalence\na.png\t0\n")
+    with pytest.raises(UserError, match=r"labels\.tsv and labels\.xlsx lie in .*; set it to the one that counts"):
+        read(tmp_path)
+    assert read(tmp_path, labels="labels.tsv")[0]["a.png"].labels == Labels(valence=0.0)
+
+
+def test_a_folder_of_tables_is_read_table_by_table(tmp_path):
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / name, (ord(name[0]), 0, 0))
+        file = tmp_path / "processed" / name.replace("png", "csv")
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"face, confidence, AU12_r, AU12_c\n0, 0.9, 1.5, {int(name == 'a.png')}\n")
+    source = Folder(str(tmp_path), labels="processed")
+    records, rejected = by_id(source.read(tmp_path))
+    assert {image: record.labels.active for image, record in records.items()} == {"a.png": (12,), "b.png": ()}
+    assert not rejected and len(source.inputs["labels"]) == 2
+    assert source.understood()[-1] == "2 of 2 pictures have a row"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"source\.labels=empty: no \.csv, \.tsv, \.xlsx in it"):
+        Folder(str(tmp_path), labels="empty")
+
+
+def frames(root, numbers, table_of):
+    for number in numbers:
+        picture(root / f"frame_det_00_{number:06}.bmp", (number, 0, 0))
+    lines = "".join(f"{frame}, 1, {frame % 2}\n" for frame in table_of)
+    (root / "labels.csv").write_text("frame, success, AU12_c\n" + lines)
+
+
+def test_rows_of_frames_mean_the_pictures_of_their_numbers(tmp_path):
+    frames(tmp_path, range(1, 6), range(1, 6))
+    records, rejected = read(tmp_path)
+    assert not rejected and {int(image[-8:-4]): record.labels.active for image, record in records.items()} == {
+        1: (12,), 2: (), 3: (12,), 4: (), 5: (12,),
+    }  # fmt: skip
+
+
+def test_frames_and_pictures_that_count_from_different_numbers_are_refused(tmp_path):
+    frames(tmp_path, range(5), range(1, 6))
+    with pytest.raises(UserError, match="its frames and the pictures count from different numbers"):
+        read(tmp_path)
+
+
+def test_a_picture_whose_rows_disagree_is_rejected(tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / name, (ord(name[0]), 0, 0))
+    (tmp_path / "labels.csv").write_text(rows("a.png,fear,,,", "b.png,sad,,,", "a.png,sad,,,", "c.png,,,,"))
+    records, rejected = read(tmp_path)
+    assert list(records) == ["b.png", "c.png"]
+    assert (rejected["a.png"].reason, rejected["a.png"].detail) == (
+        "two labels", "lines 2 and 4 disagree (expression fear and sadness)",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("threshold", [-1, 0, 6, "high", True])
+def test_a_threshold_that_is_none_is_one_line(tmp_path, threshold):
+    with pytest.raises(UserError, match=r"source\.au_threshold="):
+        Folder(str(tmp_path), au_threshold=threshold)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.xlsx"])
+def test_the_template_is_itself_a_table(tmp_path, cli, name):
+    path = tmp_path / name
+    done = cli("prepare", "source=folder", f"source.template={path}", f"paths.outputs={tmp_path}/out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{path}: 4 rows; an empty cell is unknown, and columns that you do not need can go\n"
+    assert not (tmp_path / "out").exists(), "nothing else is done"
+    table = read_tables([path], TableSettings())
+    assert not table.bad and [row.labels.described for row in table.rows.values()] == [True, False, False, False]
+    assert table.rows["anna/01.jpg"].labels.active == (6, 12) and table.rows["bert/02.jpg"].labels.empty
+    for image in table.rows:
+        picture(tmp_path / image, (len(image), ord(image[5]), 0))
+    done = cli("prepare", "source=folder", f"source.root={tmp_path}", f"paths.outputs={tmp_path}/out", "name=x")
+    assert done.returncode == 0 and "4 of 4 pictures have a row" in done.stdout, done.stderr
+    again = cli("prepare", "source=folder", f"source.template={path}")
+    assert again.returncode == 2 and again.stderr.startswith(f"error: source.template={path}: there is a file of that")
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.xlsx"])
+def test_the_template_of_a_folder_has_a_row_for_each_picture(tmp_path, name):
+    strange = ["=SUM(1).png", "-a.png", "a, b.png", "ä/ü.png", "@x.png"]
+    for image in strange:
+        picture(tmp_path / image, (len(image), ord(image[0]) % 256, 0))
+    assert table_template.write(tmp_path / name, str(tmp_path)).startswith(f"{tmp_path / name}: 5 rows")
+    source = Folder(str(tmp_path))
+    records, rejected = by_id(source.read(tmp_path))
+    assert set(records) == set(strange) and not rejected
+    assert source.understood()[-1] == "5 of 5 pictures have a row"
+    with pytest.raises(UserError, match=r"source\.template=.*neither \.csv nor \.xlsx"):
+        table_template.write(tmp_path / "labels.ods", None)
+    with pytest.raises(UserError, match=r"source\.template=.*no such folder to write it to"):
+        table_template.write(tmp_path / "nowhere" / "labels.csv", None)

@@ -10,8 +10,14 @@ from seke.core.vlm import Choice, Reply, Request, Usage
 
 
 def truths(pattern: str) -> dict[str, ImageRecord]:
-    """Return the records in the truth files that a glob names, by the sha256 of their pictures."""
-    rows = (row for file in sorted(glob.glob(pattern)) for row in read_jsonl(Path(file), ImageRecord))
+    """Return the records in the truth files that a glob names, by the sha256 of their pictures.
+
+    The folders that it begins with and that are there are no part of the pattern, whatever signs their names have.
+    """
+    parts = Path(pattern).parts
+    there = max((n for n in range(len(parts) + 1) if Path(*parts[:n]).is_dir()), default=0)
+    escaped = str(Path(*map(glob.escape, parts[:there]), *parts[there:]))
+    rows = (row for file in sorted(glob.glob(escaped)) for row in read_jsonl(Path(file), ImageRecord))
     return {row.sha256: row for row in rows if row.sha256}
 
 

@@ -9,7 +9,7 @@ from seke.benchmark.judging.judge import parse
 from seke.benchmark.protocol import Attributed, Benchmark, Compared, Planned, Reading, predicted
 from seke.benchmark.run import contamination, import_predictions, predict
 from seke.benchmark.scoring import significance, subgroups
-from seke.core import plugins, runs
+from seke.core import old_runs, plugins, runs, small_data
 from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.limit import checked, limited
@@ -96,7 +96,12 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
         models, simulated = tuple(made.get("models", ())), made.get("simulated")
         noted = contamination.noted_overlaps(made) if answerer is None else ()
     elif model:
-        inputs |= predict.weights(model)
+        weights = predict.weights(model)
+        inputs |= weights
+        made, sources = runs.manifest_beside(inputs["records"]), {record.source for record in records}
+        drawn = old_runs.synthetic(made.get("synthetic"), inputs["records"].parent, sources)
+        if advice := small_data.drawings_only(small_data.size_of(weights.values()), drawn):
+            remarks = (*remarks, advice)
     seen = contamination.Finding()
     if benchmark.request is not None:  # else labels are scored, and no model was tested
         seen = contamination.check(records, answerer, outputs, settings["allow_overlap"], argument)

@@ -13,6 +13,7 @@ from seke.core.intervals import FEWEST
 from seke.core.records import ImageRecord
 from seke.core.rules import ENOUGH_ANSWERED, MEASURES, competing, percent_answered
 from seke.core.runs import manifest_beside
+from seke.core.small_data import few_images
 from seke.core.text_tables import markdown_table
 
 PAPER: Final = Path(__file__).parent / "paper"
@@ -113,18 +114,23 @@ def _table2_rivals(metrics: Mapping[str, Any]) -> dict[str, float]:
 def table2(name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
     """Return Table 2 in Markdown with this run's row last, and below it why that row may not be comparable.
 
-    A row that is comparable competes for the bold numbers; one that is not (`notes` say why) stands outside.
+    A row that is comparable competes for the bold numbers; one that is not (`notes` say why) stands outside. One of
+    very few images stands alone.
     """
-    theirs = [_Competitor(row["method"], row, _numbers(row)) for row in paper("table2.csv")]
+    few = few_images(metrics["n"])
+    theirs = [] if few else [_Competitor(row["method"], row, _numbers(row)) for row in paper("table2.csv")]
     ours = [_Competitor(markdown(name) + (" †" if notes else ""), table2_row(metrics), _table2_rivals(metrics))]
     head = ["Method", "EXP Acc (%)", *(f"AU{au}" for au in TABLE2_AUS), "All", "Valence MAE", "Arousal MAE"]
     rows = _block(theirs) + _block(ours) if notes else _block([*theirs, *ours])
     bar = f"; no MAE of less than {percent_answered(ENOUGH_ANSWERED)} of the images, nor one that is best by silence"
+    beside = [
+        "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
+        f"best {'of them ' if notes else ''}in bold{bar if _silent(metrics) else ''}, * closed-source.",
+    ]
     lines = [
         markdown_table(head, rows, "lr"),
         "",
-        "AU columns: positive-class F1 (%), All: their mean. Rows above the last: the paper's, on its own FEAB;",
-        f"best {'of them ' if notes else ''}in bold{bar if _silent(metrics) else ''}, * closed-source.",
+        *([f"AU columns: positive-class F1 (%), All: their mean. {few}."] if few else beside),
         *([f"\n† Not comparable with the paper's rows: {markdown('; '.join(notes))}."] if notes else []),
     ]
     return "\n".join(lines) + "\n"

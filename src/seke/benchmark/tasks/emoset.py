@@ -27,6 +27,7 @@ from seke.core.escape import markdown, visible
 from seke.core.intervals import SHARE
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.rules import EMOTIONS as EMOTIONS
+from seke.core.small_data import few_images
 from seke.core.text_tables import markdown_table
 from seke.core.vlm import Image, Message, Request
 
@@ -175,7 +176,8 @@ class EmoSet:
         """Return table.md: accuracy beside the paper's, and each emotion's scores."""
         found, bounds = metrics["emotion"], metrics["ci95"].get("emotion")
         mark = " †" if notes else ""
-        rows = [["EmoVIT (paper)", f"{PAPER_ACCURACY:.4f}", ABSENT, str(PAPER_PICTURES), ABSENT]]
+        few = few_images(metrics["n"])
+        rows = [] if few else [["EmoVIT (paper)", f"{PAPER_ACCURACY:.4f}", ABSENT, str(PAPER_PICTURES), ABSENT]]
         classes = []
         if found is not None and bounds is not None:
             scores = [with_interval(found[key], bounds[key]) for key in ("accuracy", "f1_macro")]
@@ -190,6 +192,7 @@ class EmoSet:
             markdown_table(["Method", "Accuracy", "Macro F1", "n", "Unanswered"], rows, "lr"),
             *(["", markdown_table(["Emotion", "Precision", "Recall", "F1", "n"], classes, "lr")] if classes else []),
         ]
+        lines += [f"\n{few}."] if few else []
         lines += [f"\n† Not comparable with the paper: {markdown('; '.join(notes))}."] if notes else []
         return "\n".join(lines) + "\n"
 

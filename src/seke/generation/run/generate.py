@@ -119,7 +119,11 @@ class Summary(NamedTuple):
     def warnings(self) -> list[str]:
         """What the user should know about the annotator."""
         blind = self.flags.get("blind")
-        return [f"warning: the simulated annotator could not see {blind} images; it guessed"] if blind else []
+        return (
+            [f"warning: the simulated annotator could not see {blind} images; it guessed (it sees drawn ones)"]
+            if blind
+            else []
+        )
 
 
 def select(

@@ -31,6 +31,7 @@ from markupsafe import Markup
 from seke.core import files
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
+from seke.core.small_data import few_images
 from seke.reporting.data.runs import Outputs
 from seke.reporting.data.tables import Column, Table, shown, to_markdown, to_terminal, write_tables
 from seke.reporting.render.figures import Panel
@@ -119,11 +120,14 @@ class Cells:
         ]
         if not measured.lines:
             return Section(self.title, findings=tuple(unjudged), missing=missing)
-        paper = paper_rows(**self.paper) if self.paper else ()
+        images = [n for line in measured.lines if (n := line.value("n").value) is not None]
+        few = few_images(round(max(images))) if images and self.paper else ""
+        paper = paper_rows(**self.paper) if self.paper and not few else ()
+        caption = f"{self.caption} {few}.".strip() if few else self.caption
         quality = columns(self.expect_on) if self.expect_on else [column for column in measures if column.better]
         over_control = [(line.key, self.control) for line in measured.lines if self.control not in (None, line.key)]
         gains = judge_orders(measured.lines, over_control, quality, context.compare)
-        tables = [table(self.name, self.title, self.head, measures, measured, paper, self.caption, gains)]
+        tables = [table(self.name, self.title, self.head, measures, measured, paper, caption, gains)]
         orders = judge_orders(measured.lines, self.expect, quality, context.compare)
         if orders:
             title = f"{self.title}: does the expected order hold?"

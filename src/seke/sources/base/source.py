@@ -42,6 +42,10 @@ class Source(ABC):
         """Return the folders whose pictures decide the records; none where a source makes its pictures itself."""
         return ()
 
+    def understood(self) -> Sequence[str]:
+        """Return what was made of a person's own files, in lines for the end of `prepare`; none of a known format."""
+        return ()
+
     def draw(self, pool: Sequence[ImageRecord]) -> Sequence[ImageRecord]:
         """Return the records of `pool` that this source is to consist of: all, unless a source says otherwise."""
         return pool

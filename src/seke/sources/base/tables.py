@@ -26,6 +26,10 @@ class RowError(ValueError):
     """A row of a label file that is not what it should be."""
 
 
+class TableError(ValueError):
+    """A table that cannot be read as a whole."""
+
+
 class Bad(NamedTuple):
     """A row that is rejected."""
 

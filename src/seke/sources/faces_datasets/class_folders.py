@@ -12,7 +12,7 @@ does, people are kept together by what file names say of them, and pictures of n
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Unpack
 
@@ -70,6 +70,7 @@ class ClassFolders(Licensed):
             raise UserError("source.name", name, "no name of a dataset", "use letters, digits and _")
         super().__init__(root, **split)
         self.vocabulary, self.splits = Vocabulary(classes), checked_splits(splits)
+        self._folders: Counter[str] = Counter()
         try:
             self.subject = re.compile(subject) if subject is not None else None
         except (re.error, TypeError) as error:
@@ -96,6 +97,7 @@ class ClassFolders(Licensed):
             remedy = "give the folder around them, or say what yours mean: 'source.classes={joie: happiness}'"
             raise UserError("source.root", self.root, none.problem, remedy)
         self.vocabulary.check_numbers({row.folder for row in filed})
+        self._folders = Counter(row.folder for row in filed)
         sides = split_folders(self.root, [row.place for row in filed], self.splits)
         check_lists(self.root, sides, self.splits)
         known = Counter(side for side in sides.values() if side)
@@ -113,6 +115,11 @@ class ClassFolders(Licensed):
             )  # fmt: skip
         for image in loose:
             yield self.no_label(image, "no folder around it names a class")
+
+    def understood(self) -> Sequence[str]:
+        """Return what each folder was read as, and how many pictures it holds."""
+        read = {folder: self.vocabulary.expression(folder) or "left out" for folder in sorted(self._folders)}
+        return ["folders: " + ", ".join(f"{folder} -> {read[folder]} ({self._folders[folder]})" for folder in read)]
 
     def _sorted(self, outputs: Path) -> tuple[list[FolderPicture], list[str]]:
         """Return the pictures in class folders, and those that lie outside any."""

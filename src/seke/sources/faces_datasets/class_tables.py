@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 from seke.core import file_tree
 from seke.core.errors import UserError
-from seke.sources.base import label_text
-from seke.sources.base.tables import RowError, read_csv
+from seke.sources.base.table_file import open_table
+from seke.sources.base.tables import RowError, TableError
 from seke.sources.faces_datasets.class_words import Vocabulary
-from seke.sources.faces_datasets.folder_table import matched
+from seke.sources.faces_datasets.row_matching import matched
 
 IMAGE: Final = ("image", "pth", "path", "file", "filename", "file_name", "image_name", "image_path", "name", "img")
 LABEL: Final = ("label", "labels", "expression", "emotion", "class")
@@ -39,7 +39,7 @@ def contradictions(files: Iterable[Path], folders: Mapping[str, str], vocabulary
     """Return the pictures, of which `folders` names the class, that a table gives another expression.
 
     Raises:
-        UserError: if a table is no UTF-8 text, or a quote in it is never closed.
+        UserError: if a table cannot be read as text, or a quote in it is never closed.
     """
     found: dict[str, TableLabel] = {}
     for file in files:
@@ -58,7 +58,7 @@ def _differ(vocabulary: Vocabulary, one: str, other: str) -> bool:
 
 def _rows(file: Path) -> dict[str, TableLabel]:
     try:
-        lines = read_csv(file, (f"{line}\n" for line in label_text.lines(file)))
+        lines = open_table(file, None, None, lambda _: True).rows
         header = next(lines, (1, []))[1]
         names = [] if isinstance(header, RowError) else [cell.strip().lower() for cell in header]
         image = next((names.index(name) for name in IMAGE if names.count(name) == 1), None)
@@ -70,6 +70,6 @@ def _rows(file: Path) -> dict[str, TableLabel]:
             for line, cells in lines
             if not isinstance(cells, RowError) and len(cells) == len(names)
         }
-    except UserError as error:
+    except TableError as error:
         remedy = "correct the table, or move it away if the folders are right"
-        raise UserError("source.root", error.value, error.problem, remedy) from None
+        raise UserError("source.root", file, str(error), remedy) from None

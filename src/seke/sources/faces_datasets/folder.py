@@ -4,10 +4,11 @@
     a/01.jpg,anna,happiness,0.7,0.4,0,1
     a/02.jpg,anna,,,,,
 
-An empty cell is unknown, and so is a picture without a row. Columns are found by name, in any order and case; those
-called `attributes.<name>` are kept as they are, but for the box of `attributes.face`. Split: as folders called train,
-val or test say; else by subject, or picture by picture (copies together) where none is named, and then a group that
-nobody labelled is for training, because there is nothing in it to test against.
+An empty cell is unknown, and so is a picture without a row. The table may be Excel's, OpenFace's, py-feat's or
+LibreFace's, or a folder of such tables (`folder_table`). Columns called `attributes.<name>` are kept as they are, but
+for the box of `attributes.face`. Split: as folders called train, val or test say; else by subject, or picture by
+picture (copies together) where none is named, and then a group that nobody labelled is for training, because there is
+nothing in it to test against.
 """
 
 import os
@@ -20,16 +21,20 @@ from typing import Final
 from tqdm import tqdm
 
 from seke.core import file_tree
+from seke.core.affect import STRONGEST
 from seke.core.errors import UserError
 from seke.core.images import SUFFIXES, ImageError, resolve
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.runs import file_sha256
+from seke.core.setting_checks import check_between
+from seke.sources.base.encodings import checked_encoding
 from seke.sources.base.source import Source, results
 from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
-from seke.sources.base.tables import Bad
-from seke.sources.faces_datasets.class_words import word
-from seke.sources.faces_datasets.folder_table import Known, matched, read_labels
+from seke.sources.faces_datasets.class_words import Vocabulary, word
+from seke.sources.faces_datasets.folder_table import Known, Table, TableSettings, read_tables
+from seke.sources.faces_datasets.row_matching import are_shifted, matched
+from seke.sources.faces_datasets.table_columns import checked_columns
 
 EXTENSIONS: Final = SUFFIXES
 OTHER_PICTURES: Final = (
@@ -38,6 +43,10 @@ OTHER_PICTURES: Final = (
 )  # fmt: skip
 """Pictures that nothing here reads: they are counted, so that nobody misses them in silence."""
 DEFAULT_LABELS: Final = "labels.csv"
+DEFAULT_NAMES: Final = re.compile(r"labels\.(csv|tsv|xlsx)", re.IGNORECASE)
+"""What is read where `source.labels` is left as it is, if there is one such file."""
+TABLES: Final = (".csv", ".tsv", ".xlsx")
+"""Endings of the files that are read where `source.labels` is a folder."""
 MEANT: Final = re.compile(r"(labels?|annotations?)([\W_].*)?\.(csv|tsv|txt|xlsx?|ods|json|jsonl)", re.IGNORECASE)
 """What people call a table that they take to be read."""
 LARGEST: Final = 2**29
@@ -45,13 +54,25 @@ LARGEST: Final = 2**29
 
 
 class Folder(Source):
-    """All pictures below `root`, sorted by path, with what `labels` (a file in it, or a path; None: no table) says.
+    """All pictures below `root`, sorted by path, with what a table says of them.
 
-    Folders that are called like a split (train, val, test, ...) are it; `splits` says what others are, as in
-    {unseen: test}, and null where a name misleads.
+    Args:
+        root: the folder.
+        labels: the table, or a folder of tables: in `root`, or a path; None: no table.
+        seed: of the split.
+        test_share: share of the subjects (or pictures) that are tested on.
+        validation_share: share of the others to choose settings on.
+        splits: folders that are called like a split (train, val, test, ...) are it; here what others are, as in
+            {unseen: test}, and null where a name misleads.
+        columns: our names of columns and the table's, as in {image: Bild}; see `table_columns`.
+        classes: what words for expressions mean, as in {joie: happiness}, or the convention of numbers: affectnet, ...
+        au_threshold: intensity or probability from which an action unit occurs; None: only 0 and 1 say so.
+        encoding: that of the table; None: found.
+        sheet: which sheet of a workbook; None: the only one with a column of pictures.
+        template: nothing here: where it is set, `prepare` writes that example and reads no folder.
 
     Raises:
-        UserError: if there is no such folder or table, if a share or a split is none, or if half of the table is bad.
+        UserError: if there is no such folder or table, if a setting is none, or with all that is wrong with the table.
     """
 
     def __init__(
@@ -62,27 +83,41 @@ class Folder(Source):
         test_share: float = 0.1,
         validation_share: float = VALIDATION_SHARE,
         splits: object = None,
+        columns: object = None,
+        classes: object = None,
+        au_threshold: float | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        template: str | None = None,
     ) -> None:
         if not root or not Path(root).is_dir():
             problem = "no folder is given" if not root else "no such folder"
             raise UserError("source.root", root, problem, "set source.root=<folder with pictures>")
         self.root = Path(root).resolve()
-        self.table = self.root / labels if labels else None
-        if self.table and not self.table.is_file():
-            if labels != DEFAULT_LABELS:
-                raise UserError("source.labels", labels, f"no such file in {self.root}", "give the path of a .csv file")
-            self.table = None
-        self._bad: list[Bad] = []
-        self.known = read_labels(self.table, self._bad) if self.table else {}
-        self._guess = labels == DEFAULT_LABELS and self.table is None
+        Vocabulary(classes)
+        settings = TableSettings(
+            checked_columns(columns), classes, _threshold(au_threshold), checked_encoding("source.encoding", encoding),
+            None if sheet is None else str(sheet),
+        )  # fmt: skip
+        self.files = _tables(self.root, labels) if labels else []
+        self.table = read_tables(self.files, settings) if self.files else Table()
+        self.known = self.table.rows
+        self._guess = labels == DEFAULT_LABELS and not self.files
+        self._matches: list[str] = []
         self.seed, self.splits = seed, checked_splits(splits)
         self.test_share = checked_share("source.test_share", test_share)
         self.validation_share = checked_share("source.validation_share", validation_share)
 
     @property
-    def inputs(self) -> Mapping[str, Path]:
-        """The table, where there is one."""
-        return {"labels": self.table} if self.table else {}
+    def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
+        """The table, or the tables, where there is one."""
+        if len(self.files) > 1:
+            return {"labels": self.files}
+        return {"labels": self.files[0]} if self.files else {}
+
+    def understood(self) -> Sequence[str]:
+        """Return how the table was read, and how many pictures it is about."""
+        return [*self.table.summary, *self._matches] or ["no table: nothing is known about the pictures"]
 
     def roots(self, run_path: Path) -> Sequence[Path]:
         """Return the folder."""
@@ -103,8 +138,9 @@ class Folder(Source):
         if not found:
             raise UserError("source.root", self.root, "no picture in it", f"give a folder with {', '.join(EXTENSIONS)}")
         listed = [image for image in found if isinstance(image, str)]
-        rows, missing = matched(self.known, listed)
+        rows, missing = matched(self.known, listed, self.table.frames)
         self._check(listed, missing)
+        self._matches = _matches(len(rows), len(listed), missing) if self.files else []
         places = {image: tuple(image.split("/")[:-1]) for image in listed}
         sides = split_folders(self.root, places.values(), self.splits, exact=True, others=True)
         check_lists(self.root, sides, self.splits)
@@ -112,6 +148,9 @@ class Folder(Source):
         for image in tqdm(found, desc="reading pictures", unit="image", disable=None):
             if isinstance(image, Rejection):
                 yield image
+                continue
+            if detail := self.table.contradicted.get(rows.get(image, "")):
+                yield Rejection(id=image, reason="two labels", detail=detail)
                 continue
             try:
                 seen.append((image, self._digest(image), self.known.get(rows.get(image, ""))))
@@ -134,6 +173,10 @@ class Folder(Source):
                 attributes=dict(row.attributes) if row else {},
             )
 
+    @property
+    def _where(self) -> Path:
+        return self.files[0] if len(self.files) == 1 else self.files[0].parent
+
     def _splits(
         self, sides: Mapping[str, Split | None], groups: Mapping[str, str], labelled: Collection[str]
     ) -> dict[str, Split]:
@@ -154,22 +197,29 @@ class Folder(Source):
 
     def _without_picture(self, missing: Mapping[str, str]) -> Iterator[Rejection]:
         for image, problem in missing.items():
-            where = f"{self.table and self.table.name}, line {self.known[image].line}"
+            where = f"{self.files[0].name if len(self.files) == 1 else 'its table'}, line {self.known[image].line}"
             yield Rejection(id=image, reason="no image", detail=f"{where}: {problem}")
-        for file, line, problem in self._bad:
+        for file, line, problem in self.table.bad:
             yield Rejection(id=f"{file.name}, line {line}", reason="bad row", detail=problem)
 
     def _check(self, listed: Sequence[str], missing: Mapping[str, str]) -> None:
         inside = [image for image in self.known if not image.startswith("../")]
         lost = [image for image in inside if image in missing]
-        if self.table and len(lost) * 2 > len(inside):
+        if self.table.frames and are_shifted(inside, listed):
+            problem = "its frames and the pictures count from different numbers, so no row is sure of its picture"
+            raise UserError(
+                "source.labels", self._where, problem, "give the table a column image, or rename the pictures"
+            )
+        if self.files and len(lost) * 2 > len(inside):
             problem = f"{len(lost)} of {len(inside)} rows mean no picture in {self.root}, such as {lost[0][:80]}"
             remedy = "set source.root to the folder that the column image is relative to, or correct the names"
-            raise UserError("source.labels", self.table, problem, remedy)
+            raise UserError("source.labels", self._where, problem, remedy)
         named = sorted(entry.name for entry in file_tree.listed(self.root) if MEANT.fullmatch(entry.name))
         if self._guess and named:
             problem = f"no {DEFAULT_LABELS} in it, and a file {named[0][:80]}, which is not read"
-            remedy = f"save it as {DEFAULT_LABELS} (or give a .csv file as source.labels=), or set source.labels=null"
+            remedy = (
+                f"set source.labels='{named[0][:80]}' if it is the table (.csv, .tsv or .xlsx), or source.labels=null"
+            )
             raise UserError("source.root", self.root, problem, remedy)
         folders = Counter(image.split("/")[-2] for image in listed if "/" in image)
         classes = [name for name in folders if word(name)]
@@ -177,6 +227,47 @@ class Folder(Source):
             problem = f"no {DEFAULT_LABELS} in it, and folders called {', '.join(classes[:4])}: labels are not read"
             remedy = "set source=class_folders to read them, or source.labels=null for pictures without labels"
             raise UserError("source.root", self.root, problem, remedy)
+
+
+def _threshold(value: float | None) -> float | None:
+    check_between("source.au_threshold", value, 0, STRONGEST, optional=True)
+    if value == 0:
+        raise UserError(
+            "source.au_threshold", value, "every action unit would occur", f"use more than 0, to {STRONGEST}"
+        )
+    return value
+
+
+def _tables(root: Path, labels: str) -> list[Path]:
+    """Return the file that `labels` names, or the tables in the folder that it names; none by its default name alone.
+
+    Raises:
+        UserError: if there is no such file or folder, if there is no table in it, or if several files may be meant.
+    """
+    path = root / labels
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        if files := [Path(entry.path) for entry in file_tree.files(path, *TABLES)]:
+            return files
+        raise UserError("source.labels", labels, f"no {', '.join(TABLES)} in it", "give a table, or a folder of tables")
+    if labels != DEFAULT_LABELS:
+        raise UserError("source.labels", labels, f"no such file in {root}", "give the path of a .csv or .xlsx file")
+    alike = [entry.name for entry in file_tree.files(root, *TABLES) if DEFAULT_NAMES.fullmatch(entry.name)]
+    if len(alike) > 1:
+        raise UserError(
+            "source.labels", labels, f"{' and '.join(alike)} lie in {root}", "set it to the one that counts"
+        )
+    return [root / name for name in alike]
+
+
+def _matches(rows: int, pictures: int, missing: Mapping[str, str]) -> list[str]:
+    """Say how many pictures have a row, and which rows have no picture."""
+    lines = [f"{rows} of {pictures} pictures have a row"]
+    if missing:
+        named = ", ".join(f"{image[:60]} ({problem})" for image, problem in list(missing.items())[:3])
+        lines.append(f"{len(missing)} rows are about no picture: {named}" + (", ..." if len(missing) > 3 else ""))
+    return lines
 
 
 def _group(digest: str, person: Mapping[str, str]) -> str:

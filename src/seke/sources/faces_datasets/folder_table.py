@@ -1,40 +1,60 @@
-"""The table of a folder of pictures: what its cells say, and which picture each row means.
+"""The table of a folder of pictures: what is known about each of them, read as people and programs write it.
 
     image,subject,expression,valence,arousal,AU1,AU12,AU12_r,attributes.face
     a/01.jpg,anna,happiness,0.7,0.4,0,1,3.5,12 30 80 80
 
-Columns are found by name, in any order and case. Action units may be called as OpenFace does: `AU12_c` is AU12, whether
-it occurs, and `AU12_r` its intensity, 0 to 5; neither is made of the other. A cell is read whole or its row is
-rejected; nothing is guessed.
+Text in any usual encoding and separator, or a sheet of Excel (`table_file`); columns by their names (`table_columns`);
+cells read whole (`table_cells`). All that is wrong is said at once; what was understood is said as well (`Summary`).
+Whether an action unit occurs and how strong it is are two columns, and neither is made of the other unless
+`source.au_threshold` says from where on it occurs.
 """
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
-from seke.core import file_tree
-from seke.core.affect import ACTION_UNITS, EXPRESSIONS, STRONGEST
+from seke.core.affect import STRONGEST
 from seke.core.errors import UserError
-from seke.core.images import ImageError, face_box
+from seke.core.escape import FORMULA as FORMULAS
+from seke.core.escape import one_line
 from seke.core.records import Labels
 from seke.sources.base import label_text
-from seke.sources.base.tables import LONGEST_LINE, Bad, RowError, parsed_rows, read_csv
-from seke.sources.faces_datasets.class_words import word
+from seke.sources.base.table_file import TableFile, open_table
+from seke.sources.base.tables import Bad, RowError, TableError
+from seke.sources.faces_datasets import table_cells
+from seke.sources.faces_datasets.class_words import Vocabulary
+from seke.sources.faces_datasets.table_cells import CellError, Cells
+from seke.sources.faces_datasets.table_columns import (
+    ATTRIBUTE,
+    INTENSITY,
+    SHARE,
+    SUCCESS,
+    Column,
+    Header,
+    is_table_of_pictures,
+    picture_column,
+    read_header,
+)
 
-TRUTH_WORDS: Final = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-ATTRIBUTE: Final = "attributes."
+UNKNOWN: Final = "unknown"
 FACE: Final = "face"
 """The attribute that other commands crop to."""
 REMEDY: Final = "correct the table; an empty cell means unknown"
 MOST_ROWS: Final = 2_000_000
+LOOKED_AT: Final = 50
+"""Rows by whose cells the column of pictures is known."""
 TWENTIETH: Final = 20
-INTENSITY: Final = "_r"
-"""What the name of an action unit's column ends with if it holds intensities."""
+HALF: Final = 2
+KINDS: Final = 12
+"""Kinds of mistakes that an error lists, each with the first of its cells."""
+ALIKE: Final = 3
+"""Further cells that it shows of each kind."""
+UNIT: Final = re.compile(r"AU\d+")
+"""Our name of a column that says whether an action unit occurs."""
 RANGES: Final = {
     "AU": "0 (absent) and 1 (active)",
     f"AU{INTENSITY}": f"0 to {STRONGEST}",
@@ -42,13 +62,10 @@ RANGES: Final = {
     "arousal": "-1 to 1",
 }
 """What the numbers of a scale may be."""
-OPENFACE_ONLY: Final = (28, 45)
-"""Action units that OpenFace (Baltrusaitis et al. 2018) has columns of and that are none of the 17."""
-NAMES: Final = ("image", "subject", "expression", "valence", "arousal")
 
 
 class Known(NamedTuple):
-    """One row of labels.csv."""
+    """One row of a table."""
 
     line: int
     subject: str | None
@@ -56,89 +73,373 @@ class Known(NamedTuple):
     attributes: dict[str, Any]
 
 
-def read_labels(path: Path, bad: list[Bad] | None = None) -> dict[str, Known]:
-    """Return the rows of a labels.csv by image; commas, semicolons or tabs, with or without a byte order mark.
+class TableSettings(NamedTuple):
+    """How a table is to be read; each setting is called `source.` and its name."""
 
-    Rows that cannot be right go to `bad`.
+    columns: Mapping[str, str | None] = {}
+    """Our names of columns and the table's titles; see `table_columns.checked_columns`."""
+    classes: object = None
+    """Names of expressions beyond the lexicon's, or a convention for numbers; see `class_words.Vocabulary`."""
+    au_threshold: float | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+
+@dataclass
+class Table:
+    """What is known about pictures, and what was understood."""
+
+    rows: dict[str, Known] = field(default_factory=dict)
+    """By the image that a row names, or the number of its frame."""
+    bad: list[Bad] = field(default_factory=list)
+    """Rows that cannot be right."""
+    contradicted: dict[str, str] = field(default_factory=dict)
+    """Images whose rows say different things, and what: which of them is right nobody can tell."""
+    summary: list[str] = field(default_factory=list)
+    """Lines for a person."""
+    frames: bool = False
+    """Whether rows name frames by their numbers."""
+
+
+def read_tables(files: Sequence[Path], settings: TableSettings) -> Table:
+    """Return the rows of one table, or of several, of which one without pictures is about the picture of its own name.
 
     Raises:
-        UserError: naming file, line and column, if a column is unknown or stands twice, if a quote is never closed, or
-            if half of the rows are bad (without `bad`, if one is).
+        UserError: naming file, line, column and what is accepted, with all that is wrong in a file: if a column cannot
+            be right, if numbers have another scale, or if half of the rows are bad.
     """
-    known: dict[str, Known] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            lines = iter(partial(text.readline, LONGEST_LINE), "")
-            first = next(lines, "")
-            delimiter = max(",;\t", key=first.count)
-            rows = read_csv(path, chain([first] if first else [], lines), delimiter)
-            line, header = next(rows, (1, []))
-            if isinstance(header, RowError):
-                raise _mistake(path, line, str(header))
-            columns = _columns(path, header)
+    if len(files) == 1:
+        return _Reader(files[0], settings, own_name=False).read()
+    together = Table()
+    for file in files:
+        one = _Reader(file, settings, own_name=True).read()
+        for image, row in one.rows.items():
+            if image in together.rows and not _same(together.rows[image], row):
+                differing = _difference(together.rows[image], row)
+                together.contradicted[image] = f"{file.name} and an earlier table disagree ({differing})"
+            else:
+                together.rows[image] = row
+        together.bad += one.bad
+        together.contradicted |= one.contradicted
+        together.frames = together.frames or one.frames
+        if file == files[0]:
+            together.summary += one.summary
+    spoilt = len(together.bad) + len(together.contradicted)
+    told = f"{len(files)} tables: {len(together.rows)} pictures, {spoilt} rows not used; of the first one:"
+    together.summary.insert(0, told)
+    return together
 
-            scales = _Scales()
 
-            def parse(cells: list[str] | RowError) -> tuple[str, Known]:
-                scales.add(columns, cells, decimal_comma=delimiter != ",")
-                image, found = _row(columns, cells, decimal_comma=delimiter != ",")
-                if image in known:
-                    raise RowError(f"column image: {image[:80]} stands in line {known[image].line} already")
-                return image, found
+class _Kind:
+    """Mistakes of one kind: the first, some others and their number."""
 
-            filled = (row for row in rows if isinstance(row[1], RowError) or any(cell.strip() for cell in row[1]))
-            for at, (image, found) in parsed_rows(path, filled, parse, bad):
-                known[image] = found._replace(line=at)
-                if len(known) > MOST_ROWS:
-                    raise _mistake(path, at, f"more than {MOST_ROWS:,} rows")
-            if problem := scales.problem():
-                raise _mistake(path, None, problem)
-    except UnicodeDecodeError as error:
-        raise _mistake(path, None, f"not UTF-8 text ({error.reason}); save it as CSV in UTF-8") from error
-    except OSError as error:
-        raise _mistake(path, None, f"cannot be read ({error.strerror})") from error
-    except UserError as error:
-        where = str(error.value).removeprefix(str(path)).removeprefix(", ")
-        problem = f"{where}, {error.problem}" if where else error.problem
-        raise UserError("source.labels", path, problem, REMEDY) from None
-    return known
+    def __init__(self, first: str) -> None:
+        self.first, self.others, self.number = first, list[str](), 1
+
+    def __str__(self) -> str:
+        more = f" and {self.number - 1 - len(self.others)} more" if self.number - 1 > len(self.others) else ""
+        return self.first + (f" (so {', '.join(self.others)}{more})" if self.others else "")
+
+
+class Mistakes:
+    """All that is wrong with a table, cells of one column and kind together."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[tuple[str, str], _Kind] = {}
+
+    def add(self, line: int | None, column: str, error: CellError) -> None:
+        """Take in what is wrong with a cell, with a column (`error` names no cell) or with the table (no column)."""
+        at = [f"line {line}"] * (line is not None) + [f"column {column}"] * bool(column)
+        kind = self.kinds.get((column, error.problem))
+        if kind is None:
+            text = f"{', '.join(at)}: {error}" if column else ", ".join([*at, str(error)])
+            self.kinds[column, error.problem] = _Kind(text)
+            return
+        kind.number += 1
+        if len(kind.others) < ALIKE:
+            kind.others.append(f"line {line}" + (f" {error.cell!r}" if error.cell else ""))
+
+    def __str__(self) -> str:
+        more = len(self.kinds) - KINDS
+        return " | ".join([*map(str, islice(self.kinds.values(), KINDS)), *[f"{more} more kinds"] * (more > 0)])
+
+
+class _Reader:
+    """Reads one table."""
+
+    def __init__(self, file: Path, settings: TableSettings, own_name: bool) -> None:
+        self.file, self.settings, self.own_name = file, settings, own_name
+        self.mistakes, self.table = Mistakes(), Table()
+        self.scales = _Scales((), None)
+        self.counts: Counter[str] = Counter()
+        self.graded: set[str] = set()
+
+    def read(self) -> Table:
+        """Return the table.
+
+        Raises:
+            UserError: see `read_tables`.
+        """
+        try:
+            if self.settings.au_threshold is not None:
+                self.graded = self._graded(self._open())
+            self._read(self._open())
+        except TableError as error:
+            self.mistakes.add(None, "", CellError(str(error)))
+            raise self._refusal() from error
+        return self.table
+
+    def _open(self) -> TableFile:
+        how = self.settings
+        return open_table(self.file, how.encoding, how.sheet, lambda row: is_table_of_pictures(row, how.columns))
+
+    def _graded(self, opened: TableFile) -> set[str]:
+        """Return the action units' columns with other numbers than 0 and 1, which alone a threshold is about."""
+        rows = iter(opened.rows)
+        _, titles = next(rows, (1, []))
+        if isinstance(titles, RowError):
+            return set()
+        units = [column for column in read_header(titles, self.settings.columns).columns if UNIT.fullmatch(column.name)]
+        graded = set()
+        for _, cells in rows:
+            if isinstance(cells, RowError):
+                continue
+            for column in units:
+                value = table_cells.spelt(cells[column.place].strip(), True) if column.place < len(cells) else None
+                if value is not None and value not in (0, 1):
+                    graded.add(column.name)
+        return graded
+
+    def _read(self, opened: TableFile) -> None:
+        rows = iter(opened.rows)
+        line, titles = next(rows, (1, []))
+        if isinstance(titles, RowError):
+            raise TableError(f"line {line}, {titles}")
+        ahead = list(islice(rows, LOOKED_AT))
+        header = self._header(line, titles, [cells for _, cells in ahead if isinstance(cells, list)])
+        stated = "affectnet" if header.openface3 and self.settings.classes is None else self.settings.classes
+        self.cells = Cells(Vocabulary(stated), self.settings.au_threshold)
+        self.width, self.columns = len(titles), header.columns
+        self.scales = _Scales(header.columns, self.settings.au_threshold)
+        self.table.frames = header.named("image") is None and header.named("frame") is not None
+        wrong = bool(header.mistakes)
+        for line, cells in chain(ahead, rows):
+            self._take(line, cells)
+            if self.counts["rows"] > MOST_ROWS:
+                raise TableError(f"line {line}, more than {MOST_ROWS:,} rows")
+        if problem := self.scales.problem():
+            self.mistakes.add(None, "", CellError(problem))
+        if wrong or problem or (self._spoilt and self._spoilt * HALF >= self.counts["rows"]):
+            raise self._refusal()
+        self.table.summary += [_on_one_line(line) for line in self._summary(opened.form, header)]
+
+    @property
+    def _spoilt(self) -> int:
+        return len(self.table.bad) + len(self.table.contradicted)
+
+    def _header(self, line: int, titles: list[str], ahead: Sequence[Sequence[str]]) -> Header:
+        """Return what the columns are; mistakes in them are noted."""
+        wanted = self.settings.columns
+        header = read_header(titles, wanted)
+        own = self.own_name or any(header.named(name) for name in ("image", "frame"))
+        if not own and "image" not in wanted and (title := picture_column(titles, ahead)):
+            header = read_header(titles, {**wanted, "image": title})
+        for title, problem in header.mistakes:
+            self.mistakes.add(line, title, CellError(problem))
+        if not own and not header.named("image"):
+            there = ", ".join(header.unread[:KINDS])
+            say = f"; say which one of {there} it is: 'source.columns={{image: {header.unread[0]}}}'" if there else ""
+            say += ", or give source.labels a folder of tables that are called like their pictures" * header.labelled
+            header.mistakes.append(("image", "no such column"))
+            self.mistakes.add(line, "image", CellError(f"no such column{say}"))
+        elif not header.labelled and header.unread and not header.mistakes:
+            problem = f"no label among the columns ({', '.join(header.unread[:KINDS])}); say which one is what"
+            problem += f": 'source.columns={{expression: {header.unread[0]}}}'"
+            header.mistakes.append(("", problem))
+            self.mistakes.add(line, "", CellError(problem))
+        return header
+
+    def _take(self, line: int, cells: list[str] | RowError) -> None:
+        """Take in a row: it is known, stands twice, or is bad."""
+        self.counts["rows"] += 1
+        if isinstance(cells, RowError):
+            self._reject(line, [("", CellError(str(cells)))])
+            return
+        self.scales.add(cells)
+        if any(cell.strip() for cell in cells[self.width :]):
+            problem = (
+                f"{len(cells)} cells under {self.width} columns (text with commas, decimal ones too, needs quotes)"
+            )
+            self._reject(line, [("", CellError(problem))])
+            return
+        row = {column: cells[column.place] for column in self.columns if column.place < len(cells)}
+        image, problems = self._image(row)
+        known = self._known(line, row, problems)
+        before = self.table.rows.get(image) if image else None
+        if problems:
+            self._reject(line, problems)
+        elif before is None:
+            self.table.rows[image] = known
+        elif _same(before, known):
+            self.counts["doubled"] += 1
+        else:
+            told = f"lines {before.line} and {line} disagree ({_difference(before, known)})"
+            self.mistakes.add(None, "", CellError(f"{told}, both about {image[:80]}"))
+            self.table.contradicted[image] = told
+
+    def _reject(self, line: int, problems: Sequence[tuple[str, CellError]]) -> None:
+        for column, error in problems:
+            self.mistakes.add(line, column, error)
+        told = "; ".join(f"column {column}: {error}" if column else str(error) for column, error in problems)
+        self.table.bad.append(Bad(self.file, line, told))
+
+    def _image(self, row: Mapping[Column, str]) -> tuple[str, list[tuple[str, CellError]]]:
+        """Return how a row names its picture, and what is wrong with that."""
+        for column, cell in row.items():
+            if column.name == "image":
+                text = cell.strip()
+                if text[:1] == "'" and text[1:2] in FORMULAS:
+                    text = text[1:]  # how tables of ours keep a name from being a formula
+                image = PurePosixPath(text.replace("\\", "/")).as_posix() if text else ""
+                return image, [] if image else [(column.title, CellError("empty"))]
+        if not self.table.frames:
+            return self.file.stem, []
+        for column, cell in row.items():
+            if column.name == "frame":
+                number = label_text.whole(cell.strip())
+                if number is None or number < 0:
+                    return "", [(column.title, CellError("is no number of a frame", cell.strip()))]
+                return f"{self.file.stem}/{number}" if self.own_name else str(number), []
+        return "", [("frame", CellError("empty"))]
+
+    def _known(self, line: int, row: Mapping[Column, str], problems: list[tuple[str, CellError]]) -> Known:
+        """Return what a row says; what is wrong with its cells goes to `problems`."""
+        subject: str | None = None
+        said: dict[str, Any] = {}
+        units: dict[int, bool | None] = {}
+        intensity: dict[int, float] = {}
+        shares: dict[str, float] = {}
+        attributes: dict[str, Any] = {}
+        for column, cell in row.items():
+            name = column.name
+            try:
+                if name == "expression":
+                    said[name] = self.cells.expression(cell)
+                elif name in ("valence", "arousal"):
+                    said[name] = self.cells.number(cell, -1, 1)
+                elif name.startswith("AU") and name.endswith(INTENSITY):
+                    if (value := self.cells.number(cell, 0, STRONGEST)) is not None:
+                        intensity[int(name[2 : -len(INTENSITY)])] = value
+                elif name.startswith("AU"):
+                    units[int(name[2:])] = self.cells.occurs(cell, name, name in self.graded)
+                elif name.startswith(SHARE):
+                    if (value := self.cells.number(cell, 0, 100)) is not None:
+                        shares[name.removeprefix(SHARE)] = value
+                elif name == "subject":
+                    subject = table_cells.person(self.cells.known(cell)) or None
+                elif name.startswith(ATTRIBUTE) and (text := cell.strip()):
+                    key = name.removeprefix(ATTRIBUTE)
+                    attributes[key] = table_cells.box(text) if key == FACE else text
+                elif name == SUCCESS and self.cells.number(cell, 0, 1) == 0:
+                    self.counts["no face"] += 1
+                    return Known(line, subject, Labels(), attributes)
+            except CellError as error:
+                problems.append((column.title, error))
+        if shares:
+            said["expression"] = self._largest(shares)
+        if self.settings.au_threshold is not None:
+            for au, value in intensity.items():
+                units.setdefault(au, value >= self.settings.au_threshold)
+        present = {au: active for au, active in units.items() if active is not None}
+        return Known(
+            line, subject, Labels(**said, action_units=present or None, au_intensity=intensity or None), attributes
+        )
+
+    def _largest(self, shares: Mapping[str, float]) -> str | None:
+        most = max(shares.values())
+        largest = [expression for expression, share in shares.items() if share == most]
+        if len(largest) > 1:
+            self.counts["tied"] += 1
+        return largest[0] if len(largest) == 1 else None
+
+    def _summary(self, form: str, header: Header) -> Iterator[str]:
+        """Yield what was understood, in lines."""
+        counts, rows = self.counts, self.table.rows.values()
+        yield f"{self.file.name}: {form}; {counts['rows']} rows, {self._spoilt} of them not used"
+        yield f"  columns: {', '.join(_column(column) for column in header.columns)}" + (
+            "" if header.named("image") or self.table.frames else f"; the picture is called {self.file.stem}"
+        )
+        if header.unread:
+            meant = "" if len(header.unread) > KINDS else "; 'source.columns={<ours>: <title>}' reads one"
+            yield f"  columns that are not read: {_some(header.unread, KINDS)}{meant}"
+        if subjects := {row.subject for row in rows if row.subject}:
+            yield f"  subjects: {len(subjects)}" + _nearly_the_same(subjects)
+        if read := {word: said for word, said in self.cells.words.items() if word != said}:
+            yield f"  words: {_some([f'{word} -> {said or UNKNOWN}' for word, said in read.items()], KINDS)}"
+        if any(column.name.startswith(SHARE) for column in header.columns):
+            tied = f"; no single largest one in {counts['tied']} rows, unknown there" if counts["tied"] else ""
+            yield f"  expression: the one of the largest share{tied}"
+        if missing := self.cells.missing:
+            markers = [f"{text} ({number})" for text, number in missing.items()]
+            yield f"  read as unknown, beside empty cells: {_some(markers, KINDS)}"
+        if counts["no face"]:
+            yield f"  no face found (success 0), so nothing is known: {counts['no face']} rows"
+        if counts["doubled"]:
+            yield f"  rows that repeat an earlier one: {counts['doubled']}"
+        if never := _never_absent(rows):
+            yield f"  {never} never 0: an empty cell is unknown, not absent; write 0 where it does not occur"
+        said = [f"{image[:80]}: {problem}" for image, problem in self.table.contradicted.items()]
+        said += [f"line {bad.line}, {bad.problem}" for bad in self.table.bad]
+        for line in said[:KINDS]:
+            yield f"  not used: {line}"
+        if (more := len(said) - KINDS) > 0:
+            yield f"  not used: {more} more, see rejected.jsonl"
+
+    def _refusal(self) -> UserError:
+        bad, rows = self._spoilt, self.counts["rows"]
+        share = f"{bad} of {rows} rows are bad: " if bad > 1 else ""
+        return UserError("source.labels", self.file, share + str(self.mistakes), REMEDY)
 
 
 class _Scales:
     """How many rows have a number beyond the range of their column: two and a twentieth show that it has another scale.
 
     Then the cells that lie within the range do not mean what they seem to: of valences from 1 to 9 only the 1s do. All
-    action units have one scale.
+    action units have one scale, which does not matter where a threshold is set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Iterable[Column], threshold: float | None) -> None:
+        known = {scale: said for scale, said in RANGES.items() if scale != "AU" or threshold is None}
+        scaled = ((column, re.sub(r"^AU\d+", "AU", column.name)) for column in columns)
+        self.columns = [(column, scale) for column, scale in scaled if scale in known]
         self.filled: Counter[str] = Counter()
         self.beyond: Counter[str] = Counter()
         self.example: dict[str, str] = {}
 
-    def add(self, columns: list[str], cells: list[str] | RowError, decimal_comma: bool) -> None:
+    def add(self, cells: Sequence[str]) -> None:
         """Take in the cells of a row."""
         filled: set[str] = set()
         beyond: set[str] = set()
-        for column, cell in zip(columns, cells, strict=False) if isinstance(cells, list) else ():
-            scale = re.sub(r"^AU\d+", "AU", column)
-            if not cell.strip() or scale not in RANGES:
+        for column, scale in self.columns:
+            cell = cells[column.place].strip() if column.place < len(cells) else ""
+            if not cell:
                 continue
-            value = label_text.number(cell.replace(",", ".") if decimal_comma else cell)
+            value = table_cells.spelt(cell)
             filled.add(scale)
             if value is not None and _beyond(scale, value):
                 beyond.add(scale)
-                self.example.setdefault(scale, f"column {column}, {cell.strip()[:20]}")
+                self.example.setdefault(scale, f"column {column.title}, {cell[:20]}")
         self.filled.update(filled)
         self.beyond.update(beyond)
 
     def problem(self) -> str:
-        """Return what is wrong with a scale; empty if nothing is."""
-        for scale, beyond in self.beyond.items():
-            if beyond > 1 and beyond * TWENTIETH >= self.filled[scale]:
-                shown = f"{beyond} of {self.filled[scale]} rows are beyond, such as {self.example[scale]}"
-                return f"{scale} on another scale than {RANGES[scale]}: {shown}"
-        return ""
+        """Return what is wrong with scales; empty if nothing is."""
+        return " | ".join(
+            f"{scale} on another scale than {RANGES[scale]}: {beyond} of {self.filled[scale]} rows are beyond, such "
+            f"as {self.example[scale]}" + "; set source.au_threshold= to say from where on it occurs" * (scale == "AU")
+            for scale, beyond in self.beyond.items()
+            if beyond > 1 and beyond * TWENTIETH >= self.filled[scale]
+        )
 
 
 def _beyond(scale: str, value: float) -> bool:
@@ -147,164 +448,57 @@ def _beyond(scale: str, value: float) -> bool:
     return not 0 <= value <= STRONGEST if scale == f"AU{INTENSITY}" else abs(value) > 1
 
 
-def matched(rows: Iterable[str], pictures: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the row of each picture, and why each of the other rows has none.
-
-    A row means the picture of its path; else the only one whose path differs in its Unicode form, case or slashes only;
-    else the only one of that file name, wherever it lies; and at last the only one of that stem, whatever its
-    extension. A row whose folder holds pictures is about one of these, and of no other folder.
-
-    >>> matched(["A.JPG", "/mnt/x/b.png", "gone.jpg"], ["a.jpg", "b.png"])
-    ({'a.jpg': 'A.JPG', 'b.png': '/mnt/x/b.png'}, {'gone.jpg': 'no such picture in the folder'})
-    """
-    left, free = list(dict.fromkeys(rows)), list(dict.fromkeys(pictures))
-    found: dict[str, str] = {}
-    problems: dict[str, str] = {}
-    folders = {_folder(picture) for picture in free}
-    for alike in (str, _folded, lambda path: _folded(PurePosixPath(path).name), _stem):
-        by_row, by_picture = _grouped(left, alike), _grouped(free, alike)
-        for key, named in by_row.items():
-            candidates = by_picture.get(key, [])
-            if len(named) == 1 and (folder := _folder(named[0])) and folder in folders:
-                candidates = [picture for picture in candidates if _folder(picture) == folder]
-            if len(named) == len(candidates) == 1:
-                found[candidates[0]] = named[0]
-            elif candidates:
-                several = "rows" if len(named) > 1 else "pictures"
-                others = named if len(named) > 1 else candidates
-                problems.update(
-                    (row, f"{len(others)} {several} are called so: {', '.join(others[:3])}") for row in named
-                )
-        taken = set(found.values())
-        left = [row for row in left if row not in taken and row not in problems]
-        free = [picture for picture in free if picture not in found]
-    return found, {**problems, **dict.fromkeys(left, "no such picture in the folder")}
+def _same(one: Known, other: Known) -> bool:
+    return one[1:] == other[1:]
 
 
-def _grouped(paths: Iterable[str], alike: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for path in paths:
-        if key := alike(path):
-            groups.setdefault(key, []).append(path)
-    return groups
+def _difference(one: Known, other: Known) -> str:
+    """Say what two rows about one picture disagree on."""
+    pairs: dict[str, tuple[object, object]] = {"subject": (one.subject, other.subject)}
+    for name in ("expression", "valence", "arousal"):
+        pairs[name] = getattr(one.labels, name), getattr(other.labels, name)
+    for name, of in (("AU{}", "action_units"), (f"AU{{}}{INTENSITY}", "au_intensity")):
+        first, second = (dict(getattr(row.labels, of) or {}) for row in (one, other))
+        pairs |= {name.format(au): (first.get(au), second.get(au)) for au in {**first, **second}}
+    pairs |= {f"{ATTRIBUTE}{key}": (one.attributes.get(key), other.attributes.get(key)) for key in other.attributes}
+    differing = [f"{name} {_value(a)} and {_value(b)}" for name, (a, b) in pairs.items() if a != b]
+    return ", ".join(differing[:ALIKE]) or "attributes"
 
 
-def _folded(path: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+def _value(value: object) -> str:
+    return UNKNOWN if value is None else str(int(value) if isinstance(value, bool) else value)[:40]
 
 
-def _folder(path: str) -> str:
-    """Return the folder that a path names; empty where it names none."""
-    return _folded(path).rpartition("/")[0]
+def _on_one_line(line: str) -> str:
+    """Return a line of the summary without what its titles and cells may hold: line ends, control characters."""
+    return line[: len(line) - len(line.lstrip())] + one_line(line)
 
 
-def _stem(path: str) -> str:
-    """Return what a row without an extension and a picture have in common."""
-    name = _folded(PurePosixPath(path).name)
-    return name.rpartition(".")[0] if name.endswith(file_tree.IMAGES) else name
+def _column(column: Column) -> str:
+    return column.title if column.title == column.name else f"{column.title} -> {column.name}"
 
 
-def _columns(path: Path, header: list[str]) -> list[str]:
-    """Return the columns' own names: `AU_01`, ` au1 ` and `AU01_c` are all AU1, `AU01_r` is AU1_r.
-
-    Columns of OpenFace's other action units are called "" and not read.
-    """
-    columns = []
-    for title in header:
-        name = re.sub(r"\s", "", title).lower()
-        if unit := re.fullmatch(r"au[_-]?0*([0-9]{1,3})(_[cr])?", name):
-            name = f"AU{unit[1]}{INTENSITY if unit[2] == INTENSITY else ''}"
-            if int(unit[1]) in OPENFACE_ONLY and unit[2]:
-                columns.append("")
-                continue
-            if int(unit[1]) not in ACTION_UNITS:
-                problem = f"none of the 17 AUs ({', '.join(map(str, ACTION_UNITS))})"
-                raise _mistake(path, 1, f"column {title.strip()}: {problem}")
-        elif name not in NAMES and not name.startswith(ATTRIBUTE):
-            problem = f"no column of this table; call it {ATTRIBUTE}{name[:80]} to keep it"
-            raise _mistake(path, 1, f"column {title.strip()[:80]}: {problem}")
-        if name in columns:
-            raise _mistake(path, 1, f"column {title.strip()[:80]}: this column stands twice")
-        columns.append(name)
-    if "image" not in columns:
-        raise _mistake(path, 1, "column image: no such column")
-    return columns
+def _nearly_the_same(subjects: Iterable[str]) -> str:
+    """Return a warning of people who differ by the case of their names only."""
+    folded: dict[str, list[str]] = {}
+    for subject in sorted(subjects):
+        folded.setdefault(subject.casefold(), []).append(subject)
+    twins = [" and ".join(names) for names in folded.values() if len(names) > 1]
+    return f"; {_some(twins, ALIKE)} count as different people" if twins else ""
 
 
-def _row(columns: list[str], cells: list[str] | RowError, decimal_comma: bool) -> tuple[str, Known]:
-    if isinstance(cells, RowError):
-        raise cells
-    if len(cells) > len(columns):
-        raise RowError(f"{len(cells)} cells under {len(columns)} columns")
-    row = {column: cell.strip() for column, cell in zip(columns, cells, strict=False)}
-    image = _relative(row.get("image", ""))
-    if not image:
-        raise RowError("column image: empty")
-    return image, _known(row, decimal_comma)
-
-
-def _known(row: Mapping[str, str], decimal_comma: bool) -> Known:
-    name = row.get("expression", "").lower()
-    expression = name if name in EXPRESSIONS else word(name)
-    if name and expression is None:
-        raise RowError(f"column expression: {name[:40]!r} is none of {', '.join(EXPRESSIONS)}")
-    units: dict[int, bool] = {}
-    intensity: dict[int, float] = {}
-    for column, cell in row.items():
-        if column.startswith("AU") and column.endswith(INTENSITY):
-            if (value := _number(row, column, decimal_comma, 0, STRONGEST)) is not None:
-                intensity[int(column[2:].removesuffix(INTENSITY))] = value
-        elif column.startswith("AU") and cell:
-            if cell.lower() not in TRUTH_WORDS:
-                problem = f"is neither 0 nor 1 (a column of intensities is called {column}{INTENSITY})"
-                raise RowError(f"column {column}: {cell[:40]!r} {problem}")
-            units[int(column[2:])] = TRUTH_WORDS[cell.lower()]
-    labels = Labels(
-        expression=expression,
-        valence=_number(row, "valence", decimal_comma, -1, 1),
-        arousal=_number(row, "arousal", decimal_comma, -1, 1),
-        action_units=units or None,
-        au_intensity=intensity or None,
+def _never_absent(rows: Iterable[Known]) -> str:
+    """Return the action units that some rows call active, none absent, and some leave unknown."""
+    counts: Counter[tuple[int, bool]] = Counter()
+    labelled = [units for row in rows if (units := row.labels.action_units)]
+    for units in labelled:
+        counts.update(units.items())
+    never = (
+        au for au, active in sorted(counts) if active and not counts[au, False] and counts[au, True] < len(labelled)
     )
-    attributes: dict[str, Any] = {
-        column.removeprefix(ATTRIBUTE): cell for column, cell in row.items() if column.startswith(ATTRIBUTE) and cell
-    }
-    if FACE in attributes:
-        attributes[FACE] = _face(attributes[FACE])
-    return Known(0, row.get("subject") or None, labels, attributes)
+    return _some([f"AU{au}" for au in never], KINDS)
 
 
-def _number(row: Mapping[str, str], column: str, decimal_comma: bool, least: int, most: int) -> float | None:
-    cell = row.get(column, "")
-    if not cell:
-        return None
-    value = label_text.number(cell.replace(",", ".") if decimal_comma else cell)
-    if value is None or not least <= value <= most:
-        raise RowError(f"column {column}: {cell[:40]!r} is no number from {least} to {most}")
-    return value
-
-
-def _face(cell: str) -> list[int]:
-    """Return the box that a cell spells: left, top, width, height, with or without brackets.
-
-    >>> _face("[12, 30, 80, 80]"), _face("12.0 30 80.4 80")
-    ([12, 30, 80, 80], [12, 30, 80, 80])
-    """
-    numbers = [label_text.number(part) for part in re.split(r"[\s,;]+", cell.strip("[]() "))]
-    try:
-        box = face_box(numbers, "")
-    except ImageError:
-        box = None
-    if box is None:
-        what = "no box of left, top, width and height in pixels"
-        raise RowError(f"column {ATTRIBUTE}{FACE}: {cell[:40]!r} is {what}")
-    return list(box)
-
-
-def _relative(image: str) -> str:
-    """Return the path as it is below the folder: ./a/b.jpg is a/b.jpg, whichever way its slashes lean."""
-    return PurePosixPath(image.replace("\\", "/")).as_posix() if image else ""
-
-
-def _mistake(path: Path, line: int | None, problem: str) -> UserError:
-    return UserError("source.labels", path, f"line {line}, {problem}" if line else problem, REMEDY)
+def _some(texts: Sequence[str], most: int) -> str:
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
