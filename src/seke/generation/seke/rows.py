@@ -1,7 +1,8 @@
 """Rows: an instruction and its trace, whoever completed the labels or wrote the text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from seke.core.prompts import Prompts
@@ -30,6 +31,7 @@ def instruction(
     uncertainty: Uncertainty,
     samples: int,
     nobody: str = NOBODY,
+    attributes: Mapping[str, Any] = MappingProxyType({}),
     **more: Any,
 ) -> InstructionRecord:
     """Return the row of instructions.jsonl that says `turns` about a face's picture.
@@ -44,9 +46,11 @@ def instruction(
         uncertainty: of the draws.
         samples: how many draws there were.
         nobody: the annotator's name where none was asked.
-        more: confidence, grades and attributes, where there are any.
+        attributes: of the row, beside the part of the picture that it is about.
+        more: confidence and grades, where there are any.
     """
     record = face.record
+    part = {name: value for name, value in record.attributes.items() if name == "face" and value is not None}
     return InstructionRecord(
         id=record.id,
         image=record.image,
@@ -61,6 +65,7 @@ def instruction(
         simulated=bill.simulated,
         flags=tuple(flags),
         sha256=face.image.sha256,
+        attributes={**part, **attributes},
         **more,
     )
 

@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from seke.core.records import ImageRecord, Rejection
+from seke.core.records import ImageRecord, Rejection, Split
 
 
 def results(run_path: Path) -> Path:
@@ -21,6 +22,10 @@ class Source(ABC):
 
     synthetic: Literal["nothing", "faces", "scenes"] = "nothing"
     """What of its pictures is drawn by a program and shows nobody; the prepared set's manifest says so."""
+
+    earlier: Mapping[str, Split] = MappingProxyType({})
+    """Where an earlier version of the prepared set has what was labelled then, by record id and sha256 of the picture:
+    splits that are drawn leave everybody there. Empty unless `prepare` updates a set."""
 
     @property
     @abstractmethod
@@ -53,3 +58,7 @@ class Source(ABC):
     def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
         """Bring the image files of drawn records into being (frames of a video), and yield those that cannot be."""
         yield from ()
+
+    def shown(self, record: ImageRecord) -> ImageRecord:
+        """Return a drawn record, which has been fetched, with what fetching has told of it."""
+        return record

@@ -8,7 +8,8 @@ An empty cell is unknown, and so is a picture without a row. The table may be Ex
 LibreFace's, or a folder of such tables (`folder_table`). Columns called `attributes.<name>` are kept as they are, but
 for the box of `attributes.face`. Split: as folders called train, val or test say; else by subject, or picture by
 picture (copies together) where none is named, and then a group that nobody labelled is for training, because there is
-nothing in it to test against.
+nothing in it to test against. Who a picture shows may be said by a folder (`source.subject`), and what is shown of it
+by a detector of faces (`source.faces`).
 """
 
 import os
@@ -29,9 +30,10 @@ from seke.core.runs import file_sha256
 from seke.core.setting_checks import check_between
 from seke.sources.base.encodings import checked_encoding
 from seke.sources.base.source import Source, results
-from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share
+from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share, staying
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
 from seke.sources.faces_datasets.class_words import Vocabulary, word
+from seke.sources.faces_datasets.face_boxes import FaceBoxes, checked_mode
 from seke.sources.faces_datasets.folder_table import Known, Table, TableSettings, read_tables
 from seke.sources.faces_datasets.row_matching import are_shifted, matched
 from seke.sources.faces_datasets.table_columns import checked_columns
@@ -69,6 +71,9 @@ class Folder(Source):
         au_threshold: intensity or probability from which an action unit occurs; None: only 0 and 1 say so.
         encoding: that of the table; None: found.
         sheet: which sheet of a workbook; None: the only one with a column of pictures.
+        faces: what is shown of a photograph: see `face_boxes`.
+        subject: whose pictures these are where no table says so: "parent", the folder around a picture, or how many
+            folders below `root` that of a person lies, 1 for the first; None: nobody is named.
         template: nothing here: where it is set, `prepare` writes that example and reads no folder.
 
     Raises:
@@ -88,6 +93,8 @@ class Folder(Source):
         au_threshold: float | None = None,
         encoding: str | None = None,
         sheet: str | None = None,
+        faces: str | None = None,
+        subject: str | int | None = None,
         template: str | None = None,
     ) -> None:
         if not root or not Path(root).is_dir():
@@ -102,6 +109,8 @@ class Folder(Source):
         self.files = _tables(self.root, labels) if labels else []
         self.table = read_tables(self.files, settings) if self.files else Table()
         self.known = self.table.rows
+        self.boxes, self.level = FaceBoxes(checked_mode(faces)), _level(subject)
+        self._run_path = self.root
         self._guess = labels == DEFAULT_LABELS and not self.files
         self._matches: list[str] = []
         self.seed, self.splits = seed, checked_splits(splits)
@@ -117,7 +126,8 @@ class Folder(Source):
 
     def understood(self) -> Sequence[str]:
         """Return how the table was read, and how many pictures it is about."""
-        return [*self.table.summary, *self._matches] or ["no table: nothing is known about the pictures"]
+        told = [*self.table.summary, *self._matches] or ["no table: nothing is known about the pictures"]
+        return [*told, *self.boxes.summary()]
 
     def roots(self, run_path: Path) -> Sequence[Path]:
         """Return the folder."""
@@ -134,6 +144,7 @@ class Folder(Source):
             UserError: if there is no picture, if most rows of the table mean none, if a folder beside one that names a
                 split names none, or if folders are called like expressions and there is no table.
         """
+        self._run_path = run_path
         found = list(pictures(self.root, results(run_path)))
         if not found:
             raise UserError("source.root", self.root, "no picture in it", f"give a folder with {', '.join(EXTENSIONS)}")
@@ -157,35 +168,63 @@ class Folder(Source):
             except (ImageError, OSError) as error:
                 yield Rejection(id=image, reason="bad image", detail=str(error))
         yield from self._without_picture(missing)
-        person = {digest: row.subject for _, digest, row in seen if row and row.subject}
+        subjects = {image: (row.subject if row else None) or self._person(image) for image, _, row in seen}
+        person = {digest: subject for image, digest, _ in seen if (subject := subjects[image])}
         labelled = {_group(digest, person) for _, digest, row in seen if row and not row.labels.empty}
         groups = {image: _group(digest, person) for image, digest, _ in seen}
-        splits = self._splits({image: sides[places[image]] for image in groups}, groups, labelled)
+        kept = staying((groups[image], self.earlier.get(image, self.earlier.get(digest))) for image, digest, _ in seen)
+        labelled |= set(kept)
+        splits = self._splits({image: sides[places[image]] for image in groups}, groups, labelled, kept)
         for image, digest, row in seen:
             yield ImageRecord(
                 id=image,
                 image=image,
                 sha256=digest,
                 source="folder",
-                subject=row.subject if row else None,
+                subject=subjects[image],
                 split=splits[image],
                 labels=row.labels if row else Labels(),
                 attributes=dict(row.attributes) if row else {},
             )
+
+    def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
+        """Find the faces that `source.faces` wants to be found; yield pictures without."""
+        yield from self.boxes.look(records, self.root, self._run_path)
+
+    def shown(self, record: ImageRecord) -> ImageRecord:
+        """Return a record with the box of its face, as `source.faces` wants it."""
+        return self.boxes.shown(record)
+
+    def _person(self, image: str) -> str | None:
+        """Return the folder that names a picture's person; None where no folder does."""
+        around = image.split("/")[:-1]
+        if self.level is None or len(around) < max(self.level, 1):
+            return None
+        return around[self.level - 1] if self.level else around[-1]
 
     @property
     def _where(self) -> Path:
         return self.files[0] if len(self.files) == 1 else self.files[0].parent
 
     def _splits(
-        self, sides: Mapping[str, Split | None], groups: Mapping[str, str], labelled: Collection[str]
+        self,
+        sides: Mapping[str, Split | None],
+        groups: Mapping[str, str],
+        labelled: Collection[str],
+        kept: Mapping[str, Split],
     ) -> dict[str, Split]:
-        """Return each image's split: what its folder names, or what is drawn, of groups that somebody labelled."""
+        """Return each image's split: what its folder names, or what is drawn, of groups that somebody labelled.
+
+        `kept`: where groups were in an earlier version of the set, and stay.
+        """
         silent = {groups[image] for image, side in sides.items() if side is None} & set(labelled)
         train = {groups[image] for image, side in sides.items() if side == "train"} & set(labelled)
+        held_back = {group: side for group, side in kept.items() if side != "test"}
         drawn: dict[Split | None, dict[str, Split]] = {
-            None: assign(silent, self.seed, self.test_share, self.validation_share),
-            "train": {} if "validation" in sides.values() else assign(train, self.seed, 0.0, self.validation_share),
+            None: assign(silent, self.seed, self.test_share, self.validation_share, kept),
+            "train": {}
+            if "validation" in sides.values()
+            else assign(train, self.seed, 0.0, self.validation_share, held_back),
         }
         return {image: drawn.get(side, {}).get(groups[image], side or "train") for image, side in sides.items()}
 
@@ -236,6 +275,20 @@ def _threshold(value: float | None) -> float | None:
             "source.au_threshold", value, "every action unit would occur", f"use more than 0, to {STRONGEST}"
         )
     return value
+
+
+def _level(subject: str | int | None) -> int | None:
+    """Return how many folders below the root that of a person lies, 0 for the one around a picture.
+
+    Raises:
+        UserError: if the setting says neither.
+    """
+    if subject is None or subject == "parent":
+        return None if subject is None else 0
+    if isinstance(subject, bool) or not str(subject).isdecimal() or int(subject) < 1:
+        remedy = "set parent (the folder around a picture), 1, 2, ... (folders below source.root) or null"
+        raise UserError("source.subject", subject, "no level of folders", remedy)
+    return int(subject)
 
 
 def _tables(root: Path, labels: str) -> list[Path]:

@@ -149,7 +149,8 @@ def choose(
                 rejected[record.id] = Rejection(id=record.id, reason="bad image", detail=problem)
         if any(record.id in rejected for record in drawn):
             continue
-        whole = [record.model_copy(update={"sha256": seen[record.image].sha256}) for record in drawn]
+        marked = map(source.shown, drawn)
+        whole = [record.model_copy(update={"sha256": seen[record.image].sha256}) for record in marked]
         found = leaks(whole, seen, distance)
         if not found:
             return Chosen(whole, list(rejected.values()), list(leaking.values()))

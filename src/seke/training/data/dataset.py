@@ -76,6 +76,8 @@ class ImageFile(NamedTuple):
     file: str
     sha256: str | None
     """Of the file that the row's labels were made of; None where the row does not say."""
+    face: tuple[int, int, int, int] | None = None
+    """The part of it that the row is about."""
 
     @property
     def name(self) -> str:
@@ -96,7 +98,7 @@ class ImageFile(NamedTuple):
         Raises:
             ImageError: if it cannot be read, is another one by now, or none at all.
         """
-        return images.decode(self.read()[0], self.name)
+        return images.shown(self.read()[0], self.name, self.face)
 
 
 def lost_picture(error: images.ImageError) -> UserError:
@@ -112,7 +114,7 @@ def lost_picture(error: images.ImageError) -> UserError:
 
 def image_files(row: Row) -> list[ImageFile]:
     """Return what a row wants of its image files."""
-    return [ImageFile(str(file), row.sha256) for file in row.images]
+    return [ImageFile(str(file), row.sha256, row.face) for file in row.images]
 
 
 class Pictures:
@@ -200,19 +202,21 @@ class StoredPictures(Pictures):
     def __init__(self, loaded: TrainableVLM, store: StateStore) -> None:
         super().__init__(loaded, "disk")
         self.store = store
-        self._digests: dict[str, str] = {}
+        self._digests: dict[ImageFile, str] = {}
 
     def open(self, number: int) -> Vision:
         """Read an image's states."""
-        return Vision(*self.store.read(self._digests[self.wanted[number].file]))
+        return Vision(*self.store.read(self._digests[self.wanted[number]]))
 
     def _attempt(self, wanted: ImageFile) -> Vision | str:
         try:
             data, digest = wanted.read()
-            self._digests[wanted.file] = digest
+            if wanted.face is not None:  # the states are of this part alone
+                digest = images.sha256(f"{digest} {wanted.face}".encode())
+            self._digests[wanted] = digest
             if (size := self.store.size(digest)) is not None:
                 return Vision(NOTHING.values, size)
-            return Vision(*self.loaded.pixels(images.decode(data, wanted.name)))
+            return Vision(*self.loaded.pixels(images.shown(data, wanted.name, wanted.face)))
         except images.ImageError as error:
             return str(error)
 
@@ -220,7 +224,7 @@ class StoredPictures(Pictures):
         new = [found if isinstance(found, Vision) and len(found.values) else "" for found in seen]
         for wanted, made in zip(crowd, self._states(new), strict=True):
             if isinstance(made, Vision):
-                self.store.write(self._digests[wanted.file], Entry(*made))
+                self.store.write(self._digests[wanted], Entry(*made))
         return [Vision(NOTHING.values, found.size) if isinstance(found, Vision) else found for found in seen]
 
 

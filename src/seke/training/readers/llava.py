@@ -88,7 +88,13 @@ def conversation(
     if digest is not None and not isinstance(digest, str):
         raise UnusableError("form", f"sha256 is {json_type(digest)}, not text")
     source, split = (str(raw.get(key) or "") for key in ("source", "split"))
-    return Row(name, turns, files, None, digest, source, split)
+    return Row(name, turns, files, None, digest, source, split, _face(raw, name) if len(files) == 1 else None)
+
+
+def _face(raw: dict[str, Any], name: str) -> tuple[int, int, int, int] | None:
+    """Return where the face is that a row is about, which those who annotated it were shown."""
+    attributes = raw.get("attributes")
+    return images.face_box(attributes.get("face"), name) if isinstance(attributes, dict) else None
 
 
 def _own(raw: dict[str, Any]) -> Labels:

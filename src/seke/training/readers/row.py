@@ -68,6 +68,8 @@ class Row:
     source: str = ""
     """The dataset that it comes from, and below the split of it, where the row says so: a limit keeps their shares."""
     split: str = ""
+    face: tuple[int, int, int, int] | None = None
+    """Left, top, width and height in pixels of the only image, where the row is about a part of it."""
 
 
 class Reader(Protocol):
