@@ -8,11 +8,13 @@ it saves at the next step and ends with exit code 3.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from seke.cli.command import build, command, finished, open_run
+from seke.core import runs
 from seke.core.errors import UserError
 
 
@@ -21,8 +23,9 @@ def train(cfg: DictConfig) -> None:
     """Train `model` on `data` with `trainer`, resuming where an interrupted run stopped."""
     if cfg.ckpt not in (None, "last"):
         raise UserError("ckpt", cfg.ckpt, "not a checkpoint", "use last to resume or null to start again")
-    data = build(cfg.data)
     outputs = Path(cfg.paths.outputs)
+    _take_main_run(cfg, outputs)
+    data = build(cfg.data)
     # A mistaken setting is told while the name is still free; a finished run needs nothing built.
     idle = finished(cfg, "train") and not cfg.dry_run
     parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
@@ -47,6 +50,14 @@ def train(cfg: DictConfig) -> None:
     watched = data.watched(outputs)
     facts = fit(run, model, data, training, logger, sources, watched, cfg.seed, cfg.ckpt == "last", optimizer)
     print("\n".join(summary(facts)) + f": {run.path / 'model'}")
+
+
+def _take_main_run(cfg: DictConfig, outputs: Path) -> None:
+    """Have `data.path` mean the main run of a family, as the demo's are, where no run has that name itself."""
+    given = cfg.data.get("path")
+    if isinstance(given, str) and (main := runs.main_of(given, outputs, "generate", "instructions.jsonl")) != given:
+        print(f"data.path={given}: there is no such run, {main} is taken", file=sys.stderr)
+        cfg.data.path = main
 
 
 if __name__ == "__main__":

@@ -305,7 +305,7 @@ def test_a_run_is_claimed_resumed_and_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"name=x: .*generator\.n=5 \(now 3\).*overwrite=true"):
         runs.claim(tmp_path / "x", {**config, "generator": {"n": 3}}, {"records": data})
     data.write_text("2")
-    with pytest.raises(UserError, match=r"inputs\.records"):
+    with pytest.raises(UserError, match=r"made before its records changed"):
         runs.claim(tmp_path / "x", config, {"records": data})
     fresh = runs.claim(tmp_path / "x", {**config, "generator": {"n": 3}}, {"records": data}, overwrite=True)
     assert not fresh.finished
@@ -351,3 +351,60 @@ def test_the_image_root_is_the_manifests_unless_overridden(tmp_path: Path) -> No
     records = tmp_path / "p" / "train.jsonl"
     assert runs.image_root(records) == tmp_path / "p" / "images"
     assert runs.image_root(records, "/elsewhere") == Path("/elsewhere")
+
+
+# updates --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grown(tmp_path: Path):
+    """A finished run of an input that has changed since, and what claims it."""
+    path, data = tmp_path / "generate" / "x", tmp_path / "data.csv"
+    data.write_text("one")
+    run = runs.claim(path, CONFIG, {"records": data})
+    (path / "journal.jsonl").write_text("row\n")
+    run.finish(counts=1)
+    runs.release(failed=False)
+    data.write_text("two")
+
+    def again(config: dict[str, object] = CONFIG, **how: bool) -> runs.Run:
+        return runs.claim(path, config, {"records": data}, **how)
+
+    return again
+
+
+def test_an_update_finds_the_earlier_run_and_is_the_same_run_still(grown) -> None:
+    with pytest.raises(UserError, match=r"was made before its records changed; say update=true to take over"):
+        grown()
+    path = grown(update=True).path
+    before = runs.earlier(path)
+    assert before is not None and (before / "journal.jsonl").read_text() == "row\n"
+    assert (path / "config.yaml").stat().st_mtime_ns == (before / "config.yaml").stat().st_mtime_ns
+    (path / "carried.jsonl").write_text("row\n")
+    runs.release(failed=True)
+    run = grown()  # however it goes on
+    assert not run.finished and runs.earlier(path) == before
+    run.finish()
+    assert runs.earlier(path) is None and grown(update=True).finished
+
+
+def test_an_update_that_came_to_nothing_leaves_the_earlier_run(grown) -> None:
+    path = grown(update=True).path
+    runs.release(failed=True)
+    assert names(path) == ["config.yaml", "journal.jsonl", "manifest.json"]
+
+
+def test_other_settings_are_no_update_and_overwriting_takes_nothing_over(grown) -> None:
+    with pytest.raises(UserError, match=r"holds a run with generator\.samples=5 \(now 3\)"):
+        grown(OTHER, update=True)
+    path = grown(update=True).path
+    (path / "carried.jsonl").write_text("row\n")
+    runs.release(failed=True)
+    grown(OTHER, overwrite=True)
+    assert runs.earlier(path) is None
+
+
+def test_a_stale_run_is_updated_though_its_inputs_are_the_same(tmp_path: Path) -> None:
+    path = left(tmp_path / "x", journal="row\n", finished=True).path
+    assert not runs.claim(path, CONFIG, {}, update=True, stale=True).finished
+    assert runs.earlier(path) is not None

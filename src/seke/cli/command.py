@@ -145,14 +145,23 @@ def finished(cfg: DictConfig, stage: str) -> bool:
     return not cfg.overwrite and runs.is_finished(Path(cfg.paths.outputs) / stage / cfg.name)
 
 
-def open_run(cfg: DictConfig, stage: str, inputs: Mapping[str, Path | Sequence[Path]]) -> runs.Run:
-    """Claim outputs/<command>/<name>/ for this resolved configuration and these input files; `wandb=` shows it."""
+def open_run(
+    cfg: DictConfig,
+    stage: str,
+    inputs: Mapping[str, Path | Sequence[Path]],
+    update: bool = False,
+    stale: bool = False,
+) -> runs.Run:
+    """Claim outputs/<command>/<name>/ for this resolved configuration and these input files; `wandb=` shows it.
+
+    `update`, `stale`: as in `runs.claim`.
+    """
     mode = wandb_run.checked(cfg.wandb)
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
     path = Path(cfg.paths.outputs) / stage / cfg.name
     settled = {str(key): value for key, value in config.items()}
-    run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(stage, os.environ))
+    run = runs.claim(path, settled, inputs, bool(cfg.overwrite), _rank(stage, os.environ), bool(update), stale)
     # A resume is the same run; one that overwrote another is not.
     current_run.enter(f"{stage}/{cfg.name} {(path / 'config.yaml').stat().st_mtime_ns}")
     return wandb_run.watch(run, stage, inputs, mode, _group(cfg), _requested(cfg), cfg.wandb_pictures)

@@ -17,8 +17,8 @@ ASKED: Final = (
 )  # fmt: skip
 """Where a command's configuration holds backends."""
 VOLATILE: Final = (
-    "overwrite", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb", "wandb_pictures",
-    "objective", "engine", "workers", "export",
+    "overwrite", "update", "review", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb",
+    "wandb_pictures", "objective", "engine", "workers", "export",
     "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
     *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
 )  # fmt: skip

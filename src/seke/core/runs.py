@@ -33,9 +33,19 @@ PACKAGES = (
     "torchmetrics", "pydantic", "hydra-core", "numpy", "scipy", "pillow",
 )  # fmt: skip
 """Those whose versions a manifest keeps: they decide numbers, pictures, prompts or settings."""
+UPDATED = ".updated"
+"""In `EARLIER`: the new run takes over what has not changed (`update`), and does not begin anew."""
 LONGEST_NAME = 240
 """Bytes; file systems allow 255, of which some are left for endings."""
 MARK, MANIFEST, EARLIER, MOVING = "config.yaml", "manifest.json", ".earlier", ".earlier-moving"
+RECORDS = "records.jsonl"
+"""Of a reviewed generation: its records with the labels that people gave or looked at."""
+MAIN = "seke"
+"""What the name of the main run of a family ends with."""
+SHOWN = 5
+"""Runs that an error lists."""
+GROWING = ("prepare", "generate")
+"""Commands that have the setting `update`."""
 REPLACEABLE = ("wandb", EARLIER)
 """Folders in a run's directory that do not make it worth keeping."""
 
@@ -98,6 +108,8 @@ def claim(
     inputs: Mapping[str, Path | Sequence[Path]],
     overwrite: bool = False,
     rank: str = "0",
+    update: bool = False,
+    stale: bool = False,
 ) -> Run:
     """Claim `path` for a run of `config` on `inputs`; an earlier, equal run is handed back as it stands.
 
@@ -111,6 +123,9 @@ def claim(
         inputs: the files that the run reads, by name.
         overwrite: whether another run, or this one done before, may be replaced.
         rank: which of several processes of one run this is; all but "0" take what they find.
+        update: whether a run of the same settings and other input files may be replaced, to be made of these. It lies
+            in `earlier(path)` until the new one is finished, which may take over what has not changed.
+        stale: with `update`, whether to do so though the input files are the same: something else has changed.
 
     Raises:
         UserError: if the directory belongs to a run with other settings or other input files, or to nobody's, or if
@@ -124,14 +139,14 @@ def claim(
     if path.is_dir() and not (path / MARK).is_file() and any(_content(path)) and not _is_put_by(path):
         # Never cleared, not even by overwrite=true: it may be somebody's thesis.
         raise UserError("name", path.name, f"{path} holds files that no run wrote", "choose another name=")
-    settled = run.finished and not (path / MOVING).is_dir() and not overwrite
+    settled = run.finished and not (path / MOVING).is_dir() and not overwrite and not stale
     if settled and not identity.difference(_before(path, now), now):
         return run
     files.folder(path)
     locks.hold(path, rank)
     key = path.absolute()
     try:
-        fresh = _take(path, now, overwrite) if rank == "0" else _join(path, now)
+        fresh = _take(path, now, overwrite, update, stale) if rank == "0" else _join(path, now)
     except BaseException:
         if key not in _fresh:
             locks.release(path)
@@ -151,14 +166,31 @@ def release(failed: bool) -> None:
             path.rmdir()
 
 
-def _take(path: Path, now: Mapping[str, Any], overwrite: bool) -> bool:
+def earlier(path: Path) -> Path | None:
+    """Return where the run lies that the one in `path` updates; None where it updates none."""
+    return path / EARLIER if is_finished(path / EARLIER) and (path / EARLIER / UPDATED).is_file() else None
+
+
+def _take(path: Path, now: Mapping[str, Any], overwrite: bool, update: bool, stale: bool) -> bool:
     """Make `path`, which is locked, the directory of the run `now`; return whether that begins here."""
     _bring_back(path)
     if (path / EARLIER).is_dir() and _is_idle(path) and not is_finished(path):
         _restore(path)  # overwriting it came to nothing
     there, before = (path / MARK).is_file(), _before(path, now)
-    if there and overwrite:
+    if (
+        update
+        and before is not None
+        and (difference := identity.difference(before["config"], now["config"], "config"))
+        and (is_finished(path) or not _is_idle(path))
+    ):
+        raise _other(path, difference)
+    renewed = update and before is not None and (before["inputs"] != now["inputs"] or (stale and is_finished(path)))
+    if there and (overwrite or renewed):
         _put_by(path)
+        if renewed:
+            (path / EARLIER / UPDATED).touch()
+        else:
+            (path / EARLIER / UPDATED).unlink(missing_ok=True)
     elif there and before is None and not _is_idle(path):
         log.warning("%s is damaged; its run is begun anew, what it left is in %s", path / MARK, _set_aside(path))
     elif before is not None:
@@ -173,6 +205,8 @@ def _take(path: Path, now: Mapping[str, Any], overwrite: bool) -> bool:
         _remove(path)
     files.clear_parts(path)
     write_text(path / MARK, _text(now).decode())
+    if renewed and (path / EARLIER / MARK).is_file():  # an update is the same run still, by what `current_run` knows it
+        os.utime(path / MARK, ns=(began := (path / EARLIER / MARK).stat().st_mtime_ns, began))
     return True
 
 
@@ -188,6 +222,10 @@ def _join(path: Path, now: Mapping[str, Any]) -> bool:
 
 def _other(path: Path, difference: str) -> UserError:
     remedy = "choose another name= or say overwrite=true"
+    if difference.startswith("inputs."):
+        changed = difference.removeprefix("inputs.").partition("=")[0]
+        grows = "say update=true to take over what is the same, " if path.parent.name in GROWING else ""
+        return UserError("name", path.name, f"{path} was made before its {changed} changed", f"{grows}{remedy}")
     return UserError("name", path.name, f"{path} holds a run with {difference}", remedy)
 
 
@@ -264,6 +302,7 @@ def _restore(path: Path) -> None:
 def _bring_back(path: Path) -> None:
     """Finish what a kill may have interrupted: what is on its way out of the directory, or back, belongs into it."""
     if (path / MOVING).is_dir():
+        (path / MOVING / UPDATED).unlink(missing_ok=True)
         for child in (path / MOVING).iterdir():
             os.replace(child, path / child.name)
         (path / MOVING).rmdir()
@@ -285,19 +324,56 @@ def locate(argument: str, reference: str, outputs: Path, stage: str, file: str) 
     """Return the file that `argument`=`reference` means: a path as it is, a name under outputs/<command>/<name>/.
 
     Raises:
-        UserError: if there is no such file.
+        UserError: if there is no such file; it lists the runs that there are.
     """
     given = Path(reference)
     candidates = [outputs / stage / reference / file, given / file, given]
     file_path = next((path for path in candidates if path.is_file()), None)
     if file_path is None:
-        raise UserError(
-            argument,
-            reference,
-            f"neither a file nor a finished `python {stage}.py name={given.name}` with {file}",
-            f"run that first or give the path of a {Path(file).suffix or 'file'}",
-        )
+        problem = f"neither a file nor a finished `python {stage}.py name={given.name}` with {file}"
+        other = f"give the path of a {Path(file).suffix or 'file'}"
+        raise UserError(argument, reference, problem, f"{choices(outputs, stage, file)}, or {other}")
     return file_path
+
+
+def locate_records(reference: str, outputs: Path, file: str) -> Path:
+    """Return the file of records that `records=` means: as `locate`, or what a review has made of a generation.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    reviewed = outputs / "generate" / reference / RECORDS
+    try:
+        return locate("records", reference, outputs, "prepare", file)
+    except UserError:
+        if reviewed.is_file():
+            return reviewed
+        raise
+
+
+def finished(outputs: Path, stage: str, file: str = MANIFEST) -> list[str]:
+    """Return the names of the finished runs of a command that have `file`, the newest first."""
+    found = [path for path in (outputs / stage).glob(f"*/{MANIFEST}") if (path.parent / file).exists()]
+    return [path.parent.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+
+
+def choices(outputs: Path, stage: str, file: str = MANIFEST) -> str:
+    """Return what a person can choose among, in words: the finished runs of a command, or how to make one."""
+    names = finished(outputs, stage, file)
+    if not names:
+        return f"there is none yet: make one with `python {stage}.py` and its settings"
+    more = f" and {len(names) - SHOWN} older ones" if len(names) > SHOWN else ""
+    return f"there are {', '.join(names[:SHOWN])}{more} (newest first); `python {stage}.py name=...` makes another"
+
+
+def main_of(reference: str, outputs: Path, stage: str, file: str) -> str:
+    """Return the run that a name means where no run has it: of a family `<name>-...`, such as the demo's, the main one.
+
+    A report shows that one of it as well. Where there is none either, the name stays as it is.
+    """
+    main = f"{reference}-{MAIN}"
+    there = (outputs / stage / reference / file).exists() or Path(reference).exists()
+    return main if not there and (outputs / stage / main / file).is_file() else reference
 
 
 def manifest_beside(file: Path) -> dict[str, Any]:

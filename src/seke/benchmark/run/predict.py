@@ -91,7 +91,7 @@ def checkpoint(reference: str, outputs: Path) -> str:
             "model.path",
             reference,
             "neither a finished `python train.py name=...` nor a directory",
-            "give the name of a train run, a directory in Hugging Face layout or a Hub id",
+            f"{runs.choices(outputs, 'train', 'model')}, or give a directory in Hugging Face layout or a Hub id",
         )
     return reference
 

@@ -291,7 +291,7 @@ def gather(outputs: Outputs, name: str, pattern: str | None) -> Gathered:
             argument,
             value,
             f"no finished run below {outputs.path}{unfinished}",
-            "run prepare, generate, train or evaluate first, or give runs= another glob such as 'evaluate/*'",
+            f"{_there(outputs.path)}give runs= another glob such as 'evaluate/*', or run `bash scripts/demo.sh` first",
         )
     return Gathered(tuple(finished), tuple(left_out))
 
@@ -308,6 +308,13 @@ def leave_out(gathered: Gathered, error: UserError) -> Gathered:
         raise error
     left = LeftOut(damaged.stage, damaged.name, f"{file.relative_to(damaged.path)}: {error.problem}")
     return Gathered(tuple(run for run in gathered.runs if run is not damaged), (*gathered.left_out, left))
+
+
+def _there(outputs: Path) -> str:
+    """Return the finished runs of each command, the newest first, in words."""
+    names = {stage: runs.finished(outputs, stage)[: runs.SHOWN] for stage in STAGES}
+    found = "; ".join(f"{stage}: {', '.join(of)}" for stage, of in names.items() if of)
+    return f"set name= to one of those that there are ({found}), " if found else ""
 
 
 def _candidates(outputs: Path, name: str, pattern: str | None) -> list[Path]:
