@@ -57,7 +57,7 @@ def test_what_is_the_same_is_not_told(finished):
 def test_a_new_a_changed_and_a_lost_picture_are_named(finished, change, told):
     root, run = finished
     change(root)
-    with pytest.raises(UserError, match=rf"of its pictures now are {told}; say overwrite=true"):
+    with pytest.raises(UserError, match=rf"of its pictures now are {told}; say update=true"):
         check(root, run)
 
 

@@ -43,16 +43,13 @@ def files_of(
     if compare is not None and significance.pairing_of(benchmark) is None:
         raise UserError("compare", compare, "this benchmark does not say what to compare", "leave compare= out")
     given = {
-        "records": (records, "prepare", benchmark.records_file),
         "predictions": (predictions, *benchmark.predictions_from),
         "compare": (compare, "evaluate", "predictions.jsonl"),
         **(benchmark.reads if isinstance(benchmark, Reading) else {}),
     }
-    return {
-        name: runs.locate(name, str(reference), outputs, *where)
-        for name, (reference, *where) in given.items()
-        if reference is not None
-    }
+    found = {"records": runs.locate_records(str(records), outputs, benchmark.records_file)}
+    others = {name: where for name, where in given.items() if where[0] is not None}
+    return found | {name: runs.locate(name, str(where[0]), outputs, *where[1:]) for name, where in others.items()}
 
 
 def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], model: str | None) -> Task:

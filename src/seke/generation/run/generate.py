@@ -5,7 +5,7 @@ select -> plan -> learn -> annotate: [ an engine works through the chunks -> jou
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Stream
 from contextlib import closing
 from pathlib import Path
@@ -32,7 +32,7 @@ from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics, text_diversity
 from seke.generation.emovit.captioners import through
 from seke.generation.outcome import Face, Generator, Outcome, completed, planned
-from seke.generation.run import journal, worker_ledgers
+from seke.generation.run import journal, review, update, worker_ledgers
 from seke.generation.run.unanswered import unanswered
 from seke.generation.seke.stopping import Floored
 
@@ -56,6 +56,8 @@ class Work(NamedTuple):
     """The run's."""
     chunk: int
     """How many records are worked on together."""
+    pool: Sequence[ImageRecord] = ()
+    """All that there is to learn from, where an update works on a part; empty: `records`."""
 
 
 class Chunk(NamedTuple):
@@ -85,6 +87,8 @@ class Summary(NamedTuple):
     """Of questions and answers by kind; empty as `kinds` is."""
     floor: float | None
     """E[S] where the draws never disagree; None where nobody knows."""
+    update: dict[str, Any] = {}  # noqa: RUF012
+    """What an update has taken over, asked and lost; empty where there was none."""
 
     @property
     def rejected(self) -> int:
@@ -101,6 +105,7 @@ class Summary(NamedTuple):
             "counts": counts,
             "flags": self.flags,
             "floor": self.floor,
+            **self.update,
             **kinds,
             **({"diversity": texts} if texts else {}),
         }
@@ -162,12 +167,14 @@ def generate(
     meter: Metered | None = None,
     log: Log | None = None,
     engine: Engine | None = None,
+    before: Path | None = None,
 ) -> Summary:
     """Work through `records`, going on where `folder` shows that an earlier run ended, and write the result files.
 
     A generator that plans works through what it makes of them.
     `fallback` gets the records that `generator` was refused an answer for; `meter` tells what that has cost, which
-    the progress bar shows and `log` gets after each chunk. `engine` says who works; None: this process.
+    the progress bar shows and `log` gets after each chunk. `engine` says who works; None: this process. `before` is
+    the finished run that this one updates: what of it still holds is taken over, and nobody is asked about it.
 
     Raises:
         Paused: when the meter's budget is spent; what is done so far is kept.
@@ -178,10 +185,19 @@ def generate(
     worker_ledgers.recover(folder, meter)
     journal.take_over_blocks(folder)
     records = planned(generator, records)
-    done = journal.resume(folder, records)
-    generator.learn(records, opener(image_root), folder)
-    annotate(Work(records, image_root, generator, fallback, meter, folder, chunk), done, engine or local, log)
-    results = journal.finish(folder)
+    if before is not None and not update.is_under_way(folder):
+        print(update.begin(folder, before, records).line)
+    asked = update.left(folder, records)
+    done = journal.resume(folder, asked)
+    if done < len(asked) or not update.is_under_way(folder):
+        generator.learn(records, opener(image_root), folder)
+    work = Work(asked, image_root, generator, fallback, meter, folder, chunk, records)
+    annotate(work, done, engine or local, log)
+    said = update.corrections(folder, asked)
+    amend = (lambda row: review.corrected(row, said[row.id]) if row.id in said else row) if said else None
+    results = journal.finish(folder, [record.id for record in records], amend)
+    update.note(folder, records)
+    grown = update.facts(folder)
     files.write_text(folder / "unanswered.md", unanswered(records, results.rejected))
     kinds = statistics.counted(records, results.rejected)
     diversity: text_diversity.ByKind = {}
@@ -190,7 +206,8 @@ def generate(
         files.write_text(folder / "statistics.md", page + text_diversity.page(diversity))
     floor = generator.floor if isinstance(generator, Floored) else None
     reasons = dict(Counter(results.rejected.values()).most_common())
-    return Summary(results.instructions, reasons, results.flags, results.cost, kinds, diversity, floor)
+    counts = (results.instructions, reasons, results.flags, results.cost)
+    return Summary(*counts, kinds, diversity, floor, grown)
 
 
 def check_any(done: Summary, folder: Path, records: str) -> None:

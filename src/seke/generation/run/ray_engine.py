@@ -196,7 +196,7 @@ def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int)
     meter.pause_if_spent()
     ledger, blocks = ledger_of(meter), -(-len(rows) // work.chunk)
     learnt = (folder / pilot.FILE).is_file() or getattr(work.generator, "learns_from_records", False)
-    lessons = [to_line(record) for record in work.records] if learnt else []
+    lessons = [to_line(record) for record in work.pool or work.records] if learnt else []
     with sharing(ledger, folder / LEDGERS) if ledger else nullcontext(), _connected(ray, workers) as here:
         cpus, gpus = (ray.cluster_resources().get(kind, 0.0) for kind in ("CPU", "GPU"))
         size = min(workers or int(cpus), blocks)

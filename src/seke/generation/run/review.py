@@ -12,14 +12,19 @@ holds decisions about some of its records:
 
 Where a record has no labels, as a scene's has none, there is nothing to correct: it is accepted or rejected.
 Records without a decision stay untouched. The new run keeps the settings and the records of the one it was made from,
-so that a report and a training find the same pictures; review.json lies beside its rows.
+so that a report and a training find the same pictures; review.json lies beside its rows, with the hashes of the
+pictures and rows that were decided about. By these a review carries over to the run of that name as it is made anew:
+`review=reviewed name=reviewed update=true`. A correction holds for a record's id and picture, whatever its row says by
+now; that a row was accepted or rejected holds for this row alone.
 """
 
+import hashlib
 import json
+import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,13 +34,36 @@ from seke.answers.extract import describe
 from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.files import write_text
-from seke.core.records import InstructionRecord, Labels, Origins, Rejection, Turn, read_jsonl, write_jsonl
+from seke.core.records import (
+    ImageRecord,
+    InstructionRecord,
+    Labels,
+    Origins,
+    Rejection,
+    Split,
+    Turn,
+    read_jsonl,
+    to_line,
+    write_jsonl,
+)
 from seke.generation import statistics
 from seke.generation.seke import checks
 
-COPIED = ("draws.jsonl", "unanswered.md")
+ASKED = "asked.jsonl"
+"""What each record was when it was annotated (`update`)."""
+COPIED = ("draws.jsonl", "unanswered.md", ASKED)
 """What the reviewed generation knows and a review does not change."""
+FILE = "review.json"
+HISTORY = "updates.jsonl"
+"""A line an update: the sha256 of the manifest that it replaced, and which records were asked anew, and why."""
+LABELS, OTHER = "labels", "picture"
+"""Why a record is asked anew: its labels alone have changed; or more, or it is new."""
+REASON = "review"
+SCALARS = ("expression", "valence", "arousal")
+FLAGS = frozenset(("reviewed", "accepted"))
+"""Of rows that a person has looked at."""
 NOTHING_ASKED = "a review asks nobody and costs nothing; nothing was written"
+log = logging.getLogger(__name__)
 FREE = {"requests": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
 
 
@@ -51,6 +79,10 @@ class Decision(_Strict):
     labels: Labels | None = None
     """Of a correction: only the labels that change."""
     note: str = ""
+    sha256: str | None = None
+    """Of the picture that was decided about; None, and no key, as the gallery writes it."""
+    row: str | None = None
+    """Digest of the row that was decided about; likewise."""
 
     @model_validator(mode="after")
     def _labels_belong_to_corrections(self) -> "Decision":
@@ -75,36 +107,101 @@ class Review(_Strict):
     decisions: list[Decision]
 
 
-def apply(path: Path, outputs: Path, name: str, overwrite: bool = False) -> runs.Run:
-    """Write outputs/generate/<name>/ from the run that the review at `path` is about, and return it, finished.
+def apply(given: str, outputs: Path, name: str, overwrite: bool = False, update: bool = False) -> runs.Run:
+    """Write outputs/generate/<name>/ from the run that a review is about, and return it, finished.
+
+    Args:
+        given: the path of a review.json, or the name of a generate run that has one.
+        outputs: the folder of all runs.
+        name: of the new run.
+        overwrite: as of every run.
+        update: whether the run `name` may be replaced by one of the same review of the run as it is now.
 
     Raises:
-        UserError: if the review does not read, is about a run that is gone or was made anew, decides about a record
-            that the run does not have or twice about one, corrects one without labels, or if `name` is the reviewed
-            run itself or another's.
+        UserError: if the review does not read, is about a run that is gone, or was made anew while nothing tells which
+            pictures it is about, decides about a record that the run does not have or twice about one, corrects one
+            without labels, or if `name` is the reviewed run itself or another's.
     """
+    of_run = outputs / "generate" / given / FILE
+    path = of_run if of_run.is_file() else Path(given)
     review = read(path)
     instructions = runs.locate("review.run", review.run.name, outputs, "generate", "instructions.jsonl")
     reviewed = instructions.parent
-    manifest = reviewed / "manifest.json"
-    if not manifest.is_file() or runs.file_sha256(manifest) != review.run.manifest:
-        raise UserError("review", path, f"is not about {reviewed} as it stands", "review a report on that run")
+    manifest = reviewed / runs.MANIFEST
     folder = outputs / "generate" / name
     if folder.resolve() == reviewed.resolve():
         raise UserError("name", name, "this is the run that was reviewed", "choose another name=")
-    rows = list(read_jsonl(instructions, InstructionRecord))
-    decisions = _by_id(path, review.decisions, {row.id: row for row in rows})
+    if not manifest.is_file():
+        raise UserError("review", path, f"{reviewed} is not finished", "finish it: the command that began it goes on")
+    rows = {row.id: row for row in read_jsonl(instructions, InstructionRecord)}
+    stands = runs.file_sha256(manifest) == review.run.manifest
+    holding = review.decisions if stands else _holding(path, review, reviewed, rows)
+    decisions = _by_id(path, holding, rows)
+    marked = [_marked(decision, rows[decision.id]) for decision in decisions.values()]
+    now = Reviewed(name=review.run.name, manifest=runs.file_sha256(manifest))
 
     before = runs.manifest_beside(instructions)
     config = {**before.get("config", {}), "name": name, "review": str(path)}
     inputs = {"review": path, "instructions": instructions, "rejected": reviewed / "rejected.jsonl"}
-    run = runs.claim(folder, config, inputs, overwrite)
+    run = runs.claim(folder, config, inputs, overwrite, update=update)
     if not run.finished:
-        shutil.copyfile(path, folder / "review.json")
-        facts = _write(rows, decisions, reviewed, folder)
+        kept = Review(run=now, decisions=marked).model_dump_json(indent=1, exclude_defaults=True)
+        write_text(folder / FILE, kept + "\n")
+        facts = _write(list(rows.values()), decisions, reviewed, folder)
         root = os.path.relpath(runs.image_root(instructions).resolve(), folder.resolve())
-        run.finish(image_root=root, **facts, prompts=before.get("prompts"), reviewed=review.run.model_dump())
+        run.finish(image_root=root, **facts, prompts=before.get("prompts"), reviewed=now.model_dump())
+        if not stands:
+            lost = len(review.decisions) - len(decisions)
+            log.warning("%s was made anew since: %d decisions carry over, %d do not", reviewed, len(decisions), lost)
     return run
+
+
+def _holding(path: Path, review: Review, reviewed: Path, rows: Mapping[str, InstructionRecord]) -> list[Decision]:
+    """Return the decisions that hold for a run that was made anew since.
+
+    Raises:
+        UserError: if nothing tells what has changed.
+    """
+    anew = _asked_since(reviewed, review.run.manifest)
+    marked = review.decisions and all(decision.sha256 for decision in review.decisions)
+    if anew is None and not marked:
+        problem = f"is not about {reviewed} as it stands, and does not say which pictures it is about"
+        remedy = "give review=<name of the run that it was applied to>, which does, or review a report on that run"
+        raise UserError("review", path, problem, remedy)
+    return [decision for decision in review.decisions if _holds(decision, rows.get(decision.id), anew)]
+
+
+def _holds(decision: Decision, row: InstructionRecord | None, anew: Mapping[str, str] | None) -> bool:
+    """Whether a decision holds for what the row is now: a correction for its picture, others for the row itself."""
+    if row is None or (decision.decision == "correct" and row.labels.empty):
+        return False
+    asked = None if anew is None else anew.get(decision.id)
+    if decision.decision == "correct":
+        return asked != OTHER if decision.sha256 is None else decision.sha256 == row.sha256
+    return asked is None and anew is not None if decision.row is None else decision.row == _digest(row)
+
+
+def _marked(decision: Decision, row: InstructionRecord) -> Decision:
+    return decision.model_copy(update={"sha256": row.sha256, "row": _digest(row)})
+
+
+def _digest(row: InstructionRecord) -> str:
+    return hashlib.sha256(to_line(row).encode()).hexdigest()[:16]
+
+
+def _asked_since(folder: Path, manifest: str) -> dict[str, str] | None:
+    """Return the records of the run in `folder` that were asked anew since its manifest had this sha256, and why.
+
+    None where the run never had it.
+    """
+    anew: dict[str, str] = {}
+    found = False
+    if (folder / HISTORY).is_file():
+        for line in map(json.loads, (folder / HISTORY).read_text(encoding="utf-8").splitlines()):
+            found |= line["manifest"] == manifest
+            if found:
+                anew |= {key: OTHER if anew.get(key) == OTHER else why for key, why in line["asked"].items()}
+    return anew if found else None
 
 
 def read(path: Path) -> Review:
@@ -149,6 +246,7 @@ def _write(
     for name in COPIED:
         if (reviewed / name).is_file():
             shutil.copyfile(reviewed / name, folder / name)
+    write_records(folder, kept)
     gone = {row.id for row in _rejections(outcomes)}
     if page := statistics.page(rows, gone):
         write_text(folder / "statistics.md", page)
@@ -166,12 +264,58 @@ def _rejections(outcomes: Sequence[InstructionRecord | Rejection]) -> Iterator[R
     return (row for row in outcomes if isinstance(row, Rejection))
 
 
+def write_records(folder: Path, rows: Iterable[InstructionRecord]) -> None:
+    """Write records.jsonl, which `records=<this run>` reads: the rows with what people say of them, and nothing else.
+
+    Of a row that a person has looked at these are all labels, of others those that came with the record. The split is
+    that of the record.
+    """
+    splits: dict[str, Split] = {}
+    if (folder / ASKED).is_file():
+        with (folder / ASKED).open(encoding="utf-8") as lines:
+            splits = {row["id"]: row["split"] for row in map(json.loads, lines)}
+    write_jsonl(folder / runs.RECORDS, (_record(row, splits.get(row.id, "train")) for row in rows))
+
+
+def _record(row: InstructionRecord, split: Split) -> ImageRecord:
+    return ImageRecord(
+        id=row.id,
+        image=row.image,
+        sha256=row.sha256,
+        source=row.source,
+        subject=row.subject,
+        split=split,
+        labels=row.labels if is_reviewed(row) else _manual(row),
+        attributes=row.attributes,
+    )
+
+
+def is_reviewed(row: InstructionRecord | Rejection) -> bool:
+    """Whether a person has decided about a row."""
+    if isinstance(row, Rejection):
+        return row.reason == REASON
+    return not FLAGS.isdisjoint(row.flags)
+
+
+def _manual(row: InstructionRecord) -> Labels:
+    """Return the labels that came with a row's record."""
+    said = {name: value for name in SCALARS if (value := _by_people(row, name)) is not None}
+    units = {
+        au: on for au, on in (row.labels.action_units or {}).items() if row.origin.action_units.get(str(au)) == "manual"
+    }
+    return Labels(**said, action_units=units or None, au_intensity=row.labels.au_intensity)
+
+
+def _by_people(row: InstructionRecord, name: str) -> Any:
+    return getattr(row.labels, name) if getattr(row.origin, name) == "manual" else None
+
+
 def decided(row: InstructionRecord, decision: Decision | None) -> InstructionRecord | Rejection:
     """Return what becomes of one record."""
     if decision is None:
         return row
     if decision.decision == "reject":
-        return Rejection(id=row.id, reason="review", detail=decision.note)
+        return Rejection(id=row.id, reason=REASON, detail=decision.note)
     if decision.decision == "accept":
         return row.model_copy(update={"flags": _with(row.flags, "accepted")})
     assert decision.labels is not None
@@ -204,7 +348,7 @@ def _with(flags: Sequence[str], flag: str) -> tuple[str, ...]:
 
 
 def _said(labels: Labels) -> list[str]:
-    return [name for name in ("expression", "valence", "arousal") if getattr(labels, name) is not None]
+    return [name for name in SCALARS if getattr(labels, name) is not None]
 
 
 def _origin(before: Origins, said: Labels) -> Origins:

@@ -89,7 +89,9 @@ def learn(
         write_text(folder / pilot.COST, json.dumps(total(bills), indent=2) + "\n")
     # The pilot of an earlier version, which was not asked pattern by pattern, is read as that version did.
     earlier = any(row.pattern is None for row in rows)
-    groups = {row.subject for row in rows} if earlier else {pilot.group(task.record) for task in tasks}
+    groups = {pilot.group(task.record) for task in tasks}
+    if earlier or not {row.subject for row in rows} <= groups:  # an update keeps the pilot of other records
+        groups = {row.subject for row in rows}
     unseen = fields(hide)
     demand = demands(record.labels.model_copy(update=dict.fromkeys(unseen)) for record in records)
     # The pilot's own labels teach, too: its subjects are never scored, and with `hide` nobody else shows them.

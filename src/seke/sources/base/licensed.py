@@ -65,7 +65,7 @@ class Licensed(Source):
         Raises:
             UserError: see `rows` of the dataset.
         """
-        yield from drawn(self.rows(run_path), self.seed, self.test_share, self.validation_share)
+        yield from drawn(self.rows(run_path), self.seed, self.test_share, self.validation_share, self.earlier)
 
     @abstractmethod
     def rows(self, run_path: Path) -> Iterator[Listed]:

@@ -130,6 +130,18 @@ def read_tables(files: Sequence[Path], settings: TableSettings) -> Table:
     return together
 
 
+def named_image(cell: str) -> str:
+    r"""Return the path that a cell names a picture by, with slashes; empty where it names none.
+
+    >>> named_image(" .\\a\\b.jpg "), named_image("'=a.jpg")
+    ('a/b.jpg', '=a.jpg')
+    """
+    text = cell.strip()
+    if text[:1] == "'" and text[1:2] in FORMULAS:
+        text = text[1:]  # how tables of ours keep a name from being a formula
+    return PurePosixPath(text.replace("\\", "/")).as_posix() if text else ""
+
+
 class _Kind:
     """Mistakes of one kind: the first, some others and their number."""
 
@@ -297,10 +309,7 @@ class _Reader:
         """Return how a row names its picture, and what is wrong with that."""
         for column, cell in row.items():
             if column.name == "image":
-                text = cell.strip()
-                if text[:1] == "'" and text[1:2] in FORMULAS:
-                    text = text[1:]  # how tables of ours keep a name from being a formula
-                image = PurePosixPath(text.replace("\\", "/")).as_posix() if text else ""
+                image = named_image(cell)
                 return image, [] if image else [(column.title, CellError("empty"))]
         if not self.table.frames:
             return self.file.stem, []

@@ -65,20 +65,28 @@ def check(source: Source, run_path: Path) -> None:
     Raises:
         UserError: naming some that are new, changed or gone.
     """
+    if listed := differences(source, run_path):
+        problem = f"it is finished, but of its pictures now are {', '.join(listed)}"
+        remedy = "say update=true to take them in, overwrite=true to make all anew, or choose another name="
+        raise UserError("name", run_path.name, problem, remedy)
+
+
+def differences(source: Source, run_path: Path) -> list[str]:
+    """Return how the pictures differ from those that a finished run was made of, in words; nothing where they do not.
+
+    Nothing is known of runs that were made before inventories were, or of pictures that a source draws.
+    """
     file = run_path / FILE
     if not file.is_file():
-        return  # made before inventories were, or of nothing on the disk
+        return []
     now, before = take(source, run_path).marks, dict(_rows(file))
     base = (run_path / source.image_root(run_path)).resolve()
-    differences = {
+    found = {
         "new": sorted(now.keys() - before.keys()),
         "changed": [name for name, seen in before.items() if name in now and _differs(base / name, now[name], *seen)],
         "gone": sorted(before.keys() - now.keys()),
     }
-    listed = [f"{len(names)} {what} ({_some(names)})" for what, names in differences.items() if names]
-    if listed:
-        problem = f"it is finished, but of its pictures now are {', '.join(listed)}"
-        raise UserError("name", run_path.name, problem, "say overwrite=true to make it anew, or choose another name=")
+    return [f"{len(names)} {what} ({_some(names)})" for what, names in found.items() if names]
 
 
 def _search(folder: Path, base: Path, outputs: Path, found: Inventory, depth: int = file_tree.DEEPEST) -> None:
