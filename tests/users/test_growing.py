@@ -29,8 +29,8 @@ def photograph(path, seed):
 class Day:
     """A folder of photographs with its table, and the commands that its owner runs."""
 
-    def __init__(self, folder, door, server):
-        self.root, self.outputs, self.door, self.server = folder / "photos", folder / "outputs", door, server
+    def __init__(self, folder, cli, server):
+        self.root, self.outputs, self.command, self.server = folder / "photos", folder / "outputs", cli, server
         self.table = {}
         self.add("anna", "bert", "cleo", "dora")
 
@@ -54,11 +54,11 @@ class Day:
 
     def prepare(self, *words):
         settings = ("source=folder", f"source.root={self.root}", "name=mine", f"paths.outputs={self.outputs}")
-        return self.door("prepare", *settings, *words)
+        return self.command("prepare", *settings, *words)
 
     def generate(self, *words):
         ask = ("backend=openai", "backend.model=gpt-test", f"backend.base_url={self.server.url}")
-        done = self.door("generate", *ask, "backend.backoff=0.01", f"paths.outputs={self.outputs}", *words, **KEY)
+        done = self.command("generate", *ask, "backend.backoff=0.01", f"paths.outputs={self.outputs}", *words, **KEY)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -81,8 +81,8 @@ class Day:
         return path
 
     @property
-    def bought(self):
-        return self.server.bought.total()
+    def paid(self):
+        return self.server.paid.total()
 
     def asked_since(self, count):
         """Return how many different pictures the requests after the first `count` showed."""
@@ -91,9 +91,9 @@ class Day:
 
 
 @pytest.fixture
-def day(tmp_path, door):
+def day(tmp_path, cli):
     with running() as server:
-        day = Day(tmp_path, door, server)
+        day = Day(tmp_path, cli, server)
         assert day.prepare().returncode == 0
         day.generate("records=mine", "name=mine")
         yield day
@@ -128,7 +128,7 @@ def test_a_set_grows_and_only_what_is_new_or_changed_is_paid_for(day):
     }
     assert "finished already" in day.prepare("update=true").stdout
 
-    bought, seen = day.bought, len(day.server.bodies)
+    paid, seen = day.paid, len(day.server.bodies)
     new = [name for name, split in now.items() if split == "train" and name not in splits]
     estimate = day.generate("records=mine", "name=mine", "update=true", "dry_run=true")
     assert f"{len(new) + 1} records" in estimate
@@ -137,8 +137,8 @@ def test_a_set_grows_and_only_what_is_new_or_changed_is_paid_for(day):
     assert (
         f"update: {kept} records are taken over, {len(new)} new and 1 changed ones are asked about, 3 are gone" in told
     )
-    assert day.bought > bought
-    assert max(day.server.bought.values()) == 1
+    assert day.paid > paid
+    assert max(day.server.paid.values()) == 1
     assert day.asked_since(seen) == len(new) + 1
     after = day.rows("mine")
     assert list(after) == [name for name, split in now.items() if split == "train"]
@@ -146,8 +146,8 @@ def test_a_set_grows_and_only_what_is_new_or_changed_is_paid_for(day):
     assert [to_line(after[name]) for name in untouched] == [to_line(before[name]) for name in untouched]
     assert after[corrected].labels.expression == "fear"
     cost = json.loads((day.outputs / "generate" / "mine" / "cost.json").read_text())
-    assert cost["requests"] == day.bought
-    assert cost["update"]["requests"] == day.bought - bought
+    assert cost["requests"] == day.paid
+    assert cost["update"]["requests"] == day.paid - paid
     assert "is finished" in day.generate("records=mine", "name=mine", "update=true")
 
 
@@ -168,7 +168,7 @@ def test_reviewed_decisions_last_and_merge_back_into_the_table(day):
     day.add("emil", "fritz", "gina")
     assert day.prepare("update=true").returncode == 0
     day.generate("records=mine", "name=mine", "update=true")
-    bought = day.bought
+    paid = day.paid
     day.generate("review=reviewed", "name=reviewed", "update=true")  # the same review, of the run as it is now
     second = day.rows("reviewed")
     assert [to_line(second[name]) for name in (one, two)] == [to_line(first[name]) for name in (one, two)]
@@ -185,7 +185,7 @@ def test_reviewed_decisions_last_and_merge_back_into_the_table(day):
     merged.replace(day.root / "labels.csv")
     assert f"1 with changed labels ({two})" in day.prepare("update=true").stdout
     day.generate("records=mine", "name=reviewed", "update=true")
-    assert day.bought == bought  # what the table says by now is what the reviewer said
+    assert day.paid == paid  # what the table says by now is what the reviewer said
     third = day.rows("reviewed")
     assert third[two].labels == second[two].labels
     assert three in day.rejected("reviewed")
