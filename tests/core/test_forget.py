@@ -135,3 +135,17 @@ def test_the_script_says_what_it_would_do_and_then_does_it(outputs: Path) -> Non
     assert would.stdout.splitlines()[1:] == did.stdout.splitlines()[1:]
     assert "  ledger: 3 replies" in did.stdout.splitlines()
     assert again.stderr == f"error: who=ann: no row below {outputs} is about it; give a subject, an id or a picture\n"
+
+
+def test_reviews_and_updates_name_nobody_who_is_forgotten(outputs: Path) -> None:
+    made = outputs / "generate" / "g"
+    decisions = [{"id": f"faces/{number}", "decision": "accept"} for number in range(3)]
+    (made / "review.json").write_text(json.dumps({"run": {"name": "g"}, "decisions": decisions}))
+    lines(
+        made / "updates.jsonl", {"manifest": "0", "asked": {"faces/0": "picture", "faces/2": "labels"}}, {"asked": {}}
+    )
+    removed = forget(find("ann", outputs), outputs)
+    assert (removed.rows[made / "review.json"], removed.rows[made / "updates.jsonl"]) == (2, 1)
+    assert json.loads((made / "review.json").read_text()) == {"run": {"name": "g"}, "decisions": decisions[2:]}
+    first, second = map(json.loads, (made / "updates.jsonl").read_text().splitlines())
+    assert (first, second) == ({"manifest": "0", "asked": {"faces/2": "labels"}}, {"asked": {}})

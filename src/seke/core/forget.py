@@ -1,5 +1,6 @@
 """Removal of a person, or of one picture, from everything below outputs/, with a list of what to make anew.
 
+    reviews, updates       what generations note of decisions and of records that were asked anew
     rows of *.jsonl        prepared records, instructions, rejections, draws, answers, predictions
     the ledger             replies to requests that showed one of the pictures
     whole folders          a Parquet export, a report or W&B's local files of a run that held a row
@@ -125,6 +126,7 @@ def forget(person: Person, outputs: Path, ledger: Path | None = None, dry_run: b
     for file in _row_files(outputs):
         if count := _from_rows(file, person, dry_run):
             removed.rows[file] = count
+    removed.rows |= _from_notes(outputs, person, dry_run)
     touched = {_run_of(file, outputs) for file in removed.rows}
     for run in sorted(run for run in touched if run is not None):
         removed.paths += [run / name for name in (*FOLDERS, *PAGES) if (run / name).exists()]
@@ -178,6 +180,24 @@ def _from_rows(file: Path, person: Person, dry_run: bool) -> int:
             out.writelines(kept)
             shutil.copymode(file, out.name)
     return count
+
+
+def _from_notes(outputs: Path, person: Person, dry_run: bool) -> dict[Path, int]:
+    """Remove the person from what generations note of reviews and updates, where records are named, not rows."""
+    counts: dict[Path, int] = {}
+    for file in sorted((*outputs.glob("generate/*/review.json"), *outputs.glob("generate/*/updates.jsonl"))):
+        text = file.read_text(encoding="utf-8")
+        notes = [json.loads(line) for line in (text.splitlines() if file.suffix == ".jsonl" else [text])]
+        for note in notes:
+            named = note.get("asked", {})
+            own = [key for key in named if person.concerns({"id": key})]
+            kept = [row for row in note.get("decisions", ()) if not person.concerns(row)]
+            counts[file] = counts.get(file, 0) + len(own) + len(note.get("decisions", ())) - len(kept)
+            note |= {"asked": {key: why for key, why in named.items() if key not in own}} if own else {}
+            note |= {"decisions": kept} if "decisions" in note else {}
+        if counts.get(file) and not dry_run:
+            files.write_text(file, "".join(json.dumps(note, ensure_ascii=False) + "\n" for note in notes))
+    return {file: count for file, count in counts.items() if count}
 
 
 def _from_ledger(file: Path, person: Person, dry_run: bool) -> tuple[int, int]:
