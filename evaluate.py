@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from seke.benchmark.judging import judge
 from seke.benchmark.run import annotators, cost, labelling, plan, predict, single_image
+from seke.cli import next_step
 from seke.cli.command import build, command, finished, open_run, plain
 from seke.core import budget, provenance, small_data, vlm
 from seke.hub import model_results
@@ -54,6 +55,7 @@ def evaluate(cfg: DictConfig) -> None:
     run = open_run(cfg, "evaluate", task.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
+        next_step.tell(cfg, "evaluate")
         return
     if isinstance(task, labelling.Unlabelled):
         with spending.recorded(run.path):
@@ -61,6 +63,7 @@ def evaluate(cfg: DictConfig) -> None:
         if labels is not None:  # else another of several processes writes them
             run.finish(**labels, **annotators.beside(run.path, task.others, cfg.seed), made=provenance.made(sys.argv))
             labelling.clear(run.path)
+            next_step.tell(cfg, "evaluate")
         return
     with spending.recorded(run.path):
         answers = spending.answers(task, benchmark, judging, backend, cfg.paths.images, run.path)
@@ -76,6 +79,7 @@ def evaluate(cfg: DictConfig) -> None:
     if model is not None and (card := model_results.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=provenance.made(sys.argv))
+    next_step.tell(cfg, "evaluate")
 
 
 def compare(cfg: DictConfig, held: Sequence[annotators.Annotator]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seke.cli import next_step
 from seke.cli.command import build, command, open_run
 from seke.core import budget, provenance, runs
 from seke.hub import dataset_export
@@ -65,6 +66,7 @@ def generate(cfg: DictConfig) -> None:
         print(f"{run.path}: {done.line}")
     if line := dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published):
         print(line)
+    next_step.tell(cfg, "generate")
 
 
 if __name__ == "__main__":

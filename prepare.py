@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seke.cli import next_step
 from seke.cli.command import build, command, open_run
 from seke.core import limit, runs
 from seke.core.escape import visible
@@ -55,6 +56,7 @@ def prepare(cfg: DictConfig) -> None:
             print(*told, *advice.of(run.path), sep="\n")
     if exported:
         print(dataset_export.export(dataset_export.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
+    next_step.tell(cfg, "prepare")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seke.cli import next_step
 from seke.cli.command import build, command, finished, open_run
 from seke.core import runs
 from seke.core.errors import UserError
@@ -41,6 +42,7 @@ def train(cfg: DictConfig) -> None:
     run = open_run(cfg, "train", {part.name: part.files for part in sources})
     if parts is None or run.finished:
         print(f"{run.path} is finished; overwrite=true trains it again")
+        next_step.tell(cfg, "train")
         return
     from seke.training import loggers
     from seke.training.train import fit, summary
@@ -50,6 +52,7 @@ def train(cfg: DictConfig) -> None:
     watched = data.watched(outputs)
     facts = fit(run, model, data, training, logger, sources, watched, cfg.seed, cfg.ckpt == "last", optimizer)
     print("\n".join(summary(facts)) + f": {run.path / 'model'}")
+    next_step.tell(cfg, "train")
 
 
 def _take_main_run(cfg: DictConfig, outputs: Path) -> None:

@@ -2,7 +2,11 @@
 
 import importlib
 import importlib.util
+import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -78,3 +82,21 @@ def test_the_experiment_runs_its_cells_and_makes_its_table(cli: Cli, conf: Path,
     table = (outputs / "report" / "mine" / "tables" / "mine.csv").read_text()
     assert "N = 2" in table
     assert "N = 5" in table
+
+
+def test_the_first_change_is_needed_and_works(tmp_path: Path) -> None:
+    row = json.loads(re.search(r"^ *(\{\"id\".*\})$", GUIDE, re.MULTILINE)[1])
+    shutil.copytree(ROOT / "src" / "seke", tmp_path / "seke", symlinks=True)
+    lexicon = tmp_path / "seke" / "answers" / "lexicon.py"
+    probe = f"from seke.answers.extract import extract; print(extract({row['text']!r}).expression)"
+
+    def read() -> str:
+        command = [sys.executable, "-B", "-c", probe]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(tmp_path)}
+        ).stdout
+
+    assert read() == "None\n"
+    word, after = re.search(r"put `(\w+)` after `(\w+)`", GUIDE).groups()
+    lexicon.write_text(re.sub(rf"\b{after}$", f"{after} {word}", lexicon.read_text(), count=1, flags=re.MULTILINE))
+    assert read() == f"{row['labels']['expression']}\n"

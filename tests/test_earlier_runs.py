@@ -68,7 +68,7 @@ def test_an_unfinished_generation_is_finished_and_its_rows_stay(resume, tmp_path
     rows = (tmp_path / "generate" / name / "instructions.jsonl").read_text().splitlines()
     assert 0 < len(begun) < len(rows) == 6 and rows[: len(begun)] == begun
     assert len({json.loads(row)["id"].split("/")[1] for row in rows}) == 6
-    assert resume(name).stdout.strip().endswith("is finished; overwrite=true does it again")
+    assert "is finished; overwrite=true does it again\n" in resume(name).stdout
 
 
 @pytest.mark.parametrize("setting", ["seed=1", "generator.temperature=0.5", "stopping=fixed"])

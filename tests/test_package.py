@@ -56,7 +56,7 @@ def test_the_program_of_the_wheel_prepares_generates_and_reports(seke: Seke) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["prepare", "generate", "train", "evaluate"])
 def test_it_has_the_configuration_with_experiments_and_scales(seke: Seke, command: str) -> None:
-    assert "\nscale: demo, emovit_demo, emovit_paper, paper\n" in seke(command, "--help").stdout
+    assert "\nscale: demo, emovit_demo, emovit_paper, paper\n" in seke(command, "--help=all").stdout
     done = seke(command, "experiment=emovit", "scale=demo", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("name: emovit\n")

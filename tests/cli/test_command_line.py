@@ -66,8 +66,8 @@ def toy(tmp_path: Path):
     [
         (["size=0"], "error: size=0: too small; set 1 or more"),
         (["sise=3"], "error: sise=3: toy.py has no such setting; did you mean `size`?"),
-        (["thing=nope"], "error: thing=nope: In 'toy': Could not find 'thing/nope'; Available options in 'thing':"),
-        (["thing.colour=red"], "error: thing.colour=red: toy.py has no such setting; `python toy.py --help` lists"),
+        (["thing=nope"], "error: thing=nope: no such option; use broken, text"),
+        (["thing.colour=red"], "error: thing.colour=red: toy.py has no such setting; `python toy.py --help=all`"),
         (["size="], "error: size=: not a number; its default is 1"),
         (["overwrite=maybe"], "error: overwrite=maybe: not true or false; its default is False"),
         (["size=[1"], "error: size=[1: "),
@@ -90,8 +90,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(toy, arguments: list[str], line: 
     assert done.stdout == ""
 
 
-def test_hydra_names_the_valid_choices(toy) -> None:
-    assert "broken; text" in toy("thing=nope").stderr
+def test_the_nearest_option_is_named(toy) -> None:
+    line = "error: thing=txt: no such option; did you mean `text`? There are broken, text\n"
+    assert toy("thing=txt").stderr == line
+
+
+def test_an_option_of_the_program_that_there_is_not_is_one_line(toy) -> None:
+    assert toy("--hlep").stderr == "error: --hlep=: no such option; did you mean --help?\n"
+    assert toy("--size=3").stderr == "error: --size=3: no such option; settings have no dashes: size=3\n"
 
 
 def test_the_traceback_is_there_for_those_who_ask(toy) -> None:
@@ -213,5 +219,5 @@ def test_the_old_spelling_of_an_experiment_is_understood(toy) -> None:
 def test_help_lists_what_can_be_typed_and_no_group_of_another_command(toy, tmp_path: Path) -> None:
     (tmp_path / "conf" / "colour").mkdir()
     (tmp_path / "conf" / "colour" / "red.yaml").write_text("shade: 1\n")
-    listed = toy("--help").stdout.partition("(group=option)\n\n")[2].partition("\n\n")[0]
+    listed = toy("--help=all").stdout.partition("(group=option)\n\n")[2].partition("\n\n")[0]
     assert listed == "experiment: sizes\nthing: broken, text"

@@ -91,8 +91,8 @@ def composed(conf: Path, *words: str) -> DictConfig:
         (["+limits.usd.cents=3"], "limits.usd.cents=3", None),
         (["thing=server", "thing.image={side: 1, sied: 2}"], "thing.image.sied=2", "thing.image.side"),
         (["thing=server", "+thing.extra_boddy.a=2"], "thing.extra_boddy.a=2", "thing.extra_body"),
-        (["+thing.extra_body.a=2"], "thing.extra_body.a=2", None),
-        (["thing=server", "thing.object=3"], "thing.object=3", None),  # text has it, server does not
+        (["+thing.extra_body.a=2"], "thing.extra_body.a=2", "thing=server"),
+        (["thing=server", "thing.object=3"], "thing.object=3", "thing=text"),  # server does not have it
         (["colour=red"], "colour=red", None),
         (["+colour=red"], "colour=red", None),
         (["+thing@othr=server"], "thing@othr=server", "other"),
@@ -102,7 +102,8 @@ def composed(conf: Path, *words: str) -> DictConfig:
     ],
 )
 def test_a_key_that_no_configuration_has_is_refused_with_the_nearest_one(conf: Path, words, told, hint) -> None:
-    remedy = f"did you mean `{hint}`?" if hint else "`python toy.py --help` lists what there is"
+    remedy = f"did you mean `{hint}`?" if hint else "`python toy.py --help=all` lists what there is"
+    remedy = f"it belongs to {hint}: say which" if hint and "=" in hint else remedy
     assert refusal(conf, *words) == f"{told}: toy.py has no such setting; {remedy}"
 
 

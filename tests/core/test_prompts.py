@@ -18,3 +18,9 @@ def test_prompts_are_checked_before_a_token_is_paid_for() -> None:
     with pytest.raises(UserError, match="no such template"):
         prompts.require(tell={"topic"})
     Prompts({"ask": "About {topic}?"}).require(ask={"topic"})
+
+
+def test_answers_in_another_language_than_the_one_that_is_read_are_refused() -> None:
+    assert Prompts({"ask": "Wie schaut sie?"}, language="en").render("ask") == "Wie schaut sie?"
+    with pytest.raises(UserError, match=r"prompts\.language=de: answers are read in English \(en\) only"):
+        Prompts({"ask": "Wie schaut sie?"}, language="de")

@@ -27,6 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from seke.cli import help as manual
 from seke.cli import interrupts, settings, typed_text
 from seke.cli.mistakes import WANTS_TRACEBACK, Mistake, give_up, line_of, say
 from seke.cli.settings import BY_COMMAND
@@ -98,6 +99,11 @@ def command(main: Callable[[DictConfig], None]) -> Callable[[], None]:
             interrupts.listen()
             OmegaConf.register_new_resolver("groups_taken", settings.groups_taken, replace=True)  # in --help
             typed[:] = without_launchers_words(sys.argv)
+            if manual.asked(typed[1:]):
+                print(manual.text(main.__name__, str(main.__globals__["__doc__"] or ""), typed[1:], conf))
+                return
+            typed[:] = ["--help" if word == manual.ALL else word for word in typed]
+            manual.check_flags(typed[1:])
             words = settings.written(typed[1:], conf, main.__name__)
             if {"--cfg", "-c"} & set(words):
                 settings.check_shown(words, conf, main.__name__)
@@ -260,7 +266,7 @@ def _command_line_mistake(error: Exception) -> str:
     argument = unparsed or next((word for word in sys.argv[1:] if _is_about(word, text)), None)
     if argument is None and isinstance(error, InstantiationException) and (line := _unmade(error)):
         return line
-    return f"{argument or 'command line'}: {text}; see --help"
+    return f"{argument or 'command line'}: {text}; see --help=all"
 
 
 def _unmade(error: InstantiationException) -> str | None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -135,6 +136,9 @@ def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) ->
         return line
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
         return _no_option(words, conf)
+    if absent := re.search(r"Could not find '([^']+)/([^'/]+)'\s+Available options in", str(error)):
+        options = sorted(path.stem for path in (conf / absent[1]).glob("*.yaml"))
+        return str(UserError(absent[1], absent[2], "no such option", _one_of(absent[2], options)))
     found = re.search(
         r"Could not (?:override|delete from config\.) '([^']+)'|Key '([^']+)' is not in struct", str(error)
     )
@@ -144,8 +148,10 @@ def mistake(error: Exception, words: Sequence[str], conf: Path, command: str) ->
     key = inner.group(1) if inner else found.group(1) or found.group(2)
     about = [word for word in words if _is_part(key, word.lstrip("+~").partition("=")[0])]
     value = next((told for word in about if (told := _value(word, key)) != ""), "")  # generator=blind says none of it
+    pairs = (word.lstrip("+").partition("=")[::2] for word in words)
+    chosen = {group: option for group, option in pairs if (conf / group / f"{option}.yaml").is_file()}
     with _initialised(conf):
-        return str(_no_setting(key, value, command, _tree(_composed(command, {}, set())), {}, [key]))
+        return str(_no_setting(key, value, command, _tree(_composed(command, chosen, set())), {}, [key]))
 
 
 def _no_option(words: Sequence[str], conf: Path) -> str | None:
@@ -155,6 +161,16 @@ def _no_option(words: Sequence[str], conf: Path) -> str | None:
         if options and value in ("null", "~", "false", "true", ""):
             return str(UserError(group, value, "no option of this group", f"use {', '.join(options)}"))
     return None
+
+
+def _one_of(word: str, options: Sequence[str]) -> str:
+    """Return what to do about a word that is none of these: the nearest one, and all that there are.
+
+    >>> _one_of("foldr", ["disfa", "folder"]), _one_of("x", ["disfa", "folder"])
+    ('did you mean `folder`? There are disfa, folder', 'use disfa, folder')
+    """
+    listed, near = ", ".join(options), get_close_matches(word, options, 1, 0.6)
+    return f"did you mean `{near[0]}`? There are {listed}" if near else f"use {listed}"
 
 
 def _not_here(words: Sequence[str], conf: Path, command: str) -> str | None:
@@ -169,7 +185,7 @@ def _not_here(words: Sequence[str], conf: Path, command: str) -> str | None:
             problem, remedy = f"it has nothing for {command}.py", f"it runs at {', '.join(elsewhere)}.py"
         else:
             names = sorted({path.stem for folder in here for path in folder.glob("*.yaml")})
-            problem, remedy = f"no such {group}", f"use {', '.join(names)}"
+            problem, remedy = f"no such {group}", _one_of(value, names)
         return str(UserError(group, value, problem, remedy))
     return None
 
@@ -187,7 +203,7 @@ def check_shown(words: Sequence[str], conf: Path, command: str) -> None:
 
 
 def groups_taken() -> str:
-    """Return the groups that the running command takes, one a line with their options, for its --help."""
+    """Return the groups that the running command takes, one a line with their options, for its --help=all."""
     running = HydraConfig.get()
     loader = GlobalHydra.instance().config_loader()
     groups = sorted({str(group).partition("@")[0] for group in running.runtime.choices})
@@ -216,7 +232,9 @@ def _first_choice(word: str) -> str:
     parsed = typed_text.parser().parse_override(word)
     if not parsed.is_sweep_override():
         return word
-    return f"{word.partition('=')[0]}={next(iter(parsed.sweep_string_iterator()), '')}"
+    sweep = parsed.value()
+    first = sweep.start if isinstance(sweep, IntervalSweep) else next(iter(parsed.sweep_string_iterator()), "")
+    return f"{word.partition('=')[0]}={first}"
 
 
 @contextmanager
@@ -317,11 +335,22 @@ def _no_setting(
         name for name in _flat(known) if name != key
     ]  # the same name may be another option's: generator=blind has fewer
     nearest = nearest_name(key.rpartition("@")[2], here)
-    remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help` lists what there is"
+    remedy = f"did you mean `{nearest}`?" if nearest else f"`python {command}.py --help=all` lists what there is"
+    if not _reaches(known, ".".join(key.split(".")[:2])) and (having := _options_with(key)):
+        remedy = f"it belongs to {', '.join(having)}: say which"
     typed = any(_is_part(key, override.lstrip("+~").partition("=")[0]) for override in overrides)
     files = [f"{group}={choices[group]}" for group in BY_COMMAND if group in choices]
     where = f" (it stands in {' or '.join(files)})" if files and not typed else ""
     return UserError(key, "***" if SECRET.search(key) else value, f"{command}.py has no such setting{where}", remedy)
+
+
+def _options_with(key: str) -> list[str]:
+    """Return the options, as `group=option`, of which one chosen would bring this setting."""
+    group, _, inside = key.partition(".")
+    loader = GlobalHydra.instance().config_loader()
+    files = {option: f"{group}/{option}" for option in loader.get_group_options(group)} if inside else {}
+    found = {option: loader.repository.load_config(path) for option, path in files.items()}  # type: ignore[attr-defined]
+    return [f"{group}={option}" for option, file in found.items() if file and inside.split(".")[0] in file.config]
 
 
 def _value(word: str, key: str) -> object:

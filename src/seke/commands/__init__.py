@@ -4,6 +4,7 @@ Its commands are the files at the root of the repository, to which the names her
 """
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final
 
@@ -17,7 +18,9 @@ def main() -> None:
     if command in ("--help", "-h"):
         print(USAGE)
     elif command not in COMMANDS:
-        print(f"error: {command}: no such command; {USAGE}", file=sys.stderr)
+        near = get_close_matches(command, COMMANDS, 1)
+        hint = f"did you mean `seke {near[0]}`? " if near else ""
+        print(f"error: {command}: no such command; {hint}{USAGE}", file=sys.stderr)
         raise SystemExit(2)
     else:
         module = import_module(f"seke.commands.{command}")

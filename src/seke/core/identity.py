@@ -26,7 +26,7 @@ VOLATILE: Final = (
 
 UNSAID: Final = {
     "model.base_only_when_small": False, "reader.first_peak": 0, "source.world": "drawn",
-    "generator.normalise": "theoretical",
+    "generator.normalise": "theoretical", "prompts.language": "en",
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,
     "generator.attribute": "emotion", "generator.ask_class": False,

@@ -7,16 +7,31 @@ prompts are built, so a misspelt one costs nothing.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from seke.core.errors import UserError
 
+LANGUAGE: Final = "en"
+"""Of answers: the words that `seke.answers` knows are English."""
 SLOT = re.compile(r"\{([a-z_]+)\}")
 
 
 class Prompts:
-    """A set of templates, each a text or (for variants to choose from) a list of texts."""
+    """A set of templates, each a text or (for variants to choose from) a list of texts.
 
-    def __init__(self, templates: Mapping[str, str | Sequence[str]]) -> None:
+    Args:
+        templates: by their names.
+        language: that the answers are to be written in, which is the one that `seke.answers` reads.
+
+    Raises:
+        UserError: for another language than `en`.
+    """
+
+    def __init__(self, templates: Mapping[str, str | Sequence[str]], language: str = LANGUAGE) -> None:
+        if language != LANGUAGE:
+            problem = "answers are read in English (en) only: labels in another language would count as unanswered"
+            remedy = "templates may be in any language if they ask for answers in English (docs/prompts.md)"
+            raise UserError("prompts.language", language, problem, remedy)
         self.templates: dict[str, tuple[str, ...]] = {
             name: (text,) if isinstance(text, str) else tuple(text) for name, text in templates.items()
         }

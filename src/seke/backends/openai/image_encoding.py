@@ -1,7 +1,7 @@
 """Encoding of images for a web API: the face, within a budget of pixels, upright, as a data URL, once per image.
 
 A picture that fits the budget, is upright and carries no EXIF or XMP data travels as it is; any other is drawn down and
-written as JPEG. So no camera's serial number or place leaves the house.
+written as JPEG. So no camera's serial number or place is sent.
 """
 
 import asyncio

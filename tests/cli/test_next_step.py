@@ -1,0 +1,36 @@
+"""What a command ends with can be copied and works; what it says depends on what the pictures are."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from seke.cli import next_step
+
+
+def following(command: str, name: str, outputs: Path, **facts: object) -> list[str]:
+    cfg = OmegaConf.create({"name": name, "data": {"path": name}, "paths": {"outputs": str(outputs)}})
+    return [f"{stage} {shlex.join(words)}" for stage, words in next_step._after(command, cfg, facts)]
+
+
+def test_photographs_are_sent_to_an_api_only_after_its_cost_was_told(tmp_path: Path) -> None:
+    [drawn] = following("prepare", "demo", tmp_path, synthetic="faces")
+    assert drawn == "generate records=demo name=demo"
+    [photographs] = following("prepare", "my faces", tmp_path, synthetic="nothing")
+    assert photographs == "generate 'records=my faces' 'name=my faces' backend=openai dry_run=true"
+    assert following("generate", "mine", tmp_path) == [
+        "report name=mine",
+        "train data.path=mine name=mine model=llava_ov_05b trainer=gpu dry_run=true",
+    ]
+
+
+@pytest.mark.slow
+def test_each_command_names_the_next_and_it_runs(cli, tmp_path: Path) -> None:
+    done = cli("prepare", "source.images=30", f"paths.outputs={tmp_path}")
+    for command in ("generate", "report"):
+        assert done.returncode == 0, done.stderr
+        [line] = [line for line in done.stdout.splitlines() if line.startswith(f"next: python {command}.py ")]
+        done = cli(command, *shlex.split(line)[3:])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report" / "demo" / "index.html").is_file()
