@@ -7,8 +7,8 @@ from typing import Final
 from matplotlib import patches
 
 from seke.core.affect import EXPRESSIONS, VA_OF_EXPRESSION
-from seke.reporting.render import figures
 from seke.core.figure_style import FAINT, INK, RULE, TONES
+from seke.reporting.render import figures
 
 BESIDE: Final = {"fear": "right", "disgust": "right", "anger": "left", "contempt": "left"}
 """Where names would overlap: the end of the name that stands at its expression's place; else its middle does."""
