@@ -247,7 +247,7 @@ def _hashes(file: Path, places: Sequence[Path]) -> dict[str, str]:
     records = runs.manifest_beside(file).get("config", {}).get("records")
     for outputs in places if records else ():
         try:
-            path = runs.locate("records", str(records), outputs, "prepare", "train.jsonl")
+            path = runs.locate_records(str(records), outputs, "train.jsonl")
             return {row.id: row.sha256 for row in read_jsonl(path, ImageRecord) if row.sha256}
         except UserError:
             continue

@@ -103,7 +103,7 @@ def planned(
     found: tuple[Path, ...] = ()
     if benchmark.request is not None and not isinstance(benchmark, Planned):
         reference = str(settings["records"])
-        file = runs.locate("records", reference, outputs, "prepare", benchmark.records_file)
+        file = runs.locate_records(reference, outputs, benchmark.records_file)
         whole = () if Path(reference).is_file() else tuple(file.with_name(f"{split}.jsonl") for split in SPLITS)
         found = _without_labels(benchmark, file, tuple(path for path in whole if path.is_file()), wanted is True)
     elif wanted:

@@ -139,6 +139,6 @@ def _absent(evaluated: Sequence[NamedRun], wording: Mapping[str, Mapping[str, An
 def _prepared(run: FinishedRun, outputs: Path) -> Path | None:
     """Return the records file that a generation read, if it is still there."""
     try:
-        return runs.locate("records", str(run.config.get("records")), outputs, "prepare", "train.jsonl")
+        return runs.locate_records(str(run.config.get("records")), outputs, "train.jsonl")
     except UserError:
         return None

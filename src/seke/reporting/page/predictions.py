@@ -156,7 +156,7 @@ def _of_scenes(rows: Sequence[SceneAnswer], classes: Sequence[str]) -> Iterator[
 def _pictured(item: NamedRun, outputs: Outputs) -> tuple[Mapping[str, Pictured], Path | None]:
     """Return the pictures of the records that a run scored, by id, and their folder, as far as these can be read."""
     try:
-        records = runs.locate("records", str(item.run.config.get("records")), outputs.path, "prepare", "test.jsonl")
+        records = runs.locate_records(str(item.run.config.get("records")), outputs.path, "test.jsonl")
         return outputs.pictures(records), outputs.image_root(records)
     except UserError:
         return {}, None

@@ -249,7 +249,7 @@ def _records(
 ) -> tuple[dict[str, ImageRecord], Path | None, Mapping[str, Labels]]:
     """Return the faces' records, the folder of their pictures and what is true of them, as far as these are there."""
     try:
-        path = runs.locate("records", str(run.config.get("records")), outputs.path, "prepare", file)
+        path = runs.locate_records(str(run.config.get("records")), outputs.path, file)
     except UserError:
         return {}, None, {}
     return {row.id: row for row in read_jsonl(path, ImageRecord)}, outputs.image_root(path), outputs.truth(path)
