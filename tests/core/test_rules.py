@@ -4,13 +4,14 @@ import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.scoring.calibration import judged
 from seke.benchmark.tasks import emoset
 from seke.core.records import InstructionRecord, Labels, Origins, Prediction, Turn, Uncertainty
-from seke.core.rules import EMOTIONS, FIGURE5, MEASURES, near
+from seke.core.rules import EMOTIONS, FIGURE5, MEASURES, all_near, near
 from seke.generation.calibration.fit import error
 from seke.reporting.data.cases import verdict
 from seke.reporting.data.results import SCORES, right_by_uncertainty
@@ -57,6 +58,8 @@ def test_labels_of_more_decimals_are_not_rounded_into_being_right() -> None:
 def test_near_is_symmetric_and_knows_no_sign() -> None:
     for a, b, apart in PAIRS:
         assert near(a / 100, b / 100) == near(b / 100, a / 100) == near(-a / 100, -b / 100) == (apart <= 20)
+    low, high = (np.array([pick(a, b) / 100 for a, b, _ in PAIRS]) for pick in (min, max))
+    assert all_near(low, high).tolist() == [apart <= 20 for *_, apart in PAIRS]
 
 
 def test_no_other_file_compares_a_distance_with_a_fifth() -> None:
@@ -104,6 +107,7 @@ def test_the_columns_are_written_as_they_have_been() -> None:
         ("arousal.rmse", "RMSE", "Arousal", 3, 1, "low"),
         ("arousal.ccc", "CCC", "Arousal", 3, 1, "high"),
         ("n", "n", "Answers", 0, 1.0, ""),
+        ("subjects", "subjects", "Answers", 0, 1.0, ""),
         ("unanswered", "no answer", "Answers", 0, 1.0, ""),
     ]
     assert [tuple(vars(column).values())[:6] for column in QUALITY] == [

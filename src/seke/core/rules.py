@@ -4,6 +4,9 @@ Algorithm 1's floor.
 
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 NEAR: Final = 0.2
 """A valence or arousal, both in [-1, 1], that is this close to the truth counts as right (Fig. 6)."""
 _ROUNDING: Final = 1e-9
@@ -23,6 +26,11 @@ def near(a: float, b: float) -> bool:
     (True, True, False)
     """
     return abs(a - b) <= NEAR + _ROUNDING
+
+
+def all_near(lowest: NDArray[np.float64], highest: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether several opinions, of these extremes, are `near` each other; arrays of any shape."""
+    return np.asarray(highest - lowest <= NEAR + _ROUNDING)
 
 
 ENOUGH_ANSWERED: Final = 0.95

@@ -22,6 +22,7 @@ from seke.core.affect import ACTION_UNITS
 from seke.core.errors import Paused, UserError
 from seke.core.escape import in_html
 from seke.core.images import ImageError
+from seke.core.rules import NEAR
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 LARGEST_MB: Final = 200
@@ -147,7 +148,7 @@ def application(see: See, facts: Facts, settings: Settings) -> web.Application:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file), undefined=jinja2.StrictUndefined, autoescape=True, finalize=in_html
     )
-    page = environment.get_template("page.html.jinja").render(facts=facts, megabytes=settings.megabytes)
+    page = environment.get_template("page.html.jinja").render(facts=facts, megabytes=settings.megabytes, near=NEAR)
     answer = environment.get_template("answer.html.jinja")
     model = ThreadPoolExecutor(1, thread_name_prefix="model")
     waiting = 0

@@ -19,7 +19,7 @@ from seke.benchmark.scoring.bootstrap import resampled
 from seke.benchmark.scoring.intensity import Sums, icc
 from seke.core.affect import EXPRESSIONS
 from seke.core.intervals import ANY, CORRELATION, ERROR, SHARE, interval
-from seke.core.rules import NEAR
+from seke.core.rules import all_near
 
 Floats = NDArray[np.float64]
 DRAWS: Final = 1000
@@ -30,7 +30,6 @@ LIMIT: Final = 1.96
 WITHIN: Final = {"agreement": SHARE, "within": SHARE, "sd": ERROR, "bias": ANY, "loa_low": ANY, "loa_high": ANY}
 """What values a measure can have; all others are a `CORRELATION`, whose lowest value is no less than -1."""
 CONSTANT: Final = 1e-12
-_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ def _pair_sums(data: Annotated) -> dict[str, Floats]:
     judged_NA = (one_NA != UNKNOWN) & (two_NA != UNKNOWN)
     known_N2 = np.asarray(~np.isnan(data.va_KN2).any(0))
     x_N2, y_N2 = (np.where(known_N2, values, 0.0) for values in data.va_KN2)
-    near_N2 = known_N2 & (np.abs(x_N2 - y_N2) <= NEAR + _ROUNDING)
+    near_N2 = known_N2 & all_near(np.minimum(x_N2, y_N2), np.maximum(x_N2, y_N2))
     return _by_subject(
         data.group_N,
         {
@@ -356,7 +355,7 @@ def differing(data: Annotated) -> Differing:
     known_KN2 = ~np.isnan(data.va_KN2)
     highest_N2 = np.where(known_KN2, data.va_KN2, -np.inf).max(0)
     lowest_N2 = np.where(known_KN2, data.va_KN2, np.inf).min(0)
-    apart_N2 = known_KN2.any(0) & (highest_N2 - lowest_N2 > NEAR + _ROUNDING)
+    apart_N2 = known_KN2.any(0) & ~all_near(lowest_N2, highest_N2)
     return Differing(codes(data.expression_KN), apart_N2, codes(data.au_KNA))
 
 
