@@ -92,6 +92,7 @@ def compare(cfg: DictConfig, held: Sequence[annotators.Annotator]) -> None:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:
         run.finish(**annotators.compare(held, run.path, cfg.seed), made=provenance.made(sys.argv))
+    next_step.tell(cfg, "evaluate")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,8 @@ def generate(cfg: DictConfig) -> None:
             if run is None
             else dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published) or run.path
         )
+        if run is not None:
+            next_step.tell(cfg, "generate")
         return
     path = runs.locate_records(str(cfg.records), Path(cfg.paths.outputs), "train.jsonl")
     root, make = runs.image_root(path, cfg.paths.images), partial(from_settings.annotators, build, cfg)

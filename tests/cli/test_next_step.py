@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from seke.cli import next_step
 
 
-def following(command: str, name: str, outputs: Path, **facts: object) -> list[str]:
-    cfg = OmegaConf.create({"name": name, "data": {"path": name}, "paths": {"outputs": str(outputs)}})
+def following(command: str, name: str, outputs: Path, update: bool = False, **facts: object) -> list[str]:
+    cfg = OmegaConf.create({"name": name, "update": update, "data": {"path": name}, "paths": {"outputs": str(outputs)}})
     return [f"{stage} {shlex.join(words)}" for stage, words in next_step._after(command, cfg, facts)]
 
 
@@ -19,6 +19,8 @@ def test_photographs_are_sent_to_an_api_only_after_its_cost_was_told(tmp_path: P
     assert drawn == "generate records=demo name=demo"
     [photographs] = following("prepare", "my faces", tmp_path, synthetic="nothing")
     assert photographs == "generate 'records=my faces' 'name=my faces' backend=openai dry_run=true"
+    [grown] = following("prepare", "mine", tmp_path, synthetic="nothing", update=True)
+    assert grown.endswith(" dry_run=true update=true")
     assert following("generate", "mine", tmp_path) == [
         "report name=mine",
         "train data.path=mine name=mine model=llava_ov_05b trainer=gpu dry_run=true",

@@ -34,7 +34,8 @@ def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[t
     name, drawn = str(cfg.name), manifest.get("synthetic") in ("faces", "scenes")
     if command == "prepare":
         annotator = ANNOTATORS.get(str(manifest.get("synthetic")), ["backend=openai", "dry_run=true"])
-        return [("generate", [f"records={name}", f"name={name}", *annotator])]
+        grown = ["update=true"] if cfg.get("update") else []
+        return [("generate", [f"records={name}", f"name={name}", *annotator, *grown])]
     if command == "generate":
         tuned = [] if drawn else ["model=llava_ov_05b", "trainer=gpu", "dry_run=true"]
         return [("report", [f"name={name}"]), ("train", [f"data.path={name}", f"name={name}", *tuned])]
