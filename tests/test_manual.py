@@ -133,7 +133,8 @@ def test_the_dockerfile_has_no_fault_that_its_linter_knows_and_copies_what_there
 
 @pytest.mark.slow
 def test_the_dockerfile_builds_where_there_is_docker(tmp_path: Path) -> None:
-    if shutil.which("docker") is None or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+    asked = ["docker", "info"]
+    if shutil.which("docker") is None or subprocess.run(asked, capture_output=True, check=False).returncode:
         pytest.skip("no docker that runs here")
     built = subprocess.run(["docker", "build", "-q", ROOT], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr[-2000:]
