@@ -91,8 +91,8 @@ def open_record(record: Pictured, root: Path, side: int | None = None) -> Opened
     return Opened(path, data, picture, digest, face)
 
 
-def unchanged(record: Pictured, root: Path) -> tuple[Path, str]:
-    """Return the file of a record's picture and its sha256.
+def unchanged(record: Pictured, root: Path) -> tuple[Path, str, tuple[int, int, int, int] | None]:
+    """Return the file of a record's picture, its sha256, and its face where the record marks one.
 
     A picture whose sha256 is stated was decoded when its record was prepared; only another one is decoded here, or one
     in which a face is marked.
@@ -102,9 +102,9 @@ def unchanged(record: Pictured, root: Path) -> tuple[Path, str]:
     """
     if record.sha256 is None or record.attributes.get("face") is not None:
         opened = open_record(record, root)
-        return opened.path, opened.sha256
+        return opened.path, opened.sha256, opened.face
     path = resolve(root, record.image)
-    return path, read_unchanged(path, record.image, record.sha256)[1]
+    return path, read_unchanged(path, record.image, record.sha256)[1], None
 
 
 def read_unchanged(path: Path, name: str, expected: str | None) -> tuple[bytes, str]:

@@ -17,7 +17,7 @@ from seke.benchmark.judging.judge import Parse
 from seke.benchmark.run import labelling
 from seke.benchmark.run.label_tables import chunk_file
 from seke.benchmark.run.labelling import label, planned
-from seke.benchmark.run.predict import Process
+from seke.benchmark.run.predict import Process, ask
 from seke.benchmark.tasks.emoset import EmoSet
 from seke.benchmark.tasks.feab import Feab
 from seke.benchmark.tasks.reliability import Reliability
@@ -347,3 +347,22 @@ def test_feab_says_how_far_stated_confidences_can_be_trusted_and_nothing_where_t
     assert (found["expression"]["n"], found["action_units"]) == (7, None)
     assert found["expression"]["brier"] == pytest.approx(0.25) and bounds["action_units"] is None
     assert FEAB.trust(rows, {row.id: Answer(id=row.id) for row in rows}, 0) == ({}, {})
+
+
+def test_a_model_is_shown_the_face_that_a_record_marks(tmp_path: Path) -> None:
+    class Watching(Scripted):
+        def reply(self, requests):
+            for request in requests:
+                seen.append(request.images[0].face)
+                yield len(seen) - 1, Reply((Choice(self.texts[0]),) * request.n, "watching-1", cost=0.0)
+
+    seen: list[object] = []
+    rows = records(tmp_path / "prepare" / "new" / "images", 2)
+    marked = rows[1].model_copy(update={"attributes": {"face": [0, 0, 8, 8]}})
+    prepared(tmp_path, train=[rows[0], marked])
+    labelled(tmp_path, Watching(), draws=0)
+    assert seen == [None, (0, 0, 8, 8)]
+    seen.clear()
+    root = tmp_path / "prepare" / "new" / "images"
+    ask([rows[0], marked], Watching(), FEAB.request, root, tmp_path / "answers.jsonl")
+    assert seen == [None, (0, 0, 8, 8)]
