@@ -5,6 +5,7 @@ CHROMIUM=/path/to/chromium pytest tests/reporting      another than the one on t
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -34,3 +35,15 @@ def chromium(*arguments: str) -> "Iterator[Browser]":
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
         yield browser
         browser.close()
+
+
+def until(page: "Page", condition: str, seconds: float = 30) -> None:
+    """Wait until JavaScript is true. Playwright's own wait evaluates text in the page, which its policy forbids.
+
+    Raises:
+        AssertionError: if it is not in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"not in {seconds} s: {condition}"
+        page.wait_for_timeout(20)

@@ -13,7 +13,7 @@ from seke.core.errors import UserError
 from seke.reporting.render.circumplex import circumplex
 from seke.serving.page import Facts, Seen
 
-from ..browser import chromium
+from ..browser import chromium, until
 from .pages import served
 
 SAID = "The expression is fear. <img src=x onerror=alert(1)> Active action units: AU1, AU4."
@@ -154,7 +154,7 @@ def test_the_camera_films_takes_a_picture_and_is_off_again(opened) -> None:
     view = opened(model)
     view.locator("#camera").click()
     view.locator("#shoot").wait_for()
-    view.wait_for_function("document.getElementById('video').videoWidth > 0")
+    until(view, "document.getElementById('video').videoWidth > 0")
     assert view.locator("#camera").inner_text() == "Stop the camera"
     view.locator("#shoot").click()
     view.locator("#text").wait_for()
@@ -172,7 +172,7 @@ def test_what_goes_wrong_is_said_and_the_next_picture_is_seen(opened, tmp_path: 
     view.locator("#problem").wait_for()
     assert "not a whole, readable image" in view.locator("#problem").inner_text()
     view.set_input_files("#file", png(tmp_path, 13, 13))
-    view.wait_for_function("document.getElementById('problem').textContent.includes('is spent')")
+    until(view, "document.getElementById('problem').textContent.includes('is spent')")
     assert "budget.usd=1: is spent; set more" in view.locator("#problem").inner_text()
     view.set_input_files("#file", png(tmp_path))
     view.locator("#text").wait_for()

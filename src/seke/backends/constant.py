@@ -58,12 +58,15 @@ class Constant:
         outputs: where prepared sets are looked up by name.
     """
 
-    def __init__(self, train: str, outputs: str) -> None:
+    def __init__(self, train: str | None, outputs: str) -> None:
         self._train, self._outputs = train, Path(outputs)
 
     @cached_property
     def _fitted(self) -> tuple[Labels, int]:
         """The answer and how many faces taught it, read when it is first needed."""
+        if self._train is None:
+            problem = "no labels to fit the constant answer to"
+            raise UserError("backend.train", None, problem, "name a prepared set, for example backend.train=demo")
         path = runs.locate("backend.train", self._train, self._outputs, "prepare", "train.jsonl")
         if path.name == "test.jsonl":
             path = path.with_name("train.jsonl")

@@ -12,6 +12,7 @@ from seke.core.records import InstructionRecord, read_jsonl
 from seke.reporting.page.gallery import GallerySettings
 from seke.reporting.report import Settings, write_report
 
+from ...browser import until
 from ..conftest import ROOT, runs_of_all_stages
 
 HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2>\u2028<!--<script>"
@@ -89,7 +90,7 @@ def downloaded(page) -> dict:
 
 def test_the_page_opens_without_any_request_and_shows_every_record(opened, report, rows):
     page = opened()
-    page.wait_for_function("[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
+    until(page, "[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
     assert [url for url in page.requested if not url.startswith("data:image/webp")] == [report.as_uri()]
     assert page.locator("#gallery .record img").get_attribute("src").startswith("data:image/webp"), "the first one, too"
     assert count(page) == f"{len(rows)} records"
@@ -143,7 +144,7 @@ def test_a_range_of_uncertainty_and_an_order_by_it(opened, rows):
     seen = [found.inner_text() for found in page.locator("#gallery .row b").all()]
     assert seen == sorted(levels, key=lambda name: -levels[name])[: len(seen)]
     page.locator(".filters [type=reset]").click()
-    page.wait_for_function(f"document.querySelector('#gallery .count').textContent === '{len(rows)} records'")
+    until(page, f"document.querySelector('#gallery .count').textContent === '{len(rows)} records'")
 
 
 def test_the_search_looks_for_every_word_in_texts_ids_and_notes(opened, rows):
@@ -241,7 +242,7 @@ def test_the_large_view_shows_the_file_itself_and_goes_on_by_key(opened, rows, r
     page = opened()
     decide(page, "z")
     image = page.locator("#large img")
-    page.wait_for_function("document.querySelector('#large img').naturalWidth === 96")
+    until(page, "document.querySelector('#large img').naturalWidth === 96")
     address = image.get_attribute("src")
     assert (report.parent / address).resolve() == report.parents[2] / "prepare" / "demo" / "images" / rows[0].image
     assert image.evaluate("(image) => image.getBoundingClientRect().width") >= 512
@@ -258,7 +259,7 @@ def test_the_large_view_shows_the_file_itself_and_goes_on_by_key(opened, rows, r
     assert page.locator("#large").is_visible()
     page.keyboard.press("Escape")
     page.locator("#cases .zoom").first.click()
-    page.wait_for_function("document.querySelector('#large img').naturalWidth === 96")
+    until(page, "document.querySelector('#large img').naturalWidth === 96")
     page.keyboard.press("r")
     page.keyboard.press("Escape")
     assert "0 rejected" in page.locator(".kept").inner_text(), "a case is not the gallery's record"
@@ -276,7 +277,7 @@ def test_a_page_that_was_passed_on_alone_says_that_the_large_picture_is_small(op
 
 def test_photographs_are_never_squashed(opened):
     page = opened()
-    page.wait_for_function("[...document.querySelectorAll('#gallery img')].every((image) => image.naturalWidth)")
+    until(page, "[...document.querySelectorAll('#gallery img')].every((image) => image.naturalWidth)")
     for image in page.locator("#gallery img, #cases img").all():
         assert image.evaluate("(image) => getComputedStyle(image).objectFit") == "contain"
 
@@ -303,7 +304,7 @@ def test_pictures_beside_the_page_are_shown_from_there(opened, tmp_path):
     outputs = tmp_path / "outputs"
     one_generation(outputs)
     page = opened(write_report(outputs, "demo", None, settings(page_mb=0.001)).page)
-    page.wait_for_function("[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
+    until(page, "[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
     sources = {image.get_attribute("src") for image in page.locator("#gallery .row img").all()}
     assert "pictures/000/000000.webp" in sources and not any(source.startswith("data:") for source in sources)
 

@@ -13,6 +13,7 @@ from seke.core.records import ImageRecord, Labels, Prediction, read_jsonl, write
 from seke.core.runs import Run
 from seke.reporting.report import write_report
 
+from ...browser import until
 from ..experiments import evaluation, scenes
 from .test_page_browser import HOSTILE, settings
 
@@ -126,15 +127,15 @@ def test_worst_first_and_a_search(predictions):
     page.locator("[name=search]").fill("face-017")
     assert page.locator(".row b").first.inner_text() == "face-017"
     page.locator("[type=reset]").click()
-    page.wait_for_function("document.querySelector('.count').textContent.startsWith('48 pictures')")
+    until(page, "document.querySelector('.count').textContent.startsWith('48 pictures')")
 
 
 def test_pictures_are_shown_large_and_no_script_of_an_answer_runs(predictions):
     page = predictions("")
-    page.wait_for_function("[...document.querySelectorAll('.row img')].every((image) => image.naturalWidth)")
+    until(page, "[...document.querySelectorAll('.row img')].every((image) => image.naturalWidth)")
     page.keyboard.press("j")
     page.keyboard.press("z")
-    page.wait_for_function("document.querySelector('#large img').naturalWidth === 40")
+    until(page, "document.querySelector('#large img').naturalWidth === 40")
     assert HOSTILE.replace("\u2028", "") in page.locator("#large .answer").text_content().replace("\u2028", "")
     page.keyboard.press("k")
     assert page.locator("#large h3").inner_text() == "face-000"
