@@ -73,7 +73,7 @@ def test_a_schema_is_not_answered(tmp_path: Path) -> None:
 
 
 def test_without_a_prepared_set_there_is_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="backend.train=None: no labels to fit the constant answer to"):
+    with pytest.raises(UserError, match=r"backend.train=None: no labels to fit the constant answer to"):
         list(Constant(None, str(tmp_path)).reply([QUESTION]))
 
 
