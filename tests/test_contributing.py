@@ -73,7 +73,7 @@ def test_the_examples_work_in_a_package_of_ones_own(cli: Cli, conf: Path, own: l
 def test_the_experiment_runs_its_cells_and_makes_its_table(cli: Cli, conf: Path, own: list[str]) -> None:
     outputs = conf.parent / "outputs"
     for words in (
-        ["prepare", "name=demo", "limit=20"],
+        ["prepare", "name=demo", "source.images=60", "source.size=48"],
         ["generate", "-m", f"--config-dir={conf / 'generate'}", "experiment=mine", "limit=2"],
         ["report", f"--config-dir={conf / 'report'}", "experiment=mine"],
     ):

@@ -47,7 +47,7 @@ def seke(tmp_path_factory: pytest.TempPathFactory) -> Seke:
 
 @pytest.mark.slow
 def test_the_program_of_the_wheel_prepares_generates_and_reports(seke: Seke) -> None:
-    for words in (["prepare", "limit=30"], ["generate", "limit=3"], ["report", "runs=*/demo"]):
+    for words in (["prepare", "source.images=60", "limit=30"], ["generate", "limit=3"], ["report", "runs=*/demo"]):
         done = seke(*words)
         assert done.returncode == 0, done.stderr
         assert "outputs/" in done.stdout

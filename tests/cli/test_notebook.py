@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_page_about_notebooks_is_true(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = cli("prepare", "limit=8", f"paths.outputs={tmp_path / 'outputs'}")
+    small = ("source.images=60", "source.size=48", "limit=8")
+    done = cli("prepare", *small, f"paths.outputs={tmp_path / 'outputs'}")
     assert done.returncode == 0, done.stderr
     (tmp_path / "outputs/evaluate/theirs").mkdir(parents=True)
     faces = [

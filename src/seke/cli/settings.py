@@ -105,7 +105,8 @@ def check(cfg: DictConfig, command: str) -> None:
     }
     mine: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
     mine.pop("hydra", None)
-    bare = _tree(_composed(command, own, added, with_added=False))
+    plain = _composed(command, own, added, with_added=False)
+    bare = _tree(plain)
     text = OmegaConf.to_yaml(OmegaConf.create(mine)) + str(hydra_config.sweeper.get("params", ""))
     for group in added & own.keys():
         package = group.rpartition("@")[2]
@@ -115,7 +116,8 @@ def check(cfg: DictConfig, command: str) -> None:
     for key, value in _unknown(mine, known):
         if "." in key or not _is_read(key, text):
             raise _no_setting(*_innermost(key, value), command, known, choices, overrides)
-    _check_types(cfg, _composed(command, choices, added), overrides)
+    alike = not added & choices.keys() and not choices.keys() & set(BY_COMMAND)
+    _check_types(cfg, plain if alike else _composed(command, choices, added), overrides)
 
 
 def read_mappings(cfg: DictConfig, overrides: Sequence[str] | None = None) -> None:

@@ -92,33 +92,29 @@ def test_the_table_names_every_model(make_seke, data):
     assert "nobody is asked" in table(3, [Asked("annotator", "", {}, Estimate(), Estimate())])
 
 
-def test_a_dry_run_writes_nothing(cli, tmp_path):
-    outputs = f"paths.outputs={tmp_path}"
-    assert cli("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
-    done = cli("generate", outputs, "records=p", "name=g", "backend=openai", "dry_run=true")
+def test_a_dry_run_writes_nothing(cli, data, tmp_path):
+    records = f"records={data.folder / 'train.jsonl'}"
+    done = cli("generate", f"paths.outputs={tmp_path}", records, "name=g", "backend=openai", "dry_run=true")
     assert done.returncode == 0, done.stderr
     assert "gpt-4o " in done.stdout
     assert not (tmp_path / "generate").exists()
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
-def test_a_spent_budget_ends_with_exit_code_3_and_the_same_command_goes_on(cli, tmp_path):
-    outputs = f"paths.outputs={tmp_path}"
-    assert cli("prepare", outputs, "name=p", "source.images=60", "source.size=48").returncode == 0
-    command = (outputs, "records=p", "name=g", "chunk=10", "backend.usd_per_million=[2.5,10]", "wandb=offline")
-    whole = cli("generate", outputs, "records=p", "name=whole", "backend.usd_per_million=[2.5,10]")
+def test_a_spent_budget_ends_with_exit_code_3_and_the_same_command_goes_on(cli, data, tmp_path):
+    records = (f"paths.outputs={tmp_path}", f"records={data.folder / 'train.jsonl'}", "limit=16")
+    priced = (*records, "backend.usd_per_million=[2.5,10]")
+    whole = cli("generate", *priced, "name=whole")
     assert whole.returncode == 0, whole.stderr
-    codes = []
-    while 0 not in codes and len(codes) < 20:
-        done = cli("generate", *command, "budget.usd=0.05")
-        codes.append(done.returncode)
-    assert codes[:-1] == [3] * (len(codes) - 1)
-    assert len(codes) > 2
-    assert "paused: budget.usd=0.05 is spent" in cli("generate", *command, "budget.usd=0.05", "name=g2").stderr
+    usd = json.loads((tmp_path / "generate" / "whole" / "cost.json").read_text())["usd"]
+    budget = f"budget.usd={usd / 2.5:.4f}"
+    done = [cli("generate", *priced, "name=g", "chunk=2", "wandb=offline", budget) for _ in range(3)]
+    assert [each.returncode for each in done] == [3, 3, 0], done[-1].stderr
+    assert f"paused: {budget} is spent" in done[0].stderr
     runs = [tmp_path / "generate" / name / "instructions.jsonl" for name in ("whole", "g")]
     assert runs[0].read_bytes() == runs[1].read_bytes()
     assert list((tmp_path / "generate" / "g").glob("wandb/offline-run-*/run-*.wandb"))
-    assert json.loads((tmp_path / "generate" / "g" / "cost.json").read_text())["usd"] > 0.05
+    assert json.loads((tmp_path / "generate" / "g" / "cost.json").read_text())["usd"] == pytest.approx(usd)
 
 
 def test_the_estimate_supposes_an_annotator_worth_asking_and_tells_the_pilot(make_seke, data, monkeypatch):
