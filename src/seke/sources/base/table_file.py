@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +16,8 @@ from seke.sources.base.tables import LONGEST_LINE, RowError, TableError, read_cs
 SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 NAMED_SEPARATOR: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 """The first line of some files that Excel reads: it is no row but names the separator."""
+LOOKED_AT: Final = 20
+"""Lines, or rows of a sheet, among which the titles are looked for: people write what the table is about above them."""
 Rows = Iterator[tuple[int, list[str] | RowError]]
 """The line number and the cells of each row."""
 
@@ -30,7 +32,7 @@ class TableFile(NamedTuple):
 
 
 def open_table(
-    path: Path, encoding: str | None, sheet: str | None, is_header: Callable[[Sequence[str]], bool]
+    path: Path, encoding: str | None, sheet: str | None, named: Callable[[Sequence[str]], int]
 ) -> TableFile:
     """Open a table by what is in the file; its name's ending counts for nothing.
 
@@ -38,7 +40,8 @@ def open_table(
         path: the file.
         encoding: that of its text; None: found (`encodings`).
         sheet: the sheet of a workbook; None: see `workbook.sheet_rows`.
-        is_header: whether a row names the columns of the table that is wanted.
+        named: how many columns of the table that is wanted a row names, 0 if the one that it cannot be without is not
+            among them. The first row that names two or more is the header; without one it is the first row.
 
     Raises:
         TableError: if it cannot be read.
@@ -48,33 +51,41 @@ def open_table(
         with path.open("rb") as file:
             start = file.read(len(workbook.OLE))
         if workbook.is_workbook(start):
-            name, sheet_rows = workbook.sheet_rows(path, sheet, is_header)
+            name, sheet_rows = workbook.sheet_rows(path, sheet, named, LOOKED_AT)
             return TableFile(f"sheet {name}", sheet_rows)
         found = Encoding(encoding) if encoding else encoding_of(path)
     except OSError as error:
         raise TableError(f"cannot be read ({error.strerror})") from error
     lines = enumerate(_lines(path, found))
     above, first = next(filter(_is_filled, lines), (0, ""))
-    if named := NAMED_SEPARATOR.fullmatch(first):
-        separator = named[1]
+    separators: Sequence[str] = tuple(SEPARATORS)
+    if stated := NAMED_SEPARATOR.fullmatch(first):
+        separators = (stated[1],)
         above, first = next(filter(_is_filled, lines), (0, ""))
-    else:
-        separator = max(SEPARATORS, key=lambda mark: _cells_of(first, mark))
-    rows = _filled(read_csv(path, chain([first] if first else [], (line for _, line in lines)), separator))
+    ahead = [first, *(line for _, line in islice(lines, LOOKED_AT - 1))] if first else []
+    header = next((place for place, line in enumerate(ahead) if named(_parted(line, separators)[1]) > 1), 0)
+    separator = _parted(ahead[header] if ahead else "", separators)[0]
+    rows = _filled(read_csv(path, chain(ahead[header:], (line for _, line in lines)), separator))
     form = f"{_said(found)}, {SEPARATORS.get(separator, f'separated by {separator}')}"
-    return TableFile(form, ((line + above, cells) for line, cells in rows))
+    form += f", titles in line {above + header + 1}" * (header > 0)
+    return TableFile(form, ((line + above + header, cells) for line, cells in rows))
 
 
 def _is_filled(line: tuple[int, str]) -> bool:
     return line[1].strip() != ""
 
 
-def _cells_of(line: str, separator: str) -> int:
-    """Return how many cells a line has, quotes heeded."""
+def _parted(line: str, separators: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the separator that parts a line into most cells, quotes heeded, and these cells."""
+    parted = [(separator, _cells_of(line, separator)) for separator in separators]
+    return max(parted, key=lambda pair: len(pair[1]))
+
+
+def _cells_of(line: str, separator: str) -> list[str]:
     try:
-        return len(next(csv.reader([line], delimiter=separator), []))
+        return next(csv.reader([line], delimiter=separator), [])
     except csv.Error:
-        return 0
+        return []
 
 
 def _lines(path: Path, encoding: Encoding) -> Iterator[str]:

@@ -8,6 +8,7 @@ import datetime
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ MOST_STRINGS: Final = 2**28
 """Bytes of the table of strings, which is kept in memory."""
 MOST_SHEETS: Final = 200
 STRINGS: Final = "xl/sharedstrings.xml"
-HIDDEN: Final = re.compile(rb'<f[ />]|<mergeCell ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}[0-9]{1,7})"')
+HIDDEN: Final = re.compile(rb'<f[ />]|<mergeCell ref="([A-Z]{1,3}[0-9]{1,7}:[A-Z]{1,3}([0-9]{1,7}))"')
 BLOCK: Final = 2**20
 OVERLAP: Final = 64
 """Bytes of a block that are searched again with the next one."""
@@ -38,15 +39,17 @@ def is_workbook(start: bytes) -> bool:
 
 
 def sheet_rows(
-    path: Path, sheet: str | None, is_header: Callable[[Sequence[str]], bool]
+    path: Path, sheet: str | None, named: Callable[[Sequence[str]], int], looked_at: int = 1
 ) -> tuple[str, Iterator[tuple[int, list[str]]]]:
-    """Return the name of the sheet that is read, and its rows that hold anything: number and cells.
+    """Return the name of the sheet that is read, and its rows that hold anything, titles first: number and cells.
 
     Args:
         path: the workbook.
         sheet: the name of the sheet; None: the only one that is visible and holds anything, or of several the only one
-            whose first row `is_header`.
-        is_header: whether a row names the columns of the table that is wanted.
+            with a header.
+        named: how many columns of the table that is wanted a row names. The header is the first row that names two or
+            more; without one it is the first row, if that names one.
+        looked_at: rows among which the header is looked for.
 
     Raises:
         TableError: if it is no workbook, damaged, too large, or if cells are merged; the rows raise it as well.
@@ -60,18 +63,20 @@ def sheet_rows(
         if chosen is None:
             raise UserError("source.sheet", sheet, f"no such sheet in {path.name}", f"use {_listed(book.sheetnames)}")
     else:
-        first = {name: row for name in visible if (row := _first_row(book[name]))}
-        filled = list(first)
-        fitting = filled if len(filled) < 2 else [name for name in filled if is_header(first[name])]
+        headers = {name: _header(book[name], named, looked_at)[1] for name in visible}
+        filled = [name for name, header in headers.items() if header]
+        fitting = filled if len(filled) < 2 else [name for name in filled if named(headers[name])]
         if len(fitting) != 1 and filled:
-            which = "several sheets" if fitting else "several sheets, and none whose first row names a column image"
+            which = "several sheets" if fitting else "several sheets, and none whose titles name a column image"
             raise UserError("source.sheet", None, f"{path.name} has {which}", f"set it to {_listed(fitting or filled)}")
         chosen = fitting[0] if fitting else book.sheetnames[0]
-    formulas, merged = _hidden(path, str(book[chosen]._worksheet_path))
+    header, _ = _header(book[chosen], named, looked_at)
+    formulas, merged = _hidden(path, str(book[chosen]._worksheet_path), header)
     if merged:
         problem = f"merged cells ({_listed(merged)}): only the first of them has a value"
         raise TableError(f"{problem}; unmerge them and fill in each, or {REMEDY}")
-    return chosen, _rows(book, _opened(path, values=False) if formulas else None, chosen)
+    rows = _rows(book, _opened(path, values=False) if formulas else None, chosen)
+    return chosen, (row for row in rows if row[0] >= header)
 
 
 def _check(path: Path) -> None:
@@ -129,9 +134,11 @@ def _rows(values: Any, formulas: Any | None, name: str) -> Iterator[tuple[int, l
             yield number, cells
 
 
-def _first_row(sheet: Any) -> list[str]:
-    rows = ([_text(value) for value in row] for row in _cells(sheet))
-    return next((cells for cells in rows if any(cells)), [])
+def _header(sheet: Any, named: Callable[[Sequence[str]], int], looked_at: int) -> tuple[int, list[str]]:
+    """Return the number and the cells of the row that names the columns; 1 and nothing of a sheet that is empty."""
+    rows = ((number, [_text(value) for value in row]) for number, row in enumerate(_cells(sheet), start=1))
+    ahead = list(islice((row for row in rows if any(row[1])), looked_at))
+    return next((row for row in ahead if named(row[1]) > 1), ahead[0] if ahead else (1, []))
 
 
 def _text(value: object) -> str:
@@ -151,15 +158,15 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
-def _hidden(path: Path, part: str) -> tuple[bool, list[str]]:
-    """Return whether a sheet holds formulas, and the ranges below its first row whose cells are merged."""
+def _hidden(path: Path, part: str, header: int) -> tuple[bool, list[str]]:
+    """Return whether a sheet holds formulas, and the ranges below the row of its titles whose cells are merged."""
     formulas, merged, before = False, dict[str, None](), b""
     with zipfile.ZipFile(path) as archive, archive.open(part.lstrip("/")) as file:
         while block := file.read(BLOCK):
             for match in HIDDEN.finditer(before + block):
                 if match[1] is None:
                     formulas = True
-                elif not re.search(rb"^[A-Z]+1:[A-Z]+1$", match[1]):
+                elif int(match[2]) > header:
                     merged[match[1].decode()] = None
             before = block[-OVERLAP:]
     return formulas, list(merged)

@@ -58,7 +58,7 @@ def _differ(vocabulary: Vocabulary, one: str, other: str) -> bool:
 
 def _rows(file: Path) -> dict[str, TableLabel]:
     try:
-        lines = open_table(file, None, None, lambda _: True).rows
+        lines = open_table(file, None, None, lambda _: 2).rows
         header = next(lines, (1, []))[1]
         names = [] if isinstance(header, RowError) else [cell.strip().lower() for cell in header]
         image = next((names.index(name) for name in IMAGE if names.count(name) == 1), None)

@@ -35,7 +35,7 @@ from seke.sources.faces_datasets.table_columns import (
     SUCCESS,
     Column,
     Header,
-    is_table_of_pictures,
+    columns_named,
     picture_column,
     read_header,
 )
@@ -203,7 +203,7 @@ class _Reader:
 
     def _open(self) -> TableFile:
         how = self.settings
-        return open_table(self.file, how.encoding, how.sheet, lambda row: is_table_of_pictures(row, how.columns))
+        return open_table(self.file, how.encoding, how.sheet, lambda row: columns_named(row, how.columns))
 
     def _graded(self, opened: TableFile) -> set[str]:
         """Return the action units' columns with other numbers than 0 and 1, which alone a threshold is about."""

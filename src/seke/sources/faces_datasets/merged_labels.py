@@ -19,7 +19,7 @@ from seke.sources.base.tables import RowError, TableError
 from seke.sources.faces_datasets.folder import Folder, pictures
 from seke.sources.faces_datasets.folder_table import named_image
 from seke.sources.faces_datasets.row_matching import matched
-from seke.sources.faces_datasets.table_columns import SHARE, Header, checked_columns, is_table_of_pictures, read_header
+from seke.sources.faces_datasets.table_columns import SHARE, Header, checked_columns, columns_named, read_header
 
 REMEDY: Final = "write the corrections into it by hand: review.json lists them"
 
@@ -90,7 +90,7 @@ def _rows(
             file,
             str(encoding) if encoding else None,
             str(sheet) if sheet is not None else None,
-            lambda row: is_table_of_pictures(row, wanted),
+            lambda row: columns_named(row, wanted),
         )
         titles, *rows = _whole(opened.rows)
     except TableError as error:

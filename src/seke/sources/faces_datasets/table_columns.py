@@ -134,9 +134,15 @@ def read_header(titles: Sequence[str], wanted: Mapping[str, str | None]) -> Head
     return header
 
 
-def is_table_of_pictures(titles: Sequence[str], wanted: Mapping[str, str | None]) -> bool:
-    """Whether a row of titles names a column of pictures."""
-    return read_header(titles, wanted).named("image") is not None
+def columns_named(titles: Sequence[str], wanted: Mapping[str, str | None]) -> int:
+    """Return how many of our columns a row of titles names, shares aside; 0 if pictures are not among them.
+
+    >>> columns_named(["Image", "AU12", "notes"], {}), columns_named(["Study of 2024", "happy", "sad"], {})
+    (2, 0)
+    """
+    columns = read_header(titles, wanted).columns
+    named = [column.name for column in columns if not column.name.startswith(SHARE)]
+    return len(named) if "image" in named else 0
 
 
 def picture_column(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
