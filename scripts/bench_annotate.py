@@ -4,7 +4,7 @@
     python scripts/bench_annotate.py outputs/prepare/bench --images 1000 --seed 1
 
 The annotator is simulated: the numbers say how the rules compare on it, not how good GPT-4o is. Each way annotates the
-same partly labelled records; only generated labels of subjects outside the pilot are scored, against the latent truth.
+same partly labelled records; only generated labels of subjects outside the pilot are scored, against the true labels.
 Dollars are OpenAI's list prices for gpt-4o; a token is four characters, an image 255 tokens. "Sequential" bills the
 prompt with every draw, as Algorithm 1 asks; its labels are those of the same rule asking with `n`.
 """

@@ -71,7 +71,7 @@ def f1(truth: Sequence[bool], said: Sequence[bool]) -> float:
 
 
 def measure(rows: Sequence[ImageRecord], truth: Path, settings: dict[str, Any]) -> dict[str, float]:
-    """Ask for everything once, without prior, and score the answers against the latent truth."""
+    """Ask for everything once, without prior, and score the answers against the true labels."""
     prompts = yaml.safe_load((CONF / "prompts" / "seke.yaml").read_text(encoding="utf-8"))["templates"]
     annotator = Simulated(truth=str(truth), **settings)
     generator = Seke(annotator, fixed(1), Prompts(prompts), use_prior=False, self_verify=False)

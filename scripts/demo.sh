@@ -22,7 +22,7 @@ step() { # step <command> <settings...>: run a command and say how long it took
   printf '  %d s\n' $((SECONDS - began))
 }
 
-# 1. Faces: six sub-sources, each with the labels of the dataset it imitates; the latent truth in a file of its own.
+# 1. Faces: six sub-sources, each with the labels of the dataset it imitates; the true labels in a file of its own.
 step prepare source=synthetic name="$name" ${images:+source.images="$images"}
 
 # 2. Instruction data. Human labels are kept in all of it; the rest comes from nobody (inferred from the human labels, no
@@ -35,7 +35,7 @@ step generate records="$name" name="$name-seke"
 step generate records="$name" name="$name-calibrated" generator.aggregate=calibrated stopping=fixed
 step generate records="$outputs/prepare/$name/truth.jsonl" split=train name="$name-truth"
 
-# 3. How reliable are the generated labels? Only what was generated is scored, against the latent truth, and what it gains
+# 3. How reliable are the generated labels? Only what was generated is scored, against the true labels, and what it gains
 #    over not looking.
 labels_of() { # labels_of <cell> <evaluate settings...>
   step evaluate benchmark=reliability predictions="$name-$1" records="$outputs/prepare/$name/truth.jsonl" \

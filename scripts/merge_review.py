@@ -1,6 +1,6 @@
-"""Write a review's corrections into the table of one's own pictures: a new labels.csv for the next `prepare.py`.
+"""Write a review's corrections into the table of one's own pictures: a new table for the next `prepare.py`.
 
-    python scripts/merge_review.py reviewed                      -> /pictures/labels.reviewed.csv
+    python scripts/merge_review.py reviewed                      -> /pictures/labels.reviewed.csv, or .xlsx
     python scripts/merge_review.py reviewed --accepted           all labels of what was accepted or corrected as well
     python scripts/merge_review.py reviewed --out new.csv --outputs /data/outputs
 
@@ -20,7 +20,7 @@ from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels, read_jsonl
 from seke.generation.run import review
 from seke.sources.faces_datasets.folder import Folder
-from seke.sources.faces_datasets.merged_labels import merge
+from seke.sources.faces_datasets.merged_labels import default_out, merge
 
 
 def corrections(instructions: Path, accepted: bool) -> dict[str, Labels]:
@@ -52,19 +52,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", help="the name of a reviewed generate run")
     parser.add_argument("--accepted", action="store_true", help="write all labels of what was looked at")
-    parser.add_argument("--out", type=Path, help="the new table; else <the table's name>.reviewed.csv beside it")
+    parser.add_argument(
+        "--out", type=Path, help="the new table; else <its name>.reviewed.csv, or .xlsx, beside the old one"
+    )
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="the folder of all runs")
     asked = parser.parse_args()
     try:
         instructions = runs.locate("run", asked.run, asked.outputs, "generate", "instructions.jsonl")
         folder, settings = table_of(instructions, asked.outputs)
-        table = folder.files[0] if folder.files else folder.root / "labels.csv"
-        out = asked.out or table.with_name(f"{table.stem}.reviewed.csv")
+        out = asked.out or default_out(folder)
         merged = merge(folder, settings, corrections(instructions, asked.accepted), out)
     except UserError as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"{out}: {merged.changed} rows changed, {merged.added} added; {table} is as it was")
+    print(f"{out}: {merged.changed} rows changed, {merged.added} added; {folder.files[0]} is as it was")
+    print(f"next: put it in the place of {folder.files[0].name}, and give prepare.py again with update=true")
 
 
 if __name__ == "__main__":

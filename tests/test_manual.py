@@ -88,8 +88,10 @@ def test_what_was_never_run_stands_on_the_first_screen(page: str) -> None:
     assert "GPU" in first and re.search(r"photographs|real instruction data", first)
 
 
-def test_the_readme_has_no_words_of_our_own() -> None:
-    assert not re.findall(r"\b(doors?|came out|mend(ed|s)?|bought|latent truth)\b", README)
+@pytest.mark.parametrize("path", sorted([*PAGES, *(str(p.relative_to(ROOT)) for p in (ROOT / "conf").rglob("*.yaml"))]))
+def test_a_page_and_a_comment_of_a_setting_have_no_words_of_our_own(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert not re.findall(r"\b(doors?|came out|mend(?:ed|s)?|bought|latent truth)\b", text)
 
 
 def test_memory_and_disk_are_what_a_dry_run_computes() -> None:

@@ -24,7 +24,7 @@ from seke.sources.prepare.prepare import listed
 from .offered import built, composed, options
 
 SOURCES = {"truth.jsonl": "synthetic", "scenes.jsonl": "synthetic_scenes"}
-"""Which source writes the latent truth that a simulated backend reads."""
+"""Which source writes the true labels that a simulated backend reads."""
 IMAGES = 24
 
 

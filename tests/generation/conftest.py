@@ -1,4 +1,4 @@
-"""A handful of faces with partial labels, their latent truth, and annotators that say what a test tells them to."""
+"""A handful of faces with partial labels, their true labels, and annotators that say what a test tells them to."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

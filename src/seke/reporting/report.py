@@ -285,7 +285,7 @@ def _tables(material: Material) -> list[Table]:
         agreement = scenes.agreement_table(material.reasoned)
         tables.append(agreement and of_rows(agreement))
     if material.checked:
-        title = "Generated labels against the latent truth"
+        title = "Generated labels against the true labels"
         caption = "Only labels that the generator made; those people gave are right by definition. " + intervals + best
         scores = results.score_table("reliability", title, "Generator", material.checked, caption)
         tables.append(of_rows(results.with_gains(scores, material.checked)))

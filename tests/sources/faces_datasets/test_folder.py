@@ -216,6 +216,52 @@ def test_a_name_that_may_mean_two_pictures_or_stands_in_two_rows_means_none(tmp_
     assert "no such picture" in rejected["z/b.PNG"].detail
 
 
+@pytest.mark.parametrize("before", ["", "/home/me/study/", "C:\\Users\\me\\study\\", "../"])
+def test_folders_tell_pictures_of_one_name_apart_wherever_they_lay_before(tmp_path, before):
+    for name in ("anna/1.png", "bert/1.png"):
+        picture(tmp_path / name)
+    (tmp_path / "labels.csv").write_text(f"image,AU1\n{before}anna/1.png,0\n{before}bert/1,1\n")
+    records, rejected = read(tmp_path)
+    assert not rejected
+    assert {name: record.labels.action_units for name, record in records.items()} == {
+        "anna/1.png": {1: False}, "bert/1.png": {1: True},
+    }  # fmt: skip
+
+
+def test_a_row_of_a_person_who_left_falls_to_nobody_else(tmp_path):
+    for name in ("anna/1.png", "anna/9.png"):
+        picture(tmp_path / name)
+    (tmp_path / "labels.csv").write_text("image,subject,AU1\nanna/1.png,anna,0\ncarl/9.png,carl,1\n")
+    records, rejected = read(tmp_path)
+    assert records["anna/9.png"].labels.empty and records["anna/9.png"].subject is None
+    assert {name: rejection.reason for name, rejection in rejected.items()} == {"carl/9.png": "no image"}
+
+
+@pytest.mark.parametrize(("other", "rejected"), [("fear", {}), ("sad", {"a/1.png": "two labels"})])
+def test_rows_of_one_picture_in_two_spellings_count_once_or_disagree(tmp_path, other, rejected):
+    for name in ("a/1.png", "a/2.png"):
+        picture(tmp_path / name)
+    (tmp_path / "labels.csv").write_text(f"image,expression\na/1.png,fear\nA\\1.PNG,{other}\na/2,anger\n")
+    folder = Folder(str(tmp_path))
+    records, found = by_id(folder.read(tmp_path))
+    assert {name: rejection.reason for name, rejection in found.items()} == rejected
+    assert records["a/2.png"].labels.expression == "anger"
+    assert rejected or records["a/1.png"].labels.expression == "fear"
+    said = "\n".join(folder.understood())
+    assert "rows about a picture that another row spells in another way: 1" in said
+    assert ("a/1.png: lines 2 and 3 disagree (expression fear and sadness)" in said) == bool(rejected)
+
+
+def test_a_table_of_a_name_that_is_not_looked_for_is_named(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "my ratings.csv").write_text("image,AU1\na.png,0\n")
+    folder = Folder(str(tmp_path))
+    by_id(folder.read(tmp_path))
+    assert "'my ratings.csv' is not read unless source.labels='my ratings.csv' says so" in folder.understood()[0]
+    with pytest.raises(UserError, match=r"give the path of a \.csv or \.xlsx file, such as 'my ratings\.csv'"):
+        Folder(str(tmp_path), labels="my_ratings.csv")
+
+
 def test_a_table_of_other_pictures_is_an_error(tmp_path):
     picture(tmp_path / "a.png")
     (tmp_path / "labels.csv").write_text(rows("a.png,fear,,,", "q/1.png,sad,,,", "q/2.png,sad,,,"))

@@ -13,7 +13,7 @@ import pytest
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.records import Labels
-from seke.sources.faces_datasets.folder_table import TableSettings, read_tables
+from seke.sources.faces_datasets.folder_table import TableSettings, checked_ranges, read_tables
 from seke.sources.faces_datasets.table_columns import checked_columns
 
 WORDS = ["happy", "Joy", "sad", "ANGRY", "Neutral", "fear", None]
@@ -89,6 +89,15 @@ SAVED = {
     "minus signs of a word processor": lambda: text().replace("-0.", "\N{MINUS SIGN}0.").encode(),
     "full width": lambda: text().replace(",0.25,", ",０．２５,").encode(),
     "headers in other cases": lambda: text(SHEET.rename(columns=OTHER_TITLES)).encode(),
+    "a heading above": lambda: ("Study of faces; 2024\n\n" + text()).encode(),
+    "a comment above": lambda: ("# exported 2024, by me\n" + german(SHEET)).encode(),
+    "spaces that nobody sees": lambda: (
+        text(SHEET.assign(subject=SHEET["subject"] + "\u00a0", AU12=["\u200b1"] * 6 + ["0\u202f"] * 7)).encode()
+    ),
+    "words with full stops": lambda: text(SHEET.assign(expression=SHEET["expression"] + ".")).encode(),
+    "titles in full": lambda: text(
+        SHEET.rename(columns={"AU1": "Action Unit 1", "AU12": "AU12 (Lip Corner Puller)", "AU12_r": "AU 12 intensity"})
+    ).encode(),
     "rows twice": lambda: text(pd.concat([SHEET, SHEET.iloc[[3, 7, 7]]])).encode(),
 }  # fmt: skip
 
@@ -223,11 +232,25 @@ def test_of_several_sheets_one_is_named(tmp_path):
         read(path, sheet="third")
 
 
-def test_a_date_that_excel_made_of_a_number_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("cell", "shown"), [(datetime.datetime(2024, 5, 1), "2024-05-01"), (datetime.time(1, 30), "01:30:00")]
+)
+def test_a_date_that_excel_made_of_a_number_is_told(tmp_path, cell, shown):
     path = tmp_path / "labels.xlsx"
-    workbook(path, [["image", "valence"], ["a.png", datetime.datetime(2024, 5, 1)], ["b.png", 0.1], ["c.png", 0.1]])
+    workbook(path, [["image", "valence"], ["a.png", cell], ["b.png", 0.1], ["c.png", 0.1]])
     [bad] = read(path).bad
-    assert bad.line == 2 and "'2024-05-01' is no number from -1 to 1 (a date?" in bad.problem
+    assert bad.line == 2 and f"'{shown}' is no number from -1 to 1 (a date?" in bad.problem
+
+
+def test_titles_below_a_merged_heading_are_found_on_the_sheet_that_has_them(tmp_path):
+    path = tmp_path / "labels.xlsx"
+    rows = [["Faces of 2024"], [None], ["image", "valence"], ["a.png", 0.5]]
+    book = workbook(path, rows, notes=[["who", "what"], ["me", "this"]])
+    book["labels"].merge_cells("A1:B1")
+    book.save(path)
+    table = read(path)
+    assert {image: row.labels for image, row in table.rows.items()} == {"a.png": Labels(valence=0.5)}
+    assert table.rows["a.png"].line == 4
 
 
 def test_a_formula_without_its_value_and_merged_cells_are_told(tmp_path):
@@ -339,6 +362,16 @@ def test_py_feat(tmp_path):
     assert found["/home/x/c.png"].empty
 
 
+def test_py_feat_of_videos_is_about_their_frames(tmp_path):
+    path = tmp_path / "fex.csv"
+    path.write_text("AU12,input,frame\n1,/x/clip.mp4,0\n0,/x/clip.mp4,1\n1,/x/other.mp4,1\n")
+    table = read(path)
+    assert table.frames
+    assert {image: row.labels.active for image, row in table.rows.items()} == {
+        "clip/0": (12,), "clip/1": (), "other/1": (12,),
+    }  # fmt: skip
+
+
 def test_libreface(tmp_path):
     path = tmp_path / "results.csv"
     detected, intensities = (
@@ -431,14 +464,60 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
     assert "\n" not in told and told.endswith("; correct the table; an empty cell means unknown")
 
 
+def test_probabilities_are_told_once_for_all_action_units(tmp_path):
+    path = tmp_path / "labels.csv"
+    units = [f"AU{au:02}" for au in ACTION_UNITS]
+    path.write_text(f"image,{','.join(units)},valence\n" + f"a.png,{'0.3,' * 17}x\nb.png,{'0.6,' * 17}0.1\n")
+    told = refusal(path)
+    assert told.count("column AU") == 1 and "AU on another scale than 0 (absent) and 1 (active): 2 of 2 rows" in told
+    assert "line 2, column AU01, 0.3; a column of intensities is called AU1_r; set source.au_threshold=" in told
+    assert "line 2, column valence: 'x' is no number from -1 to 1" in told
+    path.write_text(f"image,{','.join(units)}\na.png,{','.join(['7'] * 17)}\n")
+    assert "line 2, column AU01: '7' is neither 0 nor 1" in (told := refusal(path))
+    assert "(so line 2, column AU02 '7', line 2, column AU04 '7', " in told
+
+
+@pytest.mark.parametrize("least", [1, 0])
+def test_valence_on_another_scale_is_told_and_read_by_its_range(tmp_path, least):
+    path = tmp_path / "labels.csv"
+    most = 9 if least else 1
+    cells = [least, (least + most) / 2, most]
+    path.write_text("image,valence\n" + "".join(f"{k}.png,{cell}\n" for k, cell in enumerate(cells)))
+    if least:
+        assert "valence on another scale than -1 to 1: 2 of 3 rows are beyond, such as line 3, column valence, 5" in (
+            told := refusal(path)
+        )
+        assert "'source.ranges={valence: [1, 9]}'" in told
+    else:
+        assert any(
+            "valence goes from 0 to 1 and is never below 0; ours goes from -1 to 1" in s for s in read(path).summary
+        )
+    ranges = {"valence": (float(least), float(most))}
+    assert [row.labels.valence for row in read(path, ranges=ranges).rows.values()] == [-1, 0, 1]
+    assert not any("never below" in line for line in read(path, ranges=ranges).summary)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "complaint"),
+    [
+        ([1, 9], "source.ranges=[1, 9]: no ranges of valence and arousal"),
+        ({"AU1": [0, 5]}, "source.ranges.AU1=[0, 5]: neither valence nor arousal"),
+        ({"valence": [9, 1]}, "source.ranges.valence=[9, 1]: not two numbers, the lower one first"),
+        ({"arousal": "1-9"}, "source.ranges.arousal=1-9: not two numbers"),
+    ],
+)
+def test_ranges_that_cannot_be_are_one_line(ranges, complaint):
+    with pytest.raises(UserError) as caught:
+        checked_ranges(ranges)
+    assert str(caught.value).startswith(complaint)
+
+
 def test_the_list_of_mistakes_is_capped(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("image,valence\n" + "".join(f"{k}.jpg,x{k}\n" for k in range(5000)))
     told = refusal(path)
-    assert (
-        "column valence: 'x0' is no number from -1 to 1 (so line 3 'x1', line 4 'x2', line 5 'x3' and 4996 more)"
-        in told
-    )
+    others = ", ".join(f"line {k + 2} 'x{k}'" for k in range(1, 13))
+    assert f"column valence: 'x0' is no number from -1 to 1 (so {others} and 4987 more)" in told
     names = ",".join(f"AU{unit}x" for unit in ACTION_UNITS)
     path.write_text(f"image,{names}\n")
     told = refusal(path)
@@ -481,6 +560,7 @@ def test_marks_without_a_zero_are_told_of(tmp_path):
         ("Bild;Gefühl\n1;froh\n", {}, "column image: no such column; say which one of Bild, Gefühl it is"),
         ("image,Gefühl\na.png,froh\n", {}, "no label among the columns (Gefühl); say which one is what: 'source."),
         ("image,x\na.png,1\n", {"columns": {"valence": "y"}}, "column y: source.columns calls it valence, and there"),
+        ("image,Person,AU1\na.png,x,1\n", {"columns": {"subject": "Persona"}}, "did you mean Person?"),
         ("image,v,v\na.png,1,1\n", {"columns": {"valence": "v"}}, "column v: source.columns gives it two names, or"),
         ("image,AU12_mean\na.png,1\n", {}, "no column of this table; call it AU12 (occurrence) or AU12_r (intensity)"),
         ("image,valence,arousal\na.png,0,5,0,3\n", {}, "5 cells under 3 columns (text with commas, decimal ones too"),

@@ -1,7 +1,7 @@
 """A simulated annotator: a vision LLM by its seam, a noise model of one inside. Its numbers are called simulated.
 
 It gets only the request: the image (by its content), the text as sent, the schema, temperature, seed and draw. What it
-sees is the latent truth of a synthetic face through the channels of `perception`; an image that is in none of
+sees is what a synthetic face was drawn from through the channels of `perception`; an image that is in none of
 the truth files it cannot see, and it says so in its model name. It reads known labels in a <human_annotation> or, when
 they are settled, an <annotation> block and earlier predictions in <prediction> blocks. It knows nothing of the
 experiment's settings.

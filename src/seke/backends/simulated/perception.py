@@ -1,6 +1,6 @@
 """The simulated annotator's perception of a face and its inference from known labels: a model of an annotator, no data.
 
-    what it sees     latent truth -> Impression: a score per expression, log-odds per AU, valence and arousal, each with
+    what it sees     true labels -> Impression: a score per expression, log-odds per AU, valence and arousal, each with
                      its habits (bias), a systematic error per image and a random error per draw
     what it knows    known labels -> a posterior over the expression behind them (naive Bayes on its `couplings`), which
                      moves AU log-odds and pulls valence and arousal

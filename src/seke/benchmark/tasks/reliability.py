@@ -1,6 +1,6 @@
 """Reliability of generated labels: how right they are, and how far their confidence can be trusted (Sec. 4.5.2).
 
-Those of a generate run are held against the latent truth of synthetic faces (`against=truth`), or against what humans
+Those of a generate run are held against the true labels of synthetic faces (`against=truth`), or against what humans
 annotated and `generator.hide` masked (`against=manual`), which is the paper's protocol and works on any data.
 
 Only labels whose origin is "generated" count; a manual label is right by definition and would flatter the annotator.

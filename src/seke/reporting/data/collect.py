@@ -1,4 +1,4 @@
-"""The material of one report: its runs in the order of their rows, their records, and the latent truth."""
+"""The material of one report: its runs in the order of their rows, their records, and the true labels."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Material:
     scored: Sequence[NamedRun]
     """Evaluations of models on FEAB."""
     checked: Sequence[NamedRun]
-    """Evaluations of generated labels against the latent truth."""
+    """Evaluations of generated labels against the true labels."""
     scenes: Sequence[NamedRun]
     """Evaluations of the emotion that a scene evokes."""
     reasoned: Sequence[NamedRun]

@@ -96,7 +96,7 @@ class Gallery:
 
         Args:
             report: the report's name; the browser keeps decisions under it and the hash of the run's manifest.
-            inspected: the generation, its latent truth and the folder of its pictures.
+            inspected: the generation, its true labels and the folder of its pictures.
             settings: which records, and how large a page.
             pictures: those of the whole report.
         """

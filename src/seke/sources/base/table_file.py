@@ -29,11 +29,11 @@ class TableFile(NamedTuple):
     """How it was read, in words: encoding and separator, or the sheet."""
     rows: Iterator[tuple[int, list[str]]] | Rows
     """The rows that hold anything. They raise TableError where the table cannot be read further."""
+    sheet: str | None = None
+    """The name of the sheet, if it is a workbook."""
 
 
-def open_table(
-    path: Path, encoding: str | None, sheet: str | None, named: Callable[[Sequence[str]], int]
-) -> TableFile:
+def open_table(path: Path, encoding: str | None, sheet: str | None, named: Callable[[Sequence[str]], int]) -> TableFile:
     """Open a table by what is in the file; its name's ending counts for nothing.
 
     Args:
@@ -52,7 +52,7 @@ def open_table(
             start = file.read(len(workbook.OLE))
         if workbook.is_workbook(start):
             name, sheet_rows = workbook.sheet_rows(path, sheet, named, LOOKED_AT)
-            return TableFile(f"sheet {name}", sheet_rows)
+            return TableFile(f"sheet {name}", sheet_rows, name)
         found = Encoding(encoding) if encoding else encoding_of(path)
     except OSError as error:
         raise TableError(f"cannot be read ({error.strerror})") from error

@@ -5,9 +5,10 @@ cell: a formula whose value was not saved, and merged cells, of which only the f
 """
 
 import datetime
+import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +78,35 @@ def sheet_rows(
         raise TableError(f"{problem}; unmerge them and fill in each, or {REMEDY}")
     rows = _rows(book, _opened(path, values=False) if formulas else None, chosen)
     return chosen, (row for row in rows if row[0] >= header)
+
+
+def changed(path: Path, sheet: str, cells: Mapping[tuple[int, int], str | float]) -> bytes:
+    """Return the workbook with other values in some cells of one sheet, by row and column from 1.
+
+    What openpyxl does not know, such as pictures and pivot tables, is lost, and formulas are the values that they had,
+    since those of a formula are not kept with it.
+
+    Raises:
+        TableError: if it cannot be read.
+    """
+    from openpyxl import load_workbook
+
+    _check(path)
+    try:
+        with path.open("rb") as file:
+            book = load_workbook(file, data_only=True)
+    except Exception as error:  # a damaged workbook raises whatever the part of it does that is damaged
+        raise TableError(f"a damaged workbook ({error}); {REMEDY}") from error
+    for (row, column), value in cells.items():
+        cell = book[sheet].cell(row, column)
+        cell.value = value
+        if isinstance(value, str):
+            cell.data_type = "s"  # no formula, whatever it begins with
+        elif cell.is_date:
+            cell.number_format = "General"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
 
 
 def _check(path: Path) -> None:

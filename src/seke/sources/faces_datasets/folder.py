@@ -12,8 +12,10 @@ nothing in it to test against. Who a picture shows may be said by a folder (`sou
 by a detector of faces (`source.faces`).
 """
 
+import difflib
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ from tqdm import tqdm
 from seke.core import file_tree
 from seke.core.affect import STRONGEST
 from seke.core.errors import UserError
+from seke.core.escape import one_line
 from seke.core.images import SUFFIXES, ImageError, resolve
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.runs import file_sha256
@@ -34,8 +37,15 @@ from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share, sta
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
 from seke.sources.faces_datasets.class_words import Vocabulary, word
 from seke.sources.faces_datasets.face_boxes import FaceBoxes, checked_mode
-from seke.sources.faces_datasets.folder_table import Known, Table, TableSettings, read_tables
-from seke.sources.faces_datasets.row_matching import are_shifted, matched
+from seke.sources.faces_datasets.folder_table import (
+    Known,
+    Table,
+    TableSettings,
+    checked_ranges,
+    difference,
+    read_tables,
+)
+from seke.sources.faces_datasets.row_matching import are_shifted, matched, repeated
 from seke.sources.faces_datasets.table_columns import checked_columns
 
 EXTENSIONS: Final = SUFFIXES
@@ -69,6 +79,7 @@ class Folder(Source):
         columns: our names of columns and the table's, as in {image: Bild}; see `table_columns`.
         classes: what words for expressions mean, as in {joie: happiness}, or the convention of numbers: affectnet, ...
         au_threshold: intensity or probability from which an action unit occurs; None: only 0 and 1 say so.
+        ranges: from where to where valence and arousal go in the table, as in {valence: [1, 9]}; None: from -1 to 1.
         encoding: that of the table; None: found.
         sheet: which sheet of a workbook; None: the only one with a column of pictures.
         faces: what is shown of a photograph: see `face_boxes`.
@@ -91,6 +102,7 @@ class Folder(Source):
         columns: object = None,
         classes: object = None,
         au_threshold: float | None = None,
+        ranges: object = None,
         encoding: str | None = None,
         sheet: str | None = None,
         faces: str | None = None,
@@ -104,7 +116,7 @@ class Folder(Source):
         Vocabulary(classes)
         settings = TableSettings(
             checked_columns(columns), classes, _threshold(au_threshold), checked_encoding("source.encoding", encoding),
-            None if sheet is None else str(sheet),
+            None if sheet is None else str(sheet), checked_ranges(ranges),
         )  # fmt: skip
         self.files = _tables(self.root, labels) if labels else []
         self.table = read_tables(self.files, settings) if self.files else Table()
@@ -126,8 +138,15 @@ class Folder(Source):
 
     def understood(self) -> Sequence[str]:
         """Return how the table was read, and how many pictures it is about."""
-        told = [*self.table.summary, *self._matches] or ["no table: nothing is known about the pictures"]
+        told = [*self.table.summary, *self._matches] or [
+            f"no table: nothing is known about the pictures{self._others()}"
+        ]
         return [*told, *self.boxes.summary()]
+
+    def _others(self) -> str:
+        """Return a word about tables in the folder that are not read because they have another name."""
+        others = [entry.name for entry in file_tree.files(self.root, *TABLES)] if self._guess else []
+        return f"; {_quoted(others[0])} is not read unless source.labels={_quoted(others[0])} says so" if others else ""
 
     def roots(self, run_path: Path) -> Sequence[Path]:
         """Return the folder."""
@@ -150,8 +169,9 @@ class Folder(Source):
             raise UserError("source.root", self.root, "no picture in it", f"give a folder with {', '.join(EXTENSIONS)}")
         listed = [image for image in found if isinstance(image, str)]
         rows, missing = matched(self.known, listed, self.table.frames)
+        repeating = self._repeating(rows, missing)
         self._check(listed, missing)
-        self._matches = _matches(len(rows), len(listed), missing) if self.files else []
+        self._matches = [*_matches(len(rows), len(listed), missing), *repeating] if self.files else []
         places = {image: tuple(image.split("/")[:-1]) for image in listed}
         sides = split_folders(self.root, places.values(), self.splits, exact=True, others=True)
         check_lists(self.root, sides, self.splits)
@@ -186,6 +206,22 @@ class Folder(Source):
                 labels=row.labels if row else Labels(),
                 attributes=dict(row.attributes) if row else {},
             )
+
+    def _repeating(self, rows: Mapping[str, str], missing: dict[str, str]) -> list[str]:
+        """Return what to say of rows that repeat one of the same picture in another spelling; `missing` loses them.
+
+        Where two of them disagree nobody can tell which is right, so the picture is rejected.
+        """
+        again = {} if self.table.frames else repeated(missing, list(rows))
+        lines = [f"rows about a picture that another row spells in another way: {len(again)}"] if again else []
+        for row, picture in again.items():
+            del missing[row]
+            first, second = sorted((self.known[rows[picture]], self.known[row]), key=lambda known: known.line)
+            if differing := difference(first, second):
+                told = f"lines {first.line} and {second.line} disagree ({differing})"
+                self.table.contradicted[rows[picture]] = told
+                lines.append(f"  not used: {picture[:80]}: {told}")
+        return lines
 
     def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
         """Find the faces that `source.faces` wants to be found; yield pictures without."""
@@ -305,7 +341,11 @@ def _tables(root: Path, labels: str) -> list[Path]:
             return files
         raise UserError("source.labels", labels, f"no {', '.join(TABLES)} in it", "give a table, or a folder of tables")
     if labels != DEFAULT_LABELS:
-        raise UserError("source.labels", labels, f"no such file in {root}", "give the path of a .csv or .xlsx file")
+        there = [entry.name for entry in file_tree.files(root, *TABLES)]
+        near = difflib.get_close_matches(Path(labels).name, there, 1) or there[:1]
+        meant = f", such as {_quoted(near[0])}" if near else ""
+        remedy = f"give the path of a .csv or .xlsx file{meant}"
+        raise UserError("source.labels", labels, f"no such file in {root}", remedy)
     alike = [entry.name for entry in file_tree.files(root, *TABLES) if DEFAULT_NAMES.fullmatch(entry.name)]
     if len(alike) > 1:
         raise UserError(
@@ -321,6 +361,11 @@ def _matches(rows: int, pictures: int, missing: Mapping[str, str]) -> list[str]:
         named = ", ".join(f"{image[:60]} ({problem})" for image, problem in list(missing.items())[:3])
         lines.append(f"{len(missing)} rows are about no picture: {named}" + (", ..." if len(missing) > 3 else ""))
     return lines
+
+
+def _quoted(name: str) -> str:
+    """Return a file's name as a shell takes it for one word."""
+    return shlex.quote(one_line(name[:80]))
 
 
 def _group(digest: str, person: Mapping[str, str]) -> str:

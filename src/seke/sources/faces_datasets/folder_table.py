@@ -25,9 +25,10 @@ from seke.core.records import Labels
 from seke.sources.base import label_text
 from seke.sources.base.table_file import TableFile, open_table
 from seke.sources.base.tables import Bad, RowError, TableError
+from seke.sources.base.video_frames import VIDEOS
 from seke.sources.faces_datasets import table_cells
 from seke.sources.faces_datasets.class_words import Vocabulary
-from seke.sources.faces_datasets.table_cells import CellError, Cells
+from seke.sources.faces_datasets.table_cells import GRADED, CellError, Cells
 from seke.sources.faces_datasets.table_columns import (
     ATTRIBUTE,
     INTENSITY,
@@ -51,17 +52,17 @@ TWENTIETH: Final = 20
 HALF: Final = 2
 KINDS: Final = 12
 """Kinds of mistakes that an error lists, each with the first of its cells."""
-ALIKE: Final = 3
-"""Further cells that it shows of each kind."""
+ALIKE: Final = 12
+"""Further cells that it shows of each kind: a sheet of a dozen rows is corrected at one go."""
+DIFFERING: Final = 3
+"""Labels that are shown of two rows that disagree."""
 UNIT: Final = re.compile(r"AU\d+")
 """Our name of a column that says whether an action unit occurs."""
-RANGES: Final = {
-    "AU": "0 (absent) and 1 (active)",
-    f"AU{INTENSITY}": f"0 to {STRONGEST}",
-    "valence": "-1 to 1",
-    "arousal": "-1 to 1",
-}
-"""What the numbers of a scale may be."""
+OCCURRENCE: Final = "AU"
+"""The scale of columns that say whether an action unit occurs."""
+FEELINGS: Final = ("valence", "arousal")
+FEW: Final = 3
+"""Numbers of which it is told if none lies below 0, where half of the scale does."""
 
 
 class Known(NamedTuple):
@@ -83,6 +84,8 @@ class TableSettings(NamedTuple):
     au_threshold: float | None = None
     encoding: str | None = None
     sheet: str | None = None
+    ranges: Mapping[str, tuple[float, float]] = {}
+    """From where to where valence and arousal go in the table, where not from -1 to 1; see `checked_ranges`."""
 
 
 @dataclass
@@ -115,7 +118,7 @@ def read_tables(files: Sequence[Path], settings: TableSettings) -> Table:
         one = _Reader(file, settings, own_name=True).read()
         for image, row in one.rows.items():
             if image in together.rows and not _same(together.rows[image], row):
-                differing = _difference(together.rows[image], row)
+                differing = difference(together.rows[image], row)
                 together.contradicted[image] = f"{file.name} and an earlier table disagree ({differing})"
             else:
                 together.rows[image] = row
@@ -130,13 +133,35 @@ def read_tables(files: Sequence[Path], settings: TableSettings) -> Table:
     return together
 
 
+def checked_ranges(ranges: object) -> dict[str, tuple[float, float]]:
+    """Return the setting `source.ranges`: from where to where valence and arousal go in the table.
+
+    Raises:
+        UserError: if it is no mapping of them to two numbers, the lower one first.
+    """
+    if ranges is None:
+        return {}
+    example = "set for example {valence: [1, 9], arousal: [0, 1]}"
+    if not isinstance(ranges, Mapping):
+        raise UserError("source.ranges", ranges, "no ranges of valence and arousal", example)
+    checked: dict[str, tuple[float, float]] = {}
+    for name, ends in ranges.items():
+        if name not in FEELINGS:
+            raise UserError(f"source.ranges.{name}", ends, "neither valence nor arousal", example)
+        pair = list(ends) if isinstance(ends, Sequence) and not isinstance(ends, str) else []
+        if len(pair) != 2 or not all(type(end) in (int, float) for end in pair) or not pair[0] < pair[1]:
+            raise UserError(f"source.ranges.{name}", ends, "not two numbers, the lower one first", example)
+        checked[name] = (float(pair[0]), float(pair[1]))
+    return checked
+
+
 def named_image(cell: str) -> str:
     r"""Return the path that a cell names a picture by, with slashes; empty where it names none.
 
     >>> named_image(" .\\a\\b.jpg "), named_image("'=a.jpg")
     ('a/b.jpg', '=a.jpg')
     """
-    text = cell.strip()
+    text = table_cells.stripped(cell)
     if text[:1] == "'" and text[1:2] in FORMULAS:
         text = text[1:]  # how tables of ours keep a name from being a formula
     return PurePosixPath(text.replace("\\", "/")).as_posix() if text else ""
@@ -145,8 +170,8 @@ def named_image(cell: str) -> str:
 class _Kind:
     """Mistakes of one kind: the first, some others and their number."""
 
-    def __init__(self, first: str) -> None:
-        self.first, self.others, self.number = first, list[str](), 1
+    def __init__(self, first: str, column: str) -> None:
+        self.first, self.column, self.others, self.number = first, column, list[str](), 1
 
     def __str__(self) -> str:
         more = f" and {self.number - 1 - len(self.others)} more" if self.number - 1 > len(self.others) else ""
@@ -154,7 +179,7 @@ class _Kind:
 
 
 class Mistakes:
-    """All that is wrong with a table, cells of one column and kind together."""
+    """All that is wrong with a table, cells of one column and kind together, or of one kind that columns share."""
 
     def __init__(self) -> None:
         self.kinds: dict[tuple[str, str], _Kind] = {}
@@ -162,14 +187,20 @@ class Mistakes:
     def add(self, line: int | None, column: str, error: CellError) -> None:
         """Take in what is wrong with a cell, with a column (`error` names no cell) or with the table (no column)."""
         at = [f"line {line}"] * (line is not None) + [f"column {column}"] * bool(column)
-        kind = self.kinds.get((column, error.problem))
+        key = ("", error.kind) if error.kind else (column, error.problem)
+        kind = self.kinds.get(key)
         if kind is None:
             text = f"{', '.join(at)}: {error}" if column else ", ".join([*at, str(error)])
-            self.kinds[column, error.problem] = _Kind(text)
+            self.kinds[key] = _Kind(text, column)
             return
         kind.number += 1
         if len(kind.others) < ALIKE:
-            kind.others.append(f"line {line}" + (f" {error.cell!r}" if error.cell else ""))
+            where = f"line {line}" if column == kind.column else f"line {line}, column {column}"
+            kind.others.append(where + (f" {error.cell!r}{error.hint}" if error.cell else ""))
+
+    def drop(self, kind: str) -> None:
+        """Leave out what is wrong with cells of a kind that columns share: it is told in another way."""
+        self.kinds.pop(("", kind), None)
 
     def __str__(self) -> str:
         more = len(self.kinds) - KINDS
@@ -182,9 +213,11 @@ class _Reader:
     def __init__(self, file: Path, settings: TableSettings, own_name: bool) -> None:
         self.file, self.settings, self.own_name = file, settings, own_name
         self.mistakes, self.table = Mistakes(), Table()
-        self.scales = _Scales((), None)
+        self.scales = _Scales((), settings)
         self.counts: Counter[str] = Counter()
         self.graded: set[str] = set()
+        self.film: Column | None = None
+        """The column that names videos, where rows are about their frames."""
 
     def read(self) -> Table:
         """Return the table.
@@ -232,17 +265,17 @@ class _Reader:
         stated = "affectnet" if header.openface3 and self.settings.classes is None else self.settings.classes
         self.cells = Cells(Vocabulary(stated), self.settings.au_threshold)
         self.width, self.columns = len(titles), header.columns
-        self.scales = _Scales(header.columns, self.settings.au_threshold)
+        self.scales = _Scales(header.columns, self.settings)
         self.table.frames = header.named("image") is None and header.named("frame") is not None
         wrong = bool(header.mistakes)
         for line, cells in chain(ahead, rows):
             self._take(line, cells)
             if self.counts["rows"] > MOST_ROWS:
                 raise TableError(f"line {line}, more than {MOST_ROWS:,} rows")
-        if problem := self.scales.problem():
-            self.mistakes.add(None, "", CellError(problem))
+        if (problem := self.scales.problem()) and OCCURRENCE in self.scales.other:
+            self.mistakes.drop(GRADED)
         if wrong or problem or (self._spoilt and self._spoilt * HALF >= self.counts["rows"]):
-            raise self._refusal()
+            raise self._refusal(problem)
         self.table.summary += [_on_one_line(line) for line in self._summary(opened.form, header)]
 
     @property
@@ -256,6 +289,11 @@ class _Reader:
         own = self.own_name or any(header.named(name) for name in ("image", "frame"))
         if not own and "image" not in wanted and (title := picture_column(titles, ahead)):
             header = read_header(titles, {**wanted, "image": title})
+        film = header.named("image")
+        if film and picture_column([film.title], [row[film.place : film.place + 1] for row in ahead], VIDEOS):
+            of_frames = read_header(titles, {**wanted, "image": None})  # py-feat's `input`, the same in every row
+            if of_frames.named("frame"):
+                header, self.film = of_frames, film
         for title, problem in header.mistakes:
             self.mistakes.add(line, title, CellError(problem))
         if not own and not header.named("image"):
@@ -266,7 +304,9 @@ class _Reader:
             self.mistakes.add(line, "image", CellError(f"no such column{say}"))
         elif not header.labelled and header.unread and not header.mistakes:
             problem = f"no label among the columns ({', '.join(header.unread[:KINDS])}); say which one is what"
-            problem += f": 'source.columns={{expression: {header.unread[0]}}}'"
+            problem += (
+                f": 'source.columns={{expression: {header.unread[0]}}}', or {{attributes.x: ...}} of what is none"
+            )
             header.mistakes.append(("", problem))
             self.mistakes.add(line, "", CellError(problem))
         return header
@@ -277,7 +317,7 @@ class _Reader:
         if isinstance(cells, RowError):
             self._reject(line, [("", CellError(str(cells)))])
             return
-        self.scales.add(cells)
+        self.scales.add(line, cells)
         if any(cell.strip() for cell in cells[self.width :]):
             problem = (
                 f"{len(cells)} cells under {self.width} columns (text with commas, decimal ones too, needs quotes)"
@@ -285,6 +325,8 @@ class _Reader:
             self._reject(line, [("", CellError(problem))])
             return
         row = {column: cells[column.place] for column in self.columns if column.place < len(cells)}
+        if self.film and self.film.place < len(cells):
+            row[self.film] = cells[self.film.place]
         image, problems = self._image(row)
         known = self._known(line, row, problems)
         before = self.table.rows.get(image) if image else None
@@ -295,7 +337,7 @@ class _Reader:
         elif _same(before, known):
             self.counts["doubled"] += 1
         else:
-            told = f"lines {before.line} and {line} disagree ({_difference(before, known)})"
+            told = f"lines {before.line} and {line} disagree ({difference(before, known)})"
             self.mistakes.add(None, "", CellError(f"{told}, both about {image[:80]}"))
             self.table.contradicted[image] = told
 
@@ -308,7 +350,7 @@ class _Reader:
     def _image(self, row: Mapping[Column, str]) -> tuple[str, list[tuple[str, CellError]]]:
         """Return how a row names its picture, and what is wrong with that."""
         for column, cell in row.items():
-            if column.name == "image":
+            if column.name == "image" and column != self.film:
                 image = named_image(cell)
                 return image, [] if image else [(column.title, CellError("empty"))]
         if not self.table.frames:
@@ -318,7 +360,9 @@ class _Reader:
                 number = label_text.whole(cell.strip())
                 if number is None or number < 0:
                     return "", [(column.title, CellError("is no number of a frame", cell.strip()))]
-                return f"{self.file.stem}/{number}" if self.own_name else str(number), []
+                film = PurePosixPath(named_image(row.get(self.film, ""))).stem if self.film else ""
+                film = film or (self.file.stem if self.own_name else "")
+                return f"{film}/{number}" if film else str(number), []
         return "", [("frame", CellError("empty"))]
 
     def _known(self, line: int, row: Mapping[Column, str], problems: list[tuple[str, CellError]]) -> Known:
@@ -334,10 +378,10 @@ class _Reader:
             try:
                 if name == "expression":
                     said[name] = self.cells.expression(cell)
-                elif name in ("valence", "arousal"):
-                    said[name] = self.cells.number(cell, -1, 1)
+                elif name in FEELINGS:
+                    said[name] = self.cells.feeling(cell, *self.settings.ranges.get(name, (-1, 1)))
                 elif name.startswith("AU") and name.endswith(INTENSITY):
-                    if (value := self.cells.number(cell, 0, STRONGEST)) is not None:
+                    if (value := self.cells.number(cell, 0, STRONGEST, "intensity")) is not None:
                         intensity[int(name[2 : -len(INTENSITY)])] = value
                 elif name.startswith("AU"):
                     units[int(name[2:])] = self.cells.occurs(cell, name, name in self.graded)
@@ -391,6 +435,10 @@ class _Reader:
         if missing := self.cells.missing:
             markers = [f"{text} ({number})" for text, number in missing.items()]
             yield f"  read as unknown, beside empty cells: {_some(markers, KINDS)}"
+        for name in FEELINGS:
+            values = [getattr(row.labels, name) for row in rows]
+            if name not in self.settings.ranges and (told := _never_negative(name, values)):
+                yield told
         if counts["no face"]:
             yield f"  no face found (success 0), so nothing is known: {counts['no face']} rows"
         if counts["doubled"]:
@@ -404,10 +452,12 @@ class _Reader:
         if (more := len(said) - KINDS) > 0:
             yield f"  not used: {more} more, see rejected.jsonl"
 
-    def _refusal(self) -> UserError:
+    def _refusal(self, problem: str = "") -> UserError:
         bad, rows = self._spoilt, self.counts["rows"]
         share = f"{bad} of {rows} rows are bad: " if bad > 1 else ""
-        return UserError("source.labels", self.file, share + str(self.mistakes), REMEDY)
+        return UserError(
+            "source.labels", self.file, share + " | ".join(filter(None, (problem, str(self.mistakes)))), REMEDY
+        )
 
 
 class _Scales:
@@ -417,15 +467,20 @@ class _Scales:
     action units have one scale, which does not matter where a threshold is set.
     """
 
-    def __init__(self, columns: Iterable[Column], threshold: float | None) -> None:
-        known = {scale: said for scale, said in RANGES.items() if scale != "AU" or threshold is None}
-        scaled = ((column, re.sub(r"^AU\d+", "AU", column.name)) for column in columns)
-        self.columns = [(column, scale) for column, scale in scaled if scale in known]
+    def __init__(self, columns: Iterable[Column], settings: TableSettings) -> None:
+        ends = {f"{OCCURRENCE}{INTENSITY}": (0.0, float(STRONGEST))}
+        ends |= {name: settings.ranges.get(name, (-1.0, 1.0)) for name in FEELINGS}
+        ends |= {OCCURRENCE: (0.0, 1.0)} if settings.au_threshold is None else {}
+        scaled = ((column, re.sub(r"^AU\d+", OCCURRENCE, column.name)) for column in columns)
+        self.ends = ends
+        self.columns = [(column, scale) for column, scale in scaled if scale in ends]
         self.filled: Counter[str] = Counter()
         self.beyond: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+        """Our name of the first column with a number beyond its scale."""
         self.example: dict[str, str] = {}
 
-    def add(self, cells: Sequence[str]) -> None:
+    def add(self, line: int, cells: Sequence[str]) -> None:
         """Take in the cells of a row."""
         filled: set[str] = set()
         beyond: set[str] = set()
@@ -435,34 +490,61 @@ class _Scales:
                 continue
             value = table_cells.spelt(cell)
             filled.add(scale)
-            if value is not None and _beyond(scale, value):
+            if value is not None and self._is_beyond(scale, value):
                 beyond.add(scale)
-                self.example.setdefault(scale, f"column {column.title}, {cell[:20]}")
+                self.first.setdefault(scale, column.name)
+                self.example.setdefault(scale, f"line {line}, column {column.title}, {cell[:20]}")
         self.filled.update(filled)
         self.beyond.update(beyond)
+
+    @property
+    def other(self) -> list[str]:
+        """The scales that are other ones than ours."""
+        return [
+            scale for scale, beyond in self.beyond.items() if beyond > 1 and beyond * TWENTIETH >= self.filled[scale]
+        ]
 
     def problem(self) -> str:
         """Return what is wrong with scales; empty if nothing is."""
         return " | ".join(
-            f"{scale} on another scale than {RANGES[scale]}: {beyond} of {self.filled[scale]} rows are beyond, such "
-            f"as {self.example[scale]}" + "; set source.au_threshold= to say from where on it occurs" * (scale == "AU")
-            for scale, beyond in self.beyond.items()
-            if beyond > 1 and beyond * TWENTIETH >= self.filled[scale]
+            f"{scale} on another scale than {self._accepted(scale)}: {self.beyond[scale]} of {self.filled[scale]} rows "
+            f"are beyond, such as {self.example[scale]}{self._remedy(scale)}"
+            for scale in self.other
         )
 
+    def _accepted(self, scale: str) -> str:
+        return "0 (absent) and 1 (active)" if scale == OCCURRENCE else "{:g} to {:g}".format(*self.ends[scale])
 
-def _beyond(scale: str, value: float) -> bool:
-    if scale == "AU":
-        return 0 < value <= STRONGEST and value != 1
-    return not 0 <= value <= STRONGEST if scale == f"AU{INTENSITY}" else abs(value) > 1
+    def _remedy(self, scale: str) -> str:
+        if scale == OCCURRENCE:
+            told = f"a column of intensities is called {self.first[scale]}{INTENSITY}"
+            return f"; {told}; set source.au_threshold= to say from where on it occurs"
+        return f"; another one is read by 'source.ranges={{{scale}: [1, 9]}}'" if scale in FEELINGS else ""
+
+    def _is_beyond(self, scale: str, value: float) -> bool:
+        if scale == OCCURRENCE:
+            return 0 < value <= STRONGEST and value != 1
+        low, high = self.ends[scale]
+        return not low <= value <= high
+
+
+def _never_negative(name: str, values: Iterable[float | None]) -> str:
+    """Return a word about valences or arousals that may be from 0 to 1, since none is below 0; empty if some are."""
+    known = [value for value in values if value is not None]
+    if len(known) < FEW or min(known) < 0 or max(known) == 0:
+        return ""
+    told = f"  {name} goes from {min(known):g} to {max(known):g} and is never below 0; ours goes from -1 to 1"
+    return f"{told}: if that of the table goes from 0 to 1, set 'source.ranges={{{name}: [0, 1]}}'"
 
 
 def _same(one: Known, other: Known) -> bool:
     return one[1:] == other[1:]
 
 
-def _difference(one: Known, other: Known) -> str:
-    """Say what two rows about one picture disagree on."""
+def difference(one: Known, other: Known) -> str:
+    """Say what two rows about one picture disagree on; empty if on nothing."""
+    if _same(one, other):
+        return ""
     pairs: dict[str, tuple[object, object]] = {"subject": (one.subject, other.subject)}
     for name in ("expression", "valence", "arousal"):
         pairs[name] = getattr(one.labels, name), getattr(other.labels, name)
@@ -471,7 +553,7 @@ def _difference(one: Known, other: Known) -> str:
         pairs |= {name.format(au): (first.get(au), second.get(au)) for au in {**first, **second}}
     pairs |= {f"{ATTRIBUTE}{key}": (one.attributes.get(key), other.attributes.get(key)) for key in other.attributes}
     differing = [f"{name} {_value(a)} and {_value(b)}" for name, (a, b) in pairs.items() if a != b]
-    return ", ".join(differing[:ALIKE]) or "attributes"
+    return ", ".join(differing[:DIFFERING]) or "attributes"
 
 
 def _value(value: object) -> str:
@@ -493,7 +575,7 @@ def _nearly_the_same(subjects: Iterable[str]) -> str:
     for subject in sorted(subjects):
         folded.setdefault(subject.casefold(), []).append(subject)
     twins = [" and ".join(names) for names in folded.values() if len(names) > 1]
-    return f"; {_some(twins, ALIKE)} count as different people" if twins else ""
+    return f"; {_some(twins, DIFFERING)} count as different people" if twins else ""
 
 
 def _never_absent(rows: Iterable[Known]) -> str:

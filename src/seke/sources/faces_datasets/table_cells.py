@@ -28,7 +28,13 @@ TRUE: Final = frozenset(
 """A spreadsheet writes truth values in its user's language."""
 FALSE: Final = frozenset(("false", "no", "n", "absent", "inactive", "nein", "falsch", "non", "faux", "falso"))
 PERCENT: Final = re.compile(r"(.+?)\s*%")
-DATE: Final = re.compile(r"\d{4}-\d\d-\d\d.*|\d{1,2}[./ -]+[^\W\d]{3,}\.?.*|[^\W\d]{3,}\.?[./ -]+\d{1,2}")
+DATE: Final = re.compile(
+    r"\d{4}-\d\d-\d\d.*|\d{1,2}:\d\d(:\d\d.*)?|\d{1,2}[./ -]+[^\W\d]{3,}\.?.*|[^\W\d]{3,}\.?[./ -]+\d{1,2}"
+)
+UNSEEN: Final = re.compile(r"^[\s\u200b-\u200d\u2060\ufeff]+|[\s\u200b-\u200d\u2060\ufeff]+$")
+"""Spaces of all kinds around a cell, those without a width included: text from web pages brings them along."""
+GRADED: Final = "graded"
+"""The kind of a mistake in a column of occurrences that holds grades."""
 LONGEST: Final = 40
 """Characters of a cell that an error shows."""
 
@@ -40,12 +46,14 @@ class CellError(ValueError):
         problem: what is wrong with it and what is accepted; the same for all cells of a kind.
         cell: what it says.
         hint: what may be meant by this cell alone.
+        kind: what is wrong, if many columns may have it in common and it is told once for all of them; empty: the same
+            problem in another column is told by itself.
     """
 
-    def __init__(self, problem: str, cell: str = "", hint: str = "") -> None:
+    def __init__(self, problem: str, cell: str = "", hint: str = "", kind: str = "") -> None:
         shown = f"{cell[:LONGEST]!r} " if cell else ""
         super().__init__(f"{shown}{problem}{hint}")
-        self.problem, self.cell = problem, cell[:LONGEST]
+        self.problem, self.cell, self.hint, self.kind = problem, cell[:LONGEST], hint, kind
 
 
 class Cells:
@@ -65,7 +73,7 @@ class Cells:
 
     def known(self, cell: str) -> str:
         """Return a cell stripped, and empty where it says that nothing is known."""
-        text = cell.strip()
+        text = stripped(cell)
         if text.lower() in MISSING:
             if text:
                 self.missing[text] += 1
@@ -74,8 +82,14 @@ class Cells:
             raise CellError("a formula whose value is not saved: open the workbook in Excel and save it")
         return text
 
-    def number(self, cell: str, least: float, most: float) -> float | None:
+    def number(self, cell: str, least: float, most: float, kind: str = "") -> float | None:
         """Return the number of a cell, None if it is unknown; a percentage is a hundredth where that may be meant.
+
+        Args:
+            cell: the cell.
+            least: the least that it may be.
+            most: the most.
+            kind: of the mistake, see `CellError`.
 
         Raises:
             CellError: if it is no number of that range.
@@ -85,8 +99,19 @@ class Cells:
             return None
         value = spelt(text, percent=most <= 1)
         if value is None or not least <= value <= most:
-            raise CellError(f"is no number from {least:g} to {most:g}", text, _hint(text))
+            raise CellError(f"is no number from {least:g} to {most:g}{_date(text)}", text, kind=kind)
         return value
+
+    def feeling(self, cell: str, least: float, most: float) -> float | None:
+        """Return valence or arousal, -1 to 1, of a cell on a scale from `least` to `most`; None if it is unknown.
+
+        Raises:
+            CellError: if it is no number of that scale.
+        """
+        value = self.number(cell, least, most)
+        return (
+            value if value is None or (least, most) == (-1, 1) else round(2 * (value - least) / (most - least) - 1, 6)
+        )
 
     def occurs(self, cell: str, name: str, graded: bool = True) -> bool | None:
         """Return whether an action unit occurs, None if that is unknown.
@@ -109,7 +134,10 @@ class Cells:
             return value >= self.threshold
         if value not in (0, 1):
             more = f" (a column of intensities is called {name}{INTENSITY}; source.au_threshold= says where yes begins)"
-            raise CellError("is neither 0 nor 1" + more * (value is not None), text, _hint(text))
+            kind = "occurrence" if value is None else GRADED
+            raise CellError(
+                "is neither 0 nor 1" + more * (value is not None) + (date := _date(text)), text, kind=kind + date
+            )
         return value == 1
 
     def expression(self, cell: str) -> str | None:
@@ -126,7 +154,7 @@ class Cells:
         return self.words[text]
 
     def _named(self, text: str) -> str | None:
-        plain = " ".join(unicodedata.normalize("NFKC", text).lower().split())
+        plain = " ".join(unicodedata.normalize("NFKC", text).lower().split()).rstrip(".!,;:")
         number = label_text.whole(plain)
         if self.vocabulary.knows(name := str(number) if number is not None else plain):
             return self.vocabulary.expression(name)
@@ -139,6 +167,11 @@ class Cells:
         near = difflib.get_close_matches(plain[:64], EXPRESSION_OF, 1, 0.75)
         hint = f", did you mean {near[0]}?" if near else ""
         raise CellError(f"{known} (own words: 'source.classes={{joie: happiness}}')", text, hint)
+
+
+def stripped(cell: str) -> str:
+    """Return a cell without the spaces around it, those that nobody sees included."""
+    return UNSEEN.sub("", cell)
 
 
 def spelt(text: str, percent: bool = False) -> float | None:
@@ -184,5 +217,6 @@ def person(cell: str) -> str:
     return re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFC", cell.strip()))
 
 
-def _hint(text: str) -> str:
+def _date(text: str) -> str:
+    """Return what to do about a cell that a spreadsheet took for a day or a time; empty of other cells."""
     return " (a date? spreadsheets take 1.5 for one: format the cells as text)" if DATE.fullmatch(text) else ""

@@ -37,7 +37,7 @@ CALLED: Final[Mapping[str, tuple[str, ...]]] = {
     "frame": ("frame", "frameidx", "frameindex"),
 }  # fmt: skip
 """What the columns are called, in lower case and without signs; where a table has several, the first counts."""
-UNIT: Final = re.compile(r"(?:au|actionunit)[\s_.-]*0*([0-9]{1,3})(.*)", re.DOTALL)
+UNIT: Final = re.compile(r"(?:au|action[\s_.-]*unit)[\s_.-]*0*([0-9]{1,3})(.*)", re.DOTALL)
 OCCURRENCE_ENDINGS: Final = ("", "c", "presence", "present", "occurrence", "occ")
 INTENSITY_ENDINGS: Final = ("r", "intensity", "int")
 OTHER_UNITS: Final = frozenset((8, 11, 13, 16, 18, 19, 21, 22, *range(27, 47)))
@@ -145,12 +145,14 @@ def columns_named(titles: Sequence[str], wanted: Mapping[str, str | None]) -> in
     return len(named) if "image" in named else 0
 
 
-def picture_column(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str | None:
+def picture_column(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], endings: tuple[str, ...] = SUFFIXES
+) -> str | None:
     """Return the title of the only column in which most cells are called like pictures, None if none or several are."""
     likely = [
         title.strip()
         for place, title in enumerate(titles)
-        if 2 * sum(row[place].strip().lower().endswith(SUFFIXES) for row in rows if place < len(row)) > len(rows) > 0
+        if 2 * sum(row[place].strip().lower().endswith(endings) for row in rows if place < len(row)) > len(rows) > 0
     ]
     return likely[0] if len(likely) == 1 else None
 
@@ -170,7 +172,9 @@ def _taken(
             header.mistakes.append((title[:80], "source.columns gives it two names, or it stands twice"))
         else:
             there = ", ".join(title.strip()[:40] for title in titles[:SHOWN] if title.strip())
-            header.mistakes.append((title[:80], f"source.columns calls it {name}, and there are only {there}"))
+            near = difflib.get_close_matches(_plain(title)[:64], plain, 1, NEAR)
+            meant = f"; did you mean {titles[plain.index(near[0])].strip()[:40]}?" if near else ""
+            header.mistakes.append((title[:80], f"source.columns calls it {name}, and there are only {there}{meant}"))
     return taken
 
 
