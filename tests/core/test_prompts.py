@@ -24,3 +24,9 @@ def test_answers_in_another_language_than_the_one_that_is_read_are_refused() -> 
     assert Prompts({"ask": "Wie schaut sie?"}, language="en").render("ask") == "Wie schaut sie?"
     with pytest.raises(UserError, match=r"prompts\.language=de: answers are read in English \(en\) only"):
         Prompts({"ask": "Wie schaut sie?"}, language="de")
+
+
+@pytest.mark.parametrize("template", [None, 3, ["Who is it?", None], [["Who is it?"]], {"a": "b"}], ids=repr)
+def test_a_template_is_a_text_or_a_list_of_texts(template) -> None:
+    with pytest.raises(UserError, match=r"^prompts\.templates\.ask=.*: neither a text nor a list of texts"):
+        Prompts({"ask": template})

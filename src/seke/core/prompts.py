@@ -24,7 +24,7 @@ class Prompts:
         language: that the answers are to be written in, which is the one that `seke.answers` reads.
 
     Raises:
-        UserError: for another language than `en`.
+        UserError: for another language than `en`, and for a template that is no text and no list of texts.
     """
 
     def __init__(self, templates: Mapping[str, str | Sequence[str]], language: str = LANGUAGE) -> None:
@@ -32,6 +32,11 @@ class Prompts:
             problem = "answers are read in English (en) only: labels in another language would count as unanswered"
             remedy = "templates may be in any language if they ask for answers in English (docs/prompts.md)"
             raise UserError("prompts.language", language, problem, remedy)
+        for name, text in templates.items():
+            texts = [text] if isinstance(text, str) else text
+            if not isinstance(texts, Sequence) or not all(isinstance(one, str) for one in texts):
+                remedy = f"write it, or leave it out where it need not be (~prompts.templates.{name})"
+                raise UserError(f"prompts.templates.{name}", text, "neither a text nor a list of texts", remedy)
         self.templates: dict[str, tuple[str, ...]] = {
             name: (text,) if isinstance(text, str) else tuple(text) for name, text in templates.items()
         }

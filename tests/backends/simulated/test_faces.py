@@ -215,7 +215,7 @@ def test_predictions_of_an_action_unit_raise_it(annotator, rows):
 def test_by_default_a_yes_counts_what_a_no_counts_and_nothing_else_is_given_away(settings):
     assert settings["seen"] == settings["unseen"] == settings["expression_vote"] == settings["va_vote"] == 1
     assert settings["couplings"] == "textbook"
-    off = ("uncertainty_weight", "confident_errors", "favourite_sets", "va_step", "systematic_share")
+    off = ("uncertainty_weight", "confident_errors", "favourite_sets", "va_step", "systematic_share", "wording_share")
     assert not any(settings[name] for name in off)
     assert settings["au_shift"] == settings["au_asymmetry"] == 1
 
@@ -244,6 +244,68 @@ def test_the_share_of_systematic_error_keeps_the_total(truth, settings, rows):
     assert error(repeated) == pytest.approx(error(own), rel=0.15)
     assert error(scattered) == pytest.approx(error(own), rel=0.15)
     assert mean(map(pvariance, repeated)) < mean(map(pvariance, own)) / 3 < mean(map(pvariance, scattered))
+
+
+PLAIN = (
+    '{"expression": "fear", "valence": -0.8, "arousal": 0.61, "action_units": [], '
+    '"reasoning": "A face at rest fits fear, an unpleasant and aroused state."}',
+    '{"expression": "surprise", "valence": 0.23, "arousal": -0.27, "action_units": [4, 5, 7, 10, 12, 25], '
+    '"reasoning": "Upper Lid Raiser and Lips Part fit surprise, a pleasant and subdued state."}',
+)
+"""First answers about the picture below and about an unknown one, as version 3388cc6 gave them."""
+
+
+def test_by_default_wording_changes_nothing_of_what_was_answered_before(settings, tmp_path):
+    units = {1: 4.0, 2: 3.0, 4: 2.0, 5: 5.0, 20: 2.5, 26: 3.5}
+    shown = Labels(expression="fear", valence=-0.6, arousal=0.7, action_units={au: au in units for au in ACTION_UNITS})
+    row = ImageRecord(
+        id="a", image="a.png", sha256="a" * 64, source="s", subject=None, split="train", labels=shown,
+        attributes={"au_intensity": {str(au): value for au, value in units.items()}},
+    )  # fmt: skip
+    write_jsonl(tmp_path / "truth.jsonl", [row])
+    annotator = Simulated(truth=str(tmp_path / "truth.jsonl"), **settings)
+    asked = [request(row, n=3), request(row.model_copy(update={"sha256": "b" * 64}), n=3)]
+    assert tuple(reply.choices[0].text for _, reply in annotator.reply(asked)) == PLAIN
+
+
+WORDS = ("Annotate this face.", "Go through the face region by region.")
+
+
+def worded(truth, settings, rows, share, words=WORDS):
+    """Return valences by words, face and draw, of an annotator that errs systematically alone."""
+    annotator = Simulated(truth=truth, **settings | {"systematic_share": 1.0, "wording_share": share})
+    return [[face[0]["valence"] for face in ask(annotator, *(request(row, text) for row in rows))] for text in words]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_share_of_the_wording_is_that_of_the_errors_and_keeps_their_total(truth, settings, rows, share):
+    drawn = worded(truth, settings, rows, share)
+    gain, (bias, _) = settings["valence"]["gain"], settings["va_bias"]
+    errors = [
+        [value - gain * row.labels.valence - bias for value, row in zip(values, rows, strict=True)] for values in drawn
+    ]
+    variance = mean(error**2 for values in errors for error in values)
+    total = settings["valence"]["systematic"] ** 2 + settings["valence"]["random"] ** 2
+    assert variance == pytest.approx(total, rel=0.25)
+    assert mean(a * b for a, b in zip(*errors, strict=True)) / variance == pytest.approx(1 - share, abs=0.2)
+
+
+def test_an_error_of_wording_is_that_of_seed_picture_and_words_alone(truth, settings, rows):
+    there, back = (worded(truth, settings, rows[:30], 0.5, words) for words in (WORDS, WORDS[::-1]))
+    assert there == back[::-1], "not of the order in which it is asked"
+    assert there[0] != there[1]
+    other = worded(truth, settings | {"seed": 1}, rows[:30], 0.5)
+    assert other[0] != there[0]
+
+
+def test_what_a_request_tells_is_no_wording(truth, settings, rows):
+    """Predictions and known labels are content: with no weight to either, a summary sees what a draw saw."""
+    deaf = settings | {"knowledge": 0.0, "au_shift": 0.0, "va_vote": 0.0, "expression_vote": 0.0}
+    said = [
+        summary([Labels(valence=valence)], doubt) + "Annotate this face." for valence, doubt in ((0.9, 0.0), (-0.4, 0.7))
+    ]
+    one, other = worded(truth, deaf, rows[:30], 0.5, said)
+    assert one == other
 
 
 def test_confident_errors_are_repeated_in_every_draw(truth, settings, rows):
@@ -279,6 +341,7 @@ def test_habitual_sets_and_steps(truth, settings, rows):
     [
         ({"couplings": "folklore"}, "backend.couplings=folklore: no such couplings; use textbook or faces"),
         ({"seen": -1.0}, "backend.seen=-1.0: not such a number; use 0 or more"),
+        ({"wording_share": 1.5}, "backend.wording_share=1.5: not such a number; use 0 to 1"),
         ({"favourite_sets": 1.5}, "backend.favourite_sets=1.5: not such a number; use 0 to 1"),
         ({"systematic_share": "half"}, "backend.systematic_share=half: not such a number; use 0 to 1, or null"),
         (

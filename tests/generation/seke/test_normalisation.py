@@ -36,7 +36,7 @@ def drawn(scales: Scales, values: list[float], seed: int) -> int:
     """How many draws UAMC takes of somebody who says these valences in turn."""
     dialogue = sample(
         lambda n, draw, again: Request(messages=(), n=n, draw=draw),
-        lambda choice: Labels(valence=float(choice.text)),
+        lambda choice, draw: Labels(valence=float(choice.text)),
         uamc(len(values)), Random(seed), Bill(), len(values), scales=scales,
     )  # fmt: skip
     request, end = next(dialogue), None

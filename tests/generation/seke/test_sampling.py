@@ -17,7 +17,7 @@ def ask(n, draw, again):
     return Request(messages=(), n=n, draw=draw, temperature=0.5 if again else 1.0)
 
 
-def read(choice):
+def read(choice, draw=0):
     if choice.status != "ok":
         raise Unusable(choice.status, "told so")
     return Labels(valence=float(choice.text))
@@ -73,6 +73,30 @@ def test_unusable_draws_are_asked_anew_and_do_not_count(bad, most):
     if len(sampled.draws) < most:
         assert len(requests) == 1 + REASKS, "given up only after all re-asks"
     assert [request.temperature for request in requests] == [1.0] + [0.5] * (len(requests) - 1)
+
+
+@given(st.integers(2, 5), st.integers(1, 8), st.sets(st.integers(0, 15)))
+def test_each_way_of_framing_is_a_request_and_draws_keep_their_order(framings, most, bad):
+    """The answers' texts are their draws' numbers; a request holds every so many-th of them."""
+    dialogue = sample(ask, read, fixed(most), Random(0), Bill(), most, framings=framings)
+    numbers, reply = [], None
+    while True:
+        try:
+            request = dialogue.send(reply)
+        except StopIteration as end:
+            sampled = end.value
+            break
+        own = [request.draw + framings * place for place in range(request.n)]
+        numbers += own
+        choices = [Choice(str(number / 100), "refusal" if number in bad else "ok") for number in own]
+        reply = Reply(tuple(choices), "m")
+    first = numbers[:most]
+    assert sorted(first) == list(range(most)), "what is wanted at once, before anything is asked anew"
+    assert [number % framings for number in first] == sorted(number % framings for number in first)
+    assert sorted(numbers) == list(range(len(numbers))), "every draw has a number of its own"
+    usable = [number for number in sorted(numbers) if number not in bad]
+    assert [draw.valence for draw in sampled.draws] == [number / 100 for number in usable]
+    assert (sampled.failure is not None) == bool(set(numbers) & bad)
 
 
 def test_a_refused_draw_does_not_throw_the_dice_again():

@@ -7,6 +7,7 @@ they are settled, an <annotation> block and earlier predictions in <prediction> 
 experiment's settings.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -46,6 +47,8 @@ BLIND = "simulated-annotator-blind"
 HUMAN = re.compile(r"<(?:human_)?annotation>(.*?)</(?:human_)?annotation>", re.DOTALL)
 PREDICTION = re.compile(r'<prediction n="\d+">(.*?)</prediction>', re.DOTALL)
 UNCERTAINTY = re.compile(r"<uncertainty>(.*?)</uncertainty>", re.DOTALL)
+TOLD = re.compile(r"<(\w+)[^>]*>.*?</\1>", re.DOTALL)
+"""What a request tells between tags, which is no part of its wording."""
 STATED = re.compile(r"^\s*([a-z ]+): ([\d.]+)\s*$", re.MULTILINE)
 
 
@@ -73,6 +76,9 @@ class Simulated:
         uncertainty_weight: how far a stated uncertainty reduces these votes, in [0, 1].
         favourite_sets: share of answers whose AUs become a habitual set.
         va_step: valence and arousal are multiples of this; None: two decimals.
+        wording_share: share of the variance of an image's systematic errors that differs between requests in other
+            words, in [0, 1]; what a request tells (labels, predictions) is no wording. Confident errors have no part
+            in it.
         grading: what differs from the habits of `grading.Grading`.
         seed: of its errors.
         usd_per_million: price of input and output tokens, to play through.
@@ -103,6 +109,7 @@ class Simulated:
         au_asymmetry: float = 1.0,
         favourite_sets: float = 0.0,
         va_step: float | None = None,
+        wording_share: float = 0.0,
         grading: Mapping[str, Any] | None = None,
         seed: int = 0,
         usd_per_million: tuple[float, float] | None = None,
@@ -114,6 +121,7 @@ class Simulated:
         shares_of_one = {
             "uncertainty_weight": uncertainty_weight, "systematic_share": systematic_share,
             "confident_errors": confident_errors, "favourite_sets": favourite_sets,
+            "wording_share": wording_share,
         }  # fmt: skip
         for name, weight in weights.items():
             check_between(f"backend.{name}", weight, 0)
@@ -148,6 +156,7 @@ class Simulated:
             votes=Votes(seen, unseen, expression_vote, va_vote, uncertainty_weight),
             favourite_sets=favourite_sets,
             va_step=va_step,
+            wording_share=wording_share,
         )
         self.grading = Grading(**(grading or {}))
         self.seed, self.usd_per_million = seed, usd_per_million
@@ -163,7 +172,7 @@ class Simulated:
     def _answer(self, request: Request) -> Reply:
         text = request.text
         picture = request.images[-1].sha256 if request.images else ""
-        first = self._impression(picture)
+        first = self._impression(picture, _wording(text) if self.habits.wording_share else "")
         known, knowledge = self._told(text)
         predictions = [extract(block.strip()) for block in PREDICTION.findall(text)]
         doubt = _stated_uncertainty(text) if predictions else {}
@@ -202,14 +211,16 @@ class Simulated:
         known = extract(block)
         return known, None if known.empty else infer(known, self.habits.couplings, self.habits.knowledge)
 
-    def _impression(self, picture: str) -> Impression:
-        """Return the image's systematic view, the same in every request that shows it."""
-        if picture not in self._impressions:
+    def _impression(self, picture: str, wording: str) -> Impression:
+        """Return the image's systematic view, the same in every request that shows it and is worded so."""
+        key = f"{picture}/{wording}"
+        if key not in self._impressions:
             record = self._truths.get(picture)
             intensity = {int(au): float(value) for au, value in _intensities(record).items()}
-            rng = Random(f"{self.seed}/{picture}")
-            self._impressions[picture] = glance(record.labels if record else None, intensity, self.habits, rng)
-        return self._impressions[picture]
+            rng, of_wording = Random(f"{self.seed}/{picture}"), Random(f"{self.seed}/{key}")
+            labels = record.labels if record else None
+            self._impressions[key] = glance(labels, intensity, self.habits, rng, of_wording)
+        return self._impressions[key]
 
     @cached_property
     def _truths(self) -> dict[str, ImageRecord]:
@@ -269,6 +280,11 @@ def _degree(value: float | None, high: str, low: str, middle: str) -> str | None
 
 def _article(word: str) -> str:
     return "an" if word[0] in "aeiou" else "a"
+
+
+def _wording(text: str) -> str:
+    """Return what stands for the words of a request: not for what they tell of a face."""
+    return hashlib.sha256(TOLD.sub("", text).encode()).hexdigest()
 
 
 def _stated_uncertainty(text: str) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """The simulated annotator's perception of a face and its inference from known labels: a model of an annotator, no data.
 
     what it sees     true labels -> Impression: a score per expression, log-odds per AU, valence and arousal, each with
-                     its habits (bias), a systematic error per image and a random error per draw
+                     its habits (bias), a systematic error per image (a share of it may belong to the wording of the
+                     request) and a random error per draw
     what it knows    known labels -> a posterior over the expression behind them (naive Bayes on its `couplings`), which
                      moves AU log-odds and pulls valence and arousal
     what it is told  earlier predictions and their uncertainties, which count as votes
@@ -94,6 +95,8 @@ class Habits:
     """Share of answers in which the AUs become the nearest of its `FAVOURITES`."""
     va_step: float | None
     """Valence and arousal are multiples of this; None: two decimals."""
+    wording_share: float
+    """Share of the variance of systematic errors that belongs to the wording of a request, and is another in another."""
 
 
 class Impression(NamedTuple):
@@ -117,7 +120,9 @@ class Knowledge(NamedTuple):
     arousal: tuple[float, float]
 
 
-def glance(truth: Labels | None, intensity: Mapping[int, float], habits: Habits, rng: Random) -> Impression:
+def glance(
+    truth: Labels | None, intensity: Mapping[int, float], habits: Habits, rng: Random, of_wording: Random
+) -> Impression:
     """Return what an image looks like to this annotator before the random error of a draw.
 
     Args:
@@ -125,11 +130,18 @@ def glance(truth: Labels | None, intensity: Mapping[int, float], habits: Habits,
         intensity: of each AU in [0, 5]; an active AU that is not in it counts as 3.
         habits: the annotator.
         rng: the image's own random stream.
+        of_wording: that of the image asked about in these words.
     """
     expression, units = habits.expression, habits.action_units
-    noise = [rng.gauss(0, expression.systematic) for _ in EXPRESSIONS]
-    au_noise = [rng.gauss(0, units.systematic) for _ in AUS]
-    v_noise, a_noise = rng.gauss(0, habits.valence.systematic), rng.gauss(0, habits.arousal.systematic)
+    image_wide, worded = math.sqrt(1 - habits.wording_share), math.sqrt(habits.wording_share)
+
+    def error(systematic: float) -> float:
+        own = image_wide * rng.gauss(0, systematic)
+        return own + worded * of_wording.gauss(0, systematic) if worded else own
+
+    noise = [error(expression.systematic) for _ in EXPRESSIONS]
+    au_noise = [error(units.systematic) for _ in AUS]
+    v_noise, a_noise = error(habits.valence.systematic), error(habits.arousal.systematic)
     v_bias, a_bias = habits.va_bias
     if truth is None:
         # Nothing is seen: AUs at their base rates, any expression, a face somewhere around neutral.

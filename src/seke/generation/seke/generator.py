@@ -76,6 +76,8 @@ SLOTS_OF: Mapping[Form, Mapping[str, set[str]]] = {
     "graded": {"ask_shares": {"expressions"}, "ask_intensities": {"numbers"}},
 }
 """Of the templates that only one form of asking needs."""
+FRAMINGS = ("draw", "draw_reasons_first")
+"""The templates whose variants are the ways in which draws are framed, in their order; the second one need not be."""
 
 
 class Seke:
@@ -110,7 +112,9 @@ class Seke:
         if lacking := [name for name in SLOTS_OF["graded"] if self.form == "graded" and name not in prompts.templates]:
             problem = f"graded questions need the template {lacking[0]}, which these prompts lack"
             raise UserError("generator.uncertainty", uncertainty, problem, "set prompts=seke_graded, or write it")
-        prompts.require(**SLOTS, **SLOTS_OF[self.form])
+        optional = {name: SLOTS["draw"] for name in FRAMINGS if name in prompts.templates}
+        prompts.require(**{**SLOTS, **SLOTS_OF[self.form], **optional})
+        self.framings = [(name, way) for name in optional for way in range(prompts.variants(name))]
         checks.questions_leak_nothing(prompts)
         self.vlm, self.stopping, self.prompts = vlm, stopping, prompts
         self.use_prior, self.self_verify = use_prior, self_verify
@@ -258,19 +262,27 @@ class Seke:
     def _sample(
         self, face: Face, shown: Labels, known: Labels, asked: Asked, bill: Bill, stopping: StoppingRule, most: int
     ) -> Dialogue[Sampled]:
-        text = self.prompts.render("draw", prior=self._prior(shown), asked=self._asked_lines(asked, False, self.form))
+        lines = self._asked_lines(asked, False, self.form)
         logprobs = self.form == "logprobs"
 
-        def ask(n: int, draw: int, again: bool) -> Request:
-            return self._request(text, face.image, schema(asked, False, self.form), n, draw, again, logprobs)
+        def framing(draw: int) -> tuple[str, int]:
+            return self.framings[draw % len(self.framings)]
 
-        def labels(choice: Choice) -> Labels:
-            drawn = read(choice, asked, False, self.form).labels
+        def reasons(draw: int) -> bool:
+            return framing(draw)[0] == "draw_reasons_first"
+
+        def ask(n: int, draw: int, again: bool) -> Request:
+            text = self.prompts.render(*framing(draw), prior=self._prior(shown), asked=lines)
+            form = schema(asked, reasons(draw), self.form, reasons_first=True)
+            return self._request(text, face.image, form, n, draw, again, logprobs)
+
+        def labels(choice: Choice, draw: int) -> Labels:
+            drawn = read(choice, asked, reasons(draw), self.form).labels
             self._warn_of(drawn)
             return drawn
 
         rng = self._rng(face.record.id, "draws")
-        return sample(ask, labels, stopping, rng, bill, most, self.per_au, known, self.scales)
+        return sample(ask, labels, stopping, rng, bill, most, self.per_au, known, self.scales, len(self.framings))
 
     def _single_pass(self, image: Image, prior: Labels, asked: Asked, bill: Bill) -> Dialogue[Answer]:
         template = "annotate" if asked.anything else "describe"

@@ -26,7 +26,7 @@ REASKS = 2
 
 
 class Ask(Protocol):
-    """Makes the request for `n` answers, the first of which is draw number `draw`."""
+    """Makes the request for `n` answers, the first of which is draw number `draw`, and any others framed alike."""
 
     def __call__(self, n: int, draw: int, again: bool) -> Request:
         """Return the request; `again`: an earlier answer was unusable."""
@@ -94,7 +94,7 @@ def in_rounds(dialogues: Sequence[Dialogue[Result]], vlm: VLM) -> list[Result]:
 
 def sample(
     ask: Ask,
-    read: Callable[[Choice], Labels],
+    read: Callable[[Choice, int], Labels],
     more: StoppingRule,
     rng: Random,
     bill: Bill,
@@ -102,12 +102,16 @@ def sample(
     per_au: PerAU = "mean",
     known: Labels = Labels(),  # noqa: B008  (frozen)
     scales: Scales = Scales(),  # noqa: B008  (frozen)
+    framings: int = 1,
 ) -> Dialogue[Sampled]:
     """Draw one image's labels until the stopping rule has enough (Algorithm 1, lines 2-14).
 
     The rule decides by the uncertainty as `scales` normalise it (line 5). An unusable draw is asked for anew, at most
     `REASKS` times; then the sampling ends with the draws there are. It does not count towards S_n, and it does not ask
     the rule again.
+
+    Draw number i is framed in way i mod `framings`; `read` takes the number of a draw, since ways differ in what they
+    ask. Those wanted at once are one request for each way, so one in all where there is a single way.
     """
     draws: list[Labels] = []
     failure: Unusable | None = None
@@ -119,16 +123,22 @@ def sample(
             return Sampled(draws, u, failure)
         while len(draws) < enough:
             lacking = enough - len(draws)
-            reply = yield ask(lacking, asked, reasks > 0)
-            bill.add(reply)
+            usable: dict[int, Labels] = {}
+            received = 0
+            for first in range(asked, asked + min(framings, lacking)):
+                numbers = range(first, asked + lacking, framings)
+                reply = yield ask(len(numbers), first, reasks > 0)
+                bill.add(reply)
+                received += len(reply.choices)
+                for number, choice in zip(numbers, reply.choices, strict=False):  # some servers give fewer, or more
+                    try:
+                        usable[number] = read(choice, number)
+                    except Unusable as unusable:
+                        failure = unusable
             asked += lacking
-            for choice in reply.choices[:lacking]:
-                try:
-                    draws.append(read(choice))
-                except Unusable as unusable:
-                    failure = unusable
+            draws += [usable[number] for number in sorted(usable)]
             if len(draws) < enough:
-                failure = failure or Unusable("invalid", f"{len(reply.choices)} answers instead of {lacking}")
+                failure = failure or Unusable("invalid", f"{received} answers instead of {lacking}")
                 if reasks == REASKS:
                     return Sampled(draws, uncertainty(draws, per_au), failure)
                 reasks += 1

@@ -38,14 +38,17 @@ class Unusable(Exception):
 
 
 @lru_cache(maxsize=1024)
-def schema(asked: Asked, reasoning: bool, form: Form = "draws") -> dict[str, Any]:
+def schema(asked: Asked, reasoning: bool, form: Form = "draws", reasons_first: bool = False) -> dict[str, Any]:
     """Return the JSON Schema of an answer to `asked`; `action_units` lists the numbers of the active ones.
 
     Where `logprobs` are read it is an object that gives 0 or 1 for each, {"AU1": 0, "AU2": 1, ...}: in a list, the
     probability of an AU that is not named would be nowhere to be seen. In the `graded` form it gives their intensities,
     0 to 5, and `expression` the share of each of the eight in per cent.
+
+    The reasoning follows the labels, which it explains, or comes first: a model writes in the schema's order, so that
+    its labels then depend on its reasons.
     """
-    properties: dict[str, Any] = {}
+    properties: dict[str, Any] = {"reasoning": {"type": "string"}} if reasoning and reasons_first else {}
     if asked.expression and form == "graded":
         share = {"type": "number", "minimum": 0, "maximum": PER_CENT}
         properties["expression"] = closed_object(dict.fromkeys(EXPRESSIONS, share))
@@ -61,7 +64,7 @@ def schema(asked: Asked, reasoning: bool, form: Form = "draws") -> dict[str, Any
         if form == "graded":
             each = {"type": "integer", "minimum": 0, "maximum": STRONGEST}
         properties["action_units"] = closed_object({f"AU{au}": each for au in asked.action_units})
-    if reasoning:
+    if reasoning and not reasons_first:
         properties["reasoning"] = {"type": "string"}
     return closed_object(properties)
 
