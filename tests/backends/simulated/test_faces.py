@@ -302,7 +302,8 @@ def test_what_a_request_tells_is_no_wording(truth, settings, rows):
     """Predictions and known labels are content: with no weight to either, a summary sees what a draw saw."""
     deaf = settings | {"knowledge": 0.0, "au_shift": 0.0, "va_vote": 0.0, "expression_vote": 0.0}
     said = [
-        summary([Labels(valence=valence)], doubt) + "Annotate this face." for valence, doubt in ((0.9, 0.0), (-0.4, 0.7))
+        summary([Labels(valence=valence)], doubt) + "Annotate this face."
+        for valence, doubt in ((0.9, 0.0), (-0.4, 0.7))
     ]
     one, other = worded(truth, deaf, rows[:30], 0.5, said)
     assert one == other

@@ -63,8 +63,8 @@ BEFORE = {
     ("logprobs", "majority"): (80, "bc95857fed2510123f153b2f8268c677a0c5bac8c6ae7fd35e038c6c0063abb0"),
     ("graded", "majority"): (80, "505a831ed147f53534ff0483d888bb076fff7600d3c4a4eca44c7583a0728c20"),
 }
-"""Number of requests about forty faces, and sha256 of their keys, line by line, as version 3388cc6 made them: by uamc(5)
-with the prior shown, and by fixed(5) with it hidden."""
+"""Number of requests about forty faces, and sha256 of their keys, line by line, as version 3388cc6 made them: by
+uamc(5) with the prior shown, and by fixed(5) with it hidden."""
 
 
 @pytest.mark.parametrize(("form", "aggregate"), BEFORE, ids="-".join)
@@ -168,7 +168,10 @@ def test_what_it_takes_is_estimated_exactly(make_seke, framed, data):
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"draw": ["{prior} {asked}", "{prior} {askd}"]}, r"^prompts\.templates\.draw\[1\]=\{askd\}, \{prior\}: not the"),
+        (
+            {"draw": ["{prior} {asked}", "{prior} {askd}"]},
+            r"^prompts\.templates\.draw\[1\]=\{askd\}, \{prior\}: not the",
+        ),
         ({"draw": ["{prior} {asked}", "{asked}"]}, r"^prompts\.templates\.draw\[1\]=\{asked\}: not the slots"),
         ({"draw": []}, r"^prompts\.templates\.draw=None: no such template; it takes \{asked\}, \{prior\}"),
         ({"draw_reasons_first": []}, r"^prompts\.templates\.draw_reasons_first=None: no such template"),

@@ -96,7 +96,7 @@ class Habits:
     va_step: float | None
     """Valence and arousal are multiples of this; None: two decimals."""
     wording_share: float
-    """Share of the variance of systematic errors that belongs to the wording of a request, and is another in another."""
+    """Share of the variance of systematic errors that belongs to the wording of a request."""
 
 
 class Impression(NamedTuple):
