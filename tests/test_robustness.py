@@ -1,7 +1,7 @@
 """experiment=robustness: every claim in every world, from crafted measures, from a tiny run, and what is refused."""
 
 import csv
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -10,12 +10,11 @@ import pytest
 
 from seke.core.errors import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
-spec = importlib.util.spec_from_file_location("robustness", ROOT / "scripts" / "robustness.py")
-robustness = importlib.util.module_from_spec(spec)
-sys.modules["robustness"] = robustness
-spec.loader.exec_module(robustness)
-Claim, verdict = robustness.Claim, robustness.verdict
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+sys.path.append(str(SCRIPTS))
+robustness = importlib.import_module("robustness")
+settings, tables = importlib.import_module("robustness_settings"), importlib.import_module("robustness_table")
+Claim, verdict = settings.Claim, tables.verdict
 
 
 def refused(words, capsys) -> str:
@@ -74,10 +73,10 @@ def test_a_tie_is_judged_on_the_means_over_seeds():
         return {("a", "drawn", seed): {"ours": {"f1": value}, "theirs": {"f1": 50.0}} for seed, value in seeds}
 
     claims = {str(pooled): claim(above=("theirs",), by=-1.0, pooled=pooled) for pooled in (False, True)}
-    verdicts = robustness.judge(claims, measured(48.0, 51.0))
+    verdicts = tables.judge(claims, measured(48.0, 51.0))
     assert verdicts["False"]["a", "drawn"].says == "depends on the seed"
     assert verdicts["True"]["a", "drawn"] == ("holds", pytest.approx(0.5))
-    assert robustness.judge(claims, measured(48.0, None))["True"]["a", "drawn"] == ("unknown", None)
+    assert tables.judge(claims, measured(48.0, None))["True"]["a", "drawn"] == ("unknown", None)
 
 
 def test_the_table_counts_worlds():
@@ -96,7 +95,7 @@ def test_the_table_counts_worlds():
         "not": claim(above=("theirs",), measure=("accuracy",), says="ours is righter"),
         "sure": claim(of="theirs", measure=("ece",), at_most=8.0, says="theirs is sure"),
     }
-    text = robustness.table({"name": "x", "seeds": [0, 1], "faces": 100, "pilot": 40}, claims, measured)
+    text = tables.table({"name": "x", "seeds": [0, 1], "faces": 100, "pilot": 40}, claims, measured)
     rows = {row.split(" | ")[0].strip("| "): row for row in text.splitlines() if row.startswith("| ")}
     assert "| ours leads | 1 / 0 of 2 | 2 / 0 of 2 | 3 of 4 | +7.5 (+0.0 to +10.0) |" in text
     assert "| ours is righter | 0 / 2 of 2 | 0 / 2 of 2 | 0 of 4 | -5.0 (-5.0 to -5.0) |" in text
@@ -215,8 +214,8 @@ def test_a_configuration_that_is_no_yaml_is_one_line(tmp_path, capsys):
 
 
 def test_the_repository_states_at_least_ten_annotators_two_kinds_of_faces_and_three_seeds():
-    found = robustness.read_settings([])
+    found = settings.read_settings([])
     assert len(found["annotator_settings"]) >= 10 and len(found["face_settings"]) >= 2 and len(found["seeds"]) >= 3
     assert "not_looking" in found["method_settings"]
     with pytest.raises(UserError, match="seeds"):
-        robustness.read_settings(["seeds=[]"])
+        settings.read_settings(["seeds=[]"])

@@ -211,3 +211,10 @@ def test_no_option_of_a_group_names_the_options(cli, tmp_path, command, word):
     done = cli(command, word, f"paths.outputs={tmp_path}")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {word}: no option of this group; use ") and done.stderr.count("\n") == 1
+
+
+def test_an_experiment_of_several_steps_names_its_recipe(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "worlds.sh").touch()
+    line = mistake(HydraException(), ["experiment=worlds"], tmp_path / "conf", "generate")
+    assert line == "experiment=worlds: it is a recipe of several steps; run bash scripts/worlds.sh"

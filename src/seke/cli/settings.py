@@ -185,6 +185,8 @@ def _not_here(words: Sequence[str], conf: Path, command: str) -> str | None:
             continue
         if elsewhere := sorted(path.parts[-3] for path in conf.glob(f"*/{group}/*.yaml") if path.stem == value):
             problem, remedy = f"it has nothing for {command}.py", f"it runs at {', '.join(elsewhere)}.py"
+        elif group == "experiment" and (conf.parent / "scripts" / f"{value}.sh").is_file():
+            problem, remedy = "it is a recipe of several steps", f"run bash scripts/{value}.sh"
         else:
             names = sorted({path.stem for folder in here for path in folder.glob("*.yaml")})
             problem, remedy = f"no such {group}", _one_of(value, names)
