@@ -188,7 +188,7 @@ def test_a_mistaken_setting_is_one_line(words, line, capsys):
         ({"face_settings": {"x": ["source.world=nowhere"]}}, "face_settings.x=source.world=nowhere: source.world="),
         ({"method_settings": {"seke": ["backend.seen=1"]}},
          "method_settings.seke=backend.seen=1: the annotators' settings"),
-        ({"budgets": {"dice": ["nobody", "five"]}}, "budgets=nobody: there is none"),
+        ({"budgets": {"dice": ["nobody", "calibrated"]}}, "budgets=nobody: there is none"),
         ({"budgets": {"dice": "unsure"}}, "budgets.dice=unsure: not two methods"),
         ({"world_settings": {}}, "config="),
         ([], "config="),

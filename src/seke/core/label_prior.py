@@ -39,6 +39,8 @@ class Couplings(NamedTuple):
     """P(AU active | expression)."""
     base_A: Array
     """P(AU active)."""
+    base_told_A: Array
+    """P(AU active) where humans named the expression, too: not that of films whose every frame has AUs alone."""
     centre_ED: Array
     """Mean valence and arousal of an expression."""
     spread_ED: Array
@@ -107,10 +109,13 @@ def couplings(manual: Iterable[Labels] | Table) -> Couplings:
     n_ED = WORTH_VA + members_EN @ told_ND
     centre_ED = (WORTH_VA * anchors_ED + members_EN @ va_ND) / n_ED
     square_ED = (WORTH_VA * (anchors_ED**2 + TOLERANCE**2) + members_EN @ va_ND**2) / n_ED
+    base_A = (published_EA.mean(axis=0) + units_NA.sum(axis=0)) / (WORTH_AU + told_NA.sum(axis=0))
+    active_A, n_A = (members_EN @ units_NA).sum(axis=0), (members_EN @ told_NA).sum(axis=0)
     return Couplings(
         expression_E=count_E / count_E.sum(),
         au_EA=(published_EA + members_EN @ units_NA) / (WORTH_AU + members_EN @ told_NA),
-        base_A=(published_EA.mean(axis=0) + units_NA.sum(axis=0)) / (WORTH_AU + told_NA.sum(axis=0)),
+        base_A=base_A,
+        base_told_A=(WORTH_AU * base_A + active_A) / (WORTH_AU + n_A),
         centre_ED=centre_ED,
         spread_ED=np.sqrt(np.maximum(square_ED - centre_ED**2, 1e-4)),
     )

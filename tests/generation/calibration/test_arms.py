@@ -15,8 +15,9 @@ from seke.core.records import Labels, read_jsonl
 from seke.core.vlm import Choice
 from seke.generation.asked import missing
 from seke.generation.calibration.annotator_model import Masked
-from seke.generation.calibration.arms import HIDDEN, NOBODY, SHOWN, Settings, choose, mean_by_group, prompts_of
+from seke.generation.calibration.arms import HIDDEN, NOBODY, SHOWN, Settings, choose, prompts_of
 from seke.generation.calibration.calibration_file import remarks
+from seke.generation.calibration.gain import gain
 from seke.generation.calibration.patterns import Demand, Pattern
 from seke.generation.seke.stopping import fixed
 
@@ -72,7 +73,7 @@ def test_the_arm_is_the_one_that_foretells_held_out_labels(shown, hidden, prompt
     arm = chosen(pilot(shown=shown, hidden=hidden)).arms[ONLY_AUS]["expression"]
     assert arm.option.prompt == prompt
     assert not arm.thin
-    assert (arm.gain > 2 * arm.standard_error) == arm.looks
+    assert arm.gain.sure == arm.looks
 
 
 def test_a_blind_annotator_seldom_seems_to_add_anything():
@@ -93,7 +94,7 @@ def test_answers_that_are_requested_anyway_are_read_where_they_seem_to_help(spre
         rows.append(row.model_copy(update={"truth": told, "draws": draws, "hidden_draws": draws}))
     arms = chosen(rows).arms[ONLY_AUS]
     expression = arms["expression"]
-    assert 0 < expression.gain < 2 * expression.standard_error
+    assert 0 < expression.gain.mean < expression.gain.margin
     assert arms["va"].looks is expression.looks is looks
 
 
@@ -147,14 +148,14 @@ def test_standard_error_by_subject_against_that_of_subject_means(groups, each, s
     rng = np.random.default_rng(seed)
     of = np.repeat(np.arange(groups), each)
     values = rng.normal(size=groups)[of] + rng.normal(size=groups * each)
-    mean, error = mean_by_group(values, of)
+    mean, error, _ = gain(values, of)
     means = values.reshape(groups, each).mean(axis=1)
     assert mean == pytest.approx(values.mean())
     assert error == pytest.approx(means.std(ddof=1) / np.sqrt(groups))
 
 
 def test_one_subject_tells_nothing_about_others():
-    assert mean_by_group(np.array([1.0, 2.0]), np.array([3, 3]))[1] == np.inf
+    assert gain(np.array([1.0, 2.0]), np.array([3, 3])).standard_error == np.inf
 
 
 @pytest.fixture

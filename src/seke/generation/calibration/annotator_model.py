@@ -220,9 +220,10 @@ def believe(links: Couplings, known: Table, heard: Heard, weight: float, cross: 
     """
     log_NE = np.log(links.expression_E) + weight * _finite(links.evidence_NE(known)) + heard.votes_NE
     # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
-    prior_EA = expit((1 - weight) * logit(links.base_A) + weight * logit(links.au_EA))
-    yes_NEA = np.log(prior_EA) + heard.active_NA[:, None, :]
-    no_NEA = np.log1p(-prior_EA) + heard.inactive_NA[:, None, :]
+    base_NA = np.where(known.expression_NE.any(axis=1, keepdims=True), links.base_told_A, links.base_A)
+    prior_NEA = expit((1 - weight) * logit(base_NA)[:, None, :] + weight * logit(links.au_EA))
+    yes_NEA = np.log(prior_NEA) + heard.active_NA[:, None, :]
+    no_NEA = np.log1p(-prior_NEA) + heard.inactive_NA[:, None, :]
     active_NEA = expit(yes_NEA - no_NEA)
     if cross:
         log_NE = log_NE + cross * np.logaddexp(yes_NEA, no_NEA).sum(axis=2)

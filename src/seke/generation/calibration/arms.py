@@ -8,8 +8,9 @@ what known labels say by themselves.
 Each candidate is fitted on one half of the pilot's subjects and judged on the other, by the logarithm of the
 probability that it gives the masked labels. Both looking and not looking are chosen on the half on which they are not
 judged: the best of a hundred seems better than it is. A request has to be worth its cost: looking has to beat not
-looking by two standard errors (by subject) in one description, of the pattern itself or, where it is ahead there, of
-all patterns together. What is answered beside it, at no cost, is read wherever it seems to help.
+looking beyond doubt (`gain`) in one description, of the pattern itself or, where it is ahead there, of all patterns
+together. What is answered beside it, at no cost, is read wherever it seems to help. The best option decides what is
+requested; what is read is an average over all that may be the best (`averaging`), among them that nobody is asked.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from seke.core.affect import ACTION_UNITS
 from seke.core.label_prior import Array, Couplings, tabulate
 from seke.core.records import Labels
-from seke.generation.asked import FIELDS, Asked, missing
+from seke.generation.asked import FIELDS, Asked
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import (
     Annotator,
@@ -33,17 +34,17 @@ from seke.generation.calibration.annotator_model import (
     believe,
     nothing_heard,
 )
+from seke.generation.calibration.averaging import shares
 from seke.generation.calibration.fit import WEIGHTS, channels, log_losses, mean_of_told, read_as, readings
+from seke.generation.calibration.gain import Gain, gain
 from seke.generation.calibration.patterns import Demand, Pattern, asked_of, named, pattern_of
-from seke.generation.calibration.posterior import Posterior, f1_threshold
+from seke.generation.calibration.posterior import Posterior, averaged, f1_threshold
 
 SHOWN: Final = "shown"
 HIDDEN: Final = "hidden"
 NOBODY: Final = "nobody"
 CROSS: Final = (0.0, 0.5, 1.0)
 """How far an answer about one description may count for another."""
-SURE: Final = 2.0
-"""Standard errors by which looking has to be better than not looking, and a second prompt than one alone."""
 DESCRIPTIONS: Final = tuple(FIELDS)
 Links = Callable[[Collection[str]], Couplings]
 """Gives the couplings of all labels that may teach but those of these subjects."""
@@ -73,13 +74,33 @@ class Option(NamedTuple):
         )
 
 
+class Reader(NamedTuple):
+    """One of the options that an arm averages over."""
+
+    option: Option
+    annotator: Annotator
+    """Fitted to the whole pilot."""
+    share: float
+    """Of the average, in (0, 1]."""
+
+    def posterior(self, known: Labels, asked: Asked, draws: Mapping[str, Sequence[Labels]]) -> Posterior:
+        """Return what this option makes of known labels and of the draws under each prompt."""
+        if self.option.prompt != NOBODY:
+            return self.annotator.posterior(known, draws[self.option.prompt][: self.option.draws])
+        beliefs = believe(self.annotator.couplings, tabulate([known]), nothing_heard(1), self.option.weight, 0.0)
+        return beliefs.of(0, asked.expression, asked.action_units, (asked.valence, asked.arousal))
+
+
 @dataclass(frozen=True)
 class Arm:
     """How one description is labelled in one pattern."""
 
     option: Option
+    """The best one: what is requested."""
     annotator: Annotator
-    """Fitted to the whole pilot."""
+    """Fitted to the whole pilot, as `option` reads it."""
+    readers: tuple[Reader, ...]
+    """What is read: the options that may be the best, among those that need no other request nor more draws."""
     labels: int
     """Pilot images of this very pattern with a human label of the description."""
     learnt_on: Pattern | None
@@ -88,9 +109,8 @@ class Arm:
     """Pilot images that it is chosen on."""
     loss: float | None
     """Mean negative log-probability of their masked labels; None where there is none."""
-    gain: float | None
-    """By how much that is less than without looking ..."""
-    standard_error: float | None
+    gain: Gain | None
+    """By how much that is less than without looking; None where too little is known to tell ..."""
     losses: Mapping[str, float]
     """... and the least that each prompt reached, `NOBODY` among them."""
     thin: bool
@@ -148,12 +168,8 @@ def _posterior(
 ) -> Posterior:
     found: dict[str, Any] = {}
     for name, arm in arms.items():
-        if arm.looks:
-            belief = arm.annotator.posterior(known, draws[arm.option.prompt][: arm.option.draws])
-        else:
-            links, weight = arm.annotator.couplings, arm.option.weight
-            beliefs = believe(links, tabulate([known]), nothing_heard(1), weight, 0.0)
-            belief = beliefs.of(0, asked.expression, asked.action_units, (asked.valence, asked.arousal))
+        beliefs = [reader.posterior(known, asked, draws) for reader in arm.readers]
+        belief = averaged(beliefs, [reader.share for reader in arm.readers])
         found |= {of: getattr(belief, of) for of in _PARTS[name]}
     nothing = Posterior(None, {}, None, None)
     return nothing._replace(**found)
@@ -193,7 +209,7 @@ def choose(
         pattern: _arms_of(study, pattern, tuple(name for name in DESCRIPTIONS if name in asked.asked))
         for pattern, asked in demand.items()
     }
-    return Calibration(arms, demand, study.thresholds(arms))
+    return Calibration(arms, demand, study.thresholds(arms, demand))
 
 
 def _arms_of(study: "_Study", pattern: Pattern, names: Sequence[str]) -> dict[str, Arm]:
@@ -213,31 +229,32 @@ def _arms_of(study: "_Study", pattern: Pattern, names: Sequence[str]) -> dict[st
                 best[name] = rival
     gains = {name: cell.gain(study, best[name].prompt) for name, cell in cells.items()}
     worth = {
-        name
-        for name, (gain, error) in gains.items()
-        if gain > SURE * error or (gain > 0 and study.sees(name, best[name].prompt))
+        name for name, found in gains.items() if found.sure or (found.mean > 0 and study.sees(name, best[name].prompt))
     }
     asked = {best[name].prompt for name in worth}
     chosen = {}
     for name, cell in cells.items():
-        option, (gain, error) = best[name], gains[name]
+        option, found = best[name], gains[name]
         if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and name not in worth:
             # A request that another description is worth costs nothing more where its answers are read for this, too.
-            free = [prompt for prompt in asked if cell.gain(study, prompt)[0] > 0]
-            option, _ = min((cell.best(study, prompt) for prompt in free or [NOBODY]), key=lambda found: found[1])
+            free = [prompt for prompt in asked if cell.gain(study, prompt).mean > 0]
+            option, _ = min((cell.best(study, prompt) for prompt in free or [NOBODY]), key=lambda least: least[1])
             if free:
-                gain, error = cell.gain(study, option.prompt)
+                found = cell.gain(study, option.prompt)
         known = cell.judged > 0
         losses = {prompt: cell.best(study, prompt)[1] for prompt in (*prompts, NOBODY)}
         chosen[name] = Arm(
             option=option,
             annotator=study.fitted(cell.learnt_on or pattern, option),
+            readers=tuple(
+                Reader(read, study.fitted(cell.learnt_on or pattern, read), share)
+                for read, share in cell.averaged(study, option).items()
+            ),
             labels=cell.labels,
             learnt_on=cell.learnt_on,
             judged=cell.judged,
             loss=cell.loss(study, option) if known else None,
-            gain=gain if known and np.isfinite(error) else None,
-            standard_error=error if known and np.isfinite(error) else None,
+            gain=found if known and found.subjects > 1 else None,
             losses=losses if known else {},
             thin=cell.labels < pilot_study.FEWEST,
         )
@@ -247,7 +264,8 @@ def _arms_of(study: "_Study", pattern: Pattern, names: Sequence[str]) -> dict[st
 def single(annotator: Annotator, demand: Mapping[Pattern, Demand], draws: int) -> Calibration:
     """Return arms that all read `draws` by one annotator, with known labels shown: pilots of earlier versions."""
     option = Option(SHOWN, draws, "", "pooled", annotator.weight, annotator.weight)
-    arm = Arm(option, annotator, 0, None, 1, None, None, None, {}, thin=False)
+    readers = (Reader(option, annotator, 1.0),)
+    arm = Arm(option, annotator, readers, 0, None, 1, None, None, {}, thin=False)
     arms = {pattern: dict.fromkeys(asked.asked, arm) for pattern, asked in demand.items()}
     return Calibration(arms, demand, annotator.thresholds)
 
@@ -264,11 +282,12 @@ def looking(calibration: Calibration, draws: int, twice: bool) -> Calibration:
     def prompt(pattern: Pattern, place: int) -> str:
         return HIDDEN if twice and any(pattern) and place else SHOWN
 
+    def asking(arm: Arm, prompt: str) -> Arm:
+        option = arm.option._replace(prompt=prompt, draws=draws)
+        return replace(arm, option=option, readers=(Reader(option, arm.annotator, 1.0),))
+
     arms = {
-        pattern: {
-            name: replace(arm, option=arm.option._replace(prompt=prompt(pattern, place), draws=draws))
-            for place, (name, arm) in enumerate(arms.items())
-        }
+        pattern: {name: asking(arm, prompt(pattern, place)) for place, (name, arm) in enumerate(arms.items())}
         for pattern, arms in calibration.arms.items()
     }
     return replace(calibration, arms=arms)
@@ -314,6 +333,18 @@ class _Cell(NamedTuple):
         place = int(np.nanargmin(means))
         return options[place], float(means[place])
 
+    def averaged(self, study: "_Study", option: Option) -> dict[Option, float]:
+        """Return the share of each option that is read beside `option`: those of its prompt that need no more draws,
+        and those that need nobody.
+        """
+        if not self.rows_N.any():
+            return {option: 1.0}
+        offered = dict.fromkeys((option.prompt, NOBODY))
+        options = [other for prompt in offered for other in study.options[prompt] if other.draws <= option.draws]
+        loss_KN = np.array([self.each(study, other) for other in options])
+        share_K = shares(loss_KN, study.group_N[self.rows_N]).tolist()
+        return {other: share for other, share in zip(options, share_K, strict=True) if share}
+
     def each(self, study: "_Study", option: Option) -> Array:
         """Return an option's loss in each of the cell's rows."""
         losses: Array = study.losses[option.prompt][study.places[option], self.rows_N, self.place]
@@ -325,12 +356,11 @@ class _Cell(NamedTuple):
 
     def better(self, study: "_Study", option: Option, than: Option) -> bool:
         """Return whether an option's loss is less, beyond doubt."""
-        gain, error = mean_by_group(self.each(study, than) - self.each(study, option), study.group_N[self.rows_N])
-        return gain > SURE * error
+        return gain(self.each(study, than) - self.each(study, option), study.group_N[self.rows_N]).sure
 
-    def gain(self, study: "_Study", prompt: str) -> tuple[float, float]:
-        """Return by how much looking lowers the loss and the standard error of that, by subject."""
-        return mean_by_group(self.less(study, prompt)[self.rows_N], study.group_N[self.rows_N])
+    def gain(self, study: "_Study", prompt: str) -> Gain:
+        """Return by how much looking lowers the loss."""
+        return gain(self.less(study, prompt)[self.rows_N], study.group_N[self.rows_N])
 
     def less(self, study: "_Study", prompt: str) -> Array:
         """Return by how much looking lowers the loss in each of the study's rows, (N,); it counts in the cell's alone.
@@ -354,20 +384,6 @@ def two_sides(subjects: Iterable[str]) -> dict[str, int]:
         return name.partition("/")[0], hashlib.sha256(f"sides\0{name}".encode()).digest()
 
     return {name: place % 2 for place, name in enumerate(sorted(set(subjects), key=key))}
-
-
-def mean_by_group(values: Array, groups: NDArray[np.int_]) -> tuple[float, float]:
-    """Return the mean and its standard error where values of a group (a subject) go together; infinite for one group.
-
-    The sandwich estimator for cluster sums, with the factor G / (G - 1) of G groups (Liang & Zeger 1986).
-    """
-    if not len(values):
-        return 0.0, float("inf")
-    mean = float(values.mean())
-    sums = np.bincount(groups, weights=values - mean)[np.unique(groups)]
-    if len(sums) < 2:
-        return mean, float("inf")
-    return mean, float(np.sqrt((sums**2).sum() * len(sums) / (len(sums) - 1)) / len(values))
 
 
 class _Study:
@@ -400,6 +416,10 @@ class _Study:
             prompt: np.full((len(options), len(rows), len(DESCRIPTIONS)), np.nan)
             for prompt, options in self.options.items()
         }
+        self.active = {
+            prompt: np.full((len(options), len(rows), len(ACTION_UNITS)), np.nan)
+            for prompt, options in self.options.items()
+        }
         for side in (0, 1):
             self._judge(side)
 
@@ -420,6 +440,7 @@ class _Study:
         for place, option in enumerate(self.options[NOBODY]):
             beliefs = believe(links, known, nothing_heard(len(truth.va_ND)), option.weight, 0.0)
             self.losses[NOBODY][place, held_out_N] = _by_description(log_losses(beliefs, truth))
+            self.active[NOBODY][place, held_out_N] = beliefs.active_NA
         for prompt in self.settings.prompts:
             pooled = channels(self._lessons(prompt, ~held_out_N), links)
             self._try(prompt, "pooled", pooled, held_out_N)
@@ -438,6 +459,7 @@ class _Study:
                 beliefs = believe(fitted.couplings, known, heard, weight, cross)
                 loss_NX = _by_description(log_losses(beliefs, truth))
                 self.losses[prompt][self.places[option], rows_N] = loss_NX
+                self.active[prompt][self.places[option], rows_N] = beliefs.active_NA
 
     def cell(self, pattern: Pattern, name: str) -> _Cell:
         """Return the rows on which to choose how `pattern` labels a description: its own if they are enough, those of
@@ -454,15 +476,14 @@ class _Study:
         return _Cell(place, labels, nearest, rows[nearest])
 
     def sees(self, name: str, prompt: str) -> bool:
-        """Return whether looking beats not looking by `SURE` standard errors in a description of all patterns."""
+        """Return whether looking beats not looking beyond doubt in a description of all patterns."""
         place = DESCRIPTIONS.index(name)
         less_N = np.full(len(self.rows), np.nan)
         for pattern in dict.fromkeys(self.patterns):
             rows_N = self.of_pattern(pattern) & np.isfinite(self.losses[NOBODY][0, :, place])
             less_N[rows_N] = _Cell(place, 0, pattern, rows_N).less(self, prompt)[rows_N]
         told_N = np.isfinite(less_N)
-        gain, error = mean_by_group(less_N[told_N], self.group_N[told_N])
-        return gain > SURE * error
+        return gain(less_N[told_N], self.group_N[told_N]).sure
 
     def fitted(self, pattern: Pattern, option: Option) -> Annotator:
         """Return an option's annotator, fitted to the whole pilot."""
@@ -473,16 +494,41 @@ class _Study:
             self._fits[key] = channels(self._lessons(prompt, rows_N), self._all)
         return read_as(self._fits[key], option.reading, option.weight, option.cross)
 
-    def thresholds(self, arms: Mapping[Pattern, Mapping[str, Arm]]) -> dict[int, float]:
-        """Return each AU's threshold at the largest expected F1 over what the arms say of the pilot."""
-        beliefs: dict[int, list[float]] = {au: [] for au in ACTION_UNITS}
-        for masked, pattern in zip(self.rows, self.patterns, strict=True):
-            if arm := arms.get(pattern, {}).get("au"):
-                draws = {prompt: _draws(masked, prompt) for prompt in (SHOWN, HIDDEN)}
-                asked = missing(masked.known)
-                for au, p in _posterior({"au": arm}, masked.known, asked, draws).action_units.items():
-                    beliefs[au].append(p)
-        return {au: f1_threshold(values) for au, values in beliefs.items()}
+    def thresholds(
+        self, arms: Mapping[Pattern, Mapping[str, Arm]], demand: Mapping[Pattern, Demand]
+    ) -> dict[int, float]:
+        """Return each AU's threshold at the largest expected F1 over the records to annotate.
+
+        Each row of the pilot stands for the records of its pattern that ask for the AU, and counts for as many of them
+        as fall to it. It is what the arms say of it where they were fitted without it: of the images that it is fitted
+        to a posterior is surer.
+        """
+        active_NA = np.full((len(self.rows), len(ACTION_UNITS)), np.nan)
+        weight_NA = np.zeros_like(active_NA)
+        asked_NA = np.isnan(self.known.units_NA)
+        for pattern, wanted in demand.items():
+            if arm := arms[pattern].get("au"):
+                rows_N = self.of_pattern(pattern)
+                active_NA[rows_N] = self._held_out(arm, rows_N)
+                records_A = np.array([wanted.units.get(au, 0) for au in ACTION_UNITS])
+                weight_NA[rows_N] = records_A / np.maximum(asked_NA[rows_N].sum(axis=0), 1)
+        told_NA = asked_NA & np.isfinite(active_NA)
+        # Where nobody says how many records ask for an AU, or no row is an example of them, all rows count the same.
+        weight_NA = np.where((weight_NA * told_NA).any(axis=0), weight_NA, 1.0) * told_NA
+        return {
+            au: f1_threshold(active_N[weight_N > 0].tolist(), weight_N[weight_N > 0].tolist())
+            for au, active_N, weight_N in zip(ACTION_UNITS, active_NA.T, weight_NA.T, strict=True)
+        }
+
+    def _held_out(self, arm: Arm, rows_N: NDArray[np.bool_]) -> Array:
+        """Return what an arm says of AUs, (rows, A), where it was fitted without them; NaN where it was not tried."""
+        active_KNA = np.array(
+            [self.active[read.option.prompt][self.places[read.option], rows_N] for read in arm.readers]
+        )
+        share_KNA = np.array([read.share for read in arm.readers])[:, None, None] * np.isfinite(active_KNA)
+        total_NA = share_KNA.sum(axis=0)
+        active_NA: Array = np.nansum(share_KNA * active_KNA, axis=0) / np.where(total_NA > 0, total_NA, np.nan)
+        return active_NA
 
 
 def _by_description(loss_NX: Array) -> Array:

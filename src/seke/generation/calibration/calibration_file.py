@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from seke.generation.calibration import pilot
-from seke.generation.calibration.arms import SURE, Arm, Calibration
+from seke.generation.calibration.arms import Arm, Calibration
 from seke.generation.calibration.patterns import IN_WORDS
 
 FILE: Final = "calibration.json"
@@ -29,13 +29,14 @@ def content(calibration: Calibration) -> str:
 def _row(arm: Arm) -> dict[str, Any]:
     return {
         **arm.option._asdict(),
+        "averaged": {read.option.name: round(read.share, 4) for read in arm.readers},
         "labels": arm.labels,
         "thin": arm.thin,
         "learnt_on": arm.learnt_on.name if arm.learnt_on else None,
         "images": arm.judged,
         "log_loss": _rounded(arm.loss),
-        "gain_over_not_looking": _rounded(arm.gain),
-        "standard_error": _rounded(arm.standard_error),
+        "gain_over_not_looking": _rounded(arm.gain.mean if arm.gain else None),
+        "standard_error": _rounded(arm.gain.standard_error if arm.gain else None),
         "log_loss_by_prompt": {prompt: _rounded(loss) for prompt, loss in arm.losses.items()},
     }
 
@@ -52,10 +53,10 @@ def remarks(calibration: Calibration) -> Iterator[str]:
                 "are read as in the most similar records that have enough, and flagged thin_pilot"
             )
         for name, arm in arms.items():
-            if not arm.looks and arm.gain is not None and arm.standard_error is not None:
+            if not arm.looks and arm.gain is not None:
                 yield (
                     f"{where}: the annotator adds nothing to what these say of {IN_WORDS[name]} without looking "
-                    f"(log loss better by {arm.gain:.3f} ± {SURE * arm.standard_error:.3f}): it is not asked"
+                    f"(log loss better by {arm.gain.mean:.3f} ± {arm.gain.margin:.3f}): it is not asked"
                 )
 
 

@@ -8,6 +8,7 @@ more than the pattern knows: the rest is masked and becomes the truth.
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from seke.core.affect import ACTION_UNITS
@@ -91,6 +92,8 @@ class Demand(NamedTuple):
     records: int
     asked: Mapping[str, float]
     """Of how many of them each description is asked; where a part of its labels is, of so much less."""
+    units: Mapping[int, int] = MappingProxyType({})
+    """Of how many of them each AU is asked."""
 
 
 def demands(knowns: Iterable[Labels]) -> dict[Pattern, Demand]:
@@ -100,6 +103,7 @@ def demands(knowns: Iterable[Labels]) -> dict[Pattern, Demand]:
         knowns: what is known of each record when it is annotated.
     """
     records, asked = Counter[Pattern](), dict[Pattern, dict[str, float]]()
+    units = dict[Pattern, Counter[int]]()
     for known in knowns:
         parts = asked_of(known)
         if parts:
@@ -108,7 +112,8 @@ def demands(knowns: Iterable[Labels]) -> dict[Pattern, Demand]:
             sums = asked.setdefault(pattern, {})
             for name, part in parts.items():
                 sums[name] = sums.get(name, 0.0) + part
-    return {pattern: Demand(count, asked[pattern]) for pattern, count in records.most_common()}
+            units.setdefault(pattern, Counter()).update(missing(known).action_units)
+    return {pattern: Demand(count, asked[pattern], units[pattern]) for pattern, count in records.most_common()}
 
 
 class Kind(NamedTuple):

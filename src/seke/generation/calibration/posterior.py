@@ -1,7 +1,7 @@
 """What is believed about one image's missing labels, and what is decided on it, whoever the belief comes from."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -51,6 +51,33 @@ def blend(
     )
 
 
+def averaged(posteriors: Sequence[Posterior], shares: Sequence[float]) -> Posterior:
+    """Return the mixture of posteriors of the same labels.
+
+    Args:
+        posteriors: one at least.
+        shares: the share of each; they sum to 1.
+    """
+    if len(posteriors) == 1:
+        return posteriors[0]
+    share_K = np.asarray(shares)
+    first = posteriors[0]
+
+    def mean(tables: Sequence[Mapping[Any, float]]) -> dict[Any, float]:
+        return {key: min(float(share_K @ [table[key] for table in tables]), 1.0) for key in tables[0]}
+
+    def normal(name: str) -> tuple[float, float] | None:
+        beliefs = [belief for one in posteriors if (belief := getattr(one, name)) is not None]
+        return _mixed(share_K, *np.array(beliefs).T) if len(beliefs) == len(posteriors) else None
+
+    return Posterior(
+        expression=mean([one.expression or {} for one in posteriors]) if first.expression else None,
+        action_units=mean([one.action_units for one in posteriors]),
+        valence=normal("valence"),
+        arousal=normal("arousal"),
+    )
+
+
 def decided(posterior: Posterior, thresholds: Mapping[int, float]) -> Labels:
     """Return the labels: the likeliest expression, AUs over their thresholds, mean valence and arousal."""
     likeliest = max(posterior.expression, key=posterior.expression.__getitem__) if posterior.expression else None
@@ -80,23 +107,29 @@ def confidence(posterior: Posterior, labels: Labels) -> dict[str, object]:
     return {**found, "action_units": units} if units else found
 
 
-def f1_threshold(probabilities: Sequence[float]) -> float:
+def f1_threshold(probabilities: Sequence[float], weights: Sequence[float] | None = None) -> float:
     """Return the threshold that maximises the expected F1 of calling AUs active, given calibrated probabilities.
 
     Expected F1 of calling the m likeliest is 2 sum of their p / (m + sum of all p). At the optimum F*, exactly those
     with p > F* / 2 are called (Lipton, Elkan & Naryanaswamy 2014), so half of F* is the threshold.
+
+    Args:
+        probabilities: of the images.
+        weights: how many images each of them stands for; None: one.
     """
-    p = np.sort(np.asarray(probabilities, dtype=float))[::-1]
-    if not len(p) or p.sum() == 0:
+    p = np.asarray(probabilities, dtype=float)
+    order = np.argsort(-p)
+    p, w = p[order], np.ones(len(p)) if weights is None else np.asarray(weights, dtype=float)[order]
+    if not len(p) or not (w * p).sum():
         return 0.5
-    f1 = 2 * np.cumsum(p) / (np.arange(1, len(p) + 1) + p.sum())
+    f1 = 2 * np.cumsum(w * p) / (np.cumsum(w) + (w * p).sum())
     return float(np.clip(f1.max() / 2, 0.05, 0.5))
 
 
-def _mixed(p_E: Array, mean_E: Array, sd_E: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of a mixture of normals."""
-    mean = float(p_E @ mean_E)
-    variance = float(p_E @ (sd_E**2 + mean_E**2)) - mean**2
+def _mixed(p_K: Array, mean_K: Array, sd_K: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of a mixture of K normals."""
+    mean = float(p_K @ mean_K)
+    variance = float(p_K @ (sd_K**2 + mean_K**2)) - mean**2
     return mean, max(variance, 1e-6) ** 0.5
 
 

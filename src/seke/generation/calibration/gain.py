@@ -1,0 +1,48 @@
+"""By how much one way of labelling foretells held-out labels better than another, and whether that is beyond doubt."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
+
+from seke.core.label_prior import Array
+
+SURE: Final = 2.0
+"""Standard errors, with many subjects, by which something has to be better to be so beyond doubt."""
+
+
+class Gain(NamedTuple):
+    """A mean difference of log losses over images."""
+
+    mean: float
+    standard_error: float
+    """By subject; infinite for one."""
+    subjects: int
+
+    @property
+    def margin(self) -> float:
+        """What the mean has to exceed: `SURE` standard errors, more of them with few subjects (Student's t)."""
+        if self.subjects < 2:
+            return float("inf")
+        return float(stdtrit(self.subjects - 1, ndtr(SURE))) * self.standard_error
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is better beyond doubt."""
+        return self.mean > self.margin
+
+
+def gain(values: Array, groups: NDArray[np.int_]) -> Gain:
+    """Return the mean of values and its standard error where those of a group (a subject) go together.
+
+    The sandwich estimator for cluster sums, with the factor G / (G - 1) of G groups (Liang & Zeger 1986).
+    """
+    count = len(np.unique(groups))
+    if not len(values):
+        return Gain(0.0, float("inf"), 0)
+    mean = float(values.mean())
+    if count < 2:
+        return Gain(mean, float("inf"), count)
+    sums = np.bincount(groups, weights=values - mean)
+    return Gain(mean, float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(values)), count)
