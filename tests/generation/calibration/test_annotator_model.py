@@ -135,6 +135,28 @@ def test_the_posterior_of_one_action_unit_against_bayes_by_hand(k, seed):
     assert belief.action_units[14] == pytest.approx(prior * yes / (prior * yes + (1 - prior) * no))
 
 
+def test_an_image_of_known_expression_has_the_base_rate_of_such_images():
+    """AU6 is rare in films, which have no expression, and common in pictures, which have one."""
+    films = [Labels(action_units={6: number % 20 == 0}) for number in range(400)]
+    pictures = [Labels(expression="happiness", action_units={6: number % 5 > 0}) for number in range(400)]
+    taught = Annotator(**{**vars(EVEN), "couplings": couplings([*films, *pictures]), "weight": 0.0})
+    silent = [Labels(action_units={6: False})] * 2
+    rates = {}
+    for known in (Labels(), Labels(expression="happiness")):
+        yes, no = (stats.betabinom(2, *channel[6]).pmf(0) for channel in (EVEN.active, EVEN.inactive))
+        odds = taught.posterior(known, silent).action_units[6]
+        odds = odds / (1 - odds) * no / yes
+        rates[known.expression] = odds / (1 + odds)
+    assert rates[None] == pytest.approx(0.425, abs=0.02)
+    assert rates["happiness"] == pytest.approx(0.8, abs=0.02)
+
+
+def test_an_au_that_no_expression_was_told_beside_keeps_its_base_rate():
+    links = couplings([Labels(action_units={9: False})] * 500)
+    place = list(ACTION_UNITS).index(9)
+    assert links.base_told_A[place] == pytest.approx(links.base_A[place]) == pytest.approx(0.0, abs=0.01)
+
+
 def test_valence_is_corrected_for_bias_and_slope():
     said = [Labels(valence=0.1 + 0.5 * 0.6)] * 50
     clear = Annotator(**{**vars(EVEN), "valence": Channel(0.1, 0.5, 0.01, 0.2)})
@@ -168,6 +190,13 @@ def test_the_threshold_gives_the_best_expected_f1_of_all_cuts(p):
     best = max(map(f1, range(len(p) + 1)))
     threshold = f1_threshold(p)
     assert threshold == pytest.approx(min(max(best / 2, 0.05), 0.5)) or best == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 5)), min_size=1, max_size=12))
+def test_a_weight_stands_for_so_many_images(pairs):
+    p, weights = zip(*pairs, strict=True)
+    repeated = [value for value, times in pairs for _ in range(times)]
+    assert f1_threshold(p, weights) == pytest.approx(f1_threshold(repeated))
 
 
 @given(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
-from seke.core.label_prior import couplings
+from seke.core.label_prior import couplings, tabulate
 from seke.core.records import NOBODY as NO_ANNOTATOR
 from seke.core.records import Labels, read_jsonl
 from seke.core.vlm import Choice
 from seke.generation.asked import missing
-from seke.generation.calibration.annotator_model import Masked
-from seke.generation.calibration.arms import HIDDEN, NOBODY, SHOWN, Settings, choose, prompts_of
+from seke.generation.calibration.annotator_model import Masked, answers, believe, nothing_heard
+from seke.generation.calibration.arms import HIDDEN, NOBODY, SHOWN, Reader, Settings, choose, prompts_of
 from seke.generation.calibration.calibration_file import remarks
 from seke.generation.calibration.gain import gain
 from seke.generation.calibration.patterns import Demand, Pattern
@@ -154,8 +155,75 @@ def test_standard_error_by_subject_against_that_of_subject_means(groups, each, s
     assert error == pytest.approx(means.std(ddof=1) / np.sqrt(groups))
 
 
-def test_one_subject_tells_nothing_about_others():
-    assert gain(np.array([1.0, 2.0]), np.array([3, 3])).standard_error == np.inf
+def test_an_average_foretells_new_faces_better_than_the_option_that_seems_best():
+    """Pilots of forty-eight; mean negative log-probability of 200 new faces' expressions, over six pilots."""
+    losses = {"best": [], "average": []}
+    for seed in range(6):
+        calibration = chosen(pilot(48, seed=seed, shown=0.45, hidden=0.4))
+        arm = calibration.arms[ONLY_AUS]["expression"]
+        alone = replace(arm, readers=(Reader(arm.option, arm.annotator, 1.0),))
+        rng = np.random.default_rng(100 + seed)
+        for face in faces(200, 50 + seed):
+            known = Labels(action_units=face.action_units)
+            draws = {SHOWN: said(face, 0.45, rng), HIDDEN: said(face, 0.4, rng)}
+            for name, read in (("best", alone), ("average", arm)):
+                belief = calibration.posterior({"expression": read}, known, missing(known), draws)
+                losses[name].append(-np.log(belief.expression[face.expression]))
+    assert np.mean(losses["average"]) < np.mean(losses["best"])
+
+
+def test_an_arm_against_its_readers_one_by_one():
+    calibration = chosen(pilot(48, shown=0.45, hidden=0.4))
+    arm = calibration.arms[ONLY_AUS]["expression"]
+    face = faces(1, 9)[0]
+    known = Labels(action_units=face.action_units)
+    draws = {prompt: said(face, 0.45, np.random.default_rng(1)) for prompt in (SHOWN, HIDDEN)}
+    p = dict.fromkeys(EXPRESSIONS, 0.0)
+    for option, annotator, share in arm.readers:
+        alone = believe(
+            annotator.couplings,
+            tabulate([known]),
+            nothing_heard(1)
+            if option.prompt == NOBODY
+            else annotator.heard(answers([draws[option.prompt][: option.draws]])),
+            option.weight,
+            option.cross,
+        )
+        for e, p_one in alone.of(0, True, (), (False, False)).expression.items():
+            p[e] += share * p_one
+    assert len(arm.readers) > 1
+    assert arm.posterior(known, missing(known), draws).expression == pytest.approx(p)
+
+
+def test_thresholds_are_those_of_the_records_that_ask():
+    """Where expressions are known AU4 is common, where nothing is it is rare: whose threshold is it?"""
+    rng = np.random.default_rng(4)
+    rows, found = [], {}
+    for pattern, rate in ((Pattern(True, False, False), 0.7), (NOTHING, 0.05)):
+        for number in range(120):
+            truth = bool(rng.random() < rate)
+            draw = Labels(action_units={4: truth if rng.random() < 0.7 else not truth})
+            known = Labels(expression=EXPRESSIONS[number % 8]) if pattern.expression else Labels()
+            hidden = (draw,) * 2 if pattern.expression else ()
+            rows.append(
+                Masked(
+                    id=f"{pattern.name}{number}",
+                    subject=f"s{pattern.name}{number % 12}",
+                    truth=Labels(action_units={4: truth}),
+                    known=known,
+                    draws=(draw,) * 2,
+                    pattern=pattern.name,
+                    hidden_draws=hidden,
+                )
+            )
+    taught = couplings([m.truth.completed_by(m.known) for m in rows])
+    for common, rare in ((1000, 0), (0, 1000), (500, 500)):
+        demand = {
+            Pattern(True, False, False): Demand(max(common, 1), {"au": max(common, 1)}, {4: common}),
+            NOTHING: Demand(max(rare, 1), {"au": max(rare, 1)}, {4: rare}),
+        }
+        found[common] = choose(rows, demand, lambda without: taught, Settings((2,))).thresholds[4]
+    assert found[0] + 0.03 < found[500] < found[1000]
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_records_of_which_everything_is_known_ask_for_nothing():
     assert found[Pattern(True, True, True)].asked == {"au": pytest.approx(2 * 16 / 17)}
     assert found[Pattern(False, False, False)].asked == {"expression": 1, "va": 1, "au": 1}
     assert found[Pattern(False, True, False)].asked["va"] == 0.5, "arousal is unknown"
+    assert found[Pattern(True, True, True)].units == {au: 2 for au in ACTION_UNITS if au != 1}
     assert sum(demand.records for demand in found.values()) == 4
 
 

@@ -170,6 +170,13 @@ class Beliefs(NamedTuple):
     sd_ND: Array
     """... and their standard deviations."""
 
+    def averaged(self, share_N: Array) -> "Beliefs":
+        """Return the one belief that is a mixture of these, by shares that sum to 1."""
+        mean_D = share_N @ self.mean_ND
+        square_D = share_N @ (self.sd_ND**2 + self.mean_ND**2)
+        sd_D = np.sqrt(np.maximum(square_D - mean_D**2, 1e-6))
+        return Beliefs(*(value[None] for value in (share_N @ self.p_NE, share_N @ self.active_NA, mean_D, sd_D)))
+
     def of(self, row: int, expression: bool, units: Sequence[int], dims: Sequence[bool]) -> Posterior:
         """Return one image's posterior of what is asked: the expression, these AUs, valence and arousal."""
         p_E, active_A = self.p_NE[row].tolist(), self.active_NA[row].tolist()
@@ -206,33 +213,36 @@ def nothing_heard(images: int) -> Heard:
     return Heard(np.zeros((images, len(EXPRESSIONS))), zeros_NA, zeros_NA, np.zeros((images, 2)), unknown_ND)
 
 
-def believe(links: Couplings, known: Table, heard: Heard, weight: float, cross: float) -> Beliefs:
+def believe(links: Couplings, known: Table, heard: Heard, weight: float | Array, cross: float | Array) -> Beliefs:
     """Return the posterior of naive Bayes around the expression.
 
     Args:
         links: how labels hang together.
-        known: what humans said of the N images.
+        known: what humans said of the N images; one row stands for all.
         heard: what the annotator said.
         weight: how far known labels, and the expression, tell about the others, in [0, 1]: less than 1 where labels
-            hang together beyond the expression, or where the annotator was shown them and used them itself.
+            hang together beyond the expression, or where the annotator was shown them and used them itself. Of all
+            images or of each, (N,).
         cross: how far an answer about one description tells about the others, in [0, 1]: an annotator that is wrong
-            about one is often wrong about all.
+            about one is often wrong about all. Of all images or of each, (N,).
     """
-    log_NE = np.log(links.expression_E) + weight * _finite(links.evidence_NE(known)) + heard.votes_NE
+    weight_N11 = np.reshape(weight, (-1, 1, 1))
+    cross_N1 = np.reshape(cross, (-1, 1))
+    log_NE = np.log(links.expression_E) + weight_N11[:, :, 0] * _finite(links.evidence_NE(known)) + heard.votes_NE
     # Couplings at half weight lie half-way, in log-odds, between the AU's base rate and its rate in an expression.
     base_NA = np.where(known.expression_NE.any(axis=1, keepdims=True), links.base_told_A, links.base_A)
-    prior_NEA = expit((1 - weight) * logit(base_NA)[:, None, :] + weight * logit(links.au_EA))
+    prior_NEA = expit((1 - weight_N11) * logit(base_NA)[:, None, :] + weight_N11 * logit(links.au_EA))
     yes_NEA = np.log(prior_NEA) + heard.active_NA[:, None, :]
     no_NEA = np.log1p(-prior_NEA) + heard.inactive_NA[:, None, :]
     active_NEA = expit(yes_NEA - no_NEA)
-    if cross:
-        log_NE = log_NE + cross * np.logaddexp(yes_NEA, no_NEA).sum(axis=2)
+    if cross_N1.any():
+        log_NE = log_NE + cross_N1 * np.logaddexp(yes_NEA, no_NEA).sum(axis=2)
     precision_NED = 1 / links.spread_ED**2 + 1 / heard.sd_ND[:, None, :] ** 2
     mean_NED = (links.centre_ED / links.spread_ED**2 + (heard.mean_ND / heard.sd_ND**2)[:, None, :]) / precision_NED
-    if cross and (told_ND := np.isfinite(heard.sd_ND)).any():
+    if cross_N1.any() and (told_ND := np.isfinite(heard.sd_ND)).any():
         seen_NED = np.hypot(links.spread_ED, np.where(told_ND, heard.sd_ND, 1.0)[:, None, :])
         logs_NED = log_normal(heard.mean_ND[:, None, :], links.centre_ED, seen_NED)
-        log_NE = log_NE + cross * np.where(told_ND[:, None, :], logs_NED, 0.0).sum(axis=2)
+        log_NE = log_NE + cross_N1 * np.where(told_ND[:, None, :], logs_NED, 0.0).sum(axis=2)
     p_NE = np.exp(log_NE - log_NE.max(axis=1, keepdims=True))
     p_NE /= p_NE.sum(axis=1, keepdims=True)
     p_NE = np.where(known.expression_NE.any(axis=1, keepdims=True), known.expression_NE, p_NE)

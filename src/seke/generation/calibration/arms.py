@@ -29,6 +29,7 @@ from seke.generation.asked import FIELDS, Asked
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import (
     Annotator,
+    Heard,
     Masked,
     answers,
     believe,
@@ -38,7 +39,7 @@ from seke.generation.calibration.averaging import shares
 from seke.generation.calibration.fit import WEIGHTS, channels, log_losses, mean_of_told, read_as, readings
 from seke.generation.calibration.gain import Gain, gain
 from seke.generation.calibration.patterns import Demand, Pattern, asked_of, named, pattern_of
-from seke.generation.calibration.posterior import Posterior, averaged, f1_threshold
+from seke.generation.calibration.posterior import Posterior, f1_threshold
 
 SHOWN: Final = "shown"
 HIDDEN: Final = "hidden"
@@ -83,12 +84,16 @@ class Reader(NamedTuple):
     share: float
     """Of the average, in (0, 1]."""
 
-    def posterior(self, known: Labels, asked: Asked, draws: Mapping[str, Sequence[Labels]]) -> Posterior:
-        """Return what this option makes of known labels and of the draws under each prompt."""
-        if self.option.prompt != NOBODY:
-            return self.annotator.posterior(known, draws[self.option.prompt][: self.option.draws])
-        beliefs = believe(self.annotator.couplings, tabulate([known]), nothing_heard(1), self.option.weight, 0.0)
-        return beliefs.of(0, asked.expression, asked.action_units, (asked.valence, asked.arousal))
+    @property
+    def hears(self) -> tuple[str, int, str, str]:
+        """Return what its likelihoods depend on: readers that differ in weights alone share them."""
+        return self.option.prompt, self.option.draws, self.option.reading, self.option.channels
+
+    def heard(self, draws: Mapping[str, Sequence[Labels]]) -> Heard:
+        """Return the likelihoods of one image's draws."""
+        if self.option.prompt == NOBODY:
+            return nothing_heard(1)
+        return self.annotator.heard(answers([draws[self.option.prompt][: self.option.draws]]))
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,19 @@ class Arm:
     def looks(self) -> bool:
         """Whether the annotator is asked."""
         return self.option.prompt != NOBODY
+
+    def posterior(self, known: Labels, asked: Asked, draws: Mapping[str, Sequence[Labels]]) -> Posterior:
+        """Return the average of what its readers make of known labels and of the draws under each prompt."""
+        heard: dict[Any, Heard] = {}
+        for reader in self.readers:
+            if reader.hears not in heard:
+                heard[reader.hears] = reader.heard(draws)
+        rows = Heard(*map(np.concatenate, zip(*(heard[reader.hears] for reader in self.readers), strict=True)))
+        weight_K, cross_K, share_K = np.array(
+            [(reader.option.weight, reader.option.cross, reader.share) for reader in self.readers]
+        ).T
+        beliefs = believe(self.annotator.couplings, tabulate([known]), rows, weight_K, cross_K)
+        return beliefs.averaged(share_K).of(0, asked.expression, asked.action_units, (asked.valence, asked.arousal))
 
 
 @dataclass(frozen=True)
@@ -168,8 +186,7 @@ def _posterior(
 ) -> Posterior:
     found: dict[str, Any] = {}
     for name, arm in arms.items():
-        beliefs = [reader.posterior(known, asked, draws) for reader in arm.readers]
-        belief = averaged(beliefs, [reader.share for reader in arm.readers])
+        belief = arm.posterior(known, asked, draws)
         found |= {of: getattr(belief, of) for of in _PARTS[name]}
     nothing = Posterior(None, {}, None, None)
     return nothing._replace(**found)

@@ -1,7 +1,7 @@
 """What is believed about one image's missing labels, and what is decided on it, whoever the belief comes from."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -48,33 +48,6 @@ def blend(
         action_units={au: min(float(p_E @ q_E), 1.0) for au, q_E in units.items()},  # sums may round to more
         valence=_mixed(p_E, *dims["valence"]) if "valence" in dims else None,
         arousal=_mixed(p_E, *dims["arousal"]) if "arousal" in dims else None,
-    )
-
-
-def averaged(posteriors: Sequence[Posterior], shares: Sequence[float]) -> Posterior:
-    """Return the mixture of posteriors of the same labels.
-
-    Args:
-        posteriors: one at least.
-        shares: the share of each; they sum to 1.
-    """
-    if len(posteriors) == 1:
-        return posteriors[0]
-    share_K = np.asarray(shares)
-    first = posteriors[0]
-
-    def mean(tables: Sequence[Mapping[Any, float]]) -> dict[Any, float]:
-        return {key: min(float(share_K @ [table[key] for table in tables]), 1.0) for key in tables[0]}
-
-    def normal(name: str) -> tuple[float, float] | None:
-        beliefs = [belief for one in posteriors if (belief := getattr(one, name)) is not None]
-        return _mixed(share_K, *np.array(beliefs).T) if len(beliefs) == len(posteriors) else None
-
-    return Posterior(
-        expression=mean([one.expression or {} for one in posteriors]) if first.expression else None,
-        action_units=mean([one.action_units for one in posteriors]),
-        valence=normal("valence"),
-        arousal=normal("arousal"),
     )
 
 
@@ -126,10 +99,10 @@ def f1_threshold(probabilities: Sequence[float], weights: Sequence[float] | None
     return float(np.clip(f1.max() / 2, 0.05, 0.5))
 
 
-def _mixed(p_K: Array, mean_K: Array, sd_K: Array) -> tuple[float, float]:
-    """Return mean and standard deviation of a mixture of K normals."""
-    mean = float(p_K @ mean_K)
-    variance = float(p_K @ (sd_K**2 + mean_K**2)) - mean**2
+def _mixed(p_E: Array, mean_E: Array, sd_E: Array) -> tuple[float, float]:
+    """Return mean and standard deviation of a mixture of normals."""
+    mean = float(p_E @ mean_E)
+    variance = float(p_E @ (sd_E**2 + mean_E**2)) - mean**2
     return mean, max(variance, 1e-6) ** 0.5
 
 
