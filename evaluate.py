@@ -50,6 +50,7 @@ def evaluate(cfg: DictConfig) -> None:
     backend = None if idle else build(cfg.backend)
     if cfg.dry_run:
         print(cost.dry_run(task, benchmark, judging, backend, cfg.paths.images))
+        next_step.tell_after_dry_run(cfg, priced=True)
         return
     process.enter(outputs / "evaluate" / cfg.name, cfg.overwrite)
     run = open_run(cfg, "evaluate", task.inputs)

@@ -34,7 +34,7 @@ def generate(cfg: DictConfig) -> None:
         print(
             review.NOTHING_ASKED
             if run is None
-            else dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published) or run.path
+            else dataset_export.publish(dataset_export.INSTRUCTIONS, run.path, *published) or review.line(run)
         )
         if run is not None:
             next_step.tell(cfg, "generate")
@@ -51,6 +51,7 @@ def generate(cfg: DictConfig) -> None:
                 return
         ask = partial(from_settings.generator, build, cfg)
         print(dry_run.dry_run(ask, records, generation.opener(root), *meter.backends))
+        next_step.tell_after_dry_run(cfg, priced=True)
         return
     engine = ray_engine.engine(cfg.engine, cfg.workers, make)
     run = open_run(cfg, "generate", {"records": path}, update=cfg["update"])

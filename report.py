@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from seke.cli import next_step
 from seke.cli.command import build, command
 
 
@@ -51,6 +52,7 @@ def report(cfg: DictConfig) -> None:
     for note in written.notes:
         print(f"note: {note}")
     print(f"\n{written.page}")
+    next_step.tell(cfg, "report")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def train(cfg: DictConfig) -> None:
 
         model, training, optimizer = parts
         print(as_text(plan(model, data, training, optimizer, outputs, cfg.seed, cfg.assumed_mfu)))
+        next_step.tell_after_dry_run(cfg, priced=False)
         return
     # Lightning starts the other ranks with this very command; only the first may clear an earlier run.
     cfg.overwrite = cfg.overwrite and os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"

@@ -1,5 +1,6 @@
 """What a command ends with can be copied and works; what it says depends on what the pictures are."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -25,6 +26,25 @@ def test_photographs_are_sent_to_an_api_only_after_its_cost_was_told(tmp_path: P
         "report name=mine",
         "train data.path=mine name=mine model=llava_ov_05b trainer=gpu dry_run=true",
     ]
+
+
+def test_a_report_asks_for_the_review_of_what_nobody_has_reviewed(tmp_path: Path) -> None:
+    for name, facts in (("mine", {}), ("seen", {"reviewed": {}})):
+        (tmp_path / "generate" / name).mkdir(parents=True)
+        (tmp_path / "generate" / name / "manifest.json").write_text(json.dumps({"config": {}, **facts}))
+    assert following("report", "mine", tmp_path) == ["generate review=review.json name=mine-reviewed"]
+    assert not following("report", "seen", tmp_path) and not following("report", "none", tmp_path)
+
+
+@pytest.mark.parametrize(("tested", "stage"), [("", "serve model.path=mine"), ("{}\n", "evaluate records=set ")])
+def test_a_model_of_records_without_a_test_set_is_tried_on_a_page(tmp_path, monkeypatch, tested, stage) -> None:
+    (tmp_path / "generate" / "mine").mkdir(parents=True)
+    (tmp_path / "generate" / "mine" / "manifest.json").write_text('{"config": {"records": "set"}}')
+    (tmp_path / "prepare" / "set").mkdir(parents=True)
+    (tmp_path / "prepare" / "set" / "test.jsonl").write_text(tested)
+    monkeypatch.setattr(next_step, "_model", list)
+    [line] = following("train", "mine", tmp_path)
+    assert line.startswith(stage)
 
 
 @pytest.mark.slow

@@ -30,6 +30,13 @@ def tell(cfg: DictConfig, command: str) -> None:
         print(f"next: {program_of(following)} {shlex.join([*settings, *_places(cfg)])}")
 
 
+def tell_after_dry_run(cfg: DictConfig, priced: bool) -> None:
+    """Print what follows a dry run: the run itself. `priced`: whether it may cost money, and takes a limit."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        limit = "; budget.usd=<dollars> is a hard limit" if priced and cfg.budget.usd is None else ""
+        print(f"next: the same command without dry_run=true{limit}")
+
+
 def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     name, drawn = str(cfg.name), manifest.get("synthetic") in ("faces", "scenes")
     if command == "prepare":
@@ -40,7 +47,15 @@ def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[t
         tuned = [] if drawn else ["model=llava_ov_05b", "trainer=gpu", "dry_run=true"]
         return [("report", [f"name={name}"]), ("train", [f"data.path={name}", f"name={name}", *tuned])]
     if command == "train":
-        return [("evaluate", [*_records(cfg), *_model(), f"model.path={name}", f"name={name}"])]
+        records, tuned = _records(cfg), [*_model(), f"model.path={name}"]
+        return (
+            [("serve", tuned)] if _tests_nothing(cfg, records) else [("evaluate", [*records, *tuned, f"name={name}"])]
+        )
+    if command == "report":
+        made = manifests.read(Path(cfg.paths.outputs) / "generate" / name / runs.MANIFEST) or {}
+        return (
+            [("generate", ["review=review.json", f"name={name}-reviewed"])] if made and "reviewed" not in made else []
+        )
     return [("report", [f"name={name}"])]
 
 
@@ -50,6 +65,15 @@ def _records(cfg: DictConfig) -> list[str]:
     made = manifests.read(outputs / "generate" / str(cfg.data.path) / runs.MANIFEST) or {}
     records = str((made.get("config") or {}).get("records"))
     return [f"records={records}"] if (outputs / "prepare" / records).is_dir() else []
+
+
+def _tests_nothing(cfg: DictConfig, records: list[str]) -> bool:
+    """Whether the prepared set that `records` names holds nothing to test on."""
+    return any(
+        (file := Path(cfg.paths.outputs) / "prepare" / word.partition("=")[2] / "test.jsonl").is_file()
+        and file.stat().st_size == 0
+        for word in records
+    )
 
 
 def _model() -> list[str]:

@@ -227,7 +227,10 @@ def test_the_command_applies_a_review_and_says_where(cli, data, outputs):
     shutil.rmtree(outputs / "prepare")  # no records are read
     done = cli("generate", f"review={path}", "name=second", f"paths.outputs={outputs}")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == str(outputs / "generate" / "second")
+    made = outputs / "generate" / "second"
+    assert (
+        done.stdout.splitlines()[0] == f"{made}: 0 accepted, 0 corrected, 1 rejected; all other rows are as they were"
+    )
     assert first not in rows(outputs, "second")
     mistaken = cli("generate", f"review={path}", "name=first", f"paths.outputs={outputs}")
     assert mistaken.returncode == 2

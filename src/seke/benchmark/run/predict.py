@@ -58,7 +58,8 @@ def read_records(path: Path) -> list[ImageRecord]:
     """
     records = list(read_jsonl(path, ImageRecord))
     if not records:
-        raise UserError("records", path, "the file holds no record", "give a prepared set with images to test on")
+        remedy = "give a prepared set with images to test on, or its train.jsonl with label=true to label those"
+        raise UserError("records", path, "the file holds no record", remedy)
     for id_, times in Counter(record.id for record in records).items():
         if times > 1:
             raise UserError("records", path, f"id {id_!r} occurs {times} times", "give every image its own id")

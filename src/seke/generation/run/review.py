@@ -64,6 +64,8 @@ FLAGS = frozenset(("reviewed", "accepted"))
 """Of rows that a person has looked at."""
 NOTHING_ASKED = "a review asks nobody and costs nothing; nothing was written"
 log = logging.getLogger(__name__)
+DECIDED = {"accept": "accepted", "correct": "corrected", "reject": "rejected"}
+"""What is said of rows that were decided so."""
 FREE = {"requests": 0, "input_tokens": 0, "output_tokens": 0, "usd": 0.0}
 
 
@@ -154,6 +156,13 @@ def apply(given: str, outputs: Path, name: str, overwrite: bool = False, update:
             lost = len(review.decisions) - len(decisions)
             log.warning("%s was made anew since: %d decisions carry over, %d do not", reviewed, len(decisions), lost)
     return run
+
+
+def line(run: runs.Run) -> str:
+    """Return what was decided in a run that `apply` has written, for a person."""
+    counts = Counter[str](decision.decision for decision in read(run.path / FILE).decisions)
+    decided_about = ", ".join(f"{counts[kind]} {said}" for kind, said in DECIDED.items())
+    return f"{run.path}: {decided_about}; all other rows are as they were"
 
 
 def _holding(path: Path, review: Review, reviewed: Path, rows: Mapping[str, InstructionRecord]) -> list[Decision]:
