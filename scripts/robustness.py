@@ -63,12 +63,15 @@ def measured(world: World, folder: Path) -> dict[str, dict[str, float | None]]:
     """Annotate a world's faces by every method; `folder` holds their truth and the pilots' answers meanwhile."""
     logging.getLogger("seke").setLevel(logging.ERROR)  # what a generator has learnt is told to a user of one of them
     source = build(world.source, seed=world.seed)
-    digests = {
-        (name, index): hashlib.sha256(f"{name}/{index}/{world.seed}".encode()).hexdigest()
-        for name, count in source.counts.items()
-        for index in range(count)
-    }
-    records, truth = zip(*source.labelled(digests), strict=True)
+
+    def marked(row: ImageRecord) -> ImageRecord:
+        """Return a row with a digest of its own, as if of its picture, which nobody draws."""
+        name, _, index = row.id.rpartition("-")
+        return row.model_copy(
+            update={"sha256": hashlib.sha256(f"{name}/{int(index)}/{world.seed}".encode()).hexdigest()}
+        )
+
+    records, truth = zip(*((marked(record), marked(whole)) for record, whole in source.labelled()), strict=True)
     write_jsonl(folder / "truth.jsonl", truth)
     annotator = build(world.backend, truth=str(folder / "truth.jsonl"), seed=world.seed)
     rows: dict[str, dict[str, InstructionRecord]] = {}

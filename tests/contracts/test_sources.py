@@ -67,6 +67,13 @@ def rows(made: Made) -> tuple[list[ImageRecord], list[Rejection]]:
     return listed(made.source(), made.run_path)
 
 
+def reading(made: Made) -> Source:
+    """Return the source after it has read, which `fetch` may rely on."""
+    source = made.source()
+    listed(source, made.run_path)
+    return source
+
+
 def test_it_offers_what_prepare_asks(made: Made) -> None:
     source = made.source()
     assert isinstance(source, Source)
@@ -80,7 +87,7 @@ def test_it_gives_records_whose_pictures_lie_below_the_root(made: Made, rows) ->
     root = made.run_path / made.source().image_root(made.run_path)
     assert records
     assert all(row.id and row.reason for row in rejected)
-    lost = {row.id for row in made.source().fetch(records)}
+    lost = {row.id for row in reading(made).fetch(records)}
     assert lost != {record.id for record in records}
     assert all(resolve(root, record.image) for record in records if record.id not in lost)
     assert made.settings.source.get("split", "train") in {record.split for record in records}
@@ -100,7 +107,7 @@ def test_a_draw_is_of_the_pool_and_the_same_again(made: Made, rows) -> None:
 
 def test_a_broken_picture_is_rejected_and_the_others_stay(made: Made, rows) -> None:
     records, _ = rows
-    source, root = made.source(), made.run_path / made.source().image_root(made.run_path)
+    source, root = reading(made), made.run_path / made.source().image_root(made.run_path)
     lost = {row.id for row in source.fetch(records)}
     victim = next(record for record in source.draw(records) if record.id not in lost)
     file = root / victim.image

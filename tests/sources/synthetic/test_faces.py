@@ -8,14 +8,17 @@ from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, read_jsonl
-from seke.sources.prepare.statistics import TABLE1
+from seke.sources.prepare.prepare import write
+from seke.sources.prepare.statistics import SPLITS, TABLE1
 from seke.sources.synthetic.faces import Job, Synthetic, latent, proportional, render
+
+from ..rows import fetched
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    records = list(Synthetic(images=320, size=48).read(path))
+    records = fetched(Synthetic(images=320, size=48), path)
     return path, records, list(read_jsonl(path / "truth.jsonl", ImageRecord))
 
 
@@ -77,13 +80,25 @@ def test_more_images_leave_the_earlier_ones_as_they_are(prepared, tmp_path):
     assert render(job) == expected
 
 
+def test_only_what_is_kept_is_drawn_and_it_is_what_all_of_them_would_hold(prepared, tmp_path):
+    path, records, truth = prepared
+    counts = write(Synthetic(images=320, size=48), tmp_path, limit=12, near_duplicate=None)
+    kept = [row for split in SPLITS for row in read_jsonl(tmp_path / f"{split}.jsonl", ImageRecord)]
+    ids = {row.id for row in kept}
+    assert len(ids) == 12 and counts["not_drawn"] == 308
+    assert {row.id: row for row in kept} == {row.id: row for row in records if row.id in ids}
+    assert list(read_jsonl(tmp_path / "truth.jsonl", ImageRecord)) == [row for row in truth if row.id in ids]
+    drawn = {str(file.relative_to(tmp_path)): file.read_bytes() for file in tmp_path.glob("images/*/*")}
+    assert drawn == {f"images/{row.image}": (path / "images" / row.image).read_bytes() for row in kept}
+
+
 def test_worker_processes_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(Synthetic, "one_process", 1)
     rows = {}
     for workers in (1, 2):
         path = tmp_path / str(workers)
         path.mkdir()
-        rows[workers] = list(Synthetic(images=40, size=32, workers=workers).read(path))
+        rows[workers] = fetched(Synthetic(images=40, size=32, workers=workers), path)
     assert rows[1] == rows[2]
     assert (tmp_path / "1/truth.jsonl").read_bytes() == (tmp_path / "2/truth.jsonl").read_bytes()
 

@@ -9,10 +9,11 @@ from seke.sources.scene_datasets.emoset import EMOTIONS, EmoSet
 from seke.sources.synthetic.scenes import SyntheticScenes, latent
 
 from ... import warm
+from ..rows import fetched
 
 
 def rows(path, **settings):
-    return list(SyntheticScenes(**{"images": 48, "workers": 1, **settings}).read(path))
+    return fetched(SyntheticScenes(**{"images": 48, "workers": 1, **settings}), path)
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +71,11 @@ def test_attributes_are_those_of_the_scene_that_was_drawn(drawn):
     assert records[9].attributes == {"image_id": "anger_00002", **scene.attributes}
 
 
-def test_workers_and_a_resumed_run_give_the_same_bytes(drawn, tmp_path):
+def test_workers_and_a_resumed_run_give_the_same_bytes(drawn, tmp_path, monkeypatch):
     _, records = drawn
     first = tmp_path / "one"
-    source = SyntheticScenes(images=48)
-    source.workers = 2
-    parallel = list(source.read(first))
-    assert parallel == records
+    monkeypatch.setattr(SyntheticScenes, "one_process", 1)
+    assert fetched(SyntheticScenes(images=48, workers=2), first) == records
     (first / "scenes" / records[3].image).write_bytes(b"half a picture")
     assert rows(first) == records
 

@@ -56,7 +56,10 @@ class Source(ABC):
         return pool
 
     def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
-        """Bring the image files of drawn records into being (frames of a video), and yield those that cannot be."""
+        """Bring the image files of drawn records into being (frames of a video), and yield those that cannot be.
+
+        Called after `read`; more than once where records have to be replaced.
+        """
         yield from ()
 
     def shown(self, record: ImageRecord) -> ImageRecord:

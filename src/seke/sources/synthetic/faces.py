@@ -5,13 +5,13 @@ worker processes, and a resumed run, give the same bytes. What each picture trul
 the simulated annotator and the reliability experiment read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from seke.core.affect import AUS_OF_SOURCE, EXPRESSIONS
-from seke.core.records import ImageRecord, Labels, Rejection, Split, write_jsonl
+from seke.core.records import ImageRecord, Labels, Split
 from seke.sources.base.split import VALIDATION_SHARE, assign
 from seke.sources.prepare.statistics import TABLE1
 from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
@@ -61,6 +61,7 @@ class Synthetic(Drawn):
 
     synthetic = "faces"
     folder = "images"
+    truth = "truth.jsonl"
     fewest = len(TABLE1)
     one_process = 400
 
@@ -83,48 +84,40 @@ class Synthetic(Drawn):
         """The records that the faces are drawn after, if there are any."""
         return {} if self.world in NAMES else {"world": records_of(self.world)}
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
-        """Draw what is not yet drawn, write truth.jsonl, and yield the records as their datasets would give them."""
-        pairs = self.labelled(self._drawn(run_path / "images"))
-        write_jsonl(run_path / "truth.jsonl", (truth for _, truth in pairs))
-        yield from (record for record, _ in pairs)
-
-    def labelled(self, digests: Mapping[tuple[str, int], str]) -> list[tuple[ImageRecord, ImageRecord]]:
-        """Return each picture's row as its dataset would give it, and with the whole truth; `digests`: their sha256."""
-        pairs = []
+    def labelled(self) -> Iterator[tuple[ImageRecord, ImageRecord]]:
+        """Yield each picture's row as its dataset would give it, and with the whole truth; neither has a sha256."""
         for source, count in self.counts.items():
             paper, people = TABLE1[source], {_person(source, index) for index in range(count)}
             splits = assign(people, self.seed, paper.test / (paper.train + paper.test), self.validation_share)
-            pairs += [self._record(source, index, digests[source, index], splits) for index in range(count)]
-        return pairs
+            for index in range(count):
+                yield self._record(source, index, splits)
 
-    def _drawn(self, root: Path) -> dict[tuple[str, int], str]:
-        """Return each picture's sha256, after drawing the missing ones."""
-        for source in self.counts:
-            picture_folder(root / source)
+    def drawn(self, ids: Sequence[str], root: Path) -> Iterator[tuple[str, str]]:
+        """Draw those pictures of these records that are not there yet; yield the id and sha256 of each."""
+        wanted: dict[str, list[int]] = {}
+        for id_ in ids:
+            source, _, number = id_.rpartition("-")
+            wanted.setdefault(source, []).append(int(number))
         jobs = [
             Job(self.seed, source, indices, self.size, root / source, self.worlds[source])
-            for source, count in self.counts.items()
-            for indices in chunks(count)
+            for source, numbers in wanted.items()
+            for indices in chunks(numbers)
         ]
-        return {
-            (job.source, index): digest
-            for job, digests in zip(jobs, self.draw_all(render, jobs, "faces"), strict=True)
-            for index, digest in zip(job.indices, digests, strict=True)
-        }
+        for job in jobs:
+            picture_folder(job.folder)
+        for job, digests in zip(jobs, self.draw_all(render, jobs, len(ids), "faces"), strict=True):
+            yield from zip((_id(job.source, index) for index in job.indices), digests, strict=True)
 
-    def _record(
-        self, source: str, index: int, digest: str, splits: Mapping[str, Split]
-    ) -> tuple[ImageRecord, ImageRecord]:
+    def _record(self, source: str, index: int, splits: Mapping[str, Split]) -> tuple[ImageRecord, ImageRecord]:
         """Return the row as its dataset would give it, and the same row with the whole truth."""
         style = STYLES[source]
         face, identity, _ = latent(self.seed, source, index, self.worlds[source])
         person = _person(source, index)
         truth = face.labels
         record = ImageRecord(
-            id=f"{source}-{index:05d}",
-            image=f"{source}/{source}-{index:05d}.jpg",
-            sha256=digest,
+            id=_id(source, index),
+            image=f"{source}/{_id(source, index)}.jpg",
+            sha256=None,
             source=source,
             subject=person if style.named else None,
             split=splits[person],
@@ -142,6 +135,10 @@ class Synthetic(Drawn):
         return record, record.model_copy(update={"labels": whole, "attributes": hidden})
 
 
+def _id(source: str, index: int) -> str:
+    return f"{source}-{index:05d}"
+
+
 def _person(source: str, index: int) -> str:
     """Return whose picture `index` of a sub-source is."""
     return f"{source}-s{index // STYLES[source].per_subject:04d}"
@@ -152,7 +149,7 @@ class Job(NamedTuple):
 
     seed: int
     source: str
-    indices: range
+    indices: Sequence[int]
     size: int
     folder: Path
     world: World = DRAWN
@@ -221,4 +218,4 @@ def _rendered(job: Job, index: int) -> str:
         face, identity, scene = latent(job.seed, job.source, index, job.world)
         return draw(face.au_intensity, identity, scene, job.size)
 
-    return drawn_once(job.folder / f"{job.source}-{index:05d}.jpg", picture)
+    return drawn_once(job.folder / f"{_id(job.source, index)}.jpg", picture)

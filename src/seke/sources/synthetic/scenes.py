@@ -10,12 +10,12 @@ also reads the folder itself: `python prepare.py source=emoset source.root=outpu
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from seke.core.records import ImageRecord, Labels, Rejection, Split, write_jsonl
+from seke.core.records import ImageRecord, Labels, Split
 from seke.core.rules import EMOTIONS
 from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share
 from seke.sources.synthetic.base import Drawn, chunks, drawn_once, picture_folder
@@ -33,6 +33,7 @@ class SyntheticScenes(Drawn):
 
     synthetic = "scenes"
     folder = "scenes"
+    truth = "scenes.jsonl"
     fewest = len(EMOTIONS)
     one_process = 800
 
@@ -48,29 +49,29 @@ class SyntheticScenes(Drawn):
         super().__init__(images, size, workers, seed, validation_share)
         self.test_share = checked_share("source.test_share", test_share)
 
-    def read(self, run_path: Path) -> Iterator[ImageRecord | Rejection]:
-        """Draw and annotate what is not yet there, write scenes.jsonl, and yield the records."""
-        digests = self._drawn(run_path / "scenes")
-        keys = [place(index)[1] for index in range(len(digests))]
+    def labelled(self) -> Iterator[tuple[ImageRecord, ImageRecord]]:
+        """Yield each picture's row twice: EmoSet's annotations tell all there is; there is no sha256 yet."""
+        keys = [place(index)[1] for index in range(self.images)]
         splits = assign((f"{NAME}/{key}" for key in keys), self.seed, self.test_share, self.validation_share)
-        records = [self._record(index, digest, splits[f"{NAME}/{keys[index]}"]) for index, digest in enumerate(digests)]
-        write_jsonl(run_path / "scenes.jsonl", records)
-        yield from records
+        for index, key in enumerate(keys):
+            record = self._record(index, splits[f"{NAME}/{key}"])
+            yield record, record
 
-    def _drawn(self, root: Path) -> list[str]:
-        """Return each picture's sha256, after drawing the missing ones."""
+    def drawn(self, ids: Sequence[str], root: Path) -> Iterator[tuple[str, str]]:
+        """Draw and annotate those pictures of these records that are not there yet; yield id and sha256 of each."""
         for emotion in EMOTIONS:
             for kind in ("image", "annotation"):
                 picture_folder(root / kind / emotion)
-        jobs = [Job(self.seed, indices, self.size, root) for indices in chunks(self.images)]
-        return [digest for digests in self.draw_all(render, jobs, "scenes") for digest in digests]
+        jobs = [Job(self.seed, indices, self.size, root) for indices in chunks([index_of(id_) for id_ in ids])]
+        digests = (digest for of_job in self.draw_all(render, jobs, len(ids), "scenes") for digest in of_job)
+        return zip(ids, digests, strict=True)
 
-    def _record(self, index: int, digest: str, split: Split) -> ImageRecord:
+    def _record(self, index: int, split: Split) -> ImageRecord:
         emotion, key = place(index)
         return ImageRecord(
             id=f"{NAME}/{key}",
             image=f"image/{emotion}/{key}.jpg",
-            sha256=digest,
+            sha256=None,
             source=NAME,
             subject=None,
             split=split,
@@ -83,7 +84,7 @@ class Job(NamedTuple):
     """Pictures for one worker."""
 
     seed: int
-    indices: range
+    indices: Sequence[int]
     size: int
     root: Path
 
@@ -96,6 +97,16 @@ def place(index: int) -> tuple[str, str]:
     """
     emotion = EMOTIONS[index % len(EMOTIONS)]
     return emotion, f"{emotion}_{index // len(EMOTIONS) + 1:05d}"
+
+
+def index_of(id_: str) -> int:
+    """Return which picture a record is of: the inverse of `place`.
+
+    >>> index_of("synthetic_scenes/anger_00002")
+    9
+    """
+    emotion, _, number = id_.removeprefix(f"{NAME}/").rpartition("_")
+    return (int(number) - 1) * len(EMOTIONS) + EMOTIONS.index(emotion)
 
 
 def latent(seed: int, index: int) -> tuple[Scene, View]:
