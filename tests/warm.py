@@ -82,6 +82,8 @@ def serve() -> None:
     for library in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(library)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("hydra.core.plugins").Plugins.instance()  # looks for them once, not in every fork
     gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)

@@ -1,9 +1,9 @@
 """What every command does with a mistake, shown on the smallest command there is."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -44,7 +44,7 @@ size: 1
 
 
 @pytest.fixture
-def toy(tmp_path: Path):
+def toy(command: Callable[..., CompletedProcess[str]], tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
     conf = tmp_path / "conf"
     (conf / "thing").mkdir(parents=True)
     (tmp_path / "toy.py").write_text(SCRIPT)
@@ -53,12 +53,7 @@ def toy(tmp_path: Path):
     (conf / "thing" / "text.yaml").write_text("_target_: builtins.str\nobject: hello\n")
     (conf / "thing" / "broken.yaml").write_text("_target_: seke.core.prompts.Prompts\n")
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "toy.py", *arguments]
-        full = {**os.environ, **environment}
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=full)
-
-    return run
+    return partial(command, tmp_path / "toy.py")
 
 
 @pytest.mark.parametrize(
