@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from . import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 PROCESS_GROUP = {"MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"}
+
+# Where Python is told to keep no bytecode, as in containers, hundreds of commands would compile the same modules anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Examples are drawn from a fixed seed and without a deadline: machines stall, and a test must not depend on that.
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
