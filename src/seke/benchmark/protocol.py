@@ -184,6 +184,8 @@ class PairedMetric(NamedTuple):
     """NaN where undefined."""
     difference_B: NDArray[np.float64]
     """ours - theirs, (B,); NaN where undefined."""
+    within: tuple[float, float] = ANY
+    """The least and the greatest value of `ours` and `theirs`."""
 
 
 class Right(NamedTuple):

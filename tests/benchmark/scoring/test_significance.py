@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest
 
+from seke.benchmark.protocol import Paired, PairedMetric
 from seke.benchmark.scoring.arrays import columns
 from seke.benchmark.scoring.bootstrap import drawn, point
 from seke.benchmark.scoring.metrics import scores
 from seke.benchmark.scoring.significance import compare, comparison_table, holm, mcnemar, other_predictions, p_value
 from seke.benchmark.scoring.tables import HEADLINE
 from seke.core.errors import UserError
+from seke.core.intervals import ANY
 from seke.core.records import Labels, write_jsonl
 
 from ..faces import prediction, predictions
@@ -101,6 +103,18 @@ def test_p_values_are_uniform_under_the_null() -> None:
                 share, abs=4 * np.sqrt(share * (1 - share) / trials)
             ), measure
     assert kstest(found["valence", "mae"], "uniform").pvalue > 0.01
+
+
+def test_an_interval_ends_where_no_difference_can_be() -> None:
+    """Of few subjects, Student's t would reach farther than two correlations can differ."""
+    drawn_B = np.random.default_rng(0).normal(0.5, 1, 1000)
+    metric = PairedMetric("valence", "ccc", 9, 4, 0.75, 0.25, drawn_B, (-1.0, 1.0))
+    rows = predictions(4, 8)
+    found = compare(rows, rows, "theirs", pairing=lambda *_: Paired([metric], None, "subjects", ()))
+    assert found["metrics"][0]["ci95"] == [-2.0, 2.0]
+    metric = metric._replace(within=ANY)
+    unbounded = compare(rows, rows, "theirs", pairing=lambda *_: Paired([metric], None, "subjects", ()))
+    assert unbounded["metrics"][0]["ci95"][1] > 2
 
 
 def test_the_same_answers_do_not_differ() -> None:

@@ -21,12 +21,12 @@ from scipy.special import bdtr
 
 from seke.benchmark.protocol import Benchmark, Compared, Measured, Paired, PairedMetric, Right
 from seke.benchmark.scoring.arrays import UNKNOWN, Columns, columns
-from seke.benchmark.scoring.bootstrap import drawn, point
+from seke.benchmark.scoring.bootstrap import WITHIN, drawn, point
 from seke.benchmark.scoring.tables import ABSENT, HEADLINE, with_interval, with_signed_interval
 from seke.core.errors import UserError
 from seke.core.escape import markdown
+from seke.core.intervals import SHARE, interval, p_value
 from seke.core.intervals import holm as holm
-from seke.core.intervals import interval, p_value
 from seke.core.records import Labels, Prediction, RecordError, read_jsonl
 from seke.core.text_tables import markdown_table
 
@@ -103,6 +103,7 @@ def pair_faces(
             ours_at[task][metric],
             theirs_at[task][metric],
             ours_drawn[task][metric] - theirs_drawn[task][metric],
+            WITHIN.get(metric, SHARE),
         )
         for task, counted_N in counted.items()
         for metric in HEADLINE[task]
@@ -170,6 +171,7 @@ def _row(measure: PairedMetric) -> dict[str, Any]:
     # Rounded, so that sums of the same numbers taken in another order are a tie.
     difference_B = np.round(measure.difference_B, 12)
     ours, theirs = _known(measure.ours), _known(measure.theirs)
+    span = measure.within[1] - measure.within[0]
     return {
         "task": measure.task,
         "metric": measure.metric,
@@ -177,7 +179,7 @@ def _row(measure: PairedMetric) -> dict[str, Any]:
         "ours": ours,
         "theirs": theirs,
         "difference": None if ours is None or theirs is None else ours - theirs,
-        "ci95": interval(difference_B, measure.ours - measure.theirs, measure.drawn_from),
+        "ci95": interval(difference_B, measure.ours - measure.theirs, measure.drawn_from, (-span, span)),
         "p": p_value(difference_B, measure.ours - measure.theirs, measure.drawn_from),
         "p_holm": None,
         "drawn_from": measure.drawn_from,
