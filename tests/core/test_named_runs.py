@@ -53,3 +53,9 @@ def test_records_may_be_what_a_review_made_of_a_generation(tmp_path):
     assert found == tmp_path / "generate" / "reviewed" / "records.jsonl"
     finished(tmp_path, "prepare", "reviewed", "train.jsonl", 0)
     assert runs.locate_records("reviewed", tmp_path, "train.jsonl").parts[-3] == "prepare"
+
+
+def test_a_set_of_peoples_labels_has_no_truth_and_the_line_says_which_file_has_what_they_said(tmp_path):
+    finished(tmp_path, "prepare", "aff", "train.jsonl", 0)
+    with pytest.raises(UserError, match=r"only drawn pictures have a truth\.jsonl; .*say records=.*aff/train\.jsonl$"):
+        runs.locate_records("aff", tmp_path, "truth.jsonl")

@@ -40,6 +40,8 @@ LONGEST_NAME = 240
 MARK, MANIFEST, EARLIER, MOVING = "config.yaml", "manifest.json", ".earlier", ".earlier-moving"
 RECORDS = "records.jsonl"
 """Of a reviewed generation: its records with the labels that people gave or looked at."""
+TRAIN, TRUTH = "train.jsonl", "truth.jsonl"
+"""Of a prepared set: the labels that people gave, and, of drawn pictures alone, those that they were drawn from."""
 MAIN = "seke"
 """What the name of the main run of a family ends with."""
 SHOWN = 5
@@ -329,6 +331,10 @@ def locate(argument: str, reference: str, outputs: Path, stage: str, file: str) 
     given = Path(reference)
     candidates = [outputs / stage / reference / file, given / file, given]
     file_path = next((path for path in candidates if path.is_file()), None)
+    if file_path is None and file == TRUTH and (outputs / stage / reference / TRAIN).is_file():
+        problem = f"a prepared set of people's labels: only drawn pictures have a {TRUTH}"
+        remedy = f"of runs that masked some (generator.hide=[au]), say {argument}={outputs / stage / reference / TRAIN}"
+        raise UserError(argument, reference, problem, remedy)
     if file_path is None:
         problem = f"neither a file nor a finished `python {stage}.py name={given.name}` with {file}"
         other = f"give the path of a {Path(file).suffix or 'file'}"

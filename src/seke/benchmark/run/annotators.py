@@ -184,7 +184,7 @@ def compare(annotators: Sequence[Annotator], run: Path, seed: int) -> dict[str, 
     """
     data, rows = read(annotators)
     found = compared(data, seed)
-    found["remarks"] = list(_remarks(annotators, data))
+    found["remarks"] = [*_remarks(annotators, data), *nothing_shared(found["pairs"])]
     counts = _write_differences(run / DIFFERENCES, data, rows)
     found["differences"] = [
         {"first": pair["first"], "second": pair["second"], **_where(data.of(*places), rows)}
@@ -223,6 +223,23 @@ def _remarks(annotators: Sequence[Annotator], data: Annotated) -> Iterator[str]:
     for name, known_N in zip(data.names, known_K, strict=True):
         if not known_N.all():
             yield f"{name} has labelled {int(known_N.sum()):,} of these {len(known_N):,} images."
+
+
+def nothing_shared(pairs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield why two annotators cannot be held against each other, of the pairs of agreement.json.
+
+    >>> nothing = {name: {"n": 0} for name in ("expression", "action_units", "valence", "arousal")}
+    >>> next(nothing_shared([{"first": "gpt", "second": "people", **nothing}]))[:62]
+    'gpt and people have labelled no description of any image both.'
+    >>> list(nothing_shared([{"first": "gpt", "second": "people", **nothing, "valence": {"n": 1}}]))
+    []
+    """
+    for pair in pairs:
+        if not any(pair[name]["n"] for name in ("expression", "action_units", *DIMENSIONS)):
+            yield (
+                f"{pair['first']} and {pair['second']} have labelled no description of any image both. Of a generate "
+                "run only what it generated counts: to hold it against people, mask their labels (generator.hide=[au])."
+            )
 
 
 def _write_differences(path: Path, data: Annotated, rows: Sequence[Said]) -> int:

@@ -72,7 +72,7 @@ class Reliability:
                 "predictions", "(no row)", "no record was annotated", "give a generate run on these records"
             )
         if all(row.truth.empty for row in rows):
-            remedy = "give the records' truth.jsonl, or mask human labels with generator.hide"
+            remedy = "mask human labels (generate.py generator.hide=[au]), or give the truth.jsonl of drawn pictures"
             raise UserError("predictions", "(all rows)", "no generated label has a known truth", remedy)
         return rows, len(records) - len(rows)
 
