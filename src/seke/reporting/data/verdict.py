@@ -85,7 +85,9 @@ _OUTCOMES: Final = {
 BLIND: Final = {"constant": "the best answer that never looks", NOBODY: "not looking"}
 """Who answers without looking, as manifests name them, and what to call such a run of somebody's own name."""
 NOT_COMPARED: Final = (
-    "was not compared with anything that never looks at the pictures: whether looking helped is not known here."
+    "was not compared with anything that never looks at the pictures: whether looking helped is not known here. A run "
+    "of the same records in this report would tell: evaluate.py system=constant beside a model, generate.py "
+    "generator=blind beside labels."
 )
 
 
