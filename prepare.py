@@ -26,7 +26,7 @@ def prepare(cfg: DictConfig) -> None:
     from seke.sources.faces_datasets import table_template
     from seke.sources.prepare import advice, changes, inventory
     from seke.sources.prepare.leakage import checked_distance
-    from seke.sources.prepare.prepare import write
+    from seke.sources.prepare.prepare import counted_reasons, write
 
     if template := cfg.source.get("template"):
         print(table_template.write(Path(template), cfg.source.root))
@@ -50,6 +50,8 @@ def prepare(cfg: DictConfig) -> None:
         noted = {**({"understood": told} if told else {}), **({"update": differing.counts} if differing else {})}
         run.finish(**facts, **noted, made=made(sys.argv))
         print(f"{run.path}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+        if reasons := counted_reasons(run.path):
+            print(reasons)
         if differing:
             print(visible(differing.line))
         if told:

@@ -40,7 +40,7 @@ def test_a_set_that_is_large_enough_gets_none(tmp_path):
     [
         (
             [record(1, "train")],
-            ["nothing is labelled: generate.py can complete that, and evaluate.py has nothing to score"],
+            ["nothing is labelled: generate.py or evaluate.py can label it, and there is nothing to score"],
         ),
         (
             people(2, 0, expression=None, valence=0.1),

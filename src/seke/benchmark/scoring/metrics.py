@@ -184,7 +184,11 @@ def suspicions(data: Columns) -> list[str]:
     if not any(known.values()):
         return ["no record has a label: there is nothing to score"]
     missing = unanswered(data)
-    found = [f"none of {known[task]} answers states {task}" for task in known if 0 < known[task] == missing[task]]
+    silent: dict[int, list[str]] = {}
+    for task, count in known.items():
+        if 0 < count == missing[task]:
+            silent.setdefault(count, []).append(task)
+    found = [f"none of {count} answers states {', '.join(tasks)}" for count, tasks in silent.items()]
     answered = data.expression_N[(data.expression_N != UNANSWERED) & (data.expression_true_N != UNKNOWN)]
     aus = data.au_NA[data.au_answered_N & (data.au_true_NA != UNKNOWN).any(1)]
     if len(answered) >= ENOUGH_TO_SUSPECT and (answered == answered[0]).all():

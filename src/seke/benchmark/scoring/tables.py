@@ -288,9 +288,9 @@ def show(metrics: Mapping[str, Any], title: str) -> None:
     """Print `summary` to the terminal."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    table = Table("task", "metric", title=Text(visible(title)), title_justify="left")
+    print(visible(title))
+    table = Table("task", "metric")
     for column in ("value", "95 % interval", "n", "unanswered"):
         table.add_column(column, justify="right")
     for line in summary(metrics):

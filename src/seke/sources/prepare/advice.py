@@ -27,7 +27,7 @@ def of(run_path: Path) -> list[str]:
 def _advice(records: Sequence[ImageRecord]) -> Iterator[str]:
     labelled = [record for record in records if not record.labels.empty]
     if not labelled:
-        yield "nothing is labelled: generate.py can complete that, and evaluate.py has nothing to score"
+        yield "nothing is labelled: generate.py or evaluate.py can label it, and there is nothing to score"
         return
     test = [record for record in labelled if record.split == "test"]
     people = {record.subject for record in labelled if record.subject is not None}

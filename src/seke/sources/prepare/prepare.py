@@ -1,6 +1,7 @@
 """A source's records, written as one prepared directory: three splits, what was rejected, and the statistics."""
 
 import gc
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,14 @@ def write(
         inventory.write(run_path / inventory.FILE, pictures, checks.digests())
     checks.cache.unlink(missing_ok=True)
     return counts
+
+
+def counted_reasons(run_path: Path) -> str:
+    """Return how many images were rejected for which reason, the commonest first; empty where none was."""
+    path = run_path / "rejected.jsonl"
+    reasons = Counter(row.reason for row in read_jsonl(path, Rejection))
+    told = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
+    return f"rejected: {told}; each with its reason in {path}" if told else ""
 
 
 def _free(run_path: Path) -> None:
