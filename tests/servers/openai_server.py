@@ -64,6 +64,8 @@ class Server:
     """Types of response_format that it takes; a prompt that tells a schema in words is always followed."""
     models: Sequence[str] = ("gpt-test", "gpt-other")
     """What it lists; it answers for every one."""
+    sentences: Sequence[str] = ()
+    """What it chooses among where no form of the answer is asked for; empty: a sentence that describes nothing."""
     shutdown_date: str | None = None
     odd: float = 0.0
     """Share of answers, fixed by their content, with characters that break careless programs."""
@@ -234,7 +236,9 @@ class Server:
         rng = _dice(request, choice)
         words = f"Answer {rng.randrange(10**6)}" + (f" {ODD}" if rng.random() < self.odd else "")
         schema = (request.get("response_format") or {}).get("json_schema", {}).get("schema") or _told(request)
-        return words if schema is None else json.dumps(_conform(schema, rng, words), ensure_ascii=rng.random() < 0.5)
+        if schema is None:
+            return rng.choice(self.sentences) if self.sentences else words
+        return json.dumps(_conform(schema, rng, words), ensure_ascii=rng.random() < 0.5)
 
     def _flaw(self, request: Mapping[str, Any], choice: int) -> str | None:
         """Return the fault of an answer, the same at every asking."""
