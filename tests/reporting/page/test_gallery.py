@@ -182,7 +182,7 @@ def test_a_limit_and_no_pictures_make_a_small_page_that_says_so(outputs: Path, s
     assert [*blocks] == ["gallery-data"]
     assert len(blocks["gallery-data"]["records"]) == 5
     assert blocks["gallery-data"]["block"] is None
-    assert "The first 5 of 24 records" in " ".join(dom.text.split())
+    assert "5 of 24 records of demo-seke, chosen by the seed," in " ".join(dom.text.split())
 
 
 def test_a_report_without_a_generation_has_no_gallery(outputs: Path, settings: Settings) -> None:

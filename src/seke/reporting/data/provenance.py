@@ -10,7 +10,7 @@ from typing import Any, Final
 from seke.core import old_runs
 from seke.reporting.data import scenes
 from seke.reporting.data.runs import FinishedRun, Gathered
-from seke.reporting.data.tables import Column, Table
+from seke.reporting.data.tables import LABEL, Column, Table
 
 HIDDEN_SETTINGS = ("paths", "wording", "commands", "prompts", "overwrite", "name", "hydra")
 """Settings that say nothing about a result, or too much for a list; the run's manifest holds them all."""
@@ -211,7 +211,7 @@ def state_nature(
     if columns:
         each = "; ".join(f"{key}: {of_run.get(name) or REAL}" for key, name in columns.items())
         return _with_statement(table, f"Synthetic or simulated: {each}.")
-    column = Column("nature", "synthetic or simulated", "Made of")
+    column = Column("nature", "synthetic or simulated", "Made of", under=LABEL)
     lines = tuple(
         replace(row, cells={**row.cells, "nature": (of_run[row.run] or REAL) if row.run in of_run else None})
         for row in table.rows

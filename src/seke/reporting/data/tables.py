@@ -17,6 +17,7 @@ from seke.core.rules import Measure, percent_answered
 from seke.core.text_tables import csv_table, markdown_table
 
 MISSING = "n/a"
+LABEL = "label"
 Cell = Estimate | str | None
 """A number with its interval, a plain text, or None: not measured."""
 
@@ -35,7 +36,8 @@ class Column:
     signed: bool = False
     """Whether a number is a difference: + stands before what is above 0."""
     under: str = ""
-    """The key of the column below whose numbers the page shows these, instead of in a column of their own."""
+    """The key of the column below whose numbers the page shows these, instead of in a column of their own; `LABEL`:
+    below the row's label."""
     run: str = ""
     """Where columns are runs: the run whose predictions its numbers are about."""
 
@@ -133,6 +135,11 @@ class Table:
     def upper_groups(self) -> list[tuple[str, int]]:
         """The groups of `upper`."""
         return _spans(self.upper)
+
+    @property
+    def below_label(self) -> list[Column]:
+        """The columns whose texts the page shows below the rows' labels."""
+        return [column for column in self.columns if column.under == LABEL]
 
     def below(self, column: Column) -> list[Column]:
         """Return the columns whose numbers the page shows below those of `column`."""

@@ -40,6 +40,7 @@ PAGES: Final = {
         ("page.dom", "page.records", "page.list", "page.large", "page", "page.rows", "page.detail", "page.review",
          "page.gallery"),
     ),
+    "faces": Parts(("page",), ()),
     "predictions": Parts(
         ("page", "page.gallery", "page.large", "predictions"),
         ("page.dom", "page.list", "page.large", "predictions.records", "predictions"),
@@ -52,6 +53,29 @@ def write_page(path: Path, content: Mapping[str, Any], kind: str = "page") -> No
 
     It is written as it is rendered: a gallery's pictures may be more than one wants to hold in memory.
     """
+    style = "".join(_template(f"{name}.css.jinja") for name in PAGES[kind].styles)
+    script = "".join(_template(f"{name}.js.jinja") for name in PAGES[kind].scripts)
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    page = _environment().get_template(f"{kind}.html.jinja")
+    with whole(path) as out:
+        out.writelines(page.generate(content, style=Markup(style), script=Markup(script), script_hash=digest))
+
+
+def rendered(part: str, content: Mapping[str, Any]) -> Markup:
+    """Return a part of a page, by its file's name without its endings."""
+    return Markup(_environment().get_template(f"{part}.html.jinja").render(content))
+
+
+def columns(drawings: int, *choices: int) -> int:
+    """Return the first of these numbers of columns at which no drawing stands alone in the last row.
+
+    >>> columns(4, 4, 3), columns(5, 4, 3), columns(1, 4, 3), columns(13, 4, 3, 5)
+    (4, 3, 4, 5)
+    """
+    return next((choice for choice in choices if drawings == 1 or drawings % choice != 1), choices[0])
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
@@ -60,14 +84,11 @@ def write_page(path: Path, content: Mapping[str, Any], kind: str = "page") -> No
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(shown=shown, remark_of=remark_of, interval=interval, drawing=drawing, url=quote)
+    environment.filters.update(
+        shown=shown, remark_of=remark_of, interval=interval, drawing=drawing, url=quote, columns=columns
+    )
     environment.globals["near"] = NEAR
-    style = "".join(_template(f"{name}.css.jinja") for name in PAGES[kind].styles)
-    script = "".join(_template(f"{name}.js.jinja") for name in PAGES[kind].scripts)
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    page = environment.get_template(f"{kind}.html.jinja")
-    with whole(path) as out:
-        out.writelines(page.generate(content, style=Markup(style), script=Markup(script), script_hash=digest))
+    return environment
 
 
 def drawing(panel: Panel) -> Markup:

@@ -10,22 +10,17 @@ of these is known, the faces are those on which two methods differ most.
 import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-import jinja2
-from markupsafe import Markup
 from matplotlib import image
 from matplotlib.figure import Figure
 
 from seke.core import runs
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.escape import in_html
 from seke.core.figure_style import FAINT, INK, TONES
-from seke.core.files import write_text
 from seke.core.images import ImageError, open_record
 from seke.core.intervals import Estimate
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Prediction, read_jsonl
@@ -33,6 +28,7 @@ from seke.core.rules import NEAR
 from seke.reporting.data.cases import Claim, Span, lines, marked, verdict
 from seke.reporting.data.runs import FinishedRun, LeftOut, Outputs, Pictured
 from seke.reporting.data.tables import Column, Row, Table, signed
+from seke.reporting.page.page import rendered, write_page
 from seke.reporting.render import figures
 from seke.reporting.render.figures import Panel, styled
 from seke.reporting.render.pictures import RECORDS_GONE, Small, small
@@ -125,10 +121,10 @@ class SideBySide:
         faces = [_face(id_, said, records.get(id_), root, self.stage) for id_ in chosen]
         rule = RULE if self.stage == "evaluate" else RULE_OF_ANNOTATIONS
         content = {"faces": faces, "title": self.title, "rule": rule}
-        write_text(context.figures.parent / f"{self.name}.html", _rendered(**content, alone=True))
+        write_page(context.figures.parent / f"{self.name}.html", content, "faces")
         panel = _panel(context.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
         table = _table(self.name, self.title, predictions, shared, chosen, there, rule)
-        return Section(self.title, (table,), (panel,), (), tuple(missing), _rendered(**content, alone=False))
+        return Section(self.title, (table,), (panel,), (), tuple(missing), rendered("page.faces", content))
 
 
 def choose(predictions: Mapping[str, Mapping[str, Prediction]], shared: Sequence[str], count: int) -> list[str]:
@@ -280,12 +276,6 @@ def _labels_text(truth: Labels) -> str:
     if truth.action_units is not None:
         parts.append(" ".join(f"AU{au}" for au in truth.active) or "no active AU")
     return ", ".join(parts) or "none"
-
-
-def _rendered(**content: Any) -> Markup:
-    environment = jinja2.Environment(autoescape=True, finalize=in_html, trim_blocks=True, lstrip_blocks=True)
-    text = (files("seke.reporting.studies") / "faces.html.jinja").read_text(encoding="utf-8")
-    return Markup(environment.from_string(text).render(**content))
 
 
 def _pixels(record: ImageRecord | None, root: Path | None) -> Any:
