@@ -35,6 +35,8 @@ from ..browser import chromium
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (96, 72)
 """Of the pictures, which are not square."""
+PATIENCE = 180_000
+"""Milliseconds: on a machine with twenty other programs half a minute is short for a page."""
 SOURCES = ("aff_wild2", "affectnet", "bp4d", "ck_plus", "disfa", "raf_db")
 SCORES = {  # run: accuracy, macro F1, mean F1 of 14 and 17, then valence MAE RMSE CCC and arousal MAE RMSE CCC
     "base": (0.125, 0.031, 0.08, 0.075, 0.52, 0.61, 0.01, 0.43, 0.5, -0.02),
@@ -83,6 +85,7 @@ def opened(browser):
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         page.problems, page.requested = [], []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.on("console", lambda message: page.problems.append(message.text) if message.type == "error" else None)

@@ -95,6 +95,7 @@ def test_one_statement_stands_once() -> None:
         "no",
         None,
     ]
+    assert [column.key for column in told.below_label] == ["nature"] and told.upper == list(table.columns)
     assert "synthetic or simulated" in to_markdown(told) and "1 of 2 judges" in to_csv(told)
     assert not uniform(mixed) and nature(mixed) == "synthetic faces, simulated judges"
     across = state_nature(table, "evaluate", mixed, {"A": "a", "B": "b"})

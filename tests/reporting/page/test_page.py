@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,6 +18,11 @@ from seke.core.errors import UserError
 from seke.reporting.report import Settings, write_report
 
 HOSTILE = '</p><script>alert(1)</script>"><img src=x onerror=alert(2)><svg onload=alert(3)> fear $x_{'
+
+WORDS_ON = {  # beside the page's own two grounds
+    "ink": ("right-tint", "wrong-tint", "manual-tint", "heat"), "faint": (), "blue": (),
+    "right": ("right-tint",), "wrong": ("wrong-tint",),
+}  # fmt: skip
 
 
 class Dom(HTMLParser):
@@ -42,6 +48,24 @@ class Dom(HTMLParser):
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_words_are_read_on_every_ground_in_light_and_in_dark() -> None:
+    style = (files("seke.reporting.page") / "page.css.jinja").read_text(encoding="utf-8")
+    blocks = re.findall(r":root {([^}]*)}", style)
+    light, dark = filter(None, (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks))
+    for palette in (light, dark):
+        for word, grounds in WORDS_ON.items():
+            for ground in ("paper", "sheet", *grounds):
+                low, high = sorted(map(luminance, (palette[word], palette[ground])))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, f"WCAG 2.2, 1.4.3: {word} on {ground}"
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of WCAG 2.2."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(share * part for share, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def lean(outputs: Path) -> None:

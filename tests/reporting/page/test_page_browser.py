@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seke.core.escape import CONTROLS, visible
 from seke.core.records import InstructionRecord, read_jsonl
 from seke.reporting.page.gallery import GallerySettings
 from seke.reporting.report import Settings, write_report
@@ -15,7 +16,7 @@ from seke.reporting.report import Settings, write_report
 from ...browser import until
 from ..conftest import ROOT, runs_of_all_stages
 
-HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2>\u2028<!--<script>"
+HOSTILE = "</script><script>window.pwned=1</script><img src=x onerror=window.pwned=2>\u2028\u202e\x1b[2J<!--<script>"
 MANY = 30_000
 KEPT_ROWS = 40
 """More rows than this never exist at once: what fits on a screen, and a few beyond."""
@@ -257,6 +258,10 @@ def test_the_large_view_shows_the_file_itself_and_goes_on_by_key(opened, rows, r
     assert "1 accepted" in page.locator(".kept").inner_text()
     page.locator("#gallery .record .zoom").click()
     assert page.locator("#large").is_visible()
+    page.keyboard.press("c")
+    until(page, "!document.querySelector('#large').open")
+    page.wait_for_timeout(50)  # only now does the dialog say that it is closed
+    assert page.evaluate("document.activeElement.name") == "expression", "the keys are the form's"
     page.keyboard.press("Escape")
     page.locator("#cases .zoom").first.click()
     until(page, "document.querySelector('#large img').naturalWidth === 96")
@@ -307,6 +312,33 @@ def test_pictures_beside_the_page_are_shown_from_there(opened, tmp_path):
     until(page, "[...document.querySelectorAll('#gallery .row img')].every((image) => image.naturalWidth)")
     sources = {image.get_attribute("src") for image in page.locator("#gallery .row img").all()}
     assert "pictures/000/000000.webp" in sources and not any(source.startswith("data:") for source in sources)
+    alone = tmp_path / "passed on #1" / "index.html"
+    alone.parent.mkdir()
+    alone.write_bytes((outputs / "report" / "demo" / "index.html").read_bytes())
+    page = opened(alone)
+    until(page, "!document.querySelector('#gallery .row img, #gallery .record img')")
+    assert "no picture" in page.locator("#gallery .row").first.inner_text(), "and no sign of a broken one"
+    page.problems.clear()  # the browser reports the missing files
+
+
+def test_a_picture_that_is_gone_says_why(opened, tmp_path):
+    outputs = tmp_path / "outputs"
+    one_generation(outputs)
+    shutil.rmtree(outputs / "prepare" / "demo" / "images")
+    page = opened(write_report(outputs, "demo", None, settings()).page)
+    page.locator("#gallery .record figcaption", has_text="no such file").wait_for()
+    assert "no picture" in page.locator("#gallery .row").first.inner_text()
+
+
+def test_on_paper_nothing_is_cut_off_or_dark(opened):
+    page = opened(viewport={"width": 1040, "height": 720}, color_scheme="dark")  # A4 across, without its margins
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1040
+    assert {box.evaluate("(box) => getComputedStyle(box).overflowX") for box in page.locator(".scroll").all()} == {
+        "visible"
+    }
 
 
 def test_what_the_page_downloads_is_what_the_generate_command_applies(opened, rows, report, cli, tmp_path):
@@ -389,8 +421,9 @@ def test_no_script_of_a_hostile_answer_runs(opened, tmp_path):
     def poison(number, row):
         row["id"] = f"{number}{HOSTILE}"
         row["conversations"][0]["value"] = "<image>\n" + HOSTILE
-        row["conversations"][1]["value"] = f"AU4 {HOSTILE} fear"
-        row |= {"source": HOSTILE, "subject": HOSTILE, "annotator": HOSTILE, "flags": [HOSTILE], "image": HOSTILE}
+        row["conversations"][1]["value"] = f"AU4 {HOSTILE} fear {'' if number else 'W' * 10_000}"
+        row |= {"source": HOSTILE, "subject": HOSTILE, "annotator": HOSTILE, "image": HOSTILE}
+        row["flags"] = [HOSTILE, "long" * 100]
 
     changed(instructions, poison)
     changed(instructions.with_name("draws.jsonl"), lambda number, row: row.update(id=f"{number}{HOSTILE}"))
@@ -402,7 +435,11 @@ def test_no_script_of_a_hostile_answer_runs(opened, tmp_path):
     decide(page, "a")
     page.locator("[name=search]").fill("<img src=x onerror=window.pwned=2>")
     assert count(page) == "24 records"
-    assert HOSTILE.replace("\u2028", "") in page.locator("#gallery .answer").text_content().replace("\u2028", "")
+    assert visible(HOSTILE) in page.locator("#gallery .answer").text_content(), "spelt out, not obeyed"
+    assert not CONTROLS.search(page.locator("#gallery .browser").inner_text().replace("\n", ""))
+    for width in (1200, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") == width, "no text is wider than the page"
     assert downloaded(page)["decisions"][0]["id"] == f"0{HOSTILE}"
     page.reload()
     page.locator("#gallery .row").first.wait_for()

@@ -155,6 +155,17 @@ def test_methods_of_annotation_stand_side_by_side_and_are_judged_by_what_they_ma
         assert "data:image/webp;base64," in text
 
 
+def test_the_methods_columns_stand_beside_one_another_below_the_same_face(tmp_path: Path, opened) -> None:
+    annotated(tmp_path, {"blind": [instruction("a", "fear", -0.5)], "both": [instruction("a", "anger", 0.9)]}, True)
+    compiled(tmp_path, "appendix_d", runs="table4")
+    page = opened(tmp_path / "report" / "appendix_d.html", ".together")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        blind, both = (cell.bounding_box() for cell in page.locator(".together tbody tr").first.locator("td").all())
+        assert blind["y"] == both["y"] and blind["x"] + blind["width"] <= both["x"] < width
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 def test_without_a_truth_annotations_are_shown_where_they_differ_and_not_judged(tmp_path: Path) -> None:
     annotated(
         tmp_path,
