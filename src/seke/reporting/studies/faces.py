@@ -120,7 +120,9 @@ class SideBySide:
         chosen = choose(predictions, shared, self.count)
         faces = [_face(id_, said, records.get(id_), root, self.stage) for id_ in chosen]
         rule = RULE if self.stage == "evaluate" else RULE_OF_ANNOTATIONS
-        content = {"faces": faces, "title": self.title, "rule": rule}
+        made = [claim for face in faces for answer in face.answers for claim in answer.claims]
+        judged = any(_is(claim, verdict) for claim in made for verdict in ("right", "wrong"))
+        content = {"faces": faces, "title": self.title, "rule": rule, "judged": judged}
         write_page(context.figures.parent / f"{self.name}.html", content, "faces")
         panel = _panel(context.figures, self.name, faces, [_pixels(records.get(id_), root) for id_ in chosen])
         table = _table(self.name, self.title, predictions, shared, chosen, there, rule)
