@@ -43,7 +43,9 @@ def prepared(outputs: Path) -> Callable[[str], tuple[list[ImageRecord], Path]]:
         source: Source = built(
             composed("prepare", f"source={name}", f"source.images={IMAGES}", "source.workers=1").source
         )
-        return listed(source, run_path)[0], run_path / source.image_root(run_path)
+        records, _ = listed(source, run_path)
+        assert not list(source.fetch(records))
+        return [source.shown(record) for record in records], run_path / source.image_root(run_path)
 
     return of
 

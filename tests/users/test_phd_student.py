@@ -110,7 +110,7 @@ def test_a_sheet_full_of_mistakes_takes_one_run_to_learn_of_them_all(cli, photog
         "line 1, column arousel: no column of this table; did you mean arousal?",
         "line 2, column Gefühl: 'gut' is none of neutral, happiness, ",
         "line 2, column Valenz: 'hoch' is no number from -1 to 1 (so line 3 'hoch', ",
-        "line 2, column AU01: '2' is neither 0 nor 1",
+        "AU on another scale than 0 (absent) and 1 (active): 13 of 13 rows are beyond, such as line 2, column AU01",
     ):
         assert part in done.stderr, done.stderr
     assert not (photographs.parent / "Ergebnisse" / "prepare" / "1e5").exists()

@@ -51,8 +51,8 @@ def test_faults_leave_no_trace_in_the_answers(make: Make, asked: Callable, tmp_p
     with running(odd=0.3) as server:
         undisturbed = replies(make(server, "plain"), requests)
     faults = {**rates("transport=0.4"), "die": 0.005}
-    with running(odd=0.3, faults=faults, seed=4, hang_s=3, die_s=0.3) as server:
-        disturbed = replies(make(server, timeout=0.5), requests)
+    with running(odd=0.3, faults=faults, seed=4, hang_s=6, die_s=0.3) as server:
+        disturbed = replies(make(server, timeout=2), requests)
         assert len(server.faulted) >= 10
         for body, paid in server.paid.items():
             assert paid <= 1 + server.broken[body]

@@ -39,7 +39,7 @@ def test_masked_manual_labels_are_scored_and_what_nobody_annotated_is_not() -> N
 
 def test_manual_labels_that_were_all_shown_leave_nothing_to_score() -> None:
     answer = Answer(id="a", labels=Labels(expression="fear", valence=0.5), origin=MASKED)
-    with pytest.raises(UserError, match=r"mask human labels with generator\.hide"):
+    with pytest.raises(UserError, match=r"mask human labels \(generate\.py generator\.hide="):
         Reliability("manual").predictions([record("a", Labels(expression="fear"))], {"a": answer}, judge.parse)
 
 
