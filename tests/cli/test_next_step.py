@@ -56,3 +56,18 @@ def test_each_command_names_the_next_and_it_runs(cli, tmp_path: Path) -> None:
         done = cli(command, *shlex.split(line)[3:])
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "report" / "demo" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("priced", "usd", "line"),
+    [
+        (True, None, "nothing was asked or paid for; without dry_run=true the same command asks; budget.usd=<dollars> "
+         "is a hard limit"),
+        (True, 5.0, "nothing was asked or paid for; without dry_run=true the same command asks"),
+        (False, None, "next: the same command without dry_run=true"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_advises_nobody_to_spend(priced, usd, line, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(next_step.HydraConfig, "get", lambda: OmegaConf.create({"mode": "RUN"}))
+    next_step.tell_after_dry_run(OmegaConf.create({"budget": {"usd": usd}}), priced)
+    assert capsys.readouterr().out == line + "\n"

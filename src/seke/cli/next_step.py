@@ -31,10 +31,14 @@ def tell(cfg: DictConfig, command: str) -> None:
 
 
 def tell_after_dry_run(cfg: DictConfig, priced: bool) -> None:
-    """Print what follows a dry run: the run itself. `priced`: whether it may cost money, and takes a limit."""
-    if HydraConfig.get().mode != RunMode.MULTIRUN:
-        limit = "; budget.usd=<dollars> is a hard limit" if priced and cfg.budget.usd is None else ""
-        print(f"next: the same command without dry_run=true{limit}")
+    """Print what follows a dry run: the run itself, which nobody is told to pay for (`priced`: it may cost money)."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return
+    if priced:
+        limit = "; budget.usd=<dollars> is a hard limit" if cfg.budget.usd is None else ""
+        print(f"nothing was asked or paid for; without dry_run=true the same command asks{limit}")
+    else:
+        print("next: the same command without dry_run=true")
 
 
 def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
