@@ -87,7 +87,7 @@ def test_answers_that_are_requested_anyway_are_read_where_they_seem_to_help(spre
     """Of expressions this pilot is not sure; the same request tells valence, or does not."""
     rng = np.random.default_rng(3)
     rows = []
-    for row in pilot(48, seed=6, shown=0.15, hidden=0.15):
+    for row in pilot(48, seed=6, shown=0.1, hidden=0.1):
         truth = float(rng.uniform(-1, 1))
         guesses = np.clip(rng.normal(truth, spread, 5), -1, 1).round(2).tolist()
         draws = tuple(draw.model_copy(update={"valence": v}) for draw, v in zip(row.draws, guesses, strict=True))

@@ -3,20 +3,19 @@
 import numpy as np
 import pytest
 
-from seke.generation.calibration.gain import Gain, gain
+from seke.generation.calibration.gain import LEVEL, Gain, gain
 
 
 @pytest.mark.parametrize("groups", [3, 5, 40])
 def test_no_gain_seems_sure_by_chance(groups):
-    """Phi(-2) is 2.3 %: what two standard errors are with many subjects."""
     rng = np.random.default_rng(groups)
     of = np.repeat(np.arange(groups), 4)
     sure = [gain(np.repeat(rng.normal(size=groups), 4) + rng.normal(size=len(of)), of).sure for _ in range(4000)]
-    assert 0.015 < np.mean(sure) < 0.031
+    assert LEVEL - 0.01 < np.mean(sure) < LEVEL + 0.01
 
 
-def test_with_many_subjects_the_margin_is_two_standard_errors():
-    assert Gain(1.0, 0.1, 10_000).margin == pytest.approx(0.2, abs=1e-3)
+def test_with_many_subjects_the_margin_is_that_of_the_normal_distribution():
+    assert Gain(1.0, 0.1, 10_000).margin == pytest.approx(0.1645, abs=1e-4)
 
 
 def test_one_subject_tells_nothing_about_others():
