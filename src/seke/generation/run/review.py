@@ -13,9 +13,10 @@ holds decisions about some of its records:
 Where a record has no labels, as a scene's has none, there is nothing to correct: it is accepted or rejected.
 Records without a decision stay untouched. The new run keeps the settings and the records of the one it was made from,
 so that a report and a training find the same pictures; review.json lies beside its rows, with the hashes of the
-pictures and rows that were decided about. By these a review carries over to the run of that name as it is made anew:
-`review=reviewed name=reviewed update=true`. A correction holds for a record's id and picture, whatever its row says by
-now; that a row was accepted or rejected holds for this row alone.
+pictures and rows that were decided about. audit.jsonl holds what the machine said and what people said of every
+record that was looked at, and which of them are a random sample (`seke.core.audit`). By the hashes a review carries
+over to the run of that name as it is made anew: `review=reviewed name=reviewed update=true`. A correction holds for a
+record's id and picture, whatever its row says by now; that a row was accepted or rejected holds for this row alone.
 """
 
 import hashlib
@@ -47,6 +48,7 @@ from seke.core.records import (
     write_jsonl,
 )
 from seke.generation import statistics
+from seke.generation.run import audited
 from seke.generation.seke import checks
 
 ASKED = "asked.jsonl"
@@ -256,6 +258,7 @@ def _write(
         if (reviewed / name).is_file():
             shutil.copyfile(reviewed / name, folder / name)
     write_records(folder, kept)
+    audited.write(folder, reviewed, rows, outcomes, decisions)
     gone = {row.id for row in _rejections(outcomes)}
     if page := statistics.page(rows, gone):
         write_text(folder / "statistics.md", page)
