@@ -4,7 +4,7 @@ BIN := .venv/bin
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test test-slow lint clean
+.PHONY: help demo quick test test-slow bench-gpu lint clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ test: lint ## lint, types, all quick tests and the examples in docstrings
 
 test-slow: .venv/.ready ## what takes minutes: whole recipes and trainings
 	$(BIN)/pytest -q -m slow
+
+bench-gpu: ## what this code does on your GPU, in one table (8 minutes, no download; installs nothing)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/gpu_check.sh
 
 clean: ## remove the environment, caches and every run
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info

@@ -87,8 +87,8 @@ def write(folder: Path, case: Case) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def build(case: Case) -> Any:
-    """Build the model with random weights, the same in every process, with its processor."""
+def build(case: Case, device: str = "cuda") -> Any:
+    """Build the model with random weights, the same in every process, with its processor; a large one on `device`."""
     import torch
     from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, Qwen2Tokenizer
     from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
@@ -118,7 +118,7 @@ def build(case: Case) -> Any:
         image_token_index=small.image_token_index, video_token_index=small.video_token_index,
         tie_word_embeddings=case.text["tie_word_embeddings"],
     )  # fmt: skip
-    with torch.device("cuda"):
+    with torch.device(device):
         dtype = torch.bfloat16 if case.low_memory else torch.float32
         model = LlavaOnevisionForConditionalGeneration._from_config(config, dtype=dtype, attn_implementation="sdpa")
     half = [0.5] * 3
@@ -218,14 +218,39 @@ def optimiser(case: Case) -> dict[str, Any]:
 
 def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: bool) -> Took:
     """Train with Hugging Face's trainers, given the same samples and a collator."""
-    import torch
     import transformers
-    from datasets import Dataset
-    from torch.utils.data import SequentialSampler
+
+    sums = {"waited": 0.0, "computed": 0, "began": 0.0, "ended": 0.0}
+
+    class Clock(transformers.TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            sums.update(waited=0.0, computed=0, began=now(gpu))
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            sums["ended"] = now(gpu)
+
+    loaded.model.set_attn_implementation("sdpa")
+    with tempfile.TemporaryDirectory() as folder:
+        for steps in (WARM_UP, -1):
+            hugging_face(case, loaded, samples, order, way, gpu, folder, sums, Clock(), steps).train()
+    return Took(sums["ended"] - sums["began"], sums["waited"], int(sums["computed"]), 0, memory(gpu), 0.0, None)
+
+
+def hugging_face(
+    case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: bool, folder: str, sums: dict[str, float],
+    callback: Any, steps: int = -1, batch: int = BATCH,
+) -> Any:  # fmt: skip
+    """Return transformers' `Trainer`, or TRL's, over the samples in this order, padded.
+
+    It adds what it waits for batches ("waited", seconds) and the positions in them ("computed") to `sums`.
+    """
+    import torch
+    from torch.utils.data import Dataset, SequentialSampler
 
     from seke.training.data.samplers import collate
 
     if way == "SFTTrainer":
+        from datasets import Dataset as Table
         from trl import SFTConfig as Arguments
         from trl import SFTTrainer as Base
 
@@ -236,11 +261,21 @@ def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: boo
 
         more = {}
     pad = loaded.processor.tokenizer.pad_token_id
-    sums = {"waited": 0.0, "computed": 0, "began": 0.0, "ended": 0.0}
 
-    def opened(rows: dict[str, Any]) -> dict[str, Any]:
-        items = [samples[index] for index in rows["index"]]
-        return {"input_ids": [sample.ids for sample, _ in items], "item": items}
+    def opened(index: int) -> dict[str, Any]:
+        item = samples[index]
+        return {"input_ids": item[0].ids, "item": item}
+
+    class Drawn(Dataset[Any]):
+        def __len__(self) -> int:
+            return len(order)
+
+        def __getitem__(self, place: int) -> dict[str, Any]:
+            return opened(int(order[place]))
+
+    def columns(rows: dict[str, Any]) -> dict[str, Any]:
+        items = [opened(index) for index in rows["index"]]
+        return {name: [item[name] for item in items] for name in ("input_ids", "item")}
 
     class Timed(Base):  # type: ignore[misc, valid-type]
         def _get_train_sampler(self, *_: Any) -> Any:
@@ -253,13 +288,6 @@ def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: boo
             sums["computed"] += sum(batch["input_ids"].numel() for batch in found[0])
             return found
 
-    class Clock(transformers.TrainerCallback):
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            sums.update(waited=0.0, computed=0, began=now(gpu))
-
-        def on_train_end(self, *_: Any, **__: Any) -> None:
-            sums["ended"] = now(gpu)
-
     def collated(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         batch = collate([item["item"] for item in items], pad, 1)
         kept = batch["keep"].roll(1, dims=1)
@@ -269,22 +297,19 @@ def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: boo
             "image_sizes": torch.tensor(batch["sizes"]), "batch_num_images": torch.ones(len(items), dtype=torch.long),
         }  # fmt: skip
 
-    loaded.model.set_attn_implementation("sdpa")
-    drawn = Dataset.from_dict({"index": order.tolist()}).with_transform(opened)
-    with tempfile.TemporaryDirectory() as folder:
-        for steps in (WARM_UP, -1):
-            arguments = Arguments(
-                folder, per_device_train_batch_size=BATCH, num_train_epochs=1, max_steps=steps, learning_rate=1e-5,
-                max_grad_norm=1.0, optim="adamw_torch_fused", use_cpu=not gpu, bf16=gpu, report_to=[],
-                save_strategy="no", logging_strategy="no", disable_tqdm=True, remove_unused_columns=False,
-                dataloader_num_workers=case.workers, gradient_checkpointing=case.low_memory, **more,
-            )  # fmt: skip
-            trainer = Timed(
-                model=loaded.model, args=arguments, train_dataset=drawn, data_collator=collated, callbacks=[Clock()],
-                processing_class=loaded.processor.tokenizer,
-            )  # fmt: skip
-            trainer.train()
-    return Took(sums["ended"] - sums["began"], sums["waited"], int(sums["computed"]), 0, memory(gpu), 0.0, None)
+    arguments = Arguments(
+        folder, per_device_train_batch_size=batch, num_train_epochs=1, max_steps=steps, learning_rate=1e-5,
+        max_grad_norm=1.0, optim="adamw_torch_fused", use_cpu=not gpu, bf16=gpu, report_to=[],
+        save_strategy="no", logging_strategy="no", disable_tqdm=True, remove_unused_columns=False,
+        dataloader_num_workers=case.workers, gradient_checkpointing=case.low_memory, **more,
+    )  # fmt: skip
+    drawn: Any = Drawn()
+    if way == "SFTTrainer":
+        drawn = Table.from_dict({"index": [int(index) for index in order]}).with_transform(columns)
+    return Timed(
+        model=loaded.model, args=arguments, train_dataset=drawn, data_collator=collated, callbacks=[callback],
+        processing_class=loaded.processor.tokenizer,
+    )  # fmt: skip
 
 
 def now(gpu: bool) -> float:

@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).resolve().parent.parent
-FREE = ("check_peers", "demo", "lock", "settings", "judge_agreement", "robustness")
+FREE = ("check_peers", "demo", "gpu_check", "lock", "settings", "judge_agreement", "robustness")
 """Scripts that are no recipes, or have settings of their own."""
 RECIPES = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in FREE)
 OF_ONE_RUN = (
