@@ -4,6 +4,7 @@ python generate.py                                          the prepared records
 python generate.py records=feid backend=openai dry_run=true what it would cost; budget.usd=50 sets a limit
 python generate.py records=mine name=mine update=true       the records have grown: ask about what is new or changed
 python generate.py review=review.json name=reviewed         what a person decided about a finished run
+python generate.py review=next name=mine n=100              whom a person looks at next, and what that guarantees
 """
 
 import os
@@ -24,13 +25,19 @@ from seke.tracking import wandb_run
 def generate(cfg: DictConfig) -> None:
     """Complete the records' labels and write the instruction data."""
     from seke.generation import from_settings
-    from seke.generation.run import dry_run, journal, ray_engine, review, update
+    from seke.generation.run import dry_run, journal, queue, ray_engine, review, update
     from seke.generation.run import generate as generation
 
     published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
+    if cfg.review == queue.NEXT:
+        wanted = queue.Wanted(cfg.n, cfg.audit, cfg.guarantee, cfg.confidence, cfg.seed)
+        print(*queue.ask(Path(cfg.paths.outputs), str(cfg.name), wanted), sep="\n")
+        next_step.tell_to_look(cfg)
+        return
     if cfg.review:
-        to = (Path(cfg.paths.outputs), str(cfg.name), cfg.overwrite, cfg["update"])
-        run = None if cfg.dry_run else review.apply(str(cfg.review), *to)
+        given = str(cfg.review) if isinstance(cfg.review, str) else [*map(str, cfg.review)]
+        to = (Path(cfg.paths.outputs), str(cfg.name), cfg.overwrite, cfg["update"], cfg.prefer)
+        run = None if cfg.dry_run else review.apply(given, *to)
         print(
             review.NOTHING_ASKED
             if run is None

@@ -41,6 +41,11 @@ def tell_after_dry_run(cfg: DictConfig, priced: bool) -> None:
         print("next: the same command without dry_run=true")
 
 
+def tell_to_look(cfg: DictConfig) -> None:
+    """Print what follows a queue of faces to look at: the page that shows them."""
+    print(f"next: {program_of('report')} {shlex.join([f'name={cfg.name}', *_places(cfg)])}")
+
+
 def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     name, drawn = str(cfg.name), manifest.get("synthetic") in ("faces", "scenes")
     if command == "prepare":

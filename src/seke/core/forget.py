@@ -27,6 +27,7 @@ FOLDERS: Final = ("parquet", "wandb")
 """Below a run: made of its rows, and quicker made anew than edited."""
 PAGES: Final = (
     "unanswered.md", "agreement.md", "model_card.md", "labels.csv", "labels.xlsx", "differences.csv",
+    "contradictions.csv",
 )  # fmt: skip
 """Files of a run that may quote a single row."""
 NESTED: Final = ("row", "trace")

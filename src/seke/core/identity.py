@@ -17,6 +17,7 @@ ASKED: Final = (
 )  # fmt: skip
 """Where a command's configuration holds backends."""
 VOLATILE: Final = (
+    "n", "audit", "guarantee", "confidence",
     "overwrite", "update", "review", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb",
     "wandb_pictures", "objective", "engine", "workers", "export",
     "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",

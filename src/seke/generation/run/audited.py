@@ -1,16 +1,27 @@
-"""What the machine said and what people made of it, written beside a reviewed run's rows: audit.jsonl, audit.json."""
+"""What the machine said and what people made of it, written beside a reviewed run's rows.
+
+audit.jsonl, audit.json    every look, and which of them are a random sample (`seke.core.audit`)
+looks.json                 what the looks bought (`bought`)
+"""
 
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from seke.core import audit
 from seke.core.files import write_text
 from seke.core.records import InstructionRecord, Rejection, read_jsonl, write_jsonl
+from seke.generation.people import risk
 
 QUEUE: Final = "queue.json"
 """Beside the rows of a run: what was asked of people, and the plan of its audit."""
+
+LOOKS: Final = "looks.json"
+POINTS: Final = 200
+"""Of a curve."""
+FILES: Final = (QUEUE, audit.ROWS, audit.PLAN)
+"""What a run that grows takes along: a random sample goes on where its set does."""
 
 
 def plan_of(folder: Path) -> audit.Plan | None:
@@ -40,8 +51,12 @@ def write(
         after: what has become of each.
         decided: ids of those that a person has decided about.
     """
-    looked, plan = earlier(reviewed), plan_of(reviewed)
+    plan = plan_of(reviewed)
     known = plan or audit.Plan(seed=0)
+    # what was looked at before an audit began has the numbers of its seed from now on
+    looked = {
+        id_: row.model_copy(update={"u": audit.number(known.seed, id_)}) for id_, row in earlier(reviewed).items()
+    }
     population = {row.id for row in before if audit.labelled_by_machine(row)} | set(looked)
     if not population:
         return
@@ -50,9 +65,47 @@ def write(
             looked[row.id] = _row(looked.get(row.id), row, outcome, known.seed)
     rows, found = audit.with_probabilities([*looked.values()], population, known)
     write_jsonl(folder / audit.ROWS, rows)
+    write_text(folder / LOOKS, json.dumps(bought(rows), indent=2) + "\n")
     if plan is not None:
         said = audit.summary(plan, len(population), found, len(rows))
         write_text(folder / audit.PLAN, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+
+
+def bought(rows: Sequence[audit.Audited]) -> dict[str, Any]:
+    """Return what looks have mended, by their number, beside what they were expected to mend.
+
+    Looks that were chosen for their doubt stand by falling expectation, as they were asked for. The audit tells what
+    as many looks at random buy. Rejected rows are looks that mended no label.
+
+    Returns:
+        "looks", "expected" and "observed" of the curve, at most `POINTS` of each, beginning at 0 looks; "stated":
+        whether expectations are sums of stated confidences and not of spreads; "unknown": looks without an expectation,
+        which count 0; "at_random": the audit's "looks" and "observed".
+    """
+    chosen = [row for row in rows if row.probability is None]
+    risks = {row.id: risk.risks(row) for row in chosen}
+    values = {row.id: risk.expected(risks[row.id]) for row in chosen}
+    chosen.sort(key=lambda row: (-(values[row.id] or 0.0), row.id))
+    expected, observed = [0.0], [0]
+    for row in chosen:
+        expected.append(round(expected[-1] + (values[row.id] or 0.0), 4))
+        observed.append(observed[-1] + _mended(row))
+    places = sorted({len(chosen) * point // POINTS for point in range(POINTS + 1)})
+    drawn = [row for row in rows if row.probability is not None]
+    return {
+        "looks": places,
+        "expected": [expected[place] for place in places],
+        "observed": [observed[place] for place in places],
+        "stated": all(found.stated for each in risks.values() for found in each.values()),
+        "unknown": sum(value is None for value in values.values()),
+        "at_random": {"looks": len(drawn), "observed": sum(map(_mended, drawn))},
+    }
+
+
+def _mended(row: audit.Audited) -> int:
+    if row.rejected:
+        return 0
+    return sum(wrong for wrong, _ in risk.corrections(row.machine, row.human, row.origin).values())
 
 
 def _row(

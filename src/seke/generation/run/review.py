@@ -10,6 +10,10 @@ holds decisions about some of its records:
               from all labels, and the record is flagged `reviewed`
     reject    the record goes to rejected.jsonl, reason `review`, with the note as its detail
 
+`review=[ann.json,bob.json]` takes the decisions of several reviewers of the same run, each called as its file is. Where
+they contradict each other about a row it stays as it was, unless `prefer=` says whose word counts
+(`generation.people.agreement`); contradictions.csv lists those rows, reviewers.json says how far they agree.
+
 Where a record has no labels, as a scene's has none, there is nothing to correct: it is accepted or rejected.
 Records without a decision stay untouched. The new run keeps the settings and the records of the one it was made from,
 so that a report and a training find the same pictures; review.json lies beside its rows, with the hashes of the
@@ -19,7 +23,9 @@ over to the run of that name as it is made anew: `review=reviewed name=reviewed 
 record's id and picture, whatever its row says by now; that a row was accepted or rejected holds for this row alone.
 """
 
+import csv
 import hashlib
+import io
 import json
 import logging
 import os
@@ -34,6 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from seke.answers.extract import describe
 from seke.core import runs
 from seke.core.errors import UserError
+from seke.core.escape import visible
 from seke.core.files import write_text
 from seke.core.records import (
     ImageRecord,
@@ -48,6 +55,7 @@ from seke.core.records import (
     write_jsonl,
 )
 from seke.generation import statistics
+from seke.generation.people import agreement
 from seke.generation.run import audited
 from seke.generation.seke import checks
 
@@ -55,12 +63,14 @@ ASKED = "asked.jsonl"
 """What each record was when it was annotated (`update`)."""
 COPIED = ("draws.jsonl", "unanswered.md", ASKED)
 """What the reviewed generation knows and a review does not change."""
+CONTRADICTIONS = "contradictions.csv"
 FILE = "review.json"
 HISTORY = "updates.jsonl"
 """A line an update: the sha256 of the manifest that it replaced, and which records were asked anew, and why."""
 LABELS, OTHER = "labels", "picture"
 """Why a record is asked anew: its labels alone have changed; or more, or it is new."""
 REASON = "review"
+REVIEWERS = "reviewers.json"
 SCALARS = ("expression", "valence", "arousal")
 FLAGS = frozenset(("reviewed", "accepted"))
 """Of rows that a person has looked at."""
@@ -111,60 +121,175 @@ class Review(_Strict):
     decisions: list[Decision]
 
 
-def apply(given: str, outputs: Path, name: str, overwrite: bool = False, update: bool = False) -> runs.Run:
+def apply(
+    given: str | Sequence[str],
+    outputs: Path,
+    name: str,
+    overwrite: bool = False,
+    update: bool = False,
+    prefer: str | None = None,
+) -> runs.Run:
     """Write outputs/generate/<name>/ from the run that a review is about, and return it, finished.
 
     Args:
-        given: the path of a review.json, or the name of a generate run that has one.
+        given: the path of a review.json, or the name of a generate run that has one; of several reviewers, several.
         outputs: the folder of all runs.
         name: of the new run.
         overwrite: as of every run.
         update: whether the run `name` may be replaced by one of the same review of the run as it is now.
+        prefer: whose word counts where reviewers contradict each other: "first", "last", or a reviewer's name; None:
+            nobody's.
 
     Raises:
-        UserError: if the review does not read, is about a run that is gone, or was made anew while nothing tells which
+        UserError: if a review does not read, is about a run that is gone, or was made anew while nothing tells which
             pictures it is about, decides about a record that the run does not have or twice about one, corrects one
-            without labels, or if `name` is the reviewed run itself or another's.
+            without labels, if several are about several runs, if `prefer` is nobody of them, or if `name` is the
+            reviewed run itself or another's.
     """
-    of_run = outputs / "generate" / given / FILE
-    path = of_run if of_run.is_file() else Path(given)
-    review = read(path)
-    instructions = runs.locate("review.run", review.run.name, outputs, "generate", "instructions.jsonl")
-    reviewed = instructions.parent
+    paths = _paths([given] if isinstance(given, str | Path) else given, outputs)
+    reviews = {reviewer: read(path) for reviewer, path in paths.items()}
+    instructions, reviewed = _reviewed(paths, reviews, outputs)
     manifest = reviewed / runs.MANIFEST
     folder = outputs / "generate" / name
     if folder.resolve() == reviewed.resolve():
         raise UserError("name", name, "this is the run that was reviewed", "choose another name=")
     if not manifest.is_file():
+        path = next(iter(paths.values()))
         raise UserError("review", path, f"{reviewed} is not finished", "finish it: the command that began it goes on")
+    if prefer not in (None, agreement.FIRST, agreement.LAST, *paths):
+        remedy = f"say first, last or one of {', '.join(paths)}"
+        raise UserError("prefer", prefer, "no reviewer of this name", remedy)
     rows = {row.id: row for row in read_jsonl(instructions, InstructionRecord)}
-    stands = runs.file_sha256(manifest) == review.run.manifest
-    holding = review.decisions if stands else _holding(path, review, reviewed, rows)
-    decisions = _by_id(path, holding, rows)
+    now = Reviewed(name=reviews[next(iter(paths))].run.name, manifest=runs.file_sha256(manifest))
+    each, lost = {}, 0
+    for reviewer, review in reviews.items():
+        stands = review.run.manifest == now.manifest
+        holding = review.decisions if stands else _holding(paths[reviewer], review, reviewed, rows)
+        each[reviewer] = _by_id(paths[reviewer], holding, rows)
+        lost += len(review.decisions) - len(each[reviewer])
+    decisions, differing, verdicts = _agreed(each, rows, prefer)
     marked = [_marked(decision, rows[decision.id]) for decision in decisions.values()]
-    now = Reviewed(name=review.run.name, manifest=runs.file_sha256(manifest))
 
     before = runs.manifest_beside(instructions)
-    config = {**before.get("config", {}), "name": name, "review": str(path)}
-    inputs = {"review": path, "instructions": instructions, "rejected": reviewed / "rejected.jsonl"}
-    run = runs.claim(folder, config, inputs, overwrite, update=update)
+    named = [str(path) for path in paths.values()]
+    preferred = {} if prefer is None else {"prefer": prefer}
+    config = {**before.get("config", {}), "name": name, "review": named[0] if len(named) == 1 else named, **preferred}
+    files_of = [*paths.values()]
+    inputs = {"review": files_of[0] if len(files_of) == 1 else files_of, "instructions": instructions}
+    run = runs.claim(folder, config, {**inputs, "rejected": reviewed / "rejected.jsonl"}, overwrite, update=update)
     if not run.finished:
         kept = Review(run=now, decisions=marked).model_dump_json(indent=1, exclude_defaults=True)
         write_text(folder / FILE, kept + "\n")
+        if len(paths) > 1:
+            _write_reviewers(folder, differing, verdicts, decisions)
         facts = _write(list(rows.values()), decisions, reviewed, folder)
         root = os.path.relpath(runs.image_root(instructions).resolve(), folder.resolve())
         run.finish(image_root=root, **facts, prompts=before.get("prompts"), reviewed=now.model_dump())
-        if not stands:
-            lost = len(review.decisions) - len(decisions)
+        if any(review.run.manifest != now.manifest for review in reviews.values()):
             log.warning("%s was made anew since: %d decisions carry over, %d do not", reviewed, len(decisions), lost)
     return run
+
+
+def _paths(given: Sequence[str], outputs: Path) -> dict[str, Path]:
+    """Return the files of the reviewers by name: as their files are called, or, where that is not enough, in full.
+
+    Raises:
+        UserError: if one is named twice, or none.
+    """
+    found = [file if (file := outputs / "generate" / str(one) / FILE).is_file() else Path(str(one)) for one in given]
+    names = [Path(str(one)).stem for one in given]
+    names = [str(one) if names.count(name) > 1 else name for one, name in zip(given, names, strict=True)]
+    if len(set(names)) < len(names) or not names:
+        problem = "one file is named twice" if names else "no file is named"
+        raise UserError("review", ",".join(map(str, given)), problem, "give each reviewer's review.json once")
+    return dict(zip(names, found, strict=True))
+
+
+def _reviewed(paths: Mapping[str, Path], reviews: Mapping[str, Review], outputs: Path) -> tuple[Path, Path]:
+    """Return the rows and the folder of the one run that the reviews are about."""
+    names = {reviewer: review.run.name for reviewer, review in reviews.items()}
+    if len(set(names.values())) > 1:
+        about = ", ".join(f"{reviewer}: {of}" for reviewer, of in names.items())
+        remedy = "apply them one after the other"
+        raise UserError("review", ",".join(map(str, paths.values())), f"about several runs ({about})", remedy)
+    file = runs.locate("review.run", next(iter(names.values())), outputs, "generate", "instructions.jsonl")
+    return file, file.parent
+
+
+def _agreed(
+    each: Mapping[str, Mapping[str, Decision]], rows: Mapping[str, InstructionRecord], prefer: str | None
+) -> tuple[dict[str, Decision], list[agreement.Contradiction], dict[str, agreement.Verdicts]]:
+    """Return the decisions that are applied, in the order of the rows, and what the reviewers say of what they saw."""
+    if len(each) == 1:
+        return dict(next(iter(each.values()))), [], {}
+    verdicts: dict[str, agreement.Verdicts] = {
+        reviewer: {id_: _labels_after(rows[id_], decision) for id_, decision in made.items()}
+        for reviewer, made in each.items()
+    }
+    differing = agreement.contradictions(verdicts)
+    contradicted = {found.id for found in differing}
+    applied: dict[str, Decision] = {}
+    for id_ in rows:
+        looked = [reviewer for reviewer, made in each.items() if id_ in made]
+        if looked and (word := agreement.whose(list(each), looked, id_ in contradicted, prefer)) is not None:
+            applied[id_] = each[word][id_]
+    return applied, differing, verdicts
+
+
+def _labels_after(row: InstructionRecord, decision: Decision) -> Labels | None:
+    if decision.decision == "reject":
+        return None
+    return row.labels if decision.labels is None else decision.labels.completed_by(row.labels)
+
+
+def _write_reviewers(
+    folder: Path,
+    differing: Sequence[agreement.Contradiction],
+    verdicts: Mapping[str, agreement.Verdicts],
+    applied: Mapping[str, Decision],
+) -> None:
+    contradicted = {found.id for found in differing}
+    said = {
+        "looked": {reviewer: len(of) for reviewer, of in verdicts.items()},
+        "contradicted": len(contradicted),
+        "not_applied": len(contradicted - set(applied)),
+        "pairs": agreement.agreement(verdicts),
+    }
+    write_text(folder / REVIEWERS, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["id", "label", *verdicts])
+    for found in differing:
+        writer.writerow([found.id, found.label, *(found.said.get(reviewer, "") for reviewer in verdicts)])
+    write_text(folder / CONTRADICTIONS, table.getvalue())
 
 
 def line(run: runs.Run) -> str:
     """Return what was decided in a run that `apply` has written, for a person."""
     counts = Counter[str](decision.decision for decision in read(run.path / FILE).decisions)
     decided_about = ", ".join(f"{counts[kind]} {said}" for kind, said in DECIDED.items())
-    return f"{run.path}: {decided_about}; all other rows are as they were"
+    done = f"{run.path}: {decided_about}; all other rows are as they were"
+    return "\n".join((done, *_reviewers_line(run.path)))
+
+
+def _reviewers_line(folder: Path) -> Iterator[str]:
+    """Yield what several reviewers make of it."""
+    if not (folder / REVIEWERS).is_file():
+        return
+    said = json.loads((folder / REVIEWERS).read_text(encoding="utf-8"))
+    for pair in said["pairs"]:
+        words = (
+            f"{name.replace('_', ' ')} {100 * pair[name]['agree']:.0f} %"
+            + (f" (kappa {pair[name]['kappa']:.2f})" if pair[name]["kappa"] is not None else "")
+            for name in ("expression", "action_units", "valence", "arousal", agreement.DECISION)
+            if pair[name]["n"]
+        )
+        who = " and ".join(map(visible, pair["reviewers"]))
+        yield f"{who} both looked at {pair['n']} rows" + (f" and agree: {', '.join(words)}" if pair["n"] else "")
+    if said["contradicted"]:
+        left = said["not_applied"]
+        then = f"{left} of them stay as they were (prefer= says whose word counts)" if left else "decided by prefer="
+        yield f"they contradict each other about {said['contradicted']} rows, {then}: {folder / CONTRADICTIONS}"
 
 
 def _holding(path: Path, review: Review, reviewed: Path, rows: Mapping[str, InstructionRecord]) -> list[Decision]:

@@ -32,7 +32,7 @@ from seke.core.records import (
 )
 from seke.generation.calibration import pilot
 from seke.generation.outcome import Outcome
-from seke.generation.run import journal, review
+from seke.generation.run import audited, journal, review
 from seke.generation.seke import normalisation
 
 TAUGHT: Final = (pilot.FILE, pilot.COST, normalisation.FILE)
@@ -83,7 +83,7 @@ def begin(folder: Path, before: Path, records: Sequence[ImageRecord]) -> Update:
     anew = _anew(before, rows, records)
     kept = {record.id: _taken_over(rows[record.id], record) for record in records if record.id not in anew}
     gone = set(rows) - {record.id for record in records}
-    for name in (*TAUGHT, review.FILE, review.HISTORY):
+    for name in (*TAUGHT, review.FILE, review.HISTORY, *audited.FILES):
         if (before / name).is_file():
             shutil.copyfile(before / name, folder / name)
     if (before / "cost.json").is_file():

@@ -1,0 +1,397 @@
+"""Whom people look at next, and what their looks guarantee: `review=next`. Nobody is asked, nothing is paid.
+
+    python generate.py review=next name=mine n=100                  a hundred faces: most by doubt, some at random
+    python generate.py review=next name=mine guarantee=0.05         what it takes that 5 % of labels are wrong at most
+
+    queue.jsonl      beside the rows of the run: a line a face, in the order in which the page shows them
+    queue.json       how it came about: the plan of the audit, the numbers, the run's manifest
+    guarantee.json   of each description: how many faces keep the machine's labels, how many still need a look
+
+A part of the looks, `audit=`, is drawn at random (`seke.core.audit`); the rest goes to the faces with the most labels
+that are probably wrong (`people.risk`). Nobody is asked for what a person has looked at already, in this run or in
+one that a review has made of it. The order on the page is mixed, so that it does not tell who was drawn for which
+reason: whoever knows that a face is doubtful looks otherwise at it.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from seke.core import audit, files, manifests, runs
+from seke.core.errors import UserError
+from seke.core.records import Description, InstructionRecord, read_jsonl
+from seke.generation.people import guarantee as pac
+from seke.generation.people import risk
+from seke.generation.run import audited, review
+
+NEXT: Final = "next"
+ROWS: Final = "queue.jsonl"
+GUARANTEE: Final = "guarantee.json"
+LOOKS: Final = 100
+"""How many, where nobody says."""
+AUDIT: Final = 0.05
+"""The share of looks that is drawn at random."""
+AUDITED: Final = 20
+"""With a guarantee: so many wrong labels the audit is to find where just as many are wrong as may be. Fewer leave less
+to the machine, more are looked at for little."""
+WORDS: Final[Mapping[Description, str]] = {
+    "expression": "expressions", "action_units": "action units", "valence": "valence", "arousal": "arousal",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of `review=next`.
+
+    Raises:
+        UserError: for a number out of range.
+    """
+
+    n: int | None = None
+    """Looks; None: `LOOKS`, or with a guarantee all that it takes."""
+    audit: float | None = None
+    """Share of them at random, in (0, 1]; None: `AUDIT`, or with a guarantee as many as that takes."""
+    guarantee: float | None = None
+    """Share of wrong labels that is allowed among the finished ones, in (0, 1); None: none is given."""
+    confidence: float = 0.95
+    """Of the guarantee, in (0, 1)."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n is not None and (isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1):
+            raise UserError("n", self.n, "not a number of looks", "set 1 or more")
+        for name in ("guarantee", "confidence"):
+            if (value := getattr(self, name)) is not None and not _within(value, 0, 1):
+                raise UserError(name, value, "not between 0 and 1", "say 0.05 for 5 %, 0.95 for 95 %")
+        if self.audit is not None and self.audit != 1 and not _within(self.audit, 0, 1):
+            remedy = "set 0.05 for 5 % of the looks; without any nothing is guaranteed"
+            raise UserError("audit", self.audit, "no share of the looks above 0 and up to 1", remedy)
+
+
+class Known(NamedTuple):
+    """What is known about the records of a run that the machine labelled."""
+
+    machine: Mapping[str, InstructionRecord | audit.Audited]
+    """Each as it was before anybody looked."""
+    looked: Mapping[str, audit.Audited]
+    """What people have looked at."""
+    stale: tuple[str, ...]
+    """Runs that a review made of this one as it was before: they do not count."""
+
+
+def ask(outputs: Path, name: str, wanted: Wanted) -> list[str]:
+    """Write the queue of a run, and with `wanted.guarantee` what is guaranteed; return what to tell a person.
+
+    The same command again writes the same, until somebody has looked at more.
+
+    Args:
+        outputs: the folder of all runs.
+        name: of a finished run of generate.py.
+        wanted: how many, and what for.
+
+    Raises:
+        UserError: if there is no such run, if it has no label of a machine, or if its audit began with another seed.
+    """
+    folder = runs.locate("name", name, outputs, "generate", "instructions.jsonl").parent
+    if not runs.is_finished(folder):
+        raise UserError("name", name, f"{folder} is not finished", "finish it: the command that began it goes on")
+    known = _known(outputs, folder)
+    if not known.machine:
+        remedy = "give a run of generate.py that completed labels; there is nothing to look at here"
+        raise UserError("name", name, "no label of this run is a machine's", remedy)
+    plan = audited.plan_of(folder) or audit.Plan(seed=wanted.seed)
+    if plan.seed != wanted.seed:
+        problem = f"the audit of {name} began with seed={plan.seed}, and another one would be no random sample with it"
+        raise UserError("seed", wanted.seed, problem, f"say seed={plan.seed}")
+    tested = list((manifests.read(folder / audited.QUEUE) or {}).get("tested", ()))
+    risks = {record: risk.risks(row) for record, row in known.machine.items()}
+    values = {record: risk.expected(found) for record, found in risks.items()}
+
+    needed: list[str] | None = None
+    facts: dict[str, Any] = {}
+    if wanted.guarantee is not None:
+        facts, tested = _guarantee(known, plan, tested, risks, values, wanted)
+        needed = facts.pop("needed")
+    certified = bool(facts) and not facts["problem"]
+    plan, drawn, chosen = _chosen(known, plan, values, needed, wanted, tested, certified)
+    _write(folder, plan, drawn, chosen, values, tested, wanted, known, facts)
+    return list(_lines(folder, known, risks, values, drawn, chosen, facts, wanted))
+
+
+def _known(outputs: Path, folder: Path) -> Known:
+    rows = {row.id: row for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord)}
+    looked = {
+        id_: row
+        for id_, row in audited.earlier(folder).items()
+        if row.rejected or (id_ in rows and rows[id_].sha256 == row.sha256)
+    }
+    stale: list[str] = []
+    for run, current in _made_of(outputs, folder):
+        if current:
+            looked |= {id_: row for id_, row in audited.earlier(run).items() if id_ in rows or id_ in looked}
+        else:
+            stale.append(run.name)
+    machine: dict[str, InstructionRecord | audit.Audited] = {
+        id_: row
+        for id_, row in rows.items()
+        if audit.labelled_by_machine(row) and (id_ in looked or not review.is_reviewed(row))
+    }
+    return Known({**machine, **looked}, looked, tuple(stale))
+
+
+def _made_of(outputs: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the finished runs that reviews made of a run, and of these again, the oldest first.
+
+    Each comes with whether it is of the run as it stands.
+    """
+    made: dict[str, list[tuple[int, Path, str]]] = {}
+    for file in (outputs / "generate").glob(f"*/{runs.MANIFEST}"):
+        of = (manifests.read(file) or {}).get("reviewed")
+        if isinstance(of, dict):
+            made.setdefault(str(of.get("name")), []).append(
+                (file.stat().st_mtime_ns, file.parent, str(of.get("manifest")))
+            )
+    waiting, seen = [folder], {folder.name}
+    while waiting:
+        parent = waiting.pop(0)
+        now = runs.file_sha256(parent / runs.MANIFEST)
+        for _, child, manifest in sorted(made.get(parent.name, ())):
+            if child.name not in seen:
+                seen.add(child.name)
+                yield child, manifest == now
+                if manifest == now:
+                    waiting.append(child)
+
+
+def _chosen(
+    known: Known,
+    plan: audit.Plan,
+    values: Mapping[str, float | None],
+    needed: Sequence[str] | None,
+    wanted: Wanted,
+    tested: Sequence[int],
+    certified: bool,
+) -> tuple[audit.Plan, list[str], list[str]]:
+    """Return the plan as it goes on, the records that the audit needs, and those that are chosen by their risk."""
+    planned = audit.drawn(known.machine, known.looked, plan)
+    size = sum(audit.number(plan.seed, record) <= (plan.bounds or (-1.0,))[-1] for record in known.machine)
+    n = wanted.n or (LOOKS if wanted.guarantee is None else len(known.machine))
+    if wanted.audit is not None or wanted.guarantee is None:
+        share = max(1, round(min(n, len(known.machine)) * (AUDIT if wanted.audit is None else wanted.audit)))
+        more = share - len(planned.missing)
+    else:
+        more = 0 if certified else min(n - len(planned.missing), _enough(known, wanted, tested) - size)
+    if more > 0 and (bound := audit.next_bound(known.machine, plan, more)) is not None:
+        plan = plan.model_copy(update={"bounds": (*plan.bounds, bound)})
+    drawn = [*audit.drawn(known.machine, known.looked, plan).missing][:n]
+    left = [record for record in (values if needed is None else needed) if record not in known.looked]
+    left = _by_value(set(left) - set(drawn), values)
+    if wanted.guarantee is not None and not certified:
+        left = []  # who needs a look is known once the audit was looked at
+    return plan, drawn, left[: n - len(drawn)]
+
+
+def _by_value(records: Collection[str], values: Mapping[str, float | None]) -> list[str]:
+    """Return records by falling risk, those of which nothing tells first."""
+
+    def key(record: str) -> tuple[float, str]:
+        value = values[record]
+        return (-math.inf if value is None else -value), record
+
+    return sorted(records, key=key)
+
+
+def _enough(known: Known, wanted: Wanted, tested: Sequence[int]) -> int:
+    """Return how many records an audit is to have: by `AUDITED`, of few records a quarter, but what it takes at all."""
+    assert wanted.guarantee is not None
+    alpha = pac.share_of_alpha(1 - wanted.confidence, len(tested) + 1)
+    least = pac.fewest_audited(wanted.guarantee, alpha) + sum(row.rejected for row in known.looked.values())
+    population = len(known.machine)
+    return min(population, max(least, min(math.ceil(AUDITED / wanted.guarantee), population // 4)))
+
+
+def _guarantee(
+    known: Known,
+    plan: audit.Plan,
+    tested: Sequence[int],
+    risks: Mapping[str, Mapping[Description, risk.Risk]],
+    values: Mapping[str, float | None],
+    wanted: Wanted,
+) -> tuple[dict[str, Any], list[int]]:
+    """Return what guarantee.json says, with the ids that still need a look under "needed", and the audits tested."""
+    assert wanted.guarantee is not None
+    found = audit.drawn(known.machine, known.looked, plan)
+    sample = [known.looked[record] for record in found.sample if not known.looked[record].rejected]
+    sizes = list(tested) if len(sample) in tested or not sample else [*tested, len(sample)]
+    round_ = sizes.index(len(sample)) + 1 if sample else 1
+    alpha = pac.share_of_alpha(1 - wanted.confidence, round_)
+    finished = [record for record in known.machine if not (record in known.looked and known.looked[record].rejected)]
+    needed: set[str] = set()
+    descriptions: dict[str, Any] = {}
+    for name in risk.DESCRIPTIONS:
+        records = [record for record in finished if risks[record][name].labels]
+        if not records:
+            continue
+        place = dict(zip(records, _places(records, risks, values, name).tolist(), strict=True))
+        certified = _certified(sample, name, place, wanted.guarantee, alpha)
+        unseen = [record for record in records if place[record] >= certified.left and record not in known.looked]
+        needed |= set(unseen)
+        descriptions[name] = {
+            "records": len(records),
+            "left_to_machine": certified.left,
+            "upper_bound": certified.bound if certified.left else None,
+            "upper_bound_if_all_were_left": certified.all_machine,
+            "wrong_in_audit": certified.wrong,
+            "labels_in_audit": certified.labels,
+            "still_to_look_at": len(unseen),
+        }
+    problem = audit.problem_of(plan, found)
+    fewest = pac.fewest_audited(wanted.guarantee, alpha)
+    if not problem and len(sample) < fewest:
+        problem = f"an audit of {len(sample)} faces is too small: it takes {fewest} that are all right, and more if not"
+    return {
+        "guarantee": wanted.guarantee,
+        "confidence": wanted.confidence,
+        "alpha": alpha,
+        "audited": len(sample),
+        "tests": round_,
+        "seed": plan.seed,
+        "problem": problem or None,
+        "descriptions": descriptions,
+        "still_to_look_at": len(needed),
+        "reached": not needed and not problem,
+        "needed": _by_value(needed, values),
+    }, sizes
+
+
+def _places(
+    records: Sequence[str],
+    risks: Mapping[str, Mapping[Description, risk.Risk]],
+    values: Mapping[str, float | None],
+    name: Description,
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    wrong = [risks[record][name].wrong for record in records]
+    return risk.ranks(wrong, [values[record] for record in records], [_hash("ties", record) for record in records])
+
+
+def _certified(
+    sample: Sequence[audit.Audited], name: Description, place: Mapping[str, int], eps: float, alpha: float
+) -> pac.Certified:
+    judged = [
+        (
+            place[row.id],
+            *risk.corrections(row.machine, row.human, row.origin)[name],
+            f"{row.source}\0{row.subject}" if row.subject is not None else f"\0{row.id}",
+        )
+        for row in sample
+        if row.id in place
+    ]
+    numbers = np.array([row[:3] for row in judged], dtype=np.int64).reshape(-1, 3)
+    _, cluster = np.unique(np.array([row[3] for row in judged], dtype=str), return_inverse=True)
+    return pac.certify(numbers[:, 0], numbers[:, 1], numbers[:, 2], cluster, len(place), eps, alpha)
+
+
+def _write(
+    folder: Path,
+    plan: audit.Plan,
+    drawn: Sequence[str],
+    chosen: Sequence[str],
+    values: Mapping[str, float | None],
+    tested: Sequence[int],
+    wanted: Wanted,
+    known: Known,
+    facts: Mapping[str, Any],
+) -> None:
+    why = {
+        **dict.fromkeys(chosen, "doubt" if wanted.guarantee is None else "guarantee"),
+        **dict.fromkeys(drawn, "audit"),
+    }
+    said = {
+        "manifest": runs.file_sha256(folder / runs.MANIFEST),
+        "plan": plan.model_dump(mode="json"),
+        "tested": list(tested),
+        "population": len(known.machine),
+        "looked": len(known.looked),
+        "audit": len(drawn),
+        "by_risk": len(chosen),
+    }
+    rows = [
+        {"id": record, "why": why[record], "expected": values[record]}
+        for record in sorted(why, key=lambda record: (_hash(f"{plan.seed}\0queue", record), record))
+    ]
+    files.write_text(folder / ROWS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    if facts:
+        files.write_text(folder / GUARANTEE, json.dumps({"manifest": said["manifest"], **facts}, indent=2) + "\n")
+    files.write_text(folder / audited.QUEUE, json.dumps(said, indent=2) + "\n")
+
+
+def _lines(
+    folder: Path,
+    known: Known,
+    risks: Mapping[str, Mapping[Description, risk.Risk]],
+    values: Mapping[str, float | None],
+    drawn: Sequence[str],
+    chosen: Sequence[str],
+    facts: Mapping[str, Any],
+    wanted: Wanted,
+) -> Iterator[str]:
+    for name in known.stale:
+        again = f"review={name} name={name} update=true carries its looks over"
+        yield f"{name} is of {folder.name} as it was before: {again}"
+    if facts:
+        yield from guaranteed(facts)
+    unstated = sum(not all(found.stated for found in risks[record].values()) for record in chosen)
+    unknown = sum(values[record] is None for record in chosen)
+    if not drawn and not chosen:
+        yield f"{folder / ROWS}: nothing is left to look at ({len(known.looked):,} of {len(known.machine):,} were)"
+        return
+    reason = (
+        "that still need a look" if wanted.guarantee is not None else "with the most labels that are probably wrong"
+    )
+    mended = sum(values[record] or 0.0 for record in chosen)
+    about = f" (about {mended:.0f} wrong labels)" if chosen and not unstated else ""
+    yield (
+        f"{folder / ROWS}: {len(drawn) + len(chosen):,} faces to look at next: {len(drawn):,} drawn at random, "
+        f"{len(chosen):,} {reason}{about}; {len(known.looked):,} of {len(known.machine):,} were looked at"
+    )
+    if unstated:
+        yield (
+            f"note: of {unstated:,} of them the annotator states no confidence for every label, and the spread of its "
+            "draws stands in: generator.aggregate=calibrated states one"
+        )
+    if unknown:
+        yield f"note: of {unknown:,} of them nothing tells how doubtful they are: they come first"
+
+
+def guaranteed(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what guarantee.json says, a line a description."""
+    eps, sure = f"{100 * facts['guarantee']:g} %", f"{100 * facts['confidence']:g} %"
+    if facts["problem"]:
+        yield f"no guarantee yet: {facts['problem']}"
+        return
+    for name, found in facts["descriptions"].items():
+        kept, unseen = found["left_to_machine"], found["still_to_look_at"]
+        todo = f"once {unseen:,} more faces were looked at" if unseen else "as they are"
+        yield (
+            f"{WORDS[name]}: at most {eps} of the finished labels are wrong, with {sure} confidence, {todo}; "
+            f"the machine's labels stay on {kept:,} of {found['records']:,} faces"
+        )
+    if facts["reached"]:
+        yield "the guarantee is reached: nobody needs to look at more"
+    else:
+        yield f"{facts['still_to_look_at']:,} faces still need a look, all descriptions together"
+
+
+def _hash(what: str, record: str) -> int:
+    digest = hashlib.sha256(f"{what}\0{record}".encode(errors="surrogatepass")).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def _within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low < value < high
