@@ -79,6 +79,8 @@ class Plan(_Frozen):
     seed: int
     bounds: tuple[Number, ...] = ()
     """Ascending: each is the u of the last record of an audit sample."""
+    tested: tuple[int, ...] = ()
+    """Sizes of the samples by which a guarantee was tested so far: each test could have been the lucky one."""
 
 
 class Drawn(NamedTuple):

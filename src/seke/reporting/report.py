@@ -23,7 +23,7 @@ from seke.core import files, flags, locks
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.rules import NEAR
-from seke.reporting.data import annotators, cases, provenance, results, scenes, verdict
+from seke.reporting.data import annotators, cases, people, provenance, results, scenes, verdict
 from seke.reporting.data.collect import InspectedRun, Material, collect
 from seke.reporting.data.picture_folder import IMAGES
 from seke.reporting.data.run_labels import NamedRun
@@ -45,7 +45,20 @@ WHOLE = ("n", "subjects")
 """Columns whose numbers are about all of a run's predictions."""
 COUNTED = (*results.TASKS.values(), *scenes.TASKS, "unanswered")
 """What the keys of other columns begin with whose numbers are counted from predictions."""
-PRINTED = ("feab", "scenes", "classes", "reasoning", "agreement", "reliability", "labels", "annotators", "cost")
+PRINTED = (
+    "feab",
+    "scenes",
+    "classes",
+    "reasoning",
+    "agreement",
+    "reliability",
+    "labels",
+    "annotators",
+    "cost",
+    "guarantee",
+    "looks",
+    "reviewers",
+)
 """The tables that are printed."""
 
 
@@ -196,6 +209,11 @@ def _write(
         "cases": _cases(material.chosen, chosen, numbers, pictures) if material.chosen else [],
         "flags": [(flag, flags.meaning(flag) or "Set by an extension.") for flag in sorted(seen)],
         "gallery": shown,
+        "promises": [
+            (item.words.label, promise)
+            for item in material.generated
+            if (promise := people.promised(item.run.guarantee))
+        ],
         "linked": pictures.linked,
         "provenance": provenance.entries(gathered),
         "commands": settings.commands,
@@ -307,6 +325,7 @@ def _tables(material: Material) -> list[Table]:
             + (f" All of it: {nature}." if nature else "")
         )
         tables.append(results.uncertainty_table(material.right_by_uncertainty, caption))
+    tables += [of_rows(table, "generate") for table in people.tables(material.generated)]
     return [table for table in tables if table]
 
 

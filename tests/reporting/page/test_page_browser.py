@@ -10,6 +10,7 @@ import yaml
 
 from seke.core.escape import CONTROLS, visible
 from seke.core.records import InstructionRecord, read_jsonl
+from seke.core.runs import file_sha256
 from seke.reporting.page.gallery import GallerySettings
 from seke.reporting.report import Settings, write_report
 
@@ -455,3 +456,23 @@ def test_a_text_cannot_become_markup_even_by_the_pages_own_script(opened):
     )
     assert page.evaluate(refused) == "TypeError"
     page.problems.clear()  # the browser reports the refusal
+
+
+def test_whom_to_look_at_next_comes_first_is_marked_and_can_be_filtered_by(opened, tmp_path):
+    outputs = tmp_path / "outputs"
+    file = one_generation(outputs)
+    ids = [row.id for row in read_jsonl(file, InstructionRecord)]
+    asked = [ids[9], ids[3], ids[17]]
+    manifest = file_sha256(file.parent / "manifest.json")
+    (file.parent / "queue.json").write_text(json.dumps({"manifest": manifest}))
+    (file.parent / "queue.jsonl").write_text("".join(json.dumps({"id": id_, "why": "audit"}) + "\n" for id_ in asked))
+    written = write_report(outputs, "demo", None, settings(limit=5)).page
+    assert "audit" not in re.search(r'id="gallery-data">(.*?)</script>', written.read_text(), re.DOTALL)[1]
+    page = opened(written)
+    shown = [row.locator("b").inner_text() for row in page.locator("#gallery .row").all()]
+    assert shown[:3] == asked, "a limit keeps whom people are asked to look at"
+    assert page.locator("#gallery .row .next").count() == 3
+    page.locator("[name=next]").select_option("1")
+    assert count(page).startswith("3 of ")
+    decide(page, "a", "a", "a")
+    assert {row["id"]: row["decision"] for row in downloaded(page)["decisions"]} == dict.fromkeys(asked, "accept")

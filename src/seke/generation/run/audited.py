@@ -5,11 +5,11 @@ looks.json                 what the looks bought (`bought`)
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from seke.core import audit
+from seke.core import audit, manifests, runs
 from seke.core.files import write_text
 from seke.core.records import InstructionRecord, Rejection, read_jsonl, write_jsonl
 from seke.generation.people import risk
@@ -33,6 +33,30 @@ def earlier(folder: Path) -> dict[str, audit.Audited]:
     """Return by id what was looked at already when a run was written."""
     file = folder / audit.ROWS
     return {row.id: row for row in read_jsonl(file, audit.Audited)} if file.is_file() else {}
+
+
+def made_of(outputs: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the finished runs that reviews made of a run, and of these again, the oldest first.
+
+    Each comes with whether it is of the run as it stands.
+    """
+    made: dict[str, list[tuple[int, Path, str]]] = {}
+    for file in (outputs / "generate").glob(f"*/{runs.MANIFEST}"):
+        of = (manifests.read(file) or {}).get("reviewed")
+        if isinstance(of, dict):
+            made.setdefault(str(of.get("name")), []).append(
+                (file.stat().st_mtime_ns, file.parent, str(of.get("manifest")))
+            )
+    waiting, seen = [folder], {folder.name}
+    while waiting:
+        parent = waiting.pop(0)
+        now = runs.file_sha256(parent / runs.MANIFEST)
+        for _, child, manifest in sorted(made.get(parent.name, ())):
+            if child.name not in seen:
+                seen.add(child.name)
+                yield child, manifest == now
+                if manifest == now:
+                    waiting.append(child)
 
 
 def write(

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from seke.core import audit, files, manifests, runs
+from seke.core import audit, files, runs
 from seke.core.errors import UserError
 from seke.core.records import Description, InstructionRecord, read_jsonl
 from seke.generation.people import guarantee as pac
@@ -109,18 +109,17 @@ def ask(outputs: Path, name: str, wanted: Wanted) -> list[str]:
     if plan.seed != wanted.seed:
         problem = f"the audit of {name} began with seed={plan.seed}, and another one would be no random sample with it"
         raise UserError("seed", wanted.seed, problem, f"say seed={plan.seed}")
-    tested = list((manifests.read(folder / audited.QUEUE) or {}).get("tested", ()))
     risks = {record: risk.risks(row) for record, row in known.machine.items()}
     values = {record: risk.expected(found) for record, found in risks.items()}
 
     needed: list[str] | None = None
     facts: dict[str, Any] = {}
     if wanted.guarantee is not None:
-        facts, tested = _guarantee(known, plan, tested, risks, values, wanted)
+        facts, plan = _guarantee(known, plan, risks, values, wanted)
         needed = facts.pop("needed")
     certified = bool(facts) and not facts["problem"]
-    plan, drawn, chosen = _chosen(known, plan, values, needed, wanted, tested, certified)
-    _write(folder, plan, drawn, chosen, values, tested, wanted, known, facts)
+    plan, drawn, chosen = _chosen(known, plan, values, needed, wanted, certified)
+    _write(folder, plan, drawn, chosen, values, wanted, known, facts)
     return list(_lines(folder, known, risks, values, drawn, chosen, facts, wanted))
 
 
@@ -132,7 +131,7 @@ def _known(outputs: Path, folder: Path) -> Known:
         if row.rejected or (id_ in rows and rows[id_].sha256 == row.sha256)
     }
     stale: list[str] = []
-    for run, current in _made_of(outputs, folder):
+    for run, current in audited.made_of(outputs, folder):
         if current:
             looked |= {id_: row for id_, row in audited.earlier(run).items() if id_ in rows or id_ in looked}
         else:
@@ -145,37 +144,12 @@ def _known(outputs: Path, folder: Path) -> Known:
     return Known({**machine, **looked}, looked, tuple(stale))
 
 
-def _made_of(outputs: Path, folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield the finished runs that reviews made of a run, and of these again, the oldest first.
-
-    Each comes with whether it is of the run as it stands.
-    """
-    made: dict[str, list[tuple[int, Path, str]]] = {}
-    for file in (outputs / "generate").glob(f"*/{runs.MANIFEST}"):
-        of = (manifests.read(file) or {}).get("reviewed")
-        if isinstance(of, dict):
-            made.setdefault(str(of.get("name")), []).append(
-                (file.stat().st_mtime_ns, file.parent, str(of.get("manifest")))
-            )
-    waiting, seen = [folder], {folder.name}
-    while waiting:
-        parent = waiting.pop(0)
-        now = runs.file_sha256(parent / runs.MANIFEST)
-        for _, child, manifest in sorted(made.get(parent.name, ())):
-            if child.name not in seen:
-                seen.add(child.name)
-                yield child, manifest == now
-                if manifest == now:
-                    waiting.append(child)
-
-
 def _chosen(
     known: Known,
     plan: audit.Plan,
     values: Mapping[str, float | None],
     needed: Sequence[str] | None,
     wanted: Wanted,
-    tested: Sequence[int],
     certified: bool,
 ) -> tuple[audit.Plan, list[str], list[str]]:
     """Return the plan as it goes on, the records that the audit needs, and those that are chosen by their risk."""
@@ -186,7 +160,7 @@ def _chosen(
         share = max(1, round(min(n, len(known.machine)) * (AUDIT if wanted.audit is None else wanted.audit)))
         more = share - len(planned.missing)
     else:
-        more = 0 if certified else min(n - len(planned.missing), _enough(known, wanted, tested) - size)
+        more = 0 if certified else min(n - len(planned.missing), _enough(known, wanted, plan) - size)
     if more > 0 and (bound := audit.next_bound(known.machine, plan, more)) is not None:
         plan = plan.model_copy(update={"bounds": (*plan.bounds, bound)})
     drawn = [*audit.drawn(known.machine, known.looked, plan).missing][:n]
@@ -207,10 +181,10 @@ def _by_value(records: Collection[str], values: Mapping[str, float | None]) -> l
     return sorted(records, key=key)
 
 
-def _enough(known: Known, wanted: Wanted, tested: Sequence[int]) -> int:
+def _enough(known: Known, wanted: Wanted, plan: audit.Plan) -> int:
     """Return how many records an audit is to have: by `AUDITED`, of few records a quarter, but what it takes at all."""
     assert wanted.guarantee is not None
-    alpha = pac.share_of_alpha(1 - wanted.confidence, len(tested) + 1)
+    alpha = pac.share_of_alpha(1 - wanted.confidence, len(plan.tested) + 1)
     least = pac.fewest_audited(wanted.guarantee, alpha) + sum(row.rejected for row in known.looked.values())
     population = len(known.machine)
     return min(population, max(least, min(math.ceil(AUDITED / wanted.guarantee), population // 4)))
@@ -219,16 +193,15 @@ def _enough(known: Known, wanted: Wanted, tested: Sequence[int]) -> int:
 def _guarantee(
     known: Known,
     plan: audit.Plan,
-    tested: Sequence[int],
     risks: Mapping[str, Mapping[Description, risk.Risk]],
     values: Mapping[str, float | None],
     wanted: Wanted,
-) -> tuple[dict[str, Any], list[int]]:
-    """Return what guarantee.json says, with the ids that still need a look under "needed", and the audits tested."""
+) -> tuple[dict[str, Any], audit.Plan]:
+    """Return what guarantee.json says, with the ids still to look at under "needed", and the plan with this test."""
     assert wanted.guarantee is not None
     found = audit.drawn(known.machine, known.looked, plan)
     sample = [known.looked[record] for record in found.sample if not known.looked[record].rejected]
-    sizes = list(tested) if len(sample) in tested or not sample else [*tested, len(sample)]
+    sizes = plan.tested if len(sample) in plan.tested or not sample else (*plan.tested, len(sample))
     round_ = sizes.index(len(sample)) + 1 if sample else 1
     alpha = pac.share_of_alpha(1 - wanted.confidence, round_)
     finished = [record for record in known.machine if not (record in known.looked and known.looked[record].rejected)]
@@ -267,7 +240,7 @@ def _guarantee(
         "still_to_look_at": len(needed),
         "reached": not needed and not problem,
         "needed": _by_value(needed, values),
-    }, sizes
+    }, plan.model_copy(update={"tested": sizes})
 
 
 def _places(
@@ -303,7 +276,6 @@ def _write(
     drawn: Sequence[str],
     chosen: Sequence[str],
     values: Mapping[str, float | None],
-    tested: Sequence[int],
     wanted: Wanted,
     known: Known,
     facts: Mapping[str, Any],
@@ -315,7 +287,6 @@ def _write(
     said = {
         "manifest": runs.file_sha256(folder / runs.MANIFEST),
         "plan": plan.model_dump(mode="json"),
-        "tested": list(tested),
         "population": len(known.machine),
         "looked": len(known.looked),
         "audit": len(drawn),

@@ -185,9 +185,19 @@ def apply(
         facts = _write(list(rows.values()), decisions, reviewed, folder)
         root = os.path.relpath(runs.image_root(instructions).resolve(), folder.resolve())
         run.finish(image_root=root, **facts, prompts=before.get("prompts"), reviewed=now.model_dump())
+        _tell_of_others(outputs, reviewed, folder)
         if any(review.run.manifest != now.manifest for review in reviews.values()):
             log.warning("%s was made anew since: %d decisions carry over, %d do not", reviewed, len(decisions), lost)
     return run
+
+
+def _tell_of_others(outputs: Path, reviewed: Path, folder: Path) -> None:
+    """Say which other reviews of the same run hold looks that the new one lacks: its labels are not all there are."""
+    own = audited.earlier(folder)
+    for other, current in audited.made_of(outputs, reviewed):
+        if current and other != folder and (lacking := set(audited.earlier(other)) - set(own)):
+            both = f"review=[{other.name},{folder.name}] name=<another> makes a run of both"
+            log.warning("%s holds %d looks that %s lacks: %s", other.name, len(lacking), folder.name, both)
 
 
 def _paths(given: Sequence[str], outputs: Path) -> dict[str, Path]:
@@ -277,7 +287,7 @@ def _reviewers_line(folder: Path) -> Iterator[str]:
     if not (folder / REVIEWERS).is_file():
         return
     said = json.loads((folder / REVIEWERS).read_text(encoding="utf-8"))
-    for pair in said["pairs"]:
+    for pair in said["pairs"] if any(pair["n"] for pair in said["pairs"]) else ():
         words = (
             f"{name.replace('_', ' ')} {100 * pair[name]['agree']:.0f} %"
             + (f" (kappa {pair[name]['kappa']:.2f})" if pair[name]["kappa"] is not None else "")

@@ -137,6 +137,32 @@ class FinishedRun:
         return read_object(self.path / "agreement.json") or {}
 
     @cached_property
+    def queue(self) -> tuple[str, ...]:
+        """The ids of the rows of a generation that people are asked to look at next, in the order to show them in."""
+        asked = read_object(self.path / "queue.json") or {}
+        path = self.path / "queue.jsonl"
+        if asked.get("manifest") != self.manifest_sha256 or not path.is_file():
+            return ()  # nobody asked, or of this run as it was before
+        with path.open(encoding="utf-8") as lines:
+            return tuple(str(json.loads(line)["id"]) for line in lines)
+
+    @cached_property
+    def guarantee(self) -> Mapping[str, Any]:
+        """The content of guarantee.json; empty where nobody asked for one of this run as it stands."""
+        facts = read_object(self.path / "guarantee.json") or {}
+        return facts if facts.get("manifest") == self.manifest_sha256 else {}
+
+    @cached_property
+    def looks(self) -> Mapping[str, Any]:
+        """The content of looks.json: what looks at a generation have mended."""
+        return read_object(self.path / "looks.json") or {}
+
+    @cached_property
+    def reviewers(self) -> Mapping[str, Any]:
+        """The content of reviewers.json: how far several reviewers agree."""
+        return read_object(self.path / "reviewers.json") or {}
+
+    @cached_property
     def instructions(self) -> Sequence[InstructionRecord]:
         """The rows of a generation."""
         return self._rows("instructions.jsonl", InstructionRecord)

@@ -82,6 +82,8 @@ class GalleryData(NamedTuple):
     pictures: Iterator[Markup]
     """JSON lists of up to `BLOCK` data URIs each; in place of a picture that is missing stands [the reason]. None where
     the pictures lie beside the page."""
+    queued: int
+    """How many of them people are asked to look at next."""
     beside_mb: float | None
     """Megabytes of pictures that lie beside the page; None where they are in it."""
     page_mb: float
@@ -101,7 +103,9 @@ class Gallery:
             pictures: those of the whole report.
         """
         self._report, self._inspected, self._settings, self._pictures = report, inspected, settings, pictures
-        self._rows = limited(inspected.run.instructions, settings.limit, settings.seed)
+        every = inspected.run.instructions
+        asked, kept = set(inspected.run.queue), {row.id for row in limited(every, settings.limit, settings.seed)}
+        self._rows = [row for row in every if row.id in kept or row.id in asked]
         self._numbers = pictures.add(inspected.image_root, [inspected.picture(row) for row in self._rows])
 
     def data(self) -> GalleryData:
@@ -113,6 +117,8 @@ class Gallery:
         bytes_of_pictures = self._pictures.size(order) * 4 // 3
         beside = len(records) + bytes_of_pictures > self._settings.page_mb * 1e6
         place = {number: k for k, number in enumerate(order)}
+        at = {row.id: k for k, row in enumerate(rows)}
+        queue = [at[record] for record in run.queue if record in at]
         head = {
             "report": self._report,
             "run": {"name": run.name, "manifest": run.manifest_sha256},
@@ -123,6 +129,7 @@ class Gallery:
             "flags": {flag: meaning(flag) for flag in texts.lists["flag"]},
             # of each record its picture, where several share one
             "pictures": [place[number] for number in self._numbers] if len(order) < len(rows) else None,
+            "queue": queue,
             "block": BLOCK if order and not beside else None,
             "beside": beside_page(self._pictures, order) if order else None,
             "originals": self._pictures.originals(inspected.image_root),
@@ -136,6 +143,7 @@ class Gallery:
             labelled=any(not row.labels.empty for row in rows),
             facets=facets,
             flags=tuple(texts.lists["flag"]),
+            queued=len(queue),
             data=Markup(f'{json_markup(head)[:-1]},"records":{records}}}'),
             pictures=iter(()) if beside else self._blocks(order),
             beside_mb=self._pictures.size(order) / 1e6 if beside and order else None,

@@ -35,6 +35,7 @@ def draw(folder: Path, material: Material, links: Links) -> dict[str, list[Panel
         "spread": _spread(folder, material),
         "trust": _trust(folder, material),
         "curves": _curves(folder, material.trained),
+        "looks": _looks(folder, material.generated),
     }
 
 
@@ -100,6 +101,15 @@ def _trust(folder: Path, material: Material) -> list[Panel]:
         figures.accuracy_bars(folder, f"trust_{field}", f"{label}: right, %", chosen.words, levels)
         for field, label in results.DESCRIPTIONS.items()
         if chosen and (levels := material.right_by_uncertainty.get(field, ()))
+    ]
+
+
+def _looks(folder: Path, generated: Sequence[NamedRun]) -> list[Panel]:
+    """Draw what the looks at each reviewed run bought; of none by doubt there is no curve."""
+    return [
+        figures.looks(folder, f"looks_{number}_{_stem(item.words.short)}", item.words, item.run.looks)
+        for number, item in enumerate(generated, start=1)
+        if item.run.looks and item.run.looks["looks"][-1]
     ]
 
 

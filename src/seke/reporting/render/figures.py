@@ -336,6 +336,34 @@ def learning_curves(
     return save(figure, folder, name, f"{words.short} over training steps: {alt}.")
 
 
+def looks(folder: Path, name: str, words: Words, bought: Mapping[str, Any]) -> Panel:
+    """Draw how many labels looks have mended, by their number, beside what was expected and what dice would mend.
+
+    Args:
+        folder: for the drawing.
+        name: the stem of its files.
+        words: the reviewed run's.
+        bought: the content of looks.json.
+    """
+    figure, axes = panel(words.short, WIDTH, 2.2)
+    places, drawn = bought["looks"], bought["at_random"]
+    lines = {"mended": bought["observed"], **({"expected": bought["expected"]} if bought["stated"] else {})}
+    if drawn["looks"]:
+        lines["at random"] = [place * drawn["observed"] / drawn["looks"] for place in places]
+    tones = {"mended": words.tone, "expected": words.tone, "at random": "grey"}
+    for number, (quantity, values) in enumerate(lines.items()):
+        dash = DASHES[number % len(DASHES)]
+        axes.plot(places, values, color=TONES[tones[quantity]], linewidth=1.5, linestyle=dash, label=quantity)
+    axes.set_xlabel("looks")
+    axes.set_ylabel("labels")
+    axes.grid(axis="y")
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True))
+    legend(figure)
+    alt = "; ".join(f"{quantity}: {values[-1]:.0f}" for quantity, values in lines.items())
+    return save(figure, folder, name, f"{words.short}: wrong labels after {places[-1]} looks. {alt}.")
+
+
 def running_mean(values: Sequence[float]) -> list[float]:
     """Return the mean of each value and its predecessors in a window of a twentieth of the series.
 
