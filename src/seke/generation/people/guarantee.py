@@ -110,7 +110,7 @@ def certify(
     left_K = np.unique(np.ceil(np.linspace(0, records, STEPS + 1)[1:]).astype(np.int64))
     _, cluster_M = np.unique(cluster_M, return_inverse=True)
     clusters = int(cluster_M.max()) + 1 if len(cluster_M) else 0
-    labels_C = np.bincount(cluster_M, weights=labels_M.astype(np.float64), minlength=clusters)
+    labels_C = np.bincount(cluster_M, weights=labels_M, minlength=clusters).astype(np.float64)
     wrong_KC = np.zeros((len(left_K), clusters))
     np.add.at(wrong_KC, (np.searchsorted(left_K, place_M, side="right"), cluster_M), wrong_M)
     np.cumsum(wrong_KC, axis=0, out=wrong_KC)  # what is wrong among the k least risks is so among any more of them

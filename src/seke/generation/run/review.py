@@ -180,7 +180,7 @@ def apply(
     if not run.finished:
         kept = Review(run=now, decisions=marked).model_dump_json(indent=1, exclude_defaults=True)
         write_text(folder / FILE, kept + "\n")
-        if len(paths) > 1:
+        if len(paths) > 1 and len({id_ for of in each.values() for id_ in of}) < sum(map(len, each.values())):
             _write_reviewers(folder, differing, verdicts, decisions)
         facts = _write(list(rows.values()), decisions, reviewed, folder)
         root = os.path.relpath(runs.image_root(instructions).resolve(), folder.resolve())
