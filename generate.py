@@ -9,6 +9,7 @@ python generate.py review=next name=mine n=100              whom a person looks 
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def generate(cfg: DictConfig) -> None:
     from seke.generation import from_settings
     from seke.generation.run import dry_run, journal, queue, ray_engine, review, update
     from seke.generation.run import generate as generation
+    from seke.generation.witnesses import tables
 
     published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
     if cfg.review == queue.NEXT:
@@ -61,7 +63,8 @@ def generate(cfg: DictConfig) -> None:
         next_step.tell_after_dry_run(cfg, priced=True)
         return
     engine = ray_engine.engine(cfg.engine, cfg.workers, make)
-    run = open_run(cfg, "generate", {"records": path}, update=cfg["update"])
+    inputs: dict[str, Path | Sequence[Path]] = {"records": path, **tables.inputs(getattr(generator, "witnesses", ()))}
+    run = open_run(cfg, "generate", inputs, update=cfg["update"])
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
     else:

@@ -10,7 +10,17 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).resolve().parent.parent
-FREE = ("check_peers", "demo", "gpu_check", "lock", "settings", "judge_agreement", "robustness")
+FREE = (
+    "check_peers",
+    "demo",
+    "gpu_check",
+    "judge_agreement",
+    "lock",
+    "robustness",
+    "second_round",
+    "settings",
+    "witnesses",
+)
 """Scripts that are no recipes, or have settings of their own."""
 RECIPES = sorted(path.stem for path in (ROOT / "scripts").glob("*.sh") if path.stem not in FREE)
 OF_ONE_RUN = (

@@ -24,6 +24,7 @@ MEANINGS: Final = {
     "turns": "Fewer or more questions and answers than were asked for.",
     "unusable_draws": "A draw could not be read; the labels are from the others.",
     "va_far_from_expression": "Valence or arousal lies far from what is usual for the expression.",
+    "witnesses": "Witnesses beside the annotator were heard: tables of specialists, or other models' answers.",
 }
 """Flag -> what it says of its record. Flags of an extension's own are not among them."""
 UNMENTIONED: Final = "_unmentioned"

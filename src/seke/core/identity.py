@@ -20,14 +20,14 @@ VOLATILE: Final = (
     "n", "audit", "guarantee", "confidence",
     "overwrite", "update", "review", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb",
     "wandb_pictures", "objective", "engine", "workers", "export",
-    "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
+    "generator.outputs", "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
     *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
 )  # fmt: skip
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 
 UNSAID: Final = {
     "model.base_only_when_small": False, "reader.first_peak": 0, "source.world": "drawn",
-    "generator.normalise": "theoretical", "prompts.language": "en",
+    "generator.normalise": "theoretical", "generator.witnesses": [], "prompts.language": "en",
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,
     "backend.wording_share": 0.0, "generator.attribute": "emotion", "generator.ask_class": False,

@@ -19,16 +19,20 @@ from seke.core.records import ImageRecord, InstructionRecord, Labels, Rejection,
 from seke.core.setting_checks import check_whole
 from seke.core.vlm import VLM
 from seke.generation.asked import fields, missing
-from seke.generation.calibration.not_looking import FOLDS, NotLooking, cross_fitted
+from seke.generation.calibration.not_looking import FOLDS, NotLooking, both, cross_fitted
 from seke.generation.calibration.pilot import group
-from seke.generation.calibration.posterior import confidence
+from seke.generation.calibration.posterior import confidence, decided
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
+from seke.generation.seke.learning import WITNESSES, Learnt, learn
 from seke.generation.seke.rows import conversation, instruction, origins, trace
 from seke.generation.seke.sampling import Bill
+from seke.generation.witnesses.tables import entries
 
 FLAG: Final = "not_looking"
 """The flag of such a row."""
+PILOT: Final = 400
+"""About how many images tell which witnesses to hear, and how far."""
 
 
 class Blind:
@@ -42,14 +46,24 @@ class Blind:
     learns_from_records: ClassVar[bool] = True
 
     def __init__(
-        self, vlm: VLM, prompts: Prompts, *, hide: Sequence[str] = (), folds: int = FOLDS, seed: int = 0
+        self,
+        vlm: VLM,
+        prompts: Prompts,
+        *,
+        hide: Sequence[str] = (),
+        folds: int = FOLDS,
+        witnesses: Sequence[Any] = (),
+        outputs: str = "outputs",
+        seed: int = 0,
     ) -> None:
         """Take `vlm` as every generator does; it is never asked."""
         check_whole("generator.folds", folds, 2, 1000)
         prompts.require(questions=set[str]())
         checks.questions_leak_nothing(prompts)
         self.prompts, self.seed, self.folds, self.hidden = prompts, seed, folds, fields(hide)
+        self.hide, self.witnesses = tuple(hide), entries(witnesses, Path(outputs))
         self._fitted: Mapping[str, NotLooking] = {}
+        self._learnt: Learnt | None = None
 
     def learn(self, records: Sequence[ImageRecord], opened: Callable[[ImageRecord], Face | None], folder: Path) -> None:
         """Fit couplings and thresholds for every subject on the human labels of the other folds' subjects.
@@ -61,6 +75,9 @@ class Blind:
         for record in records:
             by_subject.setdefault(group(record), []).append(record.labels)
         self._fitted = cross_fitted(by_subject, self.hidden, self.folds)
+        if self.witnesses:
+            how: dict[str, Any] = {"size": PILOT, "seed": self.seed, "hide": self.hide, "witnesses": self.witnesses}
+            self._learnt = learn(records, opened, None, folder, draws=0, show=True, choose=True, rule=None, **how)
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order."""
@@ -73,6 +90,13 @@ class Blind:
         fitted = self._fitted[group(record)]
         belief = fitted.posterior(manual, missing(manual))
         inferred = fitted.decide(belief)
+        flags: tuple[str, ...] = ()
+        if (learnt := self._learnt) is not None and missing(manual).anything:
+            arms, asked = learnt.calibration.of(manual), both(missing(manual), fitted.carried)
+            belief = learnt.calibration.posterior(arms, manual, asked, {}, learnt.witnessed.get(record.id, ()))
+            inferred = decided(belief, learnt.calibration.thresholds)
+            taught = group(record) in learnt.groups
+            flags = ("pilot",) * taught + (WITNESSES,) * learnt.heard(record.id, arms)
         final = manual.completed_by(inferred)
         row: InstructionRecord | Rejection
         if final.described:
@@ -82,7 +106,7 @@ class Blind:
                 face,
                 turns,
                 bill,
-                (*checks.coupling_flags(final), FLAG, *partial),
+                (*checks.coupling_flags(final), FLAG, *flags, *partial),
                 labels=final,
                 origin=origins(manual, final),
                 uncertainty=Uncertainty(),

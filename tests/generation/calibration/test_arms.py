@@ -16,10 +16,11 @@ from seke.core.records import Labels, read_jsonl
 from seke.core.vlm import Choice
 from seke.generation.asked import missing
 from seke.generation.calibration.annotator_model import Masked, answers, believe, nothing_heard
-from seke.generation.calibration.arms import HIDDEN, NOBODY, SHOWN, Reader, Settings, choose, prompts_of
+from seke.generation.calibration.arms import Reader, choose, prompts_of
 from seke.generation.calibration.calibration_file import remarks
 from seke.generation.calibration.gain import gain
 from seke.generation.calibration.patterns import Demand, Pattern
+from seke.generation.calibration.study import HIDDEN, NOBODY, SHOWN, Settings
 from seke.generation.seke.stopping import fixed
 
 AUS = AUS_OF_SOURCE["bp4d"]

@@ -3,9 +3,9 @@
 import pytest
 
 from seke.core.affect import EXPRESSIONS
+from seke.core.class_words import CONVENTIONS, word
 from seke.core.errors import UserError
 from seke.sources.faces_datasets.class_folders import ClassFolders
-from seke.sources.faces_datasets.class_words import CONVENTIONS, word
 
 from ...trees.pictures import save
 from ..rows import by_id

@@ -13,8 +13,8 @@ import pytest
 from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
 from seke.core.records import Labels
+from seke.core.table_columns import checked_columns
 from seke.sources.faces_datasets.folder_table import TableSettings, checked_ranges, read_tables
-from seke.sources.faces_datasets.table_columns import checked_columns
 
 WORDS = ["happy", "Joy", "sad", "ANGRY", "Neutral", "fear", None]
 SHEET = pd.DataFrame(

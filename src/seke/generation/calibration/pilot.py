@@ -217,6 +217,21 @@ def asked(
     return rows
 
 
+def unasked(tasks: Sequence[Task]) -> list[Masked]:
+    """Return the pilot's rows where nobody is asked: what is known of each image and what is masked."""
+    return [
+        Masked(
+            id=task.record.id,
+            subject=group(task.record),
+            truth=task.masking.truth,
+            known=task.masking.known,
+            draws=(),
+            pattern=task.lesson.pattern.name,
+        )
+        for task in tasks
+    ]
+
+
 def others(records: Iterable[ImageRecord], groups: Collection[str], hidden: Sequence[str]) -> Iterator[Labels]:
     """Yield the labels that couplings may be learnt from: not the pilot's own, and nothing that is to be judged."""
     unseen = fields(hidden)

@@ -31,20 +31,22 @@ from seke.core.records import (
 from seke.core.vlm import VLM, Choice, Image, Message, Request
 from seke.generation.asked import FIELDS, Asked, fields, missing
 from seke.generation.calibration import pilot as pilot_study
-from seke.generation.calibration.arms import SHOWN, Arm, prompts_of
+from seke.generation.calibration.arms import Arm, prompts_of
 from seke.generation.calibration.grades import mean_grades
 from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.calibration.patterns import pattern_of
 from seke.generation.calibration.posterior import Posterior, confidence
+from seke.generation.calibration.study import SHOWN
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks, normalisation
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
-from seke.generation.seke.learning import Learner, Learnt, learn
+from seke.generation.seke.learning import WITNESSES, Learner, Learnt, learn
 from seke.generation.seke.rows import conversation, instruction, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
 from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
 from seke.generation.seke.stopping import INITIAL_DRAWS, Floored, StoppingRule, check_max_samples, fixed
 from seke.generation.seke.uncertainty import PerAU
+from seke.generation.witnesses.tables import entries
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,8 @@ class Seke:
         uncertainty: Form = "draws",
         aggregate: Aggregate = "summary",
         pilot: int = 400,
+        witnesses: Sequence[Any] = (),
+        outputs: str = "outputs",
         temperature: float = 1.0,
         max_tokens: int = 512,
         seed: int = 0,
@@ -122,6 +126,10 @@ class Seke:
         self.scales, self.learns_from_records = normalisation.scales_of(normalise), normalise == "empirical"
         self.hide, self.hidden = tuple(hide), fields(hide)
         self.aggregate, self.pilot = aggregate, pilot
+        self.witnesses = entries(witnesses, Path(outputs))
+        if self.witnesses and (aggregate != "calibrated" or not self_verify):
+            problem = f"witnesses are heard by a calibrated annotator model, and labels are made by {aggregate} here"
+            raise UserError("generator.witnesses", witnesses, problem, "set generator.aggregate=calibrated")
         self.learnt: Learnt | None = None
         self._warned = False
         self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
@@ -158,6 +166,7 @@ class Seke:
             show=self.use_prior,
             choose=self.aggregate == "calibrated",
             rule=learner,
+            witnesses=self.witnesses,
         )
 
     def suppose_asked(self, worst: bool) -> None:
@@ -211,7 +220,7 @@ class Seke:
             else:
                 drawn = yield from self._draw(face, manual, asked, arms, bill)
                 sampled = _together(drawn)
-                belief = self._belief(arms, prior, asked, drawn)
+                belief = self._belief(record.id, arms, prior, asked, drawn)
                 thresholds = self.learnt.calibration.thresholds if self.learnt else {}
                 settled = settle(self.aggregate, sampled.draws, belief, thresholds)
                 if settled is None:
@@ -251,13 +260,14 @@ class Seke:
         return drawn
 
     def _belief(
-        self, arms: Mapping[str, Arm], known: Labels, asked: Asked, drawn: Mapping[str, Sampled]
+        self, record: str, arms: Mapping[str, Arm], known: Labels, asked: Asked, drawn: Mapping[str, Sampled]
     ) -> Posterior | None:
         """Return what the arms make of the draws; None where there are no arms, or no draws that they could read."""
         if self.learnt is None or any(not sampled.draws for sampled in drawn.values()):
             return None
         draws = {prompt: sampled.draws for prompt, sampled in drawn.items()}
-        return self.learnt.calibration.posterior(arms, known, asked, draws)
+        witnessed = self.learnt.witnessed.get(record, ())
+        return self.learnt.calibration.posterior(arms, known, asked, draws, witnessed)
 
     def _sample(
         self, face: Face, shown: Labels, known: Labels, asked: Asked, bill: Bill, stopping: StoppingRule, most: int
@@ -385,6 +395,8 @@ class Seke:
         if self.learnt and pilot_study.group(record) in self.learnt.groups:
             flags.append("pilot")
         flags += _flags(arms)
+        if self.learnt and self.learnt.heard(record.id, arms):
+            flags.append(WITNESSES)
         if bill.blind:
             flags.append("blind")
         statement = describe(final, digits=2)

@@ -4,9 +4,9 @@ import copy
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,15 +15,21 @@ from seke.core.label_prior import Couplings, couplings, tabulate
 from seke.core.records import ImageRecord, Labels
 from seke.generation.asked import fields
 from seke.generation.calibration import arms, calibration_file, pilot
-from seke.generation.calibration.annotator_model import Annotator, Masked
-from seke.generation.calibration.arms import HIDDEN, SHOWN, Calibration, Settings, prompts_of
+from seke.generation.calibration.annotator_model import Annotator, Heard, Masked
+from seke.generation.calibration.arms import Arm, Calibration, prompts_of
 from seke.generation.calibration.fit import fit
 from seke.generation.calibration.patterns import Pattern, demands
+from seke.generation.calibration.study import HIDDEN, SHOWN, Links, Settings
+from seke.generation.calibration.witnesses import Witness, witnesses_of
 from seke.generation.outcome import Face
 from seke.generation.seke.sampling import Bill, total
 from seke.generation.seke.stopping import StoppingRule
+from seke.generation.witnesses import tables
 
 log = logging.getLogger(__name__)
+
+WITNESSES: Final = "witnesses"
+"""The flag of a row of which a witness beside the annotator was heard."""
 
 
 @runtime_checkable
@@ -43,6 +49,16 @@ class Learnt:
     """The stopping rule of each pattern and prompt, where rules learn."""
     groups: Collection[str]
     """The pilot's subjects."""
+    witnessed: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
+    """What each witness says of each record, by its id."""
+
+    def heard(self, record: str, arms_of: Mapping[str, Arm]) -> bool:
+        """Return whether any of these arms hears a witness that says anything about a record."""
+        says = [
+            bool(said.votes_NE.any() or said.active_NA.any() or np.isfinite(said.sd_ND).any())
+            for said in self.witnessed.get(record, ())
+        ]
+        return any(power and say for arm in arms_of.values() for power, say in zip(arm.powers, says, strict=False))
 
     def supposing_asked(self, draws: int, twice: bool) -> "Learnt":
         """Return the same if the annotator were worth asking everywhere, as estimates suppose (`arms.looking`)."""
@@ -52,7 +68,7 @@ class Learnt:
 def learn(
     records: Sequence[ImageRecord],
     opened: Callable[[ImageRecord], Face | None],
-    ask: Callable[[Sequence[pilot.Question], list[Bill]], Sequence[tuple[Labels, ...]]],
+    ask: Callable[[Sequence[pilot.Question], list[Bill]], Sequence[tuple[Labels, ...]]] | None,
     folder: Path,
     *,
     size: int,
@@ -62,13 +78,15 @@ def learn(
     show: bool,
     choose: bool,
     rule: Learner | None,
+    witnesses: Sequence[tables.Entry] = (),
 ) -> Learnt:
     """Ask a pilot, or read the one in `folder`; write calibration.json there and say what the user should know.
 
     Args:
         records: those to annotate.
         opened: gives a record's face, None where its image cannot be read.
-        ask: asks for all draws that a record may ever get; bills are added to its list.
+        ask: asks for all draws that a record may ever get; bills are added to its list. None: nobody is asked about
+            anything, and witnesses alone are heard.
         folder: the run's.
         size: of the pilot.
         seed: of the pilot's choice.
@@ -78,13 +96,18 @@ def learn(
         choose: whether arms are chosen: prompts, numbers of draws, whether anybody is asked. Else all draws are
             taken, with known labels shown.
         rule: a stopping rule that learns.
+        witnesses: tables of what others say about the records.
 
     Raises:
-        UserError: if too few records carry human labels.
+        UserError: if too few records carry human labels, or if a witness speaks of none of the records.
     """
+    found_of = [tables.matched(entry, records) for entry in witnesses]
     tasks = pilot.pick(records, size, seed, hide)
     bills: list[Bill] = []
-    rows = pilot.asked(tasks, opened, lambda questions: ask(questions, bills), folder, show, twice=choose)
+    if ask is None:
+        rows = pilot.unasked(tasks)
+    else:
+        rows = pilot.asked(tasks, opened, lambda questions: ask(questions, bills), folder, show, twice=choose)
     if bills:
         write_text(folder / pilot.COST, json.dumps(total(bills), indent=2) + "\n")
     # The pilot of an earlier version, which was not asked pattern by pattern, is read as that version did.
@@ -97,19 +120,44 @@ def learn(
     # The pilot's own labels teach, too: its subjects are never scored, and with `hide` nobody else shows them.
     own = [record for record in records if pilot.group(record) in groups]
     links = links_of(own, pilot.others(records, groups, hide))
+    heard = witnesses_of(found_of, records, _teachable(records, groups, hide)) if found_of and not earlier else []
+    for line in (remark for witness in heard for remark in witness.remarks()):
+        log.warning(line)
+    heard = [witness for witness in heard if not witness.mute]
     if earlier:
         found = arms.single(fit(rows, links(())), demand, draws)
     else:
         numbers = [n for n in (1, 3) if n < draws] if choose else []
-        prompts = (SHOWN, HIDDEN) if choose and show else (SHOWN,)
-        found = arms.choose(rows, demand, links, Settings([*numbers, draws], prompts, may_skip=choose))
+        prompts = () if ask is None else (SHOWN, HIDDEN) if choose and show else (SHOWN,)
+        found = arms.choose(rows, demand, links, Settings([*numbers, draws], prompts, may_skip=choose), heard)
         write_text(folder / calibration_file.FILE, calibration_file.content(found))
         for remark in calibration_file.remarks(found):
             log.warning(remark)
-    return Learnt(found, _rules(rule, found, rows, links(())) if rule is not None else {}, groups)
+    rules = _rules(rule, found, rows, links(())) if rule is not None else {}
+    return Learnt(found, rules, groups, _witnessed(heard, records))
 
 
-def links_of(own: Sequence[ImageRecord], others: Iterable[Labels]) -> arms.Links:
+def _teachable(records: Sequence[ImageRecord], groups: Collection[str], hide: Sequence[str]) -> dict[str, Labels]:
+    """Return the human labels that may teach what answers mean: the pilot's, and what is not hidden of others'."""
+    unseen = dict.fromkeys(fields(hide))
+    return {
+        record.id: record.labels if pilot.group(record) in groups else record.labels.model_copy(update=unseen)
+        for record in records
+    }
+
+
+def _witnessed(witnesses: Sequence[Witness], records: Sequence[ImageRecord]) -> dict[str, Sequence[Heard]]:
+    """Return what each witness says of each record, a row each, by channels that all labels have taught."""
+    ids = [record.id for record in records]
+    heard = [witness.heard(ids) for witness in witnesses]
+    return (
+        {name: [Heard(*(column[row : row + 1] for column in each)) for each in heard] for row, name in enumerate(ids)}
+        if heard
+        else {}
+    )
+
+
+def links_of(own: Sequence[ImageRecord], others: Iterable[Labels]) -> Links:
     """Return what gives the couplings of all labels that may teach, but those of some of the pilot's subjects."""
     table = tabulate([*(record.labels for record in own), *others])
     groups = [pilot.group(record) for record in own]

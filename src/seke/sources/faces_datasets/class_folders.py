@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Unpack
 
 from seke.core import file_tree
+from seke.core.class_words import Vocabulary, bare
 from seke.core.errors import UserError
 from seke.core.records import Labels, Split
 from seke.sources.base.licensed import Licensed, SplitSettings
@@ -24,7 +25,6 @@ from seke.sources.base.source import results
 from seke.sources.base.split import Draw, Listed
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders, split_word
 from seke.sources.faces_datasets.class_tables import contradictions, tables
-from seke.sources.faces_datasets.class_words import Vocabulary, bare
 
 SUBJECT: Final = r"(S\d{3})_\d{3}_\d+"
 """How CK+ names its frames: subject, sequence, number."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.core import file_tree
+from seke.core.class_words import Vocabulary
 from seke.core.errors import UserError
 from seke.sources.base.table_file import open_table
 from seke.sources.base.tables import RowError, TableError
-from seke.sources.faces_datasets.class_words import Vocabulary
 from seke.sources.faces_datasets.row_matching import matched
 
 IMAGE: Final = ("image", "pth", "path", "file", "filename", "file_name", "image_name", "image_path", "name", "img")

@@ -25,17 +25,18 @@ from tqdm import tqdm
 
 from seke.core import file_tree
 from seke.core.affect import STRONGEST
+from seke.core.class_words import Vocabulary, word
 from seke.core.errors import UserError
 from seke.core.escape import one_line
 from seke.core.images import SUFFIXES, ImageError, resolve
 from seke.core.records import ImageRecord, Labels, Rejection, Split
 from seke.core.runs import file_sha256
 from seke.core.setting_checks import check_between
+from seke.core.table_columns import checked_columns
 from seke.sources.base.encodings import checked_encoding
 from seke.sources.base.source import Source, results
 from seke.sources.base.split import VALIDATION_SHARE, assign, checked_share, staying
 from seke.sources.base.split_words import check_lists, checked_splits, split_folders
-from seke.sources.faces_datasets.class_words import Vocabulary, word
 from seke.sources.faces_datasets.face_boxes import FaceBoxes, checked_mode
 from seke.sources.faces_datasets.folder_table import (
     Known,
@@ -46,7 +47,6 @@ from seke.sources.faces_datasets.folder_table import (
     read_tables,
 )
 from seke.sources.faces_datasets.row_matching import are_shifted, matched, repeated
-from seke.sources.faces_datasets.table_columns import checked_columns
 
 EXTENSIONS: Final = SUFFIXES
 OTHER_PICTURES: Final = (

@@ -18,18 +18,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from seke.core.affect import STRONGEST
+from seke.core.class_words import Vocabulary
 from seke.core.errors import UserError
 from seke.core.escape import FORMULA as FORMULAS
 from seke.core.escape import one_line
 from seke.core.records import Labels
-from seke.sources.base import label_text
-from seke.sources.base.table_file import TableFile, open_table
-from seke.sources.base.tables import Bad, RowError, TableError
-from seke.sources.base.video_frames import VIDEOS
-from seke.sources.faces_datasets import table_cells
-from seke.sources.faces_datasets.class_words import Vocabulary
-from seke.sources.faces_datasets.table_cells import GRADED, CellError, Cells
-from seke.sources.faces_datasets.table_columns import (
+from seke.core.table_columns import (
     ATTRIBUTE,
     INTENSITY,
     SHARE,
@@ -40,6 +34,12 @@ from seke.sources.faces_datasets.table_columns import (
     picture_column,
     read_header,
 )
+from seke.sources.base import label_text
+from seke.sources.base.table_file import TableFile, open_table
+from seke.sources.base.tables import Bad, RowError, TableError
+from seke.sources.base.video_frames import VIDEOS
+from seke.sources.faces_datasets import table_cells
+from seke.sources.faces_datasets.table_cells import GRADED, CellError, Cells
 
 UNKNOWN: Final = "unknown"
 FACE: Final = "face"

@@ -15,6 +15,7 @@ from seke.core import files
 from seke.core.errors import UserError
 from seke.core.escape import csv_cell
 from seke.core.records import Labels
+from seke.core.table_columns import SHARE, Header, checked_columns, columns_named, read_header
 from seke.sources.base import workbook
 from seke.sources.base.table_file import open_table
 from seke.sources.base.tables import RowError, TableError
@@ -22,7 +23,6 @@ from seke.sources.faces_datasets.folder import Folder, pictures
 from seke.sources.faces_datasets.folder_table import checked_ranges, named_image
 from seke.sources.faces_datasets.row_matching import matched, repeated
 from seke.sources.faces_datasets.table_cells import spelt
-from seke.sources.faces_datasets.table_columns import SHARE, Header, checked_columns, columns_named, read_header
 
 REMEDY: Final = "write the corrections into it by hand: review.json lists them"
 WORKBOOK: Final = ".xlsx"

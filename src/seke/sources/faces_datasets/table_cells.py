@@ -11,11 +11,11 @@ from typing import Final
 
 from seke.answers.lexicon import EXPRESSION_OF
 from seke.core.affect import EXPRESSIONS, STRONGEST
+from seke.core.class_words import CONVENTIONS, Vocabulary
 from seke.core.images import ImageError, face_box
+from seke.core.table_columns import INTENSITY
 from seke.sources.base import label_text
 from seke.sources.base.workbook import FORMULA
-from seke.sources.faces_datasets.class_words import CONVENTIONS, Vocabulary
-from seke.sources.faces_datasets.table_columns import INTENSITY
 
 MISSING: Final = frozenset(
     ("", "na", "n/a", "n.a.", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "null", "none", "nil", "-", "--", "–",

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.class_words import NAMES as CLASS_WORDS
 from seke.core.errors import UserError
 from seke.core.images import SUFFIXES
-from seke.sources.faces_datasets.class_words import NAMES as CLASS_WORDS
 
+SETTING: Final = "source.columns"
+"""The setting that says what a table's columns are called."""
 ATTRIBUTE: Final = "attributes."
 INTENSITY: Final = "_r"
 """What our name of an action unit's column ends with if it holds intensities."""
@@ -83,8 +85,8 @@ class Header(NamedTuple):
         )
 
 
-def checked_columns(columns: object) -> dict[str, str | None]:
-    """Return the setting `source.columns`: our name of a column and the title that the table has for it.
+def checked_columns(columns: object, setting: str = SETTING) -> dict[str, str | None]:
+    """Return the setting `source.columns`, or another: our name of a column and the title that the table has for it.
 
     Raises:
         UserError: if it is no mapping, or one of something else than our names to titles.
@@ -92,21 +94,21 @@ def checked_columns(columns: object) -> dict[str, str | None]:
     if columns is None:
         return {}
     if not isinstance(columns, Mapping):
-        raise UserError("source.columns", columns, "not names of columns", "set for example {image: Bild}")
+        raise UserError(setting, columns, "not names of columns", "set for example {image: Bild}")
     checked: dict[str, str | None] = {}
     for ours, title in columns.items():
         name = _unit_name(_plain(str(ours))) or str(ours).strip()
         if name not in CALLED and not _unit_name(_plain(name)) and not re.fullmatch(r"attributes\.\S+", name):
             remedy = f"use {', '.join(CALLED)}, AU1, AU1{INTENSITY} or {ATTRIBUTE}<name>"
-            raise UserError(f"source.columns.{ours}", title, "no column of ours", remedy)
+            raise UserError(f"{setting}.{ours}", title, "no column of ours", remedy)
         if isinstance(title, Mapping | list) or title == "":
-            raise UserError(f"source.columns.{ours}", title, "no title of a column", "set the title, or null")
+            raise UserError(f"{setting}.{ours}", title, "no title of a column", "set the title, or null")
         checked[name] = None if title is None else str(title)
     return checked
 
 
-def read_header(titles: Sequence[str], wanted: Mapping[str, str | None]) -> Header:
-    """Return which column is what.
+def read_header(titles: Sequence[str], wanted: Mapping[str, str | None], setting: str = SETTING) -> Header:
+    """Return which column is what; `setting` is where `wanted` comes from.
 
     >>> header = read_header(["Bild.jpg", "Filename", "AU12_r", "notes", "valance"], {})
     >>> [column.name for column in header.columns], header.unread, [title for title, _ in header.mistakes]
@@ -114,7 +116,7 @@ def read_header(titles: Sequence[str], wanted: Mapping[str, str | None]) -> Head
     """
     plain = [_plain(title) for title in titles]
     header = Header([], [], [], openface3=set(plain) >= OPENFACE3)
-    taken = _taken(titles, plain, wanted, header)
+    taken = _taken(titles, plain, wanted, header, setting)
     names = [taken.get(place) or _name(plain, place, wanted) for place in range(len(titles))]
     if "image" in names:
         names = [None if name == "frame" else name for name in names]
@@ -158,9 +160,9 @@ def picture_column(
 
 
 def _taken(
-    titles: Sequence[str], plain: Sequence[str], wanted: Mapping[str, str | None], header: Header
+    titles: Sequence[str], plain: Sequence[str], wanted: Mapping[str, str | None], header: Header, setting: str
 ) -> dict[int, str]:
-    """Return the places of the columns that `source.columns` names, and our names of them."""
+    """Return the places of the columns that the setting names, and our names of them."""
     taken: dict[int, str] = {}
     for name, title in wanted.items():
         if title is None:
@@ -169,12 +171,12 @@ def _taken(
         if len(places) == 1 and places[0] not in taken:
             taken[places[0]] = name
         elif places:
-            header.mistakes.append((title[:80], "source.columns gives it two names, or it stands twice"))
+            header.mistakes.append((title[:80], f"{setting} gives it two names, or it stands twice"))
         else:
             there = ", ".join(title.strip()[:40] for title in titles[:SHOWN] if title.strip())
             near = difflib.get_close_matches(_plain(title)[:64], plain, 1, NEAR)
             meant = f"; did you mean {titles[plain.index(near[0])].strip()[:40]}?" if near else ""
-            header.mistakes.append((title[:80], f"source.columns calls it {name}, and there are only {there}{meant}"))
+            header.mistakes.append((title[:80], f"{setting} calls it {name}, and there are only {there}{meant}"))
     return taken
 
 

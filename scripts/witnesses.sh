@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# What witnesses beside the annotator are worth, on drawn faces: a made-up specialist's table at $0, with its controls.
+#   bash scripts/witnesses.sh [name=witnesses] [seed=0] [images=2000] [outputs=outputs]     finished stages are reused
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=witnesses seed=0 images=2000 outputs=outputs
+for argument in "$@"; do
+  case "$argument" in
+    name=*) name=${argument#*=} ;;
+    seed=*) seed=${argument#*=} ;;
+    images=*) images=${argument#*=} ;;
+    outputs=*) outputs=${argument#*=} ;;
+    *) echo "error: $argument: no such setting; use name=, seed=, images= or outputs=" >&2; exit 2 ;;
+  esac
+done
+export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
+tables=$outputs/witnesses/$name truth=$outputs/prepare/$name/truth.jsonl
+
+step() { # step <command> <settings...>
+  printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
+  python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"
+}
+
+# 1. Faces, and the tables: a specialist's that sees the truth through noise, and the same dealt out at random.
+step prepare source=synthetic name="$name" source.images="$images"
+if [[ ! -f "$tables/dice.csv" ]]; then
+  python scripts/made_up_witness.py specialist "$truth" "$tables/specialist.csv" seed="$seed"
+  python scripts/made_up_witness.py dice "$tables/specialist.csv" "$tables/dice.csv" seed="$seed"
+fi
+
+# 2. Labels: of nobody, of the annotator, of the specialist alone, of both; and with witnesses that can tell nothing new:
+#    dice, and the annotator's own draws once more.
+calibrated=(generator.aggregate=calibrated stopping=fixed)
+step generate records="$name" name="$name-blind" generator=blind
+step generate records="$name" name="$name-calibrated" "${calibrated[@]}"
+step generate records="$name" name="$name-free" generator=blind generator.witnesses="[$tables/specialist.csv]"
+step generate records="$name" name="$name-both" "${calibrated[@]}" generator.witnesses="[$tables/specialist.csv]"
+step generate records="$name" name="$name-dice" "${calibrated[@]}" generator.witnesses="[$tables/dice.csv]"
+step generate records="$name" name="$name-copy" "${calibrated[@]}" generator.witnesses="[$name-calibrated]"
+
+# 3. How right are they, and what do they gain over the annotator alone?
+for cell in calibrated blind free both dice copy; do
+  against=()
+  if [[ "$cell" != calibrated ]]; then against=(compare="$name-labels-calibrated"); fi
+  step evaluate benchmark=reliability predictions="$name-$cell" records="$truth" name="$name-labels-$cell" \
+    ${against[@]+"${against[@]}"}
+done
+step report name="$name"

@@ -1,0 +1,361 @@
+"""The pilot's study: every way of labelling a description, fitted to one half of the subjects and judged on the other.
+
+What `arms` chooses among, and the held-out losses that it chooses by.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seke.core.affect import ACTION_UNITS
+from seke.core.label_prior import Array, Couplings, tabulate
+from seke.core.records import Labels
+from seke.generation.asked import FIELDS
+from seke.generation.calibration import pilot as pilot_study
+from seke.generation.calibration.annotator_model import (
+    Annotator,
+    Heard,
+    Masked,
+    answers,
+    believe,
+    nothing_heard,
+)
+from seke.generation.calibration.averaging import shares
+from seke.generation.calibration.fit import WEIGHTS, channels, log_losses, mean_of_told, read_as, readings
+from seke.generation.calibration.gain import Gain, gain
+from seke.generation.calibration.patterns import Pattern, named
+from seke.generation.calibration.witnesses import Witness, powers_of, together
+
+SHOWN: Final = "shown"
+HIDDEN: Final = "hidden"
+NOBODY: Final = "nobody"
+CROSS: Final = (0.0, 0.5, 1.0)
+"""How far an answer about one description may count for another."""
+DESCRIPTIONS: Final = tuple(FIELDS)
+Links = Callable[[Collection[str]], Couplings]
+"""Gives the couplings of all labels that may teach but those of these subjects."""
+
+
+class Option(NamedTuple):
+    """One way of labelling a description."""
+
+    prompt: str
+    """`SHOWN`, `HIDDEN`, or `NOBODY`: the annotator is not asked."""
+    draws: int
+    reading: str
+    """One of `fit.readings`."""
+    channels: str
+    """"own": fitted to this pattern; "pooled": to all that were asked with such a prompt."""
+    weight: float
+    cross: float
+    powers: tuple[float, ...] = ()
+    """How far each witness counts (`witnesses`)."""
+
+    @property
+    def name(self) -> str:
+        """What it is in words, for calibration.json."""
+        heard = f", witnesses {' '.join(map(str, self.powers))}" if self.powers else ""
+        if self.prompt == NOBODY:
+            others = f", other answers {self.cross}" if any(self.powers) else ""
+            return f"not looking, couplings {self.weight}{others}{heard}"
+        return (
+            f"known labels {self.prompt}, {self.draws} draws, {self.reading}, {self.channels} channels, "
+            f"couplings {self.weight}, other answers {self.cross}{heard}"
+        )
+
+
+class Settings(NamedTuple):
+    """What arms there may be."""
+
+    draws: Sequence[int]
+    """Numbers of draws to choose from."""
+    prompts: Sequence[str] = (SHOWN, HIDDEN)
+    may_skip: bool = True
+    """Whether nobody need be asked where that is as good."""
+
+
+def with_draws(masked: Masked, prompt: str) -> Masked:
+    """Return a row with its draws under a prompt alone."""
+    return masked.model_copy(update={"draws": draws_of(masked, prompt)})
+
+
+def draws_of(masked: Masked, prompt: str) -> Sequence[Labels]:
+    """Return a row's draws under a prompt; where nothing is known the two prompts are one."""
+    return masked.hidden_draws if prompt == HIDDEN and masked.hidden_draws else masked.draws
+
+
+class Cell(NamedTuple):
+    """A description in a pattern, and the pilot's rows that tell how to label it."""
+
+    place: int
+    """Of the description."""
+    labels: int
+    learnt_on: Pattern | None
+    rows_N: NDArray[np.bool_]
+    hears: Mapping[str, frozenset[int]] = MappingProxyType({})
+    """The witnesses that are heard under each prompt."""
+
+    @property
+    def judged(self) -> int:
+        """How many rows there are."""
+        return int(self.rows_N.sum())
+
+    def best(self, study: "Study", prompt: str, rows_N: NDArray[np.bool_] | None = None) -> tuple[Option, float]:
+        """Return the option of a prompt with the least mean loss on the cell's rows, or on these of them."""
+        rows = self.rows_N if rows_N is None else self.rows_N & rows_N
+        offered_K = study.hearing(prompt, self.hears.get(prompt, frozenset()))
+        if not rows.any():
+            return study.options[prompt][offered_K[-1]], 0.0
+        # An option that was not tried on all rows (channels of its own in a small pattern) is none.
+        means = study.losses[prompt][offered_K][:, rows, self.place].mean(axis=1)
+        place = int(np.nanargmin(means))
+        return study.options[prompt][offered_K[place]], float(means[place])
+
+    def averaged(self, study: "Study", option: Option) -> dict[Option, float]:
+        """Return the share of each option that is read beside `option`: those of its prompt that need no more draws,
+        and those that need nobody.
+        """
+        if not self.rows_N.any():
+            return {option: 1.0}
+        offered = dict.fromkeys((option.prompt, NOBODY))
+        options = [
+            study.options[prompt][place]
+            for prompt in offered
+            for place in study.hearing(prompt, self.hears.get(prompt, frozenset()))
+            if study.options[prompt][place].draws <= option.draws
+        ]
+        loss_KN = np.array([self.each(study, other) for other in options])
+        share_K = shares(loss_KN, study.group_N[self.rows_N]).tolist()
+        return {other: share for other, share in zip(options, share_K, strict=True) if share}
+
+    def each(self, study: "Study", option: Option) -> Array:
+        """Return an option's loss in each of the cell's rows."""
+        losses: Array = study.losses[option.prompt][study.places[option], self.rows_N, self.place]
+        return losses
+
+    def loss(self, study: "Study", option: Option) -> float:
+        """Return an option's mean loss on the cell's rows."""
+        return float(self.each(study, option).mean())
+
+    def better(self, study: "Study", option: Option, than: Option) -> bool:
+        """Return whether an option's loss is less, beyond doubt."""
+        return gain(self.each(study, than) - self.each(study, option), study.group_N[self.rows_N]).sure
+
+    def gain(self, study: "Study", prompt: str) -> Gain:
+        """Return by how much looking lowers the loss."""
+        return gain(self.less(study, prompt)[self.rows_N], study.group_N[self.rows_N])
+
+    def less(self, study: "Study", prompt: str) -> Array:
+        """Return by how much looking lowers the loss in each of the study's rows, (N,); it counts in the cell's alone.
+
+        Both ways are chosen on the half of the subjects that they are not judged on.
+        """
+        return self._held_out(study, NOBODY) - self._held_out(study, prompt)
+
+    def _held_out(self, study: "Study", prompt: str) -> Array:
+        """Return the loss in each of the study's rows of the prompt's option that is best on the other half's."""
+        loss_N = np.zeros(len(self.rows_N))
+        for side in (0, 1):
+            there_N = study.side_N == side
+            option, _ = self.best(study, prompt, ~there_N)
+            loss_N = np.where(there_N, study.losses[prompt][study.places[option], :, self.place], loss_N)
+        return loss_N
+
+    def less_with(self, study: "Study", prompt: str, hearing: frozenset[int], witness: int) -> Array:
+        """Return by how much hearing one witness more lowers the loss in each of the study's rows, (N,)."""
+        without, beside = (
+            self._replace(hears={prompt: heard})._held_out(study, prompt) for heard in (hearing, hearing | {witness})
+        )
+        return without - beside
+
+
+def two_sides(subjects: Iterable[str]) -> dict[str, int]:
+    """Return the side, 0 or 1, of each subject: dealt out in turn, a source's subjects in the order of their hashes."""
+
+    def key(name: str) -> tuple[str, bytes]:
+        return name.partition("/")[0], hashlib.sha256(f"sides\0{name}".encode()).digest()
+
+    return {name: place % 2 for place, name in enumerate(sorted(set(subjects), key=key))}
+
+
+class Study:
+    """The pilot as arrays, and the held-out loss of every option in every row."""
+
+    def __init__(
+        self, rows: Sequence[Masked], links: Links, settings: Settings, witnesses: Sequence[Witness] = ()
+    ) -> None:
+        self.rows, self.links, self.settings, self.witnesses = rows, links, settings, witnesses
+        sides = two_sides(m.subject for m in rows)
+        self.side_N = np.array([sides[m.subject] for m in rows], dtype=int)
+        self.patterns = [named(m.pattern or "nothing") for m in rows]
+        subjects = {name: place for place, name in enumerate(dict.fromkeys(m.subject for m in rows))}
+        self.group_N = np.array([subjects[m.subject] for m in rows], dtype=int)
+        self.known, self.truth = tabulate(m.known for m in rows), tabulate(m.truth for m in rows)
+        self.readings = readings(rows)
+        self.answers = {
+            (prompt, draws): answers([draws_of(m, prompt)[:draws] for m in rows])
+            for prompt in settings.prompts
+            for draws in settings.draws
+        }
+        self._all = links(())
+        self._fits: dict[tuple[str, Pattern | None], Annotator] = {}
+        powers = powers_of(len(witnesses))
+        self.options: dict[str, list[Option]] = {
+            NOBODY: [
+                Option(NOBODY, 0, "", "", weight, cross, each)
+                for each, weight, cross in product(powers, WEIGHTS, CROSS)
+                if any(each) or not cross  # where nothing is heard there is nothing to count for others
+            ]
+        }
+        for prompt in settings.prompts:
+            # Without known labels in the prompt it is the same annotator in all patterns.
+            kinds = ("pooled", "own") if prompt == SHOWN else ("pooled",)
+            ways = list(product(settings.draws, self.readings, kinds, WEIGHTS, CROSS))
+            self.options[prompt] = [Option(prompt, *way, powers=each) for each in powers for way in ways]
+        self.places = {option: place for options in self.options.values() for place, option in enumerate(options)}
+        self.losses = {
+            prompt: np.full((len(options), len(rows), len(DESCRIPTIONS)), np.nan)
+            for prompt, options in self.options.items()
+        }
+        self._hearing: dict[tuple[str, frozenset[int]], list[int]] = {}
+        self._hears: dict[tuple[int, bytes], dict[str, frozenset[int]]] = {}
+        self.active = {
+            prompt: np.full((len(options), len(rows), len(ACTION_UNITS)), np.nan)
+            for prompt, options in self.options.items()
+        }
+        for side in (0, 1):
+            self._judge(side)
+
+    def _lessons(self, prompt: str, rows_N: NDArray[np.bool_]) -> list[Masked]:
+        return [with_draws(m, prompt) for m, wanted in zip(self.rows, rows_N, strict=True) if wanted]
+
+    def of_pattern(self, pattern: Pattern) -> NDArray[np.bool_]:
+        """Return which rows are of a pattern, (N,)."""
+        return np.array([own == pattern for own in self.patterns], dtype=bool)
+
+    def _judge(self, side: int) -> None:
+        """Fill in the losses of the rows on one side, by what is fitted to the other."""
+        held_out_N = self.side_N == side
+        if not held_out_N.any():
+            return
+        without = {m.subject for m, held_out in zip(self.rows, held_out_N, strict=True) if held_out}
+        links, ids = self.links(without), [m.id for m in self.rows]
+        self.witnessed = [witness.heard(ids, without) for witness in self.witnesses]
+        known, truth = self.known.where(held_out_N), self.truth.where(held_out_N)
+        nothing = nothing_heard(len(truth.va_ND))
+        for place, option in enumerate(self.options[NOBODY]):
+            heard = together(nothing, self._witnessed(held_out_N), option.powers)
+            beliefs = believe(links, known, heard, option.weight, option.cross)
+            self.losses[NOBODY][place, held_out_N] = _by_description(log_losses(beliefs, truth))
+            self.active[NOBODY][place, held_out_N] = beliefs.active_NA
+        for prompt in self.settings.prompts:
+            pooled = channels(self._lessons(prompt, ~held_out_N), links)
+            self._try(prompt, "pooled", pooled, held_out_N)
+            for pattern in dict.fromkeys(self.patterns) if prompt == SHOWN else ():
+                own_N = self.of_pattern(pattern)
+                if min((own_N & held_out_N).sum(), (own_N & ~held_out_N).sum()) >= pilot_study.FEWEST // 2:
+                    lessons = self._lessons(prompt, own_N & ~held_out_N)
+                    self._try(prompt, "own", channels(lessons, links), own_N & held_out_N)
+
+    def _try(self, prompt: str, kind: str, fitted: Annotator, rows_N: NDArray[np.bool_]) -> None:
+        known, truth = self.known.where(rows_N), self.truth.where(rows_N)
+        for draws, reading in product(self.settings.draws, self.readings):
+            said = read_as(fitted, reading, 1.0).heard(self.answers[prompt, draws].where(rows_N))
+            for powers in powers_of(len(self.witnesses)):
+                heard = together(said, self._witnessed(rows_N), powers)
+                for weight, cross in product(WEIGHTS, CROSS):
+                    option = Option(prompt, draws, reading, kind, weight, cross, powers)
+                    beliefs = believe(fitted.couplings, known, heard, weight, cross)
+                    loss_NX = _by_description(log_losses(beliefs, truth))
+                    self.losses[prompt][self.places[option], rows_N] = loss_NX
+                    self.active[prompt][self.places[option], rows_N] = beliefs.active_NA
+
+    def _witnessed(self, rows_N: NDArray[np.bool_]) -> list[Heard]:
+        """Return what each witness says of these rows, by channels that the side they are on has not taught."""
+        return [Heard(*(column[rows_N] for column in heard)) for heard in self.witnessed]
+
+    def hearing(self, prompt: str, witnesses: frozenset[int]) -> list[int]:
+        """Return the places of a prompt's options that hear none but these witnesses."""
+        key = prompt, witnesses
+        if key not in self._hearing:
+            self._hearing[key] = [
+                place
+                for place, option in enumerate(self.options[prompt])
+                if all(not power or number in witnesses for number, power in enumerate(option.powers))
+            ]
+        return self._hearing[key]
+
+    def heard_in(self, cell: Cell) -> Cell:
+        """Return a cell with the witnesses that are heard there: each that helps beyond doubt beside those before it,
+        in the cell itself or, where it is ahead there, in all patterns; the one that helps most first.
+        """
+        key = cell.place, cell.rows_N.tobytes()
+        if key not in self._hears:
+            self._hears[key] = {prompt: self._heard(cell, prompt) for prompt in self.options} if self.witnesses else {}
+        return cell._replace(hears=self._hears[key])
+
+    def _heard(self, cell: Cell, prompt: str) -> frozenset[int]:
+        heard = frozenset[int]()
+        while cell.rows_N.any():
+            helping: dict[int, float] = {}
+            for witness in range(len(self.witnesses)):
+                if witness not in heard:
+                    less_N = cell.less_with(self, prompt, heard, witness)
+                    own = gain(less_N[cell.rows_N], self.group_N[cell.rows_N])
+                    if own.sure or (own.mean > 0 and self._everywhere(cell.place, prompt, heard, witness).sure):
+                        helping[witness] = own.mean
+            if not helping:
+                break
+            heard |= {max(helping, key=helping.__getitem__)}
+        return heard
+
+    def _everywhere(self, place: int, prompt: str, heard: frozenset[int], witness: int) -> Gain:
+        """Return by how much one witness more lowers the loss in a description of all patterns."""
+        return self._in_all(place, lambda cell: cell.less_with(self, prompt, heard, witness))
+
+    def _in_all(self, place: int, less: Callable[[Cell], Array]) -> Gain:
+        """Return the gain in a description over the rows of all patterns, each of which makes its own choice."""
+        less_N = np.full(len(self.rows), np.nan)
+        for pattern in dict.fromkeys(self.patterns):
+            rows_N = self.of_pattern(pattern) & np.isfinite(self.losses[NOBODY][0, :, place])
+            less_N[rows_N] = less(Cell(place, 0, pattern, rows_N))[rows_N]
+        told_N = np.isfinite(less_N)
+        return gain(less_N[told_N], self.group_N[told_N])
+
+    def cell(self, pattern: Pattern, name: str) -> Cell:
+        """Return the rows on which to choose how `pattern` labels a description: its own if they are enough, those of
+        the nearest pattern that has enough, or all.
+        """
+        place = DESCRIPTIONS.index(name)
+        told_N = np.isfinite(self.losses[NOBODY][0, :, place]) if len(self.rows) else np.zeros(0, dtype=bool)
+        rows = {other: told_N & self.of_pattern(other) for other in dict.fromkeys([pattern, *self.patterns])}
+        enough = [other for other, rows_N in rows.items() if rows_N.sum() >= pilot_study.FEWEST]
+        labels = int(rows[pattern].sum())
+        if not enough:
+            return self.heard_in(Cell(place, labels, None, told_N))
+        nearest = min(enough, key=lambda other: (pattern.distance(other), -rows[other].sum()))
+        return self.heard_in(Cell(place, labels, nearest, rows[nearest]))
+
+    def sees(self, name: str, prompt: str) -> bool:
+        """Return whether looking beats not looking beyond doubt in a description of all patterns."""
+        place = DESCRIPTIONS.index(name)
+        return self._in_all(place, lambda cell: self.heard_in(cell).less(self, prompt)).sure
+
+    def fitted(self, pattern: Pattern, option: Option) -> Annotator:
+        """Return an option's annotator, fitted to the whole pilot."""
+        prompt = SHOWN if option.prompt == NOBODY and SHOWN in self.settings.prompts else option.prompt
+        rows_N = self.of_pattern(pattern) if option.channels == "own" else np.ones(len(self.rows), dtype=bool)
+        key = prompt, pattern if option.channels == "own" else None
+        if key not in self._fits:
+            self._fits[key] = channels(self._lessons(prompt, rows_N), self._all)
+        return read_as(self._fits[key], option.reading, option.weight, option.cross)
+
+
+def _by_description(loss_NX: Array) -> Array:
+    """Return the losses of expression, AUs, valence and arousal as those of the three `DESCRIPTIONS`."""
+    return np.column_stack((loss_NX[:, 0], mean_of_told(loss_NX[:, 2:]), loss_NX[:, 1]))
