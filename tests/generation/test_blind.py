@@ -5,8 +5,9 @@ import json
 import pytest
 
 from seke.answers.extract import extract
+from seke.core.affect import ACTION_UNITS
 from seke.core.errors import UserError
-from seke.core.records import NOBODY, ImageRecord, InstructionRecord, Labels, Rejection, read_jsonl
+from seke.core.records import NOBODY, ImageRecord, InstructionRecord, Labels, Rejection, read_jsonl, write_jsonl
 from seke.core.vlm import Image
 from seke.generation.blind import FLAG, Blind
 from seke.generation.outcome import Face, completed
@@ -105,3 +106,33 @@ def test_the_command_pays_nobody_and_its_dry_run_says_so(cli, data, tmp_path):
     card = (folder / "README.md").read_text()
     assert "never saw a picture" in card
     assert "vision LLM" not in card.split("## Rows")[0]
+
+
+def test_the_command_hears_a_table_and_notices_that_it_has_changed(cli, data, tmp_path):
+    records = [
+        row.model_copy(update={"id": f"{row.id}-{copy}", "subject": f"{row.subject}-{copy}"})
+        for copy in range(6)
+        for row in data.records
+    ]
+    write_jsonl(tmp_path / "faces.jsonl", records)
+    (tmp_path / "manifest.json").write_text(json.dumps({"image_root": str(data.folder / "images")}))
+    table = tmp_path / "tool, its own.csv"
+    lines = [",".join(["id", *(f"AU{au}_r" for au in ACTION_UNITS)])]
+    for row in records:
+        truth = data.truth[row.id.rpartition("-")[0]].action_units
+        lines.append(",".join([row.id, *(str(5 * truth[au]) for au in ACTION_UNITS)]))
+    table.write_text("\n".join(lines))
+    witnesses = f"generator.witnesses=[{{path: '{table}', name: tool}}]"
+    words = (f"records={tmp_path}/faces.jsonl", "generator=blind", "name=it", f"paths.outputs={tmp_path}", witnesses)
+    done = cli("generate", *words)
+    assert done.returncode == 0, done.stderr
+    assert "witness tool: 240 rows answer for 240 of 240 records" in done.stderr
+    folder = tmp_path / "generate" / "it"
+    rows = list(read_jsonl(folder / "instructions.jsonl", InstructionRecord))
+    assert {row.annotator for row in rows} <= {NOBODY, "witness tool"}
+    assert any("witnesses" in row.flags for row in rows)
+    assert "no vision LLM was asked" in (folder / "README.md").read_text()
+    table.write_text(table.read_text().replace(",5", ",4"))
+    again = cli("generate", *words)
+    assert again.returncode == 2
+    assert "witness.tool" in again.stderr

@@ -36,6 +36,8 @@ Origin = Literal["manual", "generated"]
 Split = Literal["train", "validation", "test"]
 NOBODY: Final = "none"
 """The `annotator` of an instruction whose labels were inferred without asking anybody."""
+WITNESS: Final = "witness "
+"""What the `annotator` begins with where nobody was asked and witnesses, tables of what other tools say, were heard."""
 AnswerStatus = Literal[Status, "unanswered"]
 """What became of an answer."""
 Row = TypeVar("Row", bound=BaseModel)
@@ -201,7 +203,7 @@ class InstructionRecord(_Frozen):
     """Mean intensity that the annotator's graded draws gave each AU it was asked about: what it said, no label (that is
     `labels.au_intensity`, of people alone). No key where nothing was graded."""
     annotator: str
-    """The exact model that answered; `NOBODY` where none was asked."""
+    """The exact model that answered; `NOBODY` where none was asked, or the names of witnesses behind `WITNESS`."""
     simulated: bool | None = None
     """Whether a simulation answered, and no model; None, and no key, in rows that were made before this was kept."""
     flags: tuple[str, ...] = ()

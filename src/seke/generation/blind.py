@@ -25,7 +25,7 @@ from seke.generation.calibration.posterior import confidence, decided
 from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks
 from seke.generation.seke.learning import WITNESSES, Learnt, learn
-from seke.generation.seke.rows import conversation, instruction, origins, trace
+from seke.generation.seke.rows import conversation, instruction, nobody, origins, trace
 from seke.generation.seke.sampling import Bill
 from seke.generation.witnesses.tables import entries
 
@@ -91,12 +91,13 @@ class Blind:
         belief = fitted.posterior(manual, missing(manual))
         inferred = fitted.decide(belief)
         flags: tuple[str, ...] = ()
+        heard: tuple[str, ...] = ()
         if (learnt := self._learnt) is not None and missing(manual).anything:
             arms, asked = learnt.calibration.of(manual), both(missing(manual), fitted.carried)
             belief = learnt.calibration.posterior(arms, manual, asked, {}, learnt.witnessed.get(record.id, ()))
             inferred = decided(belief, learnt.calibration.thresholds)
-            taught = group(record) in learnt.groups
-            flags = ("pilot",) * taught + (WITNESSES,) * learnt.heard(record.id, arms)
+            heard = learnt.heard(record.id, arms)
+            flags = ("pilot",) * (group(record) in learnt.groups) + (WITNESSES,) * bool(heard)
         final = manual.completed_by(inferred)
         row: InstructionRecord | Rejection
         if final.described:
@@ -112,6 +113,7 @@ class Blind:
                 uncertainty=Uncertainty(),
                 samples=0,
                 confidence=confidence(belief, inferred) or None,
+                nobody=nobody(heard),
             )
         else:
             row = Rejection(id=record.id, reason="not_inferable", detail=_lacking(final))

@@ -17,7 +17,7 @@ import jinja2
 
 from seke.core.escape import markdown, visible
 from seke.core.provenance import Evaluation, GenerationSummary
-from seke.core.records import NOBODY
+from seke.core.records import NOBODY, WITNESS
 from seke.core.text_tables import markdown_table
 from seke.hub.licences import licence
 
@@ -75,6 +75,11 @@ class Content(NamedTuple):
     def inferred(self) -> bool:
         """Whether no row's labels are of an annotator that was asked."""
         return set(self.annotators) == {NOBODY}
+
+    @property
+    def witnessed(self) -> bool:
+        """Whether nobody was asked, and tables of what other tools say of the pictures were read instead."""
+        return bool(self.annotators) and all(who == NOBODY or who.startswith(WITNESS) for who in self.annotators)
 
     @property
     def origins(self) -> list[tuple[str, str, int]]:

@@ -351,6 +351,7 @@ def test_generators_hear_a_table_with_and_without_an_annotator(make_seke, prompt
         made = [outcome.row for outcome in generator.generate(data.faces)]
         assert ("witnesses" in made[0].flags) == bool(generator.witnesses)
         assert "witnesses" not in made[-1].flags, "the table lacks the last one"
+        assert made[0].annotator == ("witness perfect" if generator.witnesses else "none"), "nobody was asked"
         wrong[generator] = sum(
             active != data.truth[row.id].action_units[au]
             for row in made

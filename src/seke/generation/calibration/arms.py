@@ -122,15 +122,11 @@ class Arm:
         each witness says.
         """
         heard: dict[Any, Heard] = {}
-        both: dict[Any, Heard] = {}
         for reader in self.readers:
             if reader.hears not in heard:
                 heard[reader.hears] = reader.heard(draws)
-            key = reader.hears, reader.option.powers
-            if key not in both:
-                both[key] = together(heard[reader.hears], witnessed, reader.option.powers)
-        each = (both[reader.hears, reader.option.powers] for reader in self.readers)
-        rows = Heard(*map(np.concatenate, zip(*each, strict=True)))
+        rows = Heard(*map(np.concatenate, zip(*(heard[reader.hears] for reader in self.readers), strict=True)))
+        rows = together(rows, witnessed, list(zip(*(reader.option.powers for reader in self.readers), strict=True)))
         weight_K, cross_K, share_K = np.array(
             [(reader.option.weight, reader.option.cross, reader.share) for reader in self.readers]
         ).T

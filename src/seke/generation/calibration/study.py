@@ -112,7 +112,8 @@ class Cell(NamedTuple):
         if not rows.any():
             return study.options[prompt][offered_K[-1]], 0.0
         # An option that was not tried on all rows (channels of its own in a small pattern) is none.
-        means = study.losses[prompt][offered_K][:, rows, self.place].mean(axis=1)
+        loss_KN = study.losses[prompt][:, :, self.place]
+        means = loss_KN[np.ix_(np.array(offered_K), np.flatnonzero(rows))].mean(axis=1)
         place = int(np.nanargmin(means))
         return study.options[prompt][offered_K[place]], float(means[place])
 
@@ -223,6 +224,7 @@ class Study:
             for prompt, options in self.options.items()
         }
         self._hearing: dict[tuple[str, frozenset[int]], list[int]] = {}
+        self._gains: dict[tuple[int, str, frozenset[int], int], Gain] = {}
         self._hears: dict[tuple[int, bytes], dict[str, frozenset[int]]] = {}
         self.active = {
             prompt: np.full((len(options), len(rows), len(ACTION_UNITS)), np.nan)
@@ -316,7 +318,10 @@ class Study:
 
     def _everywhere(self, place: int, prompt: str, heard: frozenset[int], witness: int) -> Gain:
         """Return by how much one witness more lowers the loss in a description of all patterns."""
-        return self._in_all(place, lambda cell: cell.less_with(self, prompt, heard, witness))
+        key = place, prompt, heard, witness
+        if key not in self._gains:
+            self._gains[key] = self._in_all(place, lambda cell: cell.less_with(self, prompt, heard, witness))
+        return self._gains[key]
 
     def _in_all(self, place: int, less: Callable[[Cell], Array]) -> Gain:
         """Return the gain in a description over the rows of all patterns, each of which makes its own choice."""

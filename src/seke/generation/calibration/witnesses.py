@@ -68,10 +68,17 @@ class Channels(NamedTuple):
         return Heard(votes_NE, ratio_NA, np.zeros_like(ratio_NA), mean_ND, sd_ND)
 
 
-def together(heard: Heard, others: Sequence[Heard], powers: Sequence[float]) -> Heard:
-    """Return what several witnesses say at once: log-likelihoods add up, each to its power; precisions likewise."""
-    for other, power in zip(others, powers, strict=True):
-        if not power:
+def together(heard: Heard, others: Sequence[Heard], powers: Sequence[float | Sequence[float]]) -> Heard:
+    """Return what several witnesses say at once: log-likelihoods add up, each to its power; precisions likewise.
+
+    Args:
+        heard: of N images, or of one in N ways of reading an annotator.
+        others: of the same images, or of the one.
+        powers: of each of the others, one for all N or one each.
+    """
+    for other, each in zip(others, powers, strict=True):
+        power = np.reshape(each, (-1, 1))
+        if not power.any():
             continue
         precision_ND, more_ND = heard.sd_ND**-2.0, power * other.sd_ND**-2.0
         total_ND = precision_ND + more_ND

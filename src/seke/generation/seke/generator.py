@@ -41,7 +41,7 @@ from seke.generation.outcome import Face, Outcome
 from seke.generation.seke import checks, normalisation
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
 from seke.generation.seke.learning import WITNESSES, Learner, Learnt, learn
-from seke.generation.seke.rows import conversation, instruction, origins, trace
+from seke.generation.seke.rows import conversation, instruction, nobody, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
 from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
 from seke.generation.seke.stopping import INITIAL_DRAWS, Floored, StoppingRule, check_max_samples, fixed
@@ -87,7 +87,7 @@ class Seke:
 
     learns_from_records: bool
     """Whether workers elsewhere must learn, too; from what the first of them left in the run's folder."""
-    spare: ClassVar[Mapping[str, Any]] = {"aggregate": "summary", "normalise": "theoretical"}
+    spare: ClassVar[Mapping[str, Any]] = {"aggregate": "summary", "normalise": "theoretical", "witnesses": ()}
 
     def __init__(
         self,
@@ -395,7 +395,7 @@ class Seke:
         if self.learnt and pilot_study.group(record) in self.learnt.groups:
             flags.append("pilot")
         flags += _flags(arms)
-        if self.learnt and self.learnt.heard(record.id, arms):
+        if heard := self.learnt.heard(record.id, arms) if self.learnt else ():
             flags.append(WITNESSES)
         if bill.blind:
             flags.append("blind")
@@ -415,6 +415,7 @@ class Seke:
             samples=len(sampled.draws),
             confidence=dict(sure) if sure is not None else None,
             grades=mean_grades(sampled.draws),
+            nobody=nobody(heard),
         )
 
 

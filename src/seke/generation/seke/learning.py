@@ -52,13 +52,15 @@ class Learnt:
     witnessed: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
     """What each witness says of each record, by its id."""
 
-    def heard(self, record: str, arms_of: Mapping[str, Arm]) -> bool:
-        """Return whether any of these arms hears a witness that says anything about a record."""
-        says = [
-            bool(said.votes_NE.any() or said.active_NA.any() or np.isfinite(said.sd_ND).any())
-            for said in self.witnessed.get(record, ())
-        ]
-        return any(power and say for arm in arms_of.values() for power, say in zip(arm.powers, says, strict=False))
+    def heard(self, record: str, arms_of: Mapping[str, Arm]) -> tuple[str, ...]:
+        """Return the names of the witnesses that say anything of a record and that any of these arms hears."""
+        named = zip(self.calibration.witnesses, self.witnessed.get(record, ()), strict=False)
+        return tuple(
+            witness.name
+            for number, (witness, said) in enumerate(named)
+            if any(arm.powers[number] for arm in arms_of.values())
+            and (said.votes_NE.any() or said.active_NA.any() or np.isfinite(said.sd_ND).any())
+        )
 
     def supposing_asked(self, draws: int, twice: bool) -> "Learnt":
         """Return the same if the annotator were worth asking everywhere, as estimates suppose (`arms.looking`)."""

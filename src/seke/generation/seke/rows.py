@@ -8,6 +8,7 @@ from typing import Any
 from seke.core.prompts import Prompts
 from seke.core.records import (
     NOBODY,
+    WITNESS,
     InstructionRecord,
     Labels,
     Origin,
@@ -68,6 +69,11 @@ def instruction(
         attributes={**part, **attributes},
         **more,
     )
+
+
+def nobody(heard: Sequence[str]) -> str:
+    """Return the annotator of a row about which nobody was asked, by the witnesses that were heard."""
+    return WITNESS + ", ".join(heard) if heard else NOBODY
 
 
 def conversation(prompts: Prompts, seed: int, record_id: str, text: str) -> tuple[Turn, Turn]:
