@@ -32,7 +32,8 @@ def generate(cfg: DictConfig) -> None:
 
     published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
     if cfg.review == queue.NEXT:
-        wanted = queue.Wanted(cfg.n, cfg.audit, cfg.guarantee, cfg.confidence, cfg.seed)
+        allowed = {**cfg.guarantee} if isinstance(cfg.guarantee, DictConfig) else cfg.guarantee
+        wanted = queue.Wanted(cfg.n, cfg.audit, allowed, cfg.confidence, cfg.seed)
         print(*queue.ask(Path(cfg.paths.outputs), str(cfg.name), wanted), sep="\n")
         next_step.tell_to_look(cfg)
         return

@@ -35,7 +35,7 @@ OLD_SPELLING: Final = re.compile(r"\+(experiment|scale)/([^=/]+)=\w+")
 """`+experiment/table4=generate`, which experiment=table4 was until version 0.3; still understood."""
 OPEN: Final = re.compile(
     r"(.+\.)?(extra_body|prices|lr_of|classes|columns|splits|au_bias|grading)|data\.mixture|model\.lora"
-    r"|backend\.model\.lora|predictions_fields|benchmark\.(prevalence|questions)|generator\.(counts_of|normalise)|wording\.\w+"
+    r"|backend\.model\.lora|predictions_fields|guarantee|benchmark\.(prevalence|questions)|generator\.(counts_of|normalise)|wording\.\w+"
 )
 """Mappings whose keys are the user's own, by their dotted names: parameters of a server, models, datasets, classes."""
 BY_CLASS: Final = re.compile(r"data\.reader|trainer\.strategy|logger")

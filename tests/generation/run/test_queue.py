@@ -125,11 +125,8 @@ def test_what_was_reviewed_of_a_reviewed_run_keeps_the_machines_first_words(tmp_
 def test_a_guarantee_is_given_by_the_audit_reached_by_looks_and_then_nothing_is_left(tmp_path) -> None:
     rows, truth = faces(3000)
     folder = run_of(tmp_path, rows)
-    wanted = Wanted(guarantee=0.05)
-    assert (
-        ask(tmp_path, "mine", wanted)[0]
-        == "no guarantee yet: no audit was planned before people looked: review=next does"
-    )
+    wanted = Wanted(guarantee={"expression": 0.05})
+    assert ask(tmp_path, "mine", wanted)[0] == "no guarantee yet: the audit comes first"
     assert set(queued(tmp_path).values()) == {"audit"} and len(queued(tmp_path)) == 400
     look(tmp_path, truth, queued(tmp_path), name="seen-1")
     said = ask(tmp_path, "mine", wanted)
@@ -206,6 +203,9 @@ def test_rows_without_a_confidence_are_ordered_by_spread_and_that_is_said(tmp_pa
         ({"guarantee": 0}, "^guarantee=0: not between 0 and 1"),
         ({"guarantee": 1}, "^guarantee=1: not between 0 and 1"),
         ({"guarantee": 0.05, "confidence": 95}, "^confidence=95: not between 0 and 1"),
+        ({"guarantee": {"expression": 2}}, "^guarantee=.*: not between 0 and 1"),
+        ({"guarantee": {}}, "^guarantee=.*: not between 0 and 1"),
+        ({"guarantee": {"mood": 0.1}}, "^guarantee=.*: no description 'mood'; name some of expression, action_units"),
         ({"guarantee": "5 %"}, "^guarantee=5 %: not between 0 and 1"),
     ],
 )

@@ -12,11 +12,12 @@ from seke.reporting.data.runs import Outputs
 from seke.reporting.render import figures
 
 FOUND = {
+    "guarantee": 0.05,
     "records": 500, "left_to_machine": 400, "upper_bound": 0.048, "upper_bound_if_all_were_left": 0.09,
     "wrong_in_audit": 2, "labels_in_audit": 100, "still_to_look_at": 80,
 }  # fmt: skip
 FACTS = {
-    "guarantee": 0.05, "confidence": 0.95, "problem": None, "descriptions": {"action_units": FOUND},
+    "confidence": 0.95, "problem": None, "descriptions": {"action_units": FOUND},
     "still_to_look_at": 80, "reached": False,
 }  # fmt: skip
 LOOKS = {
@@ -59,8 +60,14 @@ def test_tables_say_what_stands_beside_the_rows(folder) -> None:
     assert reviewers.rows[0].cells["expression.kappa"].value == 0.5
     assert "valence.kappa" not in {column.key for column in reviewers.columns}
     said = people.promised(run.guarantee)
-    assert said.startswith("Once people have looked at 80 more faces, at most 5 % of the finished labels")
-    assert people.promised({**FACTS, "reached": True}).startswith("The guarantee is reached: at most 5 %")
+    assert said == (
+        "Once people have looked at 80 more faces, of the finished labels, at most 5 % of action units are wrong, with "
+        "95 % confidence each."
+    )
+    every = {**FACTS, "reached": True, "descriptions": dict.fromkeys(people.DESCRIPTIONS, FOUND)}
+    assert people.promised(every).startswith(
+        "The guarantee is reached: at most 5 % of each description's finished labels are wrong, with 95 % confidence"
+    )
     assert people.promised({**FACTS, "problem": "why"}) == "There is no guarantee yet: why."
 
 

@@ -57,8 +57,9 @@ class Wanted:
     """Looks; None: `LOOKS`, or with a guarantee all that it takes."""
     audit: float | None = None
     """Share of them at random, in (0, 1]; None: `AUDIT`, or with a guarantee as many as that takes."""
-    guarantee: float | None = None
-    """Share of wrong labels that is allowed among the finished ones, in (0, 1); None: none is given."""
+    guarantee: float | Mapping[str, float] | None = None
+    """Share of wrong labels that is allowed among the finished ones of each description, in (0, 1), or by description;
+    None: none is given."""
     confidence: float = 0.95
     """Of the guarantee, in (0, 1)."""
     seed: int = 0
@@ -66,12 +67,25 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.n is not None and (isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1):
             raise UserError("n", self.n, "not a number of looks", "set 1 or more")
-        for name in ("guarantee", "confidence"):
-            if (value := getattr(self, name)) is not None and not _within(value, 0, 1):
-                raise UserError(name, value, "not between 0 and 1", "say 0.05 for 5 %, 0.95 for 95 %")
+        if isinstance(self.guarantee, Mapping) and (other := set(self.guarantee) - set(risk.DESCRIPTIONS)):
+            remedy = f"name some of {', '.join(risk.DESCRIPTIONS)}"
+            raise UserError("guarantee", self.guarantee, f"no description {min(map(str, other))!r}", remedy)
+        for value in () if self.guarantee is None else self.allowed.values() or ("{}",):
+            if not _within(value, 0, 1):
+                raise UserError("guarantee", self.guarantee, "not between 0 and 1", "say 0.05 for 5 %")
+        if not _within(self.confidence, 0, 1):
+            raise UserError("confidence", self.confidence, "not between 0 and 1", "say 0.95 for 95 %")
         if self.audit is not None and self.audit != 1 and not _within(self.audit, 0, 1):
             remedy = "set 0.05 for 5 % of the looks; without any nothing is guaranteed"
             raise UserError("audit", self.audit, "no share of the looks above 0 and up to 1", remedy)
+
+    @property
+    def allowed(self) -> Mapping[Description, float]:
+        """Share of wrong labels that is allowed, of each description that is guaranteed."""
+        given = self.guarantee
+        if isinstance(given, Mapping):
+            return {name: given[name] for name in risk.DESCRIPTIONS if name in given}
+        return {} if given is None else dict.fromkeys(risk.DESCRIPTIONS, given)
 
 
 class Known(NamedTuple):
@@ -183,11 +197,11 @@ def _by_value(records: Collection[str], values: Mapping[str, float | None]) -> l
 
 def _enough(known: Known, wanted: Wanted, plan: audit.Plan) -> int:
     """Return how many records an audit is to have: by `AUDITED`, of few records a quarter, but what it takes at all."""
-    assert wanted.guarantee is not None
+    eps = min(wanted.allowed.values())
     alpha = pac.share_of_alpha(1 - wanted.confidence, len(plan.tested) + 1)
-    least = pac.fewest_audited(wanted.guarantee, alpha) + sum(row.rejected for row in known.looked.values())
+    least = pac.fewest_audited(eps, alpha) + sum(row.rejected for row in known.looked.values())
     population = len(known.machine)
-    return min(population, max(least, min(math.ceil(AUDITED / wanted.guarantee), population // 4)))
+    return min(population, max(least, min(math.ceil(AUDITED / eps), population // 4)))
 
 
 def _guarantee(
@@ -198,7 +212,6 @@ def _guarantee(
     wanted: Wanted,
 ) -> tuple[dict[str, Any], audit.Plan]:
     """Return what guarantee.json says, with the ids still to look at under "needed", and the plan with this test."""
-    assert wanted.guarantee is not None
     found = audit.drawn(known.machine, known.looked, plan)
     sample = [known.looked[record] for record in found.sample if not known.looked[record].rejected]
     sizes = plan.tested if len(sample) in plan.tested or not sample else (*plan.tested, len(sample))
@@ -207,15 +220,16 @@ def _guarantee(
     finished = [record for record in known.machine if not (record in known.looked and known.looked[record].rejected)]
     needed: set[str] = set()
     descriptions: dict[str, Any] = {}
-    for name in risk.DESCRIPTIONS:
+    for name, eps in wanted.allowed.items():
         records = [record for record in finished if risks[record][name].labels]
         if not records:
             continue
         place = dict(zip(records, _places(records, risks, values, name).tolist(), strict=True))
-        certified = _certified(sample, name, place, wanted.guarantee, alpha)
+        certified = _certified(sample, name, place, eps, alpha)
         unseen = [record for record in records if place[record] >= certified.left and record not in known.looked]
         needed |= set(unseen)
         descriptions[name] = {
+            "guarantee": eps,
             "records": len(records),
             "left_to_machine": certified.left,
             "upper_bound": certified.bound if certified.left else None,
@@ -224,12 +238,11 @@ def _guarantee(
             "labels_in_audit": certified.labels,
             "still_to_look_at": len(unseen),
         }
-    problem = audit.problem_of(plan, found)
-    fewest = pac.fewest_audited(wanted.guarantee, alpha)
+    problem = audit.problem_of(plan, found) if plan.bounds else "the audit comes first"
+    fewest = pac.fewest_audited(min(wanted.allowed.values()), alpha)
     if not problem and len(sample) < fewest:
         problem = f"an audit of {len(sample)} faces is too small: it takes {fewest} that are all right, and more if not"
     return {
-        "guarantee": wanted.guarantee,
         "confidence": wanted.confidence,
         "alpha": alpha,
         "audited": len(sample),
@@ -327,9 +340,11 @@ def _lines(
     )
     mended = sum(values[record] or 0.0 for record in chosen)
     about = f" (about {mended:.0f} wrong labels)" if chosen and not unstated else ""
+    parts = [f"{len(drawn):,} drawn at random"] if drawn else []
+    parts += [f"{len(chosen):,} {reason}{about}"] if chosen else []
     yield (
-        f"{folder / ROWS}: {len(drawn) + len(chosen):,} faces to look at next: {len(drawn):,} drawn at random, "
-        f"{len(chosen):,} {reason}{about}; {len(known.looked):,} of {len(known.machine):,} were looked at"
+        f"{folder / ROWS}: {len(drawn) + len(chosen):,} faces to look at next: {', '.join(parts)}; "
+        f"{len(known.looked):,} of {len(known.machine):,} were looked at"
     )
     if unstated:
         yield (
@@ -342,7 +357,7 @@ def _lines(
 
 def guaranteed(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield what guarantee.json says, a line a description."""
-    eps, sure = f"{100 * facts['guarantee']:g} %", f"{100 * facts['confidence']:g} %"
+    sure = f"{100 * facts['confidence']:g} %"
     if facts["problem"]:
         yield f"no guarantee yet: {facts['problem']}"
         return
@@ -350,7 +365,8 @@ def guaranteed(facts: Mapping[str, Any]) -> Iterator[str]:
         kept, unseen = found["left_to_machine"], found["still_to_look_at"]
         todo = f"once {unseen:,} more faces were looked at" if unseen else "as they are"
         yield (
-            f"{WORDS[name]}: at most {eps} of the finished labels are wrong, with {sure} confidence, {todo}; "
+            f"{WORDS[name]}: at most {100 * found['guarantee']:g} % of the finished labels are wrong, "
+            f"with {sure} confidence, {todo}; "
             f"the machine's labels stay on {kept:,} of {found['records']:,} faces"
         )
     if facts["reached"]:

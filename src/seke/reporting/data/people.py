@@ -33,7 +33,7 @@ def guarantee_table(generated: Sequence[NamedRun]) -> Table | None:
     for item in generated:
         facts = item.run.guarantee
         for name, found in facts.get("descriptions", {}).items() if not facts.get("problem") else ():
-            promise = f"{100 * facts['guarantee']:g} %, with {100 * facts['confidence']:g} % confidence"
+            promise = f"{100 * found['guarantee']:g} %, with {100 * facts['confidence']:g} % confidence"
             cells: dict[str, Cell] = {
                 "promise": promise,
                 "bound": _number(found["upper_bound"]),
@@ -126,7 +126,11 @@ def promised(facts: Mapping[str, Any]) -> str:
         return ""
     if facts["problem"]:
         return f"There is no guarantee yet: {facts['problem']}."
-    what = f"at most {100 * facts['guarantee']:g} % of the finished labels of each description are wrong"
+    shares = {name: f"{100 * found['guarantee']:g} %" for name, found in facts["descriptions"].items()}
+    each = ", ".join(f"at most {share} of {DESCRIPTIONS[name].lower()}" for name, share in shares.items())
+    same = len(shares) == len(DESCRIPTIONS) and len({*shares.values()}) == 1
+    what = f"at most {min(shares.values())} of each description's" if same else each
+    what = f"{what} finished labels are wrong" if same else f"of the finished labels, {what} are wrong"
     sure = f"with {100 * facts['confidence']:g} % confidence each"
     if facts["reached"]:
         return f"The guarantee is reached: {what}, {sure}."
