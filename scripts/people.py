@@ -116,14 +116,14 @@ def orders(run: str, outputs: Path, to: Path, seed: int) -> str:
     for share in SHARES:
         n = round(share * len(rows))
         for name, keys in ways.items():
-            found, mended = [], []
+            found, corrected = [], []
             for key_N in keys:
                 looked_N = np.zeros(len(rows), dtype=bool)
                 looked_N[np.argsort(-key_N, kind="stable")[:n]] = True
                 found.append(scores(rows, truth, looked_N))
-                mended.append(wrong_N[looked_N].mean())
-            table.append([f"{100 * share:.0f}", name, f"{np.mean(mended):.2f}", *_printed(np.mean(found, axis=0))])
-    head = ["looked at %", "chosen", "mended a look", "expression acc. %", "AU F1 (14) %", "V MAE", "A MAE"]
+                corrected.append(wrong_N[looked_N].mean())
+            table.append([f"{100 * share:.0f}", name, f"{np.mean(corrected):.2f}", *_printed(np.mean(found, axis=0))])
+    head = ["looked at %", "chosen", "corrected per look", "expression acc. %", "AU F1 (14) %", "V MAE", "A MAE"]
     text = markdown_table(head, table)
     files.write_text(to, text + "\n")
     return f"{len(rows)} faces that the machine labelled, looked at by who knows the truth\n{text}\n{to}"

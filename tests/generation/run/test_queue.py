@@ -96,9 +96,9 @@ def test_nobody_is_looked_at_twice_and_a_second_round_goes_on_with_the_audit(tmp
     found = audit.read(tmp_path / "generate" / "seen")
     assert (len(found.rows), len(found.sample), found.population, found.problem) == (40, 10, 400, "")
     assert {row.probability for row in found.sample} == {10 / 400}
-    bought = json.loads((tmp_path / "generate" / "seen" / audited.LOOKS).read_text())
-    assert bought["looks"][-1] == 30 and bought["at_random"]["looks"] == 10 and bought["stated"]
-    assert bought["observed"][-1] == sum(truth[id_] == "anger" for id_, why in first.items() if why == "doubt")
+    gained = json.loads((tmp_path / "generate" / "seen" / audited.LOOKS).read_text())
+    assert gained["looks"][-1] == 30 and gained["at_random"]["looks"] == 10 and gained["stated"]
+    assert gained["observed"][-1] == sum(truth[id_] == "anger" for id_, why in first.items() if why == "doubt")
     ask(tmp_path, "mine", Wanted(n=40, audit=0.25))
     second = queued(tmp_path)
     assert not set(first) & set(second)

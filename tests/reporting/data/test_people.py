@@ -54,8 +54,8 @@ def test_tables_say_what_stands_beside_the_rows(folder) -> None:
     guarantee, looks, reviewers = people.tables(named([run], {}))
     (row,) = guarantee.rows
     assert (row.cells["kept"].value, row.cells["found"]) == (400, "2 of 100")
-    assert {key: looks.rows[0].cells[key].value for key in ("expected", "mended", "random")} == {
-        "expected": 1.2, "mended": 1.1, "random": 0.4,
+    assert {key: looks.rows[0].cells[key].value for key in ("expected", "corrected", "random")} == {
+        "expected": 1.2, "corrected": 1.1, "random": 0.4,
     }  # fmt: skip
     assert reviewers.rows[0].cells["expression.kappa"].value == 0.5
     assert "valence.kappa" not in {column.key for column in reviewers.columns}
@@ -80,4 +80,4 @@ def test_what_was_asked_of_a_run_as_it_was_before_is_not_shown(folder) -> None:
 def test_the_curve_says_where_its_lines_end(tmp_path, folder) -> None:
     (item,) = named([Outputs(folder.parents[1]).open(folder)], {})
     panel = figures.looks(tmp_path, "looks", item.words, item.run.looks)
-    assert panel.alt.endswith("wrong labels after 20 looks. mended: 22; expected: 24; at random: 8.")
+    assert panel.alt.endswith("wrong labels after 20 looks. corrected: 22; expected: 24; at random: 8.")

@@ -1,1 +1,1 @@
-"""People where they count: whom a look mends most, what an audit guarantees, how far reviewers agree."""
+"""People where they count: whom a look corrects most, what an audit guarantees, how far reviewers agree."""

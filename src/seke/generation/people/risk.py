@@ -1,10 +1,10 @@
-"""Posterior risk: how many labels of a row are probably wrong, and would be mended by a person who looks at it.
+"""Posterior risk: how many labels of a row are probably wrong, and would be corrected by a person who looks at it.
 
-A person who looks at a face confirms all its labels, so what a look mends is the sum over the labels that the machine
-gave, each wrong with probability 1 - p, where p is its `confidence`: of the expression that it is right, of an AU
-that it is as it was called, of valence and arousal that they are within `rules.NEAR` of the truth. A label called
-against the odds, as one below half is where a threshold for F1 calls it active, is wrong with more than one half:
-that counts, too.
+A person who looks at a face confirms all its labels, so what a look corrects is the sum over the labels that the
+machine gave, each wrong with probability 1 - p, where p is its `confidence`: of the expression that it is right, of
+an AU that it is as it was called, of valence and arousal that they are within `rules.NEAR` of the truth. A label
+called against the odds, as one below half is where a threshold for F1 calls it active, is wrong with more than one
+half: that counts, too.
 
 Where a row has no confidence (only calibrated annotators state one), the spread of its draws stands in, normalised to
 [0, 1] (`generation.seke.uncertainty`). That orders rows by doubt, but is no probability: `Risk.stated` tells.
@@ -54,7 +54,7 @@ def risks(row: InstructionRecord | Audited) -> dict[Description, Risk]:
 
 
 def expected(found: Mapping[Description, Risk]) -> float | None:
-    """Return how many labels of a row a look is expected to mend, in [0, 20]; None where nothing tells of any."""
+    """Return how many labels of a row a look is expected to correct, in [0, 20]; None where nothing tells of any."""
     known = [risk.wrong for risk in found.values() if risk.labels and risk.wrong is not None]
     return sum(known) if known else None
 

@@ -1,7 +1,7 @@
 """What the machine said and what people made of it, written beside a reviewed run's rows.
 
 audit.jsonl, audit.json    every look, and which of them are a random sample (`seke.core.audit`)
-looks.json                 what the looks bought (`bought`)
+looks.json                 what the looks gained (`gained`)
 """
 
 import json
@@ -89,17 +89,17 @@ def write(
             looked[row.id] = _row(looked.get(row.id), row, outcome, known.seed)
     rows, found = audit.with_probabilities([*looked.values()], population, known)
     write_jsonl(folder / audit.ROWS, rows)
-    write_text(folder / LOOKS, json.dumps(bought(rows), indent=2) + "\n")
+    write_text(folder / LOOKS, json.dumps(gained(rows), indent=2) + "\n")
     if plan is not None:
         said = audit.summary(plan, len(population), found, len(rows))
         write_text(folder / audit.PLAN, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 
-def bought(rows: Sequence[audit.Audited]) -> dict[str, Any]:
-    """Return what looks have mended, by their number, beside what they were expected to mend.
+def gained(rows: Sequence[audit.Audited]) -> dict[str, Any]:
+    """Return what looks have corrected, by their number, beside what they were expected to correct.
 
     Looks that were chosen for their doubt stand by falling expectation, as they were asked for. The audit tells what
-    as many looks at random buy. Rejected rows are looks that mended no label.
+    as many looks at random buy. Rejected rows are looks that corrected no label.
 
     Returns:
         "looks", "expected" and "observed" of the curve, at most `POINTS` of each, beginning at 0 looks; "stated":
@@ -113,7 +113,7 @@ def bought(rows: Sequence[audit.Audited]) -> dict[str, Any]:
     expected, observed = [0.0], [0]
     for row in chosen:
         expected.append(round(expected[-1] + (values[row.id] or 0.0), 4))
-        observed.append(observed[-1] + _mended(row))
+        observed.append(observed[-1] + _corrected(row))
     places = sorted({len(chosen) * point // POINTS for point in range(POINTS + 1)})
     drawn = [row for row in rows if row.probability is not None]
     return {
@@ -122,11 +122,11 @@ def bought(rows: Sequence[audit.Audited]) -> dict[str, Any]:
         "observed": [observed[place] for place in places],
         "stated": all(found.stated for each in risks.values() for found in each.values()),
         "unknown": sum(value is None for value in values.values()),
-        "at_random": {"looks": len(drawn), "observed": sum(map(_mended, drawn))},
+        "at_random": {"looks": len(drawn), "observed": sum(map(_corrected, drawn))},
     }
 
 
-def _mended(row: audit.Audited) -> int:
+def _corrected(row: audit.Audited) -> int:
     if row.rejected:
         return 0
     return sum(wrong for wrong, _ in risk.corrections(row.machine, row.human, row.origin).values())

@@ -338,8 +338,8 @@ def _lines(
     reason = (
         "that still need a look" if wanted.guarantee is not None else "with the most labels that are probably wrong"
     )
-    mended = sum(values[record] or 0.0 for record in chosen)
-    about = f" (about {mended:.0f} wrong labels)" if chosen and not unstated else ""
+    corrected = sum(values[record] or 0.0 for record in chosen)
+    about = f" (about {corrected:.0f} wrong labels)" if chosen and not unstated else ""
     parts = [f"{len(drawn):,} drawn at random"] if drawn else []
     parts += [f"{len(chosen):,} {reason}{about}"] if chosen else []
     yield (

@@ -1,4 +1,4 @@
-"""What people's looks at a generation bought, what they guarantee, and how far reviewers agree: tables.
+"""What people's looks at a generation gained, what they guarantee, and how far reviewers agree: tables.
 
 `generate.py review=next` and `review=` leave guarantee.json, looks.json and reviewers.json beside the rows.
 """
@@ -54,13 +54,13 @@ def guarantee_table(generated: Sequence[NamedRun]) -> Table | None:
 
 
 def looks_table(generated: Sequence[NamedRun]) -> Table | None:
-    """Return what a look mended, by doubt and at random; None where nobody looked."""
+    """Return what a look corrected, by doubt and at random; None where nobody looked."""
     columns = (
         Column.count("chosen", "looks", "Chosen by doubt"),
-        Column("expected", "labels expected wrong, a look", "Chosen by doubt", 2),
-        Column("mended", "labels mended, a look", "Chosen by doubt", 2),
+        Column("expected", "labels expected wrong per look", "Chosen by doubt", 2),
+        Column("corrected", "labels corrected per look", "Chosen by doubt", 2),
         Column.count("drawn", "looks", "At random (the audit)"),
-        Column("random", "labels mended, a look", "At random (the audit)", 2),
+        Column("random", "labels corrected per look", "At random (the audit)", 2),
     )
     rows = []
     for item in generated:
@@ -71,7 +71,7 @@ def looks_table(generated: Sequence[NamedRun]) -> Table | None:
         cells: dict[str, Cell] = {
             "chosen": Estimate(chosen),
             "expected": _ratio(looks["expected"][-1], chosen) if looks["stated"] else Estimate(None),
-            "mended": _ratio(looks["observed"][-1], chosen),
+            "corrected": _ratio(looks["observed"][-1], chosen),
             "drawn": Estimate(drawn["looks"]),
             "random": _ratio(drawn["observed"], drawn["looks"]),
         }
@@ -80,7 +80,7 @@ def looks_table(generated: Sequence[NamedRun]) -> Table | None:
         "A look confirms or corrects all labels of a face. Expected n/a: the annotator states no confidence, so looks "
         "were chosen by the spread of its draws."
     )
-    return Table("looks", "What a look mended", "Reviewed run", columns, tuple(rows), caption) if rows else None
+    return Table("looks", "What a look corrects", "Reviewed run", columns, tuple(rows), caption) if rows else None
 
 
 def reviewers_table(generated: Sequence[NamedRun]) -> Table | None:

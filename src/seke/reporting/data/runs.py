@@ -154,7 +154,7 @@ class FinishedRun:
 
     @cached_property
     def looks(self) -> Mapping[str, Any]:
-        """The content of looks.json: what looks at a generation have mended."""
+        """The content of looks.json: what looks at a generation have corrected."""
         return read_object(self.path / "looks.json") or {}
 
     @cached_property

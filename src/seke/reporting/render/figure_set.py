@@ -105,7 +105,7 @@ def _trust(folder: Path, material: Material) -> list[Panel]:
 
 
 def _looks(folder: Path, generated: Sequence[NamedRun]) -> list[Panel]:
-    """Draw what the looks at each reviewed run bought; of none by doubt there is no curve."""
+    """Draw what the looks at each reviewed run have corrected; of none by doubt there is no curve."""
     return [
         figures.looks(folder, f"looks_{number}_{_stem(item.words.short)}", item.words, item.run.looks)
         for number, item in enumerate(generated, start=1)

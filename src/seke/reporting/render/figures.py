@@ -336,21 +336,21 @@ def learning_curves(
     return save(figure, folder, name, f"{words.short} over training steps: {alt}.")
 
 
-def looks(folder: Path, name: str, words: Words, bought: Mapping[str, Any]) -> Panel:
-    """Draw how many labels looks have mended, by their number, beside what was expected and what dice would mend.
+def looks(folder: Path, name: str, words: Words, gained: Mapping[str, Any]) -> Panel:
+    """Draw how many labels looks have corrected, by their number, beside what was expected and what dice would correct.
 
     Args:
         folder: for the drawing.
         name: the stem of its files.
         words: the reviewed run's.
-        bought: the content of looks.json.
+        gained: the content of looks.json.
     """
     figure, axes = panel(words.short, WIDTH, 2.2)
-    places, drawn = bought["looks"], bought["at_random"]
-    lines = {"mended": bought["observed"], **({"expected": bought["expected"]} if bought["stated"] else {})}
+    places, drawn = gained["looks"], gained["at_random"]
+    lines = {"corrected": gained["observed"], **({"expected": gained["expected"]} if gained["stated"] else {})}
     if drawn["looks"]:
         lines["at random"] = [place * drawn["observed"] / drawn["looks"] for place in places]
-    tones = {"mended": words.tone, "expected": words.tone, "at random": "grey"}
+    tones = {"corrected": words.tone, "expected": words.tone, "at random": "grey"}
     for number, (quantity, values) in enumerate(lines.items()):
         dash = DASHES[number % len(DASHES)]
         axes.plot(places, values, color=TONES[tones[quantity]], linewidth=1.5, linestyle=dash, label=quantity)
