@@ -200,7 +200,8 @@ def tower_shares(tokens: float, context: float) -> tuple[float, float]:
     """
     from transformers import InstructBlipConfig, LlamaConfig
 
-    from seke.training.data.flops import products, training, work
+    from seke.models.matrix_products import instructblip
+    from seke.training.data.flops import training, work
 
     tiny = InstructBlipConfig.from_pretrained(ASSET)
     text = LlamaConfig(vocab_size=32001).to_dict()  # LlamaConfig's sizes are the 7B model's
@@ -209,7 +210,7 @@ def tower_shares(tokens: float, context: float) -> tuple[float, float]:
     for config in (tiny, large):
         length = round(tokens) + config.num_query_tokens - tiny.num_query_tokens
         parts = {"qformer", "projector"}
-        flops = training(products(config), work(1, [length], length // 2, [round(context)]), parts, parts)
+        flops = training(instructblip(config), work(1, [length], length // 2, [round(context)]), parts, parts)
         found.append(flops["vision_tower"] / sum(flops.values()))
     return found[0], found[1]
 

@@ -136,7 +136,7 @@ def run(case: Case, way: str, folder: Path) -> Took:
     from seke.models.llava_ov import LlavaOv
     from seke.training.data.dataset import prepare
     from seke.training.data.flops import peak as best
-    from seke.training.data.flops import products, training, work
+    from seke.training.data.flops import training, work
     from seke.training.data.mixture import Data, stream
     from seke.training.data.samplers import Batches
 
@@ -155,7 +155,7 @@ def run(case: Case, way: str, folder: Path) -> Took:
         took = theirs(case, loaded, samples, order, way, gpu)
     return took._replace(
         tokens=done.tokens,
-        flops=sum(training(products(loaded.model.config), done, parts, parts).values()),
+        flops=sum(training(loaded.products(), done, parts, parts).values()),
         peak=best(torch.cuda.get_device_name()) if gpu else None,
     )
 

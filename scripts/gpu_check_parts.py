@@ -27,7 +27,7 @@ from torch import Tensor
 
 import gpu_check_older
 from bench_train_ways import BATCH, CASES, FEID, WARM_UP, Case, build, hugging_face, memory, now, write
-from seke.training.data.flops import peak, products, work
+from seke.training.data.flops import peak, work
 from seke.training.data.flops import training as flops_of
 
 SAMPLES = {"0.5b": 224, "7b": 96}
@@ -398,7 +398,7 @@ def trainer(asked: Asked, name: str) -> None:
     took = now(asked.gpu) - clock.began
     seen = order[WARM_UP * batch : clock.steps * batch]
     done = work(int(samples.crops[seen].sum()), samples.lengths[seen].tolist(), int(samples.tokens[seen].sum()))
-    flops = sum(flops_of(products(loaded.model.config), done, parts, parts).values())
+    flops = sum(flops_of(loaded.products(), done, parts, parts).values())
     asked.tell("samples/s", len(seen) / took, f"batches of {batch}{note}, {clock.steps - WARM_UP} steps")
     asked.tell("real tokens/s", done.tokens / took)
     best = peak_of(asked)

@@ -231,13 +231,13 @@ def text_loss(
     loaded: Loaded, states: Tensor, scenes: Sequence[Scene], chosen: np.ndarray, questions: Sequence[str], rng: Random
 ) -> Tensor:
     """Return the mean cross-entropy of answers about the chosen scenes, and of repetitions without one."""
-    seen, talk = list[int](), list[list[tuple[str, str, tuple[int, ...]]]]()
-    tokens = (loaded.image_tokens((SIZE, SIZE)),)
+    seen, talk = list[int](), list[list[tuple[str, str, tuple[tuple[int, int], ...]]]]()
+    sizes = ((SIZE, SIZE),)
     for number in chosen.tolist():
         alone = rng.random() < TEXT_ONLY
         ask, answer = repetition(questions, rng) if alone else dialogue(scenes[number], rng)
         seen += [] if alone else [number]
-        talk.append([("user", ask, () if alone else tokens), ("assistant", answer, ())])
+        talk.append([("user", ask, () if alone else sizes), ("assistant", answer, ())])
     encoded = loaded.encode(talk)
     contexts = [row.context for row, turns in zip(encoded, talk, strict=True) if turns[0][2]]
     features = loaded.features(states[seen], [1] * len(seen), [(SIZE, SIZE)] * len(seen), contexts)

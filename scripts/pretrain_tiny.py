@@ -189,8 +189,7 @@ def caption_loss(loaded: Loaded, pool: Pool, chosen: np.ndarray, flip: bool, rng
     """Return the mean cross-entropy of answers about the chosen faces."""
     talk = [dialogue(pool.captions[k], pool.targets[k, : len(MOVES)], rng) for k in chosen]
     size = (SIZE, SIZE)
-    tokens = loaded.image_tokens(size)
-    encoded = loaded.encode([[("user", ask, (tokens,)), ("assistant", answer, ())] for ask, answer in talk])
+    encoded = loaded.encode([[("user", ask, (size,)), ("assistant", answer, ())] for ask, answer in talk])
     with torch.no_grad():
         states = loaded.see(crops(pool, chosen, flip))
     # A picture of the tile's size is its own one tile: others of the checkpoint show it twice, and so do we.

@@ -106,7 +106,7 @@ def ours(directory: Path, dtype: str) -> tuple[list[int], torch.Tensor]:
     """Return the same by our own loading, preprocessing and template."""
     loaded = LlavaOv(str(directory), dtype=dtype).load()
     pixels = loaded.pixels(picture(loaded.tile))
-    [ids] = loaded.prompts([[("user", QUESTION, (loaded.image_tokens(pixels.size),))]])
+    [ids] = loaded.prompts([[("user", QUESTION, (pixels.size,))]])
     with torch.no_grad():
         features = loaded.features(loaded.see(pixels.crops.to(loaded.model.dtype)), [len(pixels.crops)], [pixels.size])
         return ids, loaded.logits(torch.tensor([ids]), None, features)[0].float()

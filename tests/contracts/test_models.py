@@ -1,55 +1,19 @@
 """What every model family of conf/model/ promises (`seke.models.protocol`), each by its options with a checkpoint here.
 
-A new one is found by its YAML; beside that of its real weights it needs one whose `path` is a small model in assets/.
+A new one is found by its YAML; beside it, it needs a small model: in assets/, named by a YAML `<name>_tiny`, or made by
+a function in tests/trees/families.py. tests/models/test_families.py holds the same ones against transformers.
 """
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from seke.core.errors import UserError
-from seke.models.protocol import Family, TrainableVLM
+from seke.models.protocol import TrainableVLM
 
-from ..trees.pictures import picture
-from .offered import CONF, ROOT, built, composed, options
-
-FAMILIES = {option: composed("train", f"model={option}").model for option in options("model")}
-HERE = [option for option, settings in FAMILIES.items() if (ROOT / settings.path).is_dir()]
-SIZES = ((48, 48), (40, 90), (130, 60))
-ANSWER = "It shows fear, and AU4 is active."
-
-
-class Tried:
-    """A family with its small checkpoint loaded."""
-
-    def __init__(self, option: str) -> None:
-        settings = FAMILIES[option].copy()
-        settings.path = str(ROOT / settings.path)
-        self.family: Family = built(settings)
-        self.loaded: TrainableVLM = self.family.load()
-
-    def talk(self, number: int, answered: bool = False) -> list[Any]:
-        """Return a conversation about the picture of a size, longer with each number."""
-        tokens = (self.loaded.image_tokens(SIZES[number]),)
-        turns = [("user", "What does this face show?" + " Look closely." * number, tokens)]
-        return [*turns, ("assistant", ANSWER, ())] if answered else turns
-
-    def features(self, *numbers: int) -> list[torch.Tensor]:
-        seen = [self.loaded.pixels(picture(str(number), SIZES[number][::-1])) for number in numbers]
-        with torch.no_grad():
-            states = self.loaded.see(torch.cat([pixels.crops for pixels in seen]))
-            return self.loaded.features(
-                states, [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen],
-                self.loaded.contexts([self.talk(number) for number in numbers]),
-            )  # fmt: skip
-
-    def answers(self, *numbers: int) -> list[list[int]]:
-        prompts = self.loaded.prompts([self.talk(number) for number in numbers])
-        with torch.no_grad():
-            found = self.loaded.generate(prompts, self.features(*numbers), 8).tolist()
-        return [ids[: ids.index(self.loaded.end) + 1] if self.loaded.end in ids else ids for ids in found]
+from ..trees.tried import ANSWER, FAMILIES, HERE, SIZES, Tried
+from .offered import CONF, built
 
 
 @pytest.fixture(scope="module", params=HERE)
@@ -61,7 +25,8 @@ def tried(request: pytest.FixtureRequest) -> Tried:
 def test_every_family_has_an_option_with_a_checkpoint_here(option: str) -> None:
     target = FAMILIES[option]["_target_"]
     assert target in {FAMILIES[tiny]["_target_"] for tiny in HERE}, (
-        f"nothing tries {target}: add {CONF.name}/model/<name>_tiny.yaml whose path is a small model in assets/"
+        f"nothing tries {target}: add a maker of a tiny one to tests/trees/families.py, or a small model in assets/ and"
+        f" {CONF.name}/model/<name>_tiny.yaml, whose path it is"
     )
     family = built(FAMILIES[option])
     assert family.path and isinstance(getattr(torch, family.dtype), torch.dtype)
@@ -77,10 +42,11 @@ def test_it_is_all_that_training_and_answering_use(tried: Tried) -> None:
 
 def test_an_image_takes_the_tokens_and_crops_that_its_size_says(tried: Tried) -> None:
     for number, features in enumerate(tried.features(0, 1, 2)):
-        pixels = tried.loaded.pixels(picture(str(number), SIZES[number][::-1]))
+        pixels = tried.loaded.pixels(tried.picture(number))
         assert pixels.size == SIZES[number]
         assert pixels.crops.shape == (tried.loaded.crops(pixels.size), 3, tried.loaded.tile, tried.loaded.tile)
         assert len(features) == tried.loaded.image_tokens(pixels.size)
+        assert 0 < len(pixels.crops[tried.loaded.overview(pixels.size)]) <= len(pixels.crops)
 
 
 def test_what_stands_for_no_image_has_the_shape_of_one(tried: Tried) -> None:
@@ -106,13 +72,22 @@ def test_an_answer_depends_on_its_own_conversation_alone(tried: Tried) -> None:
     assert all(isinstance(tried.loaded.decode(ids), str) for ids in together)
 
 
+def test_flops_are_counted_of_every_part(tried: Tried) -> None:
+    parts = {tried.loaded.part(name) for name, _ in tried.loaded.model.named_parameters()}
+    products = tried.loaded.products()
+    assert {product.part for product in products} <= parts
+    assert {"vision_tower", "language_model"} <= {product.part for product in products}
+    assert all(product.flops > 0 for product in products)
+
+
 def test_logits_are_given_of_every_token_or_of_those_asked_for(tried: Tried) -> None:
     [encoded] = tried.loaded.encode([tried.talk(1, answered=True)])
     ids = torch.tensor([encoded.ids])
     keep = torch.tensor([encoded.supervised])
+    sizes = tried.sizes(1)
     with torch.no_grad():
-        every = tried.loaded.logits(ids, torch.ones_like(ids), tried.features(1))
-        kept = tried.loaded.logits(ids, torch.ones_like(ids), tried.features(1), keep)
+        every = tried.loaded.logits(ids, torch.ones_like(ids), tried.features(1), sizes=sizes)
+        kept = tried.loaded.logits(ids, torch.ones_like(ids), tried.features(1), keep, sizes=sizes)
     assert every.shape[:2] == ids.shape
     torch.testing.assert_close(kept, every[keep], rtol=1e-4, atol=1e-4)
 
@@ -133,8 +108,7 @@ def test_what_it_trains_is_what_it_names(tried: Tried) -> None:
 def test_what_it_saves_answers_alike_and_has_the_same_fingerprint(tried: Tried, tmp_path: Path) -> None:
     tried.loaded.save(tmp_path)
     assert list(tmp_path.glob("*.safetensors"))
-    again = Tried.__new__(Tried)
-    again.family, again.loaded = tried.family, tried.family.load(tmp_path)
+    again = Tried(tried.option, tmp_path)
     assert again.answers(0, 1, 2) == tried.answers(0, 1, 2)
     assert again.loaded.fingerprint() == tried.loaded.fingerprint()
 

@@ -47,8 +47,8 @@ def features(loaded, pixels, contexts=()):
 
 def test_ids_against_transformers_processor(loaded):
     theirs = loaded.processor(images=picture(), text=ASK)
-    [prompt] = loaded.prompts([[("user", ASK, (4,))]])
-    [encoded] = loaded.encode([[("user", ASK, (4,)), ("assistant", SAY, ())]])
+    [prompt] = loaded.prompts([[("user", ASK, ((40, 90),))]])
+    [encoded] = loaded.encode([[("user", ASK, ((40, 90),)), ("assistant", SAY, ())]])
     assert prompt == theirs["input_ids"][0]
     assert list(encoded.context) == theirs["qformer_input_ids"][0]
     answer = loaded.processor.tokenizer(SAY)["input_ids"][1:]
@@ -57,7 +57,8 @@ def test_ids_against_transformers_processor(loaded):
 
 
 def test_answers_and_their_end_carry_loss_in_every_turn(loaded):
-    turns = [("system", "Be brief.", ()), ("user", ASK, (4,)), ("assistant", SAY, ()), ("user", "Why?", (4,)),
+    shown = ((40, 90),)
+    turns = [("system", "Be brief.", ()), ("user", ASK, shown), ("assistant", SAY, ()), ("user", "Why?", shown),
              ("assistant", "Because it smiles.", ())]  # fmt: skip
     [encoded] = loaded.encode([turns])
     decode = loaded.processor.tokenizer.decode
@@ -70,7 +71,7 @@ def test_answers_and_their_end_carry_loss_in_every_turn(loaded):
 
 
 def test_special_tokens_in_a_text_stay_text(loaded):
-    [encoded] = loaded.encode([[("user", "<image> </s> [SEP]", (4,)), ("assistant", "</s>", ())]])
+    [encoded] = loaded.encode([[("user", "<image> </s> [SEP]", ((40, 90),)), ("assistant", "</s>", ())]])
     assert encoded.ids.count(loaded.text.image) == 4
     assert encoded.ids.count(loaded.end) == 2
     assert list(encoded.context).count(loaded.processor.qformer_tokenizer.sep_token_id) == 1
@@ -78,7 +79,7 @@ def test_special_tokens_in_a_text_stay_text(loaded):
 
 def test_a_long_instruction_is_cut_for_the_qformer_only(loaded):
     long = "Why? " * 300 + ASK
-    [encoded] = loaded.encode([[("user", long, (4,)), ("assistant", SAY, ())]])
+    [encoded] = loaded.encode([[("user", long, ((40, 90),)), ("assistant", SAY, ())]])
     assert len(encoded.context) == 256 and len(encoded.ids) > 300
     [found] = features(loaded, [loaded.pixels(picture())], [encoded.context])
     assert found.isfinite().all()
@@ -86,7 +87,7 @@ def test_a_long_instruction_is_cut_for_the_qformer_only(loaded):
 
 def test_another_models_label_mask_is_refused(loaded):
     with pytest.raises(UserError, match=r"^data\.label_mask=llava_next"):
-        loaded.encode([[("user", ASK, (4,))]], "llava_next")
+        loaded.encode([[("user", ASK, ((40, 90),))]], "llava_next")
 
 
 @pytest.mark.parametrize("size", [(32, 32), (20, 77), (90, 33)])
@@ -100,7 +101,7 @@ def test_image_tokens_and_pixels_against_transformers_processor(loaded, size):
 
 
 def test_logits_and_loss_against_plain_transformers(loaded):
-    size, turns = (40, 90), [("user", ASK, (4,)), ("assistant", SAY, ())]
+    size, turns = (40, 90), [("user", ASK, ((40, 90),)), ("assistant", SAY, ())]
     [encoded] = loaded.encode([turns])
     ids, supervised = torch.tensor([encoded.ids]), torch.tensor([encoded.supervised])
     given = loaded.processor(images=picture(size), text=ASK, return_tensors="pt")
@@ -129,7 +130,7 @@ def test_images_of_a_batch_are_read_under_their_own_instructions(loaded):
 
 def test_answers_against_transformers_generate(loaded):
     sizes, asks = [(32, 32), (40, 90), (20, 31)], [ASK, "Why? Because it smiles.", "Predict emotion:"]
-    turns = [[("user", ask, (4,))] for ask in asks]
+    turns = [[("user", ask, ((40, 90),))] for ask in asks]
     seen = features(loaded, [loaded.pixels(picture(s, k)) for k, s in enumerate(sizes)], loaded.contexts(turns))
     ours = loaded.generate(loaded.prompts(turns), seen, max_new_tokens=10)
     for k, ask in enumerate(asks):
@@ -161,7 +162,7 @@ def test_gradients_reach_exactly_qformer_queries_and_projection(fresh, ln_vision
     groups = InstructBlip("x", ln_vision=ln_vision).train(fresh)
     expected = TRAINED | LN_VISION if ln_vision else TRAINED
     states = fresh.nothing(True) if blind else fresh.see(fresh.pixels(picture()).crops)
-    [encoded] = fresh.encode([[("user", ASK, (4,)), ("assistant", SAY, ())]])
+    [encoded] = fresh.encode([[("user", ASK, ((40, 90),)), ("assistant", SAY, ())]])
     seen = fresh.features(states, [1], [(32, 32)], [()] if blind else [encoded.context])
     fresh.logits(torch.tensor([encoded.ids]), None, seen).logsumexp(-1).sum().backward()
     parameters = dict(fresh.model.named_parameters())
@@ -217,7 +218,7 @@ def test_saved_model_answers_alike_with_plain_transformers(loaded, saved):
     model = InstructBlipForConditionalGeneration.from_pretrained(saved)
     processor = InstructBlipProcessor.from_pretrained(saved)
     given = processor(images=picture(), text=ASK, return_tensors="pt")
-    turns = [[("user", ASK, (4,))]]
+    turns = [[("user", ASK, ((40, 90),))]]
     seen = features(loaded, [loaded.pixels(picture())], loaded.contexts(turns))
     ours = loaded.generate(loaded.prompts(turns), seen, max_new_tokens=10)
     theirs = model.generate(**given, max_new_tokens=10, do_sample=False)[0, given["input_ids"].shape[1] :]

@@ -61,7 +61,7 @@ def test_loss_against_plain_transformers(loaded):
     model = Loaded(loaded.model, loaded.processor, "x")
     pixels = model.pixels(picture((40, 90)))
     [(ids, supervised, _)] = model.encode(
-        [[("user", "What is this?", (model.image_tokens((40, 90)),)), ("assistant", "A face with AU12.", ())]]
+        [[("user", "What is this?", ((40, 90),)), ("assistant", "A face with AU12.", ())]]
     )
     labels = torch.where(torch.tensor(supervised), torch.tensor(ids), -100)[None]
     inputs = loaded.processor.image_processor([picture((40, 90))], return_tensors="pt")
@@ -84,8 +84,8 @@ def test_saved_model_gives_equal_logits_with_us_and_with_plain_transformers(load
     pixels = loaded.pixels(picture((32, 32)))
     tokens = loaded.image_tokens((32, 32))
     assert tokens == 16 + 4 * 5
-    prompt = loaded.prompts([[("user", "What is this?", (tokens,))]])
-    assert again.prompts([[("user", "What is this?", (tokens,))]]) == prompt
+    prompt = loaded.prompts([[("user", "What is this?", ((32, 32),))]])
+    assert again.prompts([[("user", "What is this?", ((32, 32),))]]) == prompt
     ids = torch.tensor(prompt)
     before = loaded.logits(ids, None, features(loaded, pixels))
     torch.testing.assert_close(
@@ -105,7 +105,7 @@ def test_a_system_turn_is_in_training_in_the_checkpoint_and_in_every_answer(load
     from transformers import AutoTokenizer
 
     helpful = "You are a helpful assistant."
-    talk = [("user", "What is this?", (loaded.image_tokens((32, 32)),)), ("assistant", "A face.", ())]
+    talk = [("user", "What is this?", ((32, 32),)), ("assistant", "A face.", ())]
     plain, trained = LlavaOv(str(saved)).load(), LlavaOv(str(saved), system=helpful).load()
     assert plain.encode([talk]) == loaded.encode([talk]), "a checkpoint without one is as ever"
     assert trained.encode([talk]) == plain.encode([[("system", helpful, ()), *talk]])

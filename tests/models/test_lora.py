@@ -27,8 +27,8 @@ def loaded(fresh):
 
 
 def logits(loaded):
-    ids = torch.tensor(loaded.prompts([[("user", "What is this?", (17,))]]))
-    features = loaded.features(loaded.see(torch.ones(1, 3, 32, 32)), [1], [(32, 32)])
+    ids = torch.tensor(loaded.prompts([[("user", "What is this?", ((32, 32),))]]))
+    features = loaded.features(loaded.see(torch.ones(2, 3, 32, 32)), [2], [(32, 32)])
     return loaded.logits(ids, None, features)
 
 

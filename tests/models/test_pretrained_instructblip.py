@@ -35,7 +35,7 @@ def loaded():
 def answers(loaded, question, scenes):
     with torch.no_grad():
         pixels = [loaded.pixels(draw(scene, draw_view(Random(k)))) for k, scene in enumerate(scenes)]
-        turns = [[("user", question, (loaded.image_tokens((96, 96)),))]] * len(scenes)
+        turns = [[("user", question, ((96, 96),))]] * len(scenes)
         states = loaded.see(torch.cat([seen.crops for seen in pixels]))
         sizes = [seen.size for seen in pixels]
         features = loaded.features(states, [1] * len(scenes), sizes, loaded.contexts(turns))

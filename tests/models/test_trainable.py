@@ -83,8 +83,8 @@ def test_activations_are_computed_again_only_where_that_is_asked_for(loaded, che
     inner = loaded.model.model
     for block in (inner.language_model.layers[0].mlp, inner.vision_tower.encoder.layers[0].mlp):
         block.register_forward_pre_hook(lambda *_: counted.append(1))
-    features = loaded.features(loaded.see(torch.ones(1, 3, 32, 32)), [1], [(32, 32)])
-    ids = torch.tensor(loaded.prompts([[("user", "What is this?", (17,))]]))
+    features = loaded.features(loaded.see(torch.ones(2, 3, 32, 32)), [2], [(32, 32)])
+    ids = torch.tensor(loaded.prompts([[("user", "What is this?", ((32, 32),))]]))
     loaded.logits(ids, None, features).sum().backward()
     assert len(counted) == 2 * runs
 
@@ -97,7 +97,7 @@ def test_only_what_is_frozen_gives_up_float32(loaded, trainable):
     assert {parameter.dtype for group in groups for parameter in group["params"]} == {torch.float32}
     others = [p for name, p in loaded.model.named_parameters() if loaded.part(name) not in model.trained]
     assert {parameter.dtype for parameter in others} <= {torch.bfloat16}
-    features = loaded.features(loaded.see(torch.ones(1, 3, 32, 32)), [1], [(32, 32)])
-    ids = torch.tensor(loaded.prompts([[("user", "What is this?", (17,))]]))
+    features = loaded.features(loaded.see(torch.ones(2, 3, 32, 32)), [2], [(32, 32)])
+    ids = torch.tensor(loaded.prompts([[("user", "What is this?", ((32, 32),))]]))
     loaded.logits(ids, None, features).float().sum().backward()
     assert all(parameter.grad is not None for group in groups for parameter in group["params"])

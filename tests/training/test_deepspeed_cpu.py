@@ -18,6 +18,8 @@ from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.data.samplers import Batches
 from seke.training.deepspeed_cpu import CPUDeepSpeedStrategy
 
+from ..trees.tried import BUDGETS, FAMILIES, MADE, checkpoint
+
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = ["trainer.max_steps=4", "trainer.max_epochs=2", "trainer.batch_size=1", "trainer.accumulate=2",
          "trainer.threads=1", "trainer.log_every=1",
@@ -63,7 +65,11 @@ def ddp(cli, base, tmp_path_factory):
 
 
 def weights(run):
-    return load_file(run / "model" / "model.safetensors")
+    return weights_of(run / "model")
+
+
+def weights_of(folder):
+    return load_file(folder / "model.safetensors")
 
 
 def test_the_rows_leave_one_of_two_ranks_without_a_picture():
@@ -88,6 +94,27 @@ def test_losses_and_weights_of_two_ranks_against_ddp(cli, base, tmp_path, ddp, s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("option", MADE)
+def test_two_ranks_of_each_family_under_zero_2_against_ddp(cli, base, tmp_path, option):
+    model = [f"model={option}", f"model.path={checkpoint(option)}", "model.dtype=float32", "model.lr=1e-3"]
+    model += [f"model.{budget}=null" for budget in BUDGETS if budget in FAMILIES[option]]
+    common = [f"data.path={base / 'rows.jsonl'}", f"paths.outputs={tmp_path}", *LIGHT]
+    for name, how in (
+        ("ddp", ["trainer.strategy=ddp"]),
+        ("zero", ["trainer=deepspeed_cpu", "trainer.strategy.stage=2"]),
+    ):
+        done = cli("train", *model, *common, f"name={name}", *how)
+        assert done.returncode == 0, done.stderr
+    ddp, zero = tmp_path / "train" / "ddp", tmp_path / "train" / "zero"
+    assert len(losses(ddp)) == 4 and losses(zero) == pytest.approx(losses(ddp), abs=1e-5)
+    assert losses(zero, "grad_norm") == pytest.approx(losses(ddp, "grad_norm"), rel=1e-3)
+    reference, found = weights(ddp), weights(zero)
+    assert found.keys() == reference.keys() == weights_of(checkpoint(option)).keys()
+    for name in [name for name in found if not name.endswith(("k_proj.bias", "qkv.bias", "k_norm.weight"))]:
+        torch.testing.assert_close(found[name], reference[name], atol=1e-4, rtol=1e-4, msg=name)
+
+
+@pytest.mark.slow
 def test_torchrun_starts_the_ranks_as_lightning_does(base, tmp_path, ddp):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train.py",
                *settings(base, tmp_path, "t"), "trainer=deepspeed_cpu", "trainer.strategy.stage=3"]  # fmt: skip
@@ -106,7 +133,7 @@ class Plain(pl.LightningModule):
     def loss(self):
         pixels = torch.ones(1, 3, 32, 32, dtype=self.model.dtype)
         features = self.loaded.features(self.loaded.see(pixels), [1], [(32, 32)])
-        ids = torch.tensor(self.loaded.prompts([[("user", "What is it?", (17,))]]))
+        ids = torch.tensor(self.loaded.prompts([[("user", "What is it?", ((32, 32),))]]))
         return F.cross_entropy(self.loaded.logits(ids, None, features)[0, :-1].float(), ids[0, 1:])
 
     def training_step(self, *_):

@@ -47,9 +47,9 @@ def items(loaded):
     """Samples with their images, of all the lengths that answers and AnyRes make of them."""
     made = []
     for k, size in enumerate(SIZES):
-        tokens = () if size is None else (loaded.image_tokens(size),)
+        shown = () if size is None else (size,)
         answer = " ".join(["A", *["very"] * (k % 3), "grey face."])
-        [(ids, supervised, _)] = loaded.encode([[("user", "What is it?", tokens), ("assistant", answer, ())]])
+        [(ids, supervised, _)] = loaded.encode([[("user", "What is it?", shown), ("assistant", answer, ())]])
         seen = [] if size is None else [Vision(*loaded.pixels(picture(size, k)))]
         made.append((Sample(str(k), ids, supervised, tuple(range(len(seen)))), seen))
     return made

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from seke.models.protocol import Encoded, LabelMask, Role
+from seke.models.protocol import Encoded, LabelMask, Role, Size
 
 IMAGE_LINE = "<image>\n"
 TEMPLATE = (
@@ -58,11 +58,14 @@ def system_of(jinja: str | None) -> str | None:
 
 
 class Turn(NamedTuple):
-    """One turn; `images` is how many image tokens each of its images takes, in order, before the text."""
+    """One turn, its images before its text."""
 
     role: Role
     text: str
     images: tuple[int, ...] = ()
+    """How many image tokens each takes."""
+    sizes: tuple[Size, ...] = ()
+    """Height and width of each, for families that write down how an image is cut up."""
 
 
 class Chat:

@@ -4,19 +4,21 @@ import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from seke.core.errors import UserError
 from seke.models.chat import Turn
 from seke.models.checkpoint_checks import load_errors
 from seke.models.checkpoint_files import check_numbers, read_weights
 from seke.models.generate import answer
-from seke.models.protocol import Encoded, LabelMask, TrainableVLM, TurnLike
+from seke.models.lora import Lora, is_adapter
+from seke.models.protocol import Encoded, LabelMask, Role, Size, TrainableVLM, TurnLike
 from seke.models.weight_checks import PLAINLY, check_answer, check_loaded, check_size, generation_config, warn_ignored
 
 
@@ -44,6 +46,11 @@ class Text(Protocol):
 
     def contexts(self, conversations: Iterable[Sequence[Turn]]) -> Sequence[Sequence[int]]:
         """Return what the image encoder reads beside each conversation's images."""
+
+
+PARTS: Final = ("vision_tower", "projector", "language_model")
+"""What can be frozen, or given a learning rate of its own."""
+SHORT: Final[Mapping[str, tuple[str, ...]]] = {"full": PARTS, "llm": ("language_model",)}
 
 
 @dataclass
@@ -81,6 +88,14 @@ class LoadedModel(ABC):
         """Id of the token that ends an answer."""
         return int(self.text.end)
 
+    @abstractmethod
+    def image_tokens(self, size: Size) -> int:
+        """Return how many features an image of this size takes in a sequence."""
+
+    def overview(self, size: Size) -> slice:
+        """Return which crops of an image show the whole of it: the first, unless a family says otherwise."""
+        return slice(0, 1)
+
     def nothing(self, states: bool) -> Tensor:
         """Return a black image, or, with `states`, what stands for its states: (1, 3, S, S) or (1, P, D), zeros."""
         width = self.model.config.vision_config.hidden_size
@@ -98,16 +113,16 @@ class LoadedModel(ABC):
             check_answer(features[0], self.logits(torch.full((1, 2), self.end, device=self.model.device), None, []))
 
     def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
-        """Return ids, label masks and contexts of conversations: turns of (role, text, image tokens of each image)."""
-        return self.text.encode(_turns(conversations), mask)
+        """Return ids, label masks and contexts of conversations: turns of (role, text, size of each image)."""
+        return self.text.encode(self._turns(conversations), mask)
 
     def prompts(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[int]]:
         """Return ids of conversations that the model is to go on with."""
-        return self.text.prompts(_turns(conversations))
+        return self.text.prompts(self._turns(conversations))
 
     def contexts(self, conversations: Iterable[Sequence[TurnLike]]) -> Sequence[Sequence[int]]:
         """Return what the image encoder reads beside each conversation's images."""
-        return self.text.contexts(_turns(conversations))
+        return self.text.contexts(self._turns(conversations))
 
     def generate(
         self,
@@ -115,6 +130,7 @@ class LoadedModel(ABC):
         features: list[Tensor],
         max_new_tokens: int,
         processors: Sequence[Any] = (),
+        sizes: Sequence[Size] = (),
     ) -> Tensor:
         """Answer prompts greedily in one left-padded batch; see `seke.models.generate.answer`."""
         pad = self.processor.tokenizer.pad_token_id
@@ -124,6 +140,12 @@ class LoadedModel(ABC):
     def decode(self, ids: Sequence[int]) -> str:
         """Return ids as text, special tokens left out."""
         return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _turns(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[Turn]]:
+        def turn(role: Role, text: str, sizes: Sequence[Size]) -> Turn:
+            return Turn(role, text, tuple(map(self.image_tokens, sizes)), tuple(sizes))
+
+        return [[turn(*one) for one in turns] for turns in conversations]
 
 
 @dataclass
@@ -192,8 +214,57 @@ class CheckpointFamily(ABC):
         return self.finished(model.eval(), files, self.path)
 
 
-def _turns(conversations: Iterable[Sequence[TurnLike]]) -> list[list[Turn]]:
-    return [[Turn(*turn) for turn in turns] for turns in conversations]
+@dataclass
+class PartwiseFamily(CheckpointFamily):
+    """A family of a vision tower, a projector and a language model, each of which trains or not."""
+
+    trainable: str | Sequence[str] = "full"
+    """What SFT changes: full, or one part or several of vision_tower, projector, language_model (llm for short)."""
+    lora: Any = None
+    """Settings of `seke.models.lora.Lora`: adapters train in place of the language model's own weights; null: none."""
+
+    def __post_init__(self) -> None:
+        for part in self.trained:
+            if part not in PARTS:
+                raise UserError("model.trainable", part, "no such part", f"use full, llm, {', '.join(PARTS)}")
+        for part in self.lr_of or {}:
+            if part not in PARTS:
+                raise UserError("model.lr_of", part, "no such part", f"use {', '.join(PARTS)}")
+        if self.lora is not None:
+            unknown = sorted(set(self.lora) - {field.name for field in fields(Lora)})
+            if unknown:
+                raise UserError("model.lora", unknown[0], "no such setting", "use r, alpha, dropout, targets")
+            self.lora = Lora(**self.lora)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The parts that SFT changes, the language model through its adapters if there are any."""
+        named = [self.trainable] if isinstance(self.trainable, str) else list(self.trainable)
+        parts = tuple(part for name in named for part in SHORT.get(name, (name,)))
+        return parts if self.lora is None or "language_model" in parts else (*parts, "language_model")
+
+    def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
+        """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
+        if self.lora is not None:
+            self.lora.attach(loaded.model, self.decoder)
+
+        def tuned(name: str, part: str) -> bool:
+            # Adapters stand for the whole language model, `image_newline` with it.
+            stood_for = self.lora is not None and part == "language_model" and not is_adapter(name)
+            return part in self.trained and not stood_for
+
+        groups = parameter_groups(loaded, tuned, self.lr, self.lr_of, self.dtype, self.dead)
+        if not groups:
+            raise UserError("model.trainable", list(self.trained), "nothing is left to train", "name one part")
+        return groups
+
+    decoder: ClassVar[str] = "model.language_model."
+    """Prefix of the language model's layers, which adapters are put into."""
+
+    @staticmethod
+    def dead(parameter: str) -> bool:
+        """Whether a parameter never gets a gradient."""
+        return False
 
 
 def parameter_groups(

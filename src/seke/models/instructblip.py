@@ -26,7 +26,8 @@ from seke.models.family import CheckpointFamily, CheckpointFiles, LoadedModel, p
 from seke.models.fingerprint import fingerprint
 from seke.models.generate import insert_features
 from seke.models.instructblip_text import Instructions
-from seke.models.protocol import Pixels, TrainableVLM
+from seke.models.matrix_products import instructblip
+from seke.models.protocol import Pixels, Product, Size, TrainableVLM
 from seke.models.weight_checks import generation_config
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Loaded(LoadedModel):
         """Return how many crops of an image the tower sees: the whole image, whatever its size."""
         return 1
 
-    def see(self, crops_NCHW: Tensor) -> Tensor:
+    def see(self, crops_NCHW: Tensor, counts: Sequence[int] = (), sizes: Sequence[Size] = ()) -> Tensor:
         """Run the ViT: states (N, P, D) of its last layer, not yet normalised."""
         vision = self.model.vision_model
         states: Tensor = vision.encoder(inputs_embeds=vision.embeddings(crops_NCHW)).last_hidden_state
@@ -130,6 +131,10 @@ class Loaded(LoadedModel):
         weights = [(name, weight) for name, weight in vision.named_parameters() if "post_layernorm" not in name]
         return fingerprint(weights, self.processor.image_processor.to_dict())
 
+    def products(self) -> tuple[Product, ...]:
+        """Return the matrix products of a forward pass."""
+        return instructblip(self.model.config)
+
     # -- sequences ----------------------------------------------------------------------------------------------------
 
     def logits(
@@ -139,6 +144,7 @@ class Loaded(LoadedModel):
         features: list[Tensor],
         keep_BT: Tensor | None = None,
         lengths: Sequence[int] = (),
+        sizes: Sequence[Size] = (),
     ) -> Tensor:
         """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone."""
         assert not lengths, "this attention cannot keep the conversations of a pack apart"

@@ -7,7 +7,7 @@ Shapes: N crops, P patches a crop, D width of the tower, B sequences, T tokens, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +23,19 @@ from seke.models import llava_ov_processor
 from seke.models.chat import Chat, system_of
 from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures
 from seke.models.checkpoint_files import check_numbers, fetched
-from seke.models.family import CheckpointFamily, CheckpointFiles, LoadedModel, parameter_groups, quiet
+from seke.models.family import CheckpointFiles, LoadedModel, PartwiseFamily, quiet
 from seke.models.fingerprint import fingerprint
-from seke.models.lora import Lora, is_adapter, merge
+from seke.models.lora import merge
+from seke.models.matrix_products import llava_onevision
 from seke.models.packed_attention import install, segments
-from seke.models.protocol import Pixels, TrainableVLM
+from seke.models.protocol import Pixels, Product, Size, TrainableVLM
 from seke.models.weight_names import hub_state
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-PARTS = {"vision_tower": "model.vision_tower.", "projector": "model.multi_modal_projector."}
-"""Parameter prefixes of the parts that can be frozen or given a learning rate of their own; the rest is the LLM."""
-ALL_PARTS = (*PARTS, "language_model")
-SHORT = {"full": ALL_PARTS, "llm": ("language_model",)}
+PREFIXES = {"model.vision_tower.": "vision_tower", "model.multi_modal_projector.": "projector"}
+"""The part that a parameter's prefix says it belongs to; the rest is the LLM."""
 
 
 @dataclass
@@ -81,7 +80,7 @@ class Loaded(LoadedModel):
         """Return how many crops of an image of (height, width) the tower sees."""
         return int(image_size_to_num_patches(size, self.model.config.image_grid_pinpoints, self.tile))
 
-    def see(self, crops_NCHW: Tensor) -> Tensor:
+    def see(self, crops_NCHW: Tensor, counts: Sequence[int] = (), sizes: Sequence[Size] = ()) -> Tensor:
         """Run the vision tower: states (N, P, D) of the layer the projector reads.
 
         The one tile of a small square picture shows the whole of it again: without gradients it is seen once.
@@ -126,6 +125,10 @@ class Loaded(LoadedModel):
         seeing = {"layer": self.model.config.vision_feature_layer}
         return fingerprint(tower.named_parameters(), settings | seeing)
 
+    def products(self) -> tuple[Product, ...]:
+        """Return the matrix products of a forward pass."""
+        return llava_onevision(self.model.config)
+
     # -- sequences ----------------------------------------------------------------------------------------------------
 
     def logits(
@@ -135,6 +138,7 @@ class Loaded(LoadedModel):
         features: list[Tensor],
         keep_BT: Tensor | None = None,
         lengths: Sequence[int] = (),
+        sizes: Sequence[Size] = (),
     ) -> Tensor:
         """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone.
 
@@ -156,7 +160,7 @@ class Loaded(LoadedModel):
 
     def part(self, parameter: str) -> str:
         """Return the part a named parameter belongs to: vision_tower, projector or language_model."""
-        return next((part for part, prefix in PARTS.items() if parameter.startswith(prefix)), "language_model")
+        return next((part for prefix, part in PREFIXES.items() if parameter.startswith(prefix)), "language_model")
 
     def train_mode(self) -> None:
         """Set the model to training, without which neither adapters drop out nor activations are checkpointed."""
@@ -174,54 +178,23 @@ class Loaded(LoadedModel):
 
 
 @dataclass
-class LlavaOv(CheckpointFamily):
+class LlavaOv(PartwiseFamily):
     """Which LLaVA-OneVision, and how it is tuned (conf/model/*.yaml)."""
 
     architecture = LlavaOnevisionForConditionalGeneration
 
-    trainable: str | Sequence[str] = "full"
-    """What SFT changes: full, or one part or several of vision_tower, projector, language_model (llm for short)."""
-    lora: Any = None
-    """Settings of `seke.models.lora.Lora`: adapters train in place of the language model's own weights; null: none."""
     system: str | None = None
     """Opens conversations that have no system turn; "": nothing does; null: what the checkpoint was trained with."""
 
     def __post_init__(self) -> None:
-        for part in self.trained:
-            if part not in ALL_PARTS:
-                raise UserError("model.trainable", part, "no such part", f"use full, llm, {', '.join(ALL_PARTS)}")
-        for part in self.lr_of or {}:
-            if part not in ALL_PARTS:
-                raise UserError("model.lr_of", part, "no such part", f"use {', '.join(ALL_PARTS)}")
+        super().__post_init__()
         if not isinstance(self.system, str | None):
             raise UserError("model.system", self.system, "no text", 'write it in quotes, or "" for none')
-        if self.lora is not None:
-            unknown = sorted(set(self.lora) - {field.name for field in fields(Lora)})
-            if unknown:
-                raise UserError("model.lora", unknown[0], "no such setting", "use r, alpha, dropout, targets")
-            self.lora = Lora(**self.lora)
 
-    @property
-    def trained(self) -> tuple[str, ...]:
-        """The parts that SFT changes, the language model through its adapters if there are any."""
-        named = [self.trainable] if isinstance(self.trainable, str) else list(self.trainable)
-        parts = tuple(part for name in named for part in SHORT.get(name, (name,)))
-        return parts if self.lora is None or "language_model" in parts else (*parts, "language_model")
-
-    def train(self, loaded: TrainableVLM) -> list[dict[str, Any]]:
-        """Freeze what is to be frozen, and return AdamW's parameter groups, each with its `name` and `lr`."""
-        if self.lora is not None:
-            self.lora.attach(loaded.model)
-
-        def tuned(name: str, part: str) -> bool:
-            # Adapters stand for the whole language model, `image_newline` with it.
-            stood_for = self.lora is not None and part == "language_model" and not is_adapter(name)
-            return part in self.trained and not stood_for
-
-        groups = parameter_groups(loaded, tuned, self.lr, self.lr_of, self.dtype, _dead)
-        if not groups:
-            raise UserError("model.trainable", list(self.trained), "nothing is left to train", "name one part")
-        return groups
+    @staticmethod
+    def dead(parameter: str) -> bool:
+        """Whether a parameter never gets a gradient: `hidden_states[-1]` is before the tower's post_layernorm."""
+        return parameter.startswith("model.vision_tower.") and "post_layernorm" in parameter
 
     def files(self, source: str, weights: bool) -> CheckpointFiles:
         """Check a checkpoint's small files and read them; `weights`: whether these are fetched, too."""
@@ -238,8 +211,3 @@ class LlavaOv(CheckpointFamily):
     def finished(self, model: Any, files: CheckpointFiles, source: str) -> TrainableVLM:
         """Return what training and answering ask of a model that is read."""
         return Loaded(model, files.processor, source)
-
-
-def _dead(parameter: str) -> bool:
-    """Whether a parameter never gets a gradient: `hidden_states[-1]` lies before the tower's post_layernorm."""
-    return parameter.startswith(PARTS["vision_tower"]) and "post_layernorm" in parameter

@@ -5,14 +5,14 @@
 Saved, the product has become part of W: nobody who loads the model needs to know of adapters.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from seke.core.errors import UserError
 
-LANGUAGE_MODEL = r"model\.language_model\."
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""Every linear layer of a Qwen-2 block."""
+"""Every linear layer of a block of Qwen or LLaMA."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Lora:
             if target not in LINEAR:
                 raise UserError("model.lora.targets", target, "no such layer", f"use {', '.join(LINEAR)}")
 
-    def attach(self, model: Any) -> None:
-        """Put adapters, in float32, into `model`, in place; they start as the zero map."""
+    def attach(self, model: Any, within: str = "model.language_model.") -> None:
+        """Put adapters, in float32, into the layers of `model` whose names begin so, in place; they start as zero."""
         try:
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError as error:
@@ -45,7 +45,7 @@ class Lora:
             r=self.r,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=f"{LANGUAGE_MODEL}.*({'|'.join(self.targets)})",
+            target_modules=f"{re.escape(within)}.*({'|'.join(self.targets)})",
         )
         inject_adapter_in_model(config, model)
         for name, parameter in model.named_parameters():

@@ -6,8 +6,12 @@ A new family is one module with these two (as `llava_ov.py` and `instructblip.py
 has what two families share; nobody need inherit from it. Nothing here imports torch, so that every room may name these
 types.
 
-Shapes: N crops, S side of a crop in pixels, P patches a crop, D width of the vision tower, B sequences, T tokens, V
-words of the vocabulary, H width of the language model.
+A crop is what an image is cut into, square: a tile of AnyRes, or, where a tower reads pictures at their own resolution,
+the cell of its grid that becomes one token. How many there are, and of how many tokens, follows from an image's size.
+
+Shapes: N crops, S side of a crop in pixels, P patches a crop, D width of the vision tower (times the layers of it that
+are read), B sequences, T tokens, V words of the vocabulary, H width of the language model (times the layers of it that
+read images).
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,17 +26,33 @@ if TYPE_CHECKING:
 Role = Literal["system", "user", "assistant"]
 LabelMask = Literal["answer", "llava_next"]
 """Which tokens carry loss: what the model says and the token that ends it, or as LLaVA-NeXT masks."""
-TurnLike = tuple[Role, str, tuple[int, ...]]
-"""A turn of a conversation: who speaks, the text, and how many tokens each of its images takes (`image_tokens`)."""
+Size = tuple[int, int]
+"""Height and width of a picture as it came, in pixels."""
+TurnLike = tuple[Role, str, tuple[Size, ...]]
+"""A turn of a conversation: who speaks, the text, and the size of each of its images."""
 
 
 class Pixels(NamedTuple):
     """One image, ready for the tower."""
 
     crops: "Tensor"
-    """(N, 3, S, S), normalised: the whole image, then, where the family cuts it up, its tiles."""
-    size: tuple[int, int]
-    """Height and width of the picture as it came."""
+    """(N, 3, S, S), normalised, in the order in which the tower's states stand for the image's tokens."""
+    size: Size
+
+
+class Product(NamedTuple):
+    """A kind of matrix product: its FLOPs a unit of `Work` (`training.data.flops`), what its gradients depend on."""
+
+    part: str
+    unit: str
+    flops: float
+    """Forward, for one of the unit."""
+    weight: bool = True
+    """Whether a weight is one factor; if not, both are activations (attention)."""
+    first: bool = False
+    """Whether it reads nothing that its own part has computed."""
+    after: tuple[str, ...] = ()
+    """The parts whose output it reads, at first hand or not."""
 
 
 class Encoded(NamedTuple):
@@ -65,22 +85,40 @@ class LoadedVLM(Protocol):
         ...
 
     def pixels(self, picture: "Picture") -> Pixels:
-        """Preprocess one RGB picture; called from several threads at once."""
+        """Preprocess one RGB picture; called from several threads at once.
+
+        Raises:
+            ImageError: as `image_tokens`.
+        """
         ...
 
-    def image_tokens(self, size: tuple[int, int]) -> int:
-        """Return how many tokens an image of (height, width) takes, exactly, without reading a pixel."""
+    def image_tokens(self, size: Size) -> int:
+        """Return how many features an image of this size takes in a sequence, exactly, without reading a pixel.
+
+        Raises:
+            ImageError: if the family does not read pictures of this size.
+        """
         ...
 
-    def see(self, crops_NCHW: "Tensor") -> "Tensor":
-        """Run the vision tower: states (N, P, D), from crops (N, 3, S, S) on the model's device, in its type."""
+    def overview(self, size: Size) -> slice:
+        """Return which crops of an image of this size show the whole of it, once."""
+        ...
+
+    def see(self, crops_NCHW: "Tensor", counts: Sequence[int] = (), sizes: Sequence[Size] = ()) -> "Tensor":
+        """Run the vision tower: states (N, P, D), from crops (N, 3, S, S) on the model's device, in its type.
+
+        Args:
+            crops_NCHW: of all images, one after another.
+            counts: crops of each image; their sum is N. Families that see each crop by itself need not be told.
+            sizes: of each image.
+        """
         ...
 
     def features(
         self,
         states_NPD: "Tensor",
         counts: Sequence[int],
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sequence[Size],
         contexts: Sequence[Sequence[int]] = (),
     ) -> list["Tensor"]:
         """Return what the language model reads of each image: (tokens, H), with `image_tokens(size)` tokens.
@@ -88,7 +126,7 @@ class LoadedVLM(Protocol):
         Args:
             states_NPD: of all images, one after another.
             counts: crops of each image; their sum is N.
-            sizes: (height, width) of each image as it came.
+            sizes: of each image.
             contexts: what is read beside each image, see `contexts`; () for every image: nothing.
         """
         ...
@@ -107,6 +145,7 @@ class LoadedVLM(Protocol):
         features: list["Tensor"],
         max_new_tokens: int,
         processors: Sequence[Any] = (),
+        sizes: Sequence[Size] = (),
     ) -> "Tensor":
         """Answer prompts in one batch; return the new ids (B, at most `max_new_tokens`), padded after `end`.
 
@@ -115,6 +154,7 @@ class LoadedVLM(Protocol):
             features: of all images, in the order of the prompts.
             max_new_tokens: cap on every answer.
             processors: transformers' LogitsProcessors, asked before each token; the largest logit is taken.
+            sizes: of all images, for families whose positions are places in the image.
         """
         ...
 
@@ -150,8 +190,12 @@ class TrainableVLM(LoadedVLM, Protocol):
         """Whether several conversations may share a sequence: whether `logits` keeps them apart by `lengths`."""
         ...
 
-    def crops(self, size: tuple[int, int]) -> int:
-        """Return how many crops `pixels` makes of an image of (height, width)."""
+    def crops(self, size: Size) -> int:
+        """Return how many crops `pixels` makes of an image of this size."""
+        ...
+
+    def products(self) -> tuple[Product, ...]:
+        """Return the matrix products of a forward pass, from which FLOPs are counted."""
         ...
 
     def encode(self, conversations: Iterable[Sequence[TurnLike]], mask: LabelMask = "answer") -> list[Encoded]:
@@ -165,6 +209,7 @@ class TrainableVLM(LoadedVLM, Protocol):
         features: list["Tensor"],
         keep_BT: "Tensor | None" = None,
         lengths: Sequence[int] = (),
+        sizes: Sequence[Size] = (),
     ) -> "Tensor":
         """Return logits (B, T, V), or (kept, V) at the positions that `keep_BT` marks: the head runs on those alone.
 
@@ -174,6 +219,7 @@ class TrainableVLM(LoadedVLM, Protocol):
             features: of all images, in the order of their tokens.
             keep_BT: bool.
             lengths: those of the conversations that share the one sequence (B = 1); only where `packs`.
+            sizes: of all images, for families whose positions are places in the image.
         """
         ...
 

@@ -250,17 +250,17 @@ def _states(loaded: TrainableVLM, samples: Samples) -> float:
 
 def work_of_tower(loaded: TrainableVLM, samples: Samples) -> float:
     """Return the FLOPs of a frozen tower that sees every picture once."""
-    seen = flops.Work(crops=sum(samples.pictures.crops))
-    return flops.forward(flops.products(loaded.model.config), seen).get("vision_tower", 0.0)
+    seen = flops.work(samples.pictures.crops, [], 0)
+    return flops.forward(loaded.products(), seen).get("vision_tower", 0.0)
 
 
 def _work(samples: Samples, chosen: Any, loaded: TrainableVLM) -> flops.Work:
     """Return what an epoch holds."""
     contexts: Sequence[int] = ()
-    if any(product.unit == "context" for product in flops.products(loaded.model.config)):
+    if any(product.unit == "context" for product in loaded.products()):
         of_sample = [samples.sample(int(index)) for index in chosen]
         contexts = [len(sample.context) for sample in of_sample for _ in sample.images]
-    crops, supervised = int(samples.crops[chosen].sum()), int(samples.tokens[chosen].sum())
+    crops, supervised = samples.crops[chosen].tolist(), int(samples.tokens[chosen].sum())
     return flops.work(crops, samples.lengths[chosen].tolist(), supervised, contexts)
 
 
@@ -268,7 +268,7 @@ def _flops(loaded: TrainableVLM, work: flops.Work, states: bool) -> float:
     """Return the FLOPs of an epoch, forward and backward, as the logged MFU counts them."""
     free = [(loaded.part(name), name, p) for name, p in loaded.model.named_parameters() if p.requires_grad]
     trained = {part for part, name, p in free if p.ndim > 1 and "lora_" not in name}
-    products = flops.products(loaded.model.config)
+    products = loaded.products()
     done = flops.training(
         flops.seen_before(products) if states else products, work, trained, {part for part, *_ in free}
     )

@@ -54,10 +54,16 @@ def tower_states(loaded: LoadedVLM, pictures: Sequence[Path], pool: Pool, batch:
 def _pooled(loaded: LoadedVLM, pictures: Sequence[Path], pool: Pool, batch: int) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(pictures), batch):
         files = pictures[start : start + batch]
-        # The first crop is the whole picture in every family.
-        crops = torch.cat([loaded.pixels(images.decode(file.read_bytes())).crops[:1] for file in files])
-        states_NPD = loaded.see(crops.to(loaded.model.device, loaded.model.dtype)).float()
-        yield (states_NPD.mean(1) if pool == "mean" else states_NPD.flatten(1)).cpu().numpy()
+        seen = [loaded.pixels(images.decode(file.read_bytes())) for file in files]
+        crops = [pixels.crops[loaded.overview(pixels.size)] for pixels in seen]
+        counts, sizes = [len(own) for own in crops], [pixels.size for pixels in seen]
+        whole = torch.cat(crops).to(loaded.model.device, loaded.model.dtype)
+        states = torch.split(loaded.see(whole, counts, sizes).float(), counts)
+        if pool == "patches" and len({len(one) for one in states}) > 1:
+            remedy = "use pool=mean, or pictures of one size"
+            raise UserError("pool", pool, "the tower has more patches of some pictures than of others", remedy)
+        pooled = [one.flatten(0, 1).mean(0) if pool == "mean" else one.flatten() for one in states]
+        yield torch.stack(pooled).cpu().numpy()
 
 
 def fit(states_NF: NDArray[np.float32], classes_N: Sequence[str], seed: int) -> GridSearchCV:

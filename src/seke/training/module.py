@@ -61,10 +61,11 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         if blind:
             vision, counts, contexts = self.loaded.nothing(self.states), [1], [()]
             sizes = [(self.loaded.tile, self.loaded.tile)]
-        states = vision if self.states else self.loaded.see(vision.to(self.model.dtype))
+        states = vision if self.states else self.loaded.see(vision.to(self.model.dtype), counts, sizes)
         features = self.loaded.features(states, counts, sizes, contexts)
         pack = {"lengths": batch["lengths"]} if "lengths" in batch else {}
-        logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"], **pack)
+        shown = {} if blind else {"sizes": sizes}
+        logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"], **pack, **shown)
         loss = F.cross_entropy(logits.float(), batch["targets"], reduction="sum")
         return loss + 0.0 * torch.cat(features).sum().float() if blind else loss
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from seke.core.errors import UserError
 from seke.models.protocol import Family, TrainableVLM
 from seke.training.data.dataset import Samples
-from seke.training.data.flops import products
 from seke.training.data.mixture import Data
 from seke.training.data.packing import cost
 from seke.training.data.samplers import Batches, Epochs, Packs
@@ -62,5 +61,5 @@ def epochs(
     lengths, tokens, accumulate = samples.lengths, samples.tokens, training.accumulate
     if not tuned.packed:
         return Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
-    costs = cost(products(tuned.loaded.model.config), lengths, samples.crops)
+    costs = cost(tuned.loaded.products(), lengths, samples.crops)
     return Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)

@@ -100,7 +100,7 @@ def test_an_instruction_aware_model_reads_each_question_with_its_image(instructe
     assert together == [answers(Local(model, batch_size=1), [request])[0] for request in requests]
     loaded = model.load()
     for request, reply in zip(requests, together, strict=True):
-        turns = [[("user", request.text, (4,))]]
+        turns = [[("user", request.text, ((40, 90),))]]
         pixels = loaded.pixels(Pictures.open(request.images[0].path).convert("RGB"))
         seen = loaded.features(loaded.see(pixels.crops), [1], [pixels.size], loaded.contexts(turns))
         new = loaded.generate(loaded.prompts(turns), seen, max_new_tokens=10)[0].tolist()

@@ -79,7 +79,7 @@ def test_no_more_of_the_rows_is_read_than_it_takes(rows):
 def test_an_answer_is_what_the_model_generates_for_the_same_prompt(loaded, rows):
     (question,) = questions(rows, 1)
     pixels = loaded.pixels(Image.open(question.files[0]).convert("RGB"))
-    prompt = loaded.prompts([[("user", "What is it?", (loaded.image_tokens(pixels.size),))]])
+    prompt = loaded.prompts([[("user", "What is it?", (pixels.size,))]])
     with torch.no_grad():
         features = loaded.features(loaded.see(pixels.crops), [len(pixels.crops)], [pixels.size])
     (new,) = loaded.generate(prompt, features, 6).tolist()

@@ -74,7 +74,7 @@ def test_samples_come_back_as_they_were_encoded(loaded, rows, tmp_path):
     turns = (Turn("user", "What is it?", 2), Turn("assistant", "A face.", 0))
     two = Row("two", turns, rows[2].images + rows[0].images)
     kept = prepare([rows, [two]], loaded, Data(path="x", cache="pixels"), True, tmp_path / "x.arrow")
-    encoded = loaded.encode([[("user", "What is it?", (loaded.image_tokens((32, 32)),)), ("assistant", "A face.", ())]])
+    encoded = loaded.encode([[("user", "What is it?", ((32, 32),)), ("assistant", "A face.", ())]])
     assert (kept.sample(0).ids, kept.sample(0).supervised) == tuple(encoded[0][:2])
     assert kept.sample(3).images == (2, 0) and kept.part.tolist() == [0, 0, 0, 1]
     assert kept.lengths.tolist() == [len(kept.sample(k).ids) for k in range(4)]

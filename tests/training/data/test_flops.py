@@ -8,6 +8,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from seke.models.matrix_products import llava_onevision
 from seke.models.tiny import instructblip, llava_ov
 from seke.training.data import flops
 
@@ -95,7 +96,7 @@ ALL = ("vision_tower", "projector", "language_model")
 def test_llava_onevision_against_torchs_counter(llava, parts):
     case = batch(llava)
     trained, live = freed(llava, parts)
-    products = flops.products(llava.model.config)
+    products = llava.products()
     ours = flops.training(products, eager(llava, case), trained, live)
     assert sum(ours.values()) == count(llava, case)
 
@@ -108,7 +109,7 @@ def test_llava_onevision_against_torchs_counter(llava, parts):
 def test_instructblip_against_torchs_counter(blip, parts):
     case = batch(blip, contexts=[[1, 2, 3, 4, 5]] * 2)
     trained, live = freed(blip, parts)
-    products = flops.products(blip.model.config)
+    products = blip.products()
     ours = flops.training(products, eager(blip, case), trained, live)
     assert sum(ours.values()) == count(blip, case)
 
@@ -116,7 +117,7 @@ def test_instructblip_against_torchs_counter(blip, parts):
 def test_each_part_forward_against_torchs_counter(llava):
     freed(llava, ())
     ids, keep, vision, counts, sizes, _ = case = batch(llava)
-    products = flops.products(llava.model.config)
+    products = llava.products()
     ours = flops.forward(products, eager(llava, case))
     with FlopCounterMode(display=False) as tower:
         states = llava.see(vision)
@@ -130,15 +131,15 @@ def test_each_part_forward_against_torchs_counter(llava):
 
 def test_states_that_are_kept_cost_no_tower(llava):
     done = flops.Work(crops=3, tokens=9, pairs=45, supervised=2)
-    whole = flops.forward(flops.products(llava.model.config), done)
-    kept = flops.forward(flops.seen_before(flops.products(llava.model.config)), done)
+    whole = flops.forward(llava.products(), done)
+    kept = flops.forward(flops.seen_before(llava.products()), done)
     assert {part: whole[part] for part in kept} == kept and set(whole) - set(kept) == {"vision_tower"}
 
 
 def test_packing_costs_what_its_segments_cost():
     apart = flops.together([flops.work(2, [5], 2), flops.work(1, [9], 3)])
-    assert flops.work(3, [5, 9], 5) == apart
-    assert flops.work(3, [14], 5).pairs > apart.pairs
+    assert flops.work([2, 1], [5, 9], 5) == apart
+    assert flops.work([2, 1], [14], 5).pairs > apart.pairs
 
 
 def test_the_7b_model_is_of_the_size_that_its_sheet_says():
@@ -147,8 +148,8 @@ def test_the_7b_model_is_of_the_size_that_its_sheet_says():
                            intermediate_size=18944, vocab_size=152128)  # fmt: skip
     vision = SimpleNamespace(hidden_size=1152, num_hidden_layers=26, intermediate_size=4304, image_size=384,
                              patch_size=14)  # fmt: skip
-    config = SimpleNamespace(model_type="llava_onevision", vision_config=vision, text_config=text)
-    found = flops.forward(flops.products(config), flops.Work(tokens=1))["language_model"]
+    config = SimpleNamespace(vision_config=vision, text_config=text)
+    found = flops.forward(llava_onevision(config), flops.Work(tokens=1))["language_model"]
     assert found / 2 == pytest.approx(6.525e9, rel=1e-3)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
-from seke.training.data.flops import forward, products, work
+from seke.training.data.flops import forward, work
 from seke.training.data.packing import best_fit, cost, halves, rounded, rounds, split
 from seke.training.data.samplers import FILLER, Packs, epoch_indices
 
@@ -185,7 +185,7 @@ def test_a_sample_above_the_capacity_is_alone():
 
 def test_cost_against_the_flops_of_a_batch():
     loaded = build_tiny(train_tokenizer(["a face"], 300), image=32, patch=8, layers=2)
-    known = products(loaded.model.config)
+    known = loaded.products()
     lengths, crops = np.array([40, 7]), np.array([3, 0])
     whole = sum(forward(known, work(crops=3, lengths=[40, 7], supervised=0)).values())
     assert cost(known, lengths, crops).sum() == pytest.approx(whole)

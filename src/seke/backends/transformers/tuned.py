@@ -113,6 +113,7 @@ class Local(LocalModel[LoadedVLM]):
             [feature for k, _ in rows for feature in features_of[k]],
             min(self.max_new_tokens, request.max_tokens),
             processors,
+            [pixels.size for k, _ in rows for pixels in batch[k].pixels],
         ).tolist()
         choices_of: dict[int, list[tuple[Choice, int]]] = {k: [] for k in range(len(batch))}
         for (k, _), ids in zip(rows, new, strict=True):
@@ -143,8 +144,8 @@ def _prepare(loaded: LoadedVLM, chunk: Sequence[tuple[int, Request]]) -> tuple[l
     good = [(i, r, seen) for (i, r), seen in zip(chunk, opened, strict=True) if not isinstance(seen, str)]
     turns = []
     for _, request, seen in good:
-        tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
-        turns.append([(m.role, m.text, tuple(next(tokens) for _ in m.images)) for m in request.messages])
+        left = iter([pixels.size for pixels in seen])
+        turns.append([(m.role, m.text, tuple(next(left) for _ in m.images)) for m in request.messages])
     encoded = zip(loaded.prompts(turns), loaded.contexts(turns), strict=True)
     return [Prepared(i, r, ids, seen, read) for (i, r, seen), (ids, read) in zip(good, encoded, strict=True)], broken
 
@@ -153,10 +154,8 @@ def _features(loaded: LoadedVLM, seen: Sequence[Pixels], contexts: Sequence[Sequ
     if not seen:
         return []
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
-    features: list[Tensor] = loaded.features(
-        loaded.see(crops), [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen], contexts
-    )
-    return features
+    counts, sizes = [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen]
+    return loaded.features(loaded.see(crops, counts, sizes), counts, sizes, contexts)
 
 
 def _batches(prepared: Sequence[Prepared], size: int) -> Iterator[Sequence[Prepared]]:

@@ -64,14 +64,14 @@ def answer(loaded: LoadedVLM, question: Question, max_new_tokens: int) -> str:
         ImageError: if a picture of it is lost or has changed.
     """
     seen = [loaded.pixels(wanted.picture()) for wanted in question.pictures]
-    tokens = iter([loaded.image_tokens(pixels.size) for pixels in seen])
-    turns = [(turn.role, turn.text, tuple(next(tokens) for _ in range(turn.images))) for turn in question.turns]
+    left = iter([pixels.size for pixels in seen])
+    turns = [(turn.role, turn.text, tuple(next(left) for _ in range(turn.images))) for turn in question.turns]
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)
     counts, sizes = [len(pixels.crops) for pixels in seen], [pixels.size for pixels in seen]
     [context] = loaded.contexts([turns])
     with torch.no_grad():
-        features = loaded.features(loaded.see(crops), counts, sizes, [context] * len(seen))
-    (new,) = loaded.generate(loaded.prompts([turns]), features, max_new_tokens).tolist()
+        features = loaded.features(loaded.see(crops, counts, sizes), counts, sizes, [context] * len(seen))
+    (new,) = loaded.generate(loaded.prompts([turns]), features, max_new_tokens, sizes=sizes).tolist()
     return str(loaded.decode(new[: new.index(loaded.end)] if loaded.end in new else new))
 
 

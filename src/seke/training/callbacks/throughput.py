@@ -17,7 +17,8 @@ import torch
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
 
-from seke.training.data.flops import Product, Work, peak, products, seen_before, together, training, work
+from seke.models.protocol import Product
+from seke.training.data.flops import Work, peak, seen_before, together, training, work
 
 FETCH: Final = "train_dataloader_next"
 """How Lightning ends the name of what it does while it waits for a batch."""
@@ -100,8 +101,8 @@ class Window:
     """What one rank has done since it last logged; values that a device still computes are not read before the end."""
 
     losses: list[Tensor] = field(default_factory=list)
-    held: list[tuple[int, Any, int, list[int]]] = field(default_factory=list)
-    """Of every batch: crops, lengths of its sequences, supervised tokens, lengths of its contexts."""
+    held: list[tuple[list[int], Any, int, list[int]]] = field(default_factory=list)
+    """Of every batch: crops of each image, lengths of its sequences, supervised tokens, lengths of its contexts."""
     computed: int = 0
     samples: int = 0
     busy: float = 0.0
@@ -111,7 +112,7 @@ class Window:
         lengths = batch["lengths"] if "lengths" in batch else (batch["ids"] != pad).sum(1)
         contexts = [len(context) for context in batch["contexts"]]
         self.losses.append(loss)
-        self.held.append((sum(batch["counts"]), lengths, len(batch["targets"]), contexts))
+        self.held.append((batch["counts"], lengths, len(batch["targets"]), contexts))
         self.computed += batch["ids"].numel()
         self.samples += batch["samples"]
 
@@ -165,7 +166,7 @@ class Throughput(pl.Callback):  # type: ignore[misc]
         """Learn what is trained, before a strategy splits it up."""
         loaded = pl_module.loaded
         free = [(loaded.part(name), name, p) for name, p in loaded.model.named_parameters() if p.requires_grad]
-        found = products(loaded.model.config)
+        found = loaded.products()
         self._pad = loaded.processor.tokenizer.pad_token_id
         self._device = Device(
             seen_before(found) if pl_module.states else found,

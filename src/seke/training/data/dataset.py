@@ -25,7 +25,7 @@ from tqdm import tqdm
 from seke.core import images
 from seke.core.errors import UserError
 from seke.core.records import Rejection, write_jsonl
-from seke.models.protocol import TrainableVLM, TurnLike
+from seke.models.protocol import Size, TrainableVLM, TurnLike
 from seke.training.data.feature_cache import Entry, StateStore
 from seke.training.data.mixture import Data
 from seke.training.readers.row import Row
@@ -118,14 +118,14 @@ def image_files(row: Row) -> list[ImageFile]:
 
 
 class Pictures:
-    """The images of a set, each looked at once: its tokens, or why it cannot be used, and what is kept of it."""
+    """The images of a set, each looked at once: its size, or why it cannot be used, and what is kept of it."""
 
     def __init__(self, loaded: TrainableVLM, cache: str) -> None:
         self.loaded, self.cache = loaded, cache
         self.wanted: list[ImageFile] = []
         """By number."""
         self.kept: list[Vision] = []
-        self.tokens: list[int] = []
+        self.sizes: list[Size] = []
         self.crops: list[int] = []
         self.broken: dict[int, str] = {}
         self._index: dict[ImageFile, int] = {}
@@ -168,7 +168,7 @@ class Pictures:
         self.wanted.append(wanted)
         if isinstance(found, str):
             self.broken[number] = found
-        self.tokens.append(0 if isinstance(found, str) else self.loaded.image_tokens(found.size))
+        self.sizes.append((0, 0) if isinstance(found, str) else found.size)
         self.crops.append(0 if isinstance(found, str) else self.loaded.crops(found.size))
         if self.cache in ("states", "pixels"):
             self.kept.append(NOTHING if isinstance(found, str) else found)
@@ -178,12 +178,26 @@ class Pictures:
 
     def _attempt(self, wanted: ImageFile) -> Vision | str:
         try:
-            picture = wanted.picture()
+            return self._seen(wanted.picture(), wanted, whole=self.cache != "none")
         except images.ImageError as error:
             return str(error)
-        if self.cache == "none":
-            return Vision(NOTHING.values, (picture.height, picture.width))
-        return Vision(*self.loaded.pixels(picture))
+
+    def _seen(self, picture: "Image", wanted: ImageFile, whole: bool) -> Vision:
+        """Return a picture's crops, or, unless `whole`, its size alone."""
+        size = self._read(wanted, (picture.height, picture.width))
+        return Vision(*self.loaded.pixels(picture)) if whole else Vision(NOTHING.values, size)
+
+    def _read(self, wanted: ImageFile, size: Size) -> Size:
+        """Return the size of a picture.
+
+        Raises:
+            ImageError: if the family does not read pictures of this size.
+        """
+        try:
+            self.loaded.image_tokens(size)
+        except images.ImageError as error:
+            raise images.ImageError(f"{wanted.name}: {error}") from error
+        return size
 
     @torch.no_grad()
     def _states(self, seen: Sequence[Vision | str]) -> list[Vision | str]:
@@ -191,8 +205,9 @@ class Pictures:
         if not whole:
             return list(seen)
         crops = torch.cat([vision.values for vision in whole])
-        states = self.loaded.see(crops.to(self.loaded.model.device, self.loaded.model.dtype)).cpu()
-        split = iter(torch.split(states, [len(vision.values) for vision in whole]))
+        counts, sizes = [len(vision.values) for vision in whole], [vision.size for vision in whole]
+        states = self.loaded.see(crops.to(self.loaded.model.device, self.loaded.model.dtype), counts, sizes).cpu()
+        split = iter(torch.split(states, counts))
         return [Vision(next(split).clone(), f.size) if isinstance(f, Vision) else f for f in seen]
 
 
@@ -215,8 +230,8 @@ class StoredPictures(Pictures):
                 digest = images.sha256(f"{digest} {wanted.face}".encode())
             self._digests[wanted] = digest
             if (size := self.store.size(digest)) is not None:
-                return Vision(NOTHING.values, size)
-            return Vision(*self.loaded.pixels(images.shown(data, wanted.name, wanted.face)))
+                return Vision(NOTHING.values, self._read(wanted, size))
+            return self._seen(images.shown(data, wanted.name, wanted.face), wanted, whole=True)
         except images.ImageError as error:
             return str(error)
 
@@ -336,7 +351,7 @@ def _encoded(
     pictures.look(rows)
     numbers = {row: pictures.numbers(row) for row in rows}
     usable = [row for row in rows if pictures.broken.keys().isdisjoint(numbers[row])]
-    turns = [_turns(row, [pictures.tokens[number] for number in numbers[row]]) for row in usable]
+    turns = [_turns(row, [pictures.sizes[number] for number in numbers[row]]) for row in usable]
     encoded = dict(zip(usable, loaded.encode(turns, data.label_mask), strict=True))
     for found in block:
         if isinstance(found, Rejection):
@@ -353,8 +368,8 @@ def _encoded(
             yield Sample(found.id, ids, supervised, numbers[found], context)
 
 
-def _turns(row: Row, tokens: Sequence[int]) -> list[TurnLike]:
-    left = iter(tokens)
+def _turns(row: Row, sizes: Sequence[Size]) -> list[TurnLike]:
+    left = iter(sizes)
     return [(turn.role, turn.text, tuple(islice(left, turn.images))) for turn in row.turns]
 
 

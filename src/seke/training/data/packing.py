@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.training.data.flops import Product, Work, forward
+from seke.models.protocol import Product
+from seke.training.data.flops import Work, forward
 
 GRAIN: Final = 64
 """Lengths count as alike that differ by less than this part of the mean: at most so little room is given away for it,
@@ -104,6 +105,8 @@ def rounds(costs: NDArray[Any], width: int, generator: np.random.Generator) -> N
 def cost(products: Sequence[Product], lengths: NDArray[Any], crops: NDArray[Any] | None = None) -> NDArray[np.float64]:
     """Return the FLOPs of each sample's tokens, of its attention and of its crops (0 where the tower is not run).
 
+    Crops are taken as those of one image.
+
     A pack costs what its samples cost: none attends to another.
     """
 
@@ -112,4 +115,7 @@ def cost(products: Sequence[Product], lengths: NDArray[Any], crops: NDArray[Any]
 
     tokens = lengths.astype(np.float64)
     total = of(tokens=1) * tokens + of(pairs=1) * tokens * (tokens + 1) / 2
-    return total if crops is None else total + of(crops=1) * crops
+    if crops is None:
+        return total
+    seen = crops.astype(np.float64)
+    return total + of(crops=1) * seen + of(crop_squares=1) * seen**2
