@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from seke.core.errors import UserError
 from seke.models.llava_ov import LlavaOv
+from seke.training import dry_run
 from seke.training.data import flops
 from seke.training.data.mixture import Data
 from seke.training.dry_run import as_text, plan
@@ -137,3 +140,60 @@ def test_the_command_tells_and_writes_nothing(cli, tiny_base, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("dry run: nothing was trained, nothing was written")
     assert "10 an epoch, 0 rejected" in done.stdout and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("trainable", [["full"], ["projector", "llm"]])
+def test_activations_are_about_what_a_forward_pass_keeps(tiny_base, again, trainable):
+    """Against the bytes that autograd keeps of a pack, without weights."""
+    model = LlavaOv(str(tiny_base / "model"), trainable=trainable)
+    loaded = model.load()
+    model.train(loaded)
+    if again:
+        loaded.model.activation_checkpointing_enable()
+    sizes = [(32, 32)] * 12
+    tokens = [loaded.image_tokens(size) for size in sizes]
+    turns = [[("user", "What is it?", (number,)), ("assistant", "A grey face.", ())] for number in tokens]
+    ids = [encoded.ids for encoded in loaded.encode(turns)]
+    row = torch.tensor([[*chain.from_iterable(ids)]])
+    keep = torch.zeros_like(row, dtype=torch.bool)
+    keep[0, ::5] = True
+    kept, weights = {}, {p.untyped_storage().data_ptr() for p in loaded.model.parameters()}
+
+    def hold(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (storage.nbytes(), storage)
+        return tensor
+
+    crops = torch.cat([torch.rand(loaded.crops(size), 3, 32, 32) for size in sizes])
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        features = loaded.features(loaded.see(crops), [loaded.crops(size) for size in sizes], sizes)
+        logits = loaded.logits(row, None, features, keep, [*map(len, ids)])
+        torch.nn.functional.cross_entropy(logits.float(), row[keep], reduction="sum")
+    batch = dry_run.Batch(row.numel(), int(keep.sum()), len(crops))
+    told = dry_run._activations(loaded, Training(), batch, again, "vision_tower" in model.trained)
+    ratio = told / sum(size for size, _ in kept.values())
+    # Checkpointed, the forward pass keeps hidden states; the layer that is computed again comes later, in the backward.
+    assert ratio > 1 if again else 0.5 < ratio < 2
+
+
+def test_activations_are_computed_again_where_a_gpu_would_not_hold_them(seven, tiny_base, tmp_path, monkeypatch):
+    data = Data(path=str(tiny_base / "rows.jsonl"))
+    auto = {"accelerator": "gpu", "precision": "bf16-mixed", "activation_checkpointing": "auto"}
+    sizes = []
+    for gib in (1000, 62):
+        memory = SimpleNamespace(total_memory=gib * 2**30)
+        monkeypatch.setattr(Training, "own_gpu", property(lambda self: torch.device("cuda", 0)))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, memory=memory: memory)
+        model = LlavaOv(str(seven), dtype="bfloat16")
+        sizes.append(plan(model, data, Training(**auto), StochasticAdamW(), tmp_path).memory.activations)
+        for settled in (True, False):
+            given = Training(**{**auto, "activation_checkpointing": settled})
+            found = plan(model, data, given, StochasticAdamW(), tmp_path)
+            assert (found.memory.activations == sizes[-1]) is (settled is (gib == 62))
+    assert sizes[0] > 2 * sizes[1]
+    cpu = Training(activation_checkpointing="auto")
+    assert plan(model_of(tiny_base / "model"), data, cpu, None, tmp_path) == plan(
+        model_of(tiny_base / "model"), data, Training(), None, tmp_path
+    )

@@ -30,6 +30,7 @@ WRONG = {
     "clip": (-1, float("nan"), "no"),
     "warm_up": (-0.1, 3, None),
     "threads": (0,),
+    "activation_checkpointing": ("sometimes", None, 2),
 }
 
 

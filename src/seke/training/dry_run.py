@@ -27,12 +27,16 @@ from seke.training.data.mixture import Data, stream
 from seke.training.data.samplers import Epochs, epoch_indices
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
-from seke.training.setup import epochs, tuned_model
+from seke.training.setup import TunedModel, epochs, tuned_model
 
 GIB: Final = 2**30
 MIB: Final = 2**20
 ASSUMED_GPU: Final = "H100"
 """Whose peak is assumed where no GPU is at hand and trainer.peak_tflops says nothing."""
+ASSUMED_BYTES: Final = 80 * GIB
+"""Memory of that GPU."""
+ROOM: Final = 0.8
+"""Share of a GPU's memory that trainer.activation_checkpointing=auto fills; the rest is for what nobody counts."""
 MASTER_BYTES: Final = 4
 """A float32 copy of a weight, which DeepSpeed keeps beside its bfloat16."""
 
@@ -62,6 +66,16 @@ class Sizes(NamedTuple):
     trained_bytes: int
     of_part: Mapping[str, int]
     """Trained ones."""
+
+
+class Batch(NamedTuple):
+    """What a batch computes."""
+
+    tokens: int
+    """Positions of the language model, padding included."""
+    supervised: int
+    crops: int
+    """That the tower sees."""
 
 
 class Plan(NamedTuple):
@@ -154,7 +168,8 @@ def plan(
     total = steps * training.max_epochs
     total = min(total, training.max_steps) if training.max_steps >= 0 else total
     sizes = sizes_of(loaded)
-    memory, host, checkpoint = _bytes(loaded, sizes, training, optimizer, largest, ranks)
+    again = recomputes(tuned, samples, batches, training, optimizer)
+    memory, host, checkpoint = _bytes(loaded, sizes, training, optimizer, largest, ranks, again)
     best = watched is not None and training.keep_best
     peak, peak_of = _peak(training)
     return Plan(
@@ -198,8 +213,31 @@ def sizes_of(loaded: TrainableVLM) -> Sizes:
     return Sizes(everything[0], trained[0], everything[1], trained[1], dict(parts))
 
 
+def recomputes(tuned: TunedModel, samples: Samples, batches: Epochs, training: Training, optimizer: Optimizer) -> bool:
+    """Return whether activations are computed again in the backward pass, to save memory.
+
+    As trainer.activation_checkpointing says; `auto`: where the largest batch's would not fit into the GPU beside
+    weights, gradients and optimizer states; never on a CPU.
+    """
+    if training.activation_checkpointing != "auto":
+        return bool(training.activation_checkpointing)
+    if not training.on_gpu:
+        return False
+    gpu = training.own_gpu
+    capacity = torch.cuda.get_device_properties(gpu).total_memory if gpu else ASSUMED_BYTES
+    largest = _largest(batches, samples, tuned.packed, training.ranks)
+    memory, *_ = _bytes(tuned.loaded, sizes_of(tuned.loaded), training, optimizer, largest, training.ranks, False)
+    return memory.total > ROOM * capacity
+
+
 def _bytes(
-    loaded: TrainableVLM, sizes: Sizes, training: Training, optimizer: Optimizer, largest: tuple[int, int], ranks: int
+    loaded: TrainableVLM,
+    sizes: Sizes,
+    training: Training,
+    optimizer: Optimizer,
+    largest: Batch,
+    ranks: int,
+    again: bool,
 ) -> tuple[Memory, float, float]:
     """Return bytes of a device, of the host's memory, and of a checkpoint (all ranks together)."""
     zero = training.zero
@@ -213,32 +251,40 @@ def _bytes(
         held[2], host = 0.0, host + state
     if zero.offload_parameters:
         held[0], host = 0.0, host + sizes.all_bytes
-    activations = _activations(loaded, training, *largest)
+    activations = _activations(loaded, training, largest, again, "vision_tower" in sizes.of_part)
     weights, gradients, moments = held
     return Memory(weights, gradients, moments, activations), host, sizes.trained_bytes + state
 
 
-def _activations(loaded: TrainableVLM, training: Training, tokens: int, supervised: int) -> float:
-    """Return roughly what a forward pass of the language model keeps for its backward, in bytes.
+def _activations(loaded: TrainableVLM, training: Training, batch: Batch, again: bool, tower: bool) -> float:
+    """Return roughly what a forward pass keeps for its backward, in bytes; `tower`: whether that is trained, too.
 
     With checkpointing a hidden state a layer and one layer's own; else all layers' own: about sixteen vectors of the
-    hidden size a token, and three of the feed-forward's. The head's logits are float32, with their gradient.
+    hidden size a token, and three of the feed-forward's, two in the tower, which has no gate. The head's logits are
+    float32, with their gradient.
     """
-    text = loaded.model.config.text_config
+    config = loaded.model.config
     width = 2 if "16" in training.precision or training.master_weights else 4
-    layer = tokens * (16 * text.hidden_size + 3 * text.intermediate_size) * width
-    layers = text.num_hidden_layers
-    kept = layers * tokens * text.hidden_size * width + layer if training.activation_checkpointing else layers * layer
-    return float(kept + supervised * text.vocab_size * 4 * 2)
+    kept = _of_layers(config.text_config, batch.tokens, 3, again)
+    if tower:
+        kept += _of_layers(config.vision_config, batch.crops * loaded.nothing(True).shape[1], 2, again)
+    return float(kept * width + batch.supervised * config.text_config.vocab_size * 4 * 2)
 
 
-def _largest(batches: Epochs, samples: Samples, packed: bool, ranks: int) -> tuple[int, int]:
-    """Return computed tokens and supervised ones of the largest batch of the first epoch."""
-    most = (0, 0)
+def _of_layers(config: Any, positions: int, wide: int, again: bool) -> int:
+    """Return how many numbers the layers of a transformer keep."""
+    width, layers = int(config.hidden_size), int(config.num_hidden_layers)
+    layer = positions * (16 * width + wide * int(config.intermediate_size))
+    return layers * positions * width + layer if again else layers * layer
+
+
+def _largest(batches: Epochs, samples: Samples, packed: bool, ranks: int) -> Batch:
+    """Return the batch of the first epoch that computes most."""
+    most = Batch(0, 0, 0)
     for batch in (batch for dealt in batches.dealt(0, ranks) for batch in dealt if len(batch)):
         lengths = samples.lengths[batch]
         computed = int(lengths.sum()) if packed else int(lengths.max()) * len(batch)
-        most = max(most, (computed, int(samples.tokens[batch].sum())))
+        most = max(most, Batch(computed, int(samples.tokens[batch].sum()), int(samples.crops[batch].sum())))
     return most
 
 

@@ -1,9 +1,10 @@
 """Settings of conf/trainer/*.yaml, and Lightning's Trainer made of them."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import lightning.pytorch as pl
 import torch
@@ -67,7 +68,8 @@ class Training:
     """Steps between these answers; None: at the end of every epoch."""
     peak_tflops: float | None = None
     """What one device can do in bfloat16, for the MFU; None: known by the device's name, or no MFU is logged."""
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool | Literal["auto"] = False
+    """Whether activations are computed again in the backward pass; auto: where a GPU would not hold them."""
     threads: int | None = None
     """CPU threads; None leaves PyTorch's choice."""
 
@@ -93,6 +95,9 @@ class Training:
         check_between("trainer.clip", self.clip, 0, optional=True)
         check_between("trainer.warm_up", self.warm_up, 0, 1)
         check_between("trainer.peak_tflops", self.peak_tflops, 0, optional=True)
+        if self.activation_checkpointing not in (True, False, "auto"):
+            given = self.activation_checkpointing
+            raise UserError("trainer.activation_checkpointing", given, "unknown", "use true, false or auto")
         self.devices, self.num_nodes = resolved(self.devices, self.num_nodes)
 
     def check_machine(self) -> None:
@@ -117,6 +122,14 @@ class Training:
     def on_gpu(self) -> bool:
         """Whether GPUs train."""
         return self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and torch.cuda.is_available())
+
+    @property
+    def own_gpu(self) -> torch.device | None:
+        """The GPU that this process is going to train on; None: none does."""
+        if not self.on_gpu or not CUDAAccelerator.is_available():
+            return None
+        chosen = CUDAAccelerator.parse_devices(-1 if self.devices == "auto" else self.devices) or [0]
+        return torch.device("cuda", chosen[int(os.environ.get("LOCAL_RANK", "0")) % len(chosen)])
 
     @property
     def ranks(self) -> int:

@@ -1,9 +1,12 @@
 """Set-up that a training and its dry run share: the model with the parts that train, and the epochs of its samples."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from seke.core.errors import UserError
@@ -63,3 +66,22 @@ def epochs(
         return Batches(lengths, tokens, training.batch_size, accumulate, seed, data.group_by_length, chosen)
     costs = cost(tuned.loaded.products(), lengths, samples.crops)
     return Packs(lengths, tokens, data.pack_tokens, accumulate, seed, chosen, costs)
+
+
+@contextlib.contextmanager
+def held_on(model: Any, device: torch.device | None) -> Iterator[None]:
+    """Hold a model on a device for a while, if there is one and it has room, and in the host's memory afterwards.
+
+    Lightning moves a model to its GPU when training starts. A frozen tower sees every picture before that, which would
+    take the host's processor a hundred times as long.
+    """
+    if device is None:
+        yield
+        return
+    try:
+        # Without room the tower works where the model is, in the host's memory.
+        with contextlib.suppress(torch.OutOfMemoryError):
+            model.to(device)
+        yield
+    finally:
+        model.to("cpu")

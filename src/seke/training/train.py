@@ -32,11 +32,12 @@ from seke.training.callbacks.throughput import Throughput
 from seke.training.data.dataset import Samples, prepare
 from seke.training.data.mixture import Data, Part, stream
 from seke.training.data.samplers import Epochs, Steps, collate, collate_step, epoch_indices
+from seke.training.dry_run import recomputes
 from seke.training.export import export
 from seke.training.module import Sft
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
-from seke.training.setup import TunedModel, epochs, tuned_model
+from seke.training.setup import TunedModel, epochs, held_on, tuned_model
 
 SCRATCH = "samples-"
 """Prefix of the folders in which samples lie while a run goes on."""
@@ -93,18 +94,17 @@ def fit(
         pl.seed_everything(seed, verbose=False)
         tuned = tuned_model(model, data, training, optimizer)
         guard.bound = memory_bound(training, data, tuned.packed)
-        if training.activation_checkpointing:
-            tuned.loaded.model.activation_checkpointing_enable()
         if training.threads:
             torch.set_num_threads(training.threads)
 
-        samples = _encoded(parts, tuned, data, Path(scratch) / "training.arrow", run.path / "rejected.jsonl", seed)
-        chosen = epoch_indices(samples.part, [part.weight for part in parts], seed)
         validation: DataLoader[Any] | None = None
-        if watched:
-            rejected = run.path / "rejected_validation.jsonl"
-            held_out = _encoded([watched], tuned, data, Path(scratch) / "validation.arrow", rejected, seed)
-            validation = validation_loader(held_out, tuned, training.batch_size)
+        with held_on(tuned.loaded.model, training.own_gpu if tuned.states else None):
+            samples = _encoded(parts, tuned, data, Path(scratch) / "training.arrow", run.path / "rejected.jsonl", seed)
+            chosen = epoch_indices(samples.part, [part.weight for part in parts], seed)
+            if watched:
+                rejected = run.path / "rejected_validation.jsonl"
+                held_out = _encoded([watched], tuned, data, Path(scratch) / "validation.arrow", rejected, seed)
+                validation = validation_loader(held_out, tuned, training.batch_size)
 
         best = BestCheckpoint(folder / "best.safetensors" if training.keep_best else None, training.patience)
         throughput = Throughput(training.peak_tflops)
@@ -113,6 +113,8 @@ def fit(
         callbacks = [guard, *([best] if watched else []), throughput, answers, StepProgress(), checkpoints]
         trainer = training.lightning(logger=logger, default_root_dir=str(run.path), callbacks=callbacks)
         order = epochs(samples, chosen, tuned, data, training, seed)
+        if recomputes(tuned, samples, order, training, optimizer):
+            tuned.loaded.model.activation_checkpointing_enable()
         batches = training_loader(samples, order, tuned, data, training, trainer)
         if resume:
             checkpoints.since = resumable(folder, trainer.num_devices * trainer.num_nodes, rank_zero_only.rank == 0)
@@ -139,7 +141,7 @@ def memory_bound(training: Training, data: Data, packed: bool) -> MemoryBound:
         size = ("data.pack_tokens", data.pack_tokens)
     elif training.batch_size == 1:
         size = ("data.max_tokens", data.max_tokens)
-    recompute = "" if training.activation_checkpointing else "set trainer.activation_checkpointing=true or "
+    recompute = "" if training.activation_checkpointing is True else "set trainer.activation_checkpointing=true or "
     return MemoryBound(*size, f"lower it, or {recompute}optimizer=adamw_8bit")
 
 
