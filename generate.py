@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -32,7 +33,7 @@ def generate(cfg: DictConfig) -> None:
 
     published = (cfg.paths.images, sys.argv, dataset_export.checked_format(cfg.export), cfg.embed_images)
     if cfg.review == queue.NEXT:
-        allowed = {**cfg.guarantee} if isinstance(cfg.guarantee, DictConfig) else cfg.guarantee
+        allowed: Any = {**cfg.guarantee} if isinstance(cfg.guarantee, DictConfig) else cfg.guarantee
         wanted = queue.Wanted(cfg.n, cfg.audit, allowed, cfg.confidence, cfg.seed)
         print(*queue.ask(Path(cfg.paths.outputs), str(cfg.name), wanted), sep="\n")
         next_step.tell_to_look(cfg)
