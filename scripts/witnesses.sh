@@ -29,19 +29,21 @@ if [[ ! -f "$tables/dice.csv" ]]; then
 fi
 
 # 2. Labels: of nobody, of the annotator, of the specialist alone, of both; and with witnesses that can tell nothing new:
-#    dice, and the annotator's own draws once more.
+#    dice, and the annotator's own draws once more (of prompts that show no label, as a witness is not told any).
 calibrated=(generator.aggregate=calibrated stopping=fixed)
 step generate records="$name" name="$name-blind" generator=blind
 step generate records="$name" name="$name-calibrated" "${calibrated[@]}"
 step generate records="$name" name="$name-free" generator=blind generator.witnesses="[$tables/specialist.csv]"
 step generate records="$name" name="$name-both" "${calibrated[@]}" generator.witnesses="[$tables/specialist.csv]"
 step generate records="$name" name="$name-dice" "${calibrated[@]}" generator.witnesses="[$tables/dice.csv]"
-step generate records="$name" name="$name-copy" "${calibrated[@]}" generator.witnesses="[$name-calibrated]"
+step generate records="$name" name="$name-untold" "${calibrated[@]}" generator.use_prior=false
+step generate records="$name" name="$name-copy" "${calibrated[@]}" generator.use_prior=false \
+  generator.witnesses="[$name-untold]"
 
 # 3. How right are they, and what do they gain over the annotator alone?
-for cell in calibrated blind free both dice copy; do
-  against=()
-  if [[ "$cell" != calibrated ]]; then against=(compare="$name-labels-calibrated"); fi
+for cell in calibrated untold blind free both dice copy; do
+  against=(compare="$name-labels-calibrated")
+  case "$cell" in calibrated | untold) against=() ;; copy) against=(compare="$name-labels-untold") ;; esac
   step evaluate benchmark=reliability predictions="$name-$cell" records="$truth" name="$name-labels-$cell" \
     ${against[@]+"${against[@]}"}
 done

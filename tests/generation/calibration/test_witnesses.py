@@ -269,11 +269,18 @@ def test_runs_are_witnesses_and_what_people_said_is_none_of_their_answers(tmp_pa
     ):
         (tmp_path / run).mkdir(parents=True)
         (tmp_path / run / file).write_text(json.dumps(row) + "\n")
-    (tmp_path / "generate/seke/pilot.jsonl").write_text(json.dumps({"id": "r1", "draws": [labels]}) + "\n")
+    told = {"id": "r1", "known": {"expression": "fear", "valence": None}, "draws": [labels], "hidden_draws": [labels]}
+    angry = {"id": "r0", "known": {}, "draws": [labels | {"expression": "anger"}], "hidden_draws": []}
+    (tmp_path / "generate/seke/pilot.jsonl").write_text(f"{json.dumps(told)}\n{json.dumps(angry)}\n")
+    shown = {"id": "r1", "prior": {"expression": "fear"}, "draws": [labels]}
+    (tmp_path / "generate/shown").mkdir()
+    (tmp_path / "generate/shown/draws.jsonl").write_text(json.dumps(shown) + "\n")
+    with pytest.raises(UserError, match="says nothing about any face"):
+        matched(entries(["shown"], tmp_path)[0], RECORDS[:2])
     own = str(tmp_path / "generate/other/instructions.jsonl")
     model, draws, rows = (matched(entry, RECORDS[:2]).said for entry in entries(["model", "seke", own], tmp_path))
     assert model.told_NA.sum() == draws.told_NA[0].sum() == 2
-    assert draws.answered_N.all(), "the pilot's answers are answers"
+    assert draws.answered_N.all(), "the pilot's answers are answers, where the prompt showed nothing"
     assert draws.shares_NE[0, EXPRESSIONS.index("fear")] == draws.shares_NE[0, EXPRESSIONS.index("anger")]
     assert rows.told_NA.sum() == 1
     assert np.isnan(rows.shares_NE).all()

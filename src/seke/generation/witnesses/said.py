@@ -34,6 +34,13 @@ class Answer:
     valence: float | None = None
     arousal: float | None = None
 
+    def fill(self, other: "Answer") -> None:
+        """Take from another answer what this one does not say."""
+        self.units, self.occurs = {**other.units, **self.units}, {**other.occurs, **self.occurs}
+        self.shares = self.shares or other.shares
+        self.valence = other.valence if self.valence is None else self.valence
+        self.arousal = other.arousal if self.arousal is None else self.arousal
+
     @property
     def empty(self) -> bool:
         """Whether nothing is said."""

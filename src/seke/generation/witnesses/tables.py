@@ -4,7 +4,8 @@
     a folder of CSV files           one for each picture, by its name, as OpenFace's FaceLandmarkImg writes
     predictions.jsonl               the labels, and how sure they are where `confidence` says it
     instructions.jsonl              the generated labels alone: those that people gave are no answer
-    draws.jsonl                     the share of draws that call a label, those of its pilot.jsonl included
+    draws.jsonl                     the share of draws that call a label, those of its pilot.jsonl included, where the
+                                    prompt showed no human label: an annotator that was told one repeats it
 
 A row finds its record by its id, or else by the picture: the record whose path ends like the row's, if it is the only
 one. A record of which several rows of a table speak, as where there are two faces, is taken as one of which none does.
@@ -268,18 +269,24 @@ def _number(cell: str) -> float | None:
 
 
 def _rows_of_a_run(file: Path) -> Iterator[Keyed]:
-    """Yield the rows of a run's file, all that is said of a record in one."""
-    draws: dict[str, list[Mapping[str, Any]]] = {}
+    """Yield the rows of a run's file; all that draws say of a record in one, the first answer to each question."""
+    drawn: dict[str, Answer] = {}
     beside = [file.with_name(PILOT)] if file.name == DRAWS and file.with_name(PILOT).is_file() else []
     for each in (file, *beside):
         for row in _json_rows(each):
             key = str(row["id"])
-            if "draws" in row:
-                draws.setdefault(key, []).extend(row["draws"])
-            else:
+            if "draws" not in row:
                 yield key, _of_labels(row)
-    for key, given in draws.items():
-        yield key, mean_answer(given)
+            elif given := _unprompted(row):
+                drawn.setdefault(key, Answer()).fill(mean_answer(given))
+    yield from drawn.items()
+
+
+def _unprompted(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the draws of a row for which the prompt showed no human label: of a trace or of a pilot."""
+    shown = row.get("prior") or row.get("known") or {}
+    told = any(value is not None for value in shown.values())
+    return list(row.get("hidden_draws") or ()) if told else list(row["draws"])
 
 
 def _of_labels(row: Mapping[str, Any]) -> Answer:
