@@ -169,7 +169,7 @@ def test_logits_of_older_transformers_against_those_of_today(older):
                         vision_layers=1, width=32, layers=2, heads=2, feed_forward=48)  # fmt: skip
     assert isinstance(loaded, Loaded)
     size = (40, 30)
-    turns = [("user", "What?", (loaded.image_tokens(size),)), ("assistant", "A face.", ())]
+    turns = [("user", "What?", (size,)), ("assistant", "A face.", ())]
     ids = torch.tensor([loaded.encode([turns])[0].ids * 2])
     features = [torch.randn(loaded.image_tokens(size), 32) for _ in range(2)]
     lengths = [ids.shape[1] // 2] * 2

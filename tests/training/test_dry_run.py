@@ -152,8 +152,7 @@ def test_activations_are_about_what_a_forward_pass_keeps(tiny_base, again, train
     if again:
         loaded.model.activation_checkpointing_enable()
     sizes = [(32, 32)] * 12
-    tokens = [loaded.image_tokens(size) for size in sizes]
-    turns = [[("user", "What is it?", (number,)), ("assistant", "A grey face.", ())] for number in tokens]
+    turns = [[("user", "What is it?", (size,)), ("assistant", "A grey face.", ())] for size in sizes]
     ids = [encoded.ids for encoded in loaded.encode(turns)]
     row = torch.tensor([[*chain.from_iterable(ids)]])
     keep = torch.zeros_like(row, dtype=torch.bool)

@@ -69,7 +69,7 @@ def test_a_frozen_tower_sees_the_pictures_on_the_gpu_that_trains(sft, tmp_path, 
     monkeypatch.setattr(
         torch.nn.Module, "to", lambda self, *to, **more: (events.append(str(to[0])), move(self, *to, **more))[1]
     )
-    monkeypatch.setattr(Loaded, "see", lambda self, crops: (events.append("see"), see(self, crops))[1])
+    monkeypatch.setattr(Loaded, "see", lambda self, *given: (events.append("see"), see(self, *given))[1])
     sft.train(tmp_path / "run", data={"cache": cache}, max_steps=1)
     assert (events[:3] == ["cpu:0", "see", "cpu"]) is moved
     assert ("cpu:0" in events) is moved
