@@ -14,6 +14,7 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.core.records
     Calibrated its answers say nothing of how sure they are
     Published  nobody released its images
     Pays       it asks no model of its own
+    Writes     metrics.json and table.md are all its files
 """
 
 import json
@@ -290,6 +291,15 @@ class Pays(Protocol):
 
     def through(self, wrap: Wrap) -> None:
         """Replace every backend that this asks by what `wrap` makes of it."""
+        ...
+
+
+@runtime_checkable
+class Writes(Protocol):
+    """A benchmark with files of its own beside metrics.json and table.md."""
+
+    def write(self, path: Path, metrics: Mapping[str, Any]) -> None:
+        """Write them into the run's folder `path`, of the content of metrics.json."""
         ...
 
 

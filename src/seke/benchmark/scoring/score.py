@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seke.benchmark.answer import Answer, Judge
-from seke.benchmark.protocol import Benchmark, Calibrated, Measured, Published, measured, predicted
+from seke.benchmark.protocol import Benchmark, Calibrated, Measured, Published, Writes, measured, predicted
 from seke.benchmark.scoring import significance, tables
 from seke.benchmark.scoring import subgroups as grouping
 from seke.benchmark.scoring.arrays import columns
@@ -119,6 +119,8 @@ def score(
         parts.append(_compared(path, found))
     parts.append("".join(f"- {markdown(remark)}\n" for remark in remarks))
     write_text(path / "table.md", "\n".join(part for part in parts if part))
+    if isinstance(benchmark, Writes):
+        benchmark.write(path, metrics)
     measures.show(metrics, f"{path}: {len(predictions)} predictions, {missing} records without one")
     for line in metrics["warnings"]:
         print(f"warning: {visible(line)}", file=sys.stderr)
