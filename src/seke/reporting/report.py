@@ -23,7 +23,7 @@ from seke.core import files, flags, locks
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.rules import NEAR
-from seke.reporting.data import annotators, cases, people, provenance, results, scenes, verdict
+from seke.reporting.data import annotators, cases, conclusions, people, provenance, results, scenes, verdict
 from seke.reporting.data.collect import InspectedRun, Material, collect
 from seke.reporting.data.picture_folder import IMAGES
 from seke.reporting.data.run_labels import NamedRun
@@ -54,6 +54,7 @@ PRINTED = (
     "reliability",
     "labels",
     "annotators",
+    "conclusions",
     "cost",
     "guarantee",
     "looks",
@@ -259,7 +260,14 @@ def _notes(gathered: Gathered, material: Material, unread: Mapping[str, str], co
     ]
     return notes + [
         f"{item.words.label}: {warning}"
-        for item in (*material.scored, *material.checked, *material.scenes, *material.classified, *material.reasoned)
+        for item in (
+            *material.scored,
+            *material.checked,
+            *material.scenes,
+            *material.classified,
+            *material.reasoned,
+            *material.concluding,
+        )
         for warning in item.run.warnings
     ]
 
@@ -311,6 +319,8 @@ def _tables(material: Material) -> list[Table]:
         tables.append(of_rows(annotators.labels_table(material.labelled)))
     if material.agreeing:
         tables += [annotators.agreement_table(material.agreeing), annotators.differences_table(material.agreeing)]
+    if material.concluding:
+        tables.append(provenance.state_nature(conclusions.table(material.concluding), "evaluate", material.natures))
     if material.generated:
         caption = (
             "E[S]: mean draws per record. Floor: what Algorithm 1 takes at zero uncertainty, 3 − 2^(2−N), so 2.875 at "

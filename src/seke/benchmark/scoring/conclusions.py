@@ -43,7 +43,8 @@ class Term(NamedTuple):
     @property
     def name(self) -> str:
         """What it is called in a table."""
-        return self.column if self.equals is None else f"{self.column} = {self.equals}"
+        column = self.column.removeprefix("attributes.")
+        return column if self.equals is None else f"{column} = {self.equals}"
 
 
 class Quantity(NamedTuple):
@@ -283,6 +284,22 @@ def _remark(part: _Part, human: Data, looked: Looked, audited: bool, gap: bool) 
             if (fewer := min(shown, count - shown)) < FEWEST_SHOWN:
                 which = "show" if shown <= count - shown else "do not show"
                 return f"{_NOTHING}: {fewer} of {count} audited faces {which} {name}, {FEWEST_SHOWN} are needed"
+    if part.quantity.link == "logit" or part.quantity.kind == "difference":
+        return _rare_cell(part.quantity, human, kept_N)
+    return ""
+
+
+def _rare_cell(quantity: Quantity, human: Data, kept_N: NDArray[np.bool_]) -> str:
+    """Return why a quantity of two groups is not corrected: it rests on the rarest combination of two things."""
+    y_N = human.y_N[kept_N]
+    if not np.all((y_N == 0) | (y_N == 1)):
+        return ""
+    for name, x_N in zip(_names(quantity), human.x_NP[kept_N].T[1:], strict=True):
+        if np.all((x_N == 0) | (x_N == 1)):
+            cells = [int(np.count_nonzero((y_N == shows) & (x_N == has))) for shows in (0, 1) for has in (0, 1)]
+            if (fewest := min(cells)) < FEWEST_SHOWN:
+                rarest = f"{fewest} audited faces show the rarest combination of {quantity.outcome} and {name}"
+                return f"{_NOTHING}: {rarest}, {FEWEST_SHOWN} are needed"
     return ""
 
 

@@ -41,6 +41,8 @@ _STEPS: Final = 30
 _CONVERGED: Final = 1e-9
 _SINGULAR: Final = 1e10
 """Condition number beyond which predictors do not tell apart."""
+_ROUNDING: Final = 1e-12
+"""Of the mean square, what variance of the machine's scores is none: it says the same of all."""
 _LARGEST: Final = 15.0
 """Log odds beyond which one group shows something always or never: there is no finite coefficient."""
 
@@ -108,6 +110,9 @@ class _Solved(NamedTuple):
     """Minus its derivative."""
     errors_NP: Floats
     """Of the sample: weighted deviations of psi - lambda psi^f from their mean; else 0."""
+    flips_NP: Floats
+    """What a record of the sample would add if people called its outcome a 1 in place of a 0, weighted; of outcomes
+    that are no yes or no, and elsewhere, 0."""
 
     @property
     def inverse_PP(self) -> Floats:
@@ -214,25 +219,31 @@ def _gram(weight_N: Floats, x_NP: Floats) -> Floats:
 
 
 def _linearised(machine: Data, human: Data, looked: Looked, power: float, link: Link, theta_P: Floats) -> _Solved:
-    """Return what each record adds: the weights' scaling to a known number is part of what the sample makes vary."""
+    """Return what each record adds to the equation, at its solution."""
     (machine_NP, by_machine_N), (human_NP, by_human_N) = (_score(each, theta_P, link) for each in (machine, human))
-    slope_machine_NPP = by_machine_N[:, None, None] * machine.x_NP[:, :, None] * machine.x_NP[:, None, :]
-    slope_human_NPP = by_human_N[:, None, None] * human.x_NP[:, :, None] * human.x_NP[:, None, :]
     scores_NP, errors_NP = _parts(machine_NP, human_NP, looked, power)
-    slopes_NPP, _ = _parts(slope_machine_NPP, slope_human_NPP, looked, power)
-    return _Solved(theta_P, scores_NP, slopes_NPP, errors_NP)
+    of_machine_N = np.where(looked.always_N, 0.0, power * (1 - looked.weight_N)) * by_machine_N
+    of_human_N = looked.weight_N * by_human_N
+    slopes_NPP = of_machine_N[:, None, None] * machine.x_NP[:, :, None] * machine.x_NP[:, None, :]
+    slopes_NPP = slopes_NPP + of_human_N[:, None, None] * human.x_NP[:, :, None] * human.x_NP[:, None, :]
+    values = human.y_N[looked.drawn_N]
+    yes_or_no = bool(np.all((values == 0) | (values == 1)))
+    of_sample_N = looked.weight_N * human.inside_N * (looked.drawn_N & yes_or_no)
+    return _Solved(theta_P, scores_NP, slopes_NPP, errors_NP, of_sample_N[:, None] * human.x_NP)
 
 
-def _parts(machine_NK: Floats, human_NK: Floats, looked: Looked, power: float) -> tuple[Floats, Floats]:
-    """Return each record's part of the sum over all, and of the sample the weighted deviations from its mean."""
-    shape = (-1, *(1,) * (machine_NK.ndim - 1))
-    always_N, drawn_N = looked.always_N.reshape(shape), looked.drawn_N.reshape(shape)
-    weight_N = looked.weight_N.reshape(shape)
-    errors_NK = np.where(drawn_N, human_NK - power * machine_NK, 0.0)
+def _parts(machine_NP: Floats, human_NP: Floats, looked: Looked, power: float) -> tuple[Floats, Floats]:
+    """Return each record's part of the sum over all, and of the sample the weighted deviations from its mean.
+
+    The weights sum to a known number: how many of a subject's records were drawn does not make the sum vary, but how
+    far their errors are from the mean error does.
+    """
+    always_N, drawn_N, weight_N = (each[:, None] for each in (looked.always_N, looked.drawn_N, looked.weight_N))
+    errors_NP = np.where(drawn_N, human_NP - power * machine_NP, 0.0)
     others = max(int(np.count_nonzero(~looked.always_N)), 1)
-    mean_K = (weight_N * errors_NK).sum(0, keepdims=True) / others
-    deviations_NK = np.where(drawn_N, weight_N * (errors_NK - mean_K), 0.0)
-    return np.where(always_N, human_NK, power * machine_NK + mean_K + deviations_NK), deviations_NK
+    mean_P = (weight_N * errors_NP).sum(0) / others
+    deviations_NP = np.where(drawn_N, weight_N * (errors_NP - mean_P), 0.0)
+    return np.where(always_N, human_NP, power * machine_NP + mean_P + deviations_NP), deviations_NP
 
 
 def _power(machine: Data, human: Data, looked: Looked, alone: _Solved, coefficient_P: Floats, link: Link) -> float:
@@ -246,9 +257,10 @@ def _power(machine: Data, human: Data, looked: Looked, alone: _Solved, coefficie
     spread_S = weight_S**2 * (1 - looked.probability_N[drawn_N])
     if not spread_S.any():
         spread_S = weight_S**2
+    size = float(spread_S @ theirs_S**2)
     ours_S, theirs_S = (values_S - weight_S @ values_S / weight_S.sum() for values_S in (ours_S, theirs_S))
     variance = float(spread_S @ theirs_S**2)
-    return float(spread_S @ (ours_S * theirs_S)) / variance if variance > 0 else 0.0
+    return float(spread_S @ (ours_S * theirs_S)) / variance if variance > _ROUNDING * size else 0.0
 
 
 def _design_variance(solved: _Solved, looked: Looked, coefficient_P: Floats, free: int) -> tuple[float, Floats]:
@@ -263,6 +275,23 @@ def _design_variance(solved: _Solved, looked: Looked, coefficient_P: Floats, fre
     return float(np.sum(parts_S**2)), parts_S
 
 
+def _each_left_out(solved: _Solved, looked: Looked, coefficient_P: Floats, free: int) -> Floats:
+    """Return the parts of `_design_variance` where each record is predicted without itself, as in HC3.
+
+    A record pulls a regression's line towards itself: its own deviation from that line is too small.
+    """
+    _, parts_S = _design_variance(solved, looked, coefficient_P, free)
+    if not len(parts_S):
+        return parts_S
+    without_SPP = solved.slopes_NPP.sum(0) - solved.slopes_NPP[looked.drawn_N]
+    if np.any(np.linalg.cond(without_SPP) > _SINGULAR):
+        return np.zeros(0)
+    errors_SP = solved.errors_NP[looked.drawn_N]
+    left_out_S: Floats = np.linalg.solve(without_SPP, errors_SP[:, :, None])[:, :, 0] @ coefficient_P
+    size = len(parts_S)
+    return left_out_S * np.sqrt((1 - looked.probability_N[looked.drawn_N]) * size / (size - 1 - free))
+
+
 def _interval(
     solved: _Solved,
     looked: Looked,
@@ -272,10 +301,29 @@ def _interval(
     within: tuple[float, float],
     free: int,
 ) -> list[float] | None:
+    unseen = _unseen(solved, looked, coefficient_P)
     if about == "faces" and looked.drawn_N.any():
-        _, parts_S = _design_variance(solved, looked, coefficient_P, free)
-        return interval_of_sum(parts_S, value, len(parts_S) - free, within) if len(parts_S) else None
-    return interval_of_sum(*_jackknife(solved, looked, coefficient_P, value), within)
+        parts_S = _each_left_out(solved, looked, coefficient_P, free)
+        if not len(parts_S):
+            return None
+        return interval_of_sum(np.concatenate([parts_S, unseen]), value, len(parts_S) - free, within)
+    parts_G, value, subjects = _jackknife(solved, looked, coefficient_P, value)
+    return interval_of_sum(np.concatenate([parts_G, unseen]), value, subjects, within)
+
+
+def _unseen(solved: _Solved, looked: Looked, coefficient_P: Floats) -> Floats:
+    """Return two parts of the error for what a sample of yes and no may not have met: one error each way.
+
+    A machine that is right about all m of them may be wrong about 3 in m (the rule of three); with two such errors the
+    interval is 2.8 / m wide to either side. So do Agresti & Coull (Approximate is better than "exact" for interval
+    estimation of binomial proportions, Am. Stat. 52, 1998), who add two of either outcome.
+    """
+    drawn_N = looked.drawn_N
+    if not drawn_N.any():
+        return np.zeros(0)
+    parts_S = solved.flips_NP[drawn_N] @ (solved.inverse_PP @ coefficient_P)
+    size = float(np.sqrt(np.mean(parts_S**2 * (1 - looked.probability_N[drawn_N]))))
+    return np.array([size, -size])
 
 
 def _jackknife(solved: _Solved, looked: Looked, coefficient_P: Floats, value: float) -> tuple[Floats, float, int]:

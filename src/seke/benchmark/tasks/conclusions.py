@@ -10,7 +10,7 @@ a reviewed run, `seke.core.audit`), prediction-powered inference corrects both t
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -41,6 +41,8 @@ CONCLUSIONS: Final = "conclusions"
 CSV, FOREST = "conclusions.csv", "forest.png"
 MOST_DRAWN: Final = 60
 """Rows of the picture."""
+MOST_PRINTED: Final = 27
+"""Rows on the terminal: what is there without groups and associations."""
 FACS: Final = "facs"
 ALL_OF: Final = {"expressions": list(EXPRESSIONS), "action_units": [f"AU{au}" for au in ACTION_UNITS]}
 HEAD: Final = ("Quantity", "Corrected", "All labels as right", "People alone", "Worth", "Audited", "Subjects")
@@ -248,9 +250,12 @@ class Conclusions:
         grid = Grid(*HEAD[:1])
         for head in HEAD[1:]:
             grid.add_column(head, justify="right")
-        for found in metrics[CONCLUSIONS]["quantities"]:
+        quantities = metrics[CONCLUSIONS]["quantities"]
+        for found in quantities[:MOST_PRINTED]:
             grid.add_row(visible(found["name"]), *_cells(found))
         Console().print(grid)
+        if (more := len(quantities) - MOST_PRINTED) > 0:
+            print(f"{more} more are in table.md and {CSV}")
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md."""
@@ -291,16 +296,43 @@ class Conclusions:
         return found
 
     def _table(self, rows: Sequence[Finished]) -> Table:
-        columns = {name: _label_column(name, rows) for name in scoring.label_names()}
-        for name in self._attributes:
-            columns[name] = _attribute_column([row.attributes[name] for row in rows], as_words=name == self.groups)
-        groups: dict[tuple[str, str], int] = {}
-        subject = [groups.setdefault(_whose(row), len(groups)) for row in rows]
+        table = table_of(
+            [row.machine for row in rows],
+            [row.origin for row in rows],
+            [row.truth for row in rows],
+            [_whose(row) for row in rows],
+            {name: [row.attributes[name] for row in rows] for name in self._attributes},
+            words=(self.groups,) if self.groups else (),
+        )
         probability_N = np.array([np.nan if row.probability is None else row.probability for row in rows])
         gone_N = np.array([row.rejected for row in rows], dtype=np.bool_)
-        return Table(
-            columns, probability_N, gone_N & ~np.isnan(probability_N), gone_N, np.array(subject, dtype=np.intp)
-        )
+        return replace(table, probability_N=probability_N, rejected_N=gone_N & ~np.isnan(probability_N), gone_N=gone_N)
+
+
+def table_of(
+    machine: Sequence[Labels],
+    origins: Sequence[Origins],
+    human: Sequence[Labels],
+    whose: Sequence[tuple[str, str]],
+    attributes: Mapping[str, Sequence[Any]],
+    words: Sequence[str] = (),
+) -> Table:
+    """Return the columns of N records, nobody having been drawn to be looked at yet.
+
+    Args:
+        machine: all labels before anybody looked.
+        origins: which of these are whose.
+        human: what people said.
+        whose: source and subject.
+        attributes: by key, each with N values.
+        words: keys whose values are groups, numbers cut into ranges.
+    """
+    columns = {name: _label_column(name, machine, origins, human) for name in scoring.label_names()}
+    columns |= {name: _attribute_column(values, as_words=name in words) for name, values in attributes.items()}
+    numbers: dict[tuple[str, str], int] = {}
+    subject = [numbers.setdefault(each, len(numbers)) for each in whose]
+    nobody_N = np.zeros(len(subject), dtype=np.bool_)
+    return Table(columns, np.full(len(subject), np.nan), nobody_N, nobody_N, np.array(subject, dtype=np.intp))
 
 
 def forest_rows(quantities: Sequence[Mapping[str, Any]]) -> list[ForestRow]:
@@ -390,13 +422,9 @@ def _by_machine(row: Finished) -> bool:
     return "generated" in said
 
 
-def _label_column(name: str, rows: Sequence[Finished]) -> Column:
-    machine, human = (
-        np.array([_value(name, labels) for labels in each], dtype=np.float64)
-        for each in ([row.machine for row in rows], [row.truth for row in rows])
-    )
-    always = np.array([_origin(name, row.origin) == "manual" for row in rows], dtype=np.bool_)
-    return Column(machine, human, always)
+def _label_column(name: str, machine: Sequence[Labels], origins: Sequence[Origins], human: Sequence[Labels]) -> Column:
+    said, right = (np.array([_value(name, each) for each in labels], dtype=np.float64) for labels in (machine, human))
+    return Column(said, right, np.array([_origin(name, each) == "manual" for each in origins], dtype=np.bool_))
 
 
 def _value(name: str, labels: Labels) -> float:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels
-from seke.reporting.data import annotators, results, scenes
+from seke.reporting.data import annotators, conclusions, results, scenes
 from seke.reporting.data.provenance import Natures, natures
 from seke.reporting.data.run_labels import NamedRun, Words, named
 from seke.reporting.data.runs import FinishedRun, Gathered, Outputs, Pictured
@@ -62,6 +62,8 @@ class Material:
     """Labellings of new pictures."""
     agreeing: Sequence[NamedRun] = ()
     """Annotators held against each other, be it beside a labelling."""
+    concluding: Sequence[NamedRun] = ()
+    """Evaluations of what finished labels say of people."""
 
 
 def collect(
@@ -82,6 +84,8 @@ def collect(
     agreeing = [item for item in evaluated if item.run.agreement]
     new = [item for item in evaluated if annotators.is_labelling(item.run)]
     evaluated = [item for item in evaluated if item not in new and not annotators.is_agreement(item.run)]
+    concluding = [item for item in evaluated if conclusions.is_conclusion(item.run)]
+    evaluated = [item for item in evaluated if item not in concluding]
     scene_runs = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
     classified = [item for item in evaluated if scenes.measures(item.run, scenes.CLASS)]
@@ -106,6 +110,7 @@ def collect(
         classified=classified,
         labelled=new,
         agreeing=agreeing,
+        concluding=concluding,
     )
 
 

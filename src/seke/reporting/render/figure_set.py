@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from seke.core.intervals import Estimate
-from seke.reporting.data import results, scenes
+from seke.reporting.data import conclusions, results, scenes
 from seke.reporting.data.collect import Material
 from seke.reporting.data.run_labels import NamedRun, Words
 from seke.reporting.data.runs import Curve
@@ -34,6 +34,11 @@ def draw(folder: Path, material: Material, links: Links) -> dict[str, list[Panel
         "samples": _samples(folder, material),
         "spread": _spread(folder, material),
         "trust": _trust(folder, material),
+        "conclusions": [
+            figures.forest_plot(folder, f"conclusions_{number}", item.words.short, rows)
+            for number, item in enumerate(material.concluding, start=1)
+            if (rows := conclusions.forest_rows(item.run))
+        ],
         "curves": _curves(folder, material.trained),
         "looks": _looks(folder, material.generated),
     }

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from seke.core.affect import ACTION_UNITS
 from seke.core.figure_style import FAINT, HEAT, INK, RULE, STYLE, TITLE, TONES
+from seke.core.forest import HEIGHT, ForestRow, forest
 from seke.core.intervals import Estimate
 from seke.reporting.data.results import Bin, Confusion, Sampling
 from seke.reporting.data.run_labels import Words
@@ -362,6 +363,17 @@ def looks(folder: Path, name: str, words: Words, gained: Mapping[str, Any]) -> P
     legend(figure)
     alt = "; ".join(f"{quantity}: {values[-1]:.0f}" for quantity, values in lines.items())
     return save(figure, folder, name, f"{words.short}: wrong labels after {places[-1]} looks. {alt}.")
+
+
+@styled
+def forest_plot(folder: Path, name: str, title: str, rows: Sequence[ForestRow]) -> Panel:
+    """Draw corrected estimates beside those of all labels taken as right."""
+    figure, axes = panel(title, 2 * WIDTH + 1, 1.0 + HEIGHT * len(rows))
+    forest(axes, rows, "corrected by the audit", "all labels taken as right")
+    legend(figure)
+    known = [row for row in rows if row.corrected.value is not None]
+    alt = "; ".join(f"{row.name} {row.corrected.value:.3f}, uncorrected {row.naive.value:.3f}" for row in known[:20])
+    return save(figure, folder, name, f"{title}, what the labels say: {alt or 'nothing is corrected'}.")
 
 
 def running_mean(values: Sequence[float]) -> list[float]:
