@@ -2,20 +2,20 @@
 """What an audit is worth on one finished run of drawn faces, whose truth plays the people who look.
 
     python scripts/conclusions.py look outputs/generate/demo      look.json: the truth of every face of queue.jsonl
-    python scripts/conclusions.py coverage outputs/generate/demo [outputs/generate/demo-blind ...] [--repeats 400]
+    python scripts/conclusions.py coverage outputs/generate/demo ... [repeats=400 looks=300 about=people seed=0 to=FILE]
 
 `coverage` draws an audit sample again and again and counts how often each 95 % interval holds the truth: that of all
 labels taken as right, that of people alone, and the corrected one. Controls: dice in place of each label that the
 machine made, and the runs that are named besides (such as one of generator=blind, which looks at no picture).
-`--about people` draws the subjects, too (with replacement: the run's subjects are the world), and audits each draw.
+`about=people` draws the subjects, too (with replacement: the run's subjects are the world), and audits each draw.
 """
 
-import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from seke.benchmark.scoring.prediction_powered import About
 from seke.benchmark.tasks.conclusions import table_of
 from seke.core import runs
 from seke.core.affect import EXPRESSIONS
+from seke.core.files import write_text
 from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl
 from seke.core.text_tables import markdown_table
 
@@ -40,21 +41,14 @@ QUANTITIES: Final = (
 )
 
 
-class World(NamedTuple):
-    """A run's labels beside the true ones, (N,) each."""
-
-    table: Table
-    """With everything that people could say."""
-
-
-def world(folder: Path, outputs: Path) -> World:
+def world(folder: Path, outputs: Path) -> Table:
     """Return a run's labels and the truth of its faces."""
     rows = {row.id: row for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord)}
     named = str(runs.manifest_beside(folder / "instructions.jsonl")["config"]["records"])
     file = runs.locate("records", named, outputs, "prepare", "truth.jsonl")
     records = [record for record in read_jsonl(file, ImageRecord) if record.id in rows]
     kept = [rows[record.id] for record in records]
-    table = table_of(
+    return table_of(
         [row.labels for row in kept],
         [row.origin for row in kept],
         [record.labels for record in records],
@@ -62,7 +56,6 @@ def world(folder: Path, outputs: Path) -> World:
         {GLASSES: [str(record.attributes.get("glasses")) for record in records]},
         words=(GLASSES,),
     )
-    return World(table)
 
 
 def dice(table: Table, rng: np.random.Generator) -> Table:
@@ -124,7 +117,7 @@ def truths(table: Table) -> list[float]:
     return [scoring.conclude(full, quantity, "people", audited=False).naive for quantity in QUANTITIES]
 
 
-def coverage(table: Table, about: About, looks: int, times: int, title: str) -> str:
+def coverage(table: Table, about: About, looks: int, times: int, seed: int, title: str) -> str:
     """Return a table: of how many repeats each interval holds the truth, and what the machine's labels are worth."""
     right = truths(table)
     ways: list[Callable[[Concluded], Sequence[float] | None]] = [
@@ -134,7 +127,7 @@ def coverage(table: Table, about: About, looks: int, times: int, title: str) -> 
     ]
     hits, there = np.zeros((len(QUANTITIES), 3)), np.zeros((len(QUANTITIES), 3))
     effective: list[list[float]] = [[] for _ in QUANTITIES]
-    for results in tqdm(repeats(table, about, looks, times, seed=0), title, total=times, leave=False, disable=None):
+    for results in tqdm(repeats(table, about, looks, times, seed), title, total=times, leave=False, disable=None):
         for place, each in enumerate(results):
             if each.found and each.found.effective and each.drawn:
                 effective[place].append(each.found.effective / each.drawn)
@@ -170,27 +163,30 @@ def _labels(labels: Labels) -> dict[str, Any]:
     return labels.model_copy(update={"au_intensity": None}).model_dump(mode="json")
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["look", "coverage"])
-    parser.add_argument("folders", nargs="+", type=Path, help="generate runs of the same prepared set")
-    parser.add_argument("--repeats", type=int, default=400)
-    parser.add_argument("--looks", type=int, default=300, help="faces in each audit (default: 300)")
-    parser.add_argument("--about", choices=["faces", "people"], default="faces")
-    given = parser.parse_args()
-    outputs = given.folders[0].resolve().parents[1]
-    if given.what == "look":
-        print(look(given.folders[0], outputs))
+    settings = {"repeats": "400", "looks": "300", "about": "faces", "seed": "0", "to": ""}
+    settings |= dict(word.split("=", 1) for word in words if "=" in word)
+    what, *folders = [word for word in words if "=" not in word] or [""]
+    numbers = [settings[name] for name in ("repeats", "looks", "seed")]
+    if what not in ("look", "coverage") or not folders or len(settings) > 5 or settings["about"] not in get_args(About):
+        sys.exit(f"usage:\n{__doc__}")
+    repeats, looks, seed = map(int, numbers)
+    paths = [Path(folder) for folder in folders]
+    outputs = paths[0].resolve().parents[1]
+    if what == "look":
+        print(look(paths[0], outputs))
         return
-    worlds = {folder.name: world(folder, outputs).table for folder in given.folders}
-    first = next(iter(worlds.values()))
-    worlds["dice"] = dice(first, np.random.default_rng(0))
-    for name, table in worlds.items():
-        print(
-            coverage(table, given.about, given.looks, given.repeats, f"{name}, about these {given.about}"), flush=True
-        )
+    tables = {path.name: world(path, outputs) for path in paths}
+    tables["dice"] = dice(next(iter(tables.values())), np.random.default_rng(seed))
+    found: list[str] = []
+    for name, table in tables.items():
+        title = f"{name}, about these faces" if settings["about"] == "faces" else f"{name}, about people like these"
+        found.append(coverage(table, settings["about"], looks, repeats, seed, title))  # type: ignore[arg-type]
+        print(found[-1], flush=True)
+    if settings["to"]:
+        write_text(Path(settings["to"]), "\n".join(found))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
