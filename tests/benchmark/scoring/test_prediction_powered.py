@@ -208,7 +208,11 @@ ASKED = {
 
 
 def covered(subjects: int, each: int, looks: int, about: str, repeats: int = 400):
-    """How often intervals hold the truth: by people alone, corrected, naive; and the median effective n per look."""
+    """How often intervals hold the truth: by people alone, corrected, naive; and the median effective n per look.
+
+    About "people" each repeat has people of its own and the truth is that of very many; about "faces" it is that of the
+    faces at hand, ten sets of them one after the other: one set alone can be an odd one.
+    """
     rng = np.random.default_rng(5)
     s, truth, said = faces(rng, *((4000, 10) if about == "people" else (subjects, each)))
 
@@ -217,15 +221,18 @@ def covered(subjects: int, each: int, looks: int, about: str, repeats: int = 400
         x = np.stack([np.ones(len(labels[outcome])), *(labels[term] for term in terms)], axis=1)
         return account(labels[outcome], x), np.eye(x.shape[1])[-1], link
 
-    right = {}
-    for name in ASKED:
-        data, coefficient, link = given(truth, name)
-        right[name] = naive(data, s, coefficient, link)[0]
+    def answers():
+        return {name: naive(data, s, *how)[0] for name in ASKED for data, *how in [given(truth, name)]}
+
+    right = answers()
     hits, there = ({name: np.zeros(3) for name in ASKED} for _ in range(2))
     worth = {name: [] for name in ASKED}
-    for _ in range(repeats):
+    for repeat in range(repeats):
         if about == "people":
             s, truth, said = faces(rng, subjects, each)
+        elif repeat % (repeats // 10) == 0:
+            s, truth, said = faces(rng, subjects, each)
+            right = answers()
         probability = np.full(len(s), np.nan)
         probability[rng.choice(len(s), looks, replace=False)] = looks / len(s)
         looked = Looked(np.zeros(len(s), dtype=bool), probability, s)
@@ -250,10 +257,13 @@ def covered(subjects: int, each: int, looks: int, about: str, repeats: int = 400
 def test_intervals_hold_the_truth_in_95_per_cent_of_simulated_audits(subjects, each, looks, about) -> None:
     shares, worth = covered(subjects, each, looks, about)
     print({name: [f"{share:.3f}" for share in of] for name, of in shares.items()})  # shown where the test fails
-    # Of 400 repeats a true 95 % is seen as 92.8 to 97.2; with a dozen subjects Student's t is on the safe side.
-    assert all(0.925 <= of[1] <= (0.985 if subjects < 20 else 0.98) for of in shares.values()), shares
+    # Of 400 repeats a true 95 % is seen as 92.8 to 97.2. A dozen subjects' Student's t is on the safe side, and so is
+    # the allowance for an unseen error each way of a machine that seldom errs about yes and no, as P(happy) here.
+    assert all(0.925 <= of[1] <= 0.99 for of in shares.values()), shares
+    assert sum(0.925 <= of[1] <= 0.98 for of in shares.values()) >= 6, shares
     assert sum(of[2] >= 0.925 for of in shares.values()) <= 6
-    assert sum(value >= 2 for value in worth.values()) >= 4, worth
+    if looks * 3 <= subjects * each:  # of half of all faces nothing can be worth more than twice as many
+        assert sum(value >= 2 for value in worth.values()) >= 4, worth
 
 
 def test_the_intervals_of_three_quantities_hold_in_quick_simulations() -> None:
