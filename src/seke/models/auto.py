@@ -24,7 +24,7 @@ from seke.models.checkpoint_files import check_numbers, fetched, read_json, read
 from seke.models.weight_checks import PLAINLY, check_loaded, check_size, generation_config, warn_ignored
 
 REMEDY: Final = "check the directory, or the id and the network; a model with code of its own needs backend=vllm"
-SECONDS: Final = 40
+SECONDS: Final = 180
 PROCESSOR_SECONDS: Final = 20
 """How long a processor may take to start and to prepare one question, and how much of it computing; a published one
 takes under a second, the libraries some more."""
