@@ -95,7 +95,7 @@ def test_a_page_and_a_comment_of_a_setting_have_no_words_of_our_own(path: str) -
 
 
 def test_memory_and_disk_are_what_a_dry_run_computes() -> None:
-    from seke.training.dry_run import GIB, Sizes, _bytes
+    from seke.training.dry_run import GIB, Batch, Sizes, _bytes
 
     text = SimpleNamespace(hidden_size=0, intermediate_size=0, num_hidden_layers=0, vocab_size=0)
     loaded = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(text_config=text)))
@@ -110,7 +110,7 @@ def test_memory_and_disk_are_what_a_dry_run_computes() -> None:
         found = []
         for number in PARAMETERS.values():
             sizes = Sizes(number, number, number * width, number * width, {})
-            memory, _, checkpoint = _bytes(loaded, sizes, training, adam, (0, 0), int(gpus))
+            memory, _, checkpoint = _bytes(loaded, sizes, training, adam, Batch(0, 0, 0), int(gpus), False)
             found.append((memory.total / GIB, checkpoint / GIB))
         (seven, kept), (half, _) = found
         assert [float(number) for number in told] == pytest.approx([seven, half, kept], abs=0.06), (trainer, optimizer)

@@ -27,7 +27,7 @@ MATTER: Final[Mapping[str, Sequence[str]]] = {
     "prepare": ("name", "source", "source.root@folder", "source.labels@folder", "source.test_share@folder",
                 "paths.data", "limit", "near_duplicate", "export", "update", "overwrite"),
     "generate": ("name", "records", "backend", "backend.model@openai", "dry_run", "budget", "limit", "generator",
-                 "prompts", "update", "review", "n", "guarantee"),
+                 "prompts", "update", "review"),
     "train": ("name", "data.path@feid", "model", "model.path@llava_ov", "trainer", "trainer.max_epochs@cpu",
               "optimizer", "data.validation@feid", "dry_run", "wandb"),
     "evaluate": ("name", "records", "model", "model.path@llava_ov", "backend", "backend.model@openai", "predictions",
