@@ -257,10 +257,11 @@ def covered(subjects: int, each: int, looks: int, about: str, repeats: int = 400
 def test_intervals_hold_the_truth_in_95_per_cent_of_simulated_audits(subjects, each, looks, about) -> None:
     shares, worth = covered(subjects, each, looks, about)
     print({name: [f"{share:.3f}" for share in of] for name, of in shares.items()})  # shown where the test fails
-    # Of 400 repeats a true 95 % is seen as 92.8 to 97.2. A dozen subjects' Student's t is on the safe side, and so is
-    # the allowance for an unseen error each way of a machine that seldom errs about yes and no, as P(happy) here.
-    assert all(0.925 <= of[1] <= 0.99 for of in shares.values()), shares
-    assert sum(0.925 <= of[1] <= 0.98 for of in shares.values()) >= 6, shares
+    # Of 400 repeats a true 95 % is seen as 92.8 to 97.2; with a dozen subjects Student's t is on the safe side. About
+    # these very faces so is the allowance for an unseen error each way: this machine seldom errs about yes and no.
+    most = 0.99 if about == "faces" else 0.985 if subjects < 20 else 0.98
+    assert all(0.925 <= of[1] <= most for of in shares.values()), shares
+    assert sum(of[1] <= 0.98 for of in shares.values()) >= 6, shares
     assert sum(of[2] >= 0.925 for of in shares.values()) <= 6
     if looks * 3 <= subjects * each:  # of half of all faces nothing can be worth more than twice as many
         assert sum(value >= 2 for value in worth.values()) >= 4, worth
