@@ -131,8 +131,8 @@ class Plain(pl.LightningModule):
         self.loaded, self.model = loaded, loaded.model
 
     def loss(self):
-        pixels = torch.ones(1, 3, 32, 32, dtype=self.model.dtype)
-        features = self.loaded.features(self.loaded.see(pixels), [1], [(32, 32)])
+        whole_and_tile = torch.ones(2, 3, 32, 32, dtype=self.model.dtype)
+        features = self.loaded.features(self.loaded.see(whole_and_tile), [2], [(32, 32)])
         ids = torch.tensor(self.loaded.prompts([[("user", "What is it?", ((32, 32),))]]))
         return F.cross_entropy(self.loaded.logits(ids, None, features)[0, :-1].float(), ids[0, 1:])
 
