@@ -18,7 +18,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from seke.benchmark.judging import judge
-from seke.benchmark.run import annotators, cost, labelling, plan, predict, single_image
+from seke.benchmark.protocol import Benchmark
+from seke.benchmark.run import annotators, cost, labelling, plan, predict, result, single_image
 from seke.cli import next_step
 from seke.cli.command import build, command, finished, open_run, plain
 from seke.core import budget, provenance, small_data, vlm
@@ -56,6 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
     run = open_run(cfg, "evaluate", task.inputs)
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")
+        tell_of_row(cfg, run.path, benchmark, task)
         next_step.tell(cfg, "evaluate")
         return
     if isinstance(task, labelling.Unlabelled):
@@ -80,7 +82,15 @@ def evaluate(cfg: DictConfig) -> None:
     if model is not None and (card := model_results.fill(run, model, facts["notes"])):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=provenance.made(sys.argv))
+    tell_of_row(cfg, run.path, benchmark, task)
     next_step.tell(cfg, "evaluate")
+
+
+def tell_of_row(cfg: DictConfig, run: Path, benchmark: Benchmark, task: plan.Task | labelling.Unlabelled) -> None:
+    """Write the leaderboard's row of a finished run, and say where it is if results= names a folder."""
+    folder = None if cfg.results is None else Path(cfg.results)
+    if isinstance(task, plan.Task) and (file := result.write(run, benchmark, task.records, folder)):
+        print(f"{file}: the leaderboard's row; python report.py leaderboard={folder}")
 
 
 def compare(cfg: DictConfig, held: Sequence[annotators.Annotator]) -> None:

@@ -3,6 +3,7 @@
     python report.py name=demo                  every finished run called demo or demo-...
     python report.py name=all runs='*/*'        every finished run
     python report.py name=table4 experiment=table4    a table or figure of the paper, beside its numbers
+    python report.py name=board leaderboard=results   rows of evaluate.py results=results: ranks, pairs, cost, filters
 
 Writes outputs/report/<name>/{index.html,predictions/,tables/,figures/}. A report is a view of other runs and costs
 seconds: it is made anew each time.
@@ -25,6 +26,9 @@ def report(cfg: DictConfig) -> None:
     from seke.reporting.report import Settings, write_report
     from seke.reporting.studies.orders import Comparisons
 
+    if cfg.leaderboard is not None:
+        leaderboard(cfg)
+        return
     chosen = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(chosen, dict)
     outputs = Path(cfg.paths.outputs)
@@ -53,6 +57,19 @@ def report(cfg: DictConfig) -> None:
         print(f"note: {note}")
     print(f"\n{written.page}")
     next_step.tell(cfg, "report")
+
+
+def leaderboard(cfg: DictConfig) -> None:
+    """Write the page of a folder of results, and print its tables and path."""
+    from seke.reporting.data.tables import to_terminal
+    from seke.reporting.leaderboard.report import write_leaderboard
+
+    written = write_leaderboard(Path(cfg.paths.outputs), str(cfg.name), Path(cfg.leaderboard))
+    for table in written.main:
+        print(f"\n{table.title}", to_terminal(table), sep="\n")
+    for note in written.notes:
+        print(f"note: {note}")
+    print(f"\n{written.page}")
 
 
 if __name__ == "__main__":

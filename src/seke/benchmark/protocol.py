@@ -13,6 +13,7 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.core.records
     Grouped    Table 2's four measures by group; nothing, for a benchmark that is Measured
     Calibrated its answers say nothing of how sure they are
     Published  nobody released its images
+    Ranked     no leaderboard has rows of it
     Pays       it asks no model of its own
     Writes     metrics.json and table.md are all its files
 """
@@ -20,7 +21,7 @@ of the optional Protocols is done as for FEAB, whose rows are `seke.core.records
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from pydantic import BaseModel, ValidationError
 from seke.benchmark.answer import Answer, Judge
 from seke.benchmark.release import Release
 from seke.core import plugins
-from seke.core.intervals import ANY
+from seke.core.intervals import ANY, SHARE
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.vlm import VLM, Image, Request
 
@@ -282,6 +283,51 @@ class Published(Protocol):
     @property
     def prevalence(self) -> Mapping[int, float] | None:
         """The share of active images by action unit at which F1 is to be known, too."""
+        ...
+
+
+class RankedMetric(NamedTuple):
+    """One measure by which a leaderboard compares systems."""
+
+    key: str
+    """As metrics.json has it: "expression.accuracy"."""
+    title: str
+    """As a column's head."""
+    better: Literal["high", "low"]
+    percent: bool
+    """Whether a share in [0, 1] that is printed as per cent."""
+    value: float
+    """NaN where undefined."""
+    rival: float
+    """With what it competes (`rules.competing`); NaN: it does not."""
+    drawn_B: NDArray[np.float64]
+    """`rival` in every resample, (B,); systems that answered about the same records are resampled alike."""
+    n: int
+    """Images with truth."""
+    drawn_from: int
+    """Subjects among these, or images where these have no subjects."""
+    coverage: float = 1.0
+    """The share of n that has an answer, of an error over the answered ones."""
+    within: tuple[float, float] = SHARE
+    """The least and the greatest value that there can be."""
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """A benchmark of which leaderboards have rows."""
+
+    @property
+    def board(self) -> str:
+        """Its name there: lower-case words, joined by "_" and parted by "."."""
+        ...
+
+    @property
+    def headline(self) -> str:
+        """The key of the measure by which its rows are ordered."""
+        ...
+
+    def ranked(self, predictions: Sequence[Any], seed: int, draws: int) -> Sequence[RankedMetric]:
+        """Return the measures, the headline first; every record counts, whatever became of its answer."""
         ...
 
 

@@ -18,8 +18,8 @@ ASKED: Final = (
 """Where a command's configuration holds backends."""
 VOLATILE: Final = (
     "n", "audit", "guarantee", "confidence",
-    "overwrite", "update", "review", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger", "wandb",
-    "wandb_pictures", "objective", "engine", "workers", "export",
+    "overwrite", "update", "review", "results", "paths", "ckpt", "dry_run", "assumed_mfu", "budget", "chunk", "logger",
+    "wandb", "wandb_pictures", "objective", "engine", "workers", "export",
     "generator.outputs", "embed_images", "source.workers", "data.workers", "data.cache", "data.cache_dir",
     *(f"{backend}.{name}" for backend in ASKED for name in HOW_TO_ASK),
 )  # fmt: skip

@@ -125,14 +125,14 @@ def write_report(
     gathered = gather(opened, name, pattern)
     while True:
         try:
-            with _replacing(outputs / "report" / name) as draft:
+            with replacing(outputs / "report" / name) as draft:
                 return _write(draft, opened, name, pattern, gathered, settings, study, compare)
         except UserError as error:
             gathered = leave_out(gathered, error)  # one damaged run must not cost the others their report
 
 
 @contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path) -> Iterator[Path]:
     """Yield an empty folder; what is written into it replaces, at the end and only then, its namesakes in `folder`."""
     files.folder(folder)
     locks.hold(folder)

@@ -21,6 +21,8 @@ from seke.core.records import ImageRecord, read_jsonl
 
 OVERLAP: Final = "trained on what it is tested on"
 """How the note of an allowed overlap begins."""
+UNCHECKED: Final = "training data "
+"""How remarks on training data that were not, or not wholly, checked begin."""
 NAMED: Final = 3
 """Examples that an error names of each kind."""
 
@@ -69,7 +71,7 @@ def check(
     """
     if model is None or not Path(model).is_dir():
         who = model or "what answered"
-        return Finding(remarks=(f"training data not checked: {who} is not known as a checkpoint of train.py",))
+        return Finding(remarks=(f"{UNCHECKED}not checked: {who} is not known as a checkpoint of train.py",))
     seen, remarks = trained_on(Path(model), outputs)
     tested = of_records(records)
     shared = {
@@ -105,6 +107,11 @@ def answered_by(predictions: Path, outputs: Path) -> str | None:
     return None
 
 
+def is_about(remark: str) -> bool:
+    """Whether a note or remark of an evaluation is about test pictures among training data."""
+    return remark.startswith((OVERLAP, UNCHECKED))
+
+
 def noted_overlaps(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the overlaps that an evaluate run has noted."""
     return tuple(note for note in manifest.get("notes", ()) if note.startswith(OVERLAP))
@@ -137,17 +144,17 @@ def trained_on(model: Path, outputs: Path) -> tuple[Identities, tuple[str, ...]]
         done.add(model.resolve())
         manifest = runs.manifest_beside(model)
         if "data" not in manifest.get("config", {}):
-            remarks.append(f"training data of {model} not checked: no manifest of train.py beside it")
+            remarks.append(f"{UNCHECKED}of {model} not checked: no manifest of train.py beside it")
             break
         for name, rows, unread in _read_sets(manifest, outputs):
             seen |= rows
             if unread is None:
-                remarks.append(f"training data {name} not checked: it is not there any more, or no conversations")
+                remarks.append(f"{UNCHECKED}{name} not checked: it is not there any more, or no conversations")
             elif unread:
                 remarks.append(f"training data {name}: {unread} images are not there any more, and were not compared")
         base = Path(str(manifest.get("base", "")))
         if not base.is_dir():
-            remarks.append(f"training data of {base} not checked: it is not a checkpoint of train.py")
+            remarks.append(f"{UNCHECKED}of {base} not checked: it is not a checkpoint of train.py")
             break
         model = base
     return seen, tuple(remarks)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from seke.benchmark.answer import SILENT, Answer, Judge
-from seke.benchmark.protocol import GroupMetric, GroupMetrics, Paired, PairedMetric, Right
+from seke.benchmark.protocol import GroupMetric, GroupMetrics, Paired, PairedMetric, RankedMetric, Right
 from seke.benchmark.scoring.classes import CLASS_SCORES, class_metrics, measures
+from seke.benchmark.scoring.ranked import ranked_classes
 from seke.benchmark.scoring.tables import ABSENT, with_interval
 from seke.benchmark.tasks.class_answers import named_class
 from seke.core.errors import UserError
@@ -86,6 +87,8 @@ class EmoSet:
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
     row: ClassVar[type[BaseModel]] = EmotionPrediction
+    board: ClassVar[str] = "emoset"
+    headline: ClassVar[str] = "emotion.accuracy"
 
     def __post_init__(self) -> None:
         if self.answering not in self.questions:
@@ -129,6 +132,11 @@ class EmoSet:
     def metrics(self, predictions: Sequence[EmotionPrediction], seed: int) -> dict[str, Any]:
         """Return the content of metrics.json; the tasks of faces are absent from it (None)."""
         return {**scores(predictions, seed), "answering": self.answering}
+
+    def ranked(self, predictions: Sequence[EmotionPrediction], seed: int, draws: int) -> list[RankedMetric]:
+        """Return accuracy and macro F1; the pictures have no subjects."""
+        answered = [(row.id, row.truth, row.emotion) for row in predictions]
+        return ranked_classes("emotion", EMOTIONS, answered, seed, draws)
 
     def paired(
         self, ours: Sequence[EmotionPrediction], theirs: Sequence[EmotionPrediction], seed: int, draws: int

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from seke.benchmark.answer import Answer, Judge
+from seke.benchmark.protocol import RankedMetric
 from seke.benchmark.release import Release, read_release
 from seke.benchmark.scoring.calibration import trust
 from seke.benchmark.scoring.prevalence import checked_prevalence
+from seke.benchmark.scoring.ranked import ranked_faces
 from seke.benchmark.scoring.tables import calibration_table, summary_table, table2
 from seke.core.escape import markdown
 from seke.core.records import ImageRecord, Prediction
@@ -32,6 +34,8 @@ class Feab:
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
     """The command and the file that a name in `predictions=` stands for."""
+    board: ClassVar[str] = "feab"
+    headline: ClassVar[str] = "expression.accuracy"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prevalence", checked_prevalence("benchmark.prevalence", self.prevalence))
@@ -76,6 +80,10 @@ class Feab:
                 )
             )
         return rows, sum(record.id not in answers for record in records)
+
+    def ranked(self, predictions: Sequence[Prediction], seed: int, draws: int) -> list[RankedMetric]:
+        """Return Table 2's four measures."""
+        return ranked_faces(predictions, seed, draws)
 
     def trust(
         self, predictions: Sequence[Prediction], answers: Mapping[str, Answer], seed: int

@@ -13,7 +13,8 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from seke.benchmark.answer import SILENT, Answer, Judge, Verdict
-from seke.benchmark.protocol import Paired
+from seke.benchmark.protocol import Paired, RankedMetric
+from seke.benchmark.scoring.ranked import ranked_faces
 from seke.benchmark.scoring.significance import pair_faces
 from seke.benchmark.tasks.emoset import emotion_in
 from seke.benchmark.tasks.feab import Feab
@@ -36,6 +37,7 @@ class FeabMikels(Feab):
     judge_template: str = "emotion"
     """Which of conf/prompts/judge.yaml rewrites answers here."""
     row: ClassVar[type[BaseModel]] = Prediction
+    board: ClassVar[str] = "feab_mikels"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,6 +54,10 @@ class FeabMikels(Feab):
     def paired(self, ours: Sequence[Prediction], theirs: Sequence[Prediction], seed: int, draws: int) -> Paired:
         """Return what is compared of two runs: expressions, for nothing else was asked for."""
         return pair_faces(ours, theirs, seed, draws, tasks=("expression",))
+
+    def ranked(self, predictions: Sequence[Prediction], seed: int, draws: int) -> list[RankedMetric]:
+        """Return the accuracy of expressions, for nothing else was asked for."""
+        return ranked_faces(predictions, seed, draws, tasks=("expression",))
 
     def _read(self, answer: Answer, judge: Judge) -> Verdict:
         _, judged, status = judge(answer)

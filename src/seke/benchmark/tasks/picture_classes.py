@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from seke.benchmark.answer import SILENT, Answer, Judge
+from seke.benchmark.protocol import RankedMetric
 from seke.benchmark.scoring.classes import CLASS_SCORES, class_metrics
+from seke.benchmark.scoring.ranked import ranked_classes
 from seke.benchmark.scoring.tables import with_interval
 from seke.benchmark.tasks.class_answers import named_class
 from seke.core.errors import UserError
@@ -58,6 +60,7 @@ class PictureClasses:
     """Which of conf/prompts/judge.yaml rewrites answers here."""
     records_file: ClassVar[str] = "test.jsonl"
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    headline: ClassVar[str] = "class.accuracy"
     row: ClassVar[type[BaseModel]] = ClassPrediction
 
     def __post_init__(self) -> None:
@@ -107,6 +110,16 @@ class PictureClasses:
         class_of = {word: name for name, words in self.classes.items() for word in words}
         said = self.attribute.replace("_", " ")
         return class_of, re.compile(rf"predict(?:ed)? {re.escape(said)}\W*", re.IGNORECASE)
+
+    @property
+    def board(self) -> str:
+        """Its name on a leaderboard."""
+        return f"picture_classes.{re.sub('[^a-z0-9_]', '_', self.attribute.lower())}"
+
+    def ranked(self, predictions: Sequence[ClassPrediction], seed: int, draws: int) -> list[RankedMetric]:
+        """Return accuracy and macro F1; the pictures have no subjects."""
+        answered = [(row.id, row.truth, row.named) for row in predictions]
+        return ranked_classes("class", list(self.classes), answered, seed, draws)
 
     def metrics(self, predictions: Sequence[ClassPrediction], seed: int) -> dict[str, Any]:
         """Return the content of metrics.json; the tasks of faces are absent from it (None)."""

@@ -83,6 +83,8 @@ class Row:
     """By column key, the numbers that are not over all images with truth."""
     about: str = ""
     """Where columns are runs: what of a run's predictions its numbers are about."""
+    tags: tuple[str, ...] = ()
+    """Words by which a page's filters hide it."""
 
     def rival(self, column: "Column") -> float | None:
         """Return the number with which a cell competes; None where it does not."""

@@ -41,6 +41,7 @@ PAGES: Final = {
          "page.gallery"),
     ),
     "faces": Parts(("page",), ()),
+    "leaderboard": Parts(("page", "leaderboard"), ("page.dom", "leaderboard")),
     "predictions": Parts(
         ("page", "page.gallery", "page.large", "predictions"),
         ("page.dom", "page.list", "page.large", "predictions.records", "predictions"),

@@ -88,7 +88,8 @@ class Corrupted(Source):
                 yield Rejection(id=job.record.id, reason="bad image", detail=problem)
             else:
                 # No hash: it is a new picture, which is looked at when it is drawn.
-                yield job.record.model_copy(update={"image": job.file.name, "sha256": None})
+                told = {**job.record.attributes, "condition": {"kind": self.kind, "severity": self.severity}}
+                yield job.record.model_copy(update={"image": job.file.name, "sha256": None, "attributes": told})
 
     @cached_property
     def _records(self) -> Sequence[ImageRecord]:

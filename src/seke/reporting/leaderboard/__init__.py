@@ -1,0 +1,1 @@
+"""The leaderboard: rows of results/*.json become ranks, tables, figures and one page."""
