@@ -67,6 +67,8 @@ def as_generated(record: ImageRecord) -> Answer:
 PERFECT = {
     "emoset": Perfect(emotion, ("emotion",)),
     "picture_classes": Perfect(place, ("class",)),
+    "emonet": Perfect(in_words, ("class",)),
+    "ferbench": Perfect(in_words, ("class",)),
     "feab_mikels": Perfect(emotion, ("expression",)),
     "reliability": Perfect(as_generated, ALL),
     "conclusions": Perfect(as_generated, ()),  # without an audit nobody knows how right labels are
@@ -121,10 +123,17 @@ def record(folder: Path, number: int) -> ImageRecord:
         expression=EXPRESSIONS[place], valence=number / 100, arousal=-number / 100,
         action_units={au: (number + au) % 2 == 0 for au in ACTION_UNITS},
     )  # fmt: skip
+    told = {"emotion": EMOTIONS[place], "scene_type": PLACES[place], **asked(EXPRESSIONS[place])}
     return ImageRecord(
         id=f"face-{number}", image=path.name, sha256=sha256(path.read_bytes()), source="mine", subject=f"s{number % 5}",
-        split="test", labels=labels, attributes={"emotion": EMOTIONS[place], "scene_type": PLACES[place]},
+        split="test", labels=labels, attributes=told,
     )  # fmt: skip
+
+
+def asked(expression: str) -> dict[str, Any]:
+    """Return what experts said of a face (EmoNet-Face), and FERBench's question about it."""
+    question = {"set": "AffectNet", "question": "Which expression is it?", "candidates": list(EXPRESSIONS)}
+    return {"opinions": {"human-1": expression, "human-2": expression}, **question}
 
 
 @pytest.fixture(scope="module", params=options("benchmark"))

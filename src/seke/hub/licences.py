@@ -59,6 +59,14 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "Dimitrios Kollias, Queen Mary University of London, and iBUG, Imperial College London",
             "Kollias & Zafeiriou, BMVC 2019",
         ),
+        "emonet_face": Licence(
+            "EmoNet-Face",
+            "Creative Commons Attribution 4.0: AI-made faces of nobody, which may be used, shown and passed on with "
+            "the authors' names.",
+            "LAION (https://huggingface.co/laion)",
+            "Schuhmann, Kaczmarczyk, Rabby, Friedrich, Kraus, Kalyan, Nadi, Nguyen, Kersting & Auer, NeurIPS Datasets "
+            "and Benchmarks 2025",
+        ),
         "emoset": Licence(
             "EmoSet",
             "Non-commercial research; the pictures belong to the people who put them on the Internet.",

@@ -91,7 +91,7 @@ def row(run: Path, benchmark: Benchmark, records: Sequence[ImageRecord]) -> Resu
             name=benchmark.board,
             records=_digest(f"{row.id}\0{row.subject}\0{_truth(row)}" for row in rows),
             pictures=_digest(str(record.sha256) for record in scored),
-            prompt=_prompt(benchmark, config),
+            prompt=_prompt(benchmark, config, scored),
             reader=_reader(config),
             synthetic=_synthetic(manifest),
             condition=_condition(scored),
@@ -179,11 +179,12 @@ def _flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]
             yield f"{above}{name}", json.dumps(value)
 
 
-def _prompt(benchmark: Benchmark, config: Mapping[str, Any]) -> str:
-    """Return the hex sha256 of what is asked of every picture, or of the settings that questions are made by."""
+def _prompt(benchmark: Benchmark, config: Mapping[str, Any], records: Sequence[ImageRecord]) -> str:
+    """Return the hex sha256 of what is asked: of every picture, or of the settings and each record's question."""
     if benchmark.request is None or isinstance(benchmark, Planned):
         settings = {name: value for name, value in config["benchmark"].items() if name != "_target_"}
-        return _digest([json.dumps(settings, sort_keys=True)])
+        asked = (str(record.attributes.get("question")) for record in records)
+        return _digest([json.dumps(settings, sort_keys=True), *asked])
     request = benchmark.request(BLANK)
     said = [
         [message.role, ["picture" if isinstance(part, Image) else part for part in message.parts]]
