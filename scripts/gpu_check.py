@@ -61,6 +61,8 @@ PARTS = {
     "answering": Part(45, ("pydantic", "PIL", "safetensors")),
     "cache": Part(70, TRAINING),
     "zero3": Part(75, (*TRAINING, "deepspeed", "rich", "jinja2", "huggingface_hub")),
+    "fsdp2": Part(60, (*TRAINING, "rich", "jinja2", "huggingface_hub")),
+    "options": Part(150, TRAINING),
 }
 
 
@@ -104,6 +106,8 @@ AIMS = (
     Aim("cache", "features from the disk, times as fast", least=2),
     Aim("cache", "largest difference of losses, as a share", most=1e-2),
     Aim("zero3", "largest difference of losses, as a share", most=1e-2),
+    Aim("fsdp2", "largest difference of losses, as a share", most=1e-2),
+    Aim("options", "largest difference of losses, as a share", most=1e-2),
 )
 
 

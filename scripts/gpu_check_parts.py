@@ -35,6 +35,7 @@ SECONDS = {"0.5b": 15.0, "7b": 30.0}
 """Of training, warm-up not counted: after that a way stops, whatever is left of its samples."""
 LENGTHS = (4200, 2900, 2900, 2900, 1500, 1500, 800, 61, 1)
 """Of a pack's conversations, as FEID's are: 16,762 tokens."""
+DIFFERENCE = "largest difference of losses, as a share"
 HEADS = {"0.5b": (14, 2, 64), "7b": (28, 4, 128)}
 """Query heads, key heads and their width."""
 
@@ -244,7 +245,7 @@ def prepared(asked: Asked, name: str, case: Case, loaded: Any, arrow: str = "", 
 
 def trained(
     asked: Asked, case: Case, loaded: Any, groups: Any, samples: Any, optimizer: Any, seconds: float,
-    finished: tuple[str, str] | None = None, states: bool = False,
+    finished: tuple[str, str] | None = None, states: bool = False, loss: Any = None, warm_up: int = WARM_UP,
 ) -> dict[str, float]:  # fmt: skip
     """Train for so many seconds and return what `Throughput` logs of them; `finished`: tell, and end this process."""
     from torch.utils.data import DataLoader
@@ -264,10 +265,10 @@ def trained(
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
             self.steps, self.batch = self.steps + 1, batch
-            if self.steps == WARM_UP:
+            if self.steps == warm_up:
                 self.began, self.before = now(asked.gpu), watched.detach().clone()
                 self._window, self._waiting.seconds = Window(), 0.0
-            elif self.steps > WARM_UP and time.perf_counter() - self.began > seconds:
+            elif self.steps > warm_up and time.perf_counter() - self.began > seconds:
                 trainer.should_stop = True
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -296,7 +297,7 @@ def trained(
         logger=False, callbacks=[measured], enable_checkpointing=False, enable_progress_bar=False
     )
     fresh = [dict(group) for group in groups]  # an optimiser leaves its own settings in them
-    trainer.fit(Sft(loaded, fresh, optimizer=optimizer, states=states), loader)
+    trainer.fit(Sft(loaded, fresh, optimizer=optimizer, states=states, loss=loss), loader)
     return measured.latest
 
 
@@ -415,7 +416,7 @@ def peak_of(asked: Asked) -> float | None:
     return peak(torch.cuda.get_device_name()) if asked.gpu else None
 
 
-# -- answering, kept features, ZeRO-3 ---------------------------------------------------------------------------------
+# -- answering, kept features, ZeRO-3, FSDP2 ---------------------------------------------------------------------------
 
 
 def answering(asked: Asked) -> None:
@@ -497,7 +498,7 @@ def cache(asked: Asked) -> None:
             with torch.autocast(asked.device, torch.bfloat16, enabled=asked.gpu):
                 losses.append(float(Sft(loaded, groups, states=given).loss_sum(placed)))
     asked.tell("features from the disk, times as fast", rates[0] / rates[1])
-    asked.tell("largest difference of losses, as a share", abs(losses[0] - losses[1]) / losses[0])
+    asked.tell(DIFFERENCE, abs(losses[0] - losses[1]) / losses[0])
     train = partial(trained, asked, case, loaded, groups, optimizer=AdamW(), seconds=5.0 if asked.gpu else 1.0)
     ways = [train(samples=samples, states=given) for samples, given in ((anew, False), (disk, True))]
     asked.tell("samples/s, states computed anew", ways[0]["samples_per_s"])
@@ -508,12 +509,11 @@ Samples = Any
 """`seke.training.data.dataset.Samples`, which is not imported where nothing is trained."""
 
 
-def zero3(asked: Asked) -> None:
-    """Write a checkpoint, and train a step on it with `fit` as train.py does: plainly, and under ZeRO-3."""
+def split(asked: Asked, way: str) -> None:
+    """Write a checkpoint, and train a step on it with `fit` as train.py does: plainly, and under ZeRO-3 or FSDP2."""
     from seke.core.runs import Run
     from seke.models.llava_ov import LlavaOv
     from seke.training.data.mixture import Data
-    from seke.training.deepspeed_cpu import CPUDeepSpeedStrategy
     from seke.training.settings import Training
     from seke.training.train import fit
 
@@ -526,14 +526,13 @@ def zero3(asked: Asked) -> None:
     dtype = "bfloat16" if asked.gpu else "float32"
     small = {"pack": True, "pack_tokens": case.pack_tokens // 2, "workers": 0, "cache": "none"}
     losses = []
-    for name in ("plain", "zero3"):
+    for name in ("plain", way):
         if asked.gpu:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         more: dict[str, Any] = {"accelerator": "gpu", "precision": "bf16-mixed"} if asked.gpu else {}
-        if name == "zero3":
-            kind = {"overlap_comm": asked.gpu, "process_group_backend": "nccl" if asked.gpu else "gloo"}
-            more["strategy"] = CPUDeepSpeedStrategy(stage=3, logging_batch_size_per_gpu=1, **kind)
+        if name != "plain":
+            more["strategy"] = strategy(way, asked.gpu)
         path = scratch / name
         path.mkdir()
         data = Data(path=str(rows), limit=12, **small)  # type: ignore[arg-type]
@@ -543,7 +542,84 @@ def zero3(asked: Asked) -> None:
         asked.tell(f"{name}: seconds from loading to the exported model", now(asked.gpu) - began, "0.5B, one step")
         asked.tell(f"{name}: peak GiB", memory(asked.gpu) / 2**30)
         losses.append(float(facts["loss"]))
-    asked.tell("largest difference of losses, as a share", abs(losses[0] - losses[1]) / losses[0])
+    asked.tell(DIFFERENCE, abs(losses[0] - losses[1]) / losses[0])
+
+
+def strategy(way: str, gpu: bool) -> Any:
+    """Return Lightning's strategy that splits weights up over the ranks."""
+    backend = "nccl" if gpu else "gloo"
+    if way == "fsdp2":
+        from seke.training.fully_sharded import FullyShardedStrategy
+
+        return FullyShardedStrategy(process_group_backend=backend)
+    from seke.training.deepspeed_cpu import CPUDeepSpeedStrategy
+
+    kind = {"overlap_comm": gpu, "process_group_backend": backend}
+    return CPUDeepSpeedStrategy(stage=3, logging_batch_size_per_gpu=1, **kind)
+
+
+# -- options that are off unless asked for ----------------------------------------------------------------------------
+
+
+def options(asked: Asked) -> None:
+    """Train 0.5B with each option for speed: its speed by that without any, and its loss of the same first pack."""
+    from seke.models.llava_ov import LlavaOv
+    from seke.training.data.samplers import collate_pack
+    from seke.training.module import Sft
+    from seke.training.optimizers import AdamW
+    from seke.training.speedups import compile_blocks, fused_loss, to_float8
+
+    case = asked.case("0.5b")
+    ways = {
+        "none": (None, False, False), "fused_loss=torch": ("torch", False, False),
+        "fused_loss=liger": ("liger", False, False), "compile": (None, True, False),
+        "compile and float8": (None, True, True),
+    }  # fmt: skip
+    plain: dict[str, float] = {}
+    samples: Samples = None
+    worst = 0.0
+    for name, (fused, compiled, float8) in ways.items():
+        if fused == "liger" and (importlib.util.find_spec("liger_kernel") is None or asked.tiny):
+            note = "it needs a GPU" if asked.tiny else "not installed (pip install liger-kernel)"
+            asked.tell(f"{name}: times as fast as without", None, note)
+            continue
+        loaded = asked.model(case)
+        groups = LlavaOv("", lr=1e-5).train(loaded)
+        samples = samples or prepared(asked, "0.5b", case, loaded)
+        try:
+            loss = fused_loss(fused) if fused else None
+            if float8:
+                to_float8(loaded.model, emulate=asked.tiny)
+            if compiled:
+                compile_blocks(loaded.model, "inductor" if asked.gpu else "eager")
+            batch = collate_pack([samples[k] for k in range(4)], 1)
+            loaded.model.to(asked.device)
+            placed = {k: v.to(asked.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            with torch.no_grad(), torch.autocast(asked.device, torch.bfloat16, enabled=asked.gpu):
+                first = float(Sft(loaded, groups, loss=loss).loss_sum(placed))
+            if asked.gpu:
+                torch.cuda.reset_peak_memory_stats()
+            # The compiler needs some packs to learn which sizes change.
+            found = trained(
+                asked, case, loaded, groups, samples, AdamW(), 5.0 if asked.gpu else 1.0, loss=loss, warm_up=6
+            )
+        except Exception as error:
+            asked.tell(
+                f"{name}: times as fast as without", None, " ".join(f"{type(error).__name__}: {error}".split())[:150]
+            )
+            continue
+        plain = plain or {"loss": first, **found}
+        if name != "none":
+            asked.tell(f"{name}: times as fast as without", found["tokens_per_s"] / plain["tokens_per_s"])
+            difference = abs(first - plain["loss"]) / plain["loss"]
+            asked.tell(f"{name}: difference of losses, as a share", difference)
+            worst = worst if float8 else max(worst, difference)
+        asked.tell(f"{name}: peak GiB", found["memory_gib"])
+        del loaded, groups
+        gc.collect()
+        if asked.gpu:
+            torch.cuda.empty_cache()
+    asked.tell(DIFFERENCE, worst, "float8 left out: it rounds")
 
 
 RUN: dict[str, Callable[[Asked], None]] = {
@@ -554,7 +630,9 @@ RUN: dict[str, Callable[[Asked], None]] = {
     "trainer_7b": partial(trainer, name="7b"),
     "answering": answering,
     "cache": cache,
-    "zero3": zero3,
+    "zero3": partial(split, way="zero3"),
+    "fsdp2": partial(split, way="fsdp2"),
+    "options": options,
 }
 
 

@@ -206,11 +206,13 @@ def test_the_tiny_case_runs_from_its_command_to_its_table(tmp_path):
     log = (tmp_path / "gpu_check.log").read_text() if (tmp_path / "gpu_check.log").exists() else ""
     assert done.returncode == 0, done.stderr + done.stdout + log[-3000:]
     found = json.loads((tmp_path / "gpu_check.json").read_text())
-    assert {of["status"] for of in found["parts"].values()} == {"done"} and len(found["parts"]) == 8
+    assert {of["status"] for of in found["parts"].values()} == {"done"} and len(found["parts"]) == 10
     assert {target["verdict"] for target in found["targets"]} == {"not judged"}
     figures = {part: {f["what"]: f["value"] for f in of["figures"]} for part, of in found["parts"].items()}
     assert figures["kernel"]["conversations of a pack apart: logits differ by this share of the largest"] < 1e-2
     assert figures["cache"]["largest difference of losses, as a share"] < 1e-4
-    assert figures["zero3"]["largest difference of losses, as a share"] < 1e-4
+    for part in ("zero3", "fsdp2", "options"):
+        assert figures[part]["largest difference of losses, as a share"] < 1e-4, part
+    assert figures["options"]["compile: times as fast as without"] > 0
     assert figures["sft_7b"]["share of a matrix that its steps have moved"] > 0.01
     assert {"MFU of vision alone", "MFU of language alone", "peak GiB"} <= figures["sft_05b"].keys()

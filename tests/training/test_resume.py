@@ -241,20 +241,20 @@ def test_a_validation_at_an_epochs_end_is_owed_too(sft, tiny_base, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [2, 3])
-def test_deepspeeds_checkpoints_resume_and_bring_the_best_weights_back(sft, tiny_base, tmp_path, stage, monkeypatch):
+@pytest.mark.parametrize("way", ["zero-2", "zero-3", "fsdp2"])
+def test_split_checkpoints_resume_and_bring_the_best_weights_back(sft, tiny_base, tmp_path, way, monkeypatch):
     from seke.training.deepspeed_cpu import CPUDeepSpeedStrategy
+    from seke.training.fully_sharded import FullyShardedStrategy
 
     take = best_checkpoint.BestCheckpoint.on_validation_end
     early = lambda self, trainer, module: take(self, trainer, module) if trainer.global_step < 5 else None  # noqa: E731
     monkeypatch.setattr(best_checkpoint.BestCheckpoint, "on_validation_end", early)
 
     def plan():
-        strategy = CPUDeepSpeedStrategy(
-            stage=stage, overlap_comm=False, process_group_backend="gloo", logging_batch_size_per_gpu=1
-        )
+        zero = {"overlap_comm": False, "process_group_backend": "gloo", "logging_batch_size_per_gpu": 1}
+        fsdp = way == "fsdp2"
         return {
-            "strategy": strategy,
+            "strategy": FullyShardedStrategy() if fsdp else CPUDeepSpeedStrategy(stage=int(way[-1]), **zero),
             "data": watched(tiny_base),
             "validate_every": 2,
             "lr": 0.05,

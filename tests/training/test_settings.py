@@ -31,6 +31,9 @@ WRONG = {
     "warm_up": (-0.1, 3, None),
     "threads": (0,),
     "activation_checkpointing": ("sometimes", None, 2),
+    "compile": ("yes", None, 1),
+    "float8": ("yes", None),
+    "fused_loss": ("apex", True, ""),
 }
 
 

@@ -26,7 +26,8 @@ VOLATILE: Final = (
 """Settings that change how or where a run is done but not what it yields; a resume may differ in these."""
 
 UNSAID: Final = {
-    "model.base_only_when_small": False, "reader.first_peak": 0, "source.world": "drawn",
+    "model.base_only_when_small": False, "trainer.compile": False, "trainer.float8": False,
+    "reader.first_peak": 0, "source.world": "drawn",
     "generator.normalise": "theoretical", "generator.witnesses": [], "prompts.language": "en",
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,

@@ -1,6 +1,7 @@
 """Supervised fine-tuning as a LightningModule: cross-entropy on the answers, exact however a step is cut up."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from seke.models.protocol import TrainableVLM
 from seke.training.optimizers import AdamW, Optimizer
+from seke.training.speedups import Loss, head_returns
 
 
 def cosine_with_warm_up(step: int, total: int, warm_up: float = 0.03) -> float:
@@ -34,6 +36,7 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         warm_up: float = 0.03,
         states: bool = False,
         optimizer: Optimizer | None = None,
+        loss: Loss | None = None,
     ) -> None:
         super().__init__()
         self.loaded, self.groups = loaded, groups
@@ -42,6 +45,8 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         """Whether batches bring the frozen tower's states instead of pixels."""
         self.optimizer = optimizer
         """Makes an optimiser of parameter groups; None: AdamW."""
+        self.loss = loss
+        """Head and cross-entropy in one; None: one after the other."""
 
     def train(self, mode: bool = True) -> "Sft":
         """Set the mode; in training the model itself says which of its parts that concerns."""
@@ -65,8 +70,10 @@ class Sft(pl.LightningModule):  # type: ignore[misc]
         features = self.loaded.features(states, counts, sizes, contexts)
         pack = {"lengths": batch["lengths"]} if "lengths" in batch else {}
         shown = {} if blind else {"sizes": sizes}
-        logits = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"], **pack, **shown)
-        loss = F.cross_entropy(logits.float(), batch["targets"], reduction="sum")
+        fused = self.loss if len(batch["targets"]) else None
+        with head_returns(self.model, fused, batch["targets"]) if fused else nullcontext():
+            found = self.loaded.logits(batch["ids"], None, [] if blind else features, batch["keep"], **pack, **shown)
+        loss = found.sum() if fused else F.cross_entropy(found.float(), batch["targets"], reduction="sum")
         return loss + 0.0 * torch.cat(features).sum().float() if blind else loss
 
     def training_step(self, batch: dict[str, Any], _: int) -> Tensor:

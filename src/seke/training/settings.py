@@ -16,6 +16,7 @@ from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.setting_checks import check_between, check_whole
 from seke.training.launcher import resolved
+from seke.training.speedups import FUSED, check_compiler, check_float8
 
 PRECISIONS: Final = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 ACCELERATORS: Final = ("cpu", "gpu", "cuda", "mps", "auto")
@@ -70,6 +71,12 @@ class Training:
     """What one device can do in bfloat16, for the MFU; None: known by the device's name, or no MFU is logged."""
     activation_checkpointing: bool | Literal["auto"] = False
     """Whether activations are computed again in the backward pass; auto: where a GPU would not hold them."""
+    compile: bool = False
+    """Whether transformer blocks are compiled (torch.compile, block by block)."""
+    fused_loss: str | None = None
+    """Whose fused head and cross-entropy is used, torch or liger; None: nobody's, one follows the other."""
+    float8: bool = False
+    """Whether the language model's blocks multiply in float8."""
     threads: int | None = None
     """CPU threads; None leaves PyTorch's choice."""
 
@@ -98,6 +105,15 @@ class Training:
         if self.activation_checkpointing not in (True, False, "auto"):
             given = self.activation_checkpointing
             raise UserError("trainer.activation_checkpointing", given, "unknown", "use true, false or auto")
+        for name in ("compile", "float8"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"trainer.{name}", getattr(self, name), "neither true nor false", "use true or false")
+        if self.fused_loss is not None:
+            _check_among("trainer.fused_loss", self.fused_loss, FUSED, f"use {', '.join(FUSED)} or null")
+        for name in ("compile", "float8"):
+            if getattr(self, name) and self.master_weights and self.zero.stage == 3:
+                problem = "ZeRO-3 gathers weights by hooks that it does not run"
+                raise UserError(f"trainer.{name}", True, problem, "use trainer=fsdp2 or deepspeed_zero2")
         self.devices, self.num_nodes = resolved(self.devices, self.num_nodes)
 
     def check_machine(self) -> None:
@@ -112,6 +128,10 @@ class Training:
         if not set(wanted) & set(there):
             remedy = f"this machine has {', '.join(there)}: use trainer=cpu or trainer.accelerator={there[0]}"
             raise UserError("trainer.accelerator", self.accelerator, "there is none here", remedy)
+        if self.float8:
+            check_float8(self.on_gpu, self.own_gpu)
+        if self.compile:
+            check_compiler(self.on_gpu)
 
     @property
     def master_weights(self) -> bool:
@@ -144,6 +164,8 @@ class Training:
     @property
     def zero(self) -> "Zero":
         """What of its state the strategy shards, or keeps in the host's memory."""
+        if type(self.strategy).__name__ == "FullyShardedStrategy":
+            return Zero(3)
         settings = getattr(self.strategy, "config", None) or {}
         found = settings.get("zero_optimization") or {}
         return Zero(int(found.get("stage", 0)), "offload_optimizer" in found, "offload_param" in found)

@@ -34,10 +34,12 @@ from seke.training.data.mixture import Data, Part, stream
 from seke.training.data.samplers import Epochs, Steps, collate, collate_step, epoch_indices
 from seke.training.dry_run import recomputes
 from seke.training.export import export
+from seke.training.fully_sharded import FullyShardedStrategy, ShardedSft
 from seke.training.module import Sft
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
 from seke.training.setup import TunedModel, epochs, held_on, tuned_model
+from seke.training.speedups import compile_blocks, fused_loss, to_float8
 
 SCRATCH = "samples-"
 """Prefix of the folders in which samples lie while a run goes on."""
@@ -92,6 +94,7 @@ def fit(
     ):
         training.check_machine()
         pl.seed_everything(seed, verbose=False)
+        loss = fused_loss(training.fused_loss) if training.fused_loss else None
         tuned = tuned_model(model, data, training, optimizer)
         guard.bound = memory_bound(training, data, tuned.packed)
         if training.threads:
@@ -115,12 +118,17 @@ def fit(
         order = epochs(samples, chosen, tuned, data, training, seed)
         if recomputes(tuned, samples, order, training, optimizer):
             tuned.loaded.model.activation_checkpointing_enable()
+        if training.float8:
+            to_float8(tuned.loaded.model)
+        if training.compile:
+            compile_blocks(tuned.loaded.model)
         batches = training_loader(samples, order, tuned, data, training, trainer)
         if resume:
             checkpoints.since = resumable(folder, trainer.num_devices * trainer.num_nodes, rank_zero_only.rank == 0)
         elif rank_zero_only.rank == 0:
             shutil.rmtree(folder, ignore_errors=True)
-        module = Sft(tuned.loaded, tuned.groups, training.warm_up, tuned.states, optimizer)
+        kind = ShardedSft if isinstance(training.strategy, FullyShardedStrategy) else Sft
+        module = kind(tuned.loaded, tuned.groups, training.warm_up, tuned.states, optimizer, loss)
         _train(trainer, module, batches, validation, checkpoints)
         export(trainer, tuned.loaded, run.path / "model", model.dtype)
     facts = _facts(trainer, tuned, parts, samples, chosen, throughput.latest.get("loss"), best if watched else None)

@@ -1,6 +1,5 @@
 """The weights of the lowest validation loss, kept on disk, and early stopping once it no longer falls."""
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from seke.core.files import replacing
 from seke.training.callbacks.checkpoints import trained
+from seke.training.sharded import whole
 
 
 class BestCheckpoint(pl.Callback):  # type: ignore[misc]
@@ -63,33 +63,21 @@ class BestCheckpoint(pl.Callback):  # type: ignore[misc]
             return
         values = load_file(self.file) if trainer.is_global_zero else {}
         for name, parameter in trained(pl_module).items():
-            with whole(parameter, change=True), torch.no_grad():
+            with torch.no_grad(), whole(parameter, change=True) as there:
                 if trainer.is_global_zero:
-                    parameter.copy_(values[name])
+                    there.copy_(values[name])
 
     def _decide(self, trainer: Any) -> None:
         if self.patience is not None and self.waited >= self.patience:
             trainer.should_stop = True
 
 
-def whole(parameter: Any, change: bool = False) -> Any:
-    """Return a context in which a parameter that ZeRO-3 has split up is there in one piece; others always are.
-
-    With `change`, what rank zero writes into it there reaches all ranks.
-    """
-    if not hasattr(parameter, "ds_id"):
-        return contextlib.nullcontext()
-    import deepspeed
-
-    return deepspeed.zero.GatheredParameters([parameter], modifier_rank=0 if change else None)
-
-
 def _save(module: Any, file: Path, write: bool) -> None:
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in trained(module).items():
-        with whole(parameter):
+        with whole(parameter) as there:
             if write:
-                tensors[name] = parameter.detach().to("cpu", copy=True).contiguous()
+                tensors[name] = there.detach().to("cpu", copy=True).contiguous()
     if write:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as part:

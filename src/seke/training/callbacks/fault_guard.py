@@ -20,6 +20,7 @@ from seke.core.errors import UserError
 from seke.core.images import ImageError
 from seke.training.callbacks.checkpoints import Checkpoints
 from seke.training.data.dataset import lost_picture
+from seke.training.sharded import share
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """What a scheduler sends before it takes the machine away; Slurm sends either of two, as its user asks (--signal). A
@@ -201,8 +202,7 @@ def _of_records(names: Sequence[str]) -> str:
 
 def _finite(module: Any) -> bool:
     """Whether every trained weight, or this rank's share of it, is a finite number."""
-    held = (getattr(p, "ds_tensor", p) for p in module.parameters() if p.requires_grad)
-    return all(bool(torch.isfinite(values).all()) for values in held)
+    return all(bool(torch.isfinite(share(p)).all()) for p in module.parameters() if p.requires_grad)
 
 
 def _do_nothing(*_: Any) -> None:

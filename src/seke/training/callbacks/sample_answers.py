@@ -78,7 +78,7 @@ def answer(loaded: LoadedVLM, question: Question, max_new_tokens: int) -> str:
 class SampleAnswers(pl.Callback):  # type: ignore[misc]
     """Has rank zero answer the `asked` after every epoch, or after every `every` optimiser steps.
 
-    Under ZeRO-3 no rank holds the weights, so nothing is asked there: one warning says so.
+    Under ZeRO-3 and FSDP2 no rank holds the weights, so nothing is asked there: one warning says so.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class SampleAnswers(pl.Callback):  # type: ignore[misc]
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Give up where the weights are split up."""
         if self.asked and getattr(trainer.strategy, "zero_stage_3", False):
-            rank_zero_warn("no answers are logged under ZeRO-3: no rank holds the whole model")
+            rank_zero_warn("no answers are logged under ZeRO-3 or FSDP2: no rank holds the whole model")
             self.asked = ()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from seke.models.protocol import Product
 from seke.training.data.flops import Work, peak, seen_before, together, training, work
@@ -189,7 +190,8 @@ class Throughput(pl.Callback):  # type: ignore[misc]
         self._rates = {f"lr_{group['name']}": group["lr"] for group in optimizer.param_groups}
         if _due(trainer, trainer.global_step + 1) and not _engine(trainer):
             grads = [p.grad for p in pl_module.parameters() if p.grad is not None]
-            self._norm = torch.nn.utils.get_total_norm(grads)
+            norm: Any = torch.nn.utils.get_total_norm(grads)
+            self._norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take in the batch; log at a window's end."""

@@ -1,9 +1,10 @@
-"""DeepSpeed on real CPU processes, as a cluster runs it: ZeRO's losses against DDP's, no hang, validating after fit."""
+"""DeepSpeed and FSDP2 on real CPU processes, as a cluster runs them: losses against DDP's, validating after fit."""
 
 import csv
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -77,10 +78,20 @@ def test_the_rows_leave_one_of_two_ranks_without_a_picture():
     assert any(drawn[0] % 2 != drawn[1] % 2 for drawn in order)
 
 
+FSDP2 = ["trainer=fsdp2", "trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.answered=0"]
+WAYS = {
+    **{str(stage): ["trainer=deepspeed_cpu", f"trainer.strategy.stage={stage}"] for stage in (1, 2, 3)},
+    "3 and a fused loss": ["trainer=deepspeed_cpu", "trainer.strategy.stage=3", "trainer.fused_loss=torch"],
+    "fsdp2": [*FSDP2, "trainer.activation_checkpointing=false"],
+    "fsdp2 and a fused loss": [*FSDP2, "trainer.fused_loss=torch"],
+}
+"""How weights, gradients and moments are split; FSDP2 computes activations again unless told otherwise."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_losses_and_weights_of_two_ranks_against_ddp(cli, base, tmp_path, ddp, stage):
-    done = cli("train", *settings(base, tmp_path, "z"), "trainer=deepspeed_cpu", f"trainer.strategy.stage={stage}")
+@pytest.mark.parametrize("way", WAYS)
+def test_losses_and_weights_of_two_ranks_against_ddp(cli, base, tmp_path, ddp, way):
+    done = cli("train", *settings(base, tmp_path, "z"), *WAYS[way])
     assert done.returncode == 0, done.stderr
     curve, norms, reference = ddp
     assert len(curve) == 4 and losses(tmp_path / "train" / "z") == pytest.approx(curve, abs=1e-5)
@@ -93,22 +104,31 @@ def test_losses_and_weights_of_two_ranks_against_ddp(cli, base, tmp_path, ddp, s
         torch.testing.assert_close(found[name], reference[name], atol=1e-5, rtol=1e-5, msg=name)
 
 
+@pytest.fixture(scope="module")
+def of_family(cli, base, tmp_path_factory):
+    """A function: two ranks' run of a family, trained in a way; one that was made is not made again."""
+
+    @cache
+    def train(option, *how):
+        outputs = tmp_path_factory.mktemp("family")
+        model = [f"model={option}", f"model.path={checkpoint(option)}", "model.dtype=float32", "model.lr=1e-3"]
+        model += [f"model.{budget}=null" for budget in BUDGETS if budget in FAMILIES[option]]
+        common = [f"data.path={base / 'rows.jsonl'}", f"paths.outputs={outputs}", "name=x", *LIGHT]
+        done = cli("train", *model, *common, *how)
+        assert done.returncode == 0, done.stderr
+        return outputs / "train" / "x"
+
+    return train
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("option", MADE)
-def test_two_ranks_of_each_family_under_zero_2_against_ddp(cli, base, tmp_path, option):
-    model = [f"model={option}", f"model.path={checkpoint(option)}", "model.dtype=float32", "model.lr=1e-3"]
-    model += [f"model.{budget}=null" for budget in BUDGETS if budget in FAMILIES[option]]
-    common = [f"data.path={base / 'rows.jsonl'}", f"paths.outputs={tmp_path}", *LIGHT]
-    for name, how in (
-        ("ddp", ["trainer.strategy=ddp"]),
-        ("zero", ["trainer=deepspeed_cpu", "trainer.strategy.stage=2"]),
-    ):
-        done = cli("train", *model, *common, f"name={name}", *how)
-        assert done.returncode == 0, done.stderr
-    ddp, zero = tmp_path / "train" / "ddp", tmp_path / "train" / "zero"
-    assert len(losses(ddp)) == 4 and losses(zero) == pytest.approx(losses(ddp), abs=1e-5)
-    assert losses(zero, "grad_norm") == pytest.approx(losses(ddp, "grad_norm"), rel=1e-3)
-    reference, found = weights(ddp), weights(zero)
+@pytest.mark.parametrize("way", ["2", "3", "fsdp2"])
+def test_two_ranks_of_each_family_against_ddp(of_family, option, way):
+    ddp, other = of_family(option, "trainer.strategy=ddp"), of_family(option, *WAYS[way])
+    assert len(losses(ddp)) == 4 and losses(other) == pytest.approx(losses(ddp), abs=1e-5)
+    assert losses(other, "grad_norm") == pytest.approx(losses(ddp, "grad_norm"), rel=1e-3)
+    reference, found = weights(ddp), weights(other)
     assert found.keys() == reference.keys() == weights_of(checkpoint(option)).keys()
     for name in [name for name in found if not name.endswith(("k_proj.bias", "qkv.bias", "k_norm.weight"))]:
         torch.testing.assert_close(found[name], reference[name], atol=1e-4, rtol=1e-4, msg=name)
