@@ -100,6 +100,8 @@ class ShardedSft(Sft):
     def loss_sum(self, batch: dict[str, Any]) -> Tensor:
         """Return the summed cross-entropy of a batch's supervised tokens."""
         summed: Tensor = self(batch)
+        if not torch.is_grad_enabled():
+            self.reshard()  # else what belongs to no block would stay gathered, and shares be looked for in vain
         return summed
 
 

@@ -139,6 +139,11 @@ class Training:
         return "DeepSpeed" in type(self.strategy).__name__
 
     @property
+    def fully_sharded(self) -> bool:
+        """Whether FSDP2 splits the weights up."""
+        return type(self.strategy).__name__ == "FullyShardedStrategy"
+
+    @property
     def on_gpu(self) -> bool:
         """Whether GPUs train."""
         return self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and torch.cuda.is_available())
@@ -164,7 +169,7 @@ class Training:
     @property
     def zero(self) -> "Zero":
         """What of its state the strategy shards, or keeps in the host's memory."""
-        if type(self.strategy).__name__ == "FullyShardedStrategy":
+        if self.fully_sharded:
             return Zero(3)
         settings = getattr(self.strategy, "config", None) or {}
         found = settings.get("zero_optimization") or {}
@@ -192,6 +197,7 @@ class Training:
                 use_distributed_sampler=False,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
+                inference_mode=not self.fully_sharded,  # what is gathered in inference mode knows no gradients later
                 log_every_n_steps=self.log_every,
                 **more,
             )

@@ -34,7 +34,7 @@ from seke.training.data.mixture import Data, Part, stream
 from seke.training.data.samplers import Epochs, Steps, collate, collate_step, epoch_indices
 from seke.training.dry_run import recomputes
 from seke.training.export import export
-from seke.training.fully_sharded import FullyShardedStrategy, ShardedSft
+from seke.training.fully_sharded import ShardedSft
 from seke.training.module import Sft
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
@@ -127,7 +127,7 @@ def fit(
             checkpoints.since = resumable(folder, trainer.num_devices * trainer.num_nodes, rank_zero_only.rank == 0)
         elif rank_zero_only.rank == 0:
             shutil.rmtree(folder, ignore_errors=True)
-        kind = ShardedSft if isinstance(training.strategy, FullyShardedStrategy) else Sft
+        kind = ShardedSft if training.fully_sharded else Sft
         module = kind(tuned.loaded, tuned.groups, training.warm_up, tuned.states, optimizer, loss)
         _train(trainer, module, batches, validation, checkpoints)
         export(trainer, tuned.loaded, run.path / "model", model.dtype)
