@@ -61,7 +61,8 @@ def generate(cfg: DictConfig) -> None:
                 print("nothing is new or changed: nobody would be asked")
                 return
         ask = partial(from_settings.generator, build, cfg)
-        print(dry_run.dry_run(ask, records, generation.opener(root), *meter.backends))
+        asked: dict[str, Any] = dict(zip(from_settings.backends(cfg), meter.backends, strict=True))
+        print(dry_run.dry_run(ask, records, generation.opener(root), **asked))
         next_step.tell_after_dry_run(cfg, priced=True)
         return
     engine = ray_engine.engine(cfg.engine, cfg.workers, make)

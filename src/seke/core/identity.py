@@ -12,7 +12,7 @@ HOW_TO_ASK: Final = (
 )  # fmt: skip
 """Settings of a backend that its answers do not depend on."""
 ASKED: Final = (
-    "backend", "fallback", "judge_backend", "second_judge_backend", "judge.vlm",
+    "backend", "second", "fallback", "judge_backend", "second_judge_backend", "judge.vlm",
     "benchmark.judges.first", "benchmark.judges.second",
 )  # fmt: skip
 """Where a command's configuration holds backends."""

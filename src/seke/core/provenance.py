@@ -170,12 +170,12 @@ def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("records", "split", "limit", "seed", "review"):
         if name in config:
             yield name, public_path(config[name]) if isinstance(config[name], str) else config[name]
-    for group in ("generator", "stopping", "backend", "fallback"):
+    for group in ("generator", "stopping", "backend", "second", "fallback"):
         node = config.get(group)
         if not isinstance(node, Mapping):
             continue
         yield group, str(node.get("_target_")).rpartition(".")[2]
-        shown = {"model": node.get("model")} if group in ("backend", "fallback") else node
+        shown = {"model": node.get("model")} if group in ("backend", "second", "fallback") else node
         for key, value in shown.items():
             if key != "_target_" and not isinstance(value, Mapping) and (value is not None or group == "generator"):
                 yield f"{group}.{key}", public_path(value) if isinstance(value, str) else value

@@ -5,6 +5,7 @@ from typing import Any
 
 from seke.core import plugins
 from seke.core.budget import Budget, Metered, Spent
+from seke.core.errors import UserError
 from seke.core.prompts import Prompts
 from seke.generation.outcome import Generator
 
@@ -14,10 +15,33 @@ Build = Callable[..., Any]
 
 def annotators(build: Build, cfg: Any, budget: Budget, spent: Spent) -> tuple[Generator, Generator | None, Metered]:
     """Return the generator, the one for what it declines, and the meter of both, which counts into `spent`."""
+    check_second(cfg)
     meter = Metered(build(cfg.backend), budget, spent)
-    first = generator(build, cfg, meter)
+    second = {"second": meter.other(build(cfg.second))} if cfg.second else {}
+    first = generator(build, cfg, meter, **second)
     spare = generator(build, cfg, meter.other(build(cfg.fallback)), **first.spare) if cfg.fallback else None
     return first, spare, meter
+
+
+def backends(cfg: Any) -> list[str]:
+    """Return what the backends are for that `annotators` makes, in the order in which their meter lists them."""
+    return ["annotator", *(name for name in ("second", "fallback") if cfg[name])]
+
+
+def check_second(cfg: Any) -> None:
+    """Refuse a second annotator that nobody would ask, and a rule that lacks one.
+
+    Raises:
+        UserError: for either.
+    """
+    by_value = "by_value" in str((cfg.get("stopping") or {}).get("_target_", ""))
+    takes = "stopping" in cfg.generator
+    if cfg.second and not (by_value and takes):
+        problem = "a second annotator is asked by stopping=value alone, with generator=seke"
+        raise UserError("second", cfg.second.get("model") or "given", problem, "add stopping=value, or leave it out")
+    if by_value and takes and not cfg.second:
+        remedy = "add '+backend@second=openai' second.model=..., or choose another stopping="
+        raise UserError("stopping", "value", "it decides between two annotators, and there is one", remedy)
 
 
 def generator(build: Build, cfg: Any, vlm: Any, **other: Any) -> Generator:

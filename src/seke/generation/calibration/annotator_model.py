@@ -192,6 +192,21 @@ class Beliefs(NamedTuple):
         )
 
 
+def mixed(each: Sequence[Beliefs], shares: Sequence[float]) -> Beliefs:
+    """Return the beliefs of N images that are mixtures of several, by shares that sum to 1."""
+    share_K = np.asarray(shares)
+    p_NE, active_NA, mean_ND, second_ND = (
+        np.tensordot(share_K, np.array(values), axes=1)
+        for values in (
+            [one.p_NE for one in each],
+            [one.active_NA for one in each],
+            [one.mean_ND for one in each],
+            [one.sd_ND**2 + one.mean_ND**2 for one in each],
+        )
+    )
+    return Beliefs(p_NE, active_NA, mean_ND, np.sqrt(np.maximum(second_ND - mean_ND**2, 1e-6)))
+
+
 class Heard(NamedTuple):
     """Log-likelihoods of N images' answers; 0, or an infinite deviation, where nothing was answered."""
 

@@ -147,9 +147,10 @@ class Calibration:
     def of(self, known: Labels) -> Mapping[str, Arm]:
         """Return the arm of each description that is asked where this is known."""
         own = pattern_of(known)
-        return {name: self._arm(own, name) for name in asked_of(known)}
+        return {name: self.arm(own, name) for name in asked_of(known)}
 
-    def _arm(self, pattern: Pattern, name: str) -> Arm:
+    def arm(self, pattern: Pattern, name: str) -> Arm:
+        """Return the arm of a description in a pattern, or in the nearest one that has it."""
         having = [other for other, arms in self.arms.items() if name in arms]
         return self.arms[min(having, key=pattern.distance)][name]
 
@@ -208,7 +209,11 @@ def choose(
         witnesses: what is known of each record at no cost.
     """
     rows = [m for m in pilot if not settings.prompts or _answered(m, settings.prompts)]
-    study = Study(rows, links, settings, witnesses)
+    return chosen(Study(rows, links, settings, witnesses), demand, witnesses)
+
+
+def chosen(study: Study, demand: Mapping[Pattern, Demand], witnesses: Sequence[Witness] = ()) -> Calibration:
+    """Choose and fit the arms of every pattern by what a study has found (`choose`)."""
     arms = {
         pattern: _arms_of(study, pattern, tuple(name for name in DESCRIPTIONS if name in asked.asked))
         for pattern, asked in demand.items()
@@ -318,12 +323,26 @@ def _thresholds(
     to a posterior is surer.
     """
     active_NA = np.full((len(study.rows), len(ACTION_UNITS)), np.nan)
-    weight_NA = np.zeros_like(active_NA)
-    asked_NA = np.isnan(study.known.units_NA)
-    for pattern, wanted in demand.items():
+    for pattern in demand:
         if arm := arms[pattern].get("au"):
             rows_N = study.of_pattern(pattern)
             active_NA[rows_N] = _held_out(study, arm, rows_N)
+    return thresholds_of(study, active_NA, demand)
+
+
+def thresholds_of(study: Study, active_NA: Array, demand: Mapping[Pattern, Demand]) -> dict[int, float]:
+    """Return each AU's threshold at the largest expected F1 over the records to annotate.
+
+    Args:
+        study: of the pilot.
+        active_NA: what is believed of its rows' AUs by what was fitted without them; NaN where nothing is.
+        demand: the patterns of the records.
+    """
+    weight_NA = np.zeros_like(active_NA)
+    asked_NA = np.isnan(study.known.units_NA)
+    for pattern, wanted in demand.items():
+        if "au" in wanted.asked:
+            rows_N = study.of_pattern(pattern)
             records_A = np.array([wanted.units.get(au, 0) for au in ACTION_UNITS])
             weight_NA[rows_N] = records_A / np.maximum(asked_NA[rows_N].sum(axis=0), 1)
     told_NA = asked_NA & np.isfinite(active_NA)

@@ -33,6 +33,9 @@ from seke.generation.outcome import Face
 FILE: Final = "pilot.jsonl"
 COST: Final = "pilot_cost.json"
 """What the pilot took, beside pilot.jsonl."""
+SECOND_FILE: Final = "second_pilot.jsonl"
+SECOND_COST: Final = "second_pilot_cost.json"
+"""The same of a second annotator."""
 FEWEST: Final = 40
 """With fewer images a fitted annotator is worth less than none; so many a pattern needs of each description."""
 LARGEST_SHARE: Final = 0.5
@@ -178,6 +181,7 @@ def asked(
     folder: Path,
     show: bool = True,
     twice: bool = True,
+    name: str = FILE,
 ) -> list[Masked]:
     """Return the pilot's answers, from `folder` if it has them, and keep them there otherwise.
 
@@ -188,8 +192,9 @@ def asked(
         folder: the run's.
         show: whether prompts show what is known.
         twice: whether images of which something is known are also asked about without it.
+        name: of the file in `folder`.
     """
-    file = folder / FILE
+    file = folder / name
     if file.is_file():
         return list(read_jsonl(file, Masked))
     known = {task.record.id: opened(task.record) for task in tasks}

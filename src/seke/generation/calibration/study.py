@@ -7,29 +7,31 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seke.core.affect import ACTION_UNITS
-from seke.core.label_prior import Array, Couplings, tabulate
+from seke.core.label_prior import INDEX, Array, Couplings, tabulate
 from seke.core.records import Labels
 from seke.generation.asked import FIELDS
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import (
     Annotator,
+    Beliefs,
     Heard,
     Masked,
     answers,
     believe,
+    mixed,
     nothing_heard,
 )
 from seke.generation.calibration.averaging import shares
 from seke.generation.calibration.fit import WEIGHTS, channels, log_losses, mean_of_told, read_as, readings
 from seke.generation.calibration.gain import Gain, gain
 from seke.generation.calibration.patterns import Pattern, named
-from seke.generation.calibration.witnesses import Witness, powers_of, together
+from seke.generation.calibration.witnesses import powers_of, together
 
 SHOWN: Final = "shown"
 HIDDEN: Final = "hidden"
@@ -67,6 +69,19 @@ class Option(NamedTuple):
             f"known labels {self.prompt}, {self.draws} draws, {self.reading}, {self.channels} channels, "
             f"couplings {self.weight}, other answers {self.cross}{heard}"
         )
+
+
+class Informant(Protocol):
+    """Who says something about the pilot's images: a witness, or an annotator that is read beside others."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    def in_pilot(self, rows: Sequence[Masked], without: Collection[str]) -> Heard:
+        """Return what it says of each row, read by what all subjects but these have taught."""
+        ...
 
 
 class Settings(NamedTuple):
@@ -188,7 +203,7 @@ class Study:
     """The pilot as arrays, and the held-out loss of every option in every row."""
 
     def __init__(
-        self, rows: Sequence[Masked], links: Links, settings: Settings, witnesses: Sequence[Witness] = ()
+        self, rows: Sequence[Masked], links: Links, settings: Settings, witnesses: Sequence[Informant] = ()
     ) -> None:
         self.rows, self.links, self.settings, self.witnesses = rows, links, settings, witnesses
         sides = two_sides(m.subject for m in rows)
@@ -230,6 +245,7 @@ class Study:
             prompt: np.full((len(options), len(rows), len(ACTION_UNITS)), np.nan)
             for prompt, options in self.options.items()
         }
+        self._sides: list[tuple[NDArray[np.bool_], Couplings, list[Heard]]] = []
         for side in (0, 1):
             self._judge(side)
 
@@ -246,14 +262,15 @@ class Study:
         if not held_out_N.any():
             return
         without = {m.subject for m, held_out in zip(self.rows, held_out_N, strict=True) if held_out}
-        links, ids = self.links(without), [m.id for m in self.rows]
-        self.witnessed = [witness.heard(ids, without) for witness in self.witnesses]
+        links = self.links(without)
+        self.witnessed = [witness.in_pilot(self.rows, without) for witness in self.witnesses]
+        self._sides.append((held_out_N, links, self.witnessed))
         known, truth = self.known.where(held_out_N), self.truth.where(held_out_N)
         nothing = nothing_heard(len(truth.va_ND))
         for place, option in enumerate(self.options[NOBODY]):
             heard = together(nothing, self._witnessed(held_out_N), option.powers)
             beliefs = believe(links, known, heard, option.weight, option.cross)
-            self.losses[NOBODY][place, held_out_N] = _by_description(log_losses(beliefs, truth))
+            self.losses[NOBODY][place, held_out_N] = by_description(log_losses(beliefs, truth))
             self.active[NOBODY][place, held_out_N] = beliefs.active_NA
         for prompt in self.settings.prompts:
             pooled = channels(self._lessons(prompt, ~held_out_N), links)
@@ -273,13 +290,34 @@ class Study:
                 for weight, cross in product(WEIGHTS, CROSS):
                     option = Option(prompt, draws, reading, kind, weight, cross, powers)
                     beliefs = believe(fitted.couplings, known, heard, weight, cross)
-                    loss_NX = _by_description(log_losses(beliefs, truth))
+                    loss_NX = by_description(log_losses(beliefs, truth))
                     self.losses[prompt][self.places[option], rows_N] = loss_NX
                     self.active[prompt][self.places[option], rows_N] = beliefs.active_NA
 
     def _witnessed(self, rows_N: NDArray[np.bool_]) -> list[Heard]:
         """Return what each witness says of these rows, by channels that the side they are on has not taught."""
         return [Heard(*(column[rows_N] for column in heard)) for heard in self.witnessed]
+
+    def believed(self, shares: Mapping[Option, float], rows_N: NDArray[np.bool_]) -> Beliefs:
+        """Return what an average of options that ask nobody makes of these rows, by what other subjects have taught.
+
+        Args:
+            shares: of each option.
+            rows_N: which rows; the others are NaN.
+        """
+        sizes = (len(INDEX), len(ACTION_UNITS), 2, 2)
+        found = Beliefs(*(np.full((len(self.rows), size), np.nan) for size in sizes))
+        for held_out_N, links, witnessed in self._sides:
+            here_N = rows_N & held_out_N
+            nothing, known = nothing_heard(int(here_N.sum())), self.known.where(here_N)
+            there = [Heard(*(column[here_N] for column in heard)) for heard in witnessed]
+            each = [
+                believe(links, known, together(nothing, there, option.powers), option.weight, option.cross)
+                for option in shares
+            ]
+            for column, values in zip(found, mixed(each, [*shares.values()]), strict=True):
+                column[here_N] = values
+        return found
 
     def hearing(self, prompt: str, witnesses: frozenset[int]) -> list[int]:
         """Return the places of a prompt's options that hear none but these witnesses."""
@@ -361,6 +399,6 @@ class Study:
         return read_as(self._fits[key], option.reading, option.weight, option.cross)
 
 
-def _by_description(loss_NX: Array) -> Array:
+def by_description(loss_NX: Array) -> Array:
     """Return the losses of expression, AUs, valence and arousal as those of the three `DESCRIPTIONS`."""
     return np.column_stack((loss_NX[:, 0], mean_of_told(loss_NX[:, 2:]), loss_NX[:, 1]))

@@ -13,7 +13,7 @@ subjects. Whether two witnesses err together nobody knows beforehand: each one's
 measure of how much of what it says is news. A copy of another witness is worth a power of 0.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Final, NamedTuple
@@ -26,7 +26,7 @@ from scipy.special import expit, logit, logsumexp
 from seke.core.label_prior import AUS, INDEX, Array, Table, tabulate
 from seke.core.records import ImageRecord, Labels
 from seke.generation.calibration import pilot
-from seke.generation.calibration.annotator_model import Channel, Heard, fit_channel
+from seke.generation.calibration.annotator_model import Channel, Heard, Masked, fit_channel
 from seke.generation.calibration.patterns import IN_WORDS
 from seke.generation.witnesses.said import Said
 from seke.generation.witnesses.tables import Matched
@@ -133,6 +133,10 @@ class Witness:
     def heard(self, ids: Sequence[str], without: Collection[str] = ()) -> Heard:
         """Return what it says of these records, read by its channels that these subjects have not taught."""
         return self.channels(without).heard(self.said.at([self.place[name] for name in ids]))
+
+    def in_pilot(self, rows: Sequence[Masked], without: Collection[str]) -> Heard:
+        """Return what it says of the images of the pilot's rows, by channels that these subjects have not taught."""
+        return self.heard([row.id for row in rows], without)
 
     @property
     def labels(self) -> dict[str, int]:
@@ -284,7 +288,7 @@ def _line(said: Said, units_AP: Array) -> Array:
     return line_NA
 
 
-def facts(witnesses: Sequence[Witness]) -> dict[str, Any]:
+def facts(witnesses: Iterable[Witness]) -> dict[str, Any]:
     """Return what calibration.json says of witnesses: what they said, and how many human labels tell of them."""
     return {
         each.name: {"matched": each.line, "human_labels": each.labels, "not_read": sorted(each.thin)}

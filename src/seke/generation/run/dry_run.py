@@ -8,7 +8,7 @@ from typing import NamedTuple
 from seke.core import dry_run as estimates
 from seke.core.dry_run import Estimate, MadeUp, counted, sampled, table
 from seke.core.records import ImageRecord
-from seke.core.vlm import VLM, Recording, layers
+from seke.core.vlm import Recording, layers
 from seke.generation.emovit.captioners import through
 from seke.generation.outcome import Adaptive, Face, Generator, planned
 
@@ -53,36 +53,50 @@ def estimate(
 
 
 def dry_run(
-    generator: Callable[[VLM], Generator],
+    generator: Callable[..., Generator],
     records: Sequence[ImageRecord],
     opened: Opened,
     annotator: object,
     fallback: object = None,
+    second: object = None,
 ) -> str:
     """Return what annotating `records` would cost; nobody is asked.
 
     Args:
-        generator: makes one that asks the given annotator.
+        generator: makes one that asks the given annotator, and the one given as `second` if there is to be one.
         records: what is to be annotated.
         opened: gives a record's face, None where its image cannot be read.
         annotator: the backend that would be asked; only its model and its prices are looked at.
         fallback: a second one, which would be asked about what the first declines: nothing is expected of it, and at
             worst everything.
+        second: another annotator of stopping=value: the pilot asks it, too, and at worst all records do.
     """
-    entries, found, captioner = planned(generator(MadeUp()), records), list[Played](), None
+
+    def two(of: MadeUp, other: MadeUp) -> Generator:
+        return generator(of) if second is None else generator(of, second=other)
+
+    entries, found, captioner = planned(two(MadeUp(), MadeUp()), records), list[Played](), None
     kept = any(isinstance(layer, Recording) and layer.ledger is not None for layer in layers(annotator))
     for worst in (False, True):
-        asked = [MadeUp(worst, kept), MadeUp(worst)]
-        made = generator(asked[0])
+        asked = [MadeUp(worst, kept), MadeUp(worst), MadeUp(worst, kept)]
+        made = two(asked[0], asked[2])
         captioner = through(made, lambda _, writer=asked[1]: writer) or captioner  # type: ignore[misc]
         found.append(play(made, asked, entries, opened))
-    (expected, captions), (worst_case, worst_captions) = (each.whole for each in found)
+    (expected, captions, others), (worst_case, worst_captions, worst_others) = (each.whole for each in found)
     parts = [estimates.asked("annotator", annotator, expected, worst_case)]
+    if second is not None:
+        parts.append(estimates.asked("second annotator, the pilot and at worst all", second, others, worst_others))
     if captioner is not None:
         parts.append(estimates.asked("captioner", captioner, captions, worst_captions))
     if fallback is not None:
         parts.append(estimates.asked("fallback, at worst asked about all", fallback, Estimate(), worst_case))
-    return table(len(entries), parts) + _of_the_pilot(found[0].pilot[0])
+    return table(len(entries), parts) + _of_the_pilot(found[0].pilot[0]) + (_OF_TWO if second is not None else "")
+
+
+_OF_TWO = (
+    "\nwhom the records ask is decided after both pilots: their draws cost what stopping.usd says, on average; "
+    "budget.usd is the limit that holds"
+)
 
 
 def _of_the_pilot(asked: Estimate) -> str:

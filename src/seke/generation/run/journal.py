@@ -17,6 +17,7 @@ from seke.core.budget import Spent
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, InstructionRecord, to_line
 from seke.generation.calibration.pilot import COST as PILOT_COST
+from seke.generation.calibration.pilot import SECOND_COST
 from seke.generation.outcome import Outcome
 
 PROGRESS: Final = "progress.jsonl"
@@ -142,9 +143,9 @@ def finish(folder: Path, order: Sequence[str] = (), amend: Amend | None = None) 
     }
     if (folder / EARLIER_COST).is_file():
         cost = _with_earlier(cost, json.loads((folder / EARLIER_COST).read_text(encoding="utf-8")))
-    pilot = folder / PILOT_COST
-    if pilot.is_file():
-        cost["pilot"] = json.loads(pilot.read_text(encoding="utf-8"))
+    for name, file in (("pilot", folder / PILOT_COST), ("second_pilot", folder / SECOND_COST)):
+        if file.is_file():
+            cost[name] = json.loads(file.read_text(encoding="utf-8"))
     files.write_text(folder / "cost.json", json.dumps(cost, indent=2) + "\n")
     return Results(records - len(rejected), rejected, dict(sorted(flags.items())), cost)
 

@@ -33,9 +33,11 @@ from seke.core.records import (
 from seke.generation.calibration import pilot
 from seke.generation.outcome import Outcome
 from seke.generation.run import audited, journal, review
-from seke.generation.seke import normalisation
+from seke.generation.seke import by_value, normalisation
 
-TAUGHT: Final = (pilot.FILE, pilot.COST, normalisation.FILE)
+TAUGHT: Final = (
+    pilot.FILE, pilot.COST, pilot.SECOND_FILE, pilot.SECOND_COST, *by_value.ASKING.values(), normalisation.FILE
+)  # fmt: skip
 """What is learnt before the first record is annotated."""
 
 

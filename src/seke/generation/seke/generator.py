@@ -11,7 +11,7 @@ chunking and a resume change nothing.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -37,10 +37,12 @@ from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.calibration.patterns import pattern_of
 from seke.generation.calibration.posterior import Posterior, confidence
 from seke.generation.calibration.study import SHOWN
+from seke.generation.calibration.whom import FIRST, SECOND, Whom
 from seke.generation.outcome import Face, Outcome
-from seke.generation.seke import checks, normalisation
+from seke.generation.seke import by_value, checks, normalisation
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
-from seke.generation.seke.learning import WITNESSES, Learner, Learnt, learn
+from seke.generation.seke.by_value import ByValue, Consulted, Two, consult, to_second
+from seke.generation.seke.learning import WITNESSES, Learner, Learnt, Second, learn
 from seke.generation.seke.rows import conversation, instruction, nobody, origins, trace
 from seke.generation.seke.sampling import Bill, Dialogue, Sampled, in_rounds, insist, sample
 from seke.generation.seke.schema import FORMS, Answer, Form, Unusable, read, schema
@@ -106,6 +108,7 @@ class Seke:
         pilot: int = 400,
         witnesses: Sequence[Any] = (),
         outputs: str = "outputs",
+        second: VLM | None = None,
         temperature: float = 1.0,
         max_tokens: int = 512,
         seed: int = 0,
@@ -130,6 +133,10 @@ class Seke:
         if self.witnesses and (aggregate != "calibrated" or not self_verify):
             problem = f"witnesses are heard by a calibrated annotator model, and labels are made by {aggregate} here"
             raise UserError("generator.witnesses", witnesses, problem, "set generator.aggregate=calibrated")
+        if isinstance(stopping, ByValue) and second is not None and (aggregate != "calibrated" or not self_verify):
+            problem = f"a calibrated annotator model says what an answer is worth, and labels are made by {aggregate}"
+            raise UserError("stopping", "value", problem, "set generator.aggregate=calibrated")
+        self.second = second
         self.learnt: Learnt | None = None
         self._warned = False
         self.temperature, self.max_tokens, self.seed = temperature, max_tokens, seed
@@ -167,14 +174,26 @@ class Seke:
             choose=self.aggregate == "calibrated",
             rule=learner,
             witnesses=self.witnesses,
+            second=self._second(),
         )
+
+    def _second(self) -> Second | None:
+        """Return the second annotator as the pilot asks it, if there is one."""
+        if self.second is None or not isinstance(self.stopping, ByValue):
+            return None
+        price = {FIRST: by_value.price("backend", self.vlm), SECOND: by_value.price("second", self.second)}
+        return Second(self.stopping, partial(self._ask_pilot, vlm=self.second), price)
 
     def suppose_asked(self, worst: bool) -> None:
         """Suppose, for an estimate, that the annotator is worth asking: all draws, at worst by both prompts."""
-        if self.learnt is not None and self.aggregate == "calibrated":
+        if self.learnt is not None and self.learnt.whom is not None:
+            self.learnt.whom.suppose(worst)
+        elif self.learnt is not None and self.aggregate == "calibrated":
             self.learnt = self.learnt.supposing_asked(self.max_samples, worst and self.use_prior)
 
-    def _ask_pilot(self, questions: Sequence[pilot_study.Question], bills: list[Bill]) -> list[tuple[Labels, ...]]:
+    def _ask_pilot(
+        self, questions: Sequence[pilot_study.Question], bills: list[Bill], vlm: VLM | None = None
+    ) -> list[tuple[Labels, ...]]:
         """Return all the draws that a record may ever get, for each question."""
         every = fixed(self.max_samples)
         bills += [Bill() for _ in questions]
@@ -182,7 +201,7 @@ class Seke:
             self._sample(face, shown, shown, asked, bill, every, self.max_samples)
             for (face, shown, asked), bill in zip(questions, bills, strict=True)
         ]
-        return [tuple(sampled.draws) for sampled in in_rounds(dialogues, self.vlm)]
+        return [tuple(sampled.draws) for sampled in in_rounds(dialogues, vlm or self.vlm)]
 
     def _first_draws(self, faces: Sequence[Face]) -> list[Sequence[Labels]]:
         """Return the draws that Algorithm 1 begins with, of each face that anything is asked of."""
@@ -201,7 +220,8 @@ class Seke:
 
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order; all their requests share the rounds."""
-        yield from in_rounds([self.annotate(face) for face in faces], self.vlm)
+        vlm = self.vlm if self.second is None else Two(self.vlm, self.second)
+        yield from in_rounds([self.annotate(face) for face in faces], vlm)
 
     def annotate(self, face: Face) -> Dialogue[Outcome]:
         """Complete one face's labels: Figure 2 from left to right."""
@@ -210,18 +230,25 @@ class Seke:
         asked = missing(manual)
         prior = manual if self.use_prior else Labels()
         arms = self.learnt.calibration.of(manual) if self.learnt else {}
-        drawn: dict[str, Sampled] = {}
+        drawn: Mapping[str, Sampled] = {}
         belief: Posterior | None = None
+        thresholds = self.learnt.calibration.thresholds if self.learnt else {}
+        told = True
+        flags: list[str] | None = None
         try:
             if not self.self_verify or (not asked.anything and self.aggregate == "summary"):
                 summary = yield from self._single_pass(face.image, prior, asked, bill)
             elif not asked.anything:
                 summary = Answer(Labels(), (yield from self._describe(face.image, manual, bill)))
             else:
-                drawn = yield from self._draw(face, manual, asked, arms, bill)
+                if self.learnt is not None and (whom := self.learnt.whom) is not None:
+                    consulted = yield from self._consult(whom, face, manual, asked, bill)
+                    drawn, belief, arms, _, told = consulted
+                    thresholds, flags = whom.thresholds, consulted.flags(whom)
+                else:
+                    drawn = yield from self._draw(face, manual, asked, arms, bill)
+                    belief, told = self._belief(record.id, arms, prior, asked, drawn), SHOWN in drawn or not drawn
                 sampled = _together(drawn)
-                belief = self._belief(record.id, arms, prior, asked, drawn)
-                thresholds = self.learnt.calibration.thresholds if self.learnt else {}
                 settled = settle(self.aggregate, sampled.draws, belief, thresholds)
                 if settled is None:
                     summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
@@ -233,10 +260,26 @@ class Seke:
         except Unusable as unusable:
             rejection = Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail)
             return Outcome(rejection, trace(record.id, prior, _together(drawn).draws, None, bill), bill)
-        sampled, shown = _together(drawn), prior if SHOWN in drawn or not drawn else Labels()
+        sampled, shown = _together(drawn), prior if told else Labels()
         sure = _confidence(arms, belief, summary.labels)
-        row = self._instruction(face, manual, sampled, summary, sure, arms, bill)
+        row = self._instruction(face, manual, sampled, summary, sure, arms, bill, flags)
         return Outcome(row, trace(record.id, shown, sampled.draws, summary.labels, bill), bill)
+
+    def _consult(self, whom: Whom, face: Face, manual: Labels, asked: Asked, bill: Bill) -> Dialogue[Consulted]:
+        """Ask two annotators about a face as far as that is worth its price.
+
+        Raises:
+            Unusable: if no answer was usable.
+        """
+        prior = manual if self.use_prior else Labels()
+
+        def ask(who: str, prompt: str, draws: int, before: int) -> Dialogue[Sampled]:
+            shown = prior if prompt == SHOWN else Labels()
+            asking = self._sample(face, shown, prior, asked, bill, fixed(draws), draws, before)
+            return to_second(asking) if who == SECOND else asking
+
+        witnessed = self.learnt.witnessed.get(face.record.id, ()) if self.learnt else ()
+        return consult(whom, face.record.id, manual, prior, asked, witnessed, ask)
 
     def _draw(
         self, face: Face, manual: Labels, asked: Asked, arms: Mapping[str, Arm], bill: Bill
@@ -270,13 +313,22 @@ class Seke:
         return self.learnt.calibration.posterior(arms, known, asked, draws, witnessed)
 
     def _sample(
-        self, face: Face, shown: Labels, known: Labels, asked: Asked, bill: Bill, stopping: StoppingRule, most: int
+        self,
+        face: Face,
+        shown: Labels,
+        known: Labels,
+        asked: Asked,
+        bill: Bill,
+        stopping: StoppingRule,
+        most: int,
+        before: int = 0,
     ) -> Dialogue[Sampled]:
+        """Sample a face's draws; `before`: how many there are already."""
         lines = self._asked_lines(asked, False, self.form)
         logprobs = self.form == "logprobs"
 
         def framing(draw: int) -> tuple[str, int]:
-            return self.framings[draw % len(self.framings)]
+            return self.framings[(before + draw) % len(self.framings)]
 
         def reasons(draw: int) -> bool:
             return framing(draw)[0] == "draw_reasons_first"
@@ -284,7 +336,7 @@ class Seke:
         def ask(n: int, draw: int, again: bool) -> Request:
             text = self.prompts.render(*framing(draw), prior=self._prior(shown), asked=lines)
             form = schema(asked, reasons(draw), self.form, reasons_first=True)
-            return self._request(text, face.image, form, n, draw, again, logprobs)
+            return self._request(text, face.image, form, n, before + draw, again, logprobs)
 
         def labels(choice: Choice, draw: int) -> Labels:
             drawn = read(choice, asked, reasons(draw), self.form).labels
@@ -380,6 +432,7 @@ class Seke:
         sure: Mapping[str, Any] | None,
         arms: Mapping[str, Arm],
         bill: Bill,
+        asked_of: Sequence[str] | None = None,
     ) -> InstructionRecord:
         record = face.record
         final = manual.completed_by(summary.labels)
@@ -394,7 +447,7 @@ class Seke:
             flags.append("summary_drift")
         if self.learnt and pilot_study.group(record) in self.learnt.groups:
             flags.append("pilot")
-        flags += _flags(arms)
+        flags += _flags(arms) if asked_of is None else asked_of
         if heard := self.learnt.heard(record.id, arms) if self.learnt else ():
             flags.append(WITNESSES)
         if bill.blind:

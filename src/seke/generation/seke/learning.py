@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,10 +18,14 @@ from seke.generation.calibration import arms, calibration_file, pilot
 from seke.generation.calibration.annotator_model import Annotator, Heard, Masked
 from seke.generation.calibration.arms import Arm, Calibration, prompts_of
 from seke.generation.calibration.fit import fit
-from seke.generation.calibration.patterns import Pattern, demands
+from seke.generation.calibration.informants import Informant
+from seke.generation.calibration.patterns import Demand, Pattern, demands
 from seke.generation.calibration.study import HIDDEN, SHOWN, Links, Settings
+from seke.generation.calibration.whom import AGAIN, FIRST, NOBODY_YET, SECOND, Whom
+from seke.generation.calibration.whom import fit as fit_whom
 from seke.generation.calibration.witnesses import Witness, witnesses_of
 from seke.generation.outcome import Face
+from seke.generation.seke.by_value import ASKING, ByValue, note, took, usd_of
 from seke.generation.seke.sampling import Bill, total
 from seke.generation.seke.stopping import StoppingRule
 from seke.generation.witnesses import tables
@@ -51,6 +55,8 @@ class Learnt:
     """The pilot's subjects."""
     witnessed: Mapping[str, Sequence[Heard]] = field(default_factory=dict)
     """What each witness says of each record, by its id."""
+    whom: Whom | None = None
+    """Decides between two annotators, where there are two."""
 
     def heard(self, record: str, arms_of: Mapping[str, Arm]) -> tuple[str, ...]:
         """Return the names of the witnesses that say anything of a record and that any of these arms hears."""
@@ -67,10 +73,23 @@ class Learnt:
         return replace(self, calibration=arms.looking(self.calibration, draws, twice))
 
 
+Ask = Callable[[Sequence[pilot.Question], list[Bill]], Sequence[tuple[Labels, ...]]]
+"""Asks for all draws that a record may ever get; bills are added to its list."""
+
+
+class Second(NamedTuple):
+    """A second annotator, asked where that is worth its price."""
+
+    rule: ByValue
+    ask: Ask
+    price: Mapping[str, tuple[float, float]]
+    """USD per token of input and output, of each annotator."""
+
+
 def learn(
     records: Sequence[ImageRecord],
     opened: Callable[[ImageRecord], Face | None],
-    ask: Callable[[Sequence[pilot.Question], list[Bill]], Sequence[tuple[Labels, ...]]] | None,
+    ask: Ask | None,
     folder: Path,
     *,
     size: int,
@@ -81,14 +100,14 @@ def learn(
     choose: bool,
     rule: Learner | None,
     witnesses: Sequence[tables.Entry] = (),
+    second: Second | None = None,
 ) -> Learnt:
     """Ask a pilot, or read the one in `folder`; write calibration.json there and say what the user should know.
 
     Args:
         records: those to annotate.
         opened: gives a record's face, None where its image cannot be read.
-        ask: asks for all draws that a record may ever get; bills are added to its list. None: nobody is asked about
-            anything, and witnesses alone are heard.
+        ask: asks the annotator. None: nobody is asked about anything, and witnesses alone are heard.
         folder: the run's.
         size: of the pilot.
         seed: of the pilot's choice.
@@ -99,19 +118,19 @@ def learn(
             taken, with known labels shown.
         rule: a stopping rule that learns.
         witnesses: tables of what others say about the records.
+        second: another annotator, which the pilot asks, too.
 
     Raises:
         UserError: if too few records carry human labels, or if a witness speaks of none of the records.
     """
     found_of = [tables.matched(entry, records) for entry in witnesses]
     tasks = pilot.pick(records, size, seed, hide)
-    bills: list[Bill] = []
+    both = {FIRST: ask, **({SECOND: second.ask} if second is not None else {})}
     if ask is None:
         rows = pilot.unasked(tasks)
     else:
-        rows = pilot.asked(tasks, opened, lambda questions: ask(questions, bills), folder, show, twice=choose)
-    if bills:
-        write_text(folder / pilot.COST, json.dumps(total(bills), indent=2) + "\n")
+        pilots = [_asked(tasks, opened, each, who, folder, show, choose, second) for who, each in both.items() if each]
+        rows = pilots[0]
     # The pilot of an earlier version, which was not asked pattern by pattern, is read as that version did.
     earlier = any(row.pattern is None for row in rows)
     groups = {pilot.group(task.record) for task in tasks}
@@ -128,6 +147,9 @@ def learn(
     heard = [witness for witness in heard if not witness.mute]
     if earlier:
         found = arms.single(fit(rows, links(())), demand, draws)
+    elif second is not None:
+        whom = _whom(pilots, demand, links, heard, folder, draws, show, seed, second)
+        return Learnt(whom.calibrations[NOBODY_YET], {}, groups, _witnessed(heard, records), whom)
     else:
         numbers = [n for n in (1, 3) if n < draws] if choose else []
         prompts = () if ask is None else (SHOWN, HIDDEN) if choose and show else (SHOWN,)
@@ -137,6 +159,76 @@ def learn(
             log.warning(remark)
     rules = _rules(rule, found, rows, links(())) if rule is not None else {}
     return Learnt(found, rules, groups, _witnessed(heard, records))
+
+
+def _asked(
+    tasks: Sequence[pilot.Task],
+    opened: Callable[[ImageRecord], Face | None],
+    ask: Ask,
+    who: str,
+    folder: Path,
+    show: bool,
+    twice: bool,
+    second: Second | None,
+) -> list[Masked]:
+    """Return an annotator's answers about the pilot; note what they took, and what a question took on average."""
+    file, cost = (pilot.FILE, pilot.COST) if who == FIRST else (pilot.SECOND_FILE, pilot.SECOND_COST)
+
+    def noted(questions: Sequence[pilot.Question]) -> Sequence[tuple[Labels, ...]]:
+        bills: list[Bill] = []
+        found = ask(questions, bills)
+        # Before the answers are kept: where these are there, nobody is asked again.
+        write_text(folder / cost, json.dumps(total(bills), indent=2) + "\n")
+        if second is not None:
+            write_text(folder / ASKING[who], json.dumps(took(questions, bills, second.price[who]), indent=2) + "\n")
+        return found
+
+    return pilot.asked(tasks, opened, noted, folder, show, twice, file)
+
+
+def _whom(
+    pilots: Sequence[Sequence[Masked]],
+    demand: Mapping[Pattern, Demand],
+    links: Links,
+    heard: Sequence[Witness],
+    folder: Path,
+    draws: int,
+    show: bool,
+    seed: int,
+    second: Second,
+) -> Whom:
+    """Fit whom to ask about whom to both annotators' answers about the pilot; say and write what was found."""
+    rows = [*_both(*pilots)]
+    prompts = (SHOWN, HIDDEN) if show else (SHOWN,)
+    informants = {}
+    for who, own in zip((FIRST, SECOND), zip(*rows, strict=True), strict=True):
+        alone = arms.choose(own, demand, links, Settings([draws], prompts, may_skip=False), heard)
+        write_text(folder / f"{who}_{calibration_file.FILE}", calibration_file.content(alone))
+        informants[who] = Informant(who, own, alone.arms, links, draws)
+    informants[AGAIN] = informants[FIRST]
+    informants[FIRST] = replace(informants[FIRST], draws=min(second.rule.stages[0], draws))
+    asking = {who: json.loads((folder / ASKING[who]).read_text(encoding="utf-8")) for who in (FIRST, SECOND)}
+    usd = usd_of(asking, informants, demand, draws)
+    first, other = zip(*rows, strict=True)
+    budget = second.rule.budget(demand, usd)
+    whom = fit_whom(first, other, informants, demand, links, usd, budget, second.rule.rule, seed, heard)
+    note(folder, whom)
+    for remark in whom.remarks:
+        log.warning(remark)
+    return whom
+
+
+def _both(first: Sequence[Masked], second: Sequence[Masked]) -> Iterable[tuple[Masked, Masked]]:
+    """Yield the pilot's rows that both annotators have answered, by whatever prompt it takes."""
+
+    def key(row: Masked) -> tuple[str, str | None, str]:
+        return row.id, row.pattern, row.truth.model_dump_json()
+
+    def whole(row: Masked) -> bool:
+        return bool(row.draws) and (row.known.empty or bool(row.hidden_draws))
+
+    others = {key(row): row for row in second if whole(row)}
+    return ((row, others[key(row)]) for row in first if whole(row) and key(row) in others)
 
 
 def _teachable(records: Sequence[ImageRecord], groups: Collection[str], hide: Sequence[str]) -> dict[str, Labels]:
