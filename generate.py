@@ -60,7 +60,7 @@ def generate(cfg: DictConfig) -> None:
             if not records:
                 print("nothing is new or changed: nobody would be asked")
                 return
-        ask = partial(from_settings.generator, build, cfg)
+        ask = partial(from_settings.generator, build, cfg, table=from_settings.table_of(meter))
         asked: dict[str, Any] = dict(zip(from_settings.backends(cfg), meter.backends, strict=True))
         print(dry_run.dry_run(ask, records, generation.opener(root), **asked))
         next_step.tell_after_dry_run(cfg, priced=True)

@@ -239,6 +239,14 @@ class Simulation(Protocol):
     """USD per million tokens, input first, then output; None: nothing is played through."""
 
 
+@runtime_checkable
+class Tabular(Protocol):
+    """No model, but a table of what one said of all pictures: nobody is asked."""
+
+    table: Mapping[str, Any]
+    """Its `path` and `columns`."""
+
+
 class Screen(Protocol):
     """What counts the answers of a backend that can be used."""
 

@@ -27,7 +27,7 @@ from seke.generation.seke import checks
 from seke.generation.seke.learning import WITNESSES, Learnt, learn
 from seke.generation.seke.rows import conversation, instruction, nobody, origins, trace
 from seke.generation.seke.sampling import Bill
-from seke.generation.witnesses.tables import entries
+from seke.generation.witnesses.tables import annotator, entries
 
 FLAG: Final = "not_looking"
 """The flag of such a row."""
@@ -53,15 +53,18 @@ class Blind:
         hide: Sequence[str] = (),
         folds: int = FOLDS,
         witnesses: Sequence[Any] = (),
+        table: Mapping[str, Any] | None = None,
         outputs: str = "outputs",
         seed: int = 0,
     ) -> None:
-        """Take `vlm` as every generator does; it is never asked."""
+        """Take `vlm` as every generator does; it is never asked. `table`: what backend=table says of one."""
         check_whole("generator.folds", folds, 2, 1000)
         prompts.require(questions=set[str]())
         checks.questions_leak_nothing(prompts)
         self.prompts, self.seed, self.folds, self.hidden = prompts, seed, folds, fields(hide)
         self.hide, self.witnesses = tuple(hide), entries(witnesses, Path(outputs))
+        if table is not None:
+            self.witnesses = [annotator(table, Path(outputs)), *self.witnesses]
         self._fitted: Mapping[str, NotLooking] = {}
         self._learnt: Learnt | None = None
 

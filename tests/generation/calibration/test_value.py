@@ -1,4 +1,4 @@
-"""The value of asking: mutual information against simulation and by hand, greedy budgets, and whom worlds lead to ask."""
+"""The value of asking: mutual information against simulation and by hand, and greedy budgets."""
 
 import numpy as np
 import pytest

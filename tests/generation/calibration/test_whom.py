@@ -6,6 +6,7 @@ import pytest
 from seke.core.affect import EXPRESSIONS
 from seke.core.label_prior import couplings, tabulate
 from seke.core.records import Labels
+from seke.generation.asked import Asked
 from seke.generation.calibration import arms
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.calibration.informants import Informant
@@ -19,7 +20,7 @@ DRAWS = 2
 USD = {KNOWN: {FIRST: 0.001, SECOND: 0.01}}
 
 
-def world(size=240, seed=0):
+def world(size=200, seed=0):
     """Faces of which the expression is known, and which of them are hard for a cheap annotator: every second one."""
     rng = np.random.default_rng(seed)
     return [
@@ -69,6 +70,7 @@ BOTH = 1000 * (0.001 + 0.4 * 0.01)
 """Dollars for the cheap one about all and the dear one about four in ten."""
 
 
+@pytest.mark.slow
 def test_a_dear_and_precise_one_is_asked_about_the_faces_that_the_cheap_one_leaves_in_doubt():
     found = fitted(CHEAP, answered(ROWS, lambda number: 0.98, 2), BOTH)
     loss, share = found.facts["log_loss_at_equal_usd"], found.facts["share_asked"]
@@ -88,19 +90,13 @@ def test_a_dear_and_precise_one_is_asked_about_the_faces_that_the_cheap_one_leav
         count = 0
         for row in rows:
             heard = [whom.informants[FIRST].heard(KNOWN, {SHOWN: row.draws})]
-            of = calibration.of(row.known)
-            belief = calibration.posterior(of, row.known, _asked(), {}, heard)
+            of = {"au": calibration.arm(KNOWN, "au")}
+            belief = calibration.posterior(of, row.known, Asked(False, False, False, UNITS), {}, heard)
             count += whom.next(row.id, KNOWN, state, belief, {SHOWN: row.draws}) == SECOND
         return count / len(rows)
 
     assert asked(found, hard) > asked(found, clear) + 0.3
     assert abs(asked(chance, hard) - asked(chance, clear)) < 0.2
-
-
-def _asked():
-    from seke.generation.asked import Asked
-
-    return Asked(False, False, False, UNITS)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +115,7 @@ def test_who_adds_nothing_is_not_asked_beyond_the_pilot(second, why):
     assert loss["value"] == pytest.approx(loss[FIRST], abs=0.02), "and nothing is lost by trying"
 
 
+@pytest.mark.slow
 def test_where_nobody_is_better_than_not_looking_nobody_is_asked():
     dice = [answered(ROWS, lambda number: 0.5, seed) for seed in (4, 5)]
     found = fitted(*dice, BOTH)

@@ -1,10 +1,12 @@
 """By how much one way of labelling foretells held-out labels better than another, and whether that is beyond doubt."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
+from scipy.stats import false_discovery_control
 
 from seke.core.label_prior import Array
 
@@ -32,6 +34,31 @@ class Gain(NamedTuple):
     def sure(self) -> bool:
         """Whether it is better beyond doubt."""
         return self.mean > self.margin
+
+    @property
+    def p(self) -> float:
+        """How often something that is no better would seem to be as much better, or more: one-sided; 1: unknown."""
+        if self.subjects < 2 or not np.isfinite(self.standard_error):
+            return 1.0
+        if not self.standard_error:
+            return 0.0 if self.mean > 0 else 1.0
+        return float(stdtr(self.subjects - 1, -self.mean / self.standard_error))
+
+
+def discovery_level(p_values: Sequence[float], level: float = LEVEL) -> float:
+    """Return the largest p-value at which of many discoveries no more than a share of `level` is false, on average.
+
+    Benjamini & Hochberg (1995); where nothing is to be found, that is how often anything is. Where nothing is found,
+    it is what the smallest would have to be.
+
+    >>> discovery_level([0.001, 0.002, 0.5, 0.9]), discovery_level([0.04, 0.5])
+    (0.002, 0.025)
+    """
+    if not p_values:
+        return level
+    values = np.asarray(p_values, dtype=float)
+    found = values[false_discovery_control(values) <= level]
+    return float(found.max()) if len(found) else level / len(values)
 
 
 def gain(values: Array, groups: NDArray[np.int_]) -> Gain:

@@ -3,8 +3,7 @@
 What `arms` chooses among, and the held-out losses that it chooses by.
 """
 
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
@@ -29,8 +28,9 @@ from seke.generation.calibration.annotator_model import (
 )
 from seke.generation.calibration.averaging import shares
 from seke.generation.calibration.fit import WEIGHTS, channels, log_losses, mean_of_told, read_as, readings
-from seke.generation.calibration.gain import Gain, gain
+from seke.generation.calibration.gain import Gain, discovery_level, gain
 from seke.generation.calibration.patterns import Pattern, named
+from seke.generation.calibration.sides import two_sides
 from seke.generation.calibration.witnesses import powers_of, together
 
 SHOWN: Final = "shown"
@@ -190,15 +190,6 @@ class Cell(NamedTuple):
         return without - beside
 
 
-def two_sides(subjects: Iterable[str]) -> dict[str, int]:
-    """Return the side, 0 or 1, of each subject: dealt out in turn, a source's subjects in the order of their hashes."""
-
-    def key(name: str) -> tuple[str, bytes]:
-        return name.partition("/")[0], hashlib.sha256(f"sides\0{name}".encode()).digest()
-
-    return {name: place % 2 for place, name in enumerate(sorted(set(subjects), key=key))}
-
-
 class Study:
     """The pilot as arrays, and the held-out loss of every option in every row."""
 
@@ -238,6 +229,7 @@ class Study:
             prompt: np.full((len(options), len(rows), len(DESCRIPTIONS)), np.nan)
             for prompt, options in self.options.items()
         }
+        self._levels: dict[str, float] = {}
         self._hearing: dict[tuple[str, frozenset[int]], list[int]] = {}
         self._gains: dict[tuple[int, str, frozenset[int], int], Gain] = {}
         self._hears: dict[tuple[int, bytes], dict[str, frozenset[int]]] = {}
@@ -332,7 +324,7 @@ class Study:
 
     def heard_in(self, cell: Cell) -> Cell:
         """Return a cell with the witnesses that are heard there: each that helps beyond doubt beside those before it,
-        in the cell itself or, where it is ahead there, in all patterns; the one that helps most first.
+        in the cell itself or in all patterns, and is ahead in the cell; the one that helps most first.
         """
         key = cell.place, cell.rows_N.tobytes()
         if key not in self._hears:
@@ -345,14 +337,42 @@ class Study:
             helping: dict[int, float] = {}
             for witness in range(len(self.witnesses)):
                 if witness not in heard:
-                    less_N = cell.less_with(self, prompt, heard, witness)
-                    own = gain(less_N[cell.rows_N], self.group_N[cell.rows_N])
-                    if own.sure or (own.mean > 0 and self._everywhere(cell.place, prompt, heard, witness).sure):
+                    own, level = self._gain(cell, prompt, heard, witness), self._level(prompt)
+                    if own.mean > 0 and (
+                        own.p <= level or self._everywhere(cell.place, prompt, heard, witness).p <= level
+                    ):
                         helping[witness] = own.mean
             if not helping:
                 break
             heard |= {max(helping, key=helping.__getitem__)}
         return heard
+
+    def _level(self, prompt: str) -> float:
+        """Return the p-value up to which a witness is heard, for all witnesses, descriptions and patterns together: by
+        what each of them adds alone, so that of all that is heard one in twenty adds nothing at most.
+        """
+        if prompt not in self._levels:
+            alone, tests = frozenset[int](), list[Gain]()
+            for witness, place in product(range(len(self.witnesses)), range(len(DESCRIPTIONS))):
+                tests += [self._gain(cell, prompt, alone, witness) for cell in self._cells(place)]
+                tests.append(self._everywhere(place, prompt, alone, witness))
+            # A witness that says nothing of a description is not tried there.
+            self._levels[prompt] = discovery_level([each.p for each in tests if each.mean or each.standard_error])
+        return self._levels[prompt]
+
+    def _gain(self, cell: Cell, prompt: str, heard: frozenset[int], witness: int) -> Gain:
+        """Return by how much one witness more lowers the loss in a cell."""
+        less_N = cell.less_with(self, prompt, heard, witness)
+        return gain(less_N[cell.rows_N], self.group_N[cell.rows_N])
+
+    def _cells(self, place: int) -> list[Cell]:
+        """Return the cells in which a description is judged: patterns with enough labels, or all together."""
+        told_N = np.isfinite(self.losses[NOBODY][0, :, place]) if len(self.rows) else np.zeros(0, dtype=bool)
+        rows = {pattern: told_N & self.of_pattern(pattern) for pattern in dict.fromkeys(self.patterns)}
+        found = [
+            Cell(place, 0, pattern, rows_N) for pattern, rows_N in rows.items() if rows_N.sum() >= pilot_study.FEWEST
+        ]
+        return found or ([Cell(place, 0, None, told_N)] if told_N.any() else [])
 
     def _everywhere(self, place: int, prompt: str, heard: frozenset[int], witness: int) -> Gain:
         """Return by how much one witness more lowers the loss in a description of all patterns."""

@@ -8,7 +8,8 @@ A witness's answers are turned into likelihoods of the truth by channels that it
     valence, arousal answer = bias + slope truth + error, as of draws (`fit_channel`)
 
 A table costs nothing, so every human label teaches it, not the pilot's alone; where it is judged it is fitted to other
-subjects. Whether two witnesses err together nobody knows beforehand: each one's log-likelihoods count to a power of 0,
+subjects. Each source has channels of its own as far as that pays, and may refuse a witness (`by_source`). Whether two
+witnesses err together nobody knows beforehand: each one's log-likelihoods count to a power of 0,
 1/2 or 1 beside the annotator's and the others' (`arms`), and the power that foretells held-out labels best is the
 measure of how much of what it says is news. A copy of another witness is worth a power of 0.
 """
@@ -25,8 +26,9 @@ from scipy.special import expit, logit, logsumexp
 
 from seke.core.label_prior import AUS, INDEX, Array, Table, tabulate
 from seke.core.records import ImageRecord, Labels
-from seke.generation.calibration import pilot
+from seke.generation.calibration import by_source, pilot
 from seke.generation.calibration.annotator_model import Channel, Heard, Masked, fit_channel
+from seke.generation.calibration.by_source import Family, Sourced
 from seke.generation.calibration.patterns import IN_WORDS
 from seke.generation.witnesses.said import Said
 from seke.generation.witnesses.tables import Matched
@@ -36,6 +38,8 @@ POWERS: Final = (0.0, 0.5, 1.0)
 FEWEST_SUBJECTS: Final = 2
 PULL: Final = 2.0
 """Precision with which an AU's coefficients are pulled towards those of all AUs, about that of a dozen faces."""
+LABELS: Final = 6.0
+"""About how many labels a precision of 1 stands for."""
 
 
 class Channels(NamedTuple):
@@ -119,8 +123,11 @@ class Witness:
     """Human labels; none of a record that must not teach, nor what is hidden of it."""
     groups: NDArray[np.str_]
     """The subject of each record, which must not stand on both sides of a split."""
+    sources: NDArray[np.str_]
+    """The source of each record."""
     line: str = ""
     _fits: dict[frozenset[str], Channels] = field(default_factory=dict)
+    _sourced: dict[frozenset[str], Mapping[str, Sourced]] = field(default_factory=dict)
 
     def channels(self, without: Collection[str] = ()) -> Channels:
         """Return what its answers mean according to all subjects but these."""
@@ -132,7 +139,28 @@ class Witness:
 
     def heard(self, ids: Sequence[str], without: Collection[str] = ()) -> Heard:
         """Return what it says of these records, read by its channels that these subjects have not taught."""
-        return self.channels(without).heard(self.said.at([self.place[name] for name in ids]))
+        places = np.array([self.place[name] for name in ids], dtype=int)
+        pooled, sources = self.channels(without), self.sources[places]
+        found = pooled.heard(self.said.at(places))
+        sourced = self.sourced(without)
+        apart = {name for each in sourced.values() for name in (*each.own, *each.refused)}
+        for source in apart & set(map(str, sources)):
+            rows = np.flatnonzero(sources == source)
+            own = _of_source(pooled, sourced, source).heard(self.said.at(places[rows]))
+            for column, values in zip(found, own, strict=True):
+                column[rows] = values
+        return found
+
+    def sourced(self, without: Collection[str] = ()) -> Mapping[str, Sourced]:
+        """Return the channels that sources have of their own, by description, according to all subjects but these."""
+        key = frozenset(without)
+        if key not in self._sourced:
+            taught_N = ~np.isin(self.groups, list(key)) if key else np.ones(len(self.groups), dtype=bool)
+            said, truth = self.said.at(taught_N), self.truth.where(taught_N)
+            self._sourced[key] = _sourced(
+                said, truth, self.groups[taught_N], self.sources[taught_N], self.channels(without)
+            )
+        return self._sourced[key]
 
     def in_pilot(self, rows: Sequence[Masked], without: Collection[str]) -> Heard:
         """Return what it says of the images of the pilot's rows, by channels that these subjects have not taught."""
@@ -163,6 +191,17 @@ class Witness:
     def remarks(self) -> list[str]:
         """Return what the user should know of it before the records are annotated."""
         found = [self.line]
+        for name, each in self.sourced().items():
+            what = IN_WORDS.get(name, name)
+            if each.refused:
+                found.append(
+                    f"witness {self.name} adds nothing about {what} in {', '.join(each.refused)}: it is not heard there"
+                )
+            if each.lone:
+                found.append(
+                    f"witness {self.name}: of {', '.join(each.lone)} one person alone has labels of {what}, which tell "
+                    "nothing of others: it is read there as everywhere"
+                )
         if self.thin:
             listed = ", ".join(f"{IN_WORDS[name]} ({labels})" for name, labels in self.thin.items())
             what = "it is left out" if self.mute else "these are not read"
@@ -186,7 +225,8 @@ def witnesses_of(
     place = {record.id: row for row, record in enumerate(records)}
     truth = tabulate(teachable.get(record.id, Labels()) for record in records)
     groups = np.array([pilot.group(record) for record in records])
-    return [Witness(each.name, each.said, place, truth, groups, each.line) for each in found]
+    sources = np.array([record.source for record in records])
+    return [Witness(each.name, each.said, place, truth, groups, sources, each.line) for each in found]
 
 
 def fit_channels(said: Said, truth: Table, groups: Sequence[str] | NDArray[np.str_]) -> Channels:
@@ -210,21 +250,62 @@ def fit_channels(said: Said, truth: Table, groups: Sequence[str] | NDArray[np.st
     return Channels(units_AP, temperature, bias_E, (va[0], va[1]))
 
 
-def fit_units(score_NAF: Array, truth_NA: Array) -> Array:
+def _sourced(
+    said: Said, truth: Table, groups: NDArray[np.str_], sources: NDArray[np.str_], pooled: Channels
+) -> dict[str, Sourced]:
+    """Return the channels of sources, of each description that can be read at all; of numbers, by their names."""
+    families: dict[str, tuple[Family, NDArray[np.bool_]]] = {}
+    if pooled.units_AP is not None:
+        told_N = np.asarray((said.told_NA & np.isfinite(truth.units_NA)).any(axis=1))
+        families["au"] = by_source.units(said, truth, fit_units), told_N
+    if pooled.temperature is not None:
+        told_N = np.asarray(np.isfinite(said.shares_NE[:, 0]) & truth.expression_NE.any(axis=1))
+        families["expression"] = by_source.shares(said, truth, fit_shares), told_N
+    for place, name in enumerate(("valence", "arousal")):
+        if pooled.va[place] is not None:
+            said_N, true_N = said.va_ND[:, place], truth.va_ND[:, place]
+            families[name] = by_source.number(said_N, true_N), np.isfinite(said_N) & np.isfinite(true_N)
+    return {name: by_source.by_source(family, rows_N, groups, sources) for name, (family, rows_N) in families.items()}
+
+
+def _of_source(pooled: Channels, sourced: Mapping[str, Sourced], source: str) -> Channels:
+    """Return the channels of one source: its own, the pooled ones, or none where it is not heard."""
+
+    def part(name: str, all_of_it: Any) -> Any:
+        each = sourced.get(name)
+        if each is None:
+            return all_of_it
+        return None if source in each.refused else each.own.get(source, all_of_it)
+
+    units_AP = part("au", pooled.units_AP)
+    shares = part("expression", None if pooled.temperature is None else (pooled.temperature, pooled.bias_E))
+    temperature, bias_E = (None, pooled.bias_E) if shares is None else shares
+    valence, arousal = part("valence", pooled.va[0]), part("arousal", pooled.va[1])
+    return Channels(units_AP, temperature, bias_E, (valence, arousal))
+
+
+def fit_units(
+    score_NAF: Array, truth_NA: Array, towards_AP: Array | None = None, labels: float = LABELS * PULL
+) -> Array:
     """Fit log-odds that an AU is active, beyond its base rate, to its scores: coefficients of each AU, (A, 1 + F).
 
     Args:
         score_NAF: of each image, standardised.
         truth_NA: 1 active, 0 inactive, NaN where it is not to teach.
+        towards_AP: what each AU's are pulled towards; None: those of all AUs.
+        labels: about how many labels that counts for.
     """
     told_NA = np.isfinite(truth_NA)
     active_A = np.where(told_NA, truth_NA, 0.0).sum(axis=0)
     base_A = logit((active_A + 0.5) / (told_NA.sum(axis=0) + 1))
     rows_NAP = np.concatenate([np.ones((*score_NAF.shape[:2], 1)), score_NAF], axis=2)
     offset_NA = np.broadcast_to(base_A, told_NA.shape)
-    pooled_P = _logistic(rows_NAP[told_NA], truth_NA[told_NA], offset_NA[told_NA], np.zeros(rows_NAP.shape[2]), 1.0)
+    if towards_AP is None:
+        none_P = np.zeros(rows_NAP.shape[2])
+        pooled_P = _logistic(rows_NAP[told_NA], truth_NA[told_NA], offset_NA[told_NA], none_P, 1.0)
+        towards_AP, labels = np.tile(pooled_P, (len(base_A), 1)), LABELS * PULL
     fitted_A = [
-        _logistic(rows_NAP[rows_N, au], truth_NA[rows_N, au], offset_NA[rows_N, au], pooled_P, PULL)
+        _logistic(rows_NAP[rows_N, au], truth_NA[rows_N, au], offset_NA[rows_N, au], towards_AP[au], labels / LABELS)
         for au, rows_N in enumerate(told_NA.T)
     ]
     return np.array(fitted_A)
@@ -245,10 +326,13 @@ def _logistic(rows_NP: Array, active_N: Array, offset_N: Array, towards_P: Array
     return found_P
 
 
-def fit_shares(log_NE: Array, truth_NE: Array) -> tuple[float, Array]:
+def fit_shares(
+    log_NE: Array, truth_NE: Array, towards: tuple[float, Array] | None = None, labels: float = LABELS
+) -> tuple[float, Array]:
     """Fit a temperature and a bias to log shares: P(e | shares) ~ P(e) share_e^t exp(b_e).
 
-    The temperature is pulled towards 0, which says nothing, and the biases towards 0, as if by a face or two.
+    The temperature is pulled towards 0, which says nothing, and the biases towards 0, as if by a face or two; or both
+    towards another channel's, as if by so many labels.
     """
     base_E = np.log((truth_NE.sum(axis=0) + 1) / (len(truth_NE) + truth_NE.shape[1]))
 
@@ -257,10 +341,13 @@ def fit_shares(log_NE: Array, truth_NE: Array) -> tuple[float, Array]:
         logs_NE = base_E + t * log_NE + bias_E
         wrong_NE = np.exp(logs_NE - logsumexp(logs_NE, axis=1, keepdims=True)) - truth_NE
         value = -(logs_NE * truth_NE).sum() + logsumexp(logs_NE, axis=1).sum()
-        gradient = np.concatenate([[(wrong_NE * log_NE).sum()], wrong_NE.sum(axis=0)]) + parameters
-        return float(value + 0.5 * (parameters**2).sum()), gradient
+        off = parameters - start
+        gradient = np.concatenate([[(wrong_NE * log_NE).sum()], wrong_NE.sum(axis=0)]) + precision * off
+        return float(value + 0.5 * precision * (off**2).sum()), gradient
 
-    start = np.zeros(1 + truth_NE.shape[1])
+    start, precision = np.zeros(1 + truth_NE.shape[1]), 1.0
+    if towards is not None:
+        start, precision = np.concatenate([[towards[0]], towards[1]]), labels / LABELS
     found = minimize(loss, start, jac=True, method="L-BFGS-B").x
     return max(float(found[0]), 0.0), np.asarray(found[1:])
 
@@ -291,6 +378,19 @@ def _line(said: Said, units_AP: Array) -> Array:
 def facts(witnesses: Iterable[Witness]) -> dict[str, Any]:
     """Return what calibration.json says of witnesses: what they said, and how many human labels tell of them."""
     return {
-        each.name: {"matched": each.line, "human_labels": each.labels, "not_read": sorted(each.thin)}
+        each.name: {
+            "matched": each.line,
+            "human_labels": each.labels,
+            "not_read": sorted(each.thin),
+            "by_source": {
+                name: {
+                    "pull": found.strength if np.isfinite(found.strength) else None,
+                    "own": sorted(found.own),
+                    "refused": list(found.refused),
+                    "one_person": list(found.lone),
+                }
+                for name, found in each.sourced().items()
+            },
+        }
         for each in witnesses
     }

@@ -95,6 +95,27 @@ def write(
         write_text(folder / audit.PLAN, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 
+def renew(folder: Path) -> None:
+    """Write audit.jsonl and audit.json again, of a run that has grown: the same plan, by the records of today.
+
+    What was looked at of a picture that is gone, or is another one by now, is left out. A new record may belong to the
+    sample: then its probabilities wait until somebody has looked at it, as `review=next` asks for.
+    """
+    if not (folder / audit.ROWS).is_file():
+        return
+    found, before = audit.read(folder), earlier(folder)
+    if any(row.probability is not None and before[row.id].probability is None for row in found.rows):
+        return  # probabilities are lost, which stays to be said
+    write_jsonl(folder / audit.ROWS, found.rows)
+    write_text(folder / LOOKS, json.dumps(gained(found.rows), indent=2) + "\n")
+    if (plan := audit.read_plan(folder / audit.PLAN)) is not None:
+        known = {row.id for row in found.rows}
+        records = known | {row.id for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord)
+                           if audit.labelled_by_machine(row)}  # fmt: skip
+        said = audit.summary(plan, found.population, audit.drawn(records, known, plan), len(found.rows))
+        write_text(folder / audit.PLAN, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+
+
 def gained(rows: Sequence[audit.Audited]) -> dict[str, Any]:
     """Return what looks have corrected, by their number, beside what they were expected to correct.
 

@@ -118,13 +118,14 @@ def left(folder: Path, records: Sequence[ImageRecord]) -> list[ImageRecord]:
 
 
 def note(folder: Path, records: Sequence[ImageRecord]) -> None:
-    """Write what each record is as it is annotated, for a later update."""
+    """Write what each record is as it is annotated, for a later update, and the audit as it stands now."""
     with files.whole(folder / review.ASKED) as out:
         for record in records:
             row = {"id": record.id, "split": record.split, **_of(record)._asdict()}
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
     if (folder / review.FILE).is_file():
         review.write_records(folder, read_jsonl(folder / "instructions.jsonl", InstructionRecord))
+    audited.renew(folder)
 
 
 def facts(folder: Path) -> dict[str, Any]:

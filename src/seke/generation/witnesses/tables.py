@@ -27,6 +27,8 @@ from seke.core.table_columns import INTENSITY, SUCCESS, Header, checked_columns,
 from seke.generation.witnesses.said import Answer, Said, as_arrays, mean_answer
 
 SETTING: Final = "generator.witnesses"
+ANNOTATOR: Final = "backend.path"
+"""The setting of a table that is the annotator."""
 MOST: Final = 4
 """Witnesses that can be heard at once: every choice of them is tried."""
 KEYS: Final = ("path", "name", "columns")
@@ -44,6 +46,12 @@ class Entry(NamedTuple):
     files: tuple[Path, ...]
     """Read one after the other: the answers of two halves of the records may come from two models."""
     columns: Mapping[str, str | None]
+    setting: str = SETTING
+
+    @property
+    def columns_setting(self) -> str:
+        """The setting that says what its columns are called."""
+        return "backend.columns" if self.setting == ANNOTATOR else f"{SETTING}.columns"
 
 
 class Matched(NamedTuple):
@@ -89,6 +97,15 @@ def entries(setting: object, outputs: Path) -> list[Entry]:
     return found
 
 
+def annotator(table: Mapping[str, Any], outputs: Path) -> Entry:
+    """Return the entry of a table that is the annotator.
+
+    Raises:
+        UserError: if its path is none, or a column is none of ours.
+    """
+    return _entry(table, outputs, ANNOTATOR)
+
+
 def inputs(witnesses: Sequence[Entry]) -> dict[str, Sequence[Path]]:
     """Return the files that each witness is read from, as a run's inputs name them."""
     found: dict[str, Sequence[Path]] = {}
@@ -99,21 +116,21 @@ def inputs(witnesses: Sequence[Entry]) -> dict[str, Sequence[Path]]:
     return found
 
 
-def _entry(given: Any, outputs: Path) -> Entry:
+def _entry(given: Any, outputs: Path, setting: str = SETTING) -> Entry:
     fields = given if isinstance(given, Mapping) else {"path": given}
     if strange := [str(key) for key in fields if key not in KEYS]:
         raise UserError(f"{SETTING}.{strange[0]}", fields[strange[0]], "no such setting", f"use {', '.join(KEYS)}")
     paths = fields.get("path")
     listed = list(paths) if isinstance(paths, Sequence) and not isinstance(paths, str) else [paths]
     if not listed or not all(isinstance(path, str) and path for path in listed):
-        raise UserError(SETTING, given, "names no file", "give a table, a run's name, or {path: table.csv}")
-    files = tuple(_located(str(path), outputs) for path in listed)
-    columns = checked_columns(fields.get("columns"), f"{SETTING}.columns")
-    name = str(fields.get("name") or _name(str(listed[0])))
-    return Entry(name, files, columns)
+        shown = paths if setting == ANNOTATOR else given
+        raise UserError(setting, shown, "names no file", "give a table, a run's name, or {path: table.csv}")
+    files = tuple(_located(str(path), outputs, setting) for path in listed)
+    found = Entry(str(fields.get("name") or _name(str(listed[0]))), files, {}, setting)
+    return found._replace(columns=checked_columns(fields.get("columns"), found.columns_setting))
 
 
-def _located(path: str, outputs: Path) -> Path:
+def _located(path: str, outputs: Path, setting: str) -> Path:
     """Return the file or folder of tables that an entry names, be it by a run's name."""
     own = Path(path).expanduser()
     runs = (outputs / "evaluate" / path / PREDICTIONS, outputs / "generate" / path / DRAWS)
@@ -124,7 +141,7 @@ def _located(path: str, outputs: Path) -> Path:
     if own.is_file() or (own.is_dir() and any(own.glob("*.csv"))):
         return own
     problem = f"neither a table nor a finished run with {PREDICTIONS} or {DRAWS}"
-    raise UserError(SETTING, path, problem, "give the path of a CSV or JSON Lines file, or a run's name")
+    raise UserError(setting, path, problem, "give the path of a CSV or JSON Lines file, or a run's name")
 
 
 def _name(path: str) -> str:
@@ -162,13 +179,13 @@ def matched(entry: Entry, records: Sequence[ImageRecord]) -> Matched:
     shown = ", ".join(map(str, entry.files))
     if not rows:
         problem = "says nothing about any face: no AUs, expressions, valence or arousal"
-        raise UserError(SETTING, shown, problem, "name its columns, as in {path: ..., columns: {AU12: smile}}")
+        raise UserError(entry.setting, shown, problem, "name its columns, as in {path: ..., columns: {AU12: smile}}")
     if not answers:
         problem = (
             f"none of its {rows} rows is about a record: the first is about {shortened(example, 80)}, "
             f"the first record is {records[0].id} with the picture {records[0].image}"
         )
-        raise UserError(SETTING, shown, problem, "give a table of these records' ids or picture names")
+        raise UserError(entry.setting, shown, problem, "give a table of these records' ids or picture names")
     said = as_arrays([None if place in doubled else answers.get(place) for place in range(len(records))])
     return Matched(entry.name, said, rows, strange, len(doubled))
 
@@ -194,14 +211,16 @@ def _by_picture(key: str, by_stem: Mapping[str, Sequence[int]], records: Sequenc
 def _read(file: Path, entry: Entry) -> Iterator[Keyed]:
     try:
         if file.suffix.lower() == ".jsonl":
-            yield from _rows_of_a_run(file)
+            yield from _rows_of_a_run(file, entry)
         elif file.is_dir():
             for each in sorted(file.glob("*.csv")):
                 yield from _rows_of_a_table(each, entry, alone=True)
         else:
             yield from _rows_of_a_table(file, entry)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(SETTING, file, f"cannot be read: {error}", "give a CSV or JSON Lines file in UTF-8") from error
+        raise UserError(
+            entry.setting, file, f"cannot be read: {error}", "give a CSV or JSON Lines file in UTF-8"
+        ) from error
 
 
 def _rows_of_a_table(file: Path, entry: Entry, alone: bool = False) -> Iterator[Keyed]:
@@ -211,9 +230,9 @@ def _rows_of_a_table(file: Path, entry: Entry, alone: bool = False) -> Iterator[
         lines.seek(0)
         rows = csv.reader(lines, delimiter=max(",;\t", key=first.count))
         titles = next(rows, [])
-        header = read_header(titles, entry.columns, f"{SETTING}.columns")
+        header = read_header(titles, entry.columns, entry.columns_setting)
         if entry.columns and (wrong := [f"{title!r}: {problem}" for title, problem in header.mistakes]):
-            raise UserError(f"{SETTING}.columns", file, wrong[0], "name the columns as the table's first row has them")
+            raise UserError(entry.columns_setting, file, wrong[0], "name the columns as the table's first row has them")
         plain = [title.strip().lower().replace("_", "").replace(" ", "") for title in titles]
         key_at = next((place for place, title in enumerate(plain) if title in ID), None)
         if key_at is None and (image := header.named("image")):
@@ -221,7 +240,7 @@ def _rows_of_a_table(file: Path, entry: Entry, alone: bool = False) -> Iterator[
         if key_at is None and not alone:
             shown = ", ".join(title.strip()[:30] for title in titles[:8])
             problem = f"no column says which picture a row is about (there are {shown}, ...)"
-            raise UserError(SETTING, file, problem, "name it, as in {path: ..., columns: {image: <title>}}")
+            raise UserError(entry.setting, file, problem, "name it, as in {path: ..., columns: {image: <title>}}")
         for row in rows:
             if any(cell.strip() for cell in row):
                 key = row[key_at].strip() if key_at is not None and key_at < len(row) else file.stem
@@ -268,12 +287,12 @@ def _number(cell: str) -> float | None:
     return value if abs(value) < 1e6 else None
 
 
-def _rows_of_a_run(file: Path) -> Iterator[Keyed]:
+def _rows_of_a_run(file: Path, entry: Entry) -> Iterator[Keyed]:
     """Yield the rows of a run's file; all that draws say of a record in one, the first answer to each question."""
     drawn: dict[str, Answer] = {}
     beside = [file.with_name(PILOT)] if file.name == DRAWS and file.with_name(PILOT).is_file() else []
     for each in (file, *beside):
-        for row in _json_rows(each):
+        for row in _json_rows(each, entry):
             key = str(row["id"])
             if "draws" not in row:
                 yield key, _of_labels(row)
@@ -310,7 +329,7 @@ def _of_labels(row: Mapping[str, Any]) -> Answer:
     return answer
 
 
-def _json_rows(file: Path) -> Iterator[Mapping[str, Any]]:
+def _json_rows(file: Path, entry: Entry) -> Iterator[Mapping[str, Any]]:
     with file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -321,5 +340,5 @@ def _json_rows(file: Path) -> Iterator[Mapping[str, Any]]:
                 row = None
             if not isinstance(row, dict) or "id" not in row or not ("labels" in row or "draws" in row):
                 problem = f"line {number} is no row of {PREDICTIONS}, instructions.jsonl or {DRAWS}"
-                raise UserError(SETTING, file, problem, "give such a file, or a CSV table")
+                raise UserError(entry.setting, file, problem, "give such a file, or a CSV table")
             yield row
