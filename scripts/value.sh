@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Two annotators at equal dollars, on drawn faces: a cheap one alone, a dear one alone, whoever promises more per dollar, dice.
+#   bash scripts/value.sh [name=value] [seed=0] [images=1200] [outputs=outputs] [usd=0.6] [world=precise]
+# world: what the second annotator, which costs 17 times as much, is: precise, copy (of the first) or dice (sees nothing).
+# usd: dollars for the draws of a thousand records; both pilots and the texts come on top. Finished stages are reused.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=value seed=0 images=1200 outputs=outputs usd=0.6 world=precise
+for argument in "$@"; do
+  case "$argument" in
+    name=*) name=${argument#*=} ;;
+    seed=*) seed=${argument#*=} ;;
+    images=*) images=${argument#*=} ;;
+    outputs=*) outputs=${argument#*=} ;;
+    usd=*) usd=${argument#*=} ;;
+    world=*) world=${argument#*=} ;;
+    *) echo "error: $argument: no such setting; use name=, seed=, images=, outputs=, usd= or world=" >&2; exit 2 ;;
+  esac
+done
+case "$world" in # by a seed of its own the second one's errors are its own
+  precise) second=(second.seed=7 second.action_units.gain=12 second.action_units.systematic=0.5 second.action_units.random=0.5) ;;
+  copy) second=() ;;
+  dice) second=(second.truth="$outputs/nothing.jsonl") ;;
+  *) echo "error: world=$world: no such world; use precise, copy or dice" >&2; exit 2 ;;
+esac
+export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
+run=$name-$world truth=$outputs/prepare/$name/truth.jsonl
+
+step() { # step <command> <settings...>
+  printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
+  python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"
+}
+
+step prepare source=synthetic name="$name" source.images="$images"
+step generate records="$name" name="$run-blind" generator=blind
+dollars=$(python -c 'import sys; print(round(float(sys.argv[1]) * sum(1 for _ in open(sys.argv[2])) / 1000, 6))' \
+  "$usd" "$outputs/prepare/$name/train.jsonl")
+for rule in first second value random; do
+  step generate records="$name" name="$run-$rule" generator.aggregate=calibrated stopping=value stopping.rule="$rule" \
+    stopping.usd="$dollars" 'backend.usd_per_million=[0.15,0.6]' +backend@second=simulated \
+    'second.usd_per_million=[2.5,10.0]' ${second[@]+"${second[@]}"}
+done
+for rule in blind first second value random; do
+  against=(compare="$run-labels-value")
+  case "$rule" in value) continue ;; esac
+  if [[ ! -d "$outputs/evaluate/$run-labels-value" ]]; then
+    step evaluate benchmark=reliability predictions="$run-value" records="$truth" name="$run-labels-value"
+  fi
+  step evaluate benchmark=reliability predictions="$run-$rule" records="$truth" name="$run-labels-$rule" "${against[@]}"
+done
+python - "$outputs" "$run" <<'TABLE'
+import json, sys
+from pathlib import Path
+
+outputs, run = Path(sys.argv[1]), sys.argv[2]
+print(f"{'':8} {'expression':>16} {'AU F1':>18} {'V MAE':>7} {'A MAE':>7} {'expected $':>10}  first second")
+for rule in ("blind", "first", "second", "random", "value"):
+    found = json.loads((outputs / "evaluate" / f"{run}-labels-{rule}" / "metrics.json").read_text())
+    whom = outputs / "generate" / f"{run}-{rule}" / "whom.json"
+    said = json.loads(whom.read_text()) if whom.is_file() else {"expected_usd": 0.0, "share_asked": {}}
+    shares = [said["share_asked"].get(who, 0.0) for who in ("first", "second")]
+    low, high = found["ci95"]["action_units"]["f1_mean_14"]
+    print(
+        f"{rule:8} {found['expression']['accuracy']:16.3f} {found['action_units']['f1_mean_14']:.3f} ({low:.3f}-{high:.3f})"
+        f" {found['valence']['mae']:7.3f} {found['arousal']['mae']:7.3f} {said['expected_usd']:10.4f} {shares[0]:6.0%} {shares[1]:6.0%}"
+    )
+TABLE
