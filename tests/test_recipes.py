@@ -19,6 +19,7 @@ FREE = (
     "robustness",
     "second_round",
     "settings",
+    "value",
     "witnesses",
 )
 """Scripts that are no recipes, or have settings of their own."""

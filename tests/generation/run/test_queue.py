@@ -122,6 +122,59 @@ def test_what_was_reviewed_of_a_reviewed_run_keeps_the_machines_first_words(tmp_
     assert found[[*truth][7]].human.expression == truth[[*truth][7]]
 
 
+def grown(outputs, changed, gone, added, rows):
+    """Write what an update of the reviewed run `seen` leaves behind: rows of today, and the files that it takes."""
+    before, now = outputs / "generate" / "seen", outputs / "generate" / "grown"
+    anew = {row.id: row.model_copy(update={"sha256": "1"}) for row in rows if row.id in changed}
+    kept = [row for row in read_jsonl(before / "instructions.jsonl", InstructionRecord) if row.id not in gone]
+    kept = [anew.get(row.id, row) for row in kept]
+    run_of(outputs, [*kept, *(row for row in rows if row.id in added)], name="grown")
+    for name in audited.FILES:
+        if (before / name).is_file():
+            (now / name).write_bytes((before / name).read_bytes())
+    audited.renew(now)
+    return now
+
+
+def test_the_audit_of_a_set_that_grows_goes_on_by_the_pictures_of_today(tmp_path) -> None:
+    every, truth = faces(440)
+    rows = every[:400]
+    run_of(tmp_path, rows)
+    ask(tmp_path, "mine", Wanted(n=40, audit=1.0))
+    look(tmp_path, truth, queued(tmp_path))
+    bound = audit.read(tmp_path / "generate" / "seen").plan.bounds[-1]
+    inside = order([row.id for row in rows], 0)[:40]
+    added = {row.id for row in every[400:]}
+    now = grown(tmp_path, {inside[3]}, {inside[5]}, added, every)
+    new = {id_ for id_ in added if audit.number(0, id_) <= bound}
+    said = json.loads((now / audit.PLAN).read_text())
+    assert said["population"] == 440 - 1
+    assert said["looked"] == 38, "one picture is gone, another is another one by now"
+    assert set(said["missing"]) == {inside[3], *new}
+    assert new, "a new record belongs to the sample"
+    assert {row.probability for row in audit.read(now).rows if row.u > audit.number(0, said["missing"][0])} == {None}
+    assert "which the audit needs" in said["problem"]
+    ask(tmp_path, "grown", Wanted(n=len(said["missing"]), audit=0.05))
+    assert set(queued(tmp_path, "grown")) == set(said["missing"]), "what is missing comes first"
+    look(tmp_path, truth, queued(tmp_path, "grown"), name="grown-seen", of="grown")
+    found = audit.read(tmp_path / "generate" / "grown-seen")
+    assert not found.problem
+    assert len(found.sample) == 39 + len(new)
+    assert {row.probability for row in found.sample} == {len(found.sample) / 439}
+
+
+def test_renewing_does_not_bring_lost_probabilities_back(tmp_path) -> None:
+    rows, truth = faces(100)
+    run_of(tmp_path, rows)
+    ask(tmp_path, "mine", Wanted(n=20, audit=1.0))
+    look(tmp_path, truth, queued(tmp_path))
+    folder = tmp_path / "generate" / "seen"
+    lost = [row.model_copy(update={"probability": None}) for row in read_jsonl(folder / audit.ROWS, audit.Audited)]
+    write_jsonl(folder / audit.ROWS, lost)
+    audited.renew(folder)
+    assert "are lost" in audit.read(folder).problem
+
+
 def test_a_guarantee_is_given_by_the_audit_reached_by_looks_and_then_nothing_is_left(tmp_path) -> None:
     rows, truth = faces(3000)
     folder = run_of(tmp_path, rows)
