@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from hypothesis import settings
 from . import warm
 
 ROOT = Path(__file__).resolve().parent.parent
-PROCESS_GROUP = {"MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"}
 
 # Where Python is told to keep no bytecode, as in containers, hundreds of commands would compile the same modules anew.
 sys.dont_write_bytecode = False
@@ -24,14 +24,34 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, max_exa
 settings.load_profile("repeatable")
 
 
+@contextmanager
+def _restored_environment() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_and_offline() -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false")
-    os.environ.pop("OPENAI_API_KEY", None)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with _restored_environment():
+        os.environ.update(HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true", TOKENIZERS_PARALLELISM="false")
+        os.environ.pop("OPENAI_API_KEY", None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_variable_outlives_a_module(_quiet_and_offline: None) -> Iterator[None]:
+    with _restored_environment():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_variable_outlives_a_test(_no_variable_outlives_a_module: None) -> Iterator[None]:
+    """W&B and Lightning set variables where they run in a test's own process; a command would then start cold."""
+    with _restored_environment():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,8 +78,6 @@ def cli() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return `run("prepare", "name=x", ...)`, which runs a command as a user does and returns exit and output."""
 
     def run(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        # A test that trained in this very process has left the port of its own process group behind.
-        inherited = {key: value for key, value in os.environ.items() if key not in PROCESS_GROUP}
-        return warm.run(ROOT / f"{name}.py", *arguments, cwd=ROOT, env={**inherited, **environment})
+        return warm.run(ROOT / f"{name}.py", *arguments, cwd=ROOT, env={**os.environ, **environment})
 
     return run

@@ -16,7 +16,7 @@ from seke.core.errors import Paused
 from seke.training.callbacks import best_checkpoint, checkpoints
 from seke.training.callbacks.checkpoints import newest
 
-from ..conftest import PROCESS_GROUP, ROOT
+from ..conftest import ROOT
 
 KILLER = """
 import os, runpy, signal, sys
@@ -70,10 +70,6 @@ def losses(run):
     return logged
 
 
-def environment():
-    return {key: value for key, value in os.environ.items() if key not in PROCESS_GROUP}
-
-
 def settings(base, tmp_path, name, *more):
     return [
         f"model.path={base / 'model'}", f"data.path={base / 'rows.jsonl'}", f"paths.outputs={tmp_path}", f"name={name}",
@@ -90,7 +86,7 @@ def test_kill_9_anywhere_changes_nothing(cli, tiny_base, tmp_path):
     moments = [("batch", 2 * draw.randrange(2, 4) + 1), ("state", 1), (draw.choice(["mark", "prune"]), 0)]
     for where, count in moments:
         command = [sys.executable, "-c", KILLER, where, str(count), *given]
-        done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == -signal.SIGKILL, done.stderr
     resumed = cli("train", *given)
     assert resumed.returncode == 0, resumed.stderr
@@ -279,7 +275,7 @@ def test_split_checkpoints_resume_and_bring_the_best_weights_back(sft, tiny_base
 def test_two_ranks_pause_together(tiny_base, tmp_path):
     given = [*settings(tiny_base, tmp_path, "two"), "trainer.devices=2", "trainer.strategy=ddp",
              "trainer.max_epochs=400", "trainer.checkpoint_every=100000", "trainer.log_every=100"]  # fmt: skip
-    with subprocess.Popen([sys.executable, "train.py", *given], cwd=ROOT, env=environment(), text=True,
+    with subprocess.Popen([sys.executable, "train.py", *given], cwd=ROOT, text=True,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:  # fmt: skip
         # Lightning's logger writes its first line only once steps are being done.
         while process.poll() is None and not list(tmp_path.glob("train/two/logs/version_*/metrics.csv")):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import PROCESS_GROUP, ROOT
+from ..conftest import ROOT
 from ..servers.openai_server import running
 from ..trees import aff_wild2
 from ..trees.pictures import save
@@ -79,9 +79,8 @@ def sbatch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         "SLURM_JOB_NUM_NODES": "1",
         "PATH": os.pathsep.join([str(folder), os.environ["PATH"]]),
     }
-    inherited = {key: value for key, value in os.environ.items() if key not in PROCESS_GROUP}
     script = ["bash", str(ROOT / "scripts" / "train.sbatch"), *words]
-    return subprocess.run(script, capture_output=True, text=True, check=False, env={**inherited, **slurm})
+    return subprocess.run(script, capture_output=True, text=True, check=False, env={**os.environ, **slurm})
 
 
 @pytest.mark.slow
