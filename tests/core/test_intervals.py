@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from seke.benchmark.judging.rubric import mean
 from seke.benchmark.scoring.cost_quality import differences, quality
 from seke.benchmark.scoring.metrics import evaluate
-from seke.core.intervals import Difference, Estimate, estimated, interval, over_seeds, p_value
+from seke.core.intervals import Difference, Estimate, estimated, interval, interval_of_sum, over_seeds, p_value
 from seke.core.records import Labels
 
 from ..benchmark.faces import prediction, predictions
@@ -174,3 +174,63 @@ def test_without_subjects_a_difference_over_seeds_is_a_t_test_against_scipy() ->
     assert found.estimate[1:] == pytest.approx(expected.confidence_interval())
     assert over_seeds([Difference(Estimate(0.3), 0.2, 9)]) == (Estimate(0.3), 0.2, 9)
     assert over_seeds([]).estimate.value is None
+
+
+MANY = 10**9
+"""Degrees of freedom with which Student's t is normal."""
+
+
+@given(st.integers(0, 40), st.integers(1, 200))
+def test_an_interval_of_a_sum_against_wilsons_of_a_share(shown: int, others: int) -> None:
+    assume(shown != others)  # of half and half, as of all symmetric parts, no end is nearer than Student's
+    total = shown + others
+    values = np.repeat([1.0, 0.0], [shown, others])
+    unseen = 0.0 if shown else 1 / total
+    found = interval_of_sum((values - values.mean()) / total, values.mean(), MANY, unseen=unseen)
+    theirs = scipy.stats.binomtest(shown, total).proportion_ci(method="wilson")
+    assert found is not None
+    assert found[1] == pytest.approx(theirs.high, abs=1e-6)
+    if shown:  # of none the least is none
+        assert found[0] == pytest.approx(theirs.low, abs=1e-6)
+
+
+def tango(more: int, fewer: int, total: int) -> list[float]:
+    """Tango's score interval (1998, Eq. 3 and 6) of the difference of two paired shares, by root finding."""
+
+    def score(gap: float) -> float:
+        b = -more - fewer + (2 * total - more + fewer) * gap
+        c = -fewer * gap * (1 - gap)
+        rate = (np.sqrt(b * b - 8 * total * c) - b) / (4 * total)
+        return (more - fewer - total * gap) / np.sqrt(total * (2 * rate + gap * (1 - gap)))
+
+    z, seen = scipy.stats.norm.ppf(0.975), (more - fewer) / total
+    return [
+        scipy.optimize.brentq(lambda gap, side=side: score(gap) - side * z, *ends)
+        for side, ends in ((1, (-1 + 1e-9, seen - 1e-9)), (-1, (seen + 1e-9, 1 - 1e-9)))
+    ]
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(200, 2_000))
+def test_an_interval_of_a_sum_against_tangos_of_a_paired_difference(more: int, fewer: int, total: int) -> None:
+    """Of errors in two directions, of which there may be none of either."""
+    values = np.repeat([1.0, -1.0, 0.0], [more, fewer, total - more - fewer])
+    found = interval_of_sum((values - values.mean()) / total, values.mean(), MANY, unseen=1 / total)
+    assert found == pytest.approx(tango(more, fewer, total), abs=0.1 / total)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_no_end_of_symmetric_parts_is_nearer_than_students(seed: int, unseen: float) -> None:
+    parts = np.random.default_rng(seed).normal(size=30)
+    parts = np.concatenate([parts, -parts])
+    found = interval_of_sum(parts, 0.0, 60, unseen=unseen)
+    half = scipy.stats.t.ppf(0.975, 59) * np.sqrt(np.sum(parts**2))
+    assert found is not None
+    assert -found[0] == pytest.approx(found[1])
+    assert half * (1 - 1e-9) <= found[1] <= 1.2 * half
+
+
+def test_an_interval_of_a_sum_of_nothing_is_none() -> None:
+    assert interval_of_sum(np.zeros(9), 0.0, 9) is None
+    assert interval_of_sum(np.ones(2), 0.0, 2) is None
+    assert interval_of_sum(np.array([1.0, -1.0, 0.0]), float("nan"), 3) is None
+    assert interval_of_sum(np.array([1.0, -1.0, 0.0]), 0.5, 3, (0.0, 1.0)) == [0.0, 1.0]

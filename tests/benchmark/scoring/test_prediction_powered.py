@@ -35,7 +35,7 @@ def sample(seed: int, total: int = 400, looks: int = 100):
 @pytest.mark.parametrize("power", [None, 0.0, 0.5, 1.0])
 def test_a_mean_against_the_papers_formula(power) -> None:
     """Example 1 and Sec. 6 of arXiv 2311.01453, the labels of all records in place of those nobody looked at."""
-    _, y, f, n = sample(0)
+    _, y, f, n = sample(0, 4_000, 1_000)
     total = len(y)
     found = estimate(account(f), account(y), drawn(total, n), ONE, power=power)
     assert found is not None and found.interval is not None
@@ -257,11 +257,8 @@ def covered(subjects: int, each: int, looks: int, about: str, repeats: int = 400
 def test_intervals_hold_the_truth_in_95_per_cent_of_simulated_audits(subjects, each, looks, about) -> None:
     shares, worth = covered(subjects, each, looks, about)
     print({name: [f"{share:.3f}" for share in of] for name, of in shares.items()})  # shown where the test fails
-    # Of 400 repeats a true 95 % is seen as 92.8 to 97.2; with a dozen subjects Student's t is on the safe side. About
-    # these very faces so is the allowance for an unseen error each way: this machine seldom errs about yes and no.
-    most = 0.99 if about == "faces" else 0.985 if subjects < 20 else 0.98
-    assert all(0.925 <= of[1] <= most for of in shares.values()), shares
-    assert sum(of[1] <= 0.98 for of in shares.values()) >= 6, shares
+    # Of 400 repeats a true 95 % is seen as 92.8 to 97.2.
+    assert all(0.925 <= of[1] <= 0.98 for of in shares.values()), shares
     assert sum(of[2] >= 0.925 for of in shares.values()) <= 6
     if looks * 3 <= subjects * each:  # of half of all faces nothing can be worth more than twice as many
         assert sum(value >= 2 for value in worth.values()) >= 4, worth

@@ -10,7 +10,7 @@ scores psi^f of every record, people give psi of some, drawn with known probabil
 
 is unbiased whatever the machine says. lambda = 0 is people alone, lambda = 1 plain prediction-powered inference; power
 tuning takes the lambda of the least variance (Sec. 6), so that no machine makes it worse than people alone. Records
-whose labels people gave from the start have pi = 1 there and are a stratum of their own. Three things are not theirs:
+whose labels people gave from the start have pi = 1 there and are a stratum of their own. Four things are not theirs:
 
     probabilities   The sample is one of a finite set, so their sums over other records than those of the sample become
                     sums over all (the same estimate for lambda (1 + n / N) in place of lambda). The weights are scaled
@@ -18,6 +18,8 @@ whose labels people gave from the start have pi = 1 there and are a stratum of t
     clusters        Records of one subject go together: the variance is that of subjects' sums, by the jackknife that
                     leaves out one subject each (CV3; MacKinnon, Nielsen & Webb, Cluster-robust inference, J. Econom.
                     232, 2023), with Student's t of the subjects that people looked at.
+    intervals       Ends by the score (`intervals.interval_of_sum`): the sample may not have met the errors of a machine
+                    that seldom errs about a yes or no, and their variance grows with their number.
     about           "people": the subjects are a sample of all such people. "faces": exactly these records; all that is
                     random is which of them people looked at, so the variance is that of sampling without replacement.
 
@@ -306,24 +308,22 @@ def _interval(
         parts_S = _each_left_out(solved, looked, coefficient_P, free)
         if not len(parts_S):
             return None
-        return interval_of_sum(np.concatenate([parts_S, unseen]), value, len(parts_S) - free, within)
+        return interval_of_sum(parts_S, value, len(parts_S) - free, within, unseen)
     parts_G, value, subjects = _jackknife(solved, looked, coefficient_P, value)
-    return interval_of_sum(np.concatenate([parts_G, unseen]), value, subjects, within)
+    return interval_of_sum(parts_G, value, subjects, within, unseen)
 
 
-def _unseen(solved: _Solved, looked: Looked, coefficient_P: Floats) -> Floats:
-    """Return two parts of the error for what a sample of yes and no may not have met: one error each way.
+def _unseen(solved: _Solved, looked: Looked, coefficient_P: Floats) -> float:
+    """Return how far one wrong yes or no moves the estimate, of which the sample may not have met any.
 
-    A machine that is right about all m of them may be wrong about 3 in m (the rule of three); with two such errors the
-    interval is 2.8 / m wide to either side. So do Agresti & Coull (Approximate is better than "exact" for interval
-    estimation of binomial proportions, Am. Stat. 52, 1998), who add two of either outcome.
+    A machine that is right about all m of them may be wrong about 3 in m (the rule of three). Where records move it
+    differently far, as those of a small group and all others, it is the size by which most of the variance comes about.
     """
     drawn_N = looked.drawn_N
-    if not drawn_N.any():
-        return np.zeros(0)
-    parts_S = solved.flips_NP[drawn_N] @ (solved.inverse_PP @ coefficient_P)
-    size = float(np.sqrt(np.mean(parts_S**2 * (1 - looked.probability_N[drawn_N]))))
-    return np.array([size, -size])
+    moved_S = np.abs(solved.flips_NP[drawn_N] @ (solved.inverse_PP @ coefficient_P))
+    sizes_S = moved_S * np.sqrt(1 - looked.probability_N[drawn_N])
+    squares = float(np.sum(sizes_S**2))
+    return float(np.sum(sizes_S**3)) / squares if squares > 0 else 0.0
 
 
 def _jackknife(solved: _Solved, looked: Looked, coefficient_P: Floats, value: float) -> tuple[Floats, float, int]:

@@ -339,6 +339,7 @@ def learning_curves(
     return save(figure, folder, name, f"{words.short} over training steps: {alt}.")
 
 
+@styled
 def looks(folder: Path, name: str, words: Words, gained: Mapping[str, Any]) -> Panel:
     """Draw how many labels looks have corrected, by their number, beside what was expected and what dice would correct.
 
