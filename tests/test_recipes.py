@@ -15,6 +15,7 @@ FREE = (
     "demo",
     "gpu_check",
     "judge_agreement",
+    "leaderboard",
     "lock",
     "robustness",
     "second_round",

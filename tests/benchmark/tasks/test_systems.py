@@ -1,6 +1,8 @@
 """conf/system/: every row of Table 2 and of today in one word, each a backend and a model that can be built."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -8,9 +10,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from seke.benchmark.scoring.tables import paper
-from seke.core.vlm import VLM
+from seke.core.vlm import VLM, Message, Request
+
+from ...servers import openai_server
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
+PUBLISHED: dict[str, Any] = json.loads(
+    (Path(__file__).resolve().parents[2] / "data" / "served_models.json").read_text()
+)
+FAMILY = {model: family for family, models in PUBLISHED["families"].items() for model in models}
 SYSTEMS = sorted(path.stem for path in (CONF / "system").glob("*.yaml"))
 
 
@@ -50,3 +58,72 @@ def test_the_judge_has_a_backend_of_its_own_only_when_it_needs_one() -> None:
     assert (cfg.judge_backend.base_url, cfg.judge.vlm.model) == ("http://localhost:8000/v1", "mine")
     assert (cfg.judge.template, composed("judge=llm").judge.template) == ("emotion", "faces")
     assert composed("judge=llm").judge_backend.model == "gpt-4o-mini"
+
+
+SERVED = [name for name in SYSTEMS if composed(f"system={name}").backend.get("base_url") == "http://localhost:8000/v1"]
+NEVER_RUN = [name for name in SYSTEMS if "Never run by us." in (CONF / "system" / f"{name}.yaml").read_text()]
+
+
+def comment(system: str) -> str:
+    lines = (CONF / "system" / f"{system}.yaml").read_text().splitlines()
+    return " ".join(line.removeprefix("# ") for line in lines if line.startswith("# ") and "@package" not in line)
+
+
+def test_the_systems_that_reviewers_ask_for_are_there() -> None:
+    names = {composed(f"system={system}").system.name for system in SYSTEMS}
+    assert names >= {
+        "Qwen3-VL-4B-Instruct", "Qwen3-VL-8B-Instruct", "Qwen3-VL-32B-Instruct", "Qwen3.5-9B", "Qwen3.6-27B",
+        "InternVL3.5-8B", "MiniCPM-V-4.5", "Gemma-4-31B", "GLM-4.6V-Flash", "MiMo-VL-7B-RL", "UniFER-7B", "Face-LLaVA",
+        "Emotion-LLaMA-v2", "R1-Omni-0.5B", "EmoVIT", "Gemini 3.5 Flash", "Claude Sonnet 5", "Qwen3.6-Plus",
+    }  # fmt: skip
+    assert len(names) == len(SYSTEMS) - 1, "two names for Qwen2.5-VL, one of which needs no server"
+
+
+@pytest.mark.parametrize("system", SERVED)
+def test_a_served_model_has_the_name_family_and_flags_that_its_server_publishes(system: str) -> None:
+    model, told = str(composed(f"system={system}").backend.model), comment(system)
+    assert model in FAMILY, f"record in tests/data/served_models.json who loads {model}, and as what"
+    assert f"vllm serve {model}" in told
+    assert ("--trust-remote-code" in told) == (FAMILY[model] in PUBLISHED["own_code"])
+
+
+@pytest.mark.parametrize("system", SERVED)
+def test_thinking_is_off_as_the_server_publishes_it_and_the_request_says_so(system: str, tmp_path: Path) -> None:
+    with openai_server.running() as server:
+        settings = (f"backend.base_url={server.url}", f"paths.outputs={tmp_path}", "backend.n=false")
+        cfg = composed(f"system={system}", *settings)
+        OmegaConf.resolve(cfg)
+        asked: list[dict[str, Any]] = []
+        answer = server._answer
+        server._answer = lambda request, choice: (asked.append(request), answer(request, choice))[1]  # type: ignore
+        backend = instantiate(cfg.backend, _convert_="all")
+        [(_, reply)] = backend.reply([Request((Message("user", ("Which expression is it?",)),), max_tokens=8)])
+    assert reply.choices
+    family = FAMILY[str(cfg.backend.model)]
+    extra = {key: value for key, value in asked[0].items() if key == "chat_template_kwargs"}
+    wanted = PUBLISHED["thinks_unless_told"].get(family)
+    assert asked[0]["model"] == cfg.backend.model
+    if wanted is not None:
+        assert extra == wanted
+    if family in PUBLISHED["thinks_if_told"]:
+        assert extra == {}
+
+
+@pytest.mark.parametrize("family", sorted(set(PUBLISHED["families"]) - set(PUBLISHED["own_code"])))
+def test_families_without_code_of_their_own_are_classes_of_transformers(family: str) -> None:
+    import transformers
+
+    assert hasattr(transformers, family)
+
+
+@pytest.mark.parametrize(("model", "address"), PUBLISHED["apis"].items())
+def test_an_api_is_asked_by_its_published_name_at_its_address(model: str, address: str) -> None:
+    [system] = [name for name in SYSTEMS if composed(f"system={name}").backend.get("model") == model]
+    assert composed(f"system={system}").backend.base_url == address
+    assert "OPENAI_API_KEY" in comment(system)
+
+
+@pytest.mark.parametrize("system", [name for name in NEVER_RUN if name in SERVED])
+def test_what_was_never_run_says_so_and_how_much_memory_its_weights_take(system: str) -> None:
+    assert "Weights " in comment(system)
+    assert "GB in bf16" in comment(system)

@@ -38,7 +38,9 @@ def test_records_keep_all_but_their_picture(toy: Path) -> None:
     for id_, row in rows.items():
         data = (folder / source.image_root(folder) / row.image).read_bytes()
         assert row.sha256 == sha256(data) != before[id_].sha256
-        assert row.model_copy(update={"image": before[id_].image, "sha256": before[id_].sha256}) == before[id_]
+        assert row.attributes["condition"] == {"kind": "blur", "severity": 2}
+        same = {name: getattr(before[id_], name) for name in ("image", "sha256", "attributes")}
+        assert row.model_copy(update=same) == before[id_]
     assert not (folder / "truth.jsonl").exists(), "nobody can look up what a corrupted picture shows"
 
 

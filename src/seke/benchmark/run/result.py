@@ -190,7 +190,7 @@ def _prompt(benchmark: Benchmark, config: Mapping[str, Any], records: Sequence[I
         [message.role, ["picture" if isinstance(part, Image) else part for part in message.parts]]
         for message in request.messages
     ]
-    how = [request.schema, request.temperature, request.n, request.max_tokens]
+    how = [request.schema, request.temperature, request.n]  # not how long an answer may be: who thinks needs room
     return _digest([json.dumps([said, how], sort_keys=True)])
 
 

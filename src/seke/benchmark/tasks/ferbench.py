@@ -7,7 +7,8 @@ Theirs  the first candidate that is a substring of the first <answer> (of one li
         over all labels that are true or were read, "unknown" among them. As in eval_total/code/eval_unifer.py of their
         repository at 08c2ed6.
 
-`differences.csv` lists every answer that the two read differently, and why.
+`differences.csv` lists every answer that the two read differently, and why. Backends cut marked thoughts out of answers
+before they are kept, so that of answers asked for here their rule sees no reasoning; of `predictions=` it sees all.
 """
 
 import re
