@@ -85,21 +85,25 @@ def test_what_can_be_reached_is_measured_and_the_rest_skipped_with_its_reason(tm
             )
         )
     for name in ("train", "test"):
-        write_jsonl(prepared / f"{name}.jsonl", rows)
+        write_jsonl(prepared / f"{name}.jsonl", [row.model_copy(update={"split": name}) for row in rows])
     (prepared / "manifest.json").write_text('{"image_root": "images"}')
-    words = (
-        "systems=face_llava,qwen3_vl,constant", "benchmarks=feab:faces", f"results={tmp_path / 'results'}",
-        f"paths.outputs={tmp_path / 'outputs'}", "conditions=blur",
-    )  # fmt: skip
-    done = warm.run(SCRIPT, *words, cwd=SCRIPT.parent.parent)
+    words = [
+        "systems=face_llava,qwen3_vl",
+        "benchmarks=feab:faces",
+        f"results={tmp_path / 'results'}",
+        f"paths.outputs={tmp_path / 'outputs'}",
+        "conditions=blur",
+    ]
+    said = ("The expression is fear.", "The expression is anger.")
+    with openai_server.running(models=("Qwen/Qwen3-VL-8B-Instruct",), sentences=said) as server:
+        done = warm.run(SCRIPT, *words, f"backend.base_url={server.url}", cwd=SCRIPT.parent.parent)
     assert done.returncode == 0, done.stderr
     assert "face_llava--feab--faces: skipped: no file of answers" in done.stdout
-    assert "qwen3_vl--feab--faces: skipped: http://localhost:8000/v1 does not answer" in done.stdout
-    assert "constant--feab--faces: measured" in done.stdout
-    assert "4 of 12 measured" in done.stdout
+    assert "qwen3_vl--feab--faces: measured" in done.stdout
+    assert "4 of 8 measured" in done.stdout
     found = [json.loads(file.read_text()) for file in sorted((tmp_path / "results").glob("*.json"))]
     assert [row["task"]["condition"] for row in found] == [None, *({"kind": "blur", "severity": n} for n in (1, 2, 3))]
     assert len({row["task"]["records"] for row in found}) == 1
     page = (tmp_path / "outputs" / "report" / "board" / "index.html").read_text()
-    assert "Constant answer: blur 3" in page
+    assert "Qwen3-VL-8B-Instruct: blur 3" in page
     assert "picture by picture" in page

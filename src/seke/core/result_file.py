@@ -291,20 +291,25 @@ def to_text(row: Result) -> str:
     return text + "\n"
 
 
+def load(path: Path) -> tuple[Result | None, list[str]]:
+    """Return a file's row, or None and what is wrong with it, a line for each fault."""
+    try:
+        content = path.read_text(encoding="utf-8")
+        json.loads(content, parse_constant=_no_number)
+        return Result.model_validate_json(content), []
+    except OSError as error:
+        return None, [f"cannot be read ({error.strerror})"]
+    except UnicodeDecodeError:
+        return None, ["not UTF-8 text"]
+    except ValidationError as error:
+        return None, [_told(found) for found in error.errors()]
+    except (ValueError, RecursionError) as error:
+        return None, [f"no JSON ({error})"]
+
+
 def faults(path: Path) -> list[str]:
     """Return what is wrong with a file, a line for each fault; empty: it is a row."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-        Result.model_validate_json(json.dumps(content))
-    except OSError as error:
-        return [f"cannot be read ({error.strerror})"]
-    except UnicodeDecodeError:
-        return ["not UTF-8 text"]
-    except ValidationError as error:
-        return [_told(found) for found in error.errors()]
-    except (ValueError, RecursionError) as error:
-        return [f"no JSON ({error})"]
-    return []
+    return load(path)[1]
 
 
 def read(path: Path) -> Result:
@@ -313,11 +318,12 @@ def read(path: Path) -> Result:
     Raises:
         UserError: naming its first fault.
     """
-    if found := faults(path):
+    row, found = load(path)
+    if row is None:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         remedy = "python scripts/check_result.py says all that is wrong; mend the file or take it out of the folder"
         raise UserError("leaderboard", path, f"no row of results: {found[0]}{more}", remedy)
-    return Result.model_validate_json(path.read_bytes())
+    return row
 
 
 def files_in(folder: Path) -> Iterator[Path]:

@@ -147,7 +147,7 @@ def test_evaluate_writes_the_row_and_report_the_page(tmp_path: Path) -> None:
         rows.append(one.model_copy(update={"sha256": sha256(file.read_bytes())}))
     (prepared / "images" / "3.png").unlink()
     for name in ("test", "train"):
-        write_jsonl(prepared / f"{name}.jsonl", rows)
+        write_jsonl(prepared / f"{name}.jsonl", [one.model_copy(update={"split": name}) for one in rows])
     (prepared / "manifest.json").write_text('{"image_root": "images"}')
     asked = (
         "records=faces",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.core.errors import UserError
-from seke.core.result_file import Measure, Result, faults, files_in, read
+from seke.core.result_file import Measure, Result, files_in, load
 from seke.reporting.leaderboard.ranking import Competitor, Ranks, ranks
 
 SHOWN: Final = 20
@@ -130,11 +130,12 @@ def rows_in(folder: Path) -> Rows:
         raise UserError("leaderboard", folder, "no such folder", remedy)
     entries, notes = [], []
     for path in files_in(folder):
-        if found := faults(path):
+        row, found = load(path)
+        if row is None:
             more = f", and {len(found) - 1} more" if len(found) > 1 else ""
             notes.append(f"{path.relative_to(folder)} left out: {found[0]}{more}")
         else:
-            entries.append(Entry(read(path), str(path.relative_to(folder).with_suffix(""))))
+            entries.append(Entry(row, str(path.relative_to(folder).with_suffix(""))))
     if not entries:
         why = f"; {notes[0]}" if notes else ""
         remedy = "add rows by evaluate.py results=<folder>, and see to faults by python scripts/check_result.py"
@@ -151,8 +152,9 @@ def boards(entries: Sequence[Entry]) -> list[Board]:
 
 def _board(name: str, entries: Sequence[Entry]) -> Board:
     published = [entry for entry in entries if entry.row.kind == "published"]
-    changed = [entry for entry in entries if entry.row.task and entry.row.task.condition]
-    measured = [entry for entry in entries if entry not in published and entry not in changed]
+    asked = [(entry, entry.row.task) for entry in entries if entry.row.kind == "measured" and entry.row.task]
+    changed = [entry for entry, task in asked if task.condition is not None]
+    measured = [entry for entry, task in asked if task.condition is None]
     only_simulated = all(entry.row.system.simulated for entry in measured)
     candidates = [entry for entry in measured if only_simulated or not entry.row.system.simulated]
     reference = _reference(candidates)
