@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Two annotators at equal dollars, on drawn faces: a cheap one alone, a dear one alone, whoever promises more per dollar, dice.
-#   bash scripts/value.sh [name=value] [seed=0] [images=1200] [outputs=outputs] [usd=0.6] [world=precise]
+#   bash scripts/value.sh [name=value] [seed=0] [images=1200] [outputs=outputs] [usd=0.6] [world=precise] [au=1]
 # world: what the second annotator, which costs 17 times as much, is: precise, copy (of the first) or dice (sees nothing).
+# au: what action units count for beside expressions, and valence and arousal.
 # usd: dollars for the draws of a thousand records; both pilots and the texts come on top. Finished stages are reused.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=value seed=0 images=1200 outputs=outputs usd=0.6 world=precise
+name=value seed=0 images=1200 outputs=outputs usd=0.6 world=precise au=1
 for argument in "$@"; do
   case "$argument" in
     name=*) name=${argument#*=} ;;
@@ -14,7 +15,8 @@ for argument in "$@"; do
     outputs=*) outputs=${argument#*=} ;;
     usd=*) usd=${argument#*=} ;;
     world=*) world=${argument#*=} ;;
-    *) echo "error: $argument: no such setting; use name=, seed=, images=, outputs=, usd= or world=" >&2; exit 2 ;;
+    au=*) au=${argument#*=} ;;
+    *) echo "error: $argument: no such setting; use name=, seed=, images=, outputs=, usd=, world= or au=" >&2; exit 2 ;;
   esac
 done
 case "$world" in # by a seed of its own the second one's errors are its own
@@ -24,7 +26,7 @@ case "$world" in # by a seed of its own the second one's errors are its own
   *) echo "error: world=$world: no such world; use precise, copy or dice" >&2; exit 2 ;;
 esac
 export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
-run=$name-$world truth=$outputs/prepare/$name/truth.jsonl
+run=$name-$world$([[ "$au" == 1 ]] || echo "-au$au") truth=$outputs/prepare/$name/truth.jsonl
 
 step() { # step <command> <settings...>
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
@@ -37,7 +39,7 @@ dollars=$(python -c 'import sys; print(round(float(sys.argv[1]) * sum(1 for _ in
   "$usd" "$outputs/prepare/$name/train.jsonl")
 for rule in first second value random; do
   step generate records="$name" name="$run-$rule" generator.aggregate=calibrated stopping=value stopping.rule="$rule" \
-    stopping.usd="$dollars" 'backend.usd_per_million=[0.15,0.6]' +backend@second=simulated \
+    stopping.usd="$dollars" stopping.weights.au="$au" 'backend.usd_per_million=[0.15,0.6]' +backend@second=simulated \
     'second.usd_per_million=[2.5,10.0]' ${second[@]+"${second[@]}"}
 done
 for rule in blind first second value random; do

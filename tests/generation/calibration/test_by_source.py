@@ -107,3 +107,12 @@ def test_equal_sources_choose_to_share_their_channel_or_lose_nothing_by_their_ow
     found = told.heard([f"r{number}" for number in range(300)]).active_NA
     assert np.corrcoef(found[:, TWELVE], pooled[:, TWELVE])[0, 1] > 0.97
     assert not any(each.refused for each in told.sourced().values())
+
+
+def test_dice_everywhere_are_heard_by_chance_alone():
+    """Numbers and AUs that have nothing to do with the truth, in six sources: a share of the level at most, or so."""
+    refused = 0
+    for seed in range(5):
+        told = world(dict.fromkeys("abcdef", 50), dict.fromkeys("abcdef", 0.0), persons=10, seed=seed)
+        refused += sum(len(told.sourced()[name].refused) for name in ("au", "valence", "expression"))
+    assert refused >= 0.9 * 5 * 3 * 6

@@ -78,6 +78,8 @@ def test_a_budget_is_set_or_the_price_of_one_annotator_alone():
         ({"stages": [3, 5], "usd": 0}, "stopping.usd"),
         ({"stages": [3, 5], "usd": "third"}, "stopping.usd"),
         ({"stages": [3, 5], "rule": "dice"}, "stopping.rule"),
+        ({"stages": [3, 5], "weights": {"aus": 1}}, "stopping.weights.aus"),
+        ({"stages": [3, 5], "weights": {"au": -1}}, "stopping.weights.au"),
     ],
 )
 def test_settings_out_of_range(settings, setting):

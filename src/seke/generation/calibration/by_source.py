@@ -8,6 +8,7 @@ heard at all. A source with few labels, or with one person's alone, is read as a
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -30,10 +31,11 @@ BASE: Final = 10.0
 class Family(NamedTuple):
     """How one description is fitted and judged, on rows that have an answer and a human label."""
 
-    fit: Callable[[NDArray[Any], Any, float], Any]
-    """Of rows, towards a pooled channel, with a strength; towards None: the pooled channel itself."""
-    loss: Callable[[NDArray[Any], Any, NDArray[Any]], Array]
-    """Of rows, by a channel (None: nothing is heard), with the base rates of other rows."""
+    fit: Callable[[NDArray[Any], Any, float, bool], Any]
+    """Of rows, towards a pooled channel, with a strength; towards None: the pooled channel itself. The last argument is
+    whether the answers are heard: without them the same is fitted, and knows base rates alone."""
+    loss: Callable[[NDArray[Any], Any, NDArray[Any], bool], Array]
+    """Of rows, by a channel, with the base rates of other rows; likewise with the answers or without."""
 
 
 class Sourced(NamedTuple):
@@ -68,26 +70,27 @@ def by_source(
     sides = two_sides(map(str, groups[rows_N]))
     side_N = np.array([sides.get(str(group), -1) for group in groups])
     lost = {(strength, name): np.zeros(len(rows)) for strength in STRENGTHS for name, rows in judged.items()}
-    unheard = {name: np.zeros(len(rows)) for name, rows in judged.items()}
+    unheard = {key: np.zeros_like(each) for key, each in lost.items()}
     for side in (0, 1):
         others = np.flatnonzero(rows_N & (side_N == 1 - side))
-        pooled = family.fit(others, None, 0.0)
+        pooled = {heard: family.fit(others, None, 0.0, heard) for heard in (True, False)}
         for name, rows in judged.items():
             taught, held_out = rows[side_N[rows] != side], side_N[rows] == side
             if not held_out.any() or not len(taught):
                 continue
-            unheard[name][held_out] = family.loss(rows[held_out], None, taught)
-            for strength in STRENGTHS:
-                channel = pooled if np.isinf(strength) else family.fit(taught, pooled, strength)
-                lost[strength, name][held_out] = family.loss(rows[held_out], channel, taught)
+            for strength, (heard, into) in product(STRENGTHS, ((True, lost), (False, unheard))):
+                channel = pooled[heard]
+                if np.isfinite(strength):
+                    channel = family.fit(taught, channel, strength, heard)
+                into[strength, name][held_out] = family.loss(rows[held_out], channel, taught, heard)
     total = {strength: sum(float(lost[strength, name].sum()) for name in judged) for strength in STRENGTHS}
     best = min(STRENGTHS, key=lambda strength: (total[strength], -strength))
     _, numbers = np.unique(groups, return_inverse=True)
-    gains = {name: gain(unheard[name] - lost[best, name], numbers[rows]) for name, rows in judged.items()}
+    gains = {name: gain(unheard[best, name] - lost[best, name], numbers[rows]) for name, rows in judged.items()}
     level = discovery_level([each.p for each in gains.values()])
     refused = tuple(name for name, each in gains.items() if each.mean <= 0 or each.p > level)
-    everything = family.fit(np.flatnonzero(rows_N), None, 0.0)
-    own = {} if np.isinf(best) else {name: family.fit(rows, everything, best) for name, rows in judged.items()}
+    everything = family.fit(np.flatnonzero(rows_N), None, 0.0, True)
+    own = {} if np.isinf(best) else {name: family.fit(rows, everything, best, True) for name, rows in judged.items()}
     return Sourced(best, own, refused, lone)
 
 
@@ -95,17 +98,15 @@ def units(said: Said, truth: Table, fit: Callable[..., Array]) -> Family:
     """Return how AUs are fitted; `fit` is `witnesses.fit_units`."""
     truth_NA = np.where(said.told_NA, truth.units_NA, np.nan)
 
-    def fitted(rows: NDArray[Any], pooled: Array | None, strength: float) -> Array:
-        return fit(said.units_NAF[rows], truth_NA[rows], pooled, strength)
+    def fitted(rows: NDArray[Any], pooled: Array | None, strength: float, heard: bool) -> Array:
+        return fit(heard * said.units_NAF[rows], truth_NA[rows], pooled, strength)
 
-    def loss(rows: NDArray[Any], channel: Array | None, taught: NDArray[Any]) -> Array:
+    def loss(rows: NDArray[Any], channel: Array, taught: NDArray[Any], heard: bool) -> Array:
         told_NA, active_NA = np.isfinite(truth_NA[rows]), np.nan_to_num(truth_NA[rows])
         among_NA = truth_NA[taught]
         overall_A = np.nan_to_num(np.nansum(truth_NA, axis=0) + 0.5) / (np.isfinite(truth_NA).sum(axis=0) + 1)
         base_A = (np.nansum(among_NA, axis=0) + BASE * overall_A) / (np.isfinite(among_NA).sum(axis=0) + BASE)
-        line_NA = np.broadcast_to(logit(base_A), told_NA.shape)
-        if channel is not None:
-            line_NA = line_NA + channel[:, 0] + (said.units_NAF[rows] * channel[:, 1:]).sum(axis=2)
+        line_NA = logit(base_A) + channel[:, 0] + heard * (said.units_NAF[rows] * channel[:, 1:]).sum(axis=2)
         p_NA = np.clip(expit(line_NA), 1e-6, 1 - 1e-6)
         lost_NA = -(xlogy(active_NA, p_NA) + xlog1py(1 - active_NA, -p_NA))
         mean_N: Array = np.where(told_NA, lost_NA, 0.0).sum(axis=1) / np.maximum(told_NA.sum(axis=1), 1)
@@ -119,14 +120,14 @@ def shares(said: Said, truth: Table, fit: Callable[..., tuple[float, Array]]) ->
     log_NE = np.log(np.where(np.isfinite(said.shares_NE), said.shares_NE, 1.0))
     overall_E = truth.expression_NE.sum(axis=0) + 1
 
-    def fitted(rows: NDArray[Any], pooled: tuple[float, Array] | None, strength: float) -> tuple[float, Array]:
-        return fit(log_NE[rows], truth.expression_NE[rows], pooled, strength)
+    def fitted(
+        rows: NDArray[Any], pooled: tuple[float, Array] | None, strength: float, heard: bool
+    ) -> tuple[float, Array]:
+        return fit(heard * log_NE[rows], truth.expression_NE[rows], pooled, strength)
 
-    def loss(rows: NDArray[Any], channel: tuple[float, Array] | None, taught: NDArray[Any]) -> Array:
+    def loss(rows: NDArray[Any], channel: tuple[float, Array], taught: NDArray[Any], heard: bool) -> Array:
         base_E = truth.expression_NE[taught].sum(axis=0) + BASE * overall_E / overall_E.sum()
-        logs_NE = np.broadcast_to(np.log(base_E), (len(rows), len(base_E)))
-        if channel is not None:
-            logs_NE = logs_NE + channel[0] * log_NE[rows] + channel[1]
+        logs_NE = np.log(base_E) + heard * channel[0] * log_NE[rows] + channel[1]
         right_N: Array = (truth.expression_NE[rows] * logs_NE).sum(axis=1)
         return np.asarray(logsumexp(logs_NE, axis=1)) - right_N
 
@@ -136,18 +137,18 @@ def shares(said: Said, truth: Table, fit: Callable[..., tuple[float, Array]]) ->
 def number(said_N: Array, true_N: Array) -> Family:
     """Return how valence, or arousal, is fitted."""
 
-    def fitted(rows: NDArray[Any], pooled: Channel | None, strength: float) -> Channel:
+    def fitted(rows: NDArray[Any], pooled: Channel | None, strength: float, heard: bool) -> Channel:
         own = fit_channel(true_N[rows].tolist(), said_N[rows][:, None])
         if pooled is None:
             return own
         share = len(rows) / (len(rows) + strength)
         return Channel(*(share * a + (1 - share) * b for a, b in zip(own, pooled, strict=True)))
 
-    def loss(rows: NDArray[Any], channel: Channel | None, taught: NDArray[Any]) -> Array:
-        if channel is None:
-            mean, sd = float(said_N[taught].mean()), max(float(said_N[taught].std()), 0.02)
-            return -log_normal(said_N[rows], mean, sd)
-        sd = float(np.hypot(channel.per_image, channel.per_draw))
-        return -log_normal(said_N[rows], channel.bias + channel.slope * true_N[rows], sd)
+    def loss(rows: NDArray[Any], channel: Channel, taught: NDArray[Any], heard: bool) -> Array:
+        # Unheard, the same channel foretells the answer by the mean truth: what it knows beyond that is what counts.
+        true = true_N[rows] if heard else np.full(len(rows), true_N[taught].mean())
+        spread = 0.0 if heard else channel.slope * float(true_N[taught].std())
+        sd = float(np.sqrt(channel.per_image**2 + channel.per_draw**2 + spread**2))
+        return -log_normal(said_N[rows], channel.bias + channel.slope * true, sd)
 
     return Family(fitted, loss)

@@ -12,6 +12,7 @@ the two annotators alone, beyond doubt. Else that one alone is asked, where it p
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -85,6 +86,8 @@ class Whom:
     """What each action costs about a face of a pattern."""
     rule: Rule
     seed: int
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """What a nat of each description counts for; 1 where it is not said."""
     came_true: Mapping[tuple[State, str, str], float] = field(default_factory=dict)
     """By state, action and description (`value.came_true`); 1 where it is not known yet."""
     mean: Mapping[tuple[State, str], float] = field(default_factory=dict)
@@ -156,7 +159,10 @@ class Whom:
         u = _number(self.seed, record, action)
         if self.rule == "random":
             return 2 * u * self.mean.get((state, action), 0.0)
-        total = sum(nats * self.came_true.get((state, action, name), 1.0) for name, nats in promised.items())
+        total = sum(
+            nats * self.came_true.get((state, action, name), 1.0) * self.weights.get(name, 1.0)
+            for name, nats in promised.items()
+        )
         return total * (1 + TIES * (u - 0.5))
 
     def promise(
@@ -268,6 +274,7 @@ def fit(
     rule: Rule,
     seed: int,
     tables: Sequence[Witness] = (),
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> Whom:
     """Fit whom to ask about whom.
 
@@ -282,10 +289,11 @@ def fit(
         rule: "value", or one of its controls.
         seed: of what chance decides.
         tables: witnesses that cost nothing.
+        weights: what the log loss of each description counts for; 1 where it is not said.
     """
     again = informants[AGAIN].draws > informants[FIRST].draws
     order = states(again)
-    whom = Whom({}, informants, len(tables), usd, rule, seed)
+    whom = Whom({}, informants, len(tables), usd, rule, seed, weights)
     studies: list[Study] = []
     calibrations: dict[State, Calibration] = {}
     pairs = _Paired(first, second)
@@ -353,7 +361,7 @@ def _played(
         weight_N[rows_N] = wanted.records / max(int(rows_N.sum()), 1)
         for d, name in enumerate(DESCRIPTIONS):
             told_N = rows_N & told_ND[:, d]
-            weight_ND[told_N, d] = wanted.asked.get(name, 0.0) / max(int(told_N.sum()), 1)
+            weight_ND[told_N, d] = whom.weights.get(name, 1.0) * wanted.asked.get(name, 0.0) / max(int(told_N.sum()), 1)
     records = sum(wanted.records for wanted in demand.values())
     weight_N *= records / max(weight_N.sum(), 1e-9)  # patterns without an example are taken to be like the others
     return _Pilot(study, order, beliefs, loss_SND, promised, usd_NX, next_SX, weight_N, weight_ND)
@@ -469,7 +477,7 @@ def _learn(whom: Whom, pilot: _Pilot, rows_N: NDArray[np.bool_]) -> None:
                 came_true[state, action, name] = value.came_true(
                     (weight_N * promised_N).tolist(), (weight_N * lowered_ND[told_N, d]).tolist()
                 )
-            slopes_D = np.array([came_true[state, action, name] for name in DESCRIPTIONS])
+            slopes_D = np.array([came_true[state, action, name] * whom.weights.get(name, 1.0) for name in DESCRIPTIONS])
             mean[state, action] = float((pilot.promised_NSXD[rows_N, s, x] @ slopes_D).mean()) if rows_N.any() else 0.0
     whom.came_true, whom.mean = came_true, mean
 

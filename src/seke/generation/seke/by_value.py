@@ -21,7 +21,7 @@ from seke.core.errors import UserError
 from seke.core.files import write_text
 from seke.core.records import Labels
 from seke.core.vlm import VLM, Priced, Reply, Request, Simulation, layers
-from seke.generation.asked import Asked
+from seke.generation.asked import FIELDS, Asked
 from seke.generation.calibration.annotator_model import Heard
 from seke.generation.calibration.arms import Arm
 from seke.generation.calibration.informants import Informant
@@ -50,7 +50,13 @@ class ByValue:
         UserError: if a setting is out of range.
     """
 
-    def __init__(self, stages: Sequence[int], usd: float | str = FIRST, rule: Rule = "value") -> None:
+    def __init__(
+        self,
+        stages: Sequence[int],
+        usd: float | str = FIRST,
+        rule: Rule = "value",
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         if len(stages) != 2 or not 1 <= stages[0] <= stages[1]:
             raise UserError("stopping.stages", list(stages), "not two numbers of draws", "set for example [3,5]")
         if usd not in (FIRST, SECOND) and (isinstance(usd, str) or not usd > 0):
@@ -58,6 +64,11 @@ class ByValue:
         if rule not in RULES:
             raise UserError("stopping.rule", rule, "no such rule", f"set {', '.join(RULES)}")
         self.stages, self.usd, self.rule = (stages[0], stages[1]), usd, rule
+        self.weights = {name: float(weight) for name, weight in (weights or {}).items()}
+        for name, weight in self.weights.items():
+            if name not in FIELDS or not weight >= 0:
+                remedy = f"weigh {', '.join(FIELDS)} by numbers from 0 on"
+                raise UserError(f"stopping.weights.{name}", weight, "no weight of a description", remedy)
 
     def __call__(self, state: Progress, rng: Random) -> int:
         """Return how many further draws are wanted."""

@@ -211,7 +211,9 @@ def _whom(
     usd = usd_of(asking, informants, demand, draws)
     first, other = zip(*rows, strict=True)
     budget = second.rule.budget(demand, usd)
-    whom = fit_whom(first, other, informants, demand, links, usd, budget, second.rule.rule, seed, heard)
+    whom = fit_whom(
+        first, other, informants, demand, links, usd, budget, second.rule.rule, seed, heard, second.rule.weights
+    )
     note(folder, whom)
     for remark in whom.remarks:
         log.warning(remark)
