@@ -5,8 +5,8 @@
 
 Faces and tables are made up: AUs, expressions and valence hang on a random truth, arousal is dice; each record carries
 what one of three kinds of source carries. The obvious alternative to the channels' fit is scikit-learn's
-LogisticRegression, one an AU, over the same scores; it fits AUs alone, once, while ours fits all descriptions, by source and for both halves of the
-people. Processor seconds count: they are what the clock would say on an idle machine.
+LogisticRegression, one an AU, over the same scores; it fits AUs alone, once, while ours fits all descriptions, by
+source, and for both halves of the people. Processor seconds count: what the clock would say on an idle machine.
 """
 
 import sys
