@@ -216,8 +216,8 @@ def optimiser(case: Case) -> dict[str, Any]:
     return {"optimizer": StochasticAdamW()}
 
 
-def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: bool) -> Took:
-    """Train with Hugging Face's trainers, given the same samples and a collator."""
+def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: bool, native: Any = None) -> Took:
+    """Train with Hugging Face's trainers, given the same samples and a collator; `native` as in `hugging_face`."""
     import transformers
 
     sums = {"waited": 0.0, "computed": 0, "began": 0.0, "ended": 0.0}
@@ -232,16 +232,17 @@ def theirs(case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: boo
     loaded.model.set_attn_implementation("sdpa")
     with tempfile.TemporaryDirectory() as folder:
         for steps in (WARM_UP, -1):
-            hugging_face(case, loaded, samples, order, way, gpu, folder, sums, Clock(), steps).train()
+            hugging_face(case, loaded, samples, order, way, gpu, folder, sums, Clock(), steps, native=native).train()
     return Took(sums["ended"] - sums["began"], sums["waited"], int(sums["computed"]), 0, memory(gpu), 0.0, None)
 
 
 def hugging_face(
     case: Case, loaded: Any, samples: Any, order: Any, way: str, gpu: bool, folder: str, sums: dict[str, float],
-    callback: Any, steps: int = -1, batch: int = BATCH,
+    callback: Any, steps: int = -1, batch: int = BATCH, native: Any = None,
 ) -> Any:  # fmt: skip
     """Return transformers' `Trainer`, or TRL's, over the samples in this order, padded.
 
+    `native` makes of a padded batch the pictures as the model takes them; None: as LLaVA-OneVision does.
     It adds what it waits for batches ("waited", seconds) and the positions in them ("computed") to `sums`.
     """
     import torch
@@ -291,10 +292,13 @@ def hugging_face(
     def collated(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         batch = collate([item["item"] for item in items], pad, 1)
         kept = batch["keep"].roll(1, dims=1)
+        pictures = native(batch) if native else {
+            "pixel_values": batch["vision"], "image_sizes": torch.tensor(batch["sizes"]),
+            "batch_num_images": torch.ones(len(items), dtype=torch.long),
+        }  # fmt: skip
         return {
             "input_ids": batch["ids"], "attention_mask": (batch["ids"] != pad).long(),
-            "labels": torch.where(kept, batch["ids"], -100), "pixel_values": batch["vision"],
-            "image_sizes": torch.tensor(batch["sizes"]), "batch_num_images": torch.ones(len(items), dtype=torch.long),
+            "labels": torch.where(kept, batch["ids"], -100), **pictures,
         }  # fmt: skip
 
     arguments = Arguments(

@@ -18,9 +18,10 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 from seke.core.errors import UserError
 from seke.models import matrix_products
 from seke.models.chat import Turn
-from seke.models.native import NativeFamily, NativeLoaded
+from seke.models.native import NativeFamily
 from seke.models.processor_parts import ProcessorFiles, without_videos
 from seke.models.protocol import Pixels, Product, Size
+from seke.models.tiles import TiledLoaded
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -30,7 +31,7 @@ MOST_TILES = 40
 
 
 @dataclass
-class Loaded(NativeLoaded):
+class Loaded(TiledLoaded):
     """A model with its processor, and everything that training and answering ask of them."""
 
     parts: ClassVar[Mapping[str, str]] = {
@@ -64,13 +65,10 @@ class Loaded(NativeLoaded):
         """Return how many crops of an image the tower sees."""
         return int(self.processor.image_processor.get_number_of_image_patches(*size, {"crop_to_patches": True}))
 
-    def image_tokens(self, size: Size) -> int:
-        """Return how many features an image takes, exactly, without reading a pixel."""
-        return self.crops(size) * int(self.processor.image_seq_length)
-
-    def overview(self, size: Size) -> slice:
-        """Return which crop shows the whole image: the last."""
-        return slice(self.crops(size) - 1, None)
+    @property
+    def crop_tokens(self) -> int:
+        """How many tokens a crop takes in a sequence."""
+        return int(self.processor.image_seq_length)
 
     def layout(self, turn: Turn, number: int) -> list[int]:
         """Return the ids of an image: its tokens between the two that open and close it."""
@@ -84,21 +82,15 @@ class Loaded(NativeLoaded):
         states: Tensor = seen.last_hidden_state if layer == -1 else seen.hidden_states[layer]
         return states[:, 1:] if config.vision_feature_select_strategy == "default" else states
 
-    def features(
-        self,
-        states_NPD: Tensor,
-        counts: Sequence[int],
-        sizes: Sequence[Size],
-        contexts: Sequence[Sequence[int]] = (),
-    ) -> list[Tensor]:
-        """Put patches together and project them: one (tokens, H) tensor per image."""
+    def projected(self, states_NPD: Tensor) -> Tensor:
+        """Put patches together and project them: (N, crop tokens, H)."""
         inner = self.model.model
         side = int(states_NPD.shape[1] ** 0.5)
         typed = states_NPD.to(inner.multi_modal_projector.linear_1.weight.dtype)
         square = typed.reshape(len(typed), side, side, -1)
         shuffled = inner.pixel_shuffle(square, scale_factor=self.model.config.downsample_ratio)
-        seen = inner.multi_modal_projector(shuffled.flatten(1, 2))
-        return [one.flatten(0, 1) for one in seen.split(list(counts))]
+        seen: Tensor = inner.multi_modal_projector(shuffled.flatten(1, 2))
+        return seen
 
     def products(self) -> tuple[Product, ...]:
         """Return the matrix products of a forward pass."""

@@ -28,9 +28,10 @@ from transformers.processing_utils import ProcessorMixin
 from seke.core.errors import UserError
 from seke.models import matrix_products
 from seke.models.chat import Turn
-from seke.models.native import NativeFamily, NativeLoaded
+from seke.models.native import NativeFamily
 from seke.models.processor_parts import ProcessorFiles
 from seke.models.protocol import Pixels, Product, Size
+from seke.models.tiles import TiledLoaded
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -81,7 +82,7 @@ class ImageProcessor(SmolVLMProcessor):  # type: ignore[misc]
 
 
 @dataclass
-class Loaded(NativeLoaded):
+class Loaded(TiledLoaded):
     """A model with its processor, and everything that training and answering ask of them."""
 
     parts: ClassVar[Mapping[str, str]] = {"model.vision_model.": "vision_tower", "model.connector.": "projector"}
@@ -113,13 +114,10 @@ class Loaded(NativeLoaded):
         rows, columns = self.tiles(size)
         return rows * columns + 1
 
-    def image_tokens(self, size: Size) -> int:
-        """Return how many features an image takes, exactly, without reading a pixel."""
-        return self.crops(size) * int(self.processor.image_seq_len)
-
-    def overview(self, size: Size) -> slice:
-        """Return which crop shows the whole image: the last."""
-        return slice(self.crops(size) - 1, None)
+    @property
+    def crop_tokens(self) -> int:
+        """How many tokens a crop takes in a sequence."""
+        return int(self.processor.image_seq_len)
 
     def layout(self, turn: Turn, number: int) -> list[int]:
         """Return the ids of an image: every tile behind its row and column, then the whole."""
@@ -144,17 +142,11 @@ class Loaded(NativeLoaded):
         states: Tensor = self.tower(pixel_values=crops_NCHW).last_hidden_state
         return states
 
-    def features(
-        self,
-        states_NPD: Tensor,
-        counts: Sequence[int],
-        sizes: Sequence[Size],
-        contexts: Sequence[Sequence[int]] = (),
-    ) -> list[Tensor]:
-        """Put patches together and project them: one (tokens, H) tensor per image."""
+    def projected(self, states_NPD: Tensor) -> Tensor:
+        """Put patches together and project them: (N, crop tokens, H)."""
         connector = self.model.model.connector
-        seen = connector(states_NPD.to(connector.modality_projection.proj.weight.dtype))
-        return [one.flatten(0, 1) for one in seen.split(list(counts))]
+        seen: Tensor = connector(states_NPD.to(connector.modality_projection.proj.weight.dtype))
+        return seen
 
     def products(self) -> tuple[Product, ...]:
         """Return the matrix products of a forward pass."""
