@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from seke.models.native import NativeLoaded
@@ -46,4 +47,4 @@ class TiledLoaded(NativeLoaded):
         contexts: Sequence[Sequence[int]] = (),
     ) -> list[Tensor]:
         """Return what the language model reads of each image: its crops' tokens, (tokens, H)."""
-        return [one.flatten(0, 1) for one in self.projected(states_NPD).split(list(counts))]
+        return [one.flatten(0, 1) for one in torch.split(self.projected(states_NPD), list(counts))]
