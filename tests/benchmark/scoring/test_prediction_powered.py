@@ -64,7 +64,10 @@ def test_a_slope_against_the_normal_equations(power) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("power", [None, 0.0, 0.5, 1.0])
 def test_mean_and_logistic_regression_against_ppi_python(power) -> None:
-    """Where somebody has installed ppi-python 0.2.3, which brings numba and statsmodels along."""
+    """Where somebody has installed ppi-python 0.2.3, which brings numba and statsmodels along.
+
+    In an environment of its own: pip install ppi-python pytest hypothesis; PYTHONPATH=src pytest -m slow -k ppi <this>.
+    """
     ppi = pytest.importorskip("ppi_py")
     x, y, f, n = sample(2, 1800, 300)
     more = len(y) / (len(y) - n)  # their lambda is of the others' mean, ours of the mean of all
@@ -262,6 +265,29 @@ def test_intervals_hold_the_truth_in_95_per_cent_of_simulated_audits(subjects, e
     assert sum(of[2] >= 0.925 for of in shares.values()) <= 6
     if looks * 3 <= subjects * each:  # of half of all faces nothing can be worth more than twice as many
         assert sum(value >= 2 for value in worth.values()) >= 4, worth
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("missed", "invented", "least", "most"),
+    [
+        (0.01, 0.0, 0.95, 1.0),  # of 300 faces .6 errors: more than half of all audits meet none, and all of these hold
+        (0.05, 0.0, 0.93, 0.995),  # 3
+        (0.02, 0.01, 0.93, 0.995),  # 3.6
+        (0.05, 0.01, 0.93, 0.98),  # 5.4
+        (0.1, 0.02, 0.93, 0.98),  # 9.2
+    ],
+)
+def test_intervals_of_a_share_hold_where_a_machine_seldom_errs(missed, invented, least, most) -> None:
+    rng, hits = np.random.default_rng(1), []
+    for _ in range(800):
+        y = (rng.random(5_000) < 0.2).astype(float)
+        f = np.where(y == 1, rng.random(5_000) > missed, rng.random(5_000) < invented).astype(float)
+        found = estimate(account(f), account(y), drawn(5_000, 300), ONE, about="faces")
+        assert found is not None and found.interval is not None
+        hits.append(found.interval[0] <= y.mean() <= found.interval[1])
+    print(f"missed {missed}, invented {invented}: {np.mean(hits):.3f}")  # shown where the test fails, or with -s
+    assert least <= np.mean(hits) <= most
 
 
 def test_the_intervals_of_three_quantities_hold_in_quick_simulations() -> None:
