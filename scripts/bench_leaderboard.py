@@ -35,14 +35,9 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         rows = cost(lambda: write_rows(folder, asked.systems, asked.answers))
         seconds, processor, held, size = apart(reported, folder, Path(made))
+    what = f"rows: {asked.systems} systems, {len(BOARDS)} benchmarks, {asked.answers:,} answers"
     table = [
-        [
-            f"rows: {asked.systems} systems, {len(BOARDS)} benchmarks, {asked.answers:,} answers",
-            rows.seconds,
-            rows.processor,
-            "",
-            "",
-        ],
+        [what, rows.seconds, rows.processor, "", ""],
         ["page", seconds, processor, held / 1e6, size / 1e6],
     ]
     targets = [
