@@ -85,7 +85,7 @@ def test_mean_and_logistic_regression_against_ppi_python(power) -> None:
     theirs = ppi.ppi_logistic_pointestimate(*given, lam=power, coord=1)[1]
     assert slope.estimate == pytest.approx(theirs, abs=max(near, 1e-5))
     low, high = ppi.ppi_logistic_ci(*given, alpha=0.05, lam=power, coord=1)
-    assert slope.interval == pytest.approx([low[1], high[1]], abs=0.06)  # theirs is symmetric, ours leans by its skewness
+    assert slope.interval == pytest.approx([low[1], high[1]], abs=0.06)  # theirs is symmetric, ours leans
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(20, 60))
