@@ -608,7 +608,7 @@ def options(asked: Asked) -> None:
                 f"{name}: times as fast as without", None, " ".join(f"{type(error).__name__}: {error}".split())[:150]
             )
             continue
-        plain = plain or {"loss": first, **found}
+        plain = plain or {**found, "loss": first}
         if name != "none":
             asked.tell(f"{name}: times as fast as without", found["tokens_per_s"] / plain["tokens_per_s"])
             difference = abs(first - plain["loss"]) / plain["loss"]

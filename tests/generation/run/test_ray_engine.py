@@ -447,7 +447,7 @@ def driver(data, folder, url, ledger):
             process.wait()
 
 
-def wait_until(true, process, seconds=60):
+def wait_until(true, process, seconds=300):
     deadline = time.monotonic() + seconds
     while not true():
         assert process.poll() is None and time.monotonic() < deadline
