@@ -2,6 +2,7 @@
 
 import builtins
 import importlib.util
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -121,6 +122,7 @@ def test_compiled_blocks_of_a_family_against_blocks_as_they_are(option):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
 def test_a_training_with_compiled_blocks_against_one_without(sft, tmp_path):
     given = {"trainable": ("vision_tower", "projector", "llm"), "data": {"pack": True, "pack_tokens": 200}, "clip": 1.0}
     plain = sft.train(tmp_path / "plain", **given)
