@@ -26,7 +26,7 @@ SCHEMA: Final = "schema.json"
 """In the folder of the rows: their JSON schema, and no row."""
 DIGITS: Final = 6
 """Behind the point, of a replicate."""
-NEARLY: Final = 2e-4
+ROUNDING: Final = 2e-4
 """By how much an interval may differ from that of its replicates, which are rounded."""
 PRIVATE: Final = re.compile(r"(?:^|[\s=:'\"])(?:/home/|/Users/|/root/|[A-Za-z]:\\Users\\)|\bsk-[A-Za-z0-9_-]{16,}")
 """A folder of somebody's, or a key."""
@@ -139,7 +139,7 @@ class Measure(_Part):
                 raise ValueError("ci95 is of rival, which is null")
             if not self.ci95[0] <= self.rival <= self.ci95[1]:
                 raise ValueError(f"rival {self.rival} is outside its ci95 {list(self.ci95)}")
-        if self.coverage == 1 and self.rival is not None and abs(self.rival - self.value) > NEARLY:
+        if self.coverage == 1 and self.rival is not None and abs(self.rival - self.value) > ROUNDING:
             raise ValueError("rival differs from value though coverage is 1")
         return self
 
@@ -262,7 +262,7 @@ class Result(_Part):
         if drawn_B is None or measure.rival is None:
             return
         found = interval(drawn_B, measure.rival, measure.clusters, measure.bounds)
-        same = found is None or (measure.ci95 is not None and np.allclose(found, measure.ci95, rtol=0, atol=NEARLY))
+        same = found is None or (measure.ci95 is not None and np.allclose(found, measure.ci95, rtol=0, atol=ROUNDING))
         if not same or (found is None) != (measure.ci95 is None):
             said = None if measure.ci95 is None else list(measure.ci95)
             raise ValueError(f"{key}: ci95 is {said}, but its replicates give {found}")

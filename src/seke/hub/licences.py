@@ -67,6 +67,26 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "Schuhmann, Kaczmarczyk, Rabby, Friedrich, Kraus, Kalyan, Nadi, Nguyen, Kersting & Auer, NeurIPS Datasets "
             "and Benchmarks 2025",
         ),
+        "ferplus": Licence(
+            "FERPlus (FER2013 with ten people's votes)",
+            "Research; the votes are public, the pictures are FER2013's, which come from the Internet and belong to "
+            "others.",
+            "https://github.com/microsoft/FERPlus for the votes, the owners of FER2013 for the pictures",
+            "Barsoum, Zhang, Canton Ferrer & Zhang, ICMI 2016",
+        ),
+        "sfew": Licence(
+            "SFEW 2.0 (Static Facial Expressions in the Wild)",
+            "Non-commercial research under a signed agreement; frames of films, which must not be passed on.",
+            "Abhinav Dhall and co-authors, Australian National University",
+            "Dhall, Goecke, Lucey & Gedeon, ICCV Workshops 2011",
+        ),
+        "ferbench": Licence(
+            "FERBench",
+            "The questions are public; the pictures are those of RAF-DB, FERPlus, AffectNet and SFEW 2.0, each under "
+            "its owners' terms.",
+            "https://github.com/zfkarl/UniFER for the questions, the owners of the four datasets for the pictures",
+            "the authors of UniFER, arXiv 2511.00389, 2025",
+        ),
         "emoset": Licence(
             "EmoSet",
             "Non-commercial research; the pictures belong to the people who put them on the Internet.",
