@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seke.benchmark.answer import Answer
-from seke.benchmark.scoring.calibration_metrics import aurc, brier, calibration_p, ece, ece_debiased, excess_aurc
+from seke.benchmark.scoring.calibration_metrics import aurc, brier, calibration_p, ece, ece_debiased, least_aurc
 from seke.core.intervals import CORRELATION, ERROR, FEWEST, interval
 from seke.core.records import Prediction
 from seke.core.rules import near
@@ -111,24 +111,28 @@ class _Labels(NamedTuple):
         return int(self.group_N.max()) + 1
 
     def resampled(self, draws: int, seed: int) -> Iterator["_Labels"]:
-        """Yield the labels of as many subjects, drawn with replacement; one who is drawn twice stays one subject."""
-        order_N = np.argsort(self.group_N, kind="stable")
-        of_subjects = np.split(order_N, np.flatnonzero(np.diff(self.group_N[order_N])) + 1)
-        rng = np.random.default_rng(seed)
+        """Yield the labels of as many subjects, drawn with replacement; one who is drawn twice stays one subject.
+
+        They come in the order of their scores, which is found once.
+        """
+        order_N = np.argsort(self.score_N, kind="stable")
+        rng, group_N = np.random.default_rng(seed), self.group_N[order_N]
         for _ in range(draws):
-            chosen = np.concatenate([of_subjects[g] for g in rng.integers(self.subjects, size=self.subjects)])
+            times_G = np.bincount(rng.integers(self.subjects, size=self.subjects), minlength=self.subjects)
+            chosen = np.repeat(order_N, times_G[group_N])
             yield _Labels(self.score_N[chosen], self.right_N[chosen], self.group_N[chosen], self.sure)
 
 
 def measures(data: _Labels) -> dict[str, float]:
     """Return ECE and Brier where all labels have a confidence, AURC and its excess over the best ranking, else NaN."""
     scored = data.score_N, data.right_N
+    ranked = aurc(*scored)
     return {
         "ece": ece(*scored) if data.sure else np.nan,
         "ece_debiased": ece_debiased(*scored, data.group_N) if data.sure else np.nan,
         "brier": brier(*scored) if data.sure else np.nan,
-        "aurc": aurc(*scored),
-        "excess_aurc": excess_aurc(*scored),
+        "aurc": ranked,
+        "excess_aurc": ranked - least_aurc(data.right_N),
     }
 
 

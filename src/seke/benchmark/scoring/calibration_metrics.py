@@ -36,7 +36,7 @@ def ece(p_N: Floats, right_N: NDArray[np.bool_], bins: int = BINS) -> float:
 
 def bin_of(p_N: Floats, bins: int) -> NDArray[np.intp]:
     """Return the bin of each label, 0 to at most bins - 1: bins of equally many labels, equal confidences together."""
-    p = np.sort(p_N)
+    p = np.sort(p_N, kind="stable")  # of resamples, which come in order, in linear time
     cuts = np.linspace(0, len(p), min(bins, len(p)) + 1).round().astype(int)[1:-1]
     # A cut inside a run of equal confidences moves to the run's end: each bin ends with the largest of its confidences.
     ends = np.unique(p[cuts - 1])
@@ -97,14 +97,13 @@ def _by_bin_and_cluster(
     p_N: Floats, right_N: NDArray[np.bool_], cluster_N: NDArray[np.intp], bins: int
 ) -> tuple[Floats, Floats]:
     """Return the sum of confidence - right and the number of labels, (K, G) each."""
-    _, group_N = np.unique(cluster_N, return_inverse=True)
+    there_G = np.bincount(cluster_N) > 0
     bin_N = bin_of(p_N, bins)
-    shape = int(bin_N.max()) + 1, int(group_N.max()) + 1
-    cell_N = bin_N * shape[1] + group_N
+    shape = int(bin_N.max()) + 1, int(np.count_nonzero(there_G))
+    cell_N = bin_N * shape[1] + (np.cumsum(there_G) - 1)[cluster_N]
     cells = shape[0] * shape[1]
-    gap, n = np.zeros(cells), np.zeros(cells)
-    np.add.at(gap, cell_N, p_N - right_N)
-    np.add.at(n, cell_N, 1)
+    gap = np.bincount(cell_N, weights=p_N - right_N, minlength=cells)
+    n = np.bincount(cell_N, minlength=cells).astype(np.float64)
     return gap.reshape(shape), n.reshape(shape)
 
 
@@ -125,12 +124,24 @@ def aurc(score_N: Floats, right_N: NDArray[np.bool_]) -> float:
     >>> aurc(np.array([0.9, 0.1]), np.array([True, False]))
     0.25
     """
-    _, group_N, count_G = np.unique(-score_N, return_inverse=True, return_counts=True)
-    wrong_G = np.bincount(group_N, weights=~right_N) / count_G
-    wrong_N = np.repeat(wrong_G, count_G)
+    order_N = np.argsort(score_N, kind="stable")[::-1]
+    score, wrong = score_N[order_N], ~right_N[order_N]
+    first_G = np.flatnonzero(np.concatenate([[True], score[1:] != score[:-1]]))
+    count_G = np.diff(first_G, append=len(score))
+    wrong_N = np.repeat(np.add.reduceat(wrong, first_G, dtype=np.float64) / count_G, count_G)
+    return float(np.mean(np.cumsum(wrong_N) / np.arange(1, len(wrong_N) + 1)))
+
+
+def least_aurc(right_N: NDArray[np.bool_]) -> float:
+    """Return AURC of the best ranking there is, which puts all right labels first.
+
+    >>> least_aurc(np.array([False, True])) == aurc(np.array([0.1, 0.9]), np.array([False, True]))
+    True
+    """
+    wrong_N = np.arange(len(right_N)) >= np.count_nonzero(right_N)
     return float(np.mean(np.cumsum(wrong_N) / np.arange(1, len(wrong_N) + 1)))
 
 
 def excess_aurc(score_N: Floats, right_N: NDArray[np.bool_]) -> float:
-    """Return by how much AURC exceeds that of the best ranking there is, which puts all right labels first."""
-    return aurc(score_N, right_N) - aurc(right_N.astype(float), right_N)
+    """Return by how much AURC exceeds that of the best ranking there is."""
+    return aurc(score_N, right_N) - least_aurc(right_N)
