@@ -33,8 +33,9 @@ test: lint ## lint, types, all quick tests and the examples in docstrings
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q --doctest-modules src/seke --ignore=src/seke/conf --ignore=src/seke/commands
 
 test-slow: .venv/.ready ## what takes minutes: whole recipes and trainings
+	# A file's tests go to one process: they share trained models, and a Ray driver joins whatever cluster is there.
 	# As above; trainings that ask for two threads have them, and threads that wait do not spin.
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -q -n 2 --dist worksteal -m slow
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -q -n 2 --dist loadfile -m slow
 
 bench-gpu: ## what this code does on your GPU, in one table (8 minutes, no download; installs nothing)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/gpu_check.sh
