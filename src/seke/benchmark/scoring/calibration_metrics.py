@@ -102,7 +102,7 @@ def _by_bin_and_cluster(
     shape = int(bin_N.max()) + 1, int(np.count_nonzero(there_G))
     cell_N = bin_N * shape[1] + (np.cumsum(there_G) - 1)[cluster_N]
     cells = shape[0] * shape[1]
-    gap = np.bincount(cell_N, weights=p_N - right_N, minlength=cells)
+    gap = np.bincount(cell_N, weights=p_N - right_N, minlength=cells).astype(np.float64)
     n = np.bincount(cell_N, minlength=cells).astype(np.float64)
     return gap.reshape(shape), n.reshape(shape)
 
