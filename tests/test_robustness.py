@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -15,6 +16,15 @@ sys.path.append(str(SCRIPTS))
 robustness = importlib.import_module("robustness")
 settings, tables = importlib.import_module("robustness_settings"), importlib.import_module("robustness_table")
 Claim, verdict = settings.Claim, tables.verdict
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_heard_again():
+    """The script turns them off in its own process, which here is that of other tests."""
+    logger = logging.getLogger("seke")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def refused(words, capsys) -> str:
