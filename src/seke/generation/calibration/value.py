@@ -169,11 +169,12 @@ def ends(found: Paths, faces: int, rate: float) -> tuple[Places, Array]:
     return state_N, usd_N
 
 
-def came_true(predicted: Sequence[float], lowered: Sequence[float]) -> float:
-    """Return how much of what is promised comes: mean fall of held-out losses over mean promise, in [0, 2]; 0 where
-    nothing is promised.
+def realised_share(predicted: Sequence[float], lowered: Sequence[float]) -> float:
+    """Return the realised share of the promised value: mean fall of held-out losses over mean promise, in [0, 2].
 
-    >>> came_true([0.2, 0.4], [0.1, 0.2]), came_true([0.2], [-1.0]), came_true([], [])
+    It is 0 where nothing is promised.
+
+    >>> realised_share([0.2, 0.4], [0.1, 0.2]), realised_share([0.2], [-1.0]), realised_share([], [])
     (0.5, 0.0, 0.0)
     """
     promised = float(np.sum(predicted))

@@ -88,8 +88,8 @@ class Whom:
     seed: int
     weights: Mapping[str, float] = field(default_factory=dict)
     """What a nat of each description counts for; 1 where it is not said."""
-    came_true: Mapping[tuple[State, str, str], float] = field(default_factory=dict)
-    """By state, action and description (`value.came_true`); 1 where it is not known yet."""
+    realised_share: Mapping[tuple[State, str, str], float] = field(default_factory=dict)
+    """By state, action and description (`value.realised_share`); 1 where it is not known yet."""
     mean: Mapping[tuple[State, str], float] = field(default_factory=dict)
     """What an action promises on average, by state: all that chance goes by."""
     allowed: tuple[str, ...] = ACTIONS
@@ -160,7 +160,7 @@ class Whom:
         if self.rule == "random":
             return 2 * u * self.mean.get((state, action), 0.0)
         total = sum(
-            nats * self.came_true.get((state, action, name), 1.0) * self.weights.get(name, 1.0)
+            nats * self.realised_share.get((state, action, name), 1.0) * self.weights.get(name, 1.0)
             for name, nats in promised.items()
         )
         return total * (1 + TIES * (u - 0.5))
@@ -465,7 +465,7 @@ def _remarks(whom: Whom, ruled: str, single: str, better: Gain, asked: Mapping[s
 
 def _learn(whom: Whom, pilot: _Pilot, rows_N: NDArray[np.bool_]) -> None:
     """Learn from some rows how much of what is promised comes true, and what chance goes by."""
-    came_true, mean = dict[tuple[State, str, str], float](), dict[tuple[State, str], float]()
+    realised_share, mean = dict[tuple[State, str, str], float](), dict[tuple[State, str], float]()
     for s, state in enumerate(pilot.order):
         for action in open_to(state, whom.again):
             x = ACTIONS.index(action)
@@ -474,12 +474,14 @@ def _learn(whom: Whom, pilot: _Pilot, rows_N: NDArray[np.bool_]) -> None:
                 told_N = rows_N & np.isfinite(lowered_ND[:, d])
                 weight_N = pilot.weight_ND[told_N, d]
                 promised_N = pilot.promised_NSXD[told_N, s, x, d]
-                came_true[state, action, name] = value.came_true(
+                realised_share[state, action, name] = value.realised_share(
                     (weight_N * promised_N).tolist(), (weight_N * lowered_ND[told_N, d]).tolist()
                 )
-            slopes_D = np.array([came_true[state, action, name] * whom.weights.get(name, 1.0) for name in DESCRIPTIONS])
+            slopes_D = np.array(
+                [realised_share[state, action, name] * whom.weights.get(name, 1.0) for name in DESCRIPTIONS]
+            )
             mean[state, action] = float((pilot.promised_NSXD[rows_N, s, x] @ slopes_D).mean()) if rows_N.any() else 0.0
-    whom.came_true, whom.mean = came_true, mean
+    whom.realised_share, whom.mean = realised_share, mean
 
 
 def _steps(whom: Whom, pilot: _Pilot, allowed: Sequence[str]) -> value.Steps:
