@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.records import (
+    Clip,
     ImageRecord,
     InstructionRecord,
     Labels,
@@ -43,6 +44,19 @@ def test_rows_have_the_keys_of_the_format() -> None:
     assert list(row) == ["id", "image", "sha256", "source", "subject", "split", "labels", "attributes"]
     expected = {"expression": None, "valence": None, "arousal": None, "action_units": {"1": False, "12": True}}
     assert row["labels"] == expected
+
+
+def test_a_row_of_a_video_reads_back_and_others_have_no_such_key() -> None:
+    clip = {"video": "a", "time": 0.4, "frames": ["a/1.jpg", "a/2.jpg"], "times": [0.2, 0.4], "file": "a.mp4"}
+    row = record(clip=Clip.model_validate_json(json.dumps(clip)))
+    assert json.loads(to_line(row))["clip"] == clip
+    assert ImageRecord.model_validate_json(to_line(row)) == row
+
+
+@pytest.mark.parametrize("times", [(0.2,), (0.4, 0.2), (-1.0, 0.2), (float("nan"), 1.0)])
+def test_times_of_a_clip_are_one_a_frame_and_in_order(times: tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError):
+        Clip(video="a", frames=("1.jpg", "2.jpg"), times=times)
 
 
 def test_an_instruction_is_llava_conversation_data() -> None:

@@ -7,8 +7,9 @@ absent. A row is validated when it is built and when it is read; a broken line n
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,7 @@ from pydantic import (
     ValidationError,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from seke.core import files
@@ -30,6 +32,7 @@ Unit = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Intensity = Annotated[float, Field(ge=0, le=STRONGEST, allow_inf_nan=False)]
 """Of an action unit, in [0, 5]: 0 is absent, 1 to 5 are FACS's A (trace) to E (maximum)."""
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Description = Literal["expression", "valence", "arousal", "action_units"]
 """The label fields. The paper's three descriptions are expression, valence/arousal and action units."""
 Origin = Literal["manual", "generated"]
@@ -141,6 +144,34 @@ class Labels(_Frozen):
         )
 
 
+class Clip(_Frozen):
+    """Where a record's picture stands in a video, and the frames that are shown in its place."""
+
+    video: str = Field(min_length=1)
+    """Name of the video within its source: records of one video share it."""
+    time: Seconds | None = None
+    """Of the record's own picture, from the beginning of the video; None where nothing says how fast it runs."""
+    frames: tuple[str, ...] = ()
+    """Paths of the frames that are shown, relative to `image_root`, in their order; empty: the picture stands alone."""
+    times: tuple[Seconds, ...] | None = None
+    """Of each of `frames`, from the beginning of the video, ascending; None as for `time`."""
+    file: str | None = None
+    """The video itself, relative to `image_root`, where it may be played."""
+
+    @field_validator("frames", "times", mode="before")
+    @classmethod
+    def _json_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.times is not None and len(self.times) != len(self.frames):
+            raise ValueError(f"{len(self.times)} times of {len(self.frames)} frames")
+        if self.times is not None and any(after < before for before, after in pairwise(self.times)):
+            raise ValueError("its times are not in order")
+        return self
+
+
 class ImageRecord(_Frozen):
     """One face as its source gives it: a row of train.jsonl, validation.jsonl or test.jsonl."""
 
@@ -155,6 +186,15 @@ class ImageRecord(_Frozen):
     split: Split
     labels: Labels
     attributes: dict[str, Any] = Field(default_factory=dict)
+    clip: Clip | None = None
+    """Of faces in a video. No key where there is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_clip(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        if self.clip is None:
+            row.pop("clip", None)
+        return row
 
 
 class Turn(BaseModel):
@@ -211,6 +251,8 @@ class InstructionRecord(_Frozen):
     """Of the image file that the annotator saw; None, and no key, in rows that were made before this was kept."""
     attributes: dict[str, Any] = Field(default_factory=dict)
     """What the instruction was made from beside labels: its kind, a scene's emotion and caption. No key where empty."""
+    clip: Clip | None = None
+    """Of the record it was made for. No key where there is none."""
 
     @field_validator("conversations", "flags", mode="before")
     @classmethod
@@ -221,7 +263,7 @@ class InstructionRecord(_Frozen):
     def _without_what_is_not_there(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
         row: dict[str, Any] = written(self)
         absent = {name for name in ("attributes", "sha256") if not getattr(self, name)}
-        absent |= {name for name in ("simulated", "grades") if getattr(self, name) is None}
+        absent |= {name for name in ("simulated", "grades", "clip") if getattr(self, name) is None}
         return {name: value for name, value in row.items() if name not in absent}
 
 

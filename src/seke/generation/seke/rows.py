@@ -67,6 +67,7 @@ def instruction(
         flags=tuple(flags),
         sha256=face.image.sha256,
         attributes={**part, **attributes},
+        clip=record.clip,
         **more,
     )
 
