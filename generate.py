@@ -67,6 +67,8 @@ def generate(cfg: DictConfig) -> None:
         return
     engine = ray_engine.engine(cfg.engine, cfg.workers, make)
     inputs: dict[str, Path | Sequence[Path]] = {"records": path, **tables.inputs(getattr(generator, "witnesses", ()))}
+    if reused := getattr(generator, "reuse", None):
+        inputs["reuse"] = reused
     run = open_run(cfg, "generate", inputs, update=cfg["update"])
     if run.finished:
         print(f"{run.path} is finished; overwrite=true does it again")

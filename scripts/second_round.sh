@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
 # The tuned model as a witness of the labels that it lacked: no further call, no further dollar.
-#   bash scripts/second_round.sh [name=second] [seed=0] [images=7000] [rounds=1] [draws=4] [outputs=outputs] [backend=simulated]
-#     [records=<prepared set>] [<settings of generate>]     finished stages are reused, and a killed one goes on
+#   bash scripts/second_round.sh [name=second] [seed=0] [images=7000] [rounds=1] [draws=4] [epochs=3] [outputs=outputs]
+#     [backend=simulated] [records=<prepared set>] [<settings of generate>]
+# Finished stages are reused, and a killed one goes on.
 # Subjects are dealt into two folds; a model tuned on one fold's instructions answers the other's faces, shown no label of
 # theirs. Its answers are calibrated on the human labels of these faces, like a specialist's table, and heard beside the
-# annotator's draws, which the ledger (or the simulation) has already. Then a model is tuned on the new labels.
+# annotator's draws, which the ledger (or the simulation) has already; nothing else is asked. Then a model is tuned on the
+# new labels. epochs: of the students, each of which has half of the faces; the models that are compared have the trainer's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=second seed=0 images=7000 rounds=1 draws=4 outputs=outputs records= train=() model=() more=()
+name=second seed=0 images=7000 rounds=1 draws=4 epochs=3 outputs=outputs records= train=() model=() more=()
 for argument in "$@"; do
   case "$argument" in
-    name=* | seed=* | images=* | rounds=* | draws=* | outputs=* | records=*) printf -v "${argument%%=*}" '%s' "${argument#*=}" ;;
+    name=* | seed=* | images=* | rounds=* | draws=* | epochs=* | outputs=* | records=*) printf -v "${argument%%=*}" '%s' "${argument#*=}" ;;
     trainer*=* | optimizer*=*) train+=("$argument") ;;
     model=* | model.*=*) model+=("$argument") ;;
     *) more+=("$argument") ;;
   esac
 done
-case "$rounds$draws" in *[!0-9]*) echo "error: rounds=$rounds draws=$draws: no numbers; set for example rounds=1" >&2; exit 2 ;; esac
+case "$rounds$draws$epochs" in
+  *[!0-9]*) echo "error: rounds=$rounds draws=$draws epochs=$epochs: no numbers; set for example rounds=1" >&2; exit 2 ;;
+esac
 export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
 
 step() { # step <command> <settings...>: run a command and say how long it took
@@ -40,7 +44,7 @@ for ((round = 1; round <= rounds; round++)); do
   python scripts/folds.py "$outputs/prepare/$faces/train.jsonl" "$outputs/generate/$before/instructions.jsonl" "$folds"
   for fold in 0 1; do
     student=$name-student$round-$fold
-    step train data.path="$folds/$((1 - fold))/instructions.jsonl" name="$student" \
+    step train data.path="$folds/$((1 - fold))/instructions.jsonl" name="$student" trainer.max_epochs="$epochs" \
       ${model[@]+"${model[@]}"} ${train[@]+"${train[@]}"}
     step evaluate records="$folds/$fold/records.jsonl" label=true draws="$draws" model.path="$student" \
       name="$student" backend.max_new_tokens=192 ${model[@]+"${model[@]}"}
@@ -51,9 +55,9 @@ for ((round = 1; round <= rounds; round++)); do
     dice=$folds/dice$fold.jsonl
     [[ -f "$dice" ]] || python scripts/made_up_witness.py dice "${answers[fold]}" "$dice" seed="$seed"
   done
-  step generate name="$name-round$round" "${calibrated[@]}" \
+  step generate name="$name-round$round" "${calibrated[@]}" generator.reuse="$before" \
     generator.witnesses="[{path: [${answers[0]}, ${answers[1]}], name: student}]"
-  step generate name="$name-dice$round" "${calibrated[@]}" \
+  step generate name="$name-dice$round" "${calibrated[@]}" generator.reuse="$before" \
     generator.witnesses="[{path: [$folds/dice0.jsonl, $folds/dice1.jsonl], name: dice}]"
 done
 

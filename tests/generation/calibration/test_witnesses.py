@@ -17,7 +17,7 @@ from seke.generation.asked import missing
 from seke.generation.blind import Blind
 from seke.generation.calibration.annotator_model import Heard, Masked, nothing_heard
 from seke.generation.calibration.arms import choose
-from seke.generation.calibration.calibration_file import content, remarks
+from seke.generation.calibration.calibration_file import FILE, content, draws_in, located, remarks
 from seke.generation.calibration.patterns import Demand, Pattern
 from seke.generation.calibration.study import NOBODY, SHOWN, Settings
 from seke.generation.calibration.witnesses import Witness, fit_shares, fit_units, together, witnesses_of
@@ -89,10 +89,10 @@ def pilot(records, right, seed=2, copy=None):
     return rows
 
 
-def chosen(rows, witnesses, prompts=(SHOWN,)):
+def chosen(rows, witnesses, prompts=(SHOWN,), paid=None):
     taught = couplings(tabulate(record.labels for record in faces(600, 5)))
     demand = {KNOWN_EXPRESSION: Demand(1000, {"au": 1000})}
-    return choose(rows, demand, lambda without: taught, Settings((2,), prompts), witnesses)
+    return choose(rows, demand, lambda without: taught, Settings((2,), prompts, paid=paid), witnesses)
 
 
 RECORDS = faces(160, 0)
@@ -125,6 +125,43 @@ def test_a_copy_of_the_annotator_gains_nothing():
     alone, beside = (chosen(rows, each).arms[KNOWN_EXPRESSION]["au"] for each in ([], [witness(RECORDS, copies)]))
     assert beside.loss > alone.loss - 0.01
     assert beside.losses[NOBODY] == pytest.approx(alone.loss, abs=0.01), "a copy for nothing is worth as much"
+
+
+def test_draws_that_are_there_are_read_beside_a_witness_that_makes_asking_needless():
+    rows, told = pilot(RECORDS, 0.65), witness(RECORDS, specialist(RECORDS, 3.0))
+    asking = chosen(rows, [told]).arms[KNOWN_EXPRESSION]["au"]
+    assert not asking.looks, "what it adds to the witness is not worth a request"
+    paid = chosen(rows, [told], paid={KNOWN_EXPRESSION: {SHOWN: 2}}).arms[KNOWN_EXPRESSION]["au"]
+    assert paid.looks
+    assert paid.loss < asking.loss
+
+
+def test_nobody_is_asked_where_no_draws_are_there():
+    good = pilot(RECORDS, 0.95)
+    assert chosen(good, []).arms[KNOWN_EXPRESSION]["au"].looks
+    assert not chosen(good, [], paid={}).arms[KNOWN_EXPRESSION]["au"].looks
+    assert not chosen(good, [], paid={KNOWN_EXPRESSION: {}}).arms[KNOWN_EXPRESSION]["au"].looks
+
+
+def test_draws_that_say_nothing_count_for_little_though_they_are_paid():
+    found = chosen(pilot(RECORDS, 0.5), [], paid={KNOWN_EXPRESSION: {SHOWN: 2}}).arms[KNOWN_EXPRESSION]["au"]
+    assert found.loss < found.losses[NOBODY] + 0.01
+
+
+def test_a_run_says_which_draws_there_are(tmp_path):
+    found = chosen(pilot(RECORDS, 0.95), [])
+    (tmp_path / FILE).write_text(content(found))
+    assert draws_in(located(str(tmp_path), tmp_path)) == {KNOWN_EXPRESSION: {SHOWN: 2}}
+    assert located(None, tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["no JSON", "{}", '{"patterns": {"au": {"arms": {"va": {"prompt": "shown"}}}}}'])
+def test_a_broken_calibration_of_a_run_is_named(tmp_path, text):
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(UserError, match=r"generator\.reuse"):
+        draws_in(tmp_path / FILE)
+    with pytest.raises(UserError, match=r"generator\.reuse=elsewhere"):
+        located("elsewhere", tmp_path)
 
 
 def test_of_two_equal_witnesses_one_is_heard():

@@ -14,7 +14,8 @@ requested; what is read is an average over all that may be the best (`averaging`
 
 Witnesses that cost nothing (`witnesses`) are heard beside the annotator, and where nobody is asked: asking has to beat
 not asking with them. One is heard in a description if it makes labels foretold better beyond doubt, beside those that
-are heard already; each to the power that foretells them best.
+are heard already; each to the power that foretells them best. Draws that are there already cost nothing either
+(`Settings.paid`): they are read beside the witnesses as far as that foretells held-out labels better.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ from seke.generation.calibration.study import (
     HIDDEN,
     NOBODY,
     SHOWN,
+    Cell,
     Links,
     Option,
     Settings,
@@ -226,34 +228,14 @@ def _answered(masked: Masked, prompts: Sequence[str]) -> bool:
 
 
 def _arms_of(study: Study, pattern: Pattern, names: Sequence[str]) -> dict[str, Arm]:
-    """Choose one pattern's arms: of the two prompts the one that serves all descriptions best, and the other one beside
-    it only for a description in which it is better beyond doubt: it costs a second request.
-    """
+    """Choose one pattern's arms."""
     cells = {name: study.cell(pattern, name) for name in names}
-    prompts = study.settings.prompts if any(pattern) else study.settings.prompts[:1]
-    totals = {prompt: sum(cell.best(study, prompt)[1] for cell in cells.values()) for prompt in prompts}
-    main = min(prompts, key=totals.__getitem__, default=NOBODY)
-    best = {}
-    for name, cell in cells.items():
-        best[name], _ = cell.best(study, main)
-        for other in prompts:
-            rival, _ = cell.best(study, other)
-            if other != main and cell.better(study, rival, best[name]):
-                best[name] = rival
-    gains = {name: cell.gain(study, best[name].prompt) for name, cell in cells.items()}
-    worth = {
-        name for name, found in gains.items() if found.sure or (found.mean > 0 and study.sees(name, best[name].prompt))
-    }
-    asked = {best[name].prompt for name in worth}
+    paid = study.settings.paid
+    picked = _paid(study, cells, paid.get(pattern, {})) if paid is not None else _worth_asking(study, cells, pattern)
     chosen = {}
     for name, cell in cells.items():
-        option, found = best[name], gains[name]
-        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and name not in worth:
-            # A request that another description is worth costs nothing more where its answers are read for this, too.
-            free = [prompt for prompt in asked if cell.gain(study, prompt).mean > 0]
-            option, _ = min((cell.best(study, prompt) for prompt in free or [NOBODY]), key=lambda least: least[1])
-            if free:
-                found = cell.gain(study, option.prompt)
+        option, found = picked[name]
+        prompts = _prompts(study, pattern)
         known = cell.judged > 0
         losses = {prompt: cell.best(study, prompt)[1] for prompt in (*prompts, NOBODY)}
         chosen[name] = Arm(
@@ -272,6 +254,55 @@ def _arms_of(study: Study, pattern: Pattern, names: Sequence[str]) -> dict[str, 
             thin=cell.labels < pilot_study.FEWEST,
         )
     return chosen
+
+
+def _prompts(study: Study, pattern: Pattern) -> Sequence[str]:
+    return study.settings.prompts if any(pattern) else study.settings.prompts[:1]
+
+
+def _paid(study: Study, cells: Mapping[str, Cell], paid: Mapping[str, int]) -> dict[str, tuple[Option, Gain]]:
+    """Choose each description's option where these prompts' draws cost nothing: the one of the least held-out loss.
+
+    Nobody has to prove anything: what is read is an average with not looking, by what foretells held-out labels.
+    """
+    picked = {}
+    for name, cell in cells.items():
+        offered = [cell.best(study, prompt, most=draws) for prompt, draws in (paid or {NOBODY: 0}).items()]
+        option, _ = min(offered, key=lambda each: each[1])
+        picked[name] = option, cell.gain(study, option.prompt)
+    return picked
+
+
+def _worth_asking(study: Study, cells: Mapping[str, Cell], pattern: Pattern) -> dict[str, tuple[Option, Gain]]:
+    """Choose each description's option: of the two prompts the one that serves all descriptions best, and the other one
+    beside it only for a description in which it is better beyond doubt, since it costs a second request.
+    """
+    prompts = _prompts(study, pattern)
+    totals = {prompt: sum(cell.best(study, prompt)[1] for cell in cells.values()) for prompt in prompts}
+    main = min(prompts, key=totals.__getitem__, default=NOBODY)
+    best = {}
+    for name, cell in cells.items():
+        best[name], _ = cell.best(study, main)
+        for other in prompts:
+            rival, _ = cell.best(study, other)
+            if other != main and cell.better(study, rival, best[name]):
+                best[name] = rival
+    gains = {name: cell.gain(study, best[name].prompt) for name, cell in cells.items()}
+    worth = {
+        name for name, found in gains.items() if found.sure or (found.mean > 0 and study.sees(name, best[name].prompt))
+    }
+    asked = {best[name].prompt for name in worth}
+    picked = {}
+    for name, cell in cells.items():
+        option, found = best[name], gains[name]
+        if study.settings.may_skip and cell.judged >= pilot_study.FEWEST and name not in worth:
+            # A request that another description is worth costs nothing more where its answers are read for this, too.
+            free = [prompt for prompt in asked if cell.gain(study, prompt).mean > 0]
+            option, _ = min((cell.best(study, prompt) for prompt in free or [NOBODY]), key=lambda least: least[1])
+            if free:
+                found = cell.gain(study, option.prompt)
+        picked[name] = option, found
+    return picked
 
 
 def single(annotator: Annotator, demand: Mapping[Pattern, Demand], draws: int) -> Calibration:

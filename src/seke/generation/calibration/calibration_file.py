@@ -1,12 +1,15 @@
 """calibration.json, beside pilot.jsonl: what the pilot found in each pattern, and what the user should know of it."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
+from seke.core.errors import UserError
 from seke.generation.calibration import pilot
 from seke.generation.calibration.arms import Arm, Calibration
-from seke.generation.calibration.patterns import IN_WORDS
+from seke.generation.calibration.patterns import IN_WORDS, Pattern, named
+from seke.generation.calibration.study import HIDDEN, SHOWN
 from seke.generation.calibration.witnesses import facts
 
 FILE: Final = "calibration.json"
@@ -71,6 +74,41 @@ def remarks(calibration: Calibration) -> Iterator[str]:
                     f"{where}: the annotator adds nothing to what these{free} say of {IN_WORDS[name]} without looking "
                     f"(log loss better by {arm.gain.mean:.3f} ± {arm.gain.margin:.3f}): it is not asked"
                 )
+
+
+def located(run: str | None, outputs: Path) -> Path | None:
+    """Return the calibration.json of `generator.reuse`, a generate run by its name or folder; None where there is none.
+
+    Raises:
+        UserError: if it is no run of a calibrated annotator.
+    """
+    if run is None:
+        return None
+    for folder in (Path(run).expanduser(), outputs / "generate" / run):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    problem = f"not a generate run with a {FILE}"
+    raise UserError("generator.reuse", run, problem, "name a run that was made with generator.aggregate=calibrated")
+
+
+def draws_in(file: Path) -> dict[Pattern, dict[str, int]]:
+    """Return by which prompts a run asked about the records of each pattern, and how many draws there are of each.
+
+    Raises:
+        UserError: if the file is not as `content` writes it.
+    """
+    try:
+        patterns: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))["patterns"]
+        found: dict[Pattern, dict[str, int]] = {named(name): {} for name in patterns}
+        for name, page in patterns.items():
+            for arm in page["arms"].values():
+                prompt, draws = arm["prompt"], int(arm["draws"])
+                if prompt in (SHOWN, HIDDEN):
+                    found[named(name)][prompt] = max(found[named(name)].get(prompt, 0), draws)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"is no {FILE} ({type(error).__name__}: {error})"
+        raise UserError("generator.reuse", file, problem, "name a finished generate run") from error
+    return found
 
 
 def _list(names: Iterable[str]) -> str:

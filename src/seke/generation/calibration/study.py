@@ -92,6 +92,8 @@ class Settings(NamedTuple):
     prompts: Sequence[str] = (SHOWN, HIDDEN)
     may_skip: bool = True
     """Whether nobody need be asked where that is as good."""
+    paid: Mapping[Pattern, Mapping[str, int]] | None = None
+    """The prompts whose draws are there already in each pattern, and how many; None: a request costs what it costs."""
 
 
 def with_draws(masked: Masked, prompt: str) -> Masked:
@@ -120,10 +122,18 @@ class Cell(NamedTuple):
         """How many rows there are."""
         return int(self.rows_N.sum())
 
-    def best(self, study: "Study", prompt: str, rows_N: NDArray[np.bool_] | None = None) -> tuple[Option, float]:
-        """Return the option of a prompt with the least mean loss on the cell's rows, or on these of them."""
+    def best(
+        self, study: "Study", prompt: str, rows_N: NDArray[np.bool_] | None = None, most: int | None = None
+    ) -> tuple[Option, float]:
+        """Return the option of a prompt with the least mean loss on the cell's rows, or on these of them; of those with
+        `most` draws at most.
+        """
         rows = self.rows_N if rows_N is None else self.rows_N & rows_N
-        offered_K = study.hearing(prompt, self.hears.get(prompt, frozenset()))
+        offered_K = [
+            place
+            for place in study.hearing(prompt, self.hears.get(prompt, frozenset()))
+            if most is None or study.options[prompt][place].draws <= most
+        ]
         if not rows.any():
             return study.options[prompt][offered_K[-1]], 0.0
         # An option that was not tried on all rows (channels of its own in a small pattern) is none.

@@ -30,6 +30,7 @@ from seke.core.records import (
 )
 from seke.core.vlm import VLM, Choice, Image, Message, Request
 from seke.generation.asked import FIELDS, Asked, fields, missing
+from seke.generation.calibration import calibration_file
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.arms import Arm, prompts_of
 from seke.generation.calibration.grades import mean_grades
@@ -83,13 +84,16 @@ SLOTS_OF: Mapping[Form, Mapping[str, set[str]]] = {
 FRAMINGS = ("draw", "draw_reasons_first")
 """The templates whose variants are the ways in which draws are framed, in their order; the second one need not be."""
 
+_WITHOUT_PILOT: Mapping[str, Any] = {"aggregate": "summary", "normalise": "theoretical", "witnesses": (), "reuse": None}
+"""Settings of a generator that need not ask a pilot."""
+
 
 class Seke:
     """The generator. `generate` turns a chunk of faces into outcomes, in their order."""
 
     learns_from_records: bool
     """Whether workers elsewhere must learn, too; from what the first of them left in the run's folder."""
-    spare: ClassVar[Mapping[str, Any]] = {"aggregate": "summary", "normalise": "theoretical", "witnesses": ()}
+    spare: ClassVar[Mapping[str, Any]] = _WITHOUT_PILOT
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class Seke:
         aggregate: Aggregate = "summary",
         pilot: int = 400,
         witnesses: Sequence[Any] = (),
+        reuse: str | None = None,
         outputs: str = "outputs",
         second: VLM | None = None,
         temperature: float = 1.0,
@@ -129,10 +134,15 @@ class Seke:
         self.scales, self.learns_from_records = normalisation.scales_of(normalise), normalise == "empirical"
         self.hide, self.hidden = tuple(hide), fields(hide)
         self.aggregate, self.pilot = aggregate, pilot
-        self.witnesses = entries(witnesses, Path(outputs))
+        self.witnesses, self.reuse = entries(witnesses, Path(outputs)), calibration_file.located(reuse, Path(outputs))
+        if self.reuse is not None and (aggregate != "calibrated" or not self_verify):
+            problem = f"draws are read again by a calibrated annotator model, and labels are made by {aggregate} here"
+            raise UserError("generator.reuse", reuse, problem, "set generator.aggregate=calibrated")
         if self.witnesses and (aggregate != "calibrated" or not self_verify):
             problem = f"witnesses are heard by a calibrated annotator model, and labels are made by {aggregate} here"
             raise UserError("generator.witnesses", witnesses, problem, "set generator.aggregate=calibrated")
+        if self.reuse is not None and second is not None:
+            raise UserError("generator.reuse", reuse, "two annotators are asked by value here", "leave second out")
         if isinstance(stopping, ByValue) and second is not None and (aggregate != "calibrated" or not self_verify):
             problem = f"a calibrated annotator model says what an answer is worth, and labels are made by {aggregate}"
             raise UserError("stopping", "value", problem, "set generator.aggregate=calibrated")
@@ -175,6 +185,7 @@ class Seke:
             rule=learner,
             witnesses=self.witnesses,
             second=self._second(),
+            reuse=self.reuse,
         )
 
     def _second(self) -> Second | None:

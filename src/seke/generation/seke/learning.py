@@ -101,6 +101,7 @@ def learn(
     rule: Learner | None,
     witnesses: Sequence[tables.Entry] = (),
     second: Second | None = None,
+    reuse: Path | None = None,
 ) -> Learnt:
     """Ask a pilot, or read the one in `folder`; write calibration.json there and say what the user should know.
 
@@ -119,6 +120,7 @@ def learn(
         rule: a stopping rule that learns.
         witnesses: tables of what others say about the records.
         second: another annotator, which the pilot asks, too.
+        reuse: the calibration.json of a run whose draws are heard again; nobody is asked anything beside them.
 
     Raises:
         UserError: if too few records carry human labels, or if a witness speaks of none of the records.
@@ -153,7 +155,9 @@ def learn(
     else:
         numbers = [n for n in (1, 3) if n < draws] if choose else []
         prompts = () if ask is None else (SHOWN, HIDDEN) if choose and show else (SHOWN,)
-        found = arms.choose(rows, demand, links, Settings([*numbers, draws], prompts, may_skip=choose), heard)
+        paid = calibration_file.draws_in(reuse) if reuse is not None else None
+        settings = Settings([*numbers, draws], prompts, may_skip=choose, paid=paid)
+        found = arms.choose(rows, demand, links, settings, heard)
         write_text(folder / calibration_file.FILE, calibration_file.content(found))
         for remark in calibration_file.remarks(found):
             log.warning(remark)
