@@ -13,6 +13,8 @@ from seke.sources.synthetic.face_identity import SIDES, Identity
 
 ACROSS = [k / 7 for k in range(-7, 8)]
 """Where lip contours are sampled, from corner (-1) to corner (1)."""
+SHUT = 0.7
+"""Of a blink: from here on nothing of the iris is seen."""
 WHITE, BLACK, CAVITY, TONGUE = (250, 248, 244), (18, 14, 14), (52, 10, 16), (190, 74, 82)
 
 
@@ -39,21 +41,27 @@ def brows(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
         pen.line([(side * 0.065, -0.44 - 0.14 * au[4]), (side * 0.045, -0.26)], line, 0.07 * au[4])
 
 
-def eyes(pen: Pen, identity: Identity, au: Mapping[int, float]) -> None:
-    """AU5 lifts the upper lid off the iris, AU7 narrows from below and above, AU6 lays crow's feet at the corners."""
+def eyes(pen: Pen, identity: Identity, au: Mapping[int, float], closed: float = 0.0) -> None:
+    """AU5 lifts the upper lid off the iris, AU7 narrows from below and above, AU6 lays crow's feet at the corners.
+
+    `closed`, in [0, 1]: how far a blink has brought the upper lid down to the lower one.
+    """
     line = shade(identity.skin, 0.4)
     size = identity.eye_size
     up = size * max(0.03, 0.145 + 0.15 * au[5] - 0.075 * au[7] - 0.02 * au[6])
     down = size * max(0.02, 0.105 + 0.03 * au[5] - 0.085 * au[7] - 0.045 * au[6])
     half = 0.25 * size
+    if closed:
+        up -= closed * (up + 0.6 * down)
     for side in SIDES:
         x, y = side * 0.42, -0.20
         left, right = (x - half, y), (x + half, y)
         upper, lower = arch(left, right, up, 8), arch(right, left, -down, 8)
         pen.area(upper + lower, mix(WHITE, identity.skin, 0.08))
         iris = min(0.135 * size, 0.03 + (up + down) / 2) if up < 0.2 * size else 0.125 * size
-        pen.oval((x, y + (down - up) * 0.15), 0.12 * size, iris, identity.eye_colour)
-        pen.oval((x, y + (down - up) * 0.15), 0.058 * size, min(0.058 * size, iris), BLACK)
+        if closed < SHUT:
+            pen.oval((x, y + (down - up) * 0.15), 0.12 * size, iris, identity.eye_colour)
+            pen.oval((x, y + (down - up) * 0.15), 0.058 * size, min(0.058 * size, iris), BLACK)
         pen.line(upper, BLACK, 0.05)
         pen.line(lower, line, 0.022 + 0.05 * au[7])
         # A tightened lower lid bulges into a second line close below; a raised cheek pushes up farther out.

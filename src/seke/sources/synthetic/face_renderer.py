@@ -76,8 +76,13 @@ def movement(intensity: float) -> float:
     return 0.8 * share * share * (3 - 2 * share) + 0.2 * share * share * (2 - share)
 
 
-def draw(au_intensity: Mapping[int, float], identity: Identity, scene: Scene, size: int = 96) -> Image.Image:
-    """Return the picture, RGB, `size` x `size`; `au_intensity` gives all 17 AUs in [0, 5]."""
+def draw(
+    au_intensity: Mapping[int, float], identity: Identity, scene: Scene, size: int = 96, closed: float = 0.0
+) -> Image.Image:
+    """Return the picture, RGB, `size` x `size`.
+
+    `au_intensity` gives all 17 AUs in [0, 5]; `closed`, in [0, 1], is how far a blink has shut the eyes.
+    """
     au = {unit: movement(intensity) for unit, intensity in au_intensity.items()}
     pixels = size * OVERSAMPLING
     picture = Image.new("RGB", (pixels, pixels), scene.background)
@@ -102,7 +107,7 @@ def draw(au_intensity: Mapping[int, float], identity: Identity, scene: Scene, si
     chin(pen, identity, au, bottom)
     nose(pen, identity, au)
     mouth(pen, identity, au)
-    eyes(pen, identity, au)
+    eyes(pen, identity, au, closed)
     brows(pen, identity, au)
     if identity.glasses:
         _glasses(pen)
