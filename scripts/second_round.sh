@@ -2,7 +2,7 @@
 # The tuned model as a witness of the labels that it lacked: no further call, no further dollar.
 #   bash scripts/second_round.sh [name=second] [seed=0] [images=7000] [rounds=1] [draws=4] [epochs=3] [outputs=outputs]
 #     [backend=simulated] [records=<prepared set>] [<settings of generate>]
-# Finished stages are reused, and a killed one goes on.
+# Finished stages are reused, and a killed one goes on. rounds: the most; no more where held-out labels are foretold no better.
 # Subjects are dealt into two folds; a model tuned on one fold's instructions answers the other's faces, shown no label of
 # theirs. Its answers are calibrated on the human labels of these faces, like a specialist's table, and heard beside the
 # annotator's draws, which the ledger (or the simulation) has already; nothing else is asked. Then a model is tuned on the
@@ -59,6 +59,7 @@ for ((round = 1; round <= rounds; round++)); do
     generator.witnesses="[{path: [${answers[0]}, ${answers[1]}], name: student}]"
   step generate name="$name-dice$round" "${calibrated[@]}" generator.reuse="$before" \
     generator.witnesses="[{path: [$folds/dice0.jsonl, $folds/dice1.jsonl], name: dice}]"
+  if ! python scripts/held_out.py "$outputs/generate/$before" "$outputs/generate/$name-round$round"; then rounds=$round; fi
 done
 
 # 4. How right are the labels, and the models tuned on them?
