@@ -2,6 +2,7 @@
 
     python train.py                                            the tiny model on the demo's instructions, on the CPU
     python train.py model=llava_ov trainer=deepspeed_zero2 data.path=feid name=seke
+    python train.py algorithm=grpo model.path=seke data.path=feid name=seke-rl     after that, from human labels alone
 
 Settings: conf/train.yaml. An interrupted run is resumed by the same command; `ckpt=null` starts it again. On SIGTERM
 it saves at the next step and ends with exit code 3.
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seke.benchmark.run.predict import checkpoint
 from seke.cli import next_step
 from seke.cli.command import build, command, finished, open_run
 from seke.core import runs
@@ -25,8 +27,13 @@ def train(cfg: DictConfig) -> None:
     if cfg.ckpt not in (None, "last"):
         raise UserError("ckpt", cfg.ckpt, "not a checkpoint", "use last to resume or null to start again")
     outputs = Path(cfg.paths.outputs)
+    if "algorithm" in cfg:
+        reinforce(cfg, outputs)
+        return
     _take_main_run(cfg, outputs)
     data = build(cfg.data)
+    if not hasattr(data, "sources"):
+        raise UserError("data", type(data).__name__.lower(), "nothing to imitate", "use data=feid, or algorithm=grpo")
     # A mistaken setting is told while the name is still free; a finished run needs nothing built.
     idle = finished(cfg, "train") and not cfg.dry_run
     parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
@@ -53,6 +60,39 @@ def train(cfg: DictConfig) -> None:
     watched = data.watched(outputs)
     facts = fit(run, model, data, training, logger, sources, watched, cfg.seed, cfg.ckpt == "last", optimizer)
     print("\n".join(summary(facts)) + f": {run.path / 'model'}")
+    next_step.tell(cfg, "train")
+
+
+def reinforce(cfg: DictConfig, outputs: Path) -> None:
+    """Reinforce a fine-tuned model by human labels, resuming where an interrupted run stopped."""
+    cfg.model.path = checkpoint(str(cfg.model.path), outputs)
+    data, algorithm = build(cfg.data), build(cfg.algorithm)
+    if not hasattr(data, "held_out"):
+        raise UserError("data", type(data).__name__.lower(), "no records with human labels", "use data=records")
+    inputs, idle = data.files(outputs), finished(cfg, "train") and not cfg.dry_run
+    parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
+    if cfg.dry_run and parts:
+        from seke.training.grpo.dry_run import as_text, plan
+
+        print(as_text(plan(parts[0], data, algorithm, parts[1], parts[2], outputs, cfg.seed, cfg.assumed_mfu)))
+        next_step.tell_after_dry_run(cfg, priced=False)
+        return
+    if parts:
+        from seke.training.grpo.settings import check_installed
+
+        check_installed()
+        algorithm.check(parts[1])
+    run = open_run(cfg, "train", inputs)
+    if parts is None or run.finished:
+        print(f"{run.path} is finished; overwrite=true trains it again")
+    else:
+        from seke.training import loggers
+        from seke.training.grpo.run import fit, summary
+
+        logger = loggers.with_dashboard(build(cfg.logger, save_dir=str(run.path)))
+        model, training, optimizer = parts
+        facts = fit(run, model, data, algorithm, training, logger, outputs, cfg.seed, cfg.ckpt == "last", optimizer)
+        print("\n".join(summary(facts)) + f": {run.path / 'model'}")
     next_step.tell(cfg, "train")
 
 

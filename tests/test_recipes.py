@@ -17,6 +17,7 @@ FREE = (
     "judge_agreement",
     "leaderboard",
     "lock",
+    "rl",
     "robustness",
     "second_round",
     "settings",

@@ -71,6 +71,8 @@ def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[t
 def _records(cfg: DictConfig) -> list[str]:
     """Return the prepared set whose instructions a model was tuned on, as a setting; nothing where nobody knows."""
     outputs = Path(cfg.paths.outputs)
+    if "algorithm" in cfg:
+        return [f"records={cfg.data.path}"]
     made = manifests.read(outputs / "generate" / str(cfg.data.path) / runs.MANIFEST) or {}
     records = str((made.get("config") or {}).get("records"))
     return [f"records={records}"] if (outputs / "prepare" / records).is_dir() else []

@@ -72,6 +72,9 @@ def card(name: str, manifest: Mapping[str, Any]) -> str:
     simulated = [_simulated(content) for content in contents if content.simulated]
     drawn = [content.name for content in contents if content.drawn]
     wholly = len(contents) == len(manifest["parts"])
+    reinforced = "algorithm" in manifest
+    if reinforced and manifest["synthetic"]:  # of prepared records, which no card describes
+        drawn, wholly = list(manifest["parts"]), True
     data = ModelCardData(
         language="en",
         license="other",
@@ -100,9 +103,10 @@ def card(name: str, manifest: Mapping[str, Any]) -> str:
         contents=contents,
         sources=sorted({source for content in contents if not content.drawn for source in content.sources}),
         simulated=simulated,
-        simulated_wholly=wholly and all(content.simulated_wholly for content in contents),
+        simulated_wholly=wholly and bool(contents) and all(content.simulated_wholly for content in contents),
         drawn=drawn,
-        drawn_wholly=wholly and len(drawn) == len(contents),
+        drawn_wholly=wholly and len(drawn) == len(contents or manifest["parts"]),
+        reinforced=reinforced,
         settings=list(_settings(config)),
     )
 
@@ -149,7 +153,7 @@ def _directory(base: str) -> str:
 
 def _settings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the hyper-parameters as dotted settings."""
-    for group in ("model", "optimizer", "trainer", "data"):
+    for group in ("algorithm", "model", "optimizer", "trainer", "data"):
         node = config.get(group) or {}
         if group in ("model", "optimizer"):
             yield group, str(node.get("_target_")).rpartition(".")[2]

@@ -171,7 +171,7 @@ def plan(
     again = recomputes(tuned, samples, batches, training, optimizer)
     memory, host, checkpoint = _bytes(loaded, sizes, training, optimizer, largest, ranks, again)
     best = watched is not None and training.keep_best
-    peak, peak_of = _peak(training)
+    peak, peak_of = peak_of_device(training)
     return Plan(
         model=str(loaded.name),
         sizes=sizes,
@@ -191,7 +191,7 @@ def plan(
         host_bytes=host + kept,
         checkpoint_bytes=checkpoint,
         checkpoints=KEPT + 1 if total > training.checkpoint_every else 0,
-        export_bytes=sizes.all * _width(model.dtype) + (sizes.trained_bytes if best else 0),
+        export_bytes=sizes.all * width_of(model.dtype) + (sizes.trained_bytes if best else 0),
         rows_bytes=rows_bytes,
         flops=_flops(loaded, work, tuned.states) * total / max(steps, 1) + once,
         peak=peak,
@@ -251,12 +251,12 @@ def _bytes(
         held[2], host = 0.0, host + state
     if zero.offload_parameters:
         held[0], host = 0.0, host + sizes.all_bytes
-    activations = _activations(loaded, training, largest, again, "vision_tower" in sizes.of_part)
+    activations = activations_of(loaded, training, largest, again, "vision_tower" in sizes.of_part)
     weights, gradients, moments = held
     return Memory(weights, gradients, moments, activations), host, sizes.trained_bytes + state
 
 
-def _activations(loaded: TrainableVLM, training: Training, batch: Batch, again: bool, tower: bool) -> float:
+def activations_of(loaded: TrainableVLM, training: Training, batch: Batch, again: bool, tower: bool) -> float:
     """Return roughly what a forward pass keeps for its backward, in bytes; `tower`: whether that is trained, too.
 
     With checkpointing a hidden state a layer and one layer's own; else all layers' own: about sixteen vectors of the
@@ -321,7 +321,8 @@ def _flops(loaded: TrainableVLM, work: flops.Work, states: bool) -> float:
     return sum(done.values())
 
 
-def _peak(training: Training) -> tuple[float | None, str]:
+def peak_of_device(training: Training) -> tuple[float | None, str]:
+    """Return the FLOP/s of one device, None where nobody knows, and whose they are."""
     if training.peak_tflops:
         return training.peak_tflops * 1e12, "trainer.peak_tflops"
     if not training.on_gpu:
@@ -330,28 +331,29 @@ def _peak(training: Training) -> tuple[float | None, str]:
     return flops.peak(name), name if torch.cuda.is_available() else f"an {name}, as no GPU is here"
 
 
-def _width(dtype: str) -> int:
+def width_of(dtype: str) -> int:
+    """Return the bytes of a number of a type, as torch names it."""
     return int(torch.empty(0, dtype=getattr(torch, dtype), device="meta").element_size())
 
 
 def as_text(found: Plan) -> str:
     """Return a plan as lines of text."""
     sizes, memory, device = found.sizes, found.memory, "GPU" if found.on_gpu else "process"
-    parts = ", ".join(f"{part} {_many(number)}" for part, number in sizes.of_part.items())
+    parts = ", ".join(f"{part} {many(number)}" for part, number in sizes.of_part.items())
     reasons = ", ".join(f"{number} {reason}" for reason, number in found.rejected.items())
     disk = found.checkpoints * found.checkpoint_bytes + found.export_bytes + found.rows_bytes
     lines = {
-        "model": f"{found.model}: {_many(sizes.all)} parameters, {_many(sizes.trained)} trained ({parts})",
+        "model": f"{found.model}: {many(sizes.all)} parameters, {many(sizes.trained)} trained ({parts})",
         "rows": f"{found.rows:,} an epoch, {sum(found.rejected.values()):,} rejected{reasons and f' ({reasons})'}",
         "tokens": f"{found.tokens:,} an epoch, {found.supervised:,} supervised; longest row: {found.longest:,}",
         "pictures": f"{found.crops:,} crops an epoch",
         "packs" if found.packed else "batches": f"{found.batches:,} an epoch; ranks: {found.ranks}",
         "steps": f"{found.steps:,} an epoch, {found.total_steps:,} in all",
-        f"{device} memory": f"{_gib(memory.total)} each: weights {_gib(memory.weights)}, gradients "
-        f"{_gib(memory.gradients)}, optimizer {_gib(memory.optimizer)}, activations roughly {_gib(memory.activations)}",
-        "host memory": f"{_gib(found.host_bytes)} of kept or offloaded states",
-        "disk": f"{_gib(disk)}: at most {found.checkpoints} checkpoints of {_gib(found.checkpoint_bytes)}, exported "
-        f"model {_gib(found.export_bytes)}, encoded rows {_gib(found.rows_bytes)}",
+        f"{device} memory": f"{gib(memory.total)} each: weights {gib(memory.weights)}, gradients "
+        f"{gib(memory.gradients)}, optimizer {gib(memory.optimizer)}, activations roughly {gib(memory.activations)}",
+        "host memory": f"{gib(found.host_bytes)} of kept or offloaded states",
+        "disk": f"{gib(disk)}: at most {found.checkpoints} checkpoints of {gib(found.checkpoint_bytes)}, exported "
+        f"model {gib(found.export_bytes)}, encoded rows {gib(found.rows_bytes)}",
         "compute": f"{found.flops / 1e12:,.3g} TFLOP" if found.flops < 1e15 else f"{found.flops / 1e15:,.1f} PFLOP",
         "time": _duration(found),
     }
@@ -366,14 +368,15 @@ def _duration(found: Plan) -> str:
     return f"{hours} at an assumed MFU of {found.mfu:.0%} of {peak} a device; validation and checkpoints come on top"
 
 
-def _gib(size: float) -> str:
+def gib(size: float) -> str:
+    """Return bytes as people say them."""
     return f"{size / GIB:,.2f} GiB" if size >= GIB / 10 or not size else f"{size / MIB:,.1f} MiB"
 
 
-def _many(number: float) -> str:
+def many(number: float) -> str:
     """Return a number of parameters as people say it.
 
-    >>> _many(8_030_000_000), _many(1_234_567), _many(999)
+    >>> many(8_030_000_000), many(1_234_567), many(999)
     ('8.03 B', '1.23 M', '999')
     """
     for size, sign in ((1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -168,13 +168,14 @@ def _pictures(run: FinishedRun, outputs: Path) -> Iterator[str]:
 
 
 def _trained_on(run: FinishedRun, gathered: Gathered) -> Iterator[str]:
-    """Yield the names of the generations whose instructions the model of an evaluation was trained on."""
+    """Yield the names of the generations whose instructions the model of an evaluation, or its base, was trained on."""
     node = run.config.get("backend")
     model = node.get("model") if isinstance(node, Mapping) else None
     path = model.get("path") if isinstance(model, Mapping) else None
-    for trained in gathered.of("train"):
-        if path is not None and Path(str(path)).resolve() == (trained.path / "model").resolve():
-            yield from (Path(str(file)).parent.name for file in trained.manifest.get("trained_on") or ())
+    trained = {(run.path / "model").resolve(): run for run in gathered.of("train")}
+    while path is not None and (found := trained.pop(Path(str(path)).resolve(), None)):
+        yield from (Path(str(file)).parent.name for file in found.manifest.get("trained_on") or ())
+        path = found.manifest.get("base")
 
 
 def _part(kind: str, some: int, every: int, noun: str) -> list[str]:

@@ -1,0 +1,125 @@
+"""Controls of reinforcement: instruction data from the same human labels, without any reinforcement.
+
+    python scripts/rl_controls.py human RECORDS OUT [limit=]         the human labels themselves, as answers
+    python scripts/rl_controls.py best RECORDS OUT model=<run> [faces=1080] [n=8]
+        the best of n sampled answers (rejection fine-tuning), by the rewards of conf/algorithm/grpo.yaml; faces whose
+        answers earn all alike are left out
+    python scripts/rl_controls.py table OUTPUTS AGAINST RUN...       evaluate runs and their differences from AGAINST
+
+RECORDS is a prepared set's train.jsonl; OUT a file of LLaVA conversations for train.py. With outputs= and seed=.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seke.answers.extract import describe
+from seke.core.rules import MEASURES
+from seke.core.runs import image_root
+from seke.training.grpo.records import Face, Records
+
+SETTINGS = {"outputs": "outputs", "seed": "0", "model": "", "faces": "1080", "n": "8", "limit": ""}
+
+
+def main(words: Sequence[str]) -> None:
+    """Write one control's instructions, or print the table."""
+    settings = dict(SETTINGS)
+    places = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key in settings:
+            settings[key] = value
+        else:
+            places.append(word)
+    if len(places) < 3 or places[0] not in ("human", "best", "table"):
+        raise SystemExit(__doc__)
+    if places[0] == "table":
+        print(table(Path(places[1]), places[2], places[3:]))
+        return
+    records, out, seed = Path(places[1]), Path(places[2]), int(settings["seed"])
+    data = Records(str(records), question(), limit=int(settings["limit"]) if settings["limit"] else None)
+    faces, root = data.train(Path(settings["outputs"]), seed).faces, image_root(records).resolve()
+    if places[0] == "human":
+        rows = [row(face, data.question, describe(face.labels, digits=2), root) for face in faces]
+    else:
+        rows = list(best(faces, data.question, settings, root))
+        print(f"{len(rows)} of {settings['faces']} faces have a best answer")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows), encoding="utf-8")
+    (out.parent / "manifest.json").write_text(json.dumps({"image_root": str(root)}))
+
+
+def question() -> str:
+    """Return what algorithm=grpo asks."""
+    import yaml
+
+    asked = yaml.safe_load((Path(__file__).parents[1] / "conf" / "data" / "records.yaml").read_text())["question"]
+    return str(asked).strip()
+
+
+def row(face: Face, asked: str, answer: str, root: Path) -> dict[str, Any]:
+    """Return a LLaVA conversation about a face, whose picture lies below `root`."""
+    image = str(Path(face.picture.file).resolve().relative_to(root))
+    turns = [{"from": "human", "value": f"<image>\n{asked}"}, {"from": "gpt", "value": answer}]
+    return {"id": face.id, "image": image, "sha256": face.picture.sha256, "conversations": turns}
+
+
+def best(faces: Sequence[Face], asked: str, settings: Mapping[str, str], root: Path) -> Iterator[dict[str, Any]]:
+    """Yield the best of n answers to each of the first faces that algorithm=grpo would ask about."""
+    import yaml
+
+    from seke.backends.transformers.tuned import Local
+    from seke.core.vlm import Image, Message, Request
+    from seke.models.llava_ov import LlavaOv
+    from seke.training.grpo.records import order
+    from seke.training.grpo.run import judge_of
+    from seke.training.grpo.settings import Grpo
+
+    given = yaml.safe_load((Path(__file__).parents[1] / "conf" / "algorithm" / "grpo.yaml").read_text())["algorithm"]
+    given.pop("_target_")
+    algorithm, count, n, seed = Grpo(**given), int(settings["faces"]), int(settings["n"]), int(settings["seed"])
+    judge, model = judge_of(algorithm, faces), Path(settings["outputs"]) / "train" / settings["model"] / "model"
+    chosen = [faces[place] for place in order(len(faces), count, 1, seed)]
+    local = Local(LlavaOv(str(model), attention="eager"), batch_size=96, max_new_tokens=algorithm.max_tokens)
+    requests = (
+        Request((Message("user", (Image(Path(face.picture.file), str(face.picture.sha256)), asked)),),
+                temperature=algorithm.temperature, n=n, max_tokens=algorithm.max_tokens, seed=seed)
+        for face in chosen
+    )  # fmt: skip
+    for place, reply in local.reply(requests):
+        face = chosen[place]
+        worth = [
+            (judge.total(judge.parts(one.text, face.labels, one.status == "ok")) or 0.0, one.text)
+            for one in reply.choices
+        ]
+        if len({reward for reward, _ in worth}) > 1:
+            yield row(face, asked, max(worth)[1], root)
+
+
+def table(outputs: Path, against: str, names: Sequence[str]) -> str:
+    """Return the four measures of evaluate runs, and their differences from AGAINST with 95 % intervals by subject."""
+    lines = [f"{'':16}" + "".join(f"{measure.name:>30}" for measure in MEASURES)]
+    for name in (against, *names):
+        folder = outputs / "evaluate" / name
+        metrics = json.loads((folder / "metrics.json").read_text())
+        compared = folder / "comparison.json"
+        differs = json.loads(compared.read_text()) if compared.is_file() else {}
+        cells = [cell(metrics, differs, measure) for measure in MEASURES]
+        lines.append(f"{name:16}" + "".join(f"{text:>30}" for text in cells))
+    return "\n".join(lines)
+
+
+def cell(metrics: Mapping[str, Any], differs: Mapping[str, Any], measure: Any) -> str:
+    """Return a value, and the interval of its difference where there is one."""
+    text = str(measure.printed(metrics[measure.task][measure.metric]))
+    for found in differs.get("metrics", ()):
+        if (found["task"], found["metric"]) == (measure.task, measure.metric) and found.get("ci95"):
+            low, high = (measure.scale * bound for bound in found["ci95"])
+            text += f" ({low:+.{measure.digits}f} to {high:+.{measure.digits}f})"
+    return text
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

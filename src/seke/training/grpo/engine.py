@@ -1,0 +1,154 @@
+"""TRL's GRPOTrainer with this program's checkpoints, rewards and records; imported only where TRL is installed."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from trl import GRPOTrainer
+
+from seke.answers.extract import describe, extract
+from seke.training.grpo.greedy import means
+from seke.training.grpo.records import Face
+from seke.training.grpo.rewards import Judge, Rewards
+
+WEIGHTS: Final = "trained.safetensors"
+"""Of a checkpoint: the weights that train, under the names that they have in memory.
+
+transformers' own checkpoint has the Hub's names, which its Trainer does not translate back when it resumes: a
+LLaVA-OneVision would go on with the weights that it began with, and only a warning would say so.
+"""
+
+
+class Engine(GRPOTrainer):  # type: ignore[misc]
+    """GRPO whose checkpoints hold what trains, and which knows how long it samples."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.sampling = 0.0
+        """Seconds of sampling since it was last read."""
+        super().__init__(*arguments, **named)
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        began = time.perf_counter()
+        try:
+            return super()._generate(prompts)
+        finally:
+            self.sampling += time.perf_counter() - began
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_trained(self.model, folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_trained(self.model, Path(resume_from_checkpoint) / WEIGHTS)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Write none: the run has a card of its own."""
+
+    def _send_telemetry(self, *_: Any, **__: Any) -> None:
+        """Tell nobody."""
+
+
+def trained(model: Any) -> dict[str, Tensor]:
+    """Return the parameters that train, by name; a tied one has one name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def save_trained(model: Any, file: Path) -> None:
+    """Write the weights that train."""
+    save_file({name: value.detach().to("cpu", copy=True).contiguous() for name, value in trained(model).items()}, file)
+
+
+def load_trained(model: Any, file: Path) -> None:
+    """Put weights back that `save_trained` has written."""
+    values, mine = load_file(file), trained(model)
+    if values.keys() != mine.keys():
+        raise ValueError(f"{file} holds other weights than those that train ({min(values.keys() ^ mine.keys())})")
+    with torch.no_grad():
+        for name, parameter in mine.items():
+            parameter.copy_(values[name])
+
+
+class RewardFunction:
+    """The reward as TRL asks for it; keeps the step's answers for the log.
+
+    Args:
+        judge: what an answer earns.
+        faces: by the rows' column `face`.
+        end: id of the token that ends an answer.
+        group: answers to each face.
+    """
+
+    __name__ = "reward"
+
+    def __init__(self, judge: Judge, faces: Sequence[Face], end: int, group: int) -> None:
+        self.judge, self.faces, self.end, self.group = judge, faces, end, group
+        self.answers: list[tuple[Face, str, Rewards, float]] = []
+        """Of the step in hand."""
+        self.cut = 0
+
+    def __call__(
+        self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], face: Sequence[int], **_: Any
+    ) -> list[float | None]:
+        """Return the reward of each answer; None where its record has no label that is weighted."""
+        rewards: list[float | None] = []
+        self.answers, self.cut = [], 0
+        for said, ids, number in zip(completions, completion_ids, face, strict=True):
+            text, asked = str(said[0]["content"]).strip(), self.faces[number]
+            ended = bool(ids) and ids[-1] == self.end
+            parts = self.judge.parts(text, asked.labels, ended)
+            total = self.judge.total(parts)
+            rewards.append(total)
+            self.cut += not ended
+            self.answers.append((asked, text, parts, 0.0 if total is None else total))
+        return rewards
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the step's answers say of themselves: rewards by task, groups that teach nothing, diversity."""
+        if not self.answers:
+            return {}
+        groups = [self.answers[k : k + self.group] for k in range(0, len(self.answers), self.group)]
+        constant = [group for group in groups if len({round(reward, 9) for *_, reward in group}) == 1]
+        different = [len({_said(text) for _, text, *_ in group}) / len(group) for group in groups]
+        return {
+            **{f"reward_{name}": value for name, value in means([parts for _, _, parts, _ in self.answers]).items()},
+            "constant_groups": len(constant) / len(groups),
+            "distinct": sum(different) / len(different),
+            "cut": self.cut / len(self.answers),
+        }
+
+    def rows(self, step: int, count: int, question: str) -> list[str]:
+        """Return the first answer to each of `count` faces of the step as lines of answered.jsonl."""
+        firsts = self.answers[:: self.group][:count]
+        return [
+            json.dumps(
+                {
+                    "step": step, "id": face.id, "image": [face.picture.file], "question": question, "answer": text,
+                    "reference": describe(face.labels), "reward": round(reward, 4),
+                    "rewards": {name: round(v, 4) for name, v in parts._asdict().items() if v is not None},
+                },
+                ensure_ascii=False,
+            )
+            for face, text, parts, reward in firsts
+        ]  # fmt: skip
+
+
+def _said(text: str) -> tuple[object, ...]:
+    """Return what an answer says but for its numbers, of which no two are alike: expression and active AUs."""
+    said = extract(text)
+    return (said.expression, *said.active)
+
+
+def own_names(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Return TRL's numbers of a step under the names of metrics.csv; what is not a number is left out."""
+    names: dict[str, str] = {
+        "loss": "loss", "grad_norm": "grad_norm", "learning_rate": "lr", "reward": "reward",
+        "reward_std": "reward_std", "entropy": "entropy", "kl": "kl", "completions/mean_length": "length",
+        "completions/max_length": "length_max", "clip_ratio/region_mean": "clipped",
+    }  # fmt: skip
+    return {own: float(logs[name]) for name, own in names.items() if isinstance(logs.get(name), int | float)}

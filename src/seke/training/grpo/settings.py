@@ -1,0 +1,148 @@
+"""Settings of conf/algorithm/grpo.yaml: how answers are sampled, rewarded and learnt from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Final
+
+from seke.core.errors import UserError
+from seke.core.setting_checks import check_between, check_whole
+from seke.training.grpo.rewards import check_weights
+from seke.training.settings import Training
+
+LOSSES: Final = ("grpo", "dapo", "dr_grpo", "bnpo")
+"""TRL's names: means over answers, over the step's tokens (Yu et al. 2025), over a constant (Liu et al. 2025), ..."""
+LEVELS: Final = ("token", "sequence")
+SCALES: Final = ("group", "batch", "none")
+
+
+@dataclass
+class Grpo:
+    """How to reinforce (conf/algorithm/grpo.yaml)."""
+
+    prompts: int = 12
+    """Faces a step."""
+    group_size: int = 8
+    """Answers to each face, which are held against each other."""
+    temperature: float = 1.0
+    max_tokens: int = 96
+    """Of an answer; one that does not come to its end within them has no reward for form."""
+    lr_share: float = 0.06
+    """Learning rates are this share of model.lr and model.lr_of."""
+    kl: float = 0.0
+    """Weight of the divergence from the model that it began with; 0 keeps no copy of that."""
+    clip: float = 0.2
+    """How far the probability ratio may leave 1 (epsilon); upwards `clip_high`, where that is set."""
+    clip_high: float | None = None
+    iterations: int = 1
+    """Updates on the same answers."""
+    loss: str = "dapo"
+    level: str = "token"
+    """Of the probability ratio; sequence: GSPO (Zheng et al. 2025)."""
+    scale: str = "group"
+    """By whose standard deviation advantages are divided; none: Dr. GRPO."""
+    rewards: Mapping[str, float] = field(
+        default_factory=lambda: {"expression": 1, "action_units": 1, "valence": 1, "arousal": 1, "form": 0.2}
+    )
+    """Weights of the rewards."""
+    reach: float = 0.5
+    """How far off a valence or arousal may be and still earn something."""
+    rarity: float = 0.5
+    """AUs weigh base rate^-rarity in their F1: 0 all alike, 1 by the inverse."""
+    shuffle: bool = False
+    """Whether faces are rewarded by the labels of others of their source: a control."""
+    keep_states: bool = True
+    """Whether a frozen tower sees each picture of a step once, not once for each answer and pass."""
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "max_tokens", "iterations"):
+            check_whole(f"algorithm.{name}", getattr(self, name), 1)
+        if self.group_size == 1:
+            remedy = "use 4 or more (8 is usual)"
+            raise UserError("algorithm.group_size", 1, "one answer has none to be held against", remedy)
+        check_whole("algorithm.group_size", self.group_size, 2)
+        for name in ("temperature", "lr_share", "reach"):
+            check_between(f"algorithm.{name}", getattr(self, name), 0)
+            if not getattr(self, name):
+                raise UserError(f"algorithm.{name}", 0, "nothing would be learnt", "use more than 0")
+        for name in ("kl", "clip", "rarity"):
+            check_between(f"algorithm.{name}", getattr(self, name), 0)
+        check_between("algorithm.clip_high", self.clip_high, 0, optional=True)
+        for name, known in (("loss", LOSSES), ("level", LEVELS), ("scale", SCALES)):
+            if getattr(self, name) not in known:
+                raise UserError(f"algorithm.{name}", getattr(self, name), "unknown", f"use {', '.join(known)}")
+        for name in ("shuffle", "keep_states"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"algorithm.{name}", getattr(self, name), "neither true nor false", "use either")
+        self.rewards = check_weights("algorithm.rewards", self.rewards)
+
+    @property
+    def answers(self) -> int:
+        """Answers a step."""
+        return self.prompts * self.group_size
+
+    def check(self, training: Training) -> None:
+        """Refuse what the settings of the trainer do not go with.
+
+        Raises:
+            UserError: naming the setting.
+        """
+        if training.ranks != 1 or training.strategy not in ("auto",):
+            given = training.devices if training.ranks != 1 else type(training.strategy).__name__
+            problem = "reinforcement runs in one process here"
+            raise UserError("trainer.devices", given, problem, "use trainer=cpu, gpu or gpu_7b with trainer.devices=1")
+        if training.max_steps < 1:
+            raise UserError(
+                "trainer.max_steps", training.max_steps, "no number of steps", "say how many: 90 is a start"
+            )
+        if self.answers % training.accumulate:
+            problem = f"{self.answers} answers a step do not divide into so many batches"
+            raise UserError("trainer.accumulate", training.accumulate, problem, "use one of their divisors")
+        for name in ("compile", "float8", "fused_loss"):
+            if getattr(training, name):
+                raise UserError(f"trainer.{name}", getattr(training, name), "not there with algorithm=grpo", "leave it")
+        if training.precision not in ("32-true", "32", "bf16-mixed", "bf16"):
+            raise UserError("trainer.precision", training.precision, "not there with algorithm=grpo", "use bf16-mixed")
+
+    def trl(self, training: Training, folder: str, seed: int) -> dict[str, Any]:
+        """Return the arguments of TRL's GRPOConfig."""
+        return {
+            "output_dir": folder,
+            "per_device_train_batch_size": self.answers // training.accumulate,
+            "gradient_accumulation_steps": training.accumulate,
+            "num_generations": self.group_size,
+            "num_iterations": self.iterations,
+            "max_completion_length": self.max_tokens,
+            "temperature": self.temperature,
+            "beta": self.kl,
+            "epsilon": self.clip,
+            "epsilon_high": self.clip_high,
+            "loss_type": self.loss,
+            "importance_sampling_level": self.level,
+            "scale_rewards": self.scale,
+            "shuffle_dataset": False,  # `records.order` has shuffled, by seed and step
+            "max_steps": training.max_steps,
+            "max_grad_norm": training.clip,
+            "bf16": training.precision.startswith("bf16"),
+            "use_cpu": not training.on_gpu,
+            "gradient_checkpointing": bool(training.activation_checkpointing),
+            "save_steps": training.checkpoint_every,
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "remove_unused_columns": False,
+            "seed": seed,
+            "data_seed": seed,
+        }
+
+
+def check_installed() -> None:
+    """Refuse to go on without TRL.
+
+    Raises:
+        UserError: saying how to install it.
+    """
+    missing = [name for name in ("trl", "accelerate") if find_spec(name) is None]
+    if missing:
+        raise UserError("algorithm", "grpo", f"{' and '.join(missing)} not installed", "pip install -e '.[rl]'")

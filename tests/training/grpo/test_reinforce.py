@@ -1,0 +1,120 @@
+"""Reinforcement through TRL: resumed to the same bits, paused by a signal, alike with kept states, and its files."""
+
+import json
+import os
+import signal
+
+import pytest
+from safetensors.torch import load_file
+
+from seke.core.errors import Paused, UserError
+
+trl = pytest.importorskip("trl", reason="algorithm=grpo needs pip install -e '.[rl]'")
+
+from seke.training.grpo import steps as between  # noqa: E402
+from seke.training.grpo.engine import RewardFunction  # noqa: E402
+
+
+def weights(run):
+    return (run / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_run_leaves_model_manifest_card_and_nothing_of_its_checkpoints(reinforce, small, tmp_path):
+    facts = reinforce(tmp_path / "a", {"answered": 2, "validate_every": 2}, {"watched": 2})
+    run = tmp_path / "a"
+    assert facts["steps"] == 4 and facts["answers"] == 24 and facts["rejected_for"] == {"no human label": 2}
+    assert facts["labels"] == {"expression": 2, "valence": 2, "arousal": 2, "action_units": 2}
+    assert facts["best"]["step"] in (2, 4)
+    assert not (run / "checkpoints").exists() and json.loads((run / "manifest.json").read_text())["algorithm"] == "grpo"
+    before, after = load_file(small / "model" / "model.safetensors"), load_file(run / "model" / "model.safetensors")
+    changed = {name for name in before if not before[name].equal(after[name])}
+    assert changed and not any("vision_tower" in name for name in changed)
+    rows = [json.loads(line) for line in (run / "answered.jsonl").read_text().splitlines()]
+    assert {row["step"] for row in rows} == {1, 2, 4} and all("reward" in row and row["rewards"] for row in rows)
+    assert "human labels" in (run / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_cut_after_any_step_changes_nothing(reinforce, tmp_path, monkeypatch, step):
+    reinforce(tmp_path / "whole")
+    seen = []
+    original = RewardFunction.__call__
+
+    def cut(reward, *arguments, **named):
+        seen.append(0)
+        if len(seen) > step:
+            raise KeyboardInterrupt
+        return original(reward, *arguments, **named)
+
+    monkeypatch.setattr(RewardFunction, "__call__", cut)
+    with pytest.raises(KeyboardInterrupt):
+        reinforce(tmp_path / "cut")
+    monkeypatch.setattr(RewardFunction, "__call__", original)
+    reinforce(tmp_path / "cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_checkpoint_without_its_mark_is_passed_over(reinforce, tmp_path, monkeypatch, capsys):
+    reinforce(tmp_path / "whole")
+    original = between.complete
+
+    def killed(path, step, watch):
+        if step == 2:
+            raise KeyboardInterrupt
+        original(path, step, watch)
+
+    monkeypatch.setattr(between, "complete", killed)
+    with pytest.raises(KeyboardInterrupt):
+        reinforce(tmp_path / "torn")
+    monkeypatch.setattr(between, "complete", original)
+    reinforce(tmp_path / "torn")
+    assert "was not written to its end" in capsys.readouterr().err
+    assert weights(tmp_path / "torn") == weights(tmp_path / "whole")
+
+
+def test_sigterm_saves_and_the_same_call_goes_on(reinforce, tmp_path, monkeypatch):
+    original = RewardFunction.__call__
+    seen = []
+
+    def told(reward, *arguments, **named):
+        seen.append(0)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(reward, *arguments, **named)
+
+    monkeypatch.setattr(RewardFunction, "__call__", told)
+    with pytest.raises(Paused, match="saved at step 2"):
+        reinforce(tmp_path / "p", {"checkpoint_every": 100})
+    assert reinforce(tmp_path / "p", {"checkpoint_every": 100})["steps"] == 4
+    assert len(seen) == 4, "no step was done twice"
+
+
+def test_a_tower_that_keeps_its_states_trains_as_the_library_alone_does(reinforce, tmp_path):
+    for keep in (True, False):
+        reinforce(tmp_path / str(keep), {"max_steps": 2}, keep_states=keep)
+    assert weights(tmp_path / "True") == weights(tmp_path / "False")
+
+
+def test_a_learning_rate_that_breaks_the_model_is_one_line(reinforce, tmp_path):
+    with pytest.raises(UserError, match=r"^loss=.* at step .*, on the records face"):
+        reinforce(tmp_path / "n", lr_share=1e30)
+
+
+def test_rewards_that_are_all_alike_are_counted_and_change_nothing(reinforce, small, tmp_path, monkeypatch):
+    from seke.training.grpo.rewards import Judge, Rewards
+
+    monkeypatch.setattr(Judge, "parts", lambda *_: Rewards(0.5, None, None, None, None))
+    facts = reinforce(tmp_path / "c", {"max_steps": 1})
+    assert facts["last"]["constant_groups"] == 1.0
+    before = load_file(small / "model" / "model.safetensors")
+    after = load_file(tmp_path / "c" / "model" / "model.safetensors")
+    assert all(before[name].equal(after[name]) for name in before)
+
+
+def test_patience_ends_a_run_whose_validation_no_longer_rises(reinforce, tmp_path, monkeypatch):
+    from seke.training.grpo import run as room
+
+    rewards = iter([0.5, 0.4, 0.3, 0.2])
+    monkeypatch.setattr(room, "_look", lambda *_: {"validation_reward": next(rewards)})
+    facts = reinforce(tmp_path / "e", {"validate_every": 1, "patience": 2}, {"watched": 2})
+    assert facts["steps"] == 3 and facts["best"] == {"step": 1, "reward": 0.5}
