@@ -21,6 +21,7 @@ FREE = (
     "robustness",
     "second_round",
     "settings",
+    "smooth",
     "value",
     "witnesses",
 )

@@ -10,10 +10,12 @@ from seke.generation import blind
 from seke.generation.asked import FIELDS
 from seke.generation.emovit.checks import Said, categorical_flags, text_flags
 from seke.generation.run import review
-from seke.generation.seke import checks, generator
+from seke.generation.seke import checks, generator, over_time
 
 BEGINNINGS = {"awe": ["awe"], "fear": ["fear"]}
-SOURCES = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (blind, checks, generator, review)]
+SOURCES = [
+    Path(str(module.__file__)).read_text(encoding="utf-8") for module in (blind, checks, generator, over_time, review)
+]
 
 
 def of_checks() -> Iterator[str]:

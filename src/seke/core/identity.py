@@ -29,6 +29,7 @@ UNSAID: Final = {
     "model.base_only_when_small": False, "trainer.compile": False, "trainer.float8": False,
     "reader.first_peak": 0, "source.world": "drawn",
     "generator.normalise": "theoretical", "generator.witnesses": [], "prompts.language": "en",
+    "generator.smooth": False, "generator.ask_every": 1, "backend.film_share": 0.5,
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,
     "backend.wording_share": 0.0, "generator.attribute": "emotion", "generator.ask_class": False,

@@ -75,8 +75,8 @@ class Table(NamedTuple):
     va_ND: Array
     """Valence and arousal in [-1, 1], NaN unknown."""
 
-    def where(self, rows_N: NDArray[np.bool_]) -> "Table":
-        """Return the images at which `rows_N` is true."""
+    def where(self, rows_N: NDArray[np.bool_] | NDArray[np.int_]) -> "Table":
+        """Return the images at which `rows_N` is true, or those in these places."""
         return Table(*(column[rows_N] for column in self))
 
 

@@ -75,6 +75,13 @@ class Planner(Protocol):
 
 
 @runtime_checkable
+class OfVideos(Protocol):
+    """A generator that may have to see all frames of a video together."""
+
+    whole_videos: bool
+
+
+@runtime_checkable
 class Adaptive(Protocol):
     """A generator that finds out by a pilot how, and whether, its annotator is asked about the records."""
 

@@ -79,6 +79,8 @@ class Simulated:
         wording_share: share of the variance of an image's systematic errors that differs between requests in other
             words, in [0, 1]; what a request tells (labels, predictions) is no wording. Confident errors have no part
             in it.
+        film_share: share of the variance of an image's systematic errors that all frames of its film have alike, in
+            [0, 1]: what is misread once is misread in the next frame, too. Of pictures of no film it says nothing.
         grading: what differs from the habits of `grading.Grading`.
         seed: of its errors.
         usd_per_million: price of input and output tokens, to play through.
@@ -110,6 +112,7 @@ class Simulated:
         favourite_sets: float = 0.0,
         va_step: float | None = None,
         wording_share: float = 0.0,
+        film_share: float = 0.0,
         grading: Mapping[str, Any] | None = None,
         seed: int = 0,
         usd_per_million: tuple[float, float] | None = None,
@@ -121,7 +124,7 @@ class Simulated:
         shares_of_one = {
             "uncertainty_weight": uncertainty_weight, "systematic_share": systematic_share,
             "confident_errors": confident_errors, "favourite_sets": favourite_sets,
-            "wording_share": wording_share,
+            "wording_share": wording_share, "film_share": film_share,
         }  # fmt: skip
         for name, weight in weights.items():
             check_between(f"backend.{name}", weight, 0)
@@ -157,6 +160,7 @@ class Simulated:
             favourite_sets=favourite_sets,
             va_step=va_step,
             wording_share=wording_share,
+            film_share=film_share,
         )
         self.grading = Grading(**(grading or {}))
         self.seed, self.usd_per_million = seed, usd_per_million
@@ -219,7 +223,9 @@ class Simulated:
             intensity = {int(au): float(value) for au, value in _intensities(record).items()}
             rng, of_wording = Random(f"{self.seed}/{picture}"), Random(f"{self.seed}/{key}")
             labels = record.labels if record else None
-            self._impressions[key] = glance(labels, intensity, self.habits, rng, of_wording)
+            clip = record.clip if record else None
+            of_film = Random(f"{self.seed}/film/{clip.video}") if clip is not None else None
+            self._impressions[key] = glance(labels, intensity, self.habits, rng, of_wording, of_film)
         return self._impressions[key]
 
     @cached_property

@@ -97,6 +97,8 @@ class Habits:
     """Valence and arousal are multiples of this; None: two decimals."""
     wording_share: float
     """Share of the variance of systematic errors that belongs to the wording of a request."""
+    film_share: float = 0.0
+    """Share of the variance of an image's own systematic errors that all frames of a film have alike."""
 
 
 class Impression(NamedTuple):
@@ -121,7 +123,12 @@ class Knowledge(NamedTuple):
 
 
 def glance(
-    truth: Labels | None, intensity: Mapping[int, float], habits: Habits, rng: Random, of_wording: Random
+    truth: Labels | None,
+    intensity: Mapping[int, float],
+    habits: Habits,
+    rng: Random,
+    of_wording: Random,
+    of_film: Random | None = None,
 ) -> Impression:
     """Return what an image looks like to this annotator before the random error of a draw.
 
@@ -131,12 +138,16 @@ def glance(
         habits: the annotator.
         rng: the image's own random stream.
         of_wording: that of the image asked about in these words.
+        of_film: that of the film that it is a frame of; None: of none.
     """
     expression, units = habits.expression, habits.action_units
     image_wide, worded = math.sqrt(1 - habits.wording_share), math.sqrt(habits.wording_share)
 
     def error(systematic: float) -> float:
         own = image_wide * rng.gauss(0, systematic)
+        if of_film is not None and habits.film_share:
+            alike = image_wide * of_film.gauss(0, systematic)
+            own = math.sqrt(1 - habits.film_share) * own + math.sqrt(habits.film_share) * alike
         return own + worded * of_wording.gauss(0, systematic) if worded else own
 
     noise = [error(expression.systematic) for _ in EXPRESSIONS]

@@ -71,8 +71,8 @@ class Reader(NamedTuple):
         return self.option.prompt, self.option.draws, self.option.reading, self.option.channels
 
     def heard(self, draws: Mapping[str, Sequence[Labels]]) -> Heard:
-        """Return the likelihoods of one image's draws."""
-        if self.option.prompt == NOBODY:
+        """Return the likelihoods of one image's draws; nothing where it was not asked about."""
+        if self.option.prompt == NOBODY or self.option.prompt not in draws:
             return nothing_heard(1)
         return self.annotator.heard(answers([draws[self.option.prompt][: self.option.draws]]))
 
@@ -210,8 +210,7 @@ def choose(
         settings: what there is to choose from; without a prompt nobody is asked.
         witnesses: what is known of each record at no cost.
     """
-    rows = [m for m in pilot if not settings.prompts or _answered(m, settings.prompts)]
-    return chosen(Study(rows, links, settings, witnesses), demand, witnesses)
+    return chosen(Study(answered(pilot, settings.prompts), links, settings, witnesses), demand, witnesses)
 
 
 def chosen(study: Study, demand: Mapping[Pattern, Demand], witnesses: Sequence[Witness] = ()) -> Calibration:
@@ -223,8 +222,9 @@ def chosen(study: Study, demand: Mapping[Pattern, Demand], witnesses: Sequence[W
     return Calibration(arms, demand, _thresholds(study, arms, demand), witnesses)
 
 
-def _answered(masked: Masked, prompts: Sequence[str]) -> bool:
-    return bool(masked.draws and (HIDDEN not in prompts or masked.known.empty or masked.hidden_draws))
+def answered(pilot: Sequence[Masked], prompts: Sequence[str]) -> list[Masked]:
+    """Return the pilot's rows with answers under each prompt; all of them where nobody is asked."""
+    return [m for m in pilot if not prompts or (m.draws and (HIDDEN not in prompts or m.known.empty or m.hidden_draws))]
 
 
 def _arms_of(study: Study, pattern: Pattern, names: Sequence[str]) -> dict[str, Arm]:

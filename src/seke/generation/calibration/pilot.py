@@ -42,6 +42,9 @@ LARGEST_SHARE: Final = 0.5
 """Of the records that carry the same descriptions, no more than this serve as pilot."""
 
 
+WINDOW: Final = 64
+"""Frames of a video that serve as pilot together."""
+
 Cell = tuple[Pattern, str]
 """A pattern and a description that is asked there."""
 
@@ -63,7 +66,9 @@ class Question(NamedTuple):
     asked: Asked
 
 
-def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[str] = ()) -> list[Task]:
+def pick(
+    records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[str] = (), together: bool = False
+) -> list[Task]:
     """Return about `size` tasks: subjects in hashed order, their images masked to the patterns of all `records`.
 
     Each description that a pattern asks gets tasks in proportion to the records (`Demand.asked`), and `FEWEST` at least
@@ -74,6 +79,8 @@ def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[
         size: how many tasks; more where a pattern would have too few.
         seed: of the order of subjects.
         hidden: descriptions that are hidden of the records when they are annotated (the reliability protocol).
+        together: whether frames of a video serve together: no more than `WINDOW` of them, one after the other, all as
+            examples of one pattern as long as it lacks any.
 
     Raises:
         UserError: if too few images carry a label that could be masked.
@@ -89,17 +96,24 @@ def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[
     left = {kind: int(LARGEST_SHARE * count) for kind, count in Counter(kinds.values()).items()}
     chosen: list[tuple[ImageRecord, Lesson]] = []
     taken: list[ImageRecord] = []
+    begun: dict[str, Lesson] = {}
+    apart = _apart(records, seed) if together else set()
     for name in sorted(by_group, key=lambda name: _hash(seed, name)):
         these = Counter(kinds[record.id] for record in by_group[name])
         useful = any(need.lacks(lesson) for kind in these for lesson in offers[kind])
         if not useful or any(left[kind] < count for kind, count in these.items()):
             continue
-        taken += by_group[name]
+        taken += [record for record in by_group[name] if record.id not in apart]
         for kind, count in these.items():
             left[kind] -= count
         for record in by_group[name]:
+            if record.id in apart:
+                continue
             if lacking := [lesson for lesson in offers[kinds[record.id]] if need.lacks(lesson)]:
                 best = max(lacking, key=need.urgency)
+                if together and record.clip is not None:
+                    best = next((lesson for lesson in lacking if lesson == begun.get(record.clip.video)), best)
+                    begun[record.clip.video] = best
                 need.met(best)
                 chosen.append((record, best))
     # Labels are scarce where something is still lacking: the same images are examples of other patterns, too.
@@ -117,7 +131,30 @@ def pick(records: Sequence[ImageRecord], size: int, seed: int, hidden: Sequence[
             f"only {images} images with human labels could serve as pilot{_untaught(wanted, offers.values())}",
             f"{larger}give at least {2 * FEWEST} labelled records, or use stopping=uamc generator.aggregate=summary",
         )
-    return [Task(record, lesson, mask(record.labels, lesson, f"{seed}/{record.id}")) for record, lesson in chosen]
+    return [
+        Task(record, lesson, mask(record.labels, lesson, _key(record, seed, together))) for record, lesson in chosen
+    ]
+
+
+def _key(record: ImageRecord, seed: int, together: bool) -> str:
+    """Return what chooses the AUs that are masked: where frames serve together, the same ones in a whole video, since
+    a source annotates the same AUs in all of its frames.
+    """
+    return f"{seed}/{record.source}/{record.clip.video}" if together and record.clip else f"{seed}/{record.id}"
+
+
+def _apart(records: Sequence[ImageRecord], seed: int) -> set[str]:
+    """Return the ids of the frames of long videos that lie outside of a window of each."""
+    videos: dict[tuple[str, str], list[ImageRecord]] = {}
+    for record in records:
+        if record.clip is not None:
+            videos.setdefault((record.source, record.clip.video), []).append(record)
+    apart: set[str] = set()
+    for (source, video), rows in videos.items():
+        ordered = sorted(rows, key=lambda row: (row.clip and row.clip.time) or 0.0)
+        begin = _hash(seed, f"{source}/{video}") % max(len(rows) - WINDOW + 1, 1)
+        apart.update(row.id for row in (*ordered[:begin], *ordered[begin + WINDOW :]))
+    return apart
 
 
 def _untaught(wanted: Mapping[Pattern, Demand], offers: Iterable[Sequence[Lesson]]) -> str:

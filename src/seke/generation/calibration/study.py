@@ -247,11 +247,13 @@ class Study:
             prompt: np.full((len(options), len(rows), len(ACTION_UNITS)), np.nan)
             for prompt, options in self.options.items()
         }
-        self._sides: list[tuple[NDArray[np.bool_], Couplings, list[Heard]]] = []
+        self.sides: list[tuple[NDArray[np.bool_], Couplings, list[Heard]]] = []
+        """Which rows are held out, and what all others have taught: couplings, and what each witness says."""
         for side in (0, 1):
             self._judge(side)
 
-    def _lessons(self, prompt: str, rows_N: NDArray[np.bool_]) -> list[Masked]:
+    def lessons(self, prompt: str, rows_N: NDArray[np.bool_]) -> list[Masked]:
+        """Return these rows with their draws under a prompt."""
         return [with_draws(m, prompt) for m, wanted in zip(self.rows, rows_N, strict=True) if wanted]
 
     def of_pattern(self, pattern: Pattern) -> NDArray[np.bool_]:
@@ -266,7 +268,7 @@ class Study:
         without = {m.subject for m, held_out in zip(self.rows, held_out_N, strict=True) if held_out}
         links = self.links(without)
         self.witnessed = [witness.in_pilot(self.rows, without) for witness in self.witnesses]
-        self._sides.append((held_out_N, links, self.witnessed))
+        self.sides.append((held_out_N, links, self.witnessed))
         known, truth = self.known.where(held_out_N), self.truth.where(held_out_N)
         nothing = nothing_heard(len(truth.va_ND))
         for place, option in enumerate(self.options[NOBODY]):
@@ -275,12 +277,12 @@ class Study:
             self.losses[NOBODY][place, held_out_N] = by_description(log_losses(beliefs, truth))
             self.active[NOBODY][place, held_out_N] = beliefs.active_NA
         for prompt in self.settings.prompts:
-            pooled = channels(self._lessons(prompt, ~held_out_N), links)
+            pooled = channels(self.lessons(prompt, ~held_out_N), links)
             self._try(prompt, "pooled", pooled, held_out_N)
             for pattern in dict.fromkeys(self.patterns) if prompt == SHOWN else ():
                 own_N = self.of_pattern(pattern)
                 if min((own_N & held_out_N).sum(), (own_N & ~held_out_N).sum()) >= pilot_study.FEWEST // 2:
-                    lessons = self._lessons(prompt, own_N & ~held_out_N)
+                    lessons = self.lessons(prompt, own_N & ~held_out_N)
                     self._try(prompt, "own", channels(lessons, links), own_N & held_out_N)
 
     def _try(self, prompt: str, kind: str, fitted: Annotator, rows_N: NDArray[np.bool_]) -> None:
@@ -309,7 +311,7 @@ class Study:
         """
         sizes = (len(INDEX), len(ACTION_UNITS), 2, 2)
         found = Beliefs(*(np.full((len(self.rows), size), np.nan) for size in sizes))
-        for held_out_N, links, witnessed in self._sides:
+        for held_out_N, links, witnessed in self.sides:
             here_N = rows_N & held_out_N
             nothing, known = nothing_heard(int(here_N.sum())), self.known.where(here_N)
             there = [Heard(*(column[here_N] for column in heard)) for heard in witnessed]
@@ -425,7 +427,7 @@ class Study:
         rows_N = self.of_pattern(pattern) if option.channels == "own" else np.ones(len(self.rows), dtype=bool)
         key = prompt, pattern if option.channels == "own" else None
         if key not in self._fits:
-            self._fits[key] = channels(self._lessons(prompt, rows_N), self._all)
+            self._fits[key] = channels(self.lessons(prompt, rows_N), self._all)
         return read_as(self._fits[key], option.reading, option.weight, option.cross)
 
 

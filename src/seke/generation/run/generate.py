@@ -31,7 +31,7 @@ from seke.core.records import (
 from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics, text_diversity
 from seke.generation.emovit.captioners import through
-from seke.generation.outcome import Face, Generator, Outcome, completed, planned
+from seke.generation.outcome import Face, Generator, OfVideos, Outcome, completed, planned
 from seke.generation.run import journal, review, update, worker_ledgers
 from seke.generation.run.unanswered import unanswered
 from seke.generation.seke.stopping import Floored
@@ -277,13 +277,41 @@ def _check_first(outcomes: list[Outcome]) -> None:
 
 def local(work: Work, done: int) -> Stream[Chunk]:
     """Work through the records in this process."""
-    for start in range(done, len(work.records), work.chunk):
+    whole_videos = isinstance(work.generator, OfVideos) and work.generator.whole_videos
+    for start, begin, end in spans(work.records, done, work.chunk, whole_videos):
         if work.meter is not None:
             work.meter.pause_if_spent()
         began = time.perf_counter()
-        batch = work.records[start : start + work.chunk]
-        chunk = list(outcomes(batch, work.image_root, work.generator, work.fallback))
+        batch = work.records[start:end]
+        chunk = list(outcomes(batch, work.image_root, work.generator, work.fallback))[begin - start :]
         yield Chunk(chunk, time.perf_counter() - began)
+
+
+def spans(
+    records: Sequence[ImageRecord], done: int, chunk: int, whole_videos: bool = False
+) -> Iterator[tuple[int, int, int]]:
+    """Yield where each chunk starts, from where on it is new, and where it ends: `chunk` records after the last one.
+
+    With `whole_videos` a chunk goes on to the end of its last video, and one that a stop has cut is begun anew.
+    """
+
+    def inside(place: int) -> bool:
+        """Return whether the records before and at a place are frames of one video."""
+        if not whole_videos or not 0 < place < len(records):
+            return False
+        before, here = records[place - 1], records[place]
+        videos = [(row.source, row.clip.video) for row in (before, here) if row.clip is not None]
+        return len(videos) == 2 and videos[0] == videos[1]
+
+    start = begin = done
+    while inside(start):
+        start -= 1
+    while begin < len(records):
+        end = min(begin + chunk, len(records))
+        while inside(end):
+            end += 1
+        yield start, begin, end
+        start = begin = end
 
 
 def outcomes(

@@ -33,7 +33,7 @@ from seke.core.errors import Paused, UserError
 from seke.core.records import ImageRecord, to_line
 from seke.core.vlm import Recording, Reply
 from seke.generation.calibration import pilot
-from seke.generation.outcome import Generator
+from seke.generation.outcome import Generator, OfVideos
 from seke.generation.run import generate
 from seke.generation.run.generate import Chunk, Work
 from seke.generation.run.worker_ledgers import LEDGERS, Shard, ledger_of, sharing
@@ -191,6 +191,9 @@ def annotate(ray: Any, build: Build, workers: int | None, work: Work, done: int)
     """
     meter, folder = work.meter, work.folder.resolve()
     assert meter is not None, "workers count what they spend"
+    if isinstance(work.generator, OfVideos) and work.generator.whole_videos:
+        problem = "frames of a video inform each other, which workers that see parts of it cannot do"
+        raise UserError("engine", "ray", problem, "leave it out, or set generator.smooth=false")
     if not (rows := [{"record": to_line(record)} for record in work.records[done:]]):
         return
     meter.pause_if_spent()

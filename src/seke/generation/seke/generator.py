@@ -11,6 +11,7 @@ chunking and a resume change nothing.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -37,10 +38,11 @@ from seke.generation.calibration.grades import mean_grades
 from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.calibration.patterns import pattern_of
 from seke.generation.calibration.posterior import Posterior, confidence
+from seke.generation.calibration.smoother import Smoother
 from seke.generation.calibration.study import SHOWN
 from seke.generation.calibration.whom import FIRST, SECOND, Whom
 from seke.generation.outcome import Face, Outcome
-from seke.generation.seke import by_value, checks, normalisation
+from seke.generation.seke import by_value, checks, normalisation, over_time
 from seke.generation.seke.aggregation import AGGREGATES, Aggregate, settle
 from seke.generation.seke.by_value import ByValue, Consulted, Two, consult, to_second
 from seke.generation.seke.learning import WITNESSES, Learner, Learnt, Second, learn
@@ -84,7 +86,9 @@ SLOTS_OF: Mapping[Form, Mapping[str, set[str]]] = {
 FRAMINGS = ("draw", "draw_reasons_first")
 """The templates whose variants are the ways in which draws are framed, in their order; the second one need not be."""
 
-_WITHOUT_PILOT: Mapping[str, Any] = {"aggregate": "summary", "normalise": "theoretical", "witnesses": (), "reuse": None}
+_WITHOUT_PILOT: Mapping[str, Any] = {
+    "aggregate": "summary", "normalise": "theoretical", "witnesses": (), "reuse": None, "smooth": False, "ask_every": 1,
+}  # fmt: skip
 """Settings of a generator that need not ask a pilot."""
 
 
@@ -112,6 +116,8 @@ class Seke:
         pilot: int = 400,
         witnesses: Sequence[Any] = (),
         reuse: str | None = None,
+        smooth: bool = False,
+        ask_every: int = 1,
         outputs: str = "outputs",
         second: VLM | None = None,
         temperature: float = 1.0,
@@ -146,6 +152,8 @@ class Seke:
         if isinstance(stopping, ByValue) and second is not None and (aggregate != "calibrated" or not self_verify):
             problem = f"a calibrated annotator model says what an answer is worth, and labels are made by {aggregate}"
             raise UserError("stopping", "value", problem, "set generator.aggregate=calibrated")
+        over_time.check(smooth, ask_every, aggregate == "calibrated" and self_verify, isinstance(stopping, ByValue))
+        self.whole_videos, self.ask_every = smooth, ask_every
         self.second = second
         self.learnt: Learnt | None = None
         self._warned = False
@@ -171,6 +179,8 @@ class Seke:
         learner = self.stopping if isinstance(self.stopping, Learner) else None
         if not self.self_verify or (learner is None and self.aggregate != "calibrated"):
             return
+        if self.whole_videos:
+            over_time.check_videos(records)
         self.learnt = learn(
             records,
             opened,
@@ -186,6 +196,7 @@ class Seke:
             witnesses=self.witnesses,
             second=self._second(),
             reuse=self.reuse,
+            every=self.ask_every if self.whole_videos else None,
         )
 
     def _second(self) -> Second | None:
@@ -232,48 +243,83 @@ class Seke:
     def generate(self, faces: Sequence[Face]) -> Iterator[Outcome]:
         """Yield one outcome per face, in order; all their requests share the rounds."""
         vlm = self.vlm if self.second is None else Two(self.vlm, self.second)
-        yield from in_rounds([self.annotate(face) for face in faces], vlm)
+        if self.learnt is None or (smoother := self.learnt.smoother) is None:
+            yield from in_rounds([self.annotate(face) for face in faces], vlm)
+            return
+        known = [self._manual(face.record) for face in faces]
+        to_ask = over_time.to_ask(smoother, [face.record for face in faces], known)
+        seen = in_rounds([self._see(face, face.record.id in to_ask) for face in faces], vlm)
+        yield from in_rounds([self._settle(each) for each in self._informed(smoother, seen)], vlm)
+
+    def plan(self, records: Sequence[ImageRecord]) -> list[ImageRecord]:
+        """Return the records as they are; frames of a video together, where they inform each other."""
+        return over_time.in_order(records) if self.whole_videos else list(records)
 
     def annotate(self, face: Face) -> Dialogue[Outcome]:
         """Complete one face's labels: Figure 2 from left to right."""
-        record, bill = face.record, Bill()
-        manual = self._manual(record)
-        asked = missing(manual)
+        seen = yield from self._see(face)
+        return (yield from self._settle(seen))
+
+    def _see(self, face: Face, ask: bool = True) -> Dialogue["Seen"]:
+        """Draw as often as it takes; `ask`: else nobody is asked, and known labels alone say what they can."""
+        manual = self._manual(face.record)
+        asked, learnt = missing(manual), self.learnt
         prior = manual if self.use_prior else Labels()
-        arms = self.learnt.calibration.of(manual) if self.learnt else {}
-        drawn: Mapping[str, Sampled] = {}
-        belief: Posterior | None = None
-        thresholds = self.learnt.calibration.thresholds if self.learnt else {}
-        told = True
-        flags: list[str] | None = None
+        arms = learnt.calibration.of(manual) if learnt else {}
+        thresholds = learnt.calibration.thresholds if learnt else {}
+        seen = Seen(face, manual, asked, prior, arms, thresholds, Bill())
+        if not self.self_verify or not asked.anything:
+            return seen
         try:
+            if learnt is not None and (whom := learnt.whom) is not None:
+                consulted = yield from self._consult(whom, face, manual, asked, seen.bill)
+                seen.drawn, seen.belief, seen.arms, _, seen.told = consulted
+                seen.thresholds, seen.flags = whom.thresholds, consulted.flags(whom)
+            else:
+                seen.drawn = (yield from self._draw(face, manual, asked, arms, seen.bill)) if ask else {}
+                seen.belief = self._belief(face.record.id, arms, prior, asked, seen.drawn)
+                seen.told = SHOWN in seen.drawn or not seen.drawn
+        except Unusable as unusable:
+            seen.failure = unusable
+        if not ask:
+            seen.flags = [over_time.INFERRED]
+        return seen
+
+    def _informed(self, smoother: Smoother, seen: Sequence["Seen"]) -> Sequence["Seen"]:
+        """Return what was seen of faces, beliefs of a video's frames informed by each other."""
+        frames = [over_time.Frame(each.face.record, each.prior, each.asked, each.belief) for each in seen]
+        beliefs = over_time.informed(smoother, frames)
+        for each in seen:
+            if (belief := beliefs.get(each.face.record.id)) is not None:
+                each.belief, each.smoothed = belief, True
+        return seen
+
+    def _settle(self, seen: "Seen") -> Dialogue[Outcome]:
+        """Make one annotation of what was seen of a face, and have it described."""
+        face, manual, asked, prior, bill = seen.face, seen.manual, seen.asked, seen.prior, seen.bill
+        record, sampled = face.record, _together(seen.drawn)
+        try:
+            if seen.failure is not None:
+                raise seen.failure
             if not self.self_verify or (not asked.anything and self.aggregate == "summary"):
                 summary = yield from self._single_pass(face.image, prior, asked, bill)
             elif not asked.anything:
                 summary = Answer(Labels(), (yield from self._describe(face.image, manual, bill)))
+            elif (settled := settle(self.aggregate, sampled.draws, seen.belief, seen.thresholds)) is None:
+                summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
+            elif not seen.drawn:  # the annotator adds nothing, and nobody is asked
+                summary = Answer(settled, "")
             else:
-                if self.learnt is not None and (whom := self.learnt.whom) is not None:
-                    consulted = yield from self._consult(whom, face, manual, asked, bill)
-                    drawn, belief, arms, _, told = consulted
-                    thresholds, flags = whom.thresholds, consulted.flags(whom)
-                else:
-                    drawn = yield from self._draw(face, manual, asked, arms, bill)
-                    belief, told = self._belief(record.id, arms, prior, asked, drawn), SHOWN in drawn or not drawn
-                sampled = _together(drawn)
-                settled = settle(self.aggregate, sampled.draws, belief, thresholds)
-                if settled is None:
-                    summary = yield from self._summarise(face.image, prior, asked, sampled, bill)
-                elif not drawn:  # the annotator adds nothing, and nobody is asked
-                    summary = Answer(settled, "")
-                else:
-                    final = manual.completed_by(settled)
-                    summary = Answer(settled, (yield from self._describe(face.image, final, bill)))
+                final = manual.completed_by(settled)
+                summary = Answer(settled, (yield from self._describe(face.image, final, bill)))
         except Unusable as unusable:
             rejection = Rejection(id=record.id, reason=unusable.reason, detail=unusable.detail)
-            return Outcome(rejection, trace(record.id, prior, _together(drawn).draws, None, bill), bill)
-        sampled, shown = _together(drawn), prior if told else Labels()
-        sure = _confidence(arms, belief, summary.labels)
-        row = self._instruction(face, manual, sampled, summary, sure, arms, bill, flags)
+            return Outcome(rejection, trace(record.id, prior, sampled.draws, None, bill), bill)
+        shown = prior if seen.told else Labels()
+        sure = _confidence(seen.arms, seen.belief, summary.labels)
+        smoothed = [over_time.SMOOTHED] if seen.smoothed else []
+        flags = [*(_flags(seen.arms) if seen.flags is None else seen.flags), *smoothed]
+        row = self._instruction(face, manual, sampled, summary, sure, seen.arms, bill, flags)
         return Outcome(row, trace(record.id, shown, sampled.draws, summary.labels, bill), bill)
 
     def _consult(self, whom: Whom, face: Face, manual: Labels, asked: Asked, bill: Bill) -> Dialogue[Consulted]:
@@ -443,7 +489,7 @@ class Seke:
         sure: Mapping[str, Any] | None,
         arms: Mapping[str, Arm],
         bill: Bill,
-        asked_of: Sequence[str] | None = None,
+        how: Sequence[str],
     ) -> InstructionRecord:
         record = face.record
         final = manual.completed_by(summary.labels)
@@ -458,7 +504,7 @@ class Seke:
             flags.append("summary_drift")
         if self.learnt and pilot_study.group(record) in self.learnt.groups:
             flags.append("pilot")
-        flags += _flags(arms) if asked_of is None else asked_of
+        flags += how
         if heard := self.learnt.heard(record.id, arms) if self.learnt else ():
             flags.append(WITNESSES)
         if bill.blind:
@@ -481,6 +527,30 @@ class Seke:
             grades=mean_grades(sampled.draws),
             nobody=nobody(heard),
         )
+
+
+@dataclass
+class Seen:
+    """What is known of a face before it is decided: human labels, draws, and what is believed."""
+
+    face: Face
+    manual: Labels
+    asked: Asked
+    prior: Labels
+    """What of `manual` may be used."""
+    arms: Mapping[str, Arm]
+    thresholds: Mapping[int, float]
+    bill: Bill
+    drawn: Mapping[str, Sampled] = field(default_factory=dict)
+    belief: Posterior | None = None
+    told: bool = True
+    """Whether an annotator was shown what is known."""
+    flags: Sequence[str] | None = None
+    """How labels were chosen; None: as its arms say."""
+    smoothed: bool = False
+    """Whether its neighbours in a video were heard."""
+    failure: Unusable | None = None
+    """Why no annotator could be heard."""
 
 
 def _together(drawn: Mapping[str, Sampled]) -> Sampled:

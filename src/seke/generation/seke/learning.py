@@ -14,13 +14,16 @@ from seke.core.files import write_text
 from seke.core.label_prior import Couplings, couplings, tabulate
 from seke.core.records import ImageRecord, Labels
 from seke.generation.asked import fields
-from seke.generation.calibration import arms, calibration_file, pilot
+from seke.generation.calibration import arms, calibration_file, held_out, pilot
+from seke.generation.calibration import smoother as smoothing
 from seke.generation.calibration.annotator_model import Annotator, Heard, Masked
 from seke.generation.calibration.arms import Arm, Calibration, prompts_of
+from seke.generation.calibration.change_rates import videos_of
 from seke.generation.calibration.fit import fit
 from seke.generation.calibration.informants import Informant
 from seke.generation.calibration.patterns import Demand, Pattern, demands
-from seke.generation.calibration.study import HIDDEN, SHOWN, Links, Settings
+from seke.generation.calibration.smoother import Smoother
+from seke.generation.calibration.study import HIDDEN, SHOWN, Links, Settings, Study
 from seke.generation.calibration.whom import AGAIN, FIRST, NOBODY_YET, SECOND, Whom
 from seke.generation.calibration.whom import fit as fit_whom
 from seke.generation.calibration.witnesses import Witness, witnesses_of
@@ -57,6 +60,8 @@ class Learnt:
     """What each witness says of each record, by its id."""
     whom: Whom | None = None
     """Decides between two annotators, where there are two."""
+    smoother: Smoother | None = None
+    """Lets frames of a video inform each other, where that is wanted."""
 
     def heard(self, record: str, arms_of: Mapping[str, Arm]) -> tuple[str, ...]:
         """Return the names of the witnesses that say anything of a record and that any of these arms hears."""
@@ -102,6 +107,7 @@ def learn(
     witnesses: Sequence[tables.Entry] = (),
     second: Second | None = None,
     reuse: Path | None = None,
+    every: int | None = None,
 ) -> Learnt:
     """Ask a pilot, or read the one in `folder`; write calibration.json there and say what the user should know.
 
@@ -121,12 +127,14 @@ def learn(
         witnesses: tables of what others say about the records.
         second: another annotator, which the pilot asks, too.
         reuse: the calibration.json of a run whose draws are heard again; nobody is asked anything beside them.
+        every: of how many frames of a video one is to be asked about, where labels are smoothed over time; None: they
+            are not.
 
     Raises:
         UserError: if too few records carry human labels, or if a witness speaks of none of the records.
     """
     found_of = [tables.matched(entry, records) for entry in witnesses]
-    tasks = pilot.pick(records, size, seed, hide)
+    tasks = pilot.pick(records, size, seed, hide, together=every is not None)
     both = {FIRST: ask, **({SECOND: second.ask} if second is not None else {})}
     if ask is None:
         rows = pilot.unasked(tasks)
@@ -147,6 +155,7 @@ def learn(
     for line in (remark for witness in heard for remark in witness.remarks()):
         log.warning(line)
     heard = [witness for witness in heard if not witness.mute]
+    smoother = None
     if earlier:
         found = arms.single(fit(rows, links(())), demand, draws)
     elif second is not None:
@@ -157,12 +166,29 @@ def learn(
         prompts = () if ask is None else (SHOWN, HIDDEN) if choose and show else (SHOWN,)
         paid = calibration_file.draws_in(reuse) if reuse is not None else None
         settings = Settings([*numbers, draws], prompts, may_skip=choose, paid=paid)
-        found = arms.choose(rows, demand, links, settings, heard)
+        study = Study(arms.answered(rows, prompts), links, settings, heard)
+        found = arms.chosen(study, demand, heard)
         write_text(folder / calibration_file.FILE, calibration_file.content(found))
         for remark in calibration_file.remarks(found):
             log.warning(remark)
+        if every is not None:
+            found, smoother = _smoother(study, found, records, _teachable(records, groups, hide), every)
+            write_text(folder / smoothing.FILE, smoother.facts())
+            for remark in smoother.remarks():
+                log.warning(remark)
     rules = _rules(rule, found, rows, links(())) if rule is not None else {}
-    return Learnt(found, rules, groups, _witnessed(heard, records))
+    return Learnt(found, rules, groups, _witnessed(heard, records), smoother=smoother)
+
+
+def _smoother(
+    study: Study, found: Calibration, records: Sequence[ImageRecord], labels: Mapping[str, Labels], every: int
+) -> tuple[Calibration, Smoother]:
+    """Return the smoother of the records' videos, and the calibration with thresholds for smoothed AUs."""
+    videos = videos_of(records)
+    untimed = sum(record.clip is not None for record in records) - sum(len(video.ids) for video in videos)
+    asked, unasked = held_out.beliefs_of(study, found)
+    smoother, active_NA = smoothing.fit(study, asked, unasked, videos, labels, study.links(()), every, untimed)
+    return replace(found, thresholds=arms.thresholds_of(study, active_NA, found.demand)), smoother
 
 
 def _asked(
