@@ -33,7 +33,8 @@ def train(cfg: DictConfig) -> None:
     _take_main_run(cfg, outputs)
     data = build(cfg.data)
     if not hasattr(data, "sources"):
-        raise UserError("data", type(data).__name__.lower(), "nothing to imitate", "use data=feid, or algorithm=grpo")
+        problem, remedy = "records, which hold no answers to imitate", "use data=feid, or algorithm=grpo"
+        raise UserError("data.path", cfg.data.path, problem, remedy)
     # A mistaken setting is told while the name is still free; a finished run needs nothing built.
     idle = finished(cfg, "train") and not cfg.dry_run
     parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
@@ -68,7 +69,11 @@ def reinforce(cfg: DictConfig, outputs: Path) -> None:
     cfg.model.path = checkpoint(str(cfg.model.path), outputs)
     data, algorithm = build(cfg.data), build(cfg.algorithm)
     if not hasattr(data, "held_out"):
-        raise UserError("data", type(data).__name__.lower(), "no records with human labels", "use data=records")
+        problem, remedy = (
+            "instruction data, and no records with human labels",
+            "use data=records, which algorithm=grpo sets",
+        )
+        raise UserError("data.path", cfg.data.path, problem, remedy)
     inputs, idle = data.files(outputs), finished(cfg, "train") and not cfg.dry_run
     parts = None if idle else (build(cfg.model), build(cfg.trainer), build(cfg.optimizer))
     if cfg.dry_run and parts:

@@ -18,8 +18,8 @@ def given(small):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["algorithm=grpo", "data=feid"], "error: data=data: no records with human labels; use data=records"),
-        (["data=records"], "error: data=records: nothing to imitate; use data=feid, or algorithm=grpo"),
+        (["algorithm=grpo", "data=feid"], "train.jsonl: instruction data, and no records with human labels; use data="),
+        (["data=records"], "train.jsonl: records, which hold no answers to imitate; use data=feid, or"),
         (["algorithm=grpo", "model.path=nowhere"], "error: model.path=nowhere: neither a finished"),
         (["algorithm=grpo", "data.path=nowhere"], "error: data.path=nowhere: neither a file nor a finished"),
         (["algorithm=grpo", "algorithm.group_size=1"], "error: algorithm.group_size=1: one answer has none"),

@@ -1,8 +1,10 @@
 """The figures of a report, as far as there are data: groups of panels, each written as PNG and SVG."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from seke.core.intervals import Estimate
 from seke.reporting.data import conclusions, results, scenes
@@ -18,6 +20,15 @@ from seke.reporting.render.figures import Panel
 SCENES = [(f"{column.group} {column.label}", column) for column in scenes.SCORES if column.better]
 
 
+REWARD: Final = "reward"
+"""What a training that is a reinforcement logs."""
+OF_ANSWERS: Final = {
+    "reward": (REWARD, "validation_reward"),
+    "by task": ("reward_expression", "reward_action_units", "reward_valence", "reward_arousal"),
+    "tokens of an answer": ("length", "validation_length"),
+    "shares": ("distinct", "constant_groups", "cut"),
+}
+"""Panels of a reinforcement, and what it logs for each."""
 Links = Callable[[NamedRun, str], str | None]
 """(evaluation, what of it) -> where its predictions are listed, as seen from the page; None where they are not."""
 
@@ -40,6 +51,7 @@ def draw(folder: Path, material: Material, links: Links) -> dict[str, list[Panel
             if (rows := conclusions.forest_rows(item.run))
         ],
         "curves": _curves(folder, material.trained),
+        "rewards": _rewards(folder, material.trained),
         "looks": _looks(folder, material.generated),
     }
 
@@ -122,6 +134,8 @@ def _curves(folder: Path, trained: Sequence[NamedRun]) -> list[Panel]:
     """Draw the losses of each training in a panel of its own, and the learning rates of all in one."""
     losses = [
         {name: item.run.curves[name] for name in sorted(item.run.curves, key=_validation_last) if _is_loss(name)}
+        if REWARD not in item.run.curves  # the loss of a reinforcement is near 0 however well it goes
+        else {}
         for item in trained
     ]
     firsts = [next(iter(curves.values()), None) for curves in losses]
@@ -148,6 +162,19 @@ def _curves(folder: Path, trained: Sequence[NamedRun]) -> list[Panel]:
         curves = {name: curve for curve, name in rates.items()} if len(rates) > 1 else dict.fromkeys(["all"], *rates)
         words = Words("Learning rate", "Learning rate", "grey")
         panels.append(figures.learning_curves(folder, "curve_lr", words, curves))
+    return panels
+
+
+def _rewards(folder: Path, trained: Sequence[NamedRun]) -> list[Panel]:
+    """Draw of each reinforcement what its answers earn, by task, how long they are, and how much they differ."""
+    panels = []
+    for number, item in enumerate(trained, start=1):
+        for title, names in OF_ANSWERS.items() if REWARD in item.run.curves else ():
+            curves = {name: item.run.curves[name] for name in names if name in item.run.curves}
+            words = replace(item.words, short=f"{item.words.short}: {title}")
+            stem = f"reward_{_stem(title)}_{number}_{_stem(item.words.short)}"
+            if curves:
+                panels.append(figures.learning_curves(folder, stem, words, curves))
     return panels
 
 
