@@ -197,6 +197,21 @@ def test_specialists_of_figure_4_are_trained_for_as_many_epochs_as_the_model_of_
     assert set().union(*rows.values()) == set(tested.split(","))
 
 
+def test_reinforcement_and_its_controls_go_on_from_one_model_for_as_many_steps_and_answers(recipe) -> None:
+    done, commands = recipe("rl", "steps=5", "algorithm.kl=0.01")
+    assert done.returncode == 0, done.stderr
+    first, *rest = trained(commands)
+    assert first[0]["name"] == "rl-sft" and first[0]["data.path"] == "rl-seke"
+    assert [words["name"] for words, _ in rest] == [f"rl-{k}" for k in ("grpo", "shuffled", "human", "human5", "best")]
+    assert all(trainer.max_steps == 5 and "rl-sft" in words["model.path"] for words, trainer in rest)
+    asked = [words for words in commands if words[0] == "evaluate.py" and "compare=rl-before" in words]
+    assert len(asked) == 5
+    [best] = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "best"]]
+    assert "faces=60" in best, "12 a step"
+    wrong, _ = recipe("rl", "steps=none")
+    assert wrong.returncode == 2 and wrong.stderr == "error: steps=none: not a number; use 1 or more\n"
+
+
 def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:
     """Return each training of a recipe, of a sweep the first: its words, and the trainer that Hydra makes of them."""
     found = []

@@ -30,7 +30,7 @@ from seke.core.files import write_text
 
 PACKAGES = (
     "seke", "torch", "transformers", "tokenizers", "safetensors", "lightning", "deepspeed", "datasets", "openai",
-    "torchmetrics", "pydantic", "hydra-core", "numpy", "scipy", "pillow",
+    "torchmetrics", "trl", "pydantic", "hydra-core", "numpy", "scipy", "pillow",
 )  # fmt: skip
 """Those whose versions a manifest keeps: they decide numbers, pictures, prompts or settings."""
 UPDATED = ".updated"

@@ -21,14 +21,11 @@ def given(small):
         (["algorithm=grpo", "data=feid"], "train.jsonl: instruction data, and no records with human labels; use data="),
         (["data=records"], "train.jsonl: records, which hold no answers to imitate; use data=feid, or"),
         (["algorithm=grpo", "model.path=nowhere"], "error: model.path=nowhere: neither a finished"),
-        (["algorithm=grpo", "data.path=nowhere"], "error: data.path=nowhere: neither a file nor a finished"),
-        (["algorithm=grpo", "algorithm.group_size=1"], "error: algorithm.group_size=1: one answer has none"),
         (["algorithm=grpo", "algorithm.rewards.aus=1"], "error: algorithm.rewards.aus=1: "),
         (
             ["algorithm=grpo", "dry_run=true", "trainer.devices=2"],
             "error: trainer.devices=2: reinforcement runs in one",
         ),
-        (["algorithm=ppo"], "ppo"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(cli, given, tmp_path, words, said):

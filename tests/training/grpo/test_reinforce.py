@@ -95,6 +95,44 @@ def test_a_tower_that_keeps_its_states_trains_as_the_library_alone_does(reinforc
     assert weights(tmp_path / "True") == weights(tmp_path / "False")
 
 
+def test_two_steps_end_with_the_weights_of_trl_by_itself(reinforce, small, tmp_path):
+    import torch
+    from datasets import Dataset
+    from PIL import Image
+
+    from seke.models.llava_ov import LlavaOv
+    from seke.training.grpo.records import order
+    from seke.training.grpo.settings import Grpo
+    from seke.training.settings import Training
+
+    training = Training(max_steps=2, warm_up=0.0, checkpoint_every=9, threads=1)
+    reinforce(tmp_path / "ours", {"max_steps": 2, "checkpoint_every": 9})
+    family = LlavaOv(str(small / "model"), trainable=["projector", "llm"], lr=1e-2)
+    loaded = family.load(dtype="float32")
+    adam = torch.optim.AdamW([{"params": group["params"], "lr": 1e-2} for group in family.train(loaded)],
+                             weight_decay=0.0, eps=1e-8)  # fmt: skip
+    faces = [k for k in range(8) if k % 4 != 3]
+    rows = [{"prompt": [{"role": "user", "content": "What is it?"}],
+             "image": Image.open(small / f"{faces[k]}.png").convert("RGB")} for k in order(6, 2, 2, 0)]  # fmt: skip
+
+    def reward(completions, **_):
+        return [len(set(said[0]["content"].strip())) % 7 / 6 for said in completions]
+
+    settings = Grpo(prompts=2, group_size=3, max_tokens=5, lr_share=1.0).trl(training, str(tmp_path / "theirs"), 0)
+    trainer = trl.GRPOTrainer(
+        model=loaded.model, reward_funcs=reward, args=trl.GRPOConfig(**settings, save_strategy="no"),
+        train_dataset=Dataset.from_list(rows), processing_class=loaded.processor,
+        optimizers=(adam, torch.optim.lr_scheduler.LambdaLR(adam, lambda _: 1.0)),
+    )  # fmt: skip
+    trainer.train()
+    loaded.save(tmp_path / "theirs" / "model")
+    ours, theirs = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("ours", "theirs"))
+    before = load_file(small / "model" / "model.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in ours)
+    assert any(not torch.allclose(ours[name], before[name], atol=1e-4) for name in ours)
+
+
 def test_a_learning_rate_that_breaks_the_model_is_one_line(reinforce, tmp_path):
     with pytest.raises(UserError, match=r"^loss=.* at step .*, on the records face"):
         reinforce(tmp_path / "n", lr_share=1e30)
