@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from seke.core.intervals import Estimate
-from seke.reporting.data import conclusions, results, scenes
+from seke.reporting.data import conclusions, films, results, scenes
 from seke.reporting.data.collect import Material
 from seke.reporting.data.run_labels import NamedRun, Words
 from seke.reporting.data.runs import Curve
@@ -16,6 +16,7 @@ from seke.reporting.data.tables import Column
 from seke.reporting.data.verdict import HEADLINE
 from seke.reporting.render import figures
 from seke.reporting.render.figures import Panel
+from seke.reporting.render.over_time import over_time
 
 SCENES = [(f"{column.group} {column.label}", column) for column in scenes.SCORES if column.better]
 
@@ -53,7 +54,14 @@ def draw(folder: Path, material: Material, links: Links) -> dict[str, list[Panel
         "curves": _curves(folder, material.trained),
         "rewards": _rewards(folder, material.trained),
         "looks": _looks(folder, material.generated),
+        "over_time": _over_time(folder, material),
     }
+
+
+def _over_time(folder: Path, material: Material) -> list[Panel]:
+    """Draw labels over time of some videos of the gallery's generation."""
+    rows = material.gallery.run.instructions if material.gallery else ()
+    return [over_time(folder, f"over_time_{number}", film) for number, film in enumerate(films.chosen(rows), start=1)]
 
 
 def _bars(
