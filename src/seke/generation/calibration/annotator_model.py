@@ -65,6 +65,8 @@ class Masked(BaseModel):
     """Which descriptions were known, by `Pattern.name`; None in pilots that were not asked pattern by pattern."""
     hidden_draws: tuple[SoftDraw | Labels, ...] = ()
     """Its answers where the prompt showed nothing; empty where nothing was known, or where nobody asked."""
+    source: str | None = None
+    """The record's; None in pilots of earlier versions, which are read as if of one source."""
 
     @field_validator("draws", "hidden_draws", mode="before")
     @classmethod
@@ -289,6 +291,12 @@ class Annotator:
     """How graded draws' grades of an AU depend on whether it is active; empty: they are read like other soft draws."""
     cross: float | None = None
     """How far answers about one description count for the others (`believe`); None: as far as known labels do."""
+    by_source: Mapping[str, "Annotator"] = field(default_factory=dict)
+    """The annotator as it is in sources in which it has habits of its own (`annotator_by_source`)."""
+
+    def of(self, source: str | None) -> "Annotator":
+        """Return the annotator as it is in a source."""
+        return self if source is None else self.by_source.get(source, self)
 
     def posterior(self, known: Labels, draws: Sequence[Labels]) -> Posterior:
         """Return what `draws` and `known` labels say about every label that the draws give."""
@@ -374,10 +382,10 @@ def fit_channel(truth: Sequence[float], draws: Sequence[Sequence[float]]) -> Cha
     return Channel(float(bias), max(float(slope), 0.05), float(np.sqrt(per_image)), float(np.sqrt(max(within, 1e-6))))
 
 
-def fit_beta_binomial(k: Array, n: Array, towards: BetaBinomial | None = None) -> BetaBinomial:
-    """Fit by maximum likelihood; `towards` counts as `FEW` images that behave like it."""
+def fit_beta_binomial(k: Array, n: Array, towards: BetaBinomial | None = None, images: float = FEW) -> BetaBinomial:
+    """Fit by maximum likelihood; `towards` counts as so many images that behave like it."""
     prior_mean, prior_size = (towards.a / (towards.a + towards.b), towards.a + towards.b) if towards else (0.5, 1.0)
-    sway = FEW if towards else 1.0
+    sway = images if towards else 1.0
 
     def loss(parameters: Array) -> float:
         mean, size = expit(parameters[0]), np.exp(parameters[1])
@@ -391,11 +399,18 @@ def fit_beta_binomial(k: Array, n: Array, towards: BetaBinomial | None = None) -
     return BetaBinomial(mean * size, (1 - mean) * size)
 
 
-def fit_votes(truth: Sequence[str], counts: Sequence[Array]) -> Array:
+def fit_votes(
+    truth: Sequence[str], counts: Sequence[Array], towards_EE: Array | None = None, images: float = FEW_NAMED
+) -> Array:
     """Return Dirichlet parameters per true expression, (8, 8): smoothed confusions times one concentration for all.
 
     An expression of few images is taken to be named rightly as often as the others, and mistaken for what all are.
-    `counts` are the `votes` of the images' draws.
+
+    Args:
+        truth: the images' expressions.
+        counts: the `votes` of their draws.
+        towards_EE: parameters that a fit to other images has; None: those that the others here suggest.
+        images: for how many of each expression they count.
     """
     counts_NE = np.array(counts, dtype=float).reshape(-1, 8)
     rows_N = np.array([INDEX[e] for e in truth], dtype=int)
@@ -405,15 +420,19 @@ def fit_votes(truth: Sequence[str], counts: Sequence[Array]) -> Array:
     right = 1 - (wrong_NE.sum() + 0.5) / (len(rows_N) + 1)
     mistaken_EE = np.tile(wrong_NE.sum(axis=0) + 1, (8, 1)) * (1 - np.eye(8))
     mistaken_EE /= mistaken_EE.sum(axis=1, keepdims=True)
-    confusion_EE = FEW_NAMED * (right * np.eye(8) + (1 - right) * mistaken_EE)
+    expected_EE, log_size = right * np.eye(8) + (1 - right) * mistaken_EE, 0.0
+    if towards_EE is not None:
+        sizes_E = towards_EE.sum(axis=1)
+        expected_EE, log_size = towards_EE / sizes_E[:, None], float(np.log(sizes_E.mean()))
+    confusion_EE = images * expected_EE
     np.add.at(confusion_EE, rows_N, shares_NE)
     confusion_EE /= confusion_EE.sum(axis=1, keepdims=True)
 
     def loss(parameter: Array) -> float:
         alpha_NE = np.exp(parameter[0]) * confusion_EE[rows_N]
-        return float(-dirichlet_multinomial(alpha_NE, counts_NE).sum() + 0.5 * parameter[0] ** 2)
+        return float(-dirichlet_multinomial(alpha_NE, counts_NE).sum() + 0.5 * (parameter[0] - log_size) ** 2)
 
-    size = float(np.exp(minimize(loss, np.zeros(1), method="L-BFGS-B", bounds=[(-3, 5)]).x[0]))
+    size = float(np.exp(minimize(loss, np.full(1, log_size), method="L-BFGS-B", bounds=[(-3, 5)]).x[0]))
     result: Array = size * confusion_EE
     return result
 

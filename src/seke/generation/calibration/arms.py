@@ -70,11 +70,11 @@ class Reader(NamedTuple):
         """Return what its likelihoods depend on: readers that differ in weights alone share them."""
         return self.option.prompt, self.option.draws, self.option.reading, self.option.channels
 
-    def heard(self, draws: Mapping[str, Sequence[Labels]]) -> Heard:
-        """Return the likelihoods of one image's draws; nothing where it was not asked about."""
+    def heard(self, draws: Mapping[str, Sequence[Labels]], source: str | None = None) -> Heard:
+        """Return the likelihoods of the draws of one image of a source; nothing where it was not asked about."""
         if self.option.prompt == NOBODY or self.option.prompt not in draws:
             return nothing_heard(1)
-        return self.annotator.heard(answers([draws[self.option.prompt][: self.option.draws]]))
+        return self.annotator.of(source).heard(answers([draws[self.option.prompt][: self.option.draws]]))
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,18 @@ class Arm:
     """... and the least that each prompt reached, `NOBODY` among them."""
     thin: bool
     """Whether this pattern has too few labels of the description."""
+    by_source: Gain | None = None
+    """By how much reading the annotator by sources lowers the loss; None where all sources are read alike."""
 
     @property
     def looks(self) -> bool:
         """Whether the annotator is asked."""
         return self.option.prompt != NOBODY
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the sources in which the annotator is read, wholly or in part, by habits of its own there."""
+        return tuple(sorted({source for read in self.readers for source in read.annotator.by_source}))
 
     @property
     def powers(self) -> tuple[float, ...]:
@@ -119,14 +126,15 @@ class Arm:
         asked: Asked,
         draws: Mapping[str, Sequence[Labels]],
         witnessed: Sequence[Heard] = (),
+        source: str | None = None,
     ) -> Posterior:
         """Return the average of what its readers make of known labels, of the draws under each prompt, and of what
-        each witness says.
+        each witness says, of an image of this source.
         """
         heard: dict[Any, Heard] = {}
         for reader in self.readers:
             if reader.hears not in heard:
-                heard[reader.hears] = reader.heard(draws)
+                heard[reader.hears] = reader.heard(draws, source)
         rows = Heard(*map(np.concatenate, zip(*(heard[reader.hears] for reader in self.readers), strict=True)))
         rows = together(rows, witnessed, list(zip(*(reader.option.powers for reader in self.readers), strict=True)))
         weight_K, cross_K, share_K = np.array(
@@ -163,6 +171,7 @@ class Calibration:
         asked: Asked,
         draws: Mapping[str, Sequence[Labels]],
         witnessed: Sequence[Heard] = (),
+        source: str | None = None,
     ) -> Posterior:
         """Return what known labels and draws say about what is asked, each description by its arm.
 
@@ -172,10 +181,11 @@ class Calibration:
             asked: the labels that are wanted.
             draws: the draws under each prompt.
             witnessed: what each witness says of the image.
+            source: the image's; None: the annotator is read as in all sources.
         """
         found: dict[str, Any] = {}
         for name, arm in arms.items():
-            belief = arm.posterior(known, asked, draws, witnessed)
+            belief = arm.posterior(known, asked, draws, witnessed, source)
             found |= {of: getattr(belief, of) for of in _PARTS[name]}
         nothing = Posterior(None, {}, None, None)
         return nothing._replace(**found)
@@ -252,6 +262,7 @@ def _arms_of(study: Study, pattern: Pattern, names: Sequence[str]) -> dict[str, 
             gain=found if known and prompts and found.subjects > 1 else None,
             losses=losses if known else {},
             thin=cell.labels < pilot_study.FEWEST,
+            by_source=cell.apart.get(option.prompt),
         )
     return chosen
 

@@ -49,6 +49,14 @@ def _row(arm: Arm, witnesses: Sequence[str]) -> dict[str, Any]:
         "log_loss": _rounded(arm.loss),
         "gain_over_not_looking": _rounded(arm.gain.mean if arm.gain else None),
         "standard_error": _rounded(arm.gain.standard_error if arm.gain else None),
+        **(
+            {
+                "by_source": list(arm.sources),
+                "gain_by_source": _rounded(arm.by_source.mean),
+            }
+            if arm.by_source is not None
+            else {}
+        ),
         "log_loss_by_prompt": {prompt: _rounded(loss) for prompt, loss in arm.losses.items()},
     }
 
@@ -68,6 +76,11 @@ def remarks(calibration: Calibration) -> Iterator[str]:
             if refused := _list(name for name, arm in arms.items() if arm.judged and not arm.powers[number]):
                 yield f"{where}: witness {witness.name} adds nothing about {refused}: it is not heard (power 0)"
         for name, arm in arms.items():
+            if (apart := arm.sources) and arm.by_source is not None:
+                yield (
+                    f"{where}: the annotator errs in its own way in {', '.join(apart)}: about {IN_WORDS[name]} it is "
+                    f"read by what held-out labels of each say (log loss lower by {arm.by_source.mean:.3f})"
+                )
             if not arm.looks and arm.gain is not None:
                 free = " and the witnesses" if any(arm.powers) else ""
                 yield (

@@ -72,7 +72,8 @@ def readings(pilot: Sequence[Masked]) -> tuple[str, ...]:
 def read_as(fitted: Annotator, reading: str, weight: float, cross: float | None = None) -> Annotator:
     """Return an annotator whose draws are read in one of the `readings`, and these weights (`believe`)."""
     kept = {name: getattr(fitted, name) if name == reading else {} for name in ("log_odds", "grades")}
-    return replace(fitted, weight=weight, cross=cross, **kept)
+    own = {source: read_as(each, reading, weight, cross) for source, each in fitted.by_source.items()}
+    return replace(fitted, weight=weight, cross=cross, by_source=own, **kept)
 
 
 def half(subject: str) -> int:
@@ -159,26 +160,39 @@ def conformal_threshold(
     return allowed
 
 
-def channels(pilot: Sequence[Masked], couplings: Couplings) -> Annotator:
-    """Return the annotator whose channels, of every reading, are fitted to the pilot; its weights are not."""
+def channels(
+    pilot: Sequence[Masked], couplings: Couplings, towards: Annotator | None = None, images: float = FEW
+) -> Annotator:
+    """Return the annotator whose channels, of every reading, are fitted to the pilot; its weights are not.
+
+    Args:
+        pilot: its rows.
+        couplings: how labels hang together.
+        towards: the annotator on more images than these, towards which every channel is pulled ...
+        images: ... as if by so many of each expression, of each AU that is active and inactive, and of valence and
+            arousal.
+    """
     answered = [m for m in pilot if m.draws]
     named = [(m.truth.expression, votes(m.draws)) for m in answered if m.truth.expression is not None]
-    active, inactive = (_units(answered, side) for side in (True, False))
+    active, inactive = (_units(answered, side, towards, images) for side in (True, False))
+    truths, counts = [truth for truth, _ in named], [said for _, said in named]
     return Annotator(
         couplings=couplings,
         weight=1.0,
         active=active,
         inactive=inactive,
-        votes_EE=fit_votes([truth for truth, _ in named], [counts for _, counts in named]),
-        valence=_channel(answered, "valence"),
-        arousal=_channel(answered, "arousal"),
+        votes_EE=fit_votes(truths, counts) if towards is None else fit_votes(truths, counts, towards.votes_EE, images),
+        valence=_channel(answered, "valence", towards, images),
+        arousal=_channel(answered, "arousal", towards, images),
         thresholds=dict.fromkeys(ACTION_UNITS, 0.5),
-        log_odds=_log_odds(answered),
-        grades=_grades(answered),
+        log_odds=_log_odds(answered, towards, images),
+        grades=_grades(answered, towards, images),
     )
 
 
-def _units(pilot: Sequence[Masked], truly: bool) -> Mapping[int, BetaBinomial]:
+def _units(
+    pilot: Sequence[Masked], truly: bool, towards: Annotator | None, images: float
+) -> Mapping[int, BetaBinomial]:
     counts: dict[int, list[tuple[float, int]]] = {au: [] for au in ACTION_UNITS}
     for masked in pilot:
         p_said = [p_active(draw) for draw in masked.draws]
@@ -187,11 +201,14 @@ def _units(pilot: Sequence[Masked], truly: bool) -> Mapping[int, BetaBinomial]:
             if active is truly and said:
                 counts[au].append((sum(said), len(said)))
     everything = [pair for pairs in counts.values() for pair in pairs]
+    if towards is not None:
+        before = towards.active if truly else towards.inactive
+        return {au: fit_beta_binomial(*_columns(pairs), before[au], images) for au, pairs in counts.items()}
     pooled = fit_beta_binomial(*_columns(everything))
     return {au: fit_beta_binomial(*_columns(pairs), towards=pooled) for au, pairs in counts.items()}
 
 
-def _log_odds(pilot: Sequence[Masked]) -> Mapping[int, Channel]:
+def _log_odds(pilot: Sequence[Masked], towards: Annotator | None, images: float) -> Mapping[int, Channel]:
     """Fit each AU's channel, pulled towards that of all AUs as if by `FEW` images; soft draws only."""
     said: dict[int, list[tuple[float, list[float]]]] = {au: [] for au in ACTION_UNITS}
     for masked in pilot:
@@ -204,12 +221,12 @@ def _log_odds(pilot: Sequence[Masked]) -> Mapping[int, Channel]:
     for au, pairs in said.items():
         positive = sum(truth for truth, _ in pairs)
         own = min(positive, len(pairs) - positive)
-        share = own / (own + FEW)
-        fitted[au] = Channel(*(share * a + (1 - share) * b for a, b in zip(_channel_of(pairs), pooled, strict=True)))
+        before, few = (pooled, FEW) if towards is None else (towards.log_odds[au], images)
+        fitted[au] = _between(_channel_of(pairs), before, own / (own + few))
     return fitted
 
 
-def _grades(pilot: Sequence[Masked]) -> Mapping[int, GradeChannel]:
+def _grades(pilot: Sequence[Masked], towards: Annotator | None, images: float) -> Mapping[int, GradeChannel]:
     """Fit what each grade of each AU has meant; empty without graded draws."""
     said: dict[int, list[tuple[bool, list[float]]]] = {au: [] for au in ACTION_UNITS}
     for masked in pilot:
@@ -217,11 +234,18 @@ def _grades(pilot: Sequence[Masked]) -> Mapping[int, GradeChannel]:
         for au, active in (masked.truth.action_units or {}).items():
             if grades := [by_au[au] for by_au in given if au in by_au]:
                 said[au].append((active, grades))
-    return fit_grades(said, FEW) if any(said.values()) else {}
+    if not any(said.values()):
+        return {}
+    return fit_grades(said, FEW) if towards is None else fit_grades(said, images, towards.grades)
 
 
 def _channel_of(pairs: Sequence[tuple[float, Sequence[float]]]) -> Channel:
     return fit_channel([truth for truth, _ in pairs], [values for _, values in pairs])
+
+
+def _between(own: Channel, other: Channel, share: float) -> Channel:
+    """Return a channel of which `share` is `own`."""
+    return Channel(*(share * a + (1 - share) * b for a, b in zip(own, other, strict=True)))
 
 
 def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -229,12 +253,14 @@ def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[np.ndarray, np.ndarray
     return table[:, 0], table[:, 1]
 
 
-def _channel(pilot: Sequence[Masked], name: str) -> Channel:
+def _channel(pilot: Sequence[Masked], name: str, towards: Annotator | None, images: float) -> Channel:
     def given(draws: Sequence[Labels]) -> list[float]:
         return [value for draw in draws if (value := getattr(draw, name)) is not None]
 
     pairs = [(getattr(m.truth, name), given(m.draws)) for m in pilot]
-    return _channel_of([(truth, said) for truth, said in pairs if truth is not None and said])
+    told = [(truth, said) for truth, said in pairs if truth is not None and said]
+    own = _channel_of(told)
+    return own if towards is None else _between(own, getattr(towards, name), len(told) / (len(told) + images))
 
 
 Risk = Callable[[Labels, Sequence[Labels]], float]

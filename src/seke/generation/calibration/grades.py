@@ -101,18 +101,28 @@ def _log_pmf(alpha: Sequence[float], counts: Mapping[int, int]) -> float:
     return lgamma(total) - lgamma(total + n) + sum(lgamma(alpha[g] + k) - lgamma(alpha[g]) for g, k in counts.items())
 
 
-def fit_grades(pairs: Mapping[int, Sequence[tuple[bool, Sequence[float]]]], few: float) -> dict[int, GradeChannel]:
+def fit_grades(
+    pairs: Mapping[int, Sequence[tuple[bool, Sequence[float]]]],
+    few: float,
+    towards: Mapping[int, GradeChannel] | None = None,
+) -> dict[int, GradeChannel]:
     """Fit a channel for each AU: its own profile of grades and a size that all AUs share, active and inactive ones.
 
     Args:
         pairs: of each AU the pilot's images, whether it is active and the grades that the draws gave it.
         few: how many images the profile of all AUs counts for: rare AUs have few positives to learn from.
+        towards: each AU's channel on other images, which counts for so many instead.
     """
-    active, inactive = (_fit_side(pairs, truly, few) for truly in (True, False))
+    active, inactive = (_fit_side(pairs, truly, few, towards) for truly in (True, False))
     return {au: GradeChannel(tuple(active[au].tolist()), tuple(inactive[au].tolist())) for au in pairs}
 
 
-def _fit_side(pairs: Mapping[int, Sequence[tuple[bool, Sequence[float]]]], truly: bool, few: float) -> dict[int, Array]:
+def _fit_side(
+    pairs: Mapping[int, Sequence[tuple[bool, Sequence[float]]]],
+    truly: bool,
+    few: float,
+    towards: Mapping[int, GradeChannel] | None,
+) -> dict[int, Array]:
     counts_NG = {
         au: np.array([_counts(said) for active, said in images if active is truly]).reshape(-1, GRADES)
         for au, images in pairs.items()
@@ -120,14 +130,19 @@ def _fit_side(pairs: Mapping[int, Sequence[tuple[bool, Sequence[float]]]], truly
     shares = {au: (counts / counts.sum(axis=1, keepdims=True)).sum(axis=0) for au, counts in counts_NG.items()}
     pooled = sum(shares.values()) + 1 / GRADES
     pooled /= pooled.sum()
-    profile = {au: (shares[au] + few * pooled) / (len(counts_NG[au]) + few) for au in pairs}
+    expected, log_size = dict.fromkeys(pairs, pooled), 0.0
+    if towards:
+        alphas = {au: np.array(towards[au].active if truly else towards[au].inactive) for au in pairs}
+        expected = {au: alpha / alpha.sum() for au, alpha in alphas.items()}
+        log_size = float(np.log(np.mean([alpha.sum() for alpha in alphas.values()])))
+    profile = {au: (shares[au] + few * expected[au]) / (len(counts_NG[au]) + few) for au in pairs}
 
     def loss(parameter: Array) -> float:
         size = np.exp(parameter[0])
         said = (dirichlet_multinomial(size * profile[au], counts).sum() for au, counts in counts_NG.items())
-        return float(-sum(said) + 0.5 * parameter[0] ** 2)
+        return float(-sum(said) + 0.5 * (parameter[0] - log_size) ** 2)
 
-    size = float(np.exp(minimize(loss, np.zeros(1), method="L-BFGS-B", bounds=[(-3, 5)]).x[0]))
+    size = float(np.exp(minimize(loss, np.full(1, log_size), method="L-BFGS-B", bounds=[(-3, 5)]).x[0]))
     return {au: size * shape for au, shape in profile.items()}
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.generation.calibration import annotator_by_source
 from seke.generation.calibration.annotator_model import Annotator, Beliefs, Heard, believe, mixed, nothing_heard
 from seke.generation.calibration.arms import Arm, Calibration
 from seke.generation.calibration.fit import channels, read_as
@@ -66,17 +67,23 @@ def _believed(
             couplings = fitted.couplings
             if asked:
                 said = study.answers[option.prompt, option.draws].where(rows_N)
-                heard = read_as(fitted, option.reading, 1.0).heard(said)
+                read = read_as(fitted, option.reading, 1.0)
+                heard = annotator_by_source.heard(read, said, study.sources_N[rows_N])
         each.append(believe(couplings, known, together(heard, there, option.powers), option.weight, option.cross))
     return mixed(each, [reader.share for reader in arm.readers])
 
 
 def _fitted(study: Study, side: int, pattern: Pattern, option: Option, fits: dict[Any, Annotator]) -> Annotator:
-    """Return the annotator whose channels are fitted to the other side, to one pattern's rows if these are enough."""
+    """Return the annotator whose channels are fitted to the other side, to one pattern's rows if these are enough, or
+    by sources.
+    """
     held_out_N, links, _ = study.sides[side]
     own = pattern if option.channels == "own" else None
-    key = side, option.prompt, own
+    key = side, option.prompt, option.channels, own
     if key not in fits:
         rows_N = ~held_out_N if own is None else ~held_out_N & study.of_pattern(own)
-        fits[key] = channels(study.lessons(option.prompt, rows_N if rows_N.any() else ~held_out_N), links)
+        lessons, images = study.lessons(option.prompt, rows_N if rows_N.any() else ~held_out_N)
+        fits[key] = channels(lessons, links)
+        if (images := study.pulls.get(option.channels)) is not None:
+            fits[key] = annotator_by_source.with_sources(fits[key], lessons, study.own, images)
     return fits[key]

@@ -251,6 +251,7 @@ def asked(
             draws=draws,
             pattern=task.lesson.pattern.name,
             hidden_draws=hidden.get(place, ()),
+            source=task.record.source,
         )
         for place, ((task, _), question, draws) in enumerate(zip(faces, shown, answers[: len(shown)], strict=True))
         if draws
@@ -269,6 +270,7 @@ def unasked(tasks: Sequence[Task]) -> list[Masked]:
             known=task.masking.known,
             draws=(),
             pattern=task.lesson.pattern.name,
+            source=task.record.source,
         )
         for task in tasks
     ]

@@ -15,6 +15,7 @@ from seke.core.affect import ACTION_UNITS
 from seke.core.label_prior import INDEX, Array, Couplings, tabulate
 from seke.core.records import Labels
 from seke.generation.asked import FIELDS
+from seke.generation.calibration import annotator_by_source
 from seke.generation.calibration import pilot as pilot_study
 from seke.generation.calibration.annotator_model import (
     Annotator,
@@ -39,6 +40,7 @@ NOBODY: Final = "nobody"
 CROSS: Final = (0.0, 0.5, 1.0)
 """How far an answer about one description may count for another."""
 DESCRIPTIONS: Final = tuple(FIELDS)
+_UNKNOWN: Final = Gain(0.0, float("inf"), 0)
 Links = Callable[[Collection[str]], Couplings]
 """Gives the couplings of all labels that may teach but those of these subjects."""
 
@@ -52,7 +54,8 @@ class Option(NamedTuple):
     reading: str
     """One of `fit.readings`."""
     channels: str
-    """"own": fitted to this pattern; "pooled": to all that were asked with such a prompt."""
+    """"own": fitted to this pattern; "pooled": to all that were asked with such a prompt; one of
+    `annotator_by_source.PULLS`: to each source, pulled towards the pooled ones."""
     weight: float
     cross: float
     powers: tuple[float, ...] = ()
@@ -116,6 +119,8 @@ class Cell(NamedTuple):
     rows_N: NDArray[np.bool_]
     hears: Mapping[str, frozenset[int]] = MappingProxyType({})
     """The witnesses that are heard under each prompt."""
+    apart: Mapping[str, Gain] = MappingProxyType({})
+    """The prompts under which the annotator is read by sources, and by how much that lowers the loss."""
 
     @property
     def judged(self) -> int:
@@ -130,9 +135,7 @@ class Cell(NamedTuple):
         """
         rows = self.rows_N if rows_N is None else self.rows_N & rows_N
         offered_K = [
-            place
-            for place in study.hearing(prompt, self.hears.get(prompt, frozenset()))
-            if most is None or study.options[prompt][place].draws <= most
+            place for place in self.offered(study, prompt) if most is None or study.options[prompt][place].draws <= most
         ]
         if not rows.any():
             return study.options[prompt][offered_K[-1]], 0.0
@@ -141,6 +144,10 @@ class Cell(NamedTuple):
         means = loss_KN[np.ix_(np.array(offered_K), np.flatnonzero(rows))].mean(axis=1)
         place = int(np.nanargmin(means))
         return study.options[prompt][offered_K[place]], float(means[place])
+
+    def offered(self, study: "Study", prompt: str) -> list[int]:
+        """Return the places of a prompt's options that may be chosen."""
+        return study.hearing(prompt, self.hears.get(prompt, frozenset()), prompt in self.apart)
 
     def averaged(self, study: "Study", option: Option) -> dict[Option, float]:
         """Return the share of each option that is read beside `option`: those of its prompt that need no more draws,
@@ -152,7 +159,7 @@ class Cell(NamedTuple):
         options = [
             study.options[prompt][place]
             for prompt in offered
-            for place in study.hearing(prompt, self.hears.get(prompt, frozenset()))
+            for place in self.offered(study, prompt)
             if study.options[prompt][place].draws <= option.draws
         ]
         loss_KN = np.array([self.each(study, other) for other in options])
@@ -199,6 +206,11 @@ class Cell(NamedTuple):
         )
         return without - beside
 
+    def less_apart(self, study: "Study", prompt: str) -> Array:
+        """Return by how much reading the annotator by sources lowers the loss in each of the study's rows, (N,)."""
+        alike = self._replace(apart={})._held_out(study, prompt)
+        return alike - self._replace(apart={prompt: _UNKNOWN})._held_out(study, prompt)
+
 
 class Study:
     """The pilot as arrays, and the held-out loss of every option in every row."""
@@ -219,8 +231,10 @@ class Study:
             for prompt in settings.prompts
             for draws in settings.draws
         }
+        self.sources_N, self.own = annotator_by_source.sources_of(rows), annotator_by_source.apart(rows)
+        self.pulls = annotator_by_source.PULLS if self.own else {}
         self._all = links(())
-        self._fits: dict[tuple[str, Pattern | None], Annotator] = {}
+        self._fits: dict[tuple[str, str, Pattern | None], Annotator] = {}
         powers = powers_of(len(witnesses))
         self.options: dict[str, list[Option]] = {
             NOBODY: [
@@ -231,7 +245,7 @@ class Study:
         }
         for prompt in settings.prompts:
             # Without known labels in the prompt it is the same annotator in all patterns.
-            kinds = ("pooled", "own") if prompt == SHOWN else ("pooled",)
+            kinds = (*(("pooled", "own") if prompt == SHOWN else ("pooled",)), *self.pulls)
             ways = list(product(settings.draws, self.readings, kinds, WEIGHTS, CROSS))
             self.options[prompt] = [Option(prompt, *way, powers=each) for each in powers for way in ways]
         self.places = {option: place for options in self.options.values() for place, option in enumerate(options)}
@@ -240,9 +254,11 @@ class Study:
             for prompt, options in self.options.items()
         }
         self._levels: dict[str, float] = {}
-        self._hearing: dict[tuple[str, frozenset[int]], list[int]] = {}
+        self._hearing: dict[tuple[str, frozenset[int], bool], list[int]] = {}
         self._gains: dict[tuple[int, str, frozenset[int], int], Gain] = {}
         self._hears: dict[tuple[int, bytes], dict[str, frozenset[int]]] = {}
+        self._apart: dict[tuple[int, bytes, str], Gain] = {}
+        self._apart_levels: dict[str, float] = {}
         self.active = {
             prompt: np.full((len(options), len(rows), len(ACTION_UNITS)), np.nan)
             for prompt, options in self.options.items()
@@ -279,6 +295,9 @@ class Study:
         for prompt in self.settings.prompts:
             pooled = channels(self.lessons(prompt, ~held_out_N), links)
             self._try(prompt, "pooled", pooled, held_out_N)
+            for kind, images in self.pulls.items():
+                fitted = annotator_by_source.with_sources(pooled, self.lessons(prompt, ~held_out_N), self.own, images)
+                self._try(prompt, kind, fitted, held_out_N)
             for pattern in dict.fromkeys(self.patterns) if prompt == SHOWN else ():
                 own_N = self.of_pattern(pattern)
                 if min((own_N & held_out_N).sum(), (own_N & ~held_out_N).sum()) >= pilot_study.FEWEST // 2:
@@ -288,7 +307,9 @@ class Study:
     def _try(self, prompt: str, kind: str, fitted: Annotator, rows_N: NDArray[np.bool_]) -> None:
         known, truth = self.known.where(rows_N), self.truth.where(rows_N)
         for draws, reading in product(self.settings.draws, self.readings):
-            said = read_as(fitted, reading, 1.0).heard(self.answers[prompt, draws].where(rows_N))
+            said = annotator_by_source.heard(
+                read_as(fitted, reading, 1.0), self.answers[prompt, draws].where(rows_N), self.sources_N[rows_N]
+            )
             for powers in powers_of(len(self.witnesses)):
                 heard = together(said, self._witnessed(rows_N), powers)
                 for weight, cross in product(WEIGHTS, CROSS):
@@ -323,25 +344,52 @@ class Study:
                 column[here_N] = values
         return found
 
-    def hearing(self, prompt: str, witnesses: frozenset[int]) -> list[int]:
-        """Return the places of a prompt's options that hear none but these witnesses."""
-        key = prompt, witnesses
+    def hearing(self, prompt: str, witnesses: frozenset[int], apart: bool = False) -> list[int]:
+        """Return the places of a prompt's options that hear none but these witnesses, and read the annotator by sources
+        only if told to.
+        """
+        key = prompt, witnesses, apart
         if key not in self._hearing:
             self._hearing[key] = [
                 place
                 for place, option in enumerate(self.options[prompt])
-                if all(not power or number in witnesses for number, power in enumerate(option.powers))
+                if (apart or option.channels not in self.pulls)
+                and all(not power or number in witnesses for number, power in enumerate(option.powers))
             ]
         return self._hearing[key]
 
     def heard_in(self, cell: Cell) -> Cell:
         """Return a cell with the witnesses that are heard there: each that helps beyond doubt beside those before it,
-        in the cell itself or in all patterns, and is ahead in the cell; the one that helps most first.
+        in the cell itself or in all patterns, and is ahead in the cell; the one that helps most first. Then with the
+        prompts under which the annotator is read by sources, for which the same holds.
         """
         key = cell.place, cell.rows_N.tobytes()
         if key not in self._hears:
             self._hears[key] = {prompt: self._heard(cell, prompt) for prompt in self.options} if self.witnesses else {}
-        return cell._replace(hears=self._hears[key])
+        heard = cell._replace(hears=self._hears[key])
+        gains = {prompt: self._by_source(heard, prompt) for prompt in self.settings.prompts} if self.pulls else {}
+        return heard._replace(apart={prompt: found for prompt, found in gains.items() if found is not None})
+
+    def _by_source(self, cell: Cell, prompt: str) -> Gain | None:
+        """Return by how much reading the annotator by sources helps in a cell; None where that is not sure."""
+        own = self._gain_apart(cell, prompt)
+        if own.mean <= 0:
+            return None
+        if prompt not in self._apart_levels:
+            tests = [
+                self._gain_apart(each, prompt) for place in range(len(DESCRIPTIONS)) for each in self._cells(place)
+            ]
+            self._apart_levels[prompt] = discovery_level([each.p for each in tests if each.mean or each.standard_error])
+        everywhere = self._in_all(cell.place, lambda each: each.less_apart(self, prompt))
+        return own if min(own.p, everywhere.p) <= self._apart_levels[prompt] else None
+
+    def _gain_apart(self, cell: Cell, prompt: str) -> Gain:
+        """Return by how much reading the annotator by sources lowers the loss in a cell."""
+        key = cell.place, cell.rows_N.tobytes(), prompt
+        if key not in self._apart:
+            less_N = cell.less_apart(self, prompt)
+            self._apart[key] = gain(less_N[cell.rows_N], self.group_N[cell.rows_N])
+        return self._apart[key]
 
     def _heard(self, cell: Cell, prompt: str) -> frozenset[int]:
         heard = frozenset[int]()
@@ -425,9 +473,13 @@ class Study:
         """Return an option's annotator, fitted to the whole pilot."""
         prompt = SHOWN if option.prompt == NOBODY and SHOWN in self.settings.prompts else option.prompt
         rows_N = self.of_pattern(pattern) if option.channels == "own" else np.ones(len(self.rows), dtype=bool)
-        key = prompt, pattern if option.channels == "own" else None
+        key = prompt, option.channels, pattern if option.channels == "own" else None
         if key not in self._fits:
-            self._fits[key] = channels(self.lessons(prompt, rows_N), self._all)
+            lessons = self.lessons(prompt, rows_N)
+            fitted, images = channels(lessons, self._all), self.pulls.get(option.channels)
+            if images is not None:
+                fitted = annotator_by_source.with_sources(fitted, lessons, self.own, images)
+            self._fits[key] = fitted
         return read_as(self._fits[key], option.reading, option.weight, option.cross)
 
 

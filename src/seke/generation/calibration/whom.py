@@ -125,6 +125,7 @@ class Whom:
         belief: Posterior,
         said: Mapping[str, Sequence[Labels]],
         failed: Sequence[str] = (),
+        source: str | None = None,
     ) -> str | None:
         """Return what to do next about a face; None: nothing that is worth its price.
 
@@ -135,11 +136,12 @@ class Whom:
             belief: what is believed of the labels asked, as in this state.
             said: the draws of the first annotator by prompt, if it was asked.
             failed: actions that brought no usable answer.
+            source: the record's.
         """
         if self.always:
             return next((action for action in open_to(state, self.again) if action in self.always), None)
         values = {
-            action: self.worth(record, state, action, self.promise(pattern, state, action, belief, said))
+            action: self.worth(record, state, action, self.promise(pattern, state, action, belief, said, source))
             for action in open_to(state, self.again)
             if action in self.allowed and action not in failed
         }
@@ -166,7 +168,13 @@ class Whom:
         return total * (1 + TIES * (u - 0.5))
 
     def promise(
-        self, pattern: Pattern, state: State, action: str, belief: Posterior, said: Mapping[str, Sequence[Labels]]
+        self,
+        pattern: Pattern,
+        state: State,
+        action: str,
+        belief: Posterior,
+        said: Mapping[str, Sequence[Labels]],
+        source: str | None = None,
     ) -> dict[str, float]:
         """Return by how many nats an action is expected to lower the log loss of each description asked."""
         informant, promised = self.informants[action], dict[str, float]()
@@ -175,21 +183,21 @@ class Whom:
         new = min(informant.draws - before, value.MOST)
         for name, arm in arms.items():
             power = self._power(pattern, state | {action}, action, name)
-            drawn = list(said.get(arm.option.prompt, ()))[:before]
+            drawn, annotator = list(said.get(arm.option.prompt, ()))[:before], arm.annotator.of(source)
             if not power or (action == AGAIN and not drawn):
                 continue
             if name == "expression" and belief.expression is not None:
-                likely_EM = self._votes(arm.annotator, power, new, drawn)
+                likely_EM = self._votes(annotator, power, new, drawn)
                 p_E = np.array([belief.expression[expression] for expression in INDEX])
                 promised[name] = value.of_classes(p_E, likely_EM)
             elif name == "au" and belief.action_units:
                 places = [COLUMN[au] for au in belief.action_units]
-                active_AK, inactive_AK = self._units(arm.annotator, power, new, drawn)
+                active_AK, inactive_AK = self._units(annotator, power, new, drawn)
                 p_A = np.array([*belief.action_units.values()])
                 promised[name] = float(value.of_units(p_A, active_AK[places], inactive_AK[places]).mean())
             elif name == "va":
                 told = [
-                    value.of_number(around[1], power * _precision(getattr(arm.annotator, dim), before, informant.draws))
+                    value.of_number(around[1], power * _precision(getattr(annotator, dim), before, informant.draws))
                     for dim in ("valence", "arousal")
                     if (around := getattr(belief, dim)) is not None
                 ]
@@ -352,7 +360,7 @@ def _played(
                 asked = missing(masked.known)
                 belief = beliefs[s].of(row, asked.expression, asked.action_units, (asked.valence, asked.arousal))
                 said = {prompt: draws_of(masked, prompt) for prompt in (SHOWN, HIDDEN)}
-                found = whom.promise(study.patterns[row], state, action, belief, said)
+                found = whom.promise(study.patterns[row], state, action, belief, said, masked.source)
                 promised[row, s, x] = [found.get(name, 0.0) for name in DESCRIPTIONS]
     told_ND = np.isfinite(loss_SND[0])
     weight_N, weight_ND = np.zeros(n), np.zeros((n, len(DESCRIPTIONS)))

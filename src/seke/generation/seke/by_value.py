@@ -19,7 +19,7 @@ import numpy as np
 from seke.core.budget import model_of, prices_of
 from seke.core.errors import UserError
 from seke.core.files import write_text
-from seke.core.records import Labels
+from seke.core.records import ImageRecord, Labels
 from seke.core.vlm import VLM, Priced, Reply, Request, Simulation, layers
 from seke.generation.asked import FIELDS, Asked
 from seke.generation.calibration.annotator_model import Heard
@@ -139,7 +139,7 @@ class Consulted(NamedTuple):
 
 def consult(
     whom: Whom,
-    record: str,
+    record: ImageRecord,
     manual: Labels,
     known: Labels,
     asked: Asked,
@@ -150,7 +150,7 @@ def consult(
 
     Args:
         whom: decides.
-        record: the face's id.
+        record: the face's.
         manual: what is known of it; its pattern.
         known: of that, what may be used.
         asked: which labels are wanted.
@@ -167,12 +167,12 @@ def consult(
     while True:
         calibration = whom.calibrations[state]
         heard = [
-            whom.informants[action].heard(whom.nearest(action, pattern), _draws(drawn, action))
+            whom.informants[action].heard(whom.nearest(action, pattern), _draws(drawn, action), record.source)
             for action in whom.asked(state)
         ]
         arms = calibration.of(manual)
         belief = calibration.posterior(arms, known, asked, {}, [*witnessed, *heard])
-        action = whom.next(record, pattern, state, belief, _draws(drawn, FIRST), failed)
+        action = whom.next(record.id, pattern, state, belief, _draws(drawn, FIRST), failed, record.source)
         if action is None:
             break
         who, before = (SECOND, 0) if action == SECOND else (FIRST, whom.informants[FIRST].draws * (action == AGAIN))

@@ -277,7 +277,7 @@ class Seke:
                 seen.thresholds, seen.flags = whom.thresholds, consulted.flags(whom)
             else:
                 seen.drawn = (yield from self._draw(face, manual, asked, arms, seen.bill)) if ask else {}
-                seen.belief = self._belief(face.record.id, arms, prior, asked, seen.drawn)
+                seen.belief = self._belief(face.record, arms, prior, asked, seen.drawn)
                 seen.told = SHOWN in seen.drawn or not seen.drawn
         except Unusable as unusable:
             seen.failure = unusable
@@ -336,7 +336,7 @@ class Seke:
             return to_second(asking) if who == SECOND else asking
 
         witnessed = self.learnt.witnessed.get(face.record.id, ()) if self.learnt else ()
-        return consult(whom, face.record.id, manual, prior, asked, witnessed, ask)
+        return consult(whom, face.record, manual, prior, asked, witnessed, ask)
 
     def _draw(
         self, face: Face, manual: Labels, asked: Asked, arms: Mapping[str, Arm], bill: Bill
@@ -360,14 +360,14 @@ class Seke:
         return drawn
 
     def _belief(
-        self, record: str, arms: Mapping[str, Arm], known: Labels, asked: Asked, drawn: Mapping[str, Sampled]
+        self, record: ImageRecord, arms: Mapping[str, Arm], known: Labels, asked: Asked, drawn: Mapping[str, Sampled]
     ) -> Posterior | None:
         """Return what the arms make of the draws; None where there are no arms, or no draws that they could read."""
         if self.learnt is None or any(not sampled.draws for sampled in drawn.values()):
             return None
         draws = {prompt: sampled.draws for prompt, sampled in drawn.items()}
-        witnessed = self.learnt.witnessed.get(record, ())
-        return self.learnt.calibration.posterior(arms, known, asked, draws, witnessed)
+        witnessed = self.learnt.witnessed.get(record.id, ())
+        return self.learnt.calibration.posterior(arms, known, asked, draws, witnessed, record.source)
 
     def _sample(
         self,
