@@ -201,10 +201,12 @@ def read(folder: Path) -> Audit:
         if row.u != number(plan.seed, row.id):
             problem = f"{row.id!r} has a random number that is not of seed {plan.seed}: this is no random sample"
             raise UserError("audit", folder / ROWS, problem, "apply the review again")
-    now = {row.id: row for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord)}
+    now: dict[str, tuple[str | None, bool]] = {}  # there may be a hundred thousand: no more is kept of each
+    for record in read_jsonl(folder / "instructions.jsonl", InstructionRecord):
+        now[record.id] = record.sha256, labelled_by_machine(record)
     # A record that has another picture by now, or is gone, is not the one that was looked at.
-    kept = [row for row in rows if row.rejected or (row.id in now and now[row.id].sha256 == row.sha256)]
-    population = {row.id for row in now.values() if labelled_by_machine(row)} | {row.id for row in kept}
+    kept = [row for row in rows if row.rejected or (row.id in now and now[row.id][0] == row.sha256)]
+    population = {id_ for id_, (_, machine) in now.items() if machine} | {row.id for row in kept}
     stored = {row.id for row in kept if row.probability is not None}
     final, found = with_probabilities(kept, population, plan)
     by_id = {row.id: row for row in final}

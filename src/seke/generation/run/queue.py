@@ -91,8 +91,8 @@ class Wanted:
 class Known(NamedTuple):
     """What is known about the records of a run that the machine labelled."""
 
-    machine: Mapping[str, InstructionRecord | audit.Audited]
-    """Each as it was before anybody looked."""
+    risks: Mapping[str, Mapping[Description, risk.Risk]]
+    """Of each, as it was before anybody looked: all that is kept of it, for there may be a hundred thousand."""
     looked: Mapping[str, audit.Audited]
     """What people have looked at."""
     stale: tuple[str, ...]
@@ -116,46 +116,49 @@ def ask(outputs: Path, name: str, wanted: Wanted) -> list[str]:
     if not runs.is_finished(folder):
         raise UserError("name", name, f"{folder} is not finished", "finish it: the command that began it goes on")
     known = _known(outputs, folder)
-    if not known.machine:
+    if not known.risks:
         remedy = "give a run of generate.py that completed labels; there is nothing to look at here"
         raise UserError("name", name, "no label of this run is a machine's", remedy)
     plan = audited.plan_of(folder) or audit.Plan(seed=wanted.seed)
     if plan.seed != wanted.seed:
         problem = f"the audit of {name} began with seed={plan.seed}, and another one would be no random sample with it"
         raise UserError("seed", wanted.seed, problem, f"say seed={plan.seed}")
-    risks = {record: risk.risks(row) for record, row in known.machine.items()}
-    values = {record: risk.expected(found) for record, found in risks.items()}
+    values = {record: risk.expected(found) for record, found in known.risks.items()}
 
     needed: list[str] | None = None
     facts: dict[str, Any] = {}
     if wanted.guarantee is not None:
-        facts, plan = _guarantee(known, plan, risks, values, wanted)
+        facts, plan = _guarantee(known, plan, values, wanted)
         needed = facts.pop("needed")
     certified = bool(facts) and not facts["problem"]
     plan, drawn, chosen = _chosen(known, plan, values, needed, wanted, certified)
     _write(folder, plan, drawn, chosen, values, wanted, known, facts)
-    return list(_lines(folder, known, risks, values, drawn, chosen, facts, wanted))
+    return list(_lines(folder, known, values, drawn, chosen, facts, wanted))
 
 
 def _known(outputs: Path, folder: Path) -> Known:
-    rows = {row.id: row for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord)}
+    pictures: dict[str, str | None] = {}
+    machine: dict[str, Mapping[Description, risk.Risk]] = {}
+    reviewed = set[str]()
+    for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord):
+        pictures[row.id] = row.sha256
+        if audit.labelled_by_machine(row):
+            machine[row.id] = risk.risks(row)
+        if review.is_reviewed(row):
+            reviewed.add(row.id)
     looked = {
         id_: row
         for id_, row in audited.earlier(folder).items()
-        if row.rejected or (id_ in rows and rows[id_].sha256 == row.sha256)
+        if row.rejected or (id_ in pictures and pictures[id_] == row.sha256)
     }
     stale: list[str] = []
     for run, current in audited.made_of(outputs, folder):
         if current:
-            looked |= {id_: row for id_, row in audited.earlier(run).items() if id_ in rows or id_ in looked}
+            looked |= {id_: row for id_, row in audited.earlier(run).items() if id_ in pictures or id_ in looked}
         else:
             stale.append(run.name)
-    machine: dict[str, InstructionRecord | audit.Audited] = {
-        id_: row
-        for id_, row in rows.items()
-        if audit.labelled_by_machine(row) and (id_ in looked or not review.is_reviewed(row))
-    }
-    return Known({**machine, **looked}, looked, tuple(stale))
+    unseen = {id_: found for id_, found in machine.items() if id_ in looked or id_ not in reviewed}
+    return Known({**unseen, **{id_: risk.risks(row) for id_, row in looked.items()}}, looked, tuple(stale))
 
 
 def _chosen(
@@ -167,17 +170,17 @@ def _chosen(
     certified: bool,
 ) -> tuple[audit.Plan, list[str], list[str]]:
     """Return the plan as it goes on, the records that the audit needs, and those that are chosen by their risk."""
-    planned = audit.drawn(known.machine, known.looked, plan)
-    size = sum(audit.number(plan.seed, record) <= (plan.bounds or (-1.0,))[-1] for record in known.machine)
-    n = wanted.n or (LOOKS if wanted.guarantee is None else len(known.machine))
+    planned = audit.drawn(known.risks, known.looked, plan)
+    size = sum(audit.number(plan.seed, record) <= (plan.bounds or (-1.0,))[-1] for record in known.risks)
+    n = wanted.n or (LOOKS if wanted.guarantee is None else len(known.risks))
     if wanted.audit is not None or wanted.guarantee is None:
-        share = max(1, round(min(n, len(known.machine)) * (AUDIT if wanted.audit is None else wanted.audit)))
+        share = max(1, round(min(n, len(known.risks)) * (AUDIT if wanted.audit is None else wanted.audit)))
         more = share - len(planned.missing)
     else:
         more = 0 if certified else min(n - len(planned.missing), _enough(known, wanted, plan) - size)
-    if more > 0 and (bound := audit.next_bound(known.machine, plan, more)) is not None:
+    if more > 0 and (bound := audit.next_bound(known.risks, plan, more)) is not None:
         plan = plan.model_copy(update={"bounds": (*plan.bounds, bound)})
-    drawn = [*audit.drawn(known.machine, known.looked, plan).missing][:n]
+    drawn = [*audit.drawn(known.risks, known.looked, plan).missing][:n]
     left = [record for record in (values if needed is None else needed) if record not in known.looked]
     left = _by_value(set(left) - set(drawn), values)
     if wanted.guarantee is not None and not certified:
@@ -200,31 +203,30 @@ def _enough(known: Known, wanted: Wanted, plan: audit.Plan) -> int:
     eps = min(wanted.allowed.values())
     alpha = pac.share_of_alpha(1 - wanted.confidence, len(plan.tested) + 1)
     least = pac.fewest_audited(eps, alpha) + sum(row.rejected for row in known.looked.values())
-    population = len(known.machine)
+    population = len(known.risks)
     return min(population, max(least, min(math.ceil(AUDITED / eps), population // 4)))
 
 
 def _guarantee(
     known: Known,
     plan: audit.Plan,
-    risks: Mapping[str, Mapping[Description, risk.Risk]],
     values: Mapping[str, float | None],
     wanted: Wanted,
 ) -> tuple[dict[str, Any], audit.Plan]:
     """Return what guarantee.json says, with the ids still to look at under "needed", and the plan with this test."""
-    found = audit.drawn(known.machine, known.looked, plan)
+    found = audit.drawn(known.risks, known.looked, plan)
     sample = [known.looked[record] for record in found.sample if not known.looked[record].rejected]
     sizes = plan.tested if len(sample) in plan.tested or not sample else (*plan.tested, len(sample))
     round_ = sizes.index(len(sample)) + 1 if sample else 1
     alpha = pac.share_of_alpha(1 - wanted.confidence, round_)
-    finished = [record for record in known.machine if not (record in known.looked and known.looked[record].rejected)]
+    finished = [record for record in known.risks if not (record in known.looked and known.looked[record].rejected)]
     needed: set[str] = set()
     descriptions: dict[str, Any] = {}
     for name, eps in wanted.allowed.items():
-        records = [record for record in finished if risks[record][name].labels]
+        records = [record for record in finished if known.risks[record][name].labels]
         if not records:
             continue
-        place = dict(zip(records, _places(records, risks, values, name).tolist(), strict=True))
+        place = dict(zip(records, _places(records, known.risks, values, name).tolist(), strict=True))
         certified = _certified(sample, name, place, eps, alpha)
         unseen = [record for record in records if place[record] >= certified.left and record not in known.looked]
         needed |= set(unseen)
@@ -300,7 +302,7 @@ def _write(
     said = {
         "manifest": runs.file_sha256(folder / runs.MANIFEST),
         "plan": plan.model_dump(mode="json"),
-        "population": len(known.machine),
+        "population": len(known.risks),
         "looked": len(known.looked),
         "audit": len(drawn),
         "by_risk": len(chosen),
@@ -318,7 +320,6 @@ def _write(
 def _lines(
     folder: Path,
     known: Known,
-    risks: Mapping[str, Mapping[Description, risk.Risk]],
     values: Mapping[str, float | None],
     drawn: Sequence[str],
     chosen: Sequence[str],
@@ -330,10 +331,10 @@ def _lines(
         yield f"{name} is of {folder.name} as it was before: {again}"
     if facts:
         yield from guaranteed(facts)
-    unstated = sum(not all(found.stated for found in risks[record].values()) for record in chosen)
+    unstated = sum(not all(found.stated for found in known.risks[record].values()) for record in chosen)
     unknown = sum(values[record] is None for record in chosen)
     if not drawn and not chosen:
-        yield f"{folder / ROWS}: nothing is left to look at ({len(known.looked):,} of {len(known.machine):,} were)"
+        yield f"{folder / ROWS}: nothing is left to look at ({len(known.looked):,} of {len(known.risks):,} were)"
         return
     reason = (
         "that still need a look" if wanted.guarantee is not None else "with the most labels that are probably wrong"
@@ -344,7 +345,7 @@ def _lines(
     parts += [f"{len(chosen):,} {reason}{about}"] if chosen else []
     yield (
         f"{folder / ROWS}: {len(drawn) + len(chosen):,} faces to look at next: {', '.join(parts)}; "
-        f"{len(known.looked):,} of {len(known.machine):,} were looked at"
+        f"{len(known.looked):,} of {len(known.risks):,} were looked at"
     )
     if unstated:
         yield (
