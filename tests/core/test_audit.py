@@ -104,7 +104,9 @@ def test_a_gap_is_named_and_nothing_is_estimated(folder) -> None:
     write_jsonl(folder / audit.ROWS, [each for each in rows if each.id != rows[3].id])
     found = audit.read(folder)
     assert not found.sample
-    assert found.problem == f"nobody has looked at {rows[3].id}, which the audit needs; there is no audit sample yet"
+    assert (
+        found.problem == f"nobody has decided about {rows[3].id}, which the audit needs; there is no audit sample yet"
+    )
 
 
 def test_lost_probabilities_and_other_seeds_are_no_sample(folder) -> None:

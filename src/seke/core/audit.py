@@ -232,6 +232,19 @@ def read_plan(file: Path) -> Plan | None:
         raise UserError("audit", file, "does not read as the plan of an audit", "apply the review again") from None
 
 
+def probabilities_lost(folder: Path) -> bool:
+    """Return whether rows of audit.jsonl lack the probabilities that they had when audit.json was written.
+
+    Raises:
+        UserError: if a file does not read.
+    """
+    plan, file = read_plan(folder / PLAN), folder / ROWS
+    if plan is None or not file.is_file():
+        return False
+    sample = json.loads((folder / PLAN).read_text(encoding="utf-8")).get("sample", 0)
+    return sum(row.probability is not None for row in read_jsonl(file, Audited)) < sample
+
+
 def summary(plan: Plan, population: int, found: Drawn, looked: int) -> Mapping[str, Any]:
     """Return what audit.json says."""
     return {
@@ -250,7 +263,7 @@ def problem_of(plan: Plan, found: Drawn) -> str:
         return "no audit was planned before people looked: review=next does"
     if found.missing:
         whole = f"the earlier {len(found.sample)} are whole" if found.sample else "there is no audit sample yet"
-        return f"nobody has looked at {named(found.missing)}, which the audit needs; {whole}"
+        return f"nobody has decided about {named(found.missing)}, which the audit needs; {whole}"
     return ""
 
 

@@ -205,10 +205,36 @@ def test_an_audit_with_a_gap_guarantees_nothing_and_asks_for_what_is_missing(tmp
     look(tmp_path, truth, asked[1:])
     said = ask(tmp_path, "mine", Wanted(guarantee=0.05))
     assert said[0] == (
-        f"no guarantee yet: nobody has looked at {asked[0]}, which the audit needs; there is no audit sample yet"
+        f"no guarantee yet: nobody has decided about {asked[0]}, which the audit needs; there is no audit sample yet"
     )
     assert queued(tmp_path) == {asked[0]: "audit"}
-    assert audit.read(tmp_path / "generate" / "seen").problem.startswith(f"nobody has looked at {asked[0]}")
+    assert audit.read(tmp_path / "generate" / "seen").problem.startswith(f"nobody has decided about {asked[0]}")
+
+
+def test_an_audit_that_lost_its_probabilities_guarantees_nothing(tmp_path) -> None:
+    rows, truth = faces(300)
+    run_of(tmp_path, rows)
+    ask(tmp_path, "mine", Wanted(guarantee=0.05))
+    look(tmp_path, truth, queued(tmp_path))
+    file = tmp_path / "generate" / "seen" / audit.ROWS
+    whole = file.read_text()
+    looked = [json.loads(line) | {"probability": None} for line in whole.splitlines()]
+    file.write_text("".join(json.dumps(row) + "\n" for row in looked))
+    lost = "the probabilities of the audit in seen are lost: apply its review again"
+    assert ask(tmp_path, "mine", Wanted(guarantee=0.05))[0] == f"no guarantee yet: {lost}"
+    assert json.loads((tmp_path / "generate" / "mine" / queue.GUARANTEE).read_text())["problem"] == lost
+    file.write_text(whole)
+    assert ask(tmp_path, "mine", Wanted(guarantee=0.05))[0].startswith("expressions: at most 5 %")
+
+
+def test_a_damaged_audit_of_another_run_is_said_and_keeps_nobody_from_applying_a_review(tmp_path, caplog) -> None:
+    rows, truth = faces(40)
+    run_of(tmp_path, rows)
+    look(tmp_path, truth, [*truth][:4])
+    (tmp_path / "generate" / "seen" / audit.ROWS).write_text("{\n")
+    look(tmp_path, truth, [*truth][4:8], name="mended")
+    assert len(audited.earlier(tmp_path / "generate" / "mended")) == 4
+    assert "seen/audit.jsonl: line 1" in caplog.text
 
 
 def test_runs_of_reviews_of_an_earlier_state_are_named_and_do_not_count(tmp_path) -> None:

@@ -97,6 +97,8 @@ class Known(NamedTuple):
     """What people have looked at."""
     stale: tuple[str, ...]
     """Runs that a review made of this one as it was before: they do not count."""
+    lost: tuple[str, ...]
+    """Runs whose looks count, but whose audit has lost its probabilities."""
 
 
 def ask(outputs: Path, name: str, wanted: Wanted) -> list[str]:
@@ -151,14 +153,16 @@ def _known(outputs: Path, folder: Path) -> Known:
         for id_, row in audited.earlier(folder).items()
         if row.rejected or (id_ in pictures and pictures[id_] == row.sha256)
     }
-    stale: list[str] = []
+    stale, counted = list[str](), [folder]
     for run, current in audited.made_of(outputs, folder):
         if current:
+            counted.append(run)
             looked |= {id_: row for id_, row in audited.earlier(run).items() if id_ in pictures or id_ in looked}
         else:
             stale.append(run.name)
     unseen = {id_: found for id_, found in machine.items() if id_ in looked or id_ not in reviewed}
-    return Known({**unseen, **{id_: risk.risks(row) for id_, row in looked.items()}}, looked, tuple(stale))
+    lost = tuple(run.name for run in counted if audit.probabilities_lost(run))
+    return Known({**unseen, **{id_: risk.risks(row) for id_, row in looked.items()}}, looked, tuple(stale), lost)
 
 
 def _chosen(
@@ -177,7 +181,7 @@ def _chosen(
         share = max(1, round(min(n, len(known.risks)) * (AUDIT if wanted.audit is None else wanted.audit)))
         more = share - len(planned.missing)
     else:
-        more = 0 if certified else min(n - len(planned.missing), _enough(known, wanted, plan) - size)
+        more = 0 if certified or known.lost else min(n - len(planned.missing), _enough(known, wanted, plan) - size)
     if more > 0 and (bound := audit.next_bound(known.risks, plan, more)) is not None:
         plan = plan.model_copy(update={"bounds": (*plan.bounds, bound)})
     drawn = [*audit.drawn(known.risks, known.looked, plan).missing][:n]
@@ -241,6 +245,8 @@ def _guarantee(
             "still_to_look_at": len(unseen),
         }
     problem = audit.problem_of(plan, found) if plan.bounds else "the audit comes first"
+    if known.lost:
+        problem = f"the probabilities of the audit in {audit.named(known.lost)} are lost: apply its review again"
     fewest = pac.fewest_audited(min(wanted.allowed.values()), alpha)
     if not problem and len(sample) < fewest:
         problem = f"an audit of {len(sample)} faces is too small: it takes {fewest} that are all right, and more if not"
@@ -334,6 +340,8 @@ def _lines(
     unstated = sum(not all(found.stated for found in known.risks[record].values()) for record in chosen)
     unknown = sum(values[record] is None for record in chosen)
     if not drawn and not chosen:
+        if known.lost:
+            return  # looks that count again may be enough
         yield f"{folder / ROWS}: nothing is left to look at ({len(known.looked):,} of {len(known.risks):,} were)"
         return
     reason = (

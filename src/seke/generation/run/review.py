@@ -195,7 +195,14 @@ def _tell_of_others(outputs: Path, reviewed: Path, folder: Path) -> None:
     """Say which other reviews of the same run hold looks that the new one lacks: its labels are not all there are."""
     own = audited.earlier(folder)
     for other, current in audited.made_of(outputs, reviewed):
-        if current and other != folder and (lacking := set(audited.earlier(other)) - set(own)):
+        if not current or other == folder:
+            continue
+        try:
+            lacking = set(audited.earlier(other)) - set(own)
+        except UserError as error:  # of a run that this one does not need
+            log.warning(str(error))
+            continue
+        if lacking:
             both = f"review=[{other.name},{folder.name}] name=<another> makes a run of both"
             log.warning("%s holds %d looks that %s lacks: %s", other.name, len(lacking), folder.name, both)
 
