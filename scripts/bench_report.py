@@ -2,11 +2,15 @@
 
     python scripts/bench_report.py                       52,000 records, twice as many as the paper's dataset has
     python scripts/bench_report.py --rows 2000 --keep    fewer; the folder with the page stays
+    python scripts/bench_report.py --rows 100000 --no-browser    the files alone, and what it takes to make them
 
 A finished generation and its evaluation are made up on the spot: labels, draws, texts, and a picture of 256 x 256
 pixels with a photograph's fine grain for every record (some hundred different ones, linked under as many names as there
 are records, so they are read from memory, but each is decoded). The report is written in a process of its own; then
 headless Chromium ($CHROMIUM, or the one on the PATH) opens the page from disk, and the page of the predictions.
+
+People are asked to look at some of the records (`review=next`, a tenth of `--looks` at random) before the report is
+written, so its gallery has a queue; then their looks are applied and `benchmark=conclusions` is asked.
 
 The obvious alternative is one HTML table with a row for each record, its picture inside it: the same small pictures,
 labels and texts, and nothing to filter or review them with.
@@ -18,19 +22,22 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import yaml
 from PIL import Image
 
-from bench import ROOT, Target, apart, cost, options, tell
+from bench import ROOT, Target, apart, cost, options, peak, tell
 from seke.answers.extract import describe
+from seke.core import runs
 from seke.core.affect import ACTION_UNITS, AUS_OF_SOURCE, EXPRESSIONS
 from seke.core.images import sha256
 from seke.core.records import (
@@ -46,6 +53,8 @@ from seke.core.records import (
     write_jsonl,
 )
 from seke.core.runs import Run
+from seke.generation.run import review
+from seke.generation.run.queue import ROWS, Wanted, ask
 from seke.reporting.page.gallery import GallerySettings
 from seke.reporting.render.pictures import data_uri
 from seke.reporting.report import Settings, write_report
@@ -86,8 +95,13 @@ SCROLLED = """async () => {
 PATIENCE = 180_000
 """Milliseconds after which a page is given up: the plain one takes minutes, and holds them all in one layout."""
 WRITING, MEMORY, OPENING, PAGE, FILTERING = 180.0, 2.0, 3.0, 60.0, 100.0
-"""Targets: seconds of processor time to write, GB, seconds until the page answers a key, its MB, and ms of the slowest
-filter."""
+"""Targets at 52,000 records: seconds of processor time to write, GB, seconds until the page answers a key, its MB, and
+ms of the slowest filter."""
+QUEUEING, CONCLUDING = 60.0, 120.0
+"""Targets at 52,000 records: seconds of processor time to draw a queue, and to conclude."""
+WHOLE: Final = 52_000
+LOOKS: Final = 2_000
+AT_RANDOM: Final = 0.1
 
 
 class Opened(NamedTuple):
@@ -241,6 +255,39 @@ def finish(folder: Path, config: dict[str, Any], **facts: Any) -> None:
     Run(folder, {"seed": 0, "name": folder.name, **config}, {}).finish(**facts)
 
 
+def queue(outputs: Path, looks: int) -> tuple[float, float]:
+    """Ask people to look at so many of the records; return processor seconds, and peak GB."""
+    took = cost(lambda: ask(outputs, "bench-seke", Wanted(n=looks, audit=AT_RANDOM)))
+    return took.processor, peak() / 1024**3
+
+
+def looked(outputs: Path) -> None:
+    """Apply what people said about the queue: the truth where a description is wrong."""
+    folder, truth_file = outputs / "generate" / "bench-seke", outputs / "prepare" / "bench" / "truth.jsonl"
+    with (folder / ROWS).open(encoding="utf-8") as lines:
+        asked = {json.loads(line)["id"] for line in lines}
+    truth = {row.id: row.labels for row in read_jsonl(truth_file, ImageRecord) if row.id in asked}
+    said = [
+        {"id": row.id, "decision": "correct", "labels": truth[row.id].model_dump(mode="json")}
+        for row in read_jsonl(folder / "instructions.jsonl", InstructionRecord)
+        if row.id in asked
+    ]
+    file = outputs / "review.json"
+    about = {"name": folder.name, "manifest": runs.file_sha256(folder / runs.MANIFEST)}
+    file.write_text(json.dumps({"run": about, "decisions": said}), encoding="utf-8")
+    review.apply(str(file), outputs, "bench-looked")
+
+
+def conclude(outputs: Path) -> tuple[float, float]:
+    """Run `benchmark=conclusions` as a user does; return processor seconds, and peak GB."""
+    records = outputs / "prepare" / "bench" / "train.jsonl"
+    settings = ("benchmark=conclusions", f"records={records}", "predictions=bench-looked", "name=bench-says")
+    command = [sys.executable, str(ROOT / "evaluate.py"), *settings, f"paths.outputs={outputs}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024**2
+
+
 def report(outputs: Path) -> tuple[float, float, float]:
     """Write the report of conf/report.yaml; return its seconds, processor seconds of all processes, and peak GB.
 
@@ -377,18 +424,35 @@ def main() -> int:
     """Measure and tell; return the exit code."""
     parser = options(__doc__, rounds=None)
     parser.add_argument("--rows", type=int, default=52_000, help="number of records")
+    parser.add_argument("--looks", type=int, default=LOOKS, help="records that people are asked to look at")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the pages")
     parser.add_argument("--keep", action="store_true", help="leave the folder with the page")
     asked = parser.parse_args()
-    outputs = Path(tempfile.mkdtemp(prefix="bench_report_"))
+    outputs, share = Path(tempfile.mkdtemp(prefix="bench_report_")), max(1.0, asked.rows / WHOLE)
     try:
         make(outputs, asked.rows)
+        queueing, held = apart(queue, outputs, asked.looks)
         seconds, processor, gigabytes = apart(report, outputs)
+        apart(looked, outputs)
+        concluding, concluded_gb = apart(conclude, outputs)
+        written = [
+            Target("seconds of processor time to draw a queue", queueing, most=QUEUEING * share),
+            Target("peak memory of that, GB", held, most=MEMORY * share),
+            Target("seconds of processor time to write the report", processor, most=WRITING * share),
+            Target("peak memory of all its processes, GB", gigabytes, most=MEMORY * share),
+            Target("seconds of processor time of benchmark=conclusions", concluding, most=CONCLUDING * share),
+            Target("peak memory of that, GB", concluded_gb, most=MEMORY * share),
+        ]
         folder = outputs / "report" / "bench"
         page, predictions, alternative = (
             folder / "index.html",
             folder / "predictions/bench-labels-seke.html",
             outputs / "plain.html",
         )
+        if asked.no_browser:
+            about = f"{asked.rows:,} records, {asked.looks:,} in the queue; written in {seconds:.1f} s"
+            size = [["MB of the page", page.stat().st_size / 1e6]]
+            return tell(about, ["of the gallery", "ours"], size, written)
         plain(outputs, alternative)
         sizes = [file.stat().st_size / 1e6 for file in (page, alternative, predictions)]
         (ours, counted, theirs), filters = browse({page: gallery, predictions: listed, alternative: scrolled})
@@ -398,8 +462,7 @@ def main() -> int:
     if asked.keep:
         print(page)
     targets = [
-        Target("seconds of processor time to write the report", processor, most=WRITING),
-        Target("peak memory of all its processes, GB", gigabytes, most=MEMORY),
+        *written,
         Target("seconds until the page answers a key", ours.seconds, most=OPENING),
         Target("MB of the page", sizes[0], most=PAGE),
         Target("seconds until the predictions answer a key", counted.seconds, most=OPENING),
