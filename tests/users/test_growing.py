@@ -10,6 +10,7 @@ from random import Random
 import pytest
 from PIL import Image
 
+from seke.core import audit
 from seke.core.records import ImageRecord, InstructionRecord, Rejection, read_jsonl, to_line
 from seke.core.runs import file_sha256
 
@@ -206,3 +207,55 @@ def test_a_review_of_a_run_that_was_made_anew_holds_for_the_same_pictures(day):
     day.generate("review=reviewed", "name=again")
     assert day.rows("again")[one].labels.valence == 0.5
     assert "reviewed" not in day.rows("again")[two].flags
+
+
+@pytest.mark.slow
+def test_a_queue_its_audit_and_what_they_say_go_on_with_a_set_that_grows(day):
+    """As a user does it: look at whom review=next names, take on more people, look at whom it names then."""
+
+    def queue(of="mine"):
+        told = day.generate("review=next", f"name={of}", "n=8", "audit=0.5")
+        file = day.outputs / "generate" / of / "queue.jsonl"
+        return told, {row["id"]: row["why"] for row in map(json.loads, file.open())}
+
+    def look(asked, of, to):
+        run = {"name": of, "manifest": file_sha256(day.outputs / "generate" / of / "manifest.json")}
+        first, *others = asked
+        decisions = [decision(first, "correct", labels={"valence": 0.75}), *(decision(id_, "accept") for id_ in others)]
+        path = day.outputs / f"{to}.json"
+        path.write_text(json.dumps({"run": run, "decisions": decisions}))
+        return day.generate(f"review={path}", f"name={to}")
+
+    def audit_of(name):
+        return audit.read(day.outputs / "generate" / name)
+
+    _, asked = queue()
+    look(asked, "mine", "looked")
+    drawn = {id_ for id_, why in asked.items() if why == "audit"}
+    before = audit_of("looked")
+    assert drawn == {row.id for row in before.sample} and not before.problem
+
+    day.add("emil", "fritz", "gina", "hans")
+    assert day.prepare("update=true").returncode == 0
+    day.generate("records=mine", "name=mine", "update=true")
+    paid = day.paid
+    told, _ = queue()
+    assert "looked is of mine as it was before: review=looked name=looked update=true carries its looks over" in told
+    day.generate("review=looked", "name=looked", "update=true")
+    grown = audit_of("looked")
+    assert {row.id for row in grown.rows} == set(asked)
+    assert grown.population == len(day.rows("looked")) > before.population
+    corrected = next(iter(asked))
+    assert day.rows("looked")[corrected].labels.valence == 0.75
+
+    told, more = queue()
+    assert "as it was before" not in told
+    assert not set(more) & set(asked), "nobody is looked at twice"
+    look(more, "mine", "looked-again")
+    day.generate("review=[looked,looked-again]", "name=both")
+    both = audit_of("both")
+    assert {row.id for row in both.rows} == {*asked, *more}
+    assert not both.problem
+    assert {row.id for row in both.sample} >= {id_ for id_, why in more.items() if why == "audit"} | drawn
+    assert {row.probability for row in both.sample} == {len(both.sample) / both.population}
+    assert day.paid == paid, "looking costs nothing"
