@@ -19,7 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 from transformers.utils import is_torchvision_available
 
+from seke.backends.transformers.tuned import Local
 from seke.core.errors import UserError
+from seke.core.images import sha256
+from seke.core.vlm import Image as Shown
+from seke.core.vlm import Message, Request
 from seke.models.lora import is_adapter
 from seke.models.qwen2_5_vl import rope_positions
 from seke.training.data import flops
@@ -446,6 +450,30 @@ def test_pictures_that_a_family_does_not_read_reject_their_rows_by_name(tmp_path
         assert "strip.png: 4 x 900 pixels" in told[-1]["detail"]
         if larger == "reject":
             assert "large.png: 200 x 200 pixels, more than model.max_pixels=5760" in told[0]["detail"]
+
+
+def test_pictures_that_a_family_does_not_read_are_answers_that_count_as_none(tmp_path):
+    """As generate.py, evaluate.py and serve.py ask: one picture too large for the budget, and a strip."""
+    asked = []
+    for name, (height, width) in {"face": (48, 48), "large": (200, 200), "strip": (8000, 32)}.items():
+        file = tmp_path / f"{name}.png"
+        Image.new("RGB", (width, height), "grey").save(file)
+        parts = (Shown(file, sha256(file.read_bytes())), ASK)
+        asked.append(Request((Message("user", parts),), temperature=0.0, max_tokens=4))
+    for larger, unread in (("scale", [2]), ("reject", [1, 2])):
+        found = dict(Local(family("qwen2_5_vl", larger=larger), device="cpu").reply(asked))
+        assert [k for k in range(3) if found[k].choices[0].status == "invalid"] == unread
+        assert all(found[k].cost == 0.0 for k in range(3))
+        assert found[2].choices[0].text.startswith("32 x 8000 pixels")
+    assert found[1].choices[0].text == "200 x 200 pixels, more than model.max_pixels=5760"
+
+
+@pytest.mark.parametrize("option", HERE)
+def test_another_familys_checkpoint_is_one_line(option):
+    other = next(each for each in HERE if FAMILIES[each]["_target_"] != FAMILIES[option]["_target_"])
+    with pytest.raises(UserError, match=r"a checkpoint of .*, not of .*; set model= to its kind") as caught:
+        family(option, checkpoint(other)).load()
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

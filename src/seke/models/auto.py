@@ -76,7 +76,7 @@ def read_processor(argument: str, source: str, directory: Path) -> Any:
     """Return the processor of a checkpoint; LLaVA-OneVision's without torchvision, which only its videos need.
 
     Raises:
-        UserError: if it needs what is not installed.
+        UserError: if it needs what is not installed, or reads no pictures, or no text.
     """
     kind = read_json(argument, source, directory / "config.json").get("model_type")
     if kind == "llava_onevision" and not is_torchvision_available():
@@ -84,12 +84,16 @@ def read_processor(argument: str, source: str, directory: Path) -> Any:
         template = file.read_text(encoding="utf-8") if file.is_file() else TEMPLATE
         return llava_ov_processor.read(directory, template)
     try:
-        return AutoProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+        processor = AutoProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
     except ImportError as error:
         if is_torchvision_available() or "torchvision" not in str(error).lower():
             raise
         remedy = "pip install torchvision (of the same build as torch), or use a server: backend=vllm"
         raise UserError(argument, source, "its processor needs torchvision, which is not here", remedy) from error
+    for part, what in (("image_processor", "pictures"), ("tokenizer", "text")):
+        if getattr(processor, part, None) is None:
+            raise UserError(argument, source, f"it reads no {what}: its processor has no {part}", "give a vision LLM")
+    return processor
 
 
 def question(processor: Any, conversation: bool = True) -> Any:

@@ -1,5 +1,7 @@
 """Any vision LLM that transformers loads: here a tiny random LLaVA (CLIP and Llama), saved as the Hub would have it."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,47 @@ def test_usage_counts_prompt_and_answer(checkpoint: str, requests) -> None:
 def test_a_model_that_is_not_there_is_named(tmp_path: Path, requests) -> None:
     with pytest.raises(UserError, match=r"backend\.model=.*cannot be loaded"):
         list(AnyVlm(str(tmp_path), device="cpu").reply(requests[:1]))
+
+
+def test_a_picture_that_the_family_does_not_read_is_one_unreadable_answer(checkpoint: str, requests) -> None:
+    vlm = AnyVlm(checkpoint, batch_size=4, device="cpu")
+    expected = answers(vlm, requests)
+    model, processor = vlm.loaded
+
+    def strict(**given):
+        if given["images"] and any(picture.width == 35 for [picture] in given["images"]):
+            raise ValueError("absolute aspect ratio must be\nsmaller than 200")
+        return processor(**given)
+
+    strict.tokenizer, strict.apply_chat_template = processor.tokenizer, processor.apply_chat_template
+    vlm._loaded = model, strict
+    found = answers(vlm, requests)
+    assert found[3] == ("absolute aspect ratio must be smaller than 200", "invalid")
+    assert [*found[:3], *found[4:]] == [*expected[:3], *expected[4:]]
+
+
+def test_a_model_of_text_or_of_pictures_alone_is_one_line(checkpoint: str, tmp_path: Path, requests) -> None:
+    for gone, said in (("text", "no pictures: its processor has no image_processor"), ("pictures", "no text")):
+        path = shutil.copytree(checkpoint, tmp_path / gone)
+        kept = "tokenizer" if gone == "text" else "processor"
+        for file in path.glob("*processor*.json" if gone == "text" else "*token*"):
+            file.unlink()
+        kind = {"model_type": "llama", "architectures": ["LlamaForCausalLM"]}
+        if gone == "text":
+            config = json.loads((path / "config.json").read_text())
+            (path / "config.json").write_text(json.dumps({**config["text_config"], **kind}))
+        assert list(path.glob(f"*{kept}*"))
+        with pytest.raises(UserError) as stop:
+            list(AnyVlm(str(path), device="cpu").reply(requests[:1]))
+        line = str(stop.value)
+        assert line.startswith(f"backend.model={path}: ") and "\n" not in line
+        assert said in line or "cannot be loaded (" in line
+
+
+def test_a_family_that_transformers_does_not_know_is_one_line(checkpoint: str, tmp_path: Path, requests) -> None:
+    path = shutil.copytree(checkpoint, tmp_path / "new")
+    config = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**config, "model_type": "brandnew"}))
+    with pytest.raises(UserError, match=r"cannot be loaded .*brandnew.*backend=vllm") as stop:
+        list(AnyVlm(str(path), device="cpu").reply(requests[:1]))
+    assert "\n" not in str(stop.value)

@@ -97,7 +97,15 @@ class AnyVlm(LocalModel[tuple[Any, Any]]):
     def _answers(self, batch: Sequence[Prepared]) -> Iterator[tuple[int, Reply]]:
         model, processor = self.loaded
         shown = [item.pictures for item in batch] if any(item.pictures for item in batch) else None
-        seen = processor(text=[item.text for item in batch], images=shown, padding=True, return_tensors="pt")
+        try:
+            seen = processor(text=[item.text for item in batch], images=shown, padding=True, return_tensors="pt")
+        except ValueError as error:
+            # The family does not read a picture, such as a strip 200 times as long as wide: that one is unreadable.
+            for item in batch if len(batch) > 1 else ():
+                yield from self._answers([item])
+            if len(batch) == 1:
+                yield batch[0].place, unreadable(" ".join(str(error).split()), self.model)
+            return
         width = seen["input_ids"].shape[1]
         with torch.inference_mode():
             out: Tensor = model.generate(
