@@ -1,6 +1,10 @@
 """The parts of scripts/check_peers.sh that are Python: run by its name, in the peers' environment and without seke.
 
+make FAMILY FOLDER                   a random checkpoint of a family, as tiny as the tests' are        (ours)
+ours MODEL                           prints what evaluate.py is to be told of a checkpoint             (ours)
+peer MODEL                           prints what lmms-eval calls its family; nothing: it has none      (ours)
 choose OUTPUTS RECORDS N FOLDER      N test faces of a prepared set, as a set of their own             (ours)
+auto MODEL TASK OUT                  answers by AutoProcessor and AutoModelForImageTextToText          (theirs)
 pipeline MODEL TASK OUT              answers by pipeline("image-text-to-text")                         (theirs)
 sft MODEL TASK ANSWERS OUT           a few steps of TRL's SFTTrainer, on our own answers               (theirs)
 lmms OUT LOGS                        the answers that lmms-eval logged, as predictions                 (theirs)
@@ -14,14 +18,76 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Family(NamedTuple):
+    """A family of models, by what others call it."""
+
+    option: str
+    """As model= has it."""
+    tiny: str
+    """The option whose random, or small, checkpoint the tests use."""
+    own_budget: str
+    """Settings by which pictures are shown as large as the checkpoint itself says."""
+    lmms: str = ""
+    """lmms-eval's name of it."""
+
+
+FAMILIES = {
+    "llava_onevision": Family("llava_ov", "llava_ov_tiny", "", "llava_hf"),
+    "qwen2_5_vl": Family("qwen2_5_vl", "qwen2_5_vl", "model.min_pixels=null model.max_pixels=null", "qwen2_5_vl"),
+    "qwen3_vl": Family("qwen3_vl", "qwen3_vl", "model.min_pixels=null model.max_pixels=null", "qwen3_vl"),
+    "internvl": Family("internvl", "internvl", "model.max_patches=null", "internvl_hf"),
+    "smolvlm": Family("smolvlm", "smolvlm", "model.longest_edge=null"),
+    "instructblip": Family("instructblip", "instructblip_tiny", "", "instructblip"),
+}
+"""By `model_type` in config.json."""
 NUMBERS = {
     "expression accuracy": ("expression", "accuracy"),
     "AU F1 (14)": ("action_units", "f1_mean_14"),
     "valence MAE": ("valence", "mae"),
     "arousal MAE": ("arousal", "mae"),
 }
+
+
+def family_of(model: str) -> tuple[Family, dict[str, Any]]:
+    """Return the family of a checkpoint, and its config.json; one line and exit code 2 where we know none."""
+    config = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))
+    kind = config.get("model_type")
+    if kind not in FAMILIES:
+        print(f"error: checkpoint={model}: of {kind}, none of {', '.join(FAMILIES)}", file=sys.stderr)
+        raise SystemExit(2)
+    return FAMILIES[kind], config
+
+
+def make(name: str, folder: str) -> None:
+    """Write a family's tiny checkpoint, which the tests make or which lies in assets/, with random weights."""
+    sys.path.insert(0, str(ROOT))
+    from tests.trees import families, tried
+
+    tiny = {family.option: family.tiny for family in FAMILIES.values()}
+    if name not in tiny:
+        print(f"error: family={name}: none of {', '.join(tiny)}", file=sys.stderr)
+        raise SystemExit(2)
+    shutil.rmtree(folder, ignore_errors=True)
+    loaded = tried.family(tiny[name], dtype="float32").load()
+    families.random(loaded.model)
+    loaded.save(Path(folder))
+
+
+def ours(model: str) -> None:
+    """Print the settings by which evaluate.py loads a checkpoint as others do: its dtype, its own pixel budget."""
+    family, config = family_of(model)
+    dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
+    print(f"model={family.option} model.dtype={dtype} {family.own_budget}".strip())
+
+
+def peer(model: str) -> None:
+    """Print what lmms-eval calls a checkpoint's family."""
+    print(family_of(model)[0].lmms)
 
 
 def choose(outputs: str, records: str, count: str, folder: str) -> None:
@@ -63,27 +129,54 @@ def write(out: str, answers: dict[str, str]) -> None:
     Path(out).write_text("".join(rows), encoding="utf-8")
 
 
-def pipeline(model: str, task: str, out: str) -> None:
-    """Answer with transformers' own pipeline, which comes to the processor through AutoProcessor."""
+def auto(model: str, task: str, out: str) -> None:
+    """Answer with nothing but transformers' Auto classes, as a model card shows it."""
     from PIL import Image
-    from transformers import AutoProcessor
-    from transformers import pipeline as make
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
     question, most, pictures = faces(task)
     processor: Any = AutoProcessor.from_pretrained(model)
-    assert type(processor).__name__ == "LlavaOnevisionProcessor", type(processor)
-    made: Any = make("image-text-to-text", model=model, device="cpu")
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(model).eval()
+    assert {type(part).__module__.split(".")[0] for part in (processor, loaded)} == {"transformers"}
     answers = {}
     for id_, file in pictures:
-        turns = asked(question, Image.open(file).convert("RGB"))
-        [said] = made(text=turns, return_full_text=False, generate_kwargs={"max_new_tokens": most, "do_sample": False})
+        picture = Image.open(file).convert("RGB")
+        text = question
+        if processor.chat_template:
+            text = processor.apply_chat_template(asked(question, picture), tokenize=False, add_generation_prompt=True)
+        inputs = processor(images=[picture], text=[text], return_tensors="pt")
+        [said] = loaded.generate(**inputs, max_new_tokens=most, do_sample=False)
+        begins = inputs["input_ids"].shape[1]
+        new = said[begins:] if said[:begins].tolist() == inputs["input_ids"][0].tolist() else said
+        answers[id_] = processor.tokenizer.decode(new, skip_special_tokens=True)
+    assert "seke" not in sys.modules
+    write(out, answers)
+
+
+def pipeline(model: str, task: str, out: str) -> None:
+    """Answer with transformers' own pipeline, which comes to the processor through AutoProcessor."""
+    from PIL import Image
+    from transformers import pipeline as make
+
+    question, most, pictures = faces(task)
+    made: Any = make("image-text-to-text", model=model, device="cpu")
+    assert type(made.processor).__module__.split(".")[0] == "transformers", type(made.processor)
+    answers = {}
+    for id_, file in pictures:
+        picture = Image.open(file).convert("RGB")
+        given: dict[str, Any] = {"text": asked(question, picture)}
+        if not made.processor.chat_template:
+            given = {"images": picture, "text": question}
+        [said] = made(**given, return_full_text=False, generate_kwargs={"max_new_tokens": most, "do_sample": False})
         answers[id_] = said["generated_text"]
     assert "seke" not in sys.modules
     write(out, answers)
 
 
 def sft(model: str, task: str, answered: str, out: str, steps: int = 12) -> None:
-    """Train a few steps on our own answers; the loss must fall, and be worse where faces and answers are swapped."""
+    """Train a few steps on our own answers; the loss must fall, and be worse where faces and answers are swapped, which
+    the answers of a random model need not be.
+    """
     import torch
     from datasets import Dataset
     from PIL import Image
@@ -126,7 +219,10 @@ def sft(model: str, task: str, answered: str, out: str, steps: int = 12) -> None
 
 def lmms(out: str, logs: str) -> None:
     """Turn lmms-eval's log of samples into predictions."""
-    [log] = sorted(Path(logs).rglob("*samples_feab.jsonl"))
+    found = sorted(Path(logs).rglob("*samples_feab.jsonl"))
+    if not found:
+        raise SystemExit("lmms-eval wrote no answers")
+    [log] = found
     answers = {}
     for row in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
         said = row["resps"] if "resps" in row else row["filtered_resps"]
@@ -154,8 +250,11 @@ def vllm(model: str, task: str, out: str) -> None:
     write(out, answers)
 
 
-def table(evaluated: str, trained: str) -> int:
-    """Print what everyone scored, and in how many answers they differ from evaluate.py's own."""
+def table(evaluated: str, trained: str, random: str = "") -> int:
+    """Print what everyone scored, and in how many answers they differ from evaluate.py's own; exit code 1 where any do.
+
+    `random`: not empty, if the model knows nothing, whose answers TRL need not prefer to those of another face.
+    """
     from seke.core.text_tables import markdown_table
 
     folders = sorted(Path(evaluated).iterdir(), key=lambda folder: (folder.name != "ours", folder.name))
@@ -169,11 +268,13 @@ def table(evaluated: str, trained: str) -> int:
         scores = [(metrics.get(task) or {}).get(name) for task, name in NUMBERS.values()]
         cells = ["-" if score is None else f"{score:.3f}" for score in scores]
         rows.append([folder.name, f"{equal} of {len(said['ours'])}", *cells])
-    if "vllm" not in said:
-        rows.append(["vllm", "not installed", *["-"] * len(NUMBERS)])
+    for file in sorted(given.glob("*.not_run")):
+        rows.append([file.stem, file.read_text(encoding="utf-8").strip(), *["-"] * len(NUMBERS)])
     print(markdown_table(["through", "equal answers", *NUMBERS], rows))
+    if not Path(trained).is_file():
+        return int(bool(wrong))
     found = json.loads(Path(trained).read_text(encoding="utf-8"))
-    good = found["after"] < found["own"] < found["swapped"]
+    good = found["after"] < found["own"] and (bool(random) or found["own"] < found["swapped"])
     print(
         f"\nTRL: loss on its own answers {found['own']:.3f}, on those of another face {found['swapped']:.3f}; "
         f"after {len(found['losses'])} steps {found['after']:.3f}"
@@ -189,7 +290,8 @@ def _answers(file: Path) -> dict[str, str]:
 def main(words: Sequence[str]) -> int:
     """Run one part."""
     parts: dict[str, Any] = {
-        "choose": choose, "pipeline": pipeline, "sft": sft, "lmms": lmms, "vllm": vllm, "table": table
+        "make": make, "ours": ours, "peer": peer, "choose": choose, "auto": auto, "pipeline": pipeline, "sft": sft,
+        "lmms": lmms, "vllm": vllm, "table": table,
     }  # fmt: skip
     if not words or words[0] not in parts:
         print((__doc__ or "").strip(), file=sys.stderr)
