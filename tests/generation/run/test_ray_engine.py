@@ -312,7 +312,7 @@ def test_control_knows_what_each_has_spent_and_all_together():
 def test_two_ledgers_are_refused(tmp_path):
     meter = Metered(openai("http://localhost:1/v1", tmp_path / "a"))
     meter.other(openai("http://localhost:1/v1", tmp_path / "b"))
-    with pytest.raises(UserError, match="the fallback keeps another"):
+    with pytest.raises(UserError, match="another annotator of this run keeps another"):
         ledger_of(meter)
 
 

@@ -65,7 +65,9 @@ def ledger_of(meter: Metered | None) -> Path | None:
     kept = (backend.ledger for backend in meter.backends if isinstance(backend, Recording))
     first, *others = sorted({str(Path(path).absolute()) for path in kept if isinstance(path, str | Path)}) or [""]
     if others:
-        raise UserError("backend.ledger", first, f"the fallback keeps another, {others[0]}", "give both the same")
+        raise UserError(
+            "backend.ledger", first, f"another annotator of this run keeps another, {others[0]}", "give both the same"
+        )
     return Path(first) if first else None
 
 
