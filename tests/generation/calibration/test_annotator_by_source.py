@@ -10,14 +10,15 @@ from seke.core.label_prior import couplings
 from seke.core.records import Labels
 from seke.generation.asked import missing
 from seke.generation.calibration import calibration_file
-from seke.generation.calibration.annotator_by_source import apart, heard, sources_of, with_sources
+from seke.generation.calibration.annotator_by_source import PULLS, apart, heard, sources_of, with_sources
 from seke.generation.calibration.annotator_model import Masked, answers
-from seke.generation.calibration.arms import choose
+from seke.generation.calibration.arms import _held_out, choose, chosen
 from seke.generation.calibration.fit import channels
+from seke.generation.calibration.held_out import beliefs_of
 from seke.generation.calibration.informants import Informant
 from seke.generation.calibration.logprobs import Soft, SoftDraw
 from seke.generation.calibration.patterns import Demand, Pattern
-from seke.generation.calibration.study import SHOWN, Settings
+from seke.generation.calibration.study import SHOWN, Settings, Study
 
 AUS = AUS_OF_SOURCE["bp4d"]
 NOTHING = Pattern(False, False, False)
@@ -157,14 +158,14 @@ def test_a_source_that_the_pilot_does_not_know_is_read_as_all_sources_are():
 
 def test_equal_habits_lose_nothing_beyond_noise():
     """Over four pilots: sources are told apart once at most in twelve choices, and new faces' labels lose nothing."""
-    chosen, lost = 0, []
+    told_apart, lost = 0, []
     for seed in range(4):
         rows = pilot(HABITS["equal"], seed=seed, size=48)
         own, pooled = found(rows), found([row.model_copy(update={"source": None}) for row in rows])
-        chosen += sum(arm.by_source is not None for arm in own.arms[NOTHING].values())
+        told_apart += sum(arm.by_source is not None for arm in own.arms[NOTHING].values())
         if any(arm.by_source is not None for arm in own.arms[NOTHING].values()):
             lost.append(loss(own, HABITS["equal"], seed) - loss(pooled, HABITS["equal"], seed))
-    assert chosen <= 1
+    assert told_apart <= 1
     assert not lost or np.mean(lost) < 0.02
 
 
@@ -237,6 +238,19 @@ def test_an_informant_reads_its_pilot_by_sources_where_its_arms_do():
     of_b = informant.heard(NOTHING, {SHOWN: rows[70].draws}, "b")
     of_a = informant.heard(NOTHING, {SHOWN: rows[70].draws}, "a")
     assert of_a.mean_ND[0, 0] - of_b.mean_ND[0, 0] == pytest.approx(0.5, abs=0.2)
+
+
+def test_what_is_believed_of_the_pilots_rows_without_their_subjects_is_read_by_sources_too():
+    rows = pilot(HABITS["different"])
+    study = Study(rows, lambda without: TAUGHT, SETTINGS)
+    calibration = chosen(study, DEMAND)
+    arm = calibration.arms[NOTHING]["au"]
+    assert any(read.option.channels in PULLS for read in arm.readers)
+    asked, unasked = beliefs_of(study, calibration)
+    np.testing.assert_allclose(asked.active_NA, _held_out(study, arm, np.ones(len(rows), dtype=bool)))
+    off = [asked.mean_ND[place, 0] - row.truth.valence for place, row in enumerate(rows)]
+    assert abs(np.mean(off[60:])) < 0.1, "b's shift is taken off"
+    assert np.ptp(unasked.mean_ND[:, 0]) < np.ptp(asked.mean_ND[:, 0])
 
 
 def test_pilots_of_earlier_versions_have_no_source():

@@ -82,7 +82,7 @@ def _fitted(study: Study, side: int, pattern: Pattern, option: Option, fits: dic
     key = side, option.prompt, option.channels, own
     if key not in fits:
         rows_N = ~held_out_N if own is None else ~held_out_N & study.of_pattern(own)
-        lessons, images = study.lessons(option.prompt, rows_N if rows_N.any() else ~held_out_N)
+        lessons = study.lessons(option.prompt, rows_N if rows_N.any() else ~held_out_N)
         fits[key] = channels(lessons, links)
         if (images := study.pulls.get(option.channels)) is not None:
             fits[key] = annotator_by_source.with_sources(fits[key], lessons, study.own, images)
