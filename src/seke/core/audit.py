@@ -241,7 +241,7 @@ def probabilities_lost(folder: Path) -> bool:
     plan, file = read_plan(folder / PLAN), folder / ROWS
     if plan is None or not file.is_file():
         return False
-    sample = json.loads((folder / PLAN).read_text(encoding="utf-8")).get("sample", 0)
+    sample = int(json.loads((folder / PLAN).read_text(encoding="utf-8")).get("sample") or 0)
     return sum(row.probability is not None for row in read_jsonl(file, Audited)) < sample
 
 
