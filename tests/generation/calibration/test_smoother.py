@@ -15,6 +15,7 @@ from seke.generation.calibration import change_rates, pilot, smoother
 from seke.generation.calibration.annotator_model import Beliefs, Masked
 from seke.generation.calibration.change_rates import Video, videos_of
 from seke.generation.calibration.posterior import Posterior
+from seke.generation.calibration.study import Cell
 from seke.generation.run.generate import spans
 from seke.generation.seke import over_time
 
@@ -228,3 +229,14 @@ def test_frames_of_a_pilot_are_examples_of_one_pattern_and_lie_in_one_window():
         assert times[-1] - times[0] < pilot.WINDOW
         patterns = [task.lesson.pattern for task in each[:30]]
         assert len(set(patterns)) <= 2
+
+
+def test_an_option_that_was_not_tried_on_the_half_that_judges_is_not_chosen_on_the_other():
+    losses_KNX = np.ones((2, 4, 3))
+    losses_KNX[0] = 0.1
+    losses_KNX[0, :2] = np.nan
+    study = SimpleNamespace(
+        options={"shown": ["own", "pooled"]}, losses={"shown": losses_KNX}, hearing=lambda *_: [0, 1]
+    )
+    cell = Cell(0, 4, None, np.ones(4, dtype=bool))
+    assert cell.best(study, "shown", np.array([False, False, True, True])) == ("pooled", 1.0)

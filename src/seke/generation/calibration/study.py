@@ -139,9 +139,11 @@ class Cell(NamedTuple):
         ]
         if not rows.any():
             return study.options[prompt][offered_K[-1]], 0.0
-        # An option that was not tried on all rows (channels of its own in a small pattern) is none.
-        loss_KN = study.losses[prompt][:, :, self.place]
-        means = loss_KN[np.ix_(np.array(offered_K), np.flatnonzero(rows))].mean(axis=1)
+        # An option that was not tried on all of the cell's rows (channels of its own in a small pattern) is none: the
+        # best on some rows is judged on the others.
+        loss_KN = study.losses[prompt][np.array(offered_K), :, self.place]
+        tried_K = np.isfinite(loss_KN[:, self.rows_N]).all(axis=1)
+        means = np.where(tried_K, loss_KN[:, rows].mean(axis=1), np.nan)
         place = int(np.nanargmin(means))
         return study.options[prompt][offered_K[place]], float(means[place])
 
