@@ -29,7 +29,7 @@ MATTER: Final[Mapping[str, Sequence[str]]] = {
     "generate": ("name", "records", "backend", "backend.model@openai", "dry_run", "budget", "limit", "generator",
                  "prompts", "update", "review"),
     "train": ("name", "data.path@feid", "model", "model.path@llava_ov", "trainer", "trainer.max_epochs@cpu",
-              "optimizer", "data.validation@feid", "dry_run", "wandb"),
+              "optimizer", "data.validation@feid", "algorithm", "dry_run", "wandb"),
     "evaluate": ("name", "records", "model", "model.path@llava_ov", "backend", "backend.model@openai", "predictions",
                  "compare", "dry_run", "budget"),
     "report": ("name", "runs", "experiment", "gallery", "cases", "focus", "paths.images", "paths.outputs"),

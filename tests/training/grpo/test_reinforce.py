@@ -20,11 +20,11 @@ def weights(run):
 
 
 def test_a_run_leaves_model_manifest_card_and_nothing_of_its_checkpoints(reinforce, small, tmp_path):
-    facts = reinforce(tmp_path / "a", {"answered": 2, "validate_every": 2}, {"watched": 2})
+    facts = reinforce(tmp_path / "a", {"answered": 2, "validate_every": 2, "keep_best": False}, {"watched": 2})
     run = tmp_path / "a"
     assert facts["steps"] == 4 and facts["answers"] == 24 and facts["rejected_for"] == {"no human label": 2}
     assert facts["labels"] == {"expression": 2, "valence": 2, "arousal": 2, "action_units": 2}
-    assert facts["best"]["step"] in (2, 4)
+    assert facts["best"]["step"] in (0, 2, 4)
     assert not (run / "checkpoints").exists() and json.loads((run / "manifest.json").read_text())["algorithm"] == "grpo"
     before, after = load_file(small / "model" / "model.safetensors"), load_file(run / "model" / "model.safetensors")
     changed = {name for name in before if not before[name].equal(after[name])}
@@ -149,10 +149,22 @@ def test_rewards_that_are_all_alike_are_counted_and_change_nothing(reinforce, sm
     assert all(before[name].equal(after[name]) for name in before)
 
 
+def test_a_model_that_never_betters_the_one_it_began_with_is_exported_as_that(reinforce, small, tmp_path, monkeypatch):
+    from seke.training.grpo import run as room
+
+    rewards = iter([0.9, 0.5, 0.6])
+    monkeypatch.setattr(room, "_look", lambda *_: {"validation_reward": next(rewards)})
+    facts = reinforce(tmp_path / "w", {"max_steps": 2, "validate_every": 1}, {"watched": 2})
+    assert facts["best"] == {"step": 0, "reward": 0.9} and facts["steps"] == 2
+    before = load_file(small / "model" / "model.safetensors")
+    after = load_file(tmp_path / "w" / "model" / "model.safetensors")
+    assert all(before[name].equal(after[name]) for name in before)
+
+
 def test_patience_ends_a_run_whose_validation_no_longer_rises(reinforce, tmp_path, monkeypatch):
     from seke.training.grpo import run as room
 
-    rewards = iter([0.5, 0.4, 0.3, 0.2])
+    rewards = iter([0.3, 0.5, 0.4, 0.3, 0.2])
     monkeypatch.setattr(room, "_look", lambda *_: {"validation_reward": next(rewards)})
     facts = reinforce(tmp_path / "e", {"validate_every": 1, "patience": 2}, {"watched": 2})
     assert facts["steps"] == 3 and facts["best"] == {"step": 1, "reward": 0.5}

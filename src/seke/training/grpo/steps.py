@@ -51,7 +51,12 @@ class Steps(TrainerCallback):  # type: ignore[misc]
     """What was logged first, by this process."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clocks."""
+        """Start the clocks; look at the model that it begins with, which is the best so far."""
+        if self.look and state.global_step == 0:
+            found = dict(self.look())
+            if self.watch.take(found["validation_reward"], 0):
+                self.keep_best()
+            self._log(0, found)
         self._first, self._began = state.global_step, time.monotonic()
         self._told = self._step_began = self._began
 
@@ -99,9 +104,7 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         self.first = self.first or found
         every = self.training.log_every
         if step % every == 0 or "validation_reward" in found or step >= state.max_steps:
-            for logger in self.loggers:
-                logger.log_metrics(found, step=step)
-                logger.save()
+            self._log(step, found)
         self._show(step)
         self._tell(step, int(state.max_steps), found)
 
@@ -114,6 +117,11 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         """Return the error of a step that came to no number."""
         remedy = "lower model.lr or algorithm.lr_share; the same command resumes at the last good checkpoint"
         return UserError("loss", value, f"at step {step}, on the records {', '.join(self.guard.names)}", remedy)
+
+    def _log(self, step: int, found: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(found, step=step)
+            logger.save()
 
     def _show(self, step: int) -> None:
         rows = self.reward.rows(step, self.training.answered, self.question)
