@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tqdm import tqdm
 
 from seke.core import file_tree, files, video
+from seke.core.clips import QUALITY
 from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.sources.base import label_text
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 NOTE: Final = "drawn_from_videos.txt"
 """Says what a folder's frames were drawn from, and so that they are ours: not a layout that somebody unpacked."""
-QUALITY: Final = 95
-VIDEOS: Final = (".avi", ".mp4", ".mov", ".mkv", ".mpg", ".wmv")
 
 
 class WantedFrames(NamedTuple):

@@ -20,6 +20,7 @@ from typing import Final, Unpack
 
 from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE, STRONGEST
+from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.core.setting_checks import check_whole
@@ -27,7 +28,7 @@ from seke.sources.base import label_text
 from seke.sources.base.licensed import Licensed, SplitSettings
 from seke.sources.base.split import Listed
 from seke.sources.base.tables import Bad, intensities
-from seke.sources.base.video_frames import NOTE, VIDEOS, DrawnFrames, WantedFrames
+from seke.sources.base.video_frames import NOTE, DrawnFrames, WantedFrames
 
 AUS: Final = AUS_OF_SOURCE["disfa"]
 LABELS: Final = "ActionUnit_Labels"

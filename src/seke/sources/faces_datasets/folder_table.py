@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from seke.core.affect import STRONGEST
 from seke.core.class_words import Vocabulary
+from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.escape import FORMULA as FORMULAS
 from seke.core.escape import one_line
@@ -37,7 +38,6 @@ from seke.core.table_columns import (
 from seke.sources.base import label_text
 from seke.sources.base.table_file import TableFile, open_table
 from seke.sources.base.tables import Bad, RowError, TableError
-from seke.sources.base.video_frames import VIDEOS
 from seke.sources.faces_datasets import table_cells
 from seke.sources.faces_datasets.table_cells import GRADED, CellError, Cells
 

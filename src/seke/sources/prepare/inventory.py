@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from seke.core import file_tree, files
+from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.records import Rejection
 from seke.core.runs import file_sha256
 from seke.sources.base.source import Source, results
-from seke.sources.base.video_frames import NOTE, VIDEOS
+from seke.sources.base.video_frames import NOTE
 
 FILE: Final = "pictures.jsonl"
 NAMED: Final = 3

@@ -8,22 +8,15 @@ A frame that is wanted by number is never replaced by another.
 """
 
 import os
-import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Final
 
+from seke.core.clips import QUALITY, VIDEOS, numbered
 from seke.core.errors import UserError
 from seke.core.files import replacing
 from seke.core.images import ImageError, resolve
 from seke.core.video import VideoError, count, frames
 from seke.training.readers.row import Frame, UnusableError
-
-PICTURES: Final = (".jpg", ".jpeg", ".png", ".bmp")
-VIDEOS: Final = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".flv", ".mpg")
-NUMBER: Final = re.compile(r"(\d+)\D*$", re.ASCII)
-QUALITY: Final = 95
-"""Of the JPEG files that frames are written to."""
 
 
 class Clips:
@@ -64,7 +57,7 @@ class Clips:
             UserError: if it is not given, and no folder begins with frame 0 or 1.
         """
         if self._first is None:
-            lowest = min((min(found) for folder in self._folders.values() if (found := _numbered(folder))), default=0)
+            lowest = min((min(found) for folder in self._folders.values() if (found := numbered(folder))), default=0)
             if lowest > 1:
                 problem = f"no clip's frames begin with 0 or 1, the lowest number below {self.root} is {lowest}"
                 raise UserError("data.reader.first_frame", None, problem, "set the number of a clip's first frame")
@@ -78,7 +71,7 @@ class Clips:
             UnusableError: if there is neither such an extracted frame nor a video.
             ImageError: if it leads out of the root.
         """
-        extracted = _numbered(self._folders[clip]) if clip in self._folders else {}
+        extracted = numbered(self._folders[clip]) if clip in self._folders else {}
         if extracted:
             ordered = sorted(extracted)
             wanted = ordered[len(ordered) // 2] if number is None else number + self.first
@@ -124,20 +117,3 @@ def frames_folder(path: Path, frames: str | None) -> Path:
     if frames:
         return Path(frames)
     return (path if path.is_dir() else path.parent) / "frames"
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    """Return the pictures in a folder by number; a number that two files share is nobody's."""
-    found: dict[int, list[Path]] = {}
-    for name in _names(folder):
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() in PICTURES and not name.startswith(".") and (match := NUMBER.search(stem)):
-            found.setdefault(int(match[1]), []).append(folder / name)
-    return {number: paths[0] for number, paths in found.items() if len(paths) == 1}
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:  # a folder that may not be entered holds nothing that could be read
-        return []

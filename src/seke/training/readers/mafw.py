@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from zipfile import ZipFile
 
+from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.records import Labels, RecordError, Rejection
-from seke.training.readers.clips import VIDEOS, Clips, frames_folder
+from seke.training.readers.clips import Clips, frames_folder
 from seke.training.readers.find import below, missing, optional, told
 from seke.training.readers.row import (
     Keep,
