@@ -17,10 +17,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from seke.models.protocol import Encoded, LabelMask, Role, Size
+from seke.models.protocol import Encoded, LabelMask, Role, Size, is_clip
 
-IMAGE_LINE = "<image>\n"
-TEMPLATE = (
+IMAGE_LINE, CLIP_LINE = "<image>\n", "<video>\n"
+OLDER_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] | trim }}{% else %}"
     "{% for part in message['content'] if part['type'] == 'image' %}<image>\n{% endfor %}"
@@ -28,13 +28,25 @@ TEMPLATE = (
     "{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+"""The template of checkpoints that were trained before there were clips."""
+TEMPLATE = OLDER_TEMPLATE.replace(
+    "{% for part in message['content'] if part['type'] == 'image' %}<image>\n{% endfor %}",
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% elif part['type'] == 'video' %}<video>\n{% endif %}{% endfor %}",
+)
 """The same template as Jinja, saved beside the weights, so that servers talk to the model as we trained it."""
 UNLESS_GIVEN = (
     "{% if not messages or messages[0]['role'] != 'system' %}<|im_start|>system\n{{ \"",
     '" }}<|im_end|>\n{% endif %}',
 )
 """What precedes it where a system turn is set, around the turn's text as a string of Jinja."""
-_OPENED = re.compile("(.*)".join(map(re.escape, (UNLESS_GIVEN[0], UNLESS_GIVEN[1] + TEMPLATE))), re.DOTALL)
+_OPENED = re.compile(
+    re.escape(UNLESS_GIVEN[0])
+    + "(.*)"
+    + re.escape(UNLESS_GIVEN[1])
+    + f"(?:{re.escape(TEMPLATE)}|{re.escape(OLDER_TEMPLATE)})",
+    re.DOTALL,
+)
 
 
 def template(system: str | None = None) -> str:
@@ -63,9 +75,14 @@ class Turn(NamedTuple):
     role: Role
     text: str
     images: tuple[int, ...] = ()
-    """How many image tokens each takes."""
+    """How many image tokens each takes; a clip is one of them."""
     sizes: tuple[Size, ...] = ()
-    """Height and width of each, for families that write down how an image is cut up."""
+    """Of each, for families that write down how an image is cut up, and to tell clips."""
+
+    @property
+    def clips(self) -> tuple[bool, ...]:
+        """Of each image whether it is a clip."""
+        return tuple(map(is_clip, self.sizes)) or (False,) * len(self.images)
 
 
 class Chat:
@@ -73,21 +90,22 @@ class Chat:
 
     def __init__(self, tokenizer: Any, system: str | None = None) -> None:
         self.tokenizer, self.system = tokenizer, system
-        self.start, self.end, self.image = (
-            tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "<image>")
+        self.start, self.end, self.image, self.video = (
+            tokenizer.convert_tokens_to_ids(token) for token in ("<|im_start|>", "<|im_end|>", "<image>", "<video>")
         )
         heads = self._texts(["system\n", "user\n", "assistant\n", "\n"])
         self.heads = dict(zip(("system", "user", "assistant"), heads, strict=False))
         self.newline = heads[3]
 
     def render(self, turns: Sequence[Turn], answer: bool = False) -> str:
-        """Return the conversation as one string, one `<image>` per image; with `answer`, opened for the assistant.
+        """Return the conversation as one string, one `<image>` per image and one `<video>` per clip.
+
+        With `answer` it is opened for the assistant.
 
         Turns lie one after another, each closed by `<|im_end|>` and a newline; texts are trimmed.
         """
         text = "".join(
-            f"<|im_start|>{turn.role}\n{IMAGE_LINE * len(turn.images)}{turn.text.strip()}<|im_end|>\n"
-            for turn in self._opened(turns)
+            f"<|im_start|>{turn.role}\n{_lines(turn)}{turn.text.strip()}<|im_end|>\n" for turn in self._opened(turns)
         )
         return text + ("<|im_start|>assistant\n" if answer else "")
 
@@ -120,8 +138,8 @@ class Chat:
         supervised: list[bool] = []
         for turn in turns:
             head = [self.start, *self.heads[turn.role]]
-            for tokens in turn.images:
-                head += [self.image] * tokens + self.newline
+            for tokens, clip in zip(turn.images, turn.clips, strict=True):
+                head += [self.video if clip else self.image] * tokens + self.newline
             body = next(texts)
             part = [*head, *body, self.end, *self.newline]
             if mask == "llava_next":
@@ -139,3 +157,7 @@ class Chat:
             return []
         ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return ids
+
+
+def _lines(turn: Turn) -> str:
+    return "".join(CLIP_LINE if clip else IMAGE_LINE for clip in turn.clips)

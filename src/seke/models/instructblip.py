@@ -77,11 +77,11 @@ class Loaded(LoadedModel):
         crops = self.processor.image_processor([picture], return_tensors="pt")["pixel_values"]
         return Pixels(crops, (picture.height, picture.width))
 
-    def image_tokens(self, size: tuple[int, int]) -> int:
+    def image_tokens(self, size: Size) -> int:
         """Return how many tokens an image takes: one a query, whatever its (height, width)."""
         return int(self.model.config.num_query_tokens)
 
-    def crops(self, size: tuple[int, int]) -> int:
+    def crops(self, size: Size) -> int:
         """Return how many crops of an image the tower sees: the whole image, whatever its size."""
         return 1
 
@@ -95,7 +95,7 @@ class Loaded(LoadedModel):
         self,
         states_NPD: Tensor,
         counts: Sequence[int],
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sequence[Size],
         contexts: Sequence[Sequence[int]] = (),
     ) -> list[Tensor]:
         """Return one (Q, H) tensor per image: what its queries found, led by the instruction in `contexts`.

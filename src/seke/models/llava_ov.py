@@ -1,11 +1,13 @@
-"""LLaVA-OneVision for training and answering: transformers' own model, one image path, one chat path.
+"""LLaVA-OneVision for training and answering: transformers' own model, one path of images, one of clips, one chat path.
 
     image -> SigLIP tower -> projector -> + image_newline -> Qwen-2        (LLaVA-OneVision, Li et al. 2024, Figure 3)
+    clip  -> the same of each frame, pooled bilinearly to half its side, 27 x 27 to 14 x 14 -> + one image_newline
 
 The tower's output ("states") is a value of its own, so that a frozen tower is run once per image and kept.
 Shapes: N crops, P patches a crop, D width of the tower, B sequences, T tokens, H width of the language model.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,7 @@ from seke.models.fingerprint import fingerprint
 from seke.models.lora import merge
 from seke.models.matrix_products import llava_onevision
 from seke.models.packed_attention import install, segments
-from seke.models.protocol import Pixels, Product, Size, TrainableVLM
+from seke.models.protocol import Pixels, Product, Size, TrainableVLM, is_clip
 from seke.models.weight_names import hub_state
 
 if TYPE_CHECKING:
@@ -72,12 +74,25 @@ class Loaded(LoadedModel):
         crops = processor([picture], do_pad=False, return_tensors="np")["pixel_values"][0]
         return Pixels(torch.from_numpy(np.asarray(crops)), size)
 
-    def image_tokens(self, size: tuple[int, int]) -> int:
-        """Return how many tokens an image of (height, width) takes, exactly, without reading a pixel."""
+    def frame(self, picture: "Picture") -> Pixels:
+        """Preprocess a frame of a clip: the whole of it alone, as transformers' video processor does."""
+        processor = self.processor.image_processor
+        resized = picture.resize((self.tile, self.tile), processor.resample)
+        mean, std = (np.asarray(v, dtype=np.float32) for v in (processor.image_mean, processor.image_std))
+        crop_HWC = (np.asarray(resized, dtype=np.float32) * np.float32(processor.rescale_factor) - mean) / std
+        return Pixels(torch.from_numpy(crop_HWC.transpose(2, 0, 1))[None], (1, picture.height, picture.width))
+
+    def image_tokens(self, size: Size) -> int:
+        """Return how many tokens an image or a clip of this size takes, exactly, without reading a pixel."""
+        if is_clip(size):
+            side = self.tile // self.model.config.vision_config.patch_size
+            return int(size[0] * math.ceil(side / 2) ** 2 + 1)
         return int(self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_tokens"][0])
 
-    def crops(self, size: tuple[int, int]) -> int:
-        """Return how many crops of an image of (height, width) the tower sees."""
+    def crops(self, size: Size) -> int:
+        """Return how many crops of an image, or frames of a clip, of this size the tower sees."""
+        if is_clip(size):
+            return int(size[0])
         return int(image_size_to_num_patches(size, self.model.config.image_grid_pinpoints, self.tile))
 
     def see(self, crops_NCHW: Tensor, counts: Sequence[int] = (), sizes: Sequence[Size] = ()) -> Tensor:
@@ -100,24 +115,32 @@ class Loaded(LoadedModel):
         self,
         states_NPD: Tensor,
         counts: Sequence[int],
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sequence[Size],
         contexts: Sequence[Sequence[int]] = (),
     ) -> list[Tensor]:
-        """Project states and lay them out as LLaVA-OneVision does: one (tokens, H) tensor per image.
+        """Project states and lay them out as LLaVA-OneVision does: one (tokens, H) tensor per image or clip.
 
         `counts`: crops per image. A single crop is the base view and one newline; several are the base view, then
-        the tiles' rows, unpadded, with a newline after each row. This projector reads no `contexts`.
+        the tiles' rows, unpadded, with a newline after each row. Frames of a clip are pooled, and one newline ends
+        them all. This projector reads no `contexts`.
         """
         inner = self.model.model
         projector = inner.multi_modal_projector
         projected = torch.split(projector(states_NPD.to(projector.linear_1.weight.dtype)), list(counts))
-        packed, _ = inner.pack_image_features(
-            projected,
-            torch.tensor(sizes),
-            image_newline=inner.image_newline,
-            vision_aspect_ratio=self.model.config.vision_aspect_ratio,
-        )
-        return list(packed)
+        pictures = [k for k, size in enumerate(sizes) if not is_clip(size)]
+        packed: dict[int, Tensor] = {}
+        if pictures:
+            laid_out, _ = inner.pack_image_features(
+                [projected[k] for k in pictures],
+                torch.tensor([sizes[k] for k in pictures]),
+                image_newline=inner.image_newline,
+                vision_aspect_ratio=self.model.config.vision_aspect_ratio,
+            )
+            packed = dict(zip(pictures, laid_out, strict=True))
+        for k in set(range(len(sizes))) - packed.keys():
+            frames_TH = inner.apply_pooling(projected[k]).flatten(0, 1)
+            packed[k] = torch.cat([frames_TH, inner.image_newline[None].to(frames_TH)])
+        return [packed[k] for k in range(len(sizes))]
 
     def fingerprint(self) -> str:
         """Return what names the states of an image: the tower's weights, the layer read, the preprocessing."""
@@ -147,7 +170,7 @@ class Loaded(LoadedModel):
         seen = {"image": BaseModelOutputWithPooling(pooler_output=features)} if features else None
         masked = segments(lengths, ids_BT.device) if lengths else {"attention_mask": attention_BT}
         output = self.model(
-            input_ids=ids_BT,
+            input_ids=ids_BT.masked_fill(ids_BT == self.model.config.video_token_id, self.image),
             **masked,
             mm_encoder_outputs=seen,
             use_cache=False,
@@ -155,6 +178,26 @@ class Loaded(LoadedModel):
         )
         logits: Tensor = output.logits
         return logits.view(-1, logits.shape[-1]) if keep_BT is not None else logits
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        features: list[Tensor],
+        max_new_tokens: int,
+        processors: Sequence[Any] = (),
+        sizes: Sequence[Size] = (),
+    ) -> Tensor:
+        """Answer prompts greedily in one left-padded batch; see `seke.models.generate.answer`."""
+        video = self.model.config.video_token_id
+        placed = [[self.image if token == video else token for token in ids] for ids in prompts]
+        return super().generate(placed, features, max_new_tokens, processors, sizes)
+
+    @property
+    def image(self) -> int:
+        """Id that marks the places of features. Those of clips are taken for it inside of the model: the features of
+        pictures and clips then keep their order, and whatever embedding a place had is replaced.
+        """
+        return int(self.model.config.image_token_id)
 
     # -- weights ------------------------------------------------------------------------------------------------------
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Role = Literal["system", "user", "assistant"]
 LabelMask = Literal["answer", "llava_next"]
 """Which tokens carry loss: what the model says and the token that ends it, or as LLaVA-NeXT masks."""
-Size = tuple[int, int]
-"""Height and width of a picture as it came, in pixels."""
+Size = tuple[int, ...]
+"""Height and width of a picture as it came, in pixels; of a clip how many frames it has, their height and width."""
 TurnLike = tuple[Role, str, tuple[Size, ...]]
 """A turn of a conversation: who speaks, the text, and the size of each of its images."""
 
@@ -38,6 +38,15 @@ class Pixels(NamedTuple):
     crops: "Tensor"
     """(N, 3, S, S), normalised, in the order in which the tower's states stand for the image's tokens."""
     size: Size
+
+
+def is_clip(size: Size) -> bool:
+    """Whether a size is that of a clip.
+
+    >>> is_clip((480, 640)), is_clip((8, 480, 640))
+    (False, True)
+    """
+    return len(size) == 3
 
 
 class Product(NamedTuple):
@@ -241,6 +250,18 @@ class TrainableVLM(LoadedVLM, Protocol):
 
     def save(self, path: Path) -> None:
         """Write weights (safetensors), configuration and processor to a directory in Hugging Face layout."""
+        ...
+
+
+@runtime_checkable
+class ReadsClips(Protocol):
+    """A model that reads clips, beside `LoadedVLM`: where that takes an image's size, it takes a clip's as well.
+
+    A clip's crops are those of its frames, one after another, so that a frame which several clips show is seen once.
+    """
+
+    def frame(self, picture: "Picture") -> Pixels:
+        """Preprocess one RGB picture as a frame of a clip: crops (N, 3, S, S), size (1, height, width)."""
         ...
 
 

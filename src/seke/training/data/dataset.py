@@ -63,7 +63,7 @@ class Vision(NamedTuple):
     """One image: its crops (N, 3, S, S), or, precomputed, the tower's states of them (N, P, D)."""
 
     values: Tensor
-    size: tuple[int, int]
+    size: Size
 
 
 NOTHING: Final = Vision(torch.empty(0), (0, 0))

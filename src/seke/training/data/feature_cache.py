@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from seke.core.files import replacing
+from seke.models.protocol import Size
 
 
 class Entry(NamedTuple):
@@ -22,7 +23,7 @@ class Entry(NamedTuple):
 
     states: Tensor
     """(N, P, D), in the tower's type."""
-    size: tuple[int, int]
+    size: Size
     """Height and width of the picture."""
 
 
@@ -36,7 +37,7 @@ class StateStore:
         """Return where the picture whose bytes have this sha256 (hex digits) lies."""
         return self.folder / digest[:2] / f"{digest}.safetensors"
 
-    def size(self, digest: str) -> tuple[int, int] | None:
+    def size(self, digest: str) -> Size | None:
         """Return the picture's height and width, or None if it has no whole entry."""
         try:
             with safe_open(self.path(digest), "pt") as file:
