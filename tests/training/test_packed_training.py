@@ -12,8 +12,9 @@ from seke.core.errors import UserError
 from seke.core.runs import Run
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
-from seke.training.data.dataset import Sample, Vision
+from seke.training.data.dataset import Sample
 from seke.training.data.mixture import Data
+from seke.training.data.pictures import Vision
 from seke.training.data.samplers import EMPTY, FILLER, Packs, collate, collate_pack
 from seke.training.module import Sft
 from seke.training.settings import Training

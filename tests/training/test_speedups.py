@@ -10,7 +10,8 @@ import torch
 
 from seke.core.errors import UserError
 from seke.training import speedups
-from seke.training.data.dataset import Sample, Vision
+from seke.training.data.dataset import Sample
+from seke.training.data.pictures import Vision
 from seke.training.data.samplers import collate, collate_pack
 from seke.training.module import Sft
 from seke.training.settings import Training

@@ -119,8 +119,18 @@ def decode_all(jobs: Sequence[Job], workers: int | None = None) -> Iterator[Show
     Raises:
         UserError: if PyAV is not installed or a folder cannot be written.
     """
-    processes = 1 if len(jobs) <= FEW else workers or cores()
+    new = sum(not there(job) for job in jobs)
+    processes = 1 if new <= FEW else workers or cores()
     yield from parallel_map(_attempt, jobs, processes)
+
+
+def there(job: Job) -> bool:
+    """Whether all pictures of a job were made by an earlier run, or it is known by now that it cannot be done."""
+    try:
+        kept = _kept(job)
+        return kept is not None and all(_file(job, k).is_file() for k in chosen(job.choice, kept["times"], job.peak))
+    except ClipError:
+        return True
 
 
 def _attempt(job: Job) -> Shown | ClipError:

@@ -27,7 +27,7 @@ VOLATILE: Final = (
 
 UNSAID: Final = {
     "model.base_only_when_small": False, "trainer.compile": False, "trainer.float8": False,
-    "reader.first_peak": 0, "source.world": "drawn",
+    "reader.first_peak": 0, "reader.around": "whole", "source.world": "drawn",
     "generator.normalise": "theoretical", "generator.witnesses": [], "prompts.language": "en",
     "generator.smooth": False, "generator.ask_every": 1, "backend.film_share": 0.5,
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,

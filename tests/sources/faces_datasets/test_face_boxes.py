@@ -12,7 +12,7 @@ from seke.core.records import ImageRecord, Rejection, read_jsonl
 from seke.sources.faces_datasets import face_boxes
 from seke.sources.faces_datasets.folder import Folder
 from seke.sources.prepare import prepare
-from seke.training.data.dataset import image_files
+from seke.training.data.pictures import image_files
 from seke.training.readers.llava import Llava
 
 from .test_folder import photograph

@@ -14,7 +14,8 @@ from seke.training.callbacks import progress_bar
 from seke.training.callbacks.progress_bar import StepProgress
 from seke.training.callbacks.throughput import DataWait, Device, Sums, Throughput, Window, window_metrics
 from seke.training.data import flops
-from seke.training.data.dataset import Sample, Vision
+from seke.training.data.dataset import Sample
+from seke.training.data.pictures import Vision
 from seke.training.data.samplers import collate
 from seke.training.loggers import wandb
 from seke.training.module import Sft

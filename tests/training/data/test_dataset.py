@@ -127,7 +127,7 @@ def test_a_worker_that_inherits_nothing_opens_the_file_itself(tmp_path):
     kept.pictures.loaded = None
     state = pickle.dumps(kept)
     assert len(state) < 30_000
-    assert pickle.loads(state).sample(999) == kept.sample(999) == ("a", [1, 2, 3], [True] * 3, (), [])
+    assert pickle.loads(state).sample(999) == kept.sample(999) == ("a", [1, 2, 3], [True] * 3, (), [], [])
 
 
 def test_nothing_usable_is_an_empty_set(tmp_path):

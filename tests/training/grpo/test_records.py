@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seke.core.errors import UserError
 from seke.core.records import Labels
-from seke.training.data.dataset import ImageFile
+from seke.training.data.pictures import ImageFile
 from seke.training.grpo.checkpoints import Watch
 from seke.training.grpo.greedy import Answer, check_base
 from seke.training.grpo.records import Face, Records, order, shuffled

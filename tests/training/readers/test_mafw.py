@@ -6,6 +6,7 @@ from PIL import Image
 
 from seke.core.errors import UserError
 from seke.core.records import Rejection
+from seke.training.data.mixture import Data, stream
 from seke.training.readers import mafw as room
 from seke.training.readers.clips import fetch
 from seke.training.readers.mafw import EMOTIONS, Mafw
@@ -232,3 +233,16 @@ def test_a_clip_that_is_listed_with_two_emotions_is_rejected(tmp_path):
     assert [(type(row), getattr(row, "reason", "")) for row in rows.values()] == [
         (Rejection, "two labels"), (Row, ""), (Row, ""),
     ]  # fmt: skip
+
+
+def test_clips_are_shown_by_frames_spread_over_them(tmp_path):
+    mafw.make(tmp_path)
+    reader = Mafw(question="?", naming="It is {emotion}.", shown=3)
+    [part] = Data(path=str(tmp_path), reader=reader).sources(tmp_path)
+    told = list(stream(part))
+    found = {row.id: row for row in told if isinstance(row, Row)}
+    assert found and all(row.clips == (len(row.images),) and 2 <= len(row.images) <= 3 for row in found.values())
+    assert all(file.is_file() for row in found.values() for file in row.images)
+    still = {row.id: row for row in stream(part._replace(reader=MAFW)) if isinstance(row, Row)}
+    refused = {one.id for one in told if not isinstance(one, Row)}
+    assert still.keys() - found.keys() <= refused, "whoever is not shown is told"

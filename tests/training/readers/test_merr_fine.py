@@ -7,6 +7,7 @@ from PIL import Image
 
 from seke.core.errors import UserError
 from seke.core.records import Rejection
+from seke.training.data.mixture import Data, stream
 from seke.training.readers.clips import fetch
 from seke.training.readers.merr_fine import MerrFine
 from seke.training.readers.row import Row
@@ -149,3 +150,38 @@ def test_clips_behind_the_first_object_are_read_and_a_second_annotation_is_told(
 def test_an_unknown_answer_field_is_refused():
     with pytest.raises(UserError, match=r"^data\.reader\.answer=caption"):
         MerrFine(question="?", answer="caption")
+
+
+@pytest.mark.parametrize("around", ["whole", "peak"])
+def test_clips_are_shown_from_frames_and_from_videos(tmp_path, around):
+    merr_fine.make(tmp_path)
+    reader = MerrFine(question="?", first_frame=1, shown=3, around=around)
+    found = read(tmp_path, reader)
+    [part] = Data(path=str(tmp_path), reader=reader).sources(tmp_path)
+    drawn = {row.id: row for row in stream(part) if isinstance(row, Row)}
+    assert drawn.keys() == usable(found).keys()
+    video, extracted = found["samplenew_00000003"], found["samplenew_00000004"]
+    assert video.film is not None and video.places == 1 and extracted.clips == (3,)
+    shown = drawn["samplenew_00000003"]
+    assert shown.clips == (3,) and len(shown.images) == 3 and all(file.is_file() for file in shown.images)
+    numbers = [int(file.stem) for file in shown.images]
+    assert numbers == sorted(set(numbers)) and (3 in numbers or around == "whole")
+    for number, file in zip(numbers, shown.images, strict=True):
+        with Image.open(file) as picture:
+            assert abs(picture.convert("L").getpixel((24, 24)) - 20 * number) < 8
+
+
+def test_a_clip_with_gaps_or_a_peak_beyond_its_end_is_refused_by_name(tmp_path):
+    merr_fine.make(tmp_path)
+    reader = MerrFine(question="?", first_frame=1, shown=3)
+    before = read(tmp_path, reader)["samplenew_00000004"]
+    before.images[1].unlink()
+    found = read(tmp_path, reader)["samplenew_00000004"]
+    assert isinstance(found, Rejection) and found.reason == "clip" and "gaps" in found.detail
+
+
+def test_settings_of_frames_that_are_not_shown_are_refused():
+    with pytest.raises(UserError, match=r"^data\.reader\.around=peak: each clip is one picture"):
+        MerrFine(question="?", around="peak")
+    with pytest.raises(UserError, match=r"^data\.reader\.shown=1: less than 2"):
+        MerrFine(question="?", shown=1)

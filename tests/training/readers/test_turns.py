@@ -66,7 +66,7 @@ def test_every_picture_comes_to_its_place(tmp_path, row, names, places):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"video": "a.mp4", "conversations": ASKED}, "video"),
+        ({"video": "a.mp4", "conversations": ASKED}, "image"),
         ({"videos": ["a.mp4"], "image": "a.jpg", "conversations": PLACED}, "video"),
         ({"conversations": [{"from": "human", "value": "<video>\nWho?"}, ANSWER]}, "video"),
         ({"messages": messages({"type": "video", "video": "a.mp4"}, TEXT)}, "video"),

@@ -19,7 +19,7 @@ from torch import Tensor
 from seke.core.errors import UserError
 from seke.core.images import ImageError
 from seke.training.callbacks.checkpoints import Checkpoints
-from seke.training.data.dataset import lost_picture
+from seke.training.data.pictures import lost_picture
 from seke.training.sharded import share
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)

@@ -17,9 +17,9 @@ from lightning.pytorch.loggers import WandbLogger
 from seke.core import files
 from seke.core.images import ImageError
 from seke.core.records import Rejection
-from seke.models.protocol import LoadedVLM
-from seke.training.data.dataset import ImageFile, image_files
-from seke.training.readers.row import Row, Turn
+from seke.models.protocol import LoadedVLM, Pixels
+from seke.training.data.pictures import ImageFile, Vision, image_files, look_at, vision_at
+from seke.training.readers.row import Row, Turn, grouped
 
 FILE: Final = "answered.jsonl"
 COLUMNS: Final = ("step", "id", "image", "question", "answer", "reference")
@@ -32,6 +32,8 @@ class Question(NamedTuple):
     pictures: tuple[ImageFile, ...]
     turns: tuple[Turn, ...]
     reference: str
+    clips: tuple[int, ...] = ()
+    """As in `Row`."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -51,7 +53,9 @@ def questions(rows: Iterable[Row | Rejection], count: int) -> list[Question]:
         if isinstance(row, Row) and row.images and all(map(_readable, image_files(row))):
             first = next(k for k, turn in enumerate(row.turns) if turn.role == "assistant")
             before = sum(turn.images for turn in row.turns[:first])
-            found.append(Question(row.id, tuple(image_files(row)[:before]), row.turns[:first], row.turns[first].text))
+            clips = (row.clips or (0,) * len(row.images))[:before]
+            wanted = tuple(image_files(row)[: sum(frames or 1 for frames in clips)])
+            found.append(Question(row.id, wanted, row.turns[:first], row.turns[first].text, clips))
         if len(found) == count:
             break
     return found
@@ -63,7 +67,8 @@ def answer(loaded: LoadedVLM, question: Question, max_new_tokens: int) -> str:
     Raises:
         ImageError: if a picture of it is lost or has changed.
     """
-    seen = [loaded.pixels(wanted.picture()) for wanted in question.pictures]
+    each = [Vision(*look_at(loaded, wanted, wanted.picture())) for wanted in question.pictures]
+    seen = [Pixels(*vision_at(place)) for place in grouped(each, question.clips)]
     left = iter([pixels.size for pixels in seen])
     turns = [(turn.role, turn.text, tuple(next(left) for _ in range(turn.images))) for turn in question.turns]
     crops = torch.cat([pixels.crops for pixels in seen]).to(loaded.model.device, loaded.model.dtype)

@@ -8,12 +8,15 @@ row whose picture turns out to be broken is rejected by name and never replaced.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from seke.core import plugins, runs
+from seke.core.clip_frames import ClipError
+from seke.core.clips import NOTE, Job, Shown, decode_all
 from seke.core.errors import UserError
 from seke.core.images import ImageError
 from seke.core.limit import checked, group_of, places, places_of_share
@@ -32,6 +35,8 @@ SPEAKERS: Final = ("system", "user", "assistant")
 """The roles that turns may have."""
 
 
+BLOCK: Final = 64
+"""Rows whose videos are decoded together."""
 TEST: Final = frozenset(("test", "tests", "testing", "tst", "eval", "evaluation", "holdout", "heldout"))
 """What rows call the split that models are scored on."""
 
@@ -198,14 +203,24 @@ def stream(part: Part, seed: int = 0, frames: Path | None = None) -> Iterator[Ro
     the rows.
     """
     drawn = None if part.limit is None and part.share is None else _drawn(part, seed)
+    wanted = _wanted(part, drawn)
+    while block := list(islice(wanted, BLOCK)):
+        films = [_placed(found.film, frames) for found in block if isinstance(found, Row) and found.film is not None]
+        decoded = decode_all(films)
+        for found in block:
+            if isinstance(found, Row) and found.film is not None:
+                yield _shown(found, next(decoded))
+            else:
+                yield found if isinstance(found, Rejection) else _fetched(found, frames)
+
+
+def _wanted(part: Part, drawn: np.ndarray[Any, np.dtype[np.bool_]] | None) -> Iterator[Row | Rejection]:
+    """Yield what cannot be used, and of the usable rows those that are drawn; None: all."""
     number = -1
     for found in _read(part):
-        if isinstance(found, Rejection):
+        number += isinstance(found, Row)
+        if isinstance(found, Rejection) or drawn is None or drawn[number]:
             yield found
-            continue
-        number += 1
-        if drawn is None or drawn[number]:
-            yield _fetched(found, frames)
 
 
 def _read(part: Part) -> Iterator[Row | Rejection]:
@@ -231,8 +246,8 @@ def _checked(reader: Reader, found: object) -> Row | Rejection:
         raise plugins.broken("data.reader", reader, f"read() yielded {plugins.shown(found)}", remedy)
     if not found.turns or not all(isinstance(turn, Turn) and turn.role in SPEAKERS for turn in found.turns):
         return rejected(found.id, "form", f"turns that are none of {', '.join(SPEAKERS)}: {plugins.shown(found.turns)}")
-    if (told := sum(turn.images for turn in found.turns)) != len(found.images):
-        return rejected(found.id, "form", f"{len(found.images)} pictures, and {told} in its turns")
+    if (told := sum(turn.images for turn in found.turns)) != found.places:
+        return rejected(found.id, "form", f"{found.places} pictures, and {told} in its turns")
     return found
 
 
@@ -261,6 +276,17 @@ def _fetched(row: Row, frames: Path | None = None) -> Row | Rejection:
     except ImageError as error:
         return Rejection(id=row.id, reason="no image", detail=str(error))
     return replace(row, images=(frame.file,), frame=None)
+
+
+def _placed(film: Job, frames: Path | None) -> Job:
+    return film if frames is None or (film.folder / NOTE).is_file() else film._replace(folder=frames / film.folder.name)
+
+
+def _shown(row: Row, shown: Shown | ClipError) -> Row | Rejection:
+    """Put a clip's frames in the place of its video."""
+    if isinstance(shown, ClipError):
+        return rejected(row.id, "clip", str(shown))
+    return replace(row, images=shown.files, clips=(len(shown.files),), film=None)
 
 
 def _locate(argument: str, reference: str, outputs: Path) -> Path:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from seke.training.data.dataset import Sample, Samples, Vision
+from seke.training.data.dataset import Sample, Samples
 from seke.training.data.packing import best_fit, rounded, rounds, split
+from seke.training.data.pictures import Vision
 
 MEGABATCH: Final = 50
 """Batches sorted by length together: neighbours have one length, yet over an epoch the order stays random."""

@@ -17,7 +17,7 @@ from seke.core import images, limit, runs
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection, read_jsonl
 from seke.core.setting_checks import check_whole
-from seke.training.data.dataset import ImageFile
+from seke.training.data.pictures import ImageFile
 
 TRAIN: Final = "train.jsonl"
 VALIDATION: Final = "validation.jsonl"

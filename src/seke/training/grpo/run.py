@@ -26,7 +26,7 @@ from seke.hub import model_card
 from seke.models.protocol import Family, TrainableVLM
 from seke.training.callbacks.checkpoints import Checkpoints
 from seke.training.callbacks.fault_guard import FaultGuard, MemoryBound, explained
-from seke.training.data.dataset import lost_picture
+from seke.training.data.pictures import lost_picture
 from seke.training.grpo.checkpoints import BEST, resumable
 from seke.training.grpo.greedy import Answer, answers, check_base, worth
 from seke.training.grpo.records import Face, Faces, Records, conversation, labels_of, order, shuffled

@@ -1,8 +1,9 @@
-"""The picture of a clip, for datasets of videos: an extracted frame where there is one, else a frame of the video.
+"""What is shown of a clip, for datasets of videos: its extracted frames where there are any, else frames of the video.
 
     <root>/**/<clip>/<anything><number>.jpg      extracted frames; the number is the last one in the name
     <root>/**/<clip>.mp4                         the video
-    <frames>/<clip>_<number|middle>.jpg          what was taken from a video, written once
+    <frames>/<clip>_<number|middle>.jpg          the one frame that was taken from a video, written once
+    <frames>/<clip>/<number>.jpg                 the frames of a clip (`seke.core.clips`)
 
 A frame that is wanted by number is never replaced by another.
 """
@@ -11,12 +12,13 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from seke.core.clips import QUALITY, VIDEOS, numbered
+from seke.core.clip_frames import Around, ClipError, FrameChoice
+from seke.core.clips import QUALITY, VIDEOS, Job, numbered, of_folder
 from seke.core.errors import UserError
 from seke.core.files import replacing
 from seke.core.images import ImageError, resolve
 from seke.core.video import VideoError, count, frames
-from seke.training.readers.row import Frame, UnusableError
+from seke.training.readers.row import Frame, Row, Turn, UnusableError
 
 
 class Clips:
@@ -83,6 +85,35 @@ class Clips:
         file = self.cache / f"{clip}_{'middle' if number is None else number}.jpg"
         return file, Frame(self._inside(self._videos[clip]), number, file)
 
+    def row(
+        self, clip: str, turns: tuple[Turn, ...], number: int | None = None, choice: FrameChoice | None = None
+    ) -> Row:
+        """Return the conversation about a clip.
+
+        Args:
+            clip: its name.
+            turns: of the conversation, the first of which shows it.
+            number: of its labelled frame, from 0; None: it has none.
+            choice: which frames are shown; None: the labelled one alone, or the middle one.
+
+        Raises:
+            UnusableError: if there is nothing to show, or the clip cannot be shown as wanted.
+            ImageError: if it leads out of the root.
+        """
+        if choice is None:
+            picture, frame = self.picture(clip, number)
+            return Row(clip, turns, (picture,), frame)
+        if clip in self._folders and (extracted := numbered(self._folders[clip])):
+            try:
+                shown = of_folder(extracted, choice, number, first=None if number is None else self.first)
+            except ClipError as error:
+                raise UnusableError("clip", f"{clip}: {error}") from None
+            return Row(clip, turns, tuple(map(self._inside, shown.files)), clips=(len(shown.files),))
+        if clip not in self._videos:
+            raise UnusableError("no image", f"neither frames nor a video of {clip} below {self.root}")
+        video = self._inside(self._videos[clip])
+        return Row(clip, turns, (), film=Job(video, self.cache / clip, choice, number, "data.reader.frames"))
+
     def _inside(self, path: Path) -> Path:
         return resolve(self.root, str(path.relative_to(self.root)))
 
@@ -110,6 +141,20 @@ def fetch(frame: Frame) -> None:
     except OSError as error:
         problem = f"frames cannot be written there ({error.strerror})"
         raise UserError("data.reader.frames", frame.file.parent, problem, "set it to a folder of yours") from error
+
+
+def choice_of(shown: int | None, around: Around = "whole", every: float | None = None) -> FrameChoice | None:
+    """Return which frames of a clip a reader shows; None: one picture.
+
+    Raises:
+        UserError: if a setting is out of range, or says something of frames that are not shown.
+    """
+    if shown is not None:
+        return FrameChoice(shown, around, every, "data.reader.shown")
+    if around != "whole" or every is not None:
+        name, value = ("around", around) if around != "whole" else ("every", every)
+        raise UserError(f"data.reader.{name}", value, "each clip is one picture", "set data.reader.shown, too")
+    return None
 
 
 def frames_folder(path: Path, frames: str | None) -> Path:

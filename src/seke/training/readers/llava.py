@@ -3,18 +3,25 @@
     {"id": "7", "image": "a.jpg", "conversations": [{"from": "human", "value": "<image> Who?"}, {"from": "gpt", ...}]}
 
 The other forms in which the field writes conversations are read as well (turns.py). Our instructions also carry
-`labels`, which serve `keep`, and the `sha256` of the picture that they are about. Other keys are let be.
+`labels`, which serve `keep`, the `sha256` of the picture that they are about, and `clip`, whose frames are shown in the
+picture's place. A row with a "video" in place of the "image" is about that clip. Other keys are let be.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from seke.core import images
-from seke.core.records import Labels, Rejection
+from seke.core.clip_frames import ClipError, FrameChoice, chosen
+from seke.core.clips import Job
+from seke.core.records import Clip, Labels, Rejection
+from seke.core.setting_checks import check_whole
+from seke.training.readers.clips import frames_folder
 from seke.training.readers.find import missing
 from seke.training.readers.objects import objects
 from seke.training.readers.row import (
@@ -27,7 +34,10 @@ from seke.training.readers.row import (
     row_id,
     row_or_rejection,
 )
-from seke.training.readers.turns import parse_conversation
+from seke.training.readers.turns import of_clip, parse_conversation
+
+SHOWN: Final = 8
+"""Frames of a video, where no setting says how many."""
 
 
 class Llava:
@@ -36,10 +46,26 @@ class Llava:
     Args:
         without: sources whose rows are left out, as if the file did not hold them (leave one dataset out).
         kinds: kinds of instruction (`attributes.kind`) that are kept; None: all.
+        shown: frames of a clip; 1: the row's own picture in its place; None: all that the row names, 8 of a video.
+        every: seconds between them; None: they are spread evenly.
+        frames: folder for frames of videos; None: `frames` beside the file.
+
+    Raises:
+        UserError: if `shown` or `every` is out of range.
     """
 
-    def __init__(self, without: Sequence[str] = (), kinds: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        without: Sequence[str] = (),
+        kinds: Sequence[str] | None = None,
+        shown: int | None = None,
+        every: float | None = None,
+        frames: str | None = None,
+    ) -> None:
         self.without, self.kinds = frozenset(without), None if kinds is None else frozenset(kinds)
+        check_whole("data.reader.shown", shown, 1, 256, optional=True)
+        self.shown, self.frames = shown, frames
+        self.choice = FrameChoice(max(shown or SHOWN, 2), every=every, argument="data.reader.shown")
 
     def files(self, path: Path) -> list[Path]:
         """Return the file itself."""
@@ -53,9 +79,39 @@ class Llava:
             if not self._wanted(raw):
                 continue
             name = row_id(raw, where)
-            yield row_or_rejection(
-                path, where, name, partial(conversation, raw, name, partial(images.resolve, root), keep)
-            )
+            yield row_or_rejection(path, where, name, partial(self._row, path, raw, name, root, keep))
+
+    def _row(self, path: Path, raw: Any, name: str, root: Path, keep: Keep) -> Row:
+        """Return the row of one object, about a clip if it has one."""
+        resolve = partial(images.resolve, root)
+        if (still := of_clip(as_object(raw))) is not None:
+            return self._of_video(conversation(still, name, resolve, keep), frames_folder(path, self.frames))
+        row = conversation(raw, name, resolve, keep)
+        clip = _clip(raw)
+        if not clip.frames or self.shown == 1:
+            return row
+        if len(row.images) != 1:
+            raise UnusableError("video", f"a clip and {len(row.images)} pictures in one row")
+        numbers: Sequence[int] = range(len(clip.frames))
+        try:
+            if self.shown or self.choice.every:
+                wanted = replace(self.choice, shown=max(self.shown or len(clip.frames), 2))
+                numbers = chosen(wanted, clip.times or [None] * len(clip.frames))
+        except ClipError as error:
+            raise UnusableError("clip", str(error)) from None
+        if len(numbers) < 2:
+            raise UnusableError("clip", "it has 1 frame: no clip")
+        files = tuple(resolve(clip.frames[number]) for number in numbers)
+        return replace(row, images=files, clips=(len(files),), sha256=None)
+
+    def _of_video(self, row: Row, folder: Path) -> Row:
+        """Return a row whose picture is a video as one about a clip of it."""
+        if self.shown == 1:
+            raise UnusableError("video", "data.reader.shown=1, and a video has no picture of its own")
+        [video] = row.images
+        short = hashlib.sha256(str(video).encode()).hexdigest()[:8]
+        job = Job(video, folder / f"{video.stem}-{short}", self.choice, argument="data.reader.frames")
+        return replace(row, images=(), film=job, sha256=None)
 
     def _wanted(self, raw: Any) -> bool:
         if not isinstance(raw, dict):
@@ -95,6 +151,15 @@ def _face(raw: dict[str, Any], name: str) -> tuple[int, int, int, int] | None:
     """Return where the face is that a row is about, which those who annotated it were shown."""
     attributes = raw.get("attributes")
     return images.face_box(attributes.get("face"), name) if isinstance(attributes, dict) else None
+
+
+def _clip(raw: dict[str, Any]) -> Clip:
+    """Return a row's `clip`, one without frames where there is none."""
+    try:
+        return Clip.model_validate(raw.get("clip") or {"video": "none"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnusableError("form", f"{'.'.join(map(str, ('clip', *first['loc'])))}: {first['msg']}") from None
 
 
 def _own(raw: dict[str, Any]) -> Labels:

@@ -3,7 +3,8 @@
     <path>/labels/Labels/descriptive_text.xlsx   no header: clip, Chinese, English (no neutral clip has a caption)
     <path>/labels/Labels/single-set.xlsx         header; clip ... single_label: 1 to 11, 0 = none
     <path>/.../with_caption/set_1/train.txt      instead: clip TAB label TAB Chinese TAB English, GB18030
-    <root>/**/00025.mp4                          the clips, or folders 00025/ of extracted frames: the middle is taken
+    <root>/**/00025.mp4                          the clips, or folders 00025/ of extracted frames: the middle is
+                                                 taken, or with `shown` so many frames of all
 
 The set has no question of its own: it is the setting `question`. Three of its classes are none of the eight; they keep
 their own word in the answer, and rows of theirs have no label for `keep`. Where anger is 0 in place of 1, every label
@@ -22,7 +23,7 @@ from zipfile import ZipFile
 from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.records import Labels, RecordError, Rejection
-from seke.training.readers.clips import Clips, frames_folder
+from seke.training.readers.clips import Clips, choice_of, frames_folder
 from seke.training.readers.find import below, missing, optional, told
 from seke.training.readers.row import (
     Keep,
@@ -72,8 +73,13 @@ class Mafw:
     """The number of anger, 0 or 1; None: 1, unless a file's numbers may as well begin at 0."""
     frames: str | None = None
     """Folder for frames taken from videos; None: `frames` in the dataset's folder."""
+    shown: int | None = None
+    """Frames of a clip; None: its middle one alone."""
+    every: float | None = None
+    """Seconds between them; None: they are spread evenly."""
 
     def __post_init__(self) -> None:
+        choice_of(self.shown, every=self.every)
         if self.captions not in ("english", "chinese"):
             raise UserError("data.reader.captions", self.captions, "no such captions", "use english or chinese")
         if "{emotion}" not in self.naming:
@@ -165,8 +171,7 @@ class Mafw:
         answer = text + (" " + self.naming.replace("{emotion}", emotion) if emotion else "")
         labels = Labels(expression=expression(emotion)) if emotion else Labels()
         turns = keep_only(exchange(self.question, answer), labels, keep)
-        picture, frame = clips.picture(_stem(caption.clip))
-        return Row(_stem(caption.clip), turns, (picture,), frame)
+        return clips.row(_stem(caption.clip), turns, None, choice_of(self.shown, every=self.every))
 
 
 def _captioned(path: Path) -> tuple[list[Path], list[Path]]:

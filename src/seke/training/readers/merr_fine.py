@@ -1,5 +1,7 @@
 """MERR-Fine: what a person in a clip feels and why, annotated from the clip's peak frame (facts 2.3).
 
+Shown is that frame, or, with `shown`, so many frames of the clip, as the paper's Table 3 was tuned.
+
     <path>/MERR_fine_grained.json     {"<video>": {"peak_index": 23, "smp_reason_caption": "...", "text": "...", ...}}
     <path>/MERR_fine_grained.txt      "<video> <frames> <emotion> <valence>", optional: the label for keep=expression
     <root>/**/<video>.mp4             MER2023's clips, or folders of their extracted frames
@@ -15,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from seke.core.clip_frames import Around
 from seke.core.errors import UserError
 from seke.core.records import Labels, RecordError, Rejection
-from seke.training.readers.clips import Clips, frames_folder
+from seke.training.readers.clips import Clips, choice_of, frames_folder
 from seke.training.readers.find import label_file
 from seke.training.readers.objects import members
 from seke.training.readers.row import (
@@ -53,8 +56,15 @@ class MerrFine:
     """The `peak_index` of a clip's first frame."""
     frames: str | None = None
     """Folder for frames taken from videos; None: `frames` in the dataset's folder."""
+    shown: int | None = None
+    """Frames of a clip; None: its peak frame alone."""
+    around: Around = "whole"
+    """What they are spread over: the whole clip, or around its peak."""
+    every: float | None = None
+    """Seconds between them; None: see `seke.core.clip_frames`."""
 
     def __post_init__(self) -> None:
+        choice_of(self.shown, self.around, self.every)
         if self.answer not in ("smp_reason_caption", "text"):
             raise UserError("data.reader.answer", self.answer, "no such field", "use smp_reason_caption or text")
 
@@ -99,8 +109,7 @@ class MerrFine:
         peak = whole_number(row.get("peak_index"))
         if peak is None or peak < self.first_peak:
             raise UnusableError("no image", f"peak_index={row.get('peak_index')!r:.40} is no frame")
-        picture, frame = clips.picture(clip, peak - self.first_peak)
-        return Row(clip, turns, (picture,), frame)
+        return clips.row(clip, turns, peak - self.first_peak, choice_of(self.shown, self.around, self.every))
 
 
 def _listed(file: Path) -> dict[str, Listed]:

@@ -7,13 +7,15 @@ named in the row and taken from the video when the row is drawn (clips.py).
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from seke.answers.extract import describe
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
+from seke.core.clips import Job
 from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.images import ImageError
@@ -21,6 +23,7 @@ from seke.core.records import Labels, Rejection
 from seke.models.protocol import Role
 from seke.training.readers.objects import Broken
 
+Item = TypeVar("Item")
 Keep = Literal["all", "expression", "va", "au"]
 KEPT: Final[dict[str, tuple[str, ...]]] = {
     "expression": ("expression",),
@@ -37,11 +40,25 @@ LONGEST_ID, LONGEST_DETAIL = 200, 300
 
 
 class Turn(NamedTuple):
-    """One turn of a row: who, what, and how many images stand before the text."""
+    """One turn of a row: who, what, and how many images or clips stand before the text."""
 
     role: Role
     text: str
     images: int
+
+
+def grouped(items: Sequence[Item], clips: Sequence[int]) -> list[tuple[Item, ...]]:
+    """Return what stands at each place: one item of a picture, as many of a clip as it has frames.
+
+    Args:
+        items: of all pictures and frames, in order.
+        clips: frames of the clip at each place, 0 for a picture; (): pictures everywhere.
+
+    >>> grouped("abcd", (0, 3)), grouped("ab", ())
+    ([('a',), ('b', 'c', 'd')], [('a',), ('b',)])
+    """
+    left = iter(items)
+    return [tuple(islice(left, frames or 1)) for frames in clips or (0,) * len(items)]
 
 
 class Frame(NamedTuple):
@@ -70,6 +87,15 @@ class Row:
     split: str = ""
     face: tuple[int, int, int, int] | None = None
     """Left, top, width and height in pixels of the only image, where the row is about a part of it."""
+    clips: tuple[int, ...] = ()
+    """How many of `images` are the frames of the clip at each place, 0 for a picture; (): pictures everywhere."""
+    film: Job | None = None
+    """The video that the row's only clip is in, where its frames may not be there yet."""
+
+    @property
+    def places(self) -> int:
+        """How many pictures and clips the row shows."""
+        return 1 if self.film is not None else len(self.clips or self.images)
 
 
 class Reader(Protocol):

@@ -24,10 +24,13 @@ TURN: Final = ("from", "role", "value", "content")
 """Keys of a turn that are read."""
 TURNS: Final = ("conversations", "messages")
 """Keys of a row that hold its turns."""
+CLIP: Final = "<video>"
 PICTURES: Final = ("image", "images")
 """Keys of a row that name its pictures."""
-MOVING: Final = ("video", "videos", "audio", "audios")
-"""Keys of a row that name what no model here takes."""
+VIDEOS: Final = ("video", "videos")
+"""Keys of a row that name its clip."""
+MOVING: Final = (*VIDEOS, "audio", "audios")
+"""Keys of a row that name what no model here takes, or not every reader."""
 BETWEEN: Final = re.compile(r"(<image>|<img>.*?</img>)", re.DOTALL)
 """The places of pictures in a text."""
 FOREIGN: Final = re.compile(
@@ -56,6 +59,41 @@ class Conversation(NamedTuple):
 
     turns: tuple[Turn, ...]
     pictures: tuple[str, ...]
+
+
+def of_clip(raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a row about one clip as if that were a picture, at the places of either; None where it is about none.
+
+    Raises:
+        UnusableError: if it names several, or pictures as well.
+    """
+    named = [key for key in VIDEOS if not _empty(raw.get(key))]
+    if not named:
+        return None
+    if len(named) == 2 or (isinstance(raw[named[0]], list) and len(raw[named[0]]) > 1):
+        raise UnusableError("video", f"several clips ({', '.join(named)}); a row may show one")
+    if any(not _empty(raw.get(key)) for key in PICTURES):
+        raise UnusableError("video", "a clip and pictures in one row")
+    kept = {key: held for key, held in raw.items() if key not in VIDEOS}
+    turns = {key: list(map(_with_place, raw[key])) for key in TURNS if isinstance(raw.get(key), list)}
+    return kept | turns | {"image": raw[named[0]]}
+
+
+def _with_place(turn: Any) -> Any:
+    """Return a turn of the user with the place of a picture for that of its clip."""
+    if not isinstance(turn, dict) or ROLES.get(str(turn.get("from", turn.get("role"))).strip().lower()) != "user":
+        return turn
+    return {key: _as_picture(held) if key in ("value", "content") else held for key, held in turn.items()}
+
+
+def _as_picture(held: Any) -> Any:
+    if isinstance(held, str):
+        return held.replace(CLIP, PLACEHOLDER)
+    if isinstance(held, list):
+        return [_as_picture(part) for part in held]
+    if isinstance(held, dict) and held.get("type") == "video":
+        return {"type": "image", **({"image": held["video"]} if held.get("video") else {})}
+    return held | {"text": _as_picture(held["text"])} if isinstance(held, dict) and "text" in held else held
 
 
 class _ParsedTurn(NamedTuple):
