@@ -20,6 +20,8 @@ from ..trees import feid_release
 from ..trees.pictures import save
 from .offered import built, composed, miniature, options
 
+RECORDS = ("records",)
+"""Options that hold no instructions: faces with human labels, for algorithm=grpo (tests/training/grpo)."""
 SPEAKERS = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
@@ -45,7 +47,7 @@ def generated(run: Path) -> None:
     (run / "manifest.json").write_text('{"image_root": "."}')
 
 
-@pytest.fixture(scope="module", params=options("data"))
+@pytest.fixture(scope="module", params=[name for name in options("data") if name not in RECORDS])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     base = tmp_path_factory.mktemp(request.param)
     words = [f"data={request.param}", "name=toy", f"paths.data={base / 'data'}", f"paths.outputs={base / 'outputs'}"]

@@ -171,7 +171,7 @@ def test_activations_are_about_what_a_forward_pass_keeps(tiny_base, again, train
         logits = loaded.logits(row, None, features, keep, [*map(len, ids)])
         torch.nn.functional.cross_entropy(logits.float(), row[keep], reduction="sum")
     batch = dry_run.Batch(row.numel(), int(keep.sum()), len(crops))
-    told = dry_run._activations(loaded, Training(), batch, again, "vision_tower" in model.trained)
+    told = dry_run.activations_of(loaded, Training(), batch, again, "vision_tower" in model.trained)
     ratio = told / sum(size for size, _ in kept.values())
     # Checkpointed, the forward pass keeps hidden states; the layer that is computed again comes later, in the backward.
     assert ratio > 1 if again else 0.5 < ratio < 2
