@@ -51,6 +51,7 @@ def test_without_trl_it_says_what_to_install(cli, given, tmp_path):
     assert done.stderr.strip() == "error: algorithm=grpo: trl not installed; pip install -e '.[rl]'"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TRL, reason="algorithm=grpo needs pip install -e '.[rl]'")
 def test_a_base_that_cannot_answer_is_sent_to_fine_tuning_and_its_name_stays_free(cli, given, tmp_path):
     done = cli("train", FACE, *given, f"paths.outputs={tmp_path}", "algorithm.max_tokens=8", "name=b")

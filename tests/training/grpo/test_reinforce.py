@@ -14,6 +14,8 @@ trl = pytest.importorskip("trl", reason="algorithm=grpo needs pip install -e '.[
 from seke.training.grpo import steps as between  # noqa: E402
 from seke.training.grpo.engine import RewardFunction  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def weights(run):
     return (run / "model" / "model.safetensors").read_bytes()
