@@ -86,7 +86,6 @@ def fit(
         if training.threads:
             torch.set_num_threads(training.threads)
         found, watched = data.train(outputs, seed), data.held_out(outputs, seed)
-        write_jsonl(run.path / "rejected.jsonl", found.rejected)
         labels_of(found.faces)
         judge = judge_of(algorithm, found.faces)
         loaded, groups = loaded_model(model, algorithm, optimizer or AdamW())
@@ -103,6 +102,7 @@ def fit(
         if since is None:
             check_base(judge, _ask(loaded, found.faces[:: max(1, len(found.faces) // FIRST)][:FIRST], data, algorithm),
                        str(model.path), algorithm.max_tokens)  # fmt: skip
+        write_jsonl(run.path / "rejected.jsonl", found.rejected)  # not before: until then a name is free
         faces = shuffled(found.faces, seed) if algorithm.shuffle else found.faces
         reward = RewardFunction(judge, faces, loaded.end, algorithm.group_size)
         with kept_states(loaded.model) if algorithm.keep_states else contextlib.nullcontext() as kept:
