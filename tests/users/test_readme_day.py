@@ -21,16 +21,24 @@ from seke.core.runs import file_sha256
 
 from ..conftest import ROOT
 from ..servers.openai_server import running
+from ..trees import emonet_face
 
 KEY = {"OPENAI_API_KEY": "sk-test-0123456789"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Your own photographs\n")[2].partition("\n## ")[0]
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in re.findall(r"^```bash\n(.*?)^```$", SECTION, re.DOTALL | re.MULTILINE)
-    for line in block.splitlines()
-    if line.startswith("python ")
-]
+
+
+def commands(title: str) -> list[list[str]]:
+    """Return the commands of a section of README, as words."""
+    section = README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return [
+        shlex.split(line, comments=True)
+        for block in re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+        if line.startswith("python ")
+    ]
+
+
+COMMANDS = commands("Your own photographs")
 PRICE = "backend.prices.gpt-test=[1,1,1]"
 FEELINGS = ("happy", "sad", "angry", "surprised", "neutral", None)
 
@@ -101,3 +109,22 @@ def test_a_stranger_follows_the_readme(tmp_path: Path, cli) -> None:
     assert (outputs / "train" / "mine" / "model" / "config.json").is_file()
     assert (outputs / "evaluate" / "new" / "labels.xlsx").is_file()
     shutil.rmtree(outputs)
+
+
+@pytest.mark.slow
+def test_faces_that_anyone_may_use_are_annotated_and_held_against_experts(tmp_path: Path, cli) -> None:
+    emonet_face.make(tmp_path / "hq")
+    steps = commands("Faces that anyone may use")
+    assert [words[1] for words in steps] == ["prepare.py", *["generate.py"] * 2, "evaluate.py", "report.py"]
+    with running() as server:
+        stand_in = {
+            "source.root=data/EmoNet-Face/hq": [f"source.root={tmp_path / 'hq'}"],
+            "backend=openai": ["backend=openai", "backend.model=gpt-test", f"backend.base_url={server.url}", PRICE],
+        }
+        for words in steps:
+            typed = [new for word in words[2:] for new in stand_in.get(word, [word])]
+            done = cli(words[1].removesuffix(".py"), *typed, f"paths.outputs={tmp_path}", **KEY)
+            assert done.returncode == 0, f"{shlex.join(words)}: {done.stderr}"
+            assert bool(server.bodies) == ("prepare.py" not in words and "dry_run=true" not in words)
+    found = json.loads((tmp_path / "evaluate" / "emonet-labels" / "metrics.json").read_text())
+    assert found["expression"]["n"] > 0
