@@ -54,6 +54,28 @@ class InMemory(Image):
 
 
 @dataclass(frozen=True)
+class Clip(Image):
+    """A part that is a clip: the picture it stands for, and the frames that are shown in its place."""
+
+    frames: tuple[Image, ...] = ()
+    times: tuple[float, ...] | None = None
+    """Of each frame, in seconds from the video's beginning; None where that is unknown."""
+
+    @property
+    def key(self) -> str:
+        """What stands for this clip in a request's key."""
+        return " ".join(frame.key for frame in self.frames) + (f" {list(self.times)}" if self.times else "")
+
+    @property
+    def spelt(self) -> tuple[str | Image, ...]:
+        """Its frames in order, each after a line that says which it is, and when."""
+        lines = [f"Frame {place} of {len(self.frames)}" for place in range(1, len(self.frames) + 1)]
+        if self.times is not None:
+            lines = [f"{line}, at {time:.2f} s" for line, time in zip(lines, self.times, strict=True)]
+        return tuple(part for pair in zip(lines, self.frames, strict=True) for part in (f"{pair[0]}:", pair[1]))
+
+
+@dataclass(frozen=True)
 class Message:
     """One message; its parts keep their order, text and images mixed."""
 
@@ -66,9 +88,19 @@ class Message:
         return "\n".join(part for part in self.parts if isinstance(part, str))
 
     @property
-    def images(self) -> tuple[Image, ...]:
-        """The image parts."""
+    def shown(self) -> tuple[Image, ...]:
+        """The image parts, a clip as one."""
         return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The pictures that are sent, of a clip its frames."""
+        return tuple(part for part in self.spelt if isinstance(part, Image))
+
+    @property
+    def spelt(self) -> tuple[str | Image, ...]:
+        """The parts as those are told who read pictures alone: a clip as its frames and their times."""
+        return tuple(one for part in self.parts for one in (part.spelt if isinstance(part, Clip) else (part,)))
 
 
 @dataclass(frozen=True)
@@ -96,8 +128,13 @@ class Request:
 
     @property
     def images(self) -> tuple[Image, ...]:
-        """All image parts as sent."""
+        """All pictures as sent, of a clip its frames."""
         return tuple(image for message in self.messages for image in message.images)
+
+    @property
+    def shown(self) -> tuple[Image, ...]:
+        """All image parts, a clip as one."""
+        return tuple(image for message in self.messages for image in message.shown)
 
     @cached_property
     def key(self) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seke.backends.openai.dialect import Dialect
 from seke.backends.openai.image_encoding import ImageEncoder
 from seke.backends.openai.protocol import Completions, NoReply, choices, decode, seed
-from seke.core.vlm import Choice, Image, Message, Request, Usage
+from seke.core.vlm import Choice, Clip, Image, Message, Request, Usage
 
 FACE = Image(Path("face.png"), "f" * 64)
 SCHEMA = {"type": "object", "properties": {"reasoning": {"type": "string"}}, "required": ["reasoning"]}
@@ -195,3 +195,17 @@ def test_an_answer_longer_than_any_model_gives_is_not_looked_into(request_: Requ
     choice = judged('{"a":' * 300_000, request=request_)
     assert choice.status == "invalid" and choice.text.startswith("an answer of 1,500,000 characters: ")
     assert len(choice.text) < 300
+
+
+def test_a_clip_is_sent_as_its_frames_in_order_each_after_its_time() -> None:
+    frames = tuple(Image(Path(f"{k}.png"), str(k) * 64) for k in range(3))
+    clip = Clip(FACE.path, FACE.sha256, None, frames, (0.0, 0.25, 0.5))
+    request = Request((Message("user", ("What changes?", clip)),))
+    sent = WRITTEN.body(request, {frame.key: f"data:{k}" for k, frame in enumerate(frames)}, Dialect())
+    content = sent["messages"][0]["content"]
+    assert [part.get("text") or part["image_url"]["url"] for part in content] == [
+        "What changes?", "Frame 1 of 3, at 0.00 s:", "data:0", "Frame 2 of 3, at 0.25 s:", "data:1",
+        "Frame 3 of 3, at 0.50 s:", "data:2",
+    ]  # fmt: skip
+    plain = Request((Message("user", ("What changes?", *frames)),))
+    assert WRITTEN.prompt_at_most(request) == WRITTEN.prompt_at_most(plain) + 3 * len("\nFrame 1 of 3, at 0.00 s:")

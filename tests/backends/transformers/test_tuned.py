@@ -4,11 +4,12 @@ import hashlib
 import io
 
 import pytest
+import torch
 from PIL import Image as Pictures
 
 from seke.backends.transformers.tuned import Local
 from seke.core.errors import UserError
-from seke.core.vlm import Image, Message, Request
+from seke.core.vlm import Clip, Image, Message, Request
 from seke.models.instructblip import InstructBlip
 from seke.models.llava_ov import LlavaOv
 from seke.models.tiny import instructblip
@@ -113,3 +114,41 @@ def test_an_instruction_aware_model_answers_without_an_image(instructed):
         [Request((Message("user", ("Why?",)),), temperature=0, max_tokens=4)],
     )
     assert 0 < reply.usage.output_tokens <= 4
+
+
+def clip(folder, order, size=(40, 32)):
+    frames = tuple(image(folder, k, size) for k in order)
+    return Clip(frames[0].path, frames[0].sha256, None, frames, None)
+
+
+def test_a_clip_is_read_as_it_is_trained_on(path, tmp_path):
+    backend = local(path)
+    asked = [Request((Message("user", ("What?", clip(tmp_path, order))),), temperature=0, max_tokens=8)
+             for order in ((0, 1, 2), (2, 1, 0))]  # fmt: skip
+    together = answers(backend, [*asked, Request((Message("user", ("What?", image(tmp_path, 3))),), temperature=0)])
+    loaded, size = backend.loaded, (3, 32, 40)
+    for request, reply in zip(asked, together, strict=False):
+        frames = [loaded.frame(Pictures.open(frame.path).convert("RGB")) for frame in request.images]
+        crops = torch.cat([frame.crops for frame in frames])
+        with torch.no_grad():
+            features = loaded.features(loaded.see(crops), [3], [size])
+        ids = loaded.prompts([[("user", "What?", (size,))]])
+        new = loaded.generate(ids, features, 8)[0].tolist()
+        expected = loaded.decode(new[: new.index(loaded.end)] if loaded.end in new else new)
+        assert reply.choices[0].text == expected and reply.usage.input_tokens == len(ids[0])
+
+
+def test_a_clip_that_cannot_be_shown_whole_is_told(path, tmp_path):
+    uneven = Clip(tmp_path / "a", "a" * 64, None, (image(tmp_path, 5), image(tmp_path, 6, (64, 64))), None)
+    long = clip(tmp_path, [0, 1] * 600, (32, 32))
+    asked = [Request((Message("user", ("What?", part)),), temperature=0, max_tokens=4) for part in (uneven, long)]
+    first, second = answers(local(path), asked)
+    assert first.choices[0].status == second.choices[0].status == "invalid"
+    assert "change their size" in first.choices[0].text
+    assert "1200 frames of clips), more than the model's 4096 positions" in second.choices[0].text
+
+
+def test_a_family_that_reads_no_clips_is_named(instructed, tmp_path):
+    request = Request((Message("user", ("What?", clip(tmp_path, (0, 1)))),), temperature=0)
+    with pytest.raises(UserError, match="reads no clips"):
+        answers(Local(InstructBlip(str(instructed))), [request])

@@ -144,7 +144,7 @@ class Completions:
     def _message(self, message: Message, urls: Mapping[str, str]) -> dict[str, Any]:
         if not message.images:
             return {"role": message.role, "content": message.text}
-        parts = list(message.parts)
+        parts = list(message.spelt)
         if len(message.images) == 1:
             # The stable text first: servers keep the prefix that prompts share, and each image is another.
             parts.sort(key=lambda part: isinstance(part, Image))

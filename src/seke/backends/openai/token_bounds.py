@@ -40,7 +40,8 @@ def prompt_tokens(request: Request, side: int, detail: str, extra_body: Mapping[
     >>> prompt_tokens(Request((Message("user", ("Who?",)),)), 512, "high", {})
     132
     """
-    written = len(request.text.encode(errors="surrogatepass"))
+    text = "\n".join(part for message in request.messages for part in message.spelt if isinstance(part, str))
+    written = len(text.encode(errors="surrogatepass"))
     for form in filter(None, (request.schema, extra_body)):
         written += len(json.dumps(form, default=str).encode())
     tiles = 0 if detail == "low" else math.ceil(side / TILE) ** 2

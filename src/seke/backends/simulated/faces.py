@@ -175,7 +175,7 @@ class Simulated:
 
     def _answer(self, request: Request) -> Reply:
         text = request.text
-        picture = request.images[-1].sha256 if request.images else ""
+        picture = request.shown[-1].sha256 if request.shown else ""
         first = self._impression(picture, _wording(text) if self.habits.wording_share else "")
         known, knowledge = self._told(text)
         predictions = [extract(block.strip()) for block in PREDICTION.findall(text)]

@@ -80,7 +80,7 @@ class SimulatedScenes:
             yield index, self._answer(request)
 
     def _answer(self, request: Request) -> Reply:
-        picture = request.images[-1].sha256 if request.images else None
+        picture = request.shown[-1].sha256 if request.shown else None
         truth = self._truths.get(picture or "")
         streams = [Random(f"{self.seed}/{request.key}/{number}") for number in range(request.n)]
         texts = [self._written(request, truth, rng) for rng in streams]

@@ -140,4 +140,4 @@ class AnyVlm(LocalModel[tuple[Any, Any]]):
 
 def _content(message: Message) -> list[dict[str, str]]:
     """Return a message's parts as chat templates want them, pictures by their place alone."""
-    return [{"type": "image"} if isinstance(part, Image) else {"type": "text", "text": part} for part in message.parts]
+    return [{"type": "image"} if isinstance(part, Image) else {"type": "text", "text": part} for part in message.spelt]

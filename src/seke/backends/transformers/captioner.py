@@ -75,6 +75,6 @@ class Captions(LocalModel[tuple[Any, Any]]):
 
 
 def _picture(request: Request) -> Any:
-    if not request.images:
+    if not request.shown:
         raise ImageError("no picture to caption")
-    return pictures(request.images[-1:])[0]
+    return pictures(request.shown[-1:])[0]

@@ -17,9 +17,10 @@ from transformers import LogitsProcessor
 
 from seke.backends.thinking import complete_answer, truncated_answer
 from seke.backends.transformers.base import LocalModel, pictures, unreadable
+from seke.core.errors import UserError
 from seke.core.images import ImageError
-from seke.core.vlm import Choice, Reply, Request, Usage
-from seke.models.protocol import LoadedVLM, Loader, Pixels
+from seke.core.vlm import Choice, Clip, Image, Reply, Request, Usage
+from seke.models.protocol import LoadedVLM, Loader, Pixels, ReadsClips, TrainableVLM, is_clip
 
 CHUNK = 16
 """Batches read ahead, so that answers of one length share a batch."""
@@ -134,7 +135,7 @@ def _prepare(loaded: LoadedVLM, chunk: Sequence[tuple[int, Request]]) -> tuple[l
 
     def pixels_of(request: Request) -> list[Pixels] | str:
         try:
-            return [loaded.pixels(picture) for picture in pictures(request.images)]
+            return [_pixels(loaded, part) for part in request.shown]
         except (ImageError, OSError) as error:
             return str(error)
 
@@ -145,9 +146,36 @@ def _prepare(loaded: LoadedVLM, chunk: Sequence[tuple[int, Request]]) -> tuple[l
     turns = []
     for _, request, seen in good:
         left = iter([pixels.size for pixels in seen])
-        turns.append([(m.role, m.text, tuple(next(left) for _ in m.images)) for m in request.messages])
+        turns.append([(m.role, m.text, tuple(next(left) for _ in m.shown)) for m in request.messages])
     encoded = zip(loaded.prompts(turns), loaded.contexts(turns), strict=True)
-    return [Prepared(i, r, ids, seen, read) for (i, r, seen), (ids, read) in zip(good, encoded, strict=True)], broken
+    prepared = [Prepared(i, r, ids, seen, read) for (i, r, seen), (ids, read) in zip(good, encoded, strict=True)]
+    broken += [(item.place, problem) for item in prepared if (problem := _too_long(loaded, item))]
+    return [item for item in prepared if not _too_long(loaded, item)], broken
+
+
+def _pixels(loaded: LoadedVLM, part: Image) -> Pixels:
+    """Return a picture, or a clip, as the tower sees it.
+
+    Raises:
+        ImageError, OSError: if it cannot be read, or the frames of a clip differ in size.
+        UserError: if it is a clip, and the model reads none.
+    """
+    if not isinstance(part, Clip):
+        return loaded.pixels(pictures([part])[0])
+    if not isinstance(loaded, ReadsClips):
+        raise UserError("model.path", loaded.name, "this family reads no clips", "use a LLaVA-OneVision, or shown=1")
+    frames = [loaded.frame(picture) for picture in pictures(part.frames)]
+    if len({frame.size for frame in frames}) > 1:
+        raise ImageError(f"{part.path.name}: the frames of its clip change their size")
+    return Pixels(torch.cat([frame.crops for frame in frames]), (len(frames), *frames[0].size[1:]))
+
+
+def _too_long(loaded: LoadedVLM, item: Prepared) -> str:
+    """Return why a request with clips has no room in the model's context; empty where it has."""
+    frames = sum(pixels.size[0] for pixels in item.pixels if is_clip(pixels.size))
+    if not frames or not isinstance(loaded, TrainableVLM) or len(item.ids) < loaded.max_tokens:
+        return ""
+    return f"{len(item.ids)} tokens ({frames} frames of clips), more than the model's {loaded.max_tokens} positions"
 
 
 def _features(loaded: LoadedVLM, seen: Sequence[Pixels], contexts: Sequence[Sequence[int]]) -> list[Tensor]:

@@ -34,6 +34,7 @@ from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.limit import checked, chosen_ids
 from seke.core.records import ImageRecord, Labels, Prediction, read_jsonl
+from seke.core.shown import shown
 from seke.core.vlm import Image, Request, closing
 
 CHUNK: Final = 512
@@ -330,7 +331,7 @@ def _asked(
     def requests() -> Iterator[Request]:
         for record in records:
             try:
-                image = Image(*images.unchanged(record, root))
+                image = shown(record, root)
             except images.ImageError as error:
                 answers[record.id] = Answer(id=record.id, status="unanswered", detail=str(error))
                 continue

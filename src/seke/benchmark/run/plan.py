@@ -14,6 +14,7 @@ from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.limit import checked, limited
 from seke.core.records import ImageRecord, Labels, Prediction
+from seke.core.shown import with_frames
 
 
 class Task(NamedTuple):
@@ -58,8 +59,8 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     Args:
         benchmark: of conf/benchmark.
         outputs: where names of runs are looked up.
-        settings: records, limit, seed, predictions, predictions_fields, compare, groups, allow_overlap, paths.images.
-            Nothing but the records that `limit` leaves is judged, compared, counted or paid for.
+        settings: records, limit, shown, seed, predictions, predictions_fields, compare, groups, allow_overlap,
+            paths.images. Nothing but the records that `limit` leaves is judged, compared, counted or paid for.
         model: the checkpoint that is asked: a directory or a Hub id; None for a model behind an API.
 
     Raises:
@@ -70,7 +71,7 @@ def check(benchmark: Benchmark, outputs: Path, settings: Mapping[str, Any], mode
     inputs = files_of(benchmark, outputs, settings["records"], settings["predictions"], settings["compare"])
     every = predict.planned(benchmark, inputs, settings["paths"]["images"])
     most = checked(settings["limit"])
-    records = limited(every, most, settings["seed"])
+    records = [with_frames(record, settings.get("shown")) for record in limited(every, most, settings["seed"])]
     keys = subgroups.keys_of(settings["groups"])
     subgroups.check(keys, records, benchmark)
     _check_truth(benchmark, records, inputs["records"])

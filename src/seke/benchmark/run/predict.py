@@ -20,6 +20,7 @@ from seke.core.budget import Spent
 from seke.core.errors import UserError
 from seke.core.escape import shortened
 from seke.core.records import ImageRecord, read_jsonl, to_line
+from seke.core.shown import shown
 from seke.core.vlm import VLM, Image, Reply, Request, closing
 
 FILE: Final = "answers.jsonl"
@@ -180,7 +181,7 @@ def ask(
     def requests() -> Iterator[Request]:
         for record in records:
             try:
-                image = Image(*images.unchanged(record, root))
+                image = shown(record, root)
             except images.ImageError as error:
                 unreadable.append(Answer(id=record.id, status="unanswered", detail=str(error)))
                 continue

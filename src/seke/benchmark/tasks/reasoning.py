@@ -31,6 +31,7 @@ from seke.core import images, old_runs
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
 from seke.core.records import AnswerStatus, ImageRecord, InstructionRecord, read_jsonl
+from seke.core.shown import shown
 from seke.core.text_tables import markdown_table
 from seke.core.vlm import VLM, Image, Message, Request
 
@@ -179,7 +180,7 @@ class AffectiveReasoning:
             if answer_status(answer) in SILENT:
                 continue
             try:
-                image = Image(*images.unchanged(record, self._root))
+                image = shown(record, self._root)
             except images.ImageError:
                 marks[number] = dict.fromkeys(self._asked, Marks(status="unseen"))
                 continue

@@ -28,6 +28,7 @@ from seke.core.records import (
     Trace,
     read_jsonl,
 )
+from seke.core.shown import in_clip
 from seke.core.vlm import Image, Screened, layers
 from seke.generation import statistics, text_diversity
 from seke.generation.emovit.captioners import through
@@ -347,10 +348,11 @@ def opener(image_root: Path) -> Callable[[ImageRecord], Face | None]:
 def _open(record: ImageRecord, root: Path) -> Face | Outcome:
     try:
         opened = images.open_record(record, root)
+        image = in_clip(Image(opened.path, opened.sha256, opened.face), record, root)
     except images.ImageError as error:
         rejection = Rejection(id=record.id, reason="image", detail=str(error))
         nothing = Trace(
             id=record.id, prior=Labels(), draws=(), summary=None, requests=0, input_tokens=0, output_tokens=0
         )
         return Outcome(rejection, nothing, Spent())
-    return Face(record, Image(opened.path, opened.sha256, opened.face))
+    return Face(record, image)
