@@ -148,7 +148,7 @@ class Film:
 def minimum_jerk(share: float) -> float:
     """Return how far a movement is at this share of its time, both in [0, 1] (Flash & Hogan 1985).
 
-    >>> [round(minimum_jerk(share), 3) for share in (-1, 0.25, 0.5, 1, 2)]
+    >>> [round(minimum_jerk(share), 3) for share in (-1.0, 0.25, 0.5, 1.0, 2.0)]
     [0.0, 0.104, 0.5, 1.0, 1.0]
     """
     x = min(max(share, 0.0), 1.0)
