@@ -1,82 +1,98 @@
 #!/usr/bin/env bash
 # The tuned model as a witness of the labels that it lacked: no further call, no further dollar.
-#   bash scripts/second_round.sh [name=second] [seed=0] [images=7000] [rounds=1] [draws=4] [epochs=3] [outputs=outputs]
-#     [backend=simulated] [records=<prepared set>] [<settings of generate>]
+#   bash scripts/second_round.sh [name=second] [seed=0] [seeds=1] [images=7000] [rounds=1] [draws=4] [epochs=3] [outputs=outputs]
+#     [left_out=<source>] [backend=simulated] [records=<prepared set>] [<settings of generate and train>]
 # Finished stages are reused, and a killed one goes on. rounds: the most; no more where held-out labels are foretold no better.
 # Subjects are dealt into two folds; a model tuned on one fold's instructions answers the other's faces, shown no label of
 # theirs. Its answers are calibrated on the human labels of these faces, like a specialist's table, and heard beside the
 # annotator's draws, which the ledger (or the simulation) has already; nothing else is asked. Then a model is tuned on the
 # new labels. epochs: of the students, each of which has half of the faces; the models that are compared have the trainer's.
+# left_out: no student and no model is tuned on faces of this source; how right their labels, and the models on its test
+# faces, are is compared apart. It must be one of the records' sources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=second seed=0 images=7000 rounds=1 draws=4 epochs=3 outputs=outputs records= train=() model=() more=()
-for argument in "$@"; do
-  case "$argument" in
-    name=* | seed=* | images=* | rounds=* | draws=* | epochs=* | outputs=* | records=*) printf -v "${argument%%=*}" '%s' "${argument#*=}" ;;
-    trainer*=* | optimizer*=*) train+=("$argument") ;;
-    model=* | model.*=*) model+=("$argument") ;;
-    *) more+=("$argument") ;;
-  esac
-done
+source scripts/settings.sh
+recipe second "$@"
+take images rounds draws epochs left_out
+images=${images:-7000} rounds=${rounds:-1} draws=${draws:-4} epochs=${epochs:-3}
+if [[ "$scale" != demo ]]; then echo "error: scale=$scale: this recipe has one scale; give your own faces by records=" >&2; exit 2; fi
 case "$rounds$draws$epochs" in
   *[!0-9]*) echo "error: rounds=$rounds draws=$draws epochs=$epochs: no numbers; set for example rounds=1" >&2; exit 2 ;;
 esac
-export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
+train=() model=() rest=()
+for argument in ${more[@]+"${more[@]}"}; do
+  case "$argument" in
+    trainer*=* | optimizer*=*) train+=("$argument") ;;
+    model=* | model.*=*) model+=("$argument") ;;
+    *) rest+=("$argument") ;;
+  esac
+done
+more=(${rest[@]+"${rest[@]}"})
+tuning=(${model[@]+"${model[@]}"} ${train[@]+"${train[@]}"})
+if [[ -n "$left_out" ]]; then tuning+=("+data.reader.without=[$left_out]"); fi
 
-step() { # step <command> <settings...>: run a command and say how long it took
+timed() { # timed <command> <settings...>: run a command and say how long it took
   local began=$SECONDS
-  printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
-  python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"
+  step "$1" seed="$seed" "${@:2}"
   printf '  %d s\n' $((SECONDS - began))
 }
 
-# 1. The first round, with its control: labels of nobody, and of the calibrated annotator.
-faces=${records:-$name}
-if [[ -z "$records" ]]; then step prepare source=synthetic name="$name" source.images="$images"; fi
-truth=$outputs/prepare/$faces/truth.jsonl
-calibrated=(records="$faces" generator.aggregate=calibrated stopping=fixed ${more[@]+"${more[@]}"})
-step generate records="$faces" name="$name-blind" generator=blind
-step generate name="$name-round0" "${calibrated[@]}"
+one_seed() {
+  # 1. The first round, with its control: labels of nobody, and of the calibrated annotator.
+  prepared source=synthetic source.images="$images"
+  local truth=$outputs/prepare/$faces/truth.jsonl test=$outputs/prepare/$faces/test.jsonl apart=$outputs/second_round/$run/left_out
+  if [[ -n "$left_out" ]]; then python scripts/of_source.py "$test" "$left_out" "$apart/test.jsonl"; fi
+  local calibrated=(records="$faces" generator.aggregate=calibrated stopping=fixed ${more[@]+"${more[@]}"})
+  timed generate records="$faces" name="$run-blind" generator=blind
+  timed generate name="$run-round0" "${calibrated[@]}"
 
-for ((round = 1; round <= rounds; round++)); do
-  before=$name-round$((round - 1)) folds=$outputs/second_round/$name/$round answers=()
-  # 2. Two students, each tuned on one fold, answer the other one, with further answers that say how sure they are.
-  python scripts/folds.py "$outputs/prepare/$faces/train.jsonl" "$outputs/generate/$before/instructions.jsonl" "$folds"
-  for fold in 0 1; do
-    student=$name-student$round-$fold
-    step train data.path="$folds/$((1 - fold))/instructions.jsonl" name="$student" trainer.max_epochs="$epochs" \
-      ${model[@]+"${model[@]}"} ${train[@]+"${train[@]}"}
-    step evaluate records="$folds/$fold/records.jsonl" label=true draws="$draws" model.path="$student" \
-      name="$student" backend.max_new_tokens=192 ${model[@]+"${model[@]}"}
-    answers+=("$outputs/evaluate/$student/predictions.jsonl")
+  local round last=$rounds
+  for ((round = 1; round <= last; round++)); do
+    local before=$run-round$((round - 1)) folds=$outputs/second_round/$run/$round answers=() fold
+    # 2. Two students, each tuned on one fold, answer the other one, with further answers that say how sure they are.
+    python scripts/folds.py "$outputs/prepare/$faces/train.jsonl" "$outputs/generate/$before/instructions.jsonl" "$folds"
+    for fold in 0 1; do
+      local student=$run-student$round-$fold
+      timed train data.path="$folds/$((1 - fold))/instructions.jsonl" name="$student" trainer.max_epochs="$epochs" \
+        ${tuning[@]+"${tuning[@]}"}
+      timed evaluate records="$folds/$fold/records.jsonl" label=true draws="$draws" model.path="$student" \
+        name="$student" backend.max_new_tokens=192 ${model[@]+"${model[@]}"}
+      answers+=("$outputs/evaluate/$student/predictions.jsonl")
+    done
+    # 3. Labels by both, and by the annotator and dice: the students' answers about other faces, which must be refused.
+    for fold in 0 1; do
+      local dice=$folds/dice$fold.jsonl
+      [[ -f "$dice" ]] || python scripts/made_up_witness.py dice "${answers[fold]}" "$dice" seed="$seed"
+    done
+    timed generate name="$run-round$round" "${calibrated[@]}" generator.reuse="$before" \
+      generator.witnesses="[{path: [${answers[0]}, ${answers[1]}], name: student}]"
+    timed generate name="$run-dice$round" "${calibrated[@]}" generator.reuse="$before" \
+      generator.witnesses="[{path: [$folds/dice0.jsonl, $folds/dice1.jsonl], name: dice}]"
+    if ! python scripts/held_out.py "$outputs/generate/$before" "$outputs/generate/$run-round$round"; then last=$round; fi
   done
-  # 3. Labels by both, and by the annotator and dice: the students' answers about other faces, which must be refused.
-  for fold in 0 1; do
-    dice=$folds/dice$fold.jsonl
-    [[ -f "$dice" ]] || python scripts/made_up_witness.py dice "${answers[fold]}" "$dice" seed="$seed"
-  done
-  step generate name="$name-round$round" "${calibrated[@]}" generator.reuse="$before" \
-    generator.witnesses="[{path: [${answers[0]}, ${answers[1]}], name: student}]"
-  step generate name="$name-dice$round" "${calibrated[@]}" generator.reuse="$before" \
-    generator.witnesses="[{path: [$folds/dice0.jsonl, $folds/dice1.jsonl], name: dice}]"
-  if ! python scripts/held_out.py "$outputs/generate/$before" "$outputs/generate/$name-round$round"; then rounds=$round; fi
-done
 
-# 4. How right are the labels, and the models tuned on them?
-cells=(round0 blind)
-for ((round = 1; round <= rounds; round++)); do cells+=("dice$round" "round$round"); done
-for cell in "${cells[@]}"; do
-  against=()
-  if [[ "$cell" != round0 ]]; then against=(compare="$name-labels-round0"); fi
-  if [[ -f "$truth" ]]; then # only of drawn faces the truth is known
-    step evaluate benchmark=reliability predictions="$name-$cell" records="$truth" name="$name-labels-$cell" \
-      ${against[@]+"${against[@]}"}
-  fi
-  if [[ "$cell" == dice* ]]; then continue; fi
-  step train data.path="$name-$cell" name="$name-$cell" ${model[@]+"${model[@]}"} ${train[@]+"${train[@]}"}
-  against=()
-  if [[ "$cell" != round0 ]]; then against=(compare="$name-round0"); fi
-  step evaluate records="$faces" model.path="$name-$cell" name="$name-$cell" ${model[@]+"${model[@]}"} ${against[@]+"${against[@]}"}
-done
+  # 4. How right are the labels, and the models tuned on them?
+  local cells=(round0 blind) cell
+  for ((round = 1; round <= last; round++)); do cells+=("dice$round" "round$round"); done
+  if [[ -n "$left_out" && -f "$truth" ]]; then python scripts/of_source.py "$truth" "$left_out" "$apart/truth.jsonl"; fi
+  for cell in "${cells[@]}"; do
+    if [[ -f "$truth" ]]; then # only of drawn faces the truth is known
+      scored labels- "$truth" benchmark=reliability predictions="$run-$cell"
+      if [[ -n "$left_out" ]]; then scored labels-left_out- "$apart/truth.jsonl" benchmark=reliability predictions="$run-$cell"; fi
+    fi
+    if [[ "$cell" == dice* ]]; then continue; fi
+    timed train data.path="$run-$cell" name="$run-$cell" ${tuning[@]+"${tuning[@]}"}
+    scored "" "$faces" model.path="$run-$cell" ${model[@]+"${model[@]}"}
+    if [[ -n "$left_out" ]]; then scored left_out- "$apart/test.jsonl" model.path="$run-$cell" ${model[@]+"${model[@]}"}; fi
+  done
+}
+
+scored() { # scored <prefix> <records> <settings...>: this cell's, against that of round 0
+  local against=()
+  if [[ "$cell" != round0 ]]; then against=(compare="$run-${1}round0"); fi
+  timed evaluate records="$2" name="$run-$1$cell" "${@:3}" ${against[@]+"${against[@]}"}
+}
+
+for_every_seed one_seed
 step report name="$name"
 printf '\ndone in %d s\n' "$SECONDS"

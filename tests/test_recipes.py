@@ -223,6 +223,26 @@ def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:
     return found
 
 
+def test_a_source_left_out_of_a_second_round_teaches_no_student_and_no_model_and_is_judged_apart(recipe) -> None:
+    done, commands = recipe("second_round", "left_out=raf_db", "seeds=2", "epochs=2", "backend.seed=5")
+    assert done.returncode == 0, done.stderr
+    tuned = [words for words in commands if words[0] == "train.py"]
+    assert len(tuned) == 2 * (2 + 3), "two students, and models of round 0, of nobody's labels and of round 1"
+    assert all("+data.reader.without=[raf_db]" in words for words in tuned)
+    scored = {word for words in commands if words[0] == "evaluate.py" for word in words if word.startswith("name=")}
+    assert {"name=second-s1-round1", "name=second-s1-left_out-round1", "name=second-s0-left_out-blind"} <= scored
+    compared = [words for words in commands if "name=second-s1-left_out-round1" in words]
+    assert "compare=second-s1-left_out-round0" in compared[0]
+    asked = [words for words in commands if words[0] == "generate.py" and "generator=blind" not in words]
+    assert len(asked) == 2 * 3 and all("backend.seed=5" in words for words in asked)
+
+
+def test_a_second_round_has_one_scale(recipe) -> None:
+    done, commands = recipe("second_round", "scale=paper")
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.startswith("error: scale=paper: ")
+
+
 @pytest.mark.parametrize("scale", ["demo", "paper"])
 def test_the_stages_of_emovit_are_tuned_for_as_many_steps(recipe, scale: str) -> None:
     done, commands = recipe("emovit_stages", f"scale={scale}", "steps=1000")
