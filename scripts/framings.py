@@ -26,7 +26,7 @@ from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate, estimated
 from seke.core.records import ImageRecord, InstructionRecord, Labels, Trace, read_jsonl
-from seke.generation.seke.generator import FRAMINGS
+from seke.generation.seke.asking import FRAMINGS
 
 Floats = NDArray[np.float64]
 RESAMPLES: Final = 2000

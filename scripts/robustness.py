@@ -42,7 +42,7 @@ from seke.core.records import ImageRecord, InstructionRecord, Prediction, write_
 from seke.core.vlm import Image
 from seke.generation import from_settings
 from seke.generation.outcome import Face, completed
-from seke.generation.seke.generator import Learner
+from seke.generation.seke.learning import Learner
 
 
 def measure(world: World) -> dict[str, dict[str, float | None]]:

@@ -14,8 +14,9 @@ from seke.core.records import ImageRecord, Labels, read_jsonl
 from seke.core.vlm import Choice, Image
 from seke.generation.calibration.annotator_model import Masked
 from seke.generation.outcome import Face
+from seke.generation.seke.asking import SLOTS, SLOTS_OF
 from seke.generation.seke.empirical_bayes import EmpiricalBayes
-from seke.generation.seke.generator import SLOTS, SLOTS_OF, Seke
+from seke.generation.seke.generator import Seke
 from seke.generation.seke.stopping import fixed, uamc
 
 from ..conftest import CONF

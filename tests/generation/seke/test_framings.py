@@ -16,7 +16,8 @@ from seke.core.vlm import Image
 from seke.generation.calibration.logprobs import SoftDraw
 from seke.generation.outcome import Face
 from seke.generation.run.dry_run import estimate
-from seke.generation.seke.generator import SLOTS, SLOTS_OF, Seke
+from seke.generation.seke.asking import SLOTS, SLOTS_OF
+from seke.generation.seke.generator import Seke
 from seke.generation.seke.stopping import fixed, uamc
 
 from ..conftest import CONF
