@@ -15,7 +15,7 @@ source scripts/settings.sh
 recipe second "$@"
 take images rounds draws epochs left_out
 images=${images:-7000} rounds=${rounds:-1} draws=${draws:-4} epochs=${epochs:-3}
-if [[ "$scale" != demo ]]; then echo "error: scale=$scale: this recipe has one scale; give your own faces by records=" >&2; exit 2; fi
+one_scale_only
 case "$rounds$draws$epochs" in
   *[!0-9]*) echo "error: rounds=$rounds draws=$draws epochs=$epochs: no numbers; set for example rounds=1" >&2; exit 2 ;;
 esac

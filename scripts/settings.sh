@@ -33,6 +33,10 @@ one_seed_only() { # for recipes that look at finished runs
   if ((seeds > 1)); then echo "error: seeds=$seeds: this recipe looks at one run; give seed= and name=" >&2; exit 2; fi
 }
 
+one_scale_only() { # for recipes of drawn faces, and of one's own by records=
+  if [[ "$scale" != demo ]]; then echo "error: scale=$scale: this recipe has one scale; leave it out" >&2; exit 2; fi
+}
+
 take() {
   local argument setting others=()
   for setting in "$@"; do printf -v "$setting" '%s' ''; done

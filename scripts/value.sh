@@ -6,39 +6,29 @@
 # usd: dollars for the draws of a thousand records; both pilots and the texts come on top. Finished stages are reused.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=value seed=0 images=1200 outputs=outputs usd=0.6 world=precise au=1
-for argument in "$@"; do
-  case "$argument" in
-    name=*) name=${argument#*=} ;;
-    seed=*) seed=${argument#*=} ;;
-    images=*) images=${argument#*=} ;;
-    outputs=*) outputs=${argument#*=} ;;
-    usd=*) usd=${argument#*=} ;;
-    world=*) world=${argument#*=} ;;
-    au=*) au=${argument#*=} ;;
-    *) echo "error: $argument: no such setting; use name=, seed=, images=, outputs=, usd=, world= or au=" >&2; exit 2 ;;
-  esac
-done
+source scripts/settings.sh
+recipe value "$@"
+take images usd world au
+images=${images:-1200} usd=${usd:-0.6} world=${world:-precise} au=${au:-1}
+no_more "name=, seed=, outputs=, images=, usd=, world= or au=" ${records:+"records=$records"} ${more[@]+"${more[@]}"}
+one_scale_only
+one_seed_only
 case "$world" in # by a seed of its own the second one's errors are its own
   precise) second=(second.seed=7 second.action_units.gain=12 second.action_units.systematic=0.5 second.action_units.random=0.5) ;;
   copy) second=() ;;
   dice) second=(second.truth="$outputs/nothing.jsonl") ;;
   *) echo "error: world=$world: no such world; use precise, copy or dice" >&2; exit 2 ;;
 esac
-export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
 run=$name-$world$([[ "$au" == 1 ]] || echo "-au$au") truth=$outputs/prepare/$name/truth.jsonl
 
-step() { # step <command> <settings...>
-  printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
-  python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"
-}
+staged() { step "$1" seed="$seed" "${@:2}"; } # staged <command> <settings...>
 
-step prepare source=synthetic name="$name" source.images="$images"
-step generate records="$name" name="$run-blind" generator=blind
+staged prepare source=synthetic name="$name" source.images="$images"
+staged generate records="$name" name="$run-blind" generator=blind
 dollars=$(python -c 'import sys; print(round(float(sys.argv[1]) * sum(1 for _ in open(sys.argv[2])) / 1000, 6))' \
   "$usd" "$outputs/prepare/$name/train.jsonl")
 for rule in first second value random; do
-  step generate records="$name" name="$run-$rule" generator.aggregate=calibrated stopping=value stopping.rule="$rule" \
+  staged generate records="$name" name="$run-$rule" generator.aggregate=calibrated stopping=value stopping.rule="$rule" \
     stopping.usd="$dollars" stopping.weights.au="$au" 'backend.usd_per_million=[0.15,0.6]' +backend@second=simulated \
     'second.usd_per_million=[2.5,10.0]' ${second[@]+"${second[@]}"}
 done
@@ -46,9 +36,9 @@ for rule in blind first second value random; do
   against=(compare="$run-labels-value")
   case "$rule" in value) continue ;; esac
   if [[ ! -d "$outputs/evaluate/$run-labels-value" ]]; then
-    step evaluate benchmark=reliability predictions="$run-value" records="$truth" name="$run-labels-value"
+    staged evaluate benchmark=reliability predictions="$run-value" records="$truth" name="$run-labels-value"
   fi
-  step evaluate benchmark=reliability predictions="$run-$rule" records="$truth" name="$run-labels-$rule" "${against[@]}"
+  staged evaluate benchmark=reliability predictions="$run-$rule" records="$truth" name="$run-labels-$rule" "${against[@]}"
 done
 python - "$outputs" "$run" <<'TABLE'
 import json, sys

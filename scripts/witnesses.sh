@@ -3,26 +3,19 @@
 #   bash scripts/witnesses.sh [name=witnesses] [seed=0] [images=2000] [outputs=outputs]     finished stages are reused
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=witnesses seed=0 images=2000 outputs=outputs
-for argument in "$@"; do
-  case "$argument" in
-    name=*) name=${argument#*=} ;;
-    seed=*) seed=${argument#*=} ;;
-    images=*) images=${argument#*=} ;;
-    outputs=*) outputs=${argument#*=} ;;
-    *) echo "error: $argument: no such setting; use name=, seed=, images= or outputs=" >&2; exit 2 ;;
-  esac
-done
-export WANDB_RUN_GROUP="${WANDB_RUN_GROUP:-$name}" # with wandb=offline all stages are one group
+source scripts/settings.sh
+recipe witnesses "$@"
+take images
+images=${images:-2000}
+no_more "name=, seed=, outputs= or images=" ${records:+"records=$records"} ${more[@]+"${more[@]}"}
+one_scale_only
+one_seed_only
 tables=$outputs/witnesses/$name truth=$outputs/prepare/$name/truth.jsonl
 
-step() { # step <command> <settings...>
-  printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
-  python "$1.py" paths.outputs="$outputs" seed="$seed" "${@:2}"
-}
+staged() { step "$1" seed="$seed" "${@:2}"; } # staged <command> <settings...>
 
 # 1. Faces, and the tables: a specialist's that sees the truth through noise, and the same dealt out at random.
-step prepare source=synthetic name="$name" source.images="$images"
+staged prepare source=synthetic name="$name" source.images="$images"
 if [[ ! -f "$tables/dice.csv" ]]; then
   python scripts/made_up_witness.py specialist "$truth" "$tables/specialist.csv" seed="$seed"
   python scripts/made_up_witness.py dice "$tables/specialist.csv" "$tables/dice.csv" seed="$seed"
@@ -31,20 +24,20 @@ fi
 # 2. Labels: of nobody, of the annotator, of the specialist alone, of both; and with witnesses that can tell nothing new:
 #    dice, and the annotator's own draws once more (of prompts that show no label, as a witness is not told any).
 calibrated=(generator.aggregate=calibrated stopping=fixed)
-step generate records="$name" name="$name-blind" generator=blind
-step generate records="$name" name="$name-calibrated" "${calibrated[@]}"
-step generate records="$name" name="$name-free" generator=blind generator.witnesses="[$tables/specialist.csv]"
-step generate records="$name" name="$name-both" "${calibrated[@]}" generator.witnesses="[$tables/specialist.csv]"
-step generate records="$name" name="$name-dice" "${calibrated[@]}" generator.witnesses="[$tables/dice.csv]"
-step generate records="$name" name="$name-untold" "${calibrated[@]}" generator.use_prior=false
-step generate records="$name" name="$name-copy" "${calibrated[@]}" generator.use_prior=false \
+staged generate records="$name" name="$name-blind" generator=blind
+staged generate records="$name" name="$name-calibrated" "${calibrated[@]}"
+staged generate records="$name" name="$name-free" generator=blind generator.witnesses="[$tables/specialist.csv]"
+staged generate records="$name" name="$name-both" "${calibrated[@]}" generator.witnesses="[$tables/specialist.csv]"
+staged generate records="$name" name="$name-dice" "${calibrated[@]}" generator.witnesses="[$tables/dice.csv]"
+staged generate records="$name" name="$name-untold" "${calibrated[@]}" generator.use_prior=false
+staged generate records="$name" name="$name-copy" "${calibrated[@]}" generator.use_prior=false \
   generator.witnesses="[$name-untold]"
 
 # 3. How right are they, and what do they gain over the annotator alone?
 for cell in calibrated untold blind free both dice copy; do
   against=(compare="$name-labels-calibrated")
   case "$cell" in calibrated | untold) against=() ;; copy) against=(compare="$name-labels-untold") ;; esac
-  step evaluate benchmark=reliability predictions="$name-$cell" records="$truth" name="$name-labels-$cell" \
+  staged evaluate benchmark=reliability predictions="$name-$cell" records="$truth" name="$name-labels-$cell" \
     ${against[@]+"${against[@]}"}
 done
-step report name="$name"
+staged report name="$name"

@@ -237,10 +237,19 @@ def test_a_source_left_out_of_a_second_round_teaches_no_student_and_no_model_and
     assert len(asked) == 2 * 3 and all("backend.seed=5" in words for words in asked)
 
 
-def test_a_second_round_has_one_scale(recipe) -> None:
-    done, commands = recipe("second_round", "scale=paper")
+@pytest.mark.parametrize("name", ["second_round", "value", "witnesses"])
+def test_a_recipe_of_drawn_faces_has_one_scale(recipe, name: str) -> None:
+    done, commands = recipe(name, "scale=paper")
     assert (done.returncode, commands) == (2, [])
-    assert done.stderr.startswith("error: scale=paper: ")
+    assert done.stderr.startswith("error: scale=paper: this recipe has one scale")
+
+
+@pytest.mark.parametrize("name", ["value", "witnesses"])
+@pytest.mark.parametrize("setting", ["records=mine", "nonsense=1", "seeds=2"])
+def test_what_a_recipe_of_drawn_faces_does_not_take_is_refused(recipe, name: str, setting: str) -> None:
+    done, commands = recipe(name, setting)
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.startswith(f"error: {setting}: ")
 
 
 @pytest.mark.parametrize("scale", ["demo", "paper"])
