@@ -31,6 +31,7 @@ from seke.reporting.data.runs import Gathered, Outputs, gather, leave_out
 from seke.reporting.data.tables import Column, Row, Table, write_tables
 from seke.reporting.page.gallery import Gallery, GallerySettings
 from seke.reporting.page.page import write_page
+from seke.reporting.page.player import Player
 from seke.reporting.page.predictions import PredictionPages
 from seke.reporting.render import figure_set
 from seke.reporting.render.pictures import Pictures, small
@@ -171,6 +172,7 @@ def _write(
         material.chosen and material.chosen.image_root,
         [material.chosen.picture(record) for _, record in chosen] if material.chosen else [],
     )
+    videos = Player(material.gallery if settings.gallery else None, pictures)
     evaluated = [*material.scored, *material.checked, *material.scenes, *material.classified]
     predictions = PredictionPages(evaluated, outputs, settings.images, pictures)
     pictures.start()  # first: other processes make them beside all the rest
@@ -210,6 +212,7 @@ def _write(
         "cases": _cases(material.chosen, chosen, numbers, pictures) if material.chosen else [],
         "flags": [(flag, flags.meaning(flag) or "Set by an extension.") for flag in sorted(seen)],
         "gallery": shown,
+        "videos": videos,
         "promises": [
             (item.words.label, promise)
             for item in material.generated

@@ -36,9 +36,9 @@ class Parts(NamedTuple):
 
 PAGES: Final = {
     "page": Parts(
-        ("page", "page.gallery", "page.large"),
+        ("page", "page.gallery", "page.large", "page.player"),
         ("page.dom", "page.records", "page.list", "page.large", "page", "page.rows", "page.detail", "page.review",
-         "page.gallery"),
+         "page.gallery", "page.player"),
     ),
     "faces": Parts(("page",), ()),
     "leaderboard": Parts(("page", "leaderboard"), ("page.dom", "leaderboard")),
