@@ -16,6 +16,7 @@ from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
 from seke.benchmark.protocol import Benchmark, Measured, Pays, Planned, measured, predicted
 from seke.benchmark.scoring.score import Faces
+from seke.benchmark.tasks.au_folds import AUFolds
 from seke.core.affect import ACTION_UNITS
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, Labels, Origins
@@ -35,6 +36,8 @@ GENERATED = Origins(
     action_units={str(au): "generated" for au in ACTION_UNITS},
 )  # fmt: skip
 IDEAL = {
+    "f1_mean": 1,
+    "f1_pooled": 1,
     **dict.fromkeys(("accuracy", "f1_macro", "f1_mean_14", "f1_mean_17", "ccc"), 1.0),
     **dict.fromkeys(("mae", "rmse"), 0.0),
     "mean": 5.0,  # of marks from 1 to 5
@@ -69,6 +72,8 @@ PERFECT = {
     "picture_classes": Perfect(place, ("class",)),
     "emonet": Perfect(in_words, ("class",)),
     "ferbench": Perfect(in_words, ("class",)),
+    "disfa_8": Perfect(in_words, ("protocol",)),
+    "bp4d_12": Perfect(in_words, ("protocol",)),
     "feab_mikels": Perfect(emotion, ("expression",)),
     "reliability": Perfect(as_generated, ALL),
     "conclusions": Perfect(as_generated, ()),  # without an audit nobody knows how right labels are
@@ -98,10 +103,17 @@ class Tried:
         if isinstance(self.benchmark, Pays):
             self.benchmark.through(lambda role, vlm: Lenient())
         self.folder, self.records = folder, [record(folder, number) for number in range(24)]
+        if isinstance(self.benchmark, AUFolds):
+            self.records = [self._of_protocol(row, self.benchmark) for row in self.records]
         if isinstance(self.benchmark, Planned):
             self.records = list(self.benchmark.plan(self.records, folder, {}))
         self.perfect = PERFECT.get(name, Perfect(in_words, ALL))
         self.answers = {row.id: self.perfect.answer(row) for row in self.records}
+
+    def _of_protocol(self, row: ImageRecord, benchmark: AUFolds) -> ImageRecord:
+        """Return a face of one of the subjects about whom the protocol is."""
+        fold = benchmark.folds[int((row.subject or "s0")[1:]) % len(benchmark.folds)]
+        return row.model_copy(update={"source": benchmark.source, "subject": fold[0]})
 
     @property
     def measures(self) -> Measured:

@@ -37,13 +37,17 @@ class FeabMikels(Feab):
     judge_template: str = "emotion"
     """Which of conf/prompts/judge.yaml rewrites answers here."""
     row: ClassVar[type[BaseModel]] = Prediction
-    board: ClassVar[str] = "feab_mikels"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if set(self.classes) != set(EMOTIONS) or not set(self.classes.values()) <= set(EXPRESSIONS):
             problem, remedy = "not from each emotion to an expression", f"map all of {', '.join(EMOTIONS)}"
             raise UserError("benchmark.classes", dict(self.classes), problem, remedy)
+
+    @property
+    def board(self) -> str:
+        """Its name on a leaderboard."""
+        return "feab_mikels"
 
     def predictions(
         self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
