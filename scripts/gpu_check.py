@@ -1,7 +1,8 @@
 """The GPU check: its parts, each in a process of its own with a time limit, and one table of what they found.
 
     bash scripts/gpu_check.sh          says how; this file imports nothing but Python's own library and bench.py
-    gpu_check_parts.py                 what a part measures: a line of JSON for each figure, as soon as it is known
+    gpu_check_parts.py                 what a part measures: a line of JSON for each figure, as soon as it is known;
+                                       gpu_check_training.py and gpu_check_ways.py have the parts that train
 
 A part that fails, runs out of time or lacks a package takes no other with it; the figures that it has told count.
 """
