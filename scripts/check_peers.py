@@ -10,6 +10,7 @@ sft MODEL TASK ANSWERS OUT           a few steps of TRL's SFTTrainer, on our own
 lmms OUT LOGS                        the answers that lmms-eval logged, as predictions                 (theirs)
 vllm MODEL TASK OUT                  answers by vLLM                                                   (theirs)
 table EVALUATED SFT                  all scores; exit code 1 where they differ                         (ours)
+summary WORK FAMILY...               who answered as we do, by family                                  (ours)
 """
 
 import json
@@ -45,6 +46,11 @@ FAMILIES = {
     "instructblip": Family("instructblip", "instructblip_tiny", "", "instructblip"),
 }
 """By `model_type` in config.json."""
+PEERS = {
+    "auto": "Auto classes", "pipeline": "`pipeline`", "serve": "`transformers serve`", "lmms-eval": "lmms-eval",
+    "vllm": "vLLM", "trl": "TRL",
+}  # fmt: skip
+"""What others are called."""
 NUMBERS = {
     "expression accuracy": ("expression", "accuracy"),
     "AU F1 (14)": ("action_units", "f1_mean_14"),
@@ -257,29 +263,78 @@ def table(evaluated: str, trained: str, random: str = "") -> int:
     """
     from seke.core.text_tables import markdown_table
 
-    folders = sorted(Path(evaluated).iterdir(), key=lambda folder: (folder.name != "ours", folder.name))
-    own, given = {folder.name: folder / "answers.jsonl" for folder in folders}, Path(trained).parent
-    said = {name: _answers(file if file.is_file() else given / f"{name}.jsonl") for name, file in own.items()}
-    wrong, rows = 0, []
-    for folder in folders:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        equal = sum(said[folder.name].get(id_) == text for id_, text in said["ours"].items())
-        wrong += equal < len(said["ours"])
+    given, rows = Path(trained).parent, []
+    equal = equal_answers(Path(evaluated), given)
+    for name in equal:
+        metrics = json.loads((Path(evaluated) / name / "metrics.json").read_text(encoding="utf-8"))
         scores = [(metrics.get(task) or {}).get(name) for task, name in NUMBERS.values()]
-        cells = ["-" if score is None else f"{score:.3f}" for score in scores]
-        rows.append([folder.name, f"{equal} of {len(said['ours'])}", *cells])
-    for file in sorted(given.glob("*.not_run")):
-        rows.append([file.stem, file.read_text(encoding="utf-8").strip(), *["-"] * len(NUMBERS)])
+        rows.append([name, str(equal[name]), *("-" if score is None else f"{score:.3f}" for score in scores)])
+    rows += [[name, why, *["-"] * len(NUMBERS)] for name, why in not_run(given).items()]
     print(markdown_table(["through", "equal answers", *NUMBERS], rows))
+    wrong = not all(found.all for found in equal.values())
     if not Path(trained).is_file():
-        return int(bool(wrong))
+        return int(wrong)
     found = json.loads(Path(trained).read_text(encoding="utf-8"))
-    good = found["after"] < found["own"] and (bool(random) or found["own"] < found["swapped"])
     print(
         f"\nTRL: loss on its own answers {found['own']:.3f}, on those of another face {found['swapped']:.3f}; "
         f"after {len(found['losses'])} steps {found['after']:.3f}"
     )
-    return int(bool(wrong) or not good)
+    return int(wrong or not learned(found, bool(random)))
+
+
+class Equal(NamedTuple):
+    """How many answers are equal to evaluate.py's own."""
+
+    equal: int
+    asked: int
+
+    @property
+    def all(self) -> bool:
+        """Whether all of them are."""
+        return self.equal == self.asked
+
+    def __str__(self) -> str:
+        return f"{self.equal} of {self.asked}"
+
+
+def equal_answers(evaluated: Path, given: Path) -> dict[str, Equal]:
+    """Return the equal answers by who gave them, our own first; `given` has the answers that others wrote."""
+    names = sorted((folder.name for folder in evaluated.iterdir()), key=lambda name: (name != "ours", name))
+    files = {name: evaluated / name / "answers.jsonl" for name in names}
+    said = {name: _answers(file if file.is_file() else given / f"{name}.jsonl") for name, file in files.items()}
+    own = said["ours"]
+    return {name: Equal(sum(said[name].get(id_) == text for id_, text in own.items()), len(own)) for name in names}
+
+
+def not_run(given: Path) -> dict[str, str]:
+    """Return who was not asked, and why."""
+    return {file.stem: file.read_text(encoding="utf-8").strip() for file in sorted(given.glob("*.not_run"))}
+
+
+def learned(found: dict[str, Any], random: bool) -> bool:
+    """Return whether TRL's loss fell, and was lower on the right faces, which a random model cannot tell."""
+    return bool(found["after"] < found["own"] and (random or found["own"] < found["swapped"]))
+
+
+def summary(work: str, *families: str) -> None:
+    """Print a table of families and others: all answers equal, how many of them, or why none was asked for."""
+    from seke.core.text_tables import markdown_table
+
+    rows = []
+    for family in families:
+        given, row = Path(work) / family, [f"`{family}`"]
+        if not (given / "outputs" / "evaluate" / "ours").is_dir():
+            rows.append([*row, *["ended with an error"] * len(PEERS)])
+            continue
+        told = {who: f"equal, {of}" if of.all else f"**{of}**"
+                for who, of in equal_answers(given / "outputs" / "evaluate", given).items()}  # fmt: skip
+        if (given / "sft.json").is_file():
+            found = json.loads((given / "sft.json").read_text(encoding="utf-8"))
+            fell = f"{found['own']:.2f} to {found['after']:.2f}"
+            told["trl"] = f"learns, loss {fell}" if learned(found, True) else f"**loss {fell}**"
+        told |= not_run(given)
+        rows.append([*row, *(told.get(who, "ended with an error") for who in PEERS)])
+    print(markdown_table(["family", *PEERS.values()], rows))
 
 
 def _answers(file: Path) -> dict[str, str]:
@@ -291,7 +346,7 @@ def main(words: Sequence[str]) -> int:
     """Run one part."""
     parts: dict[str, Any] = {
         "make": make, "ours": ours, "peer": peer, "choose": choose, "auto": auto, "pipeline": pipeline, "sft": sft,
-        "lmms": lmms, "vllm": vllm, "table": table,
+        "lmms": lmms, "vllm": vllm, "table": table, "summary": summary,
     }  # fmt: skip
     if not words or words[0] not in parts:
         print((__doc__ or "").strip(), file=sys.stderr)

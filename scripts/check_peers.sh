@@ -34,6 +34,8 @@ if [ -n "$family" ]; then
     RANDOM_WEIGHTS=yes bash "$0" checkpoint="$work/made/$each" records="$records" pictures="$pictures" \
       outputs="$outputs" work="$work/$each" port="$port" || wrong=1
   done
+  # shellcheck disable=SC2086  # several words on purpose
+  echo; python scripts/check_peers.py summary "$work" ${family//,/ }
   exit $wrong
 fi
 model=$checkpoint; [ -d "$model" ] || model=$outputs/train/$checkpoint/model

@@ -2,6 +2,7 @@
 
     python scripts/family_checks.py           the quick checks: about two minutes
     python scripts/family_checks.py --slow    training on two ranks, too
+    python scripts/family_checks.py a.xml b.xml    of tests that have been run: reports by pytest's --junitxml
 
 Columns are the families that tests/trees/tried.py knows, a user's own among them.
 """
@@ -95,24 +96,31 @@ def table(found: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Run the tests and write the table into the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slow", action="store_true", help="train on two ranks, too")
-    slow = parser.parse_args().slow
+def run(slow: bool) -> list[Result]:
+    """Run the tests and return what came of them."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         files = [*FILES, *([SLOW] if slow else [])]
         chosen = ["-k", "not torchrun and not fit and not leave_one"] if slow else ["-m", "not slow"]
         command = [sys.executable, "-m", "pytest", "-q", *files, *chosen, f"--junitxml={report}"]
-        done = subprocess.run(command, cwd=ROOT, check=False)
-        made = table(results(report))
+        subprocess.run(command, cwd=ROOT, check=False)
+        return list(results(report))
+
+
+def main() -> None:
+    """Run the tests and write the table into the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slow", action="store_true", help="train on two ranks, too")
+    parser.add_argument("report", nargs="*", type=Path, help="of tests that have been run; none: run them now")
+    asked = parser.parse_args()
+    found = [result for report in asked.report for result in results(report)] or run(asked.slow)
+    made = table(found)
     page = TABLE.read_text(encoding="utf-8")
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     TABLE.write_text(f"{before}{BEGIN}\n{made}\n{END}{after}", encoding="utf-8")
     print(made)
-    raise SystemExit(done.returncode)
+    raise SystemExit(not all(result.passed for result in found))
 
 
 if __name__ == "__main__":

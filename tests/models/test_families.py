@@ -387,25 +387,53 @@ EVERYWHERE = (
 )
 
 
+CODE = {"auto_map": {"AutoModel": "mine.Mine", "AutoProcessor": "mine.Mine"}}
+QFORMER = "qformer_tokenizer"
+"""Where InstructBLIP has the tokenizer of what its Q-Former reads."""
+
+
+def refused(option, path, problem):
+    with pytest.raises(UserError) as caught:
+        family(option, path).load()
+    assert str(caught.value).startswith(f"model.path={path}: {problem}") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", HERE)
+@pytest.mark.parametrize(
+    ("gone", "changed", "problem"),
+    [
+        (("preprocessor_config.json", "processor_config.json"), {}, "it has no preprocessor_config.json, so nothing"),
+        (("tokenizer.json",), {}, "it has no tokenizer.json; "),
+        (("tokenizer_config.json",), {}, "it has no tokenizer_config.json; "),
+        ((), {"config": CODE | {"model_type": "mine"}}, "it names code of its own (config.json: auto_map); "),
+        ((), {"tokenizer_config": CODE}, "it names code of its own (tokenizer_config.json: auto_map); "),
+        ((), {"config": {"model_type": "bert"}}, "a checkpoint of "),
+    ],
+    ids=["no settings of pictures", "no tokenizer", "no settings of the tokenizer", "code", "tokenizer's code", "kind"],
+)
+def test_a_checkpoint_without_its_parts_is_one_line(option, tmp_path, gone, changed, problem):
+    refused(option, spoilt(option, tmp_path, gone, **changed), problem)
+
+
 @pytest.mark.parametrize("option", MADE)
 @pytest.mark.parametrize(
     ("gone", "changed", "problem"),
     [
-        (("preprocessor_config.json",), {}, "no preprocessor_config.json, so nothing says how it sees"),
         (TEMPLATES, {}, "it has no chat template"),
-        (("tokenizer.json",), {}, "it has no tokenizer.json"),
-        ((), {"config": {"auto_map": {"AutoModel": "mine.Mine"}}}, "it names code of its own"),
         ((), {"config": {"image_token_id": 3}}, "its tokenizer has id"),
-        ((), {"config": {"model_type": "bert"}}, "a checkpoint of .*, not of"),
         ((), {"preprocessor_config": {"image_std": [0, 1, 1]}}, "image_std of its processor and of its model"),
+        ((), {"preprocessor_config": CODE}, "it names code of its own (preprocessor_config.json: auto_map); "),
     ],
-    ids=["no settings of pictures", "no template", "no tokenizer", "code", "image token", "kind", "std"],
+    ids=["no template", "image token", "std", "code that prepares pictures"],
 )
-def test_a_checkpoint_without_its_parts_is_one_line(option, tmp_path, gone, changed, problem):
-    path = spoilt(option, tmp_path, gone, **changed)
-    with pytest.raises(UserError, match=problem) as caught:
-        family(option, path).load()
-    assert str(caught.value).startswith("model.path=") and "\n" not in str(caught.value)
+def test_a_checkpoint_whose_parts_do_not_fit_is_one_line(option, tmp_path, gone, changed, problem):
+    refused(option, spoilt(option, tmp_path, gone, **changed), problem)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_an_instructblip_without_its_q_formers_tokenizer_is_one_line(tmp_path, name):
+    option = next(option for option in IN_ASSETS if "instructblip" in option)
+    refused(option, spoilt(option, tmp_path, (f"{QFORMER}/{name}",)), f"it has no {QFORMER}/{name}; ")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Checks of a checkpoint before its weights are read: its architecture, its image token, its template."""
+"""Checks of a checkpoint before its weights are read: its architecture, its processor, image token and template."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,12 @@ from seke.models.checkpoint_files import read_json
 
 TEMPLATES: Final = ("chat_template.jinja", "chat_template.json")
 """Where a processor keeps its chat template, the newer place first."""
+PICTURES: Final = ("preprocessor_config.json", "processor_config.json")
+"""Where the settings of the image processor stand: in a file of their own, or in the processor's."""
+VOCABULARIES: Final = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
+"""Files that a tokenizer can be read from."""
+PLAIN: Final = "use a plain checkpoint, or a server"
+MINE: Final = "use the files that the model's publisher has beside the weights"
 MOST_SHAPES: Final = 1_000
 """Shapes of grids that AnyRes chooses among; the published models have 36."""
 MOST_TILES: Final = 16
@@ -42,6 +48,7 @@ def check_architecture(source: str, directory: Path, kind: str) -> dict[str, Any
         UserError: naming what it is instead, or if there is none.
     """
     config = read_json("model.path", source, directory / "config.json")
+    _check_no_code(source, "config.json", config)
     if config.get("model_type") != kind:
         architectures = config.get("architectures")
         named = ", ".join(map(str, architectures)) if isinstance(architectures, list) else ""
@@ -49,10 +56,45 @@ def check_architecture(source: str, directory: Path, kind: str) -> dict[str, Any
         raise UserError(
             "model.path", source, f"a checkpoint of {found}, not of {kind}", "set model= to its kind or path to another"
         )
-    for key, what in (("auto_map", "it names code of its own"), ("quantization_config", "its weights are quantised")):
-        if config.get(key):
-            raise UserError("model.path", source, f"{what} (config.json: {key})", "use a plain checkpoint, or a server")
+    if config.get("quantization_config"):
+        problem = "its weights are quantised (config.json: quantization_config)"
+        raise UserError("model.path", source, problem, PLAIN)
     return config
+
+
+def _check_no_code(source: str, name: str, settings: dict[str, Any]) -> None:
+    if settings.get("auto_map"):
+        raise UserError("model.path", source, f"it names code of its own ({name}: auto_map)", PLAIN)
+
+
+def check_processor_files(source: str, directory: Path, tokenizers: Sequence[str] = ("",)) -> None:
+    """Refuse a checkpoint whose processor lacks a part, or is code of its own.
+
+    Args:
+        source: directory or Hub id.
+        directory: where its files are.
+        tokenizers: the folders in it that have a tokenizer each.
+
+    Raises:
+        UserError: naming the file that is not there, or that names code.
+    """
+    files = [*PICTURES, *(f"{folder}tokenizer_config.json" for folder in tokenizers)]
+    settings = {
+        name: read_json("model.path", source, directory / name) for name in files if (directory / name).exists()
+    }
+    for name, said in settings.items():
+        _check_no_code(source, name, said)
+    own, whole = PICTURES
+    lacking = [] if own in settings or isinstance(settings.get(whole, {}).get("image_processor"), dict) else [
+        f"{own}, so nothing says how it sees pictures"
+    ]  # fmt: skip
+    for folder in tokenizers:
+        if not any((directory / folder / name).exists() for name in VOCABULARIES):
+            lacking.append(f"{folder}{VOCABULARIES[0]}")
+        elif f"{folder}tokenizer_config.json" not in settings:
+            lacking.append(f"{folder}tokenizer_config.json")
+    if lacking:
+        raise UserError("model.path", source, f"it has no {lacking[0]}", MINE)
 
 
 def check_images(source: str, tokenizer: Any, token: str, number: int | None, directory: Path) -> None:

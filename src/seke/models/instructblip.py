@@ -20,7 +20,7 @@ from transformers import InstructBlipConfig, InstructBlipForConditionalGeneratio
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
 from seke.core.errors import UserError
-from seke.models.checkpoint_checks import check_architecture
+from seke.models.checkpoint_checks import check_architecture, check_processor_files
 from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.family import CheckpointFamily, CheckpointFiles, LoadedModel, parameter_groups, quiet
 from seke.models.fingerprint import fingerprint
@@ -207,6 +207,7 @@ class InstructBlip(CheckpointFamily):
         directory = fetched("model.path", source, weights)
         config = check_architecture(source, directory, "instructblip")
         check_numbers("model.path", source, config)
+        check_processor_files(source, directory, ("", "qformer_tokenizer/"))
         settings = InstructBlipConfig.from_pretrained(directory)
         processor = InstructBlipProcessor.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
         # Never another backend: without torchvision this is what loads, and its pixels differ a little.

@@ -23,7 +23,12 @@ from transformers.models.llava_onevision.modeling_llava_onevision import image_s
 from seke.core.errors import UserError
 from seke.models import llava_ov_processor
 from seke.models.chat import Chat, system_of
-from seke.models.checkpoint_checks import check_architecture, check_images, check_pictures
+from seke.models.checkpoint_checks import (
+    check_architecture,
+    check_images,
+    check_pictures,
+    check_processor_files,
+)
 from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.family import CheckpointFiles, LoadedModel, PartwiseFamily, quiet
 from seke.models.fingerprint import fingerprint
@@ -244,6 +249,7 @@ class LlavaOv(PartwiseFamily):
         directory = fetched("model.path", source, weights)
         config = check_architecture(source, directory, "llava_onevision")
         check_numbers("model.path", source, config)
+        check_processor_files(source, directory)
         processor = llava_ov_processor.read(directory, system=self.system)
         check_images(source, processor.tokenizer, "<image>", config.get("image_token_index"), directory)
         settings = LlavaOnevisionConfig.from_pretrained(directory)

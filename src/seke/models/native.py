@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seke.core.errors import UserError
 from seke.models.chat import Turn
-from seke.models.checkpoint_checks import check_architecture, check_images
+from seke.models.checkpoint_checks import check_architecture, check_images, check_processor_files
 from seke.models.checkpoint_files import check_numbers, fetched
 from seke.models.family import CheckpointFiles, LoadedModel, PartwiseFamily, quiet
 from seke.models.fingerprint import fingerprint
@@ -148,6 +148,7 @@ class NativeFamily(PartwiseFamily):
         directory = fetched("model.path", source, weights)
         config = check_architecture(source, directory, self.kind)
         check_numbers("model.path", source, config)
+        check_processor_files(source, directory)
         files = ProcessorFiles.read(source, directory)
         pictures, tokenizer = files.images(self.pictures), files.tokenizer()
         changed = self.changed(pictures)

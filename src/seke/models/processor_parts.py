@@ -14,13 +14,11 @@ from transformers import AutoTokenizer
 from transformers.processing_utils import ProcessorMixin
 
 from seke.core.errors import UserError
+from seke.models.checkpoint_checks import MINE, PICTURES
 from seke.models.checkpoint_files import read_json
 
 OTHERS: Final = ("config.json", "generation_config.json", "model.safetensors.index.json")
 """Files that the model writes itself."""
-PICTURES: Final = ("preprocessor_config.json", "processor_config.json")
-"""Where the settings of the image processor stand: in a file of their own, or in the processor's."""
-MINE: Final = "use the files that the model's publisher has beside the weights"
 
 
 class _WithoutVideos(ProcessorMixin):  # type: ignore[misc]
@@ -44,7 +42,7 @@ def without_videos(kind: type) -> type:
 
 
 class ProcessorFiles(NamedTuple):
-    """The small files of a checkpoint that its processor is read from."""
+    """A checkpoint's small files that its processor is read from, found there by `check_processor_files`."""
 
     source: str
     directory: Path
@@ -60,29 +58,16 @@ class ProcessorFiles(NamedTuple):
         return cls(source, directory, {path.name: path.read_bytes() for path in found if path.name not in OTHERS})
 
     def images(self, kind: type) -> Any:
-        """Return the image processor, of the class `kind`.
-
-        Raises:
-            UserError: if no file says how pictures are prepared.
-        """
-        name = next((name for name in PICTURES if name in self.content), None)
-        settings = read_json("model.path", self.source, self.directory / name) if name else {}
-        if name == "processor_config.json":
-            settings = settings.get("image_processor") or {}
-        if not settings:
-            problem = f"it has no {PICTURES[0]}, so nothing says how it sees pictures"
-            raise UserError("model.path", self.source, problem, MINE)
+        """Return the image processor, of the class `kind`."""
+        name = next(name for name in PICTURES if name in self.content)
+        settings = read_json("model.path", self.source, self.directory / name)
+        if name == PICTURES[1]:
+            settings = settings["image_processor"]
         made: Any = kind
         return made.from_dict({key: value for key, value in settings.items() if key != "processor_class"})
 
     def tokenizer(self) -> Any:
-        """Return the tokenizer; no code of the checkpoint's is run.
-
-        Raises:
-            UserError: if there is none.
-        """
-        if not {"tokenizer.json", "vocab.json", "tokenizer.model"} & set(self.content):
-            raise UserError("model.path", self.source, "it has no tokenizer.json", MINE)
+        """Return the tokenizer; no code of the checkpoint's is run."""
         return AutoTokenizer.from_pretrained(self.directory, trust_remote_code=False, local_files_only=True)
 
     def settings(self) -> dict[str, Any]:
