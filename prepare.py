@@ -46,6 +46,7 @@ def prepare(cfg: DictConfig) -> None:
         counts = write(source, run.path, most, cfg.seed, distance)
         differing = changes.changes(earlier, changes.records_of(run.path)) if before else None
         facts = {"image_root": source.image_root(run.path), "synthetic": source.synthetic, "counts": counts}
+        facts |= {"asked_by": source.asked_by} if source.asked_by else {}
         told = [visible(line) for line in source.understood()]
         noted = {**({"understood": told} if told else {}), **({"update": differing.counts} if differing else {})}
         run.finish(**facts, **noted, made=made(sys.argv))

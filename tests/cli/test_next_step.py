@@ -22,6 +22,8 @@ def test_photographs_are_sent_to_an_api_only_after_its_cost_was_told(tmp_path: P
     assert photographs == "generate 'records=my faces' 'name=my faces' backend=openai dry_run=true"
     [grown] = following("prepare", "mine", tmp_path, synthetic="nothing", update=True)
     assert grown.endswith(" dry_run=true update=true")
+    [asked] = following("prepare", "general", tmp_path, synthetic="scenes", asked_by="general")
+    assert asked == "evaluate benchmark=general records=general name=general"
     assert following("generate", "mine", tmp_path) == [
         "report name=mine",
         "train data.path=mine name=mine model=llava_ov_05b trainer=gpu dry_run=true",

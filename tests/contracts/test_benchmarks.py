@@ -63,6 +63,11 @@ def place(record: ImageRecord) -> Answer:
     return Answer(id=record.id, text=f"Predict scene type: {record.attributes['scene_type']}", model="perfect-1")
 
 
+def every_statement(record: ImageRecord) -> Answer:
+    said = "; ".join(statement[0][0] for statement in record.attributes["expected"])
+    return Answer(id=record.id, text=said, model="perfect-1")
+
+
 def as_generated(record: ImageRecord) -> Answer:
     return Answer(id=record.id, labels=record.labels, origin=GENERATED, model="perfect-1")
 
@@ -75,6 +80,7 @@ PERFECT = {
     "disfa_8": Perfect(in_words, ("protocol",)),
     "bp4d_12": Perfect(in_words, ("protocol",)),
     "feab_mikels": Perfect(emotion, ("expression",)),
+    "general": Perfect(every_statement, ("general",)),
     "reliability": Perfect(as_generated, ALL),
     "conclusions": Perfect(as_generated, ()),  # without an audit nobody knows how right labels are
     "affective_reasoning": Perfect(emotion, ("reasoning",)),
@@ -143,9 +149,11 @@ def record(folder: Path, number: int) -> ImageRecord:
 
 
 def asked(expression: str) -> dict[str, Any]:
-    """Return what experts said of a face (EmoNet-Face), and FERBench's question about it."""
+    """Return what experts said of a face (EmoNet-Face), FERBench's question, and what a right answer states."""
     question = {"set": "AffectNet", "question": "Which expression is it?", "candidates": list(EXPRESSIONS)}
-    return {"opinions": {"human-1": expression, "human-2": expression}, **question}
+    others = [[name] for name in EXPRESSIONS if name != expression]
+    general = {"kind": "place", "expected": [[[expression], *others]]}
+    return {"opinions": {"human-1": expression, "human-2": expression}, **question, **general}
 
 
 @pytest.fixture(scope="module", params=options("benchmark"))

@@ -48,6 +48,8 @@ def tell_to_look(cfg: DictConfig) -> None:
 
 def _after(command: str, cfg: DictConfig, manifest: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     name, drawn = str(cfg.name), manifest.get("synthetic") in ("faces", "scenes")
+    if command == "prepare" and (benchmark := manifest.get("asked_by")):
+        return [("evaluate", [f"benchmark={benchmark}", f"records={name}", f"name={name}"])]
     if command == "prepare":
         annotator = ANNOTATORS.get(str(manifest.get("synthetic")), ["backend=openai", "dry_run=true"])
         grown = ["update=true"] if cfg.get("update") else []

@@ -117,6 +117,12 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "nobody",
             "the program and the seed in the command above",
         ),
+        "synthetic_questions": Licence(
+            "Questions about synthetic faces and scenes",
+            "Drawn by this program: no place and nobody is shown, and the program's licence (MIT) holds.",
+            "nobody",
+            "the program and the seed in the command above",
+        ),
         "synthetic_clips": Licence(
             "Synthetic films of faces",
             "Drawn by this program: nobody is shown, no dataset is contained, and the program's licence (MIT) holds.",

@@ -23,6 +23,9 @@ class Source(ABC):
     synthetic: Literal["nothing", "faces", "scenes"] = "nothing"
     """What of its pictures is drawn by a program and shows nobody; the prepared set's manifest says so."""
 
+    asked_by: str | None = None
+    """The benchmark (conf/benchmark) that its records are made for; None: they are for annotating, too."""
+
     earlier: Mapping[str, Split] = MappingProxyType({})
     """Where an earlier version of the prepared set has what was labelled then, by record id and sha256 of the picture:
     splits that are drawn leave everybody there. Empty unless `prepare` updates a set."""
