@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control, ttest_1samp
 
 from seke.generation.calibration.gain import LEVEL, Gain, discovery_level, gain
 
@@ -48,6 +50,17 @@ def test_many_gates_together_let_hardly_anything_through_by_chance():
     assert any_at_once < 150 * LEVEL + 3 * (150 * LEVEL * (1 - LEVEL)) ** 0.5
     assert np.mean(false) < LEVEL, "of what is heard one in twenty adds nothing, at most"
     assert found > 0.9 * 150 * 12, "and what helps is heard"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.sampled_from((0.01, 0.05, 0.2, 0.5)))
+def test_discoveries_against_scipys_benjamini_hochberg(p_values, level):
+    adjusted = false_discovery_control(p_values)
+    near = np.abs(adjusted - level) < 1e-12  # where rounding decides
+    found = np.asarray(p_values) <= discovery_level(p_values, level)
+    if (adjusted <= level).any():
+        assert (found == (adjusted <= level))[~near].all()
+    else:
+        assert not found[~near].any()
 
 
 def test_p_against_scipys_test_of_a_mean():

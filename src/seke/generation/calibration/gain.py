@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
-from scipy.stats import false_discovery_control
 
 from seke.core.label_prior import Array
 
@@ -56,9 +55,10 @@ def discovery_level(p_values: Sequence[float], level: float = LEVEL) -> float:
     """
     if not p_values:
         return level
-    values = np.asarray(p_values, dtype=float)
-    found = values[false_discovery_control(values) <= level]
-    return float(found.max()) if len(found) else level / len(values)
+    # The step-up rule itself: scipy.stats, which has it too, takes half a second of every run to import.
+    ordered = np.sort(np.asarray(p_values, dtype=float))
+    found = ordered[ordered <= level * np.arange(1, len(ordered) + 1) / len(ordered)]
+    return float(found[-1]) if len(found) else level / len(ordered)
 
 
 def gain(values: Array, groups: NDArray[np.int_]) -> Gain:
