@@ -18,8 +18,8 @@ BEFORE = "e4d093e01c8a7271c8d3636e20e032e14c114098ec43bfc69dd08ccf2a709c89"
 
 
 def faces_of(name, source, count):
-    rng = random.Random(5)
-    return [draw_face(rng, EXPRESSIONS[number % 8], world(name, source)) for number in range(count)]
+    rng, chosen = random.Random(5), world(name, source)
+    return [draw_face(rng, EXPRESSIONS[number % 8], chosen) for number in range(count)]
 
 
 def active(faces):
