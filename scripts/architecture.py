@@ -12,6 +12,7 @@ import ast
 import html
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from textwrap import wrap
 
@@ -45,6 +46,7 @@ def modules(package: Path = PACKAGE) -> dict[str, Path]:
     return {name.removesuffix(".__init__"): path for path, name in names.items() if name != "__init__"}
 
 
+@cache
 def imports(path: Path, at_start_only: bool = False) -> set[str]:
     """Return the dotted names that a file imports, but for those that only the type checker reads.
 
@@ -52,10 +54,11 @@ def imports(path: Path, at_start_only: bool = False) -> set[str]:
         path: a Python file.
         at_start_only: leave out what functions import when they are called.
     """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    tree, asks = ast.parse(text), "TYPE_CHECKING" in text
     left_out: set[int] = set()
     for node in ast.walk(tree):
-        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        typing_only = asks and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         later = at_start_only and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if typing_only or later:
             left_out.update(id(inner) for inner in ast.walk(node))
