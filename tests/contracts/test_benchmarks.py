@@ -59,6 +59,10 @@ def emotion(record: ImageRecord) -> Answer:
     return Answer(id=record.id, text=f"Predict emotion: {record.attributes['emotion']}", model="perfect-1")
 
 
+def expression(record: ImageRecord) -> Answer:
+    return Answer(id=record.id, text=f"Predict emotion: {record.labels.expression}", model="perfect-1")
+
+
 def place(record: ImageRecord) -> Answer:
     return Answer(id=record.id, text=f"Predict scene type: {record.attributes['scene_type']}", model="perfect-1")
 
@@ -75,6 +79,8 @@ def as_generated(record: ImageRecord) -> Answer:
 PERFECT = {
     "emoset": Perfect(emotion, ("emotion",)),
     "picture_classes": Perfect(place, ("class",)),
+    "dfew": Perfect(expression, ("class",)),
+    "mafw": Perfect(expression, ("class",)),
     "emonet": Perfect(in_words, ("class",)),
     "ferbench": Perfect(in_words, ("class",)),
     "disfa_8": Perfect(in_words, ("protocol",)),

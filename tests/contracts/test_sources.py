@@ -74,6 +74,11 @@ def reading(made: Made) -> Source:
     return source
 
 
+def frames_of(record: ImageRecord) -> tuple[str, ...]:
+    """Return the frames that are shown of a record's clip."""
+    return record.clip.frames if record.clip else ()
+
+
 def test_it_offers_what_prepare_asks(made: Made) -> None:
     source = made.source()
     assert isinstance(source, Source)
@@ -87,9 +92,11 @@ def test_it_gives_records_whose_pictures_lie_below_the_root(made: Made, rows) ->
     root = made.run_path / made.source().image_root(made.run_path)
     assert records
     assert all(row.id and row.reason for row in rejected)
-    lost = {row.id for row in reading(made).fetch(records)}
+    source = reading(made)
+    lost = {row.id for row in source.fetch(records)}
     assert lost != {record.id for record in records}
-    assert all(resolve(root, record.image) for record in records if record.id not in lost)
+    seen = [source.shown(record) for record in records if record.id not in lost]
+    assert all(resolve(root, image) for record in seen for image in (record.image, *frames_of(record)))
     assert made.settings.source.get("split", "train") in {record.split for record in records}
 
 
@@ -109,7 +116,7 @@ def test_a_broken_picture_is_rejected_and_the_others_stay(made: Made, rows) -> N
     records, _ = rows
     source, root = reading(made), made.run_path / made.source().image_root(made.run_path)
     lost = {row.id for row in source.fetch(records)}
-    victim = next(record for record in source.draw(records) if record.id not in lost)
+    victim = source.shown(next(record for record in source.draw(records) if record.id not in lost))
     file = root / victim.image
     whole = file.read_bytes()
     try:

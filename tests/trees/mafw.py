@@ -2,6 +2,7 @@
 
     MAFW/labels/Labels/descriptive_text.xlsx, single-set.xlsx
     MAFW/Train & Test Set/single/{no_caption,with_caption}/set_{1,2}/{train,test}.txt
+    (with the sheets: no_caption alone, in words, for five sets)
     MAFW/data/frames/00001/000001.jpg ...       extracted frames of the odd clips
     MAFW/data/clips/00002.mp4                   the even ones
 
@@ -29,11 +30,28 @@ def make(root: Path, layout: str = "xlsx", header: bool = False, first: int = 1)
             for i in range(1, 6):
                 save(root / "data" / "frames" / f"{k:05d}" / f"{i:06d}.jpg", f"{k} {i}")
         else:
-            film(root / "data" / "clips" / f"{k:05d}.mp4", 5)
+            film(root / "data" / "clips" / f"{k:05d}.mp4", 5, alike=False)
     if layout == "xlsx":
         _sheets(root / "labels" / "Labels", header)
+        _folds(root / "Train & Test Set" / "single" / "no_caption")
     else:
         _texts(root / "Train & Test Set" / "single", header, first)
+
+
+def fold_of(k: int) -> int:
+    """The fold that tests clip k."""
+    return (k - 1) % 5 + 1
+
+
+def _folds(folder: Path) -> None:
+    """Write the lists of five sets; clip 7 is not there, and clip 4 has an emotion after all."""
+    listed = {k: NAMES[label - 1] if label else "surprise" for k, label in enumerate((*LABELS, 5), start=1)}
+    for fold in range(1, 6):
+        for side in ("train", "test"):
+            lines = [f"{k:05d}.mp4 {word}\n" for k, word in listed.items() if (fold_of(k) == fold) == (side == "test")]
+            path = folder / f"set_{fold}" / f"{side}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(lines))
 
 
 def caption(k: int) -> tuple[str, str]:

@@ -44,14 +44,15 @@ def fields(peak: int, reason: str, text: str = "") -> dict:
             "peak_AU_list": ["AU04_r"], "text": text, "smp_reason_caption": reason}  # fmt: skip
 
 
-def film(path: Path, frames: int, size: int = 48) -> None:
-    """Write a video whose frame i is grey of level 20 * i."""
+def film(path: Path, frames: int, size: int = 48, alike: bool = True) -> None:
+    """Write a video whose frame i is grey of level 20 * i; with `alike` off its frames are as no other file's."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
+        stream = container.add_stream("flv1" if path.suffix == ".flv" else "mpeg4", rate=10)
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
         for i in range(frames):
-            flat = picture("any", (size, size)).point(lambda _, level=20 * i: level)
+            own = picture(f"{path.stem} {i}", (size, size))
+            flat = own.point(lambda _, level=20 * i: level) if alike else own
             container.mux(stream.encode(av.VideoFrame.from_image(flat)))
         container.mux(stream.encode())

@@ -59,6 +59,32 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "Dimitrios Kollias, Queen Mary University of London, and iBUG, Imperial College London",
             "Kollias & Zafeiriou, BMVC 2019",
         ),
+        "dfew": Licence(
+            "DFEW (Dynamic Facial Expression in the Wild)",
+            "Non-commercial research, with a password of the owners; clips of films, which must not be passed on.",
+            "Xingxun Jiang and Yuan Zong, Southeast University (https://dfew-dataset.github.io)",
+            "Jiang, Zong, Zheng, Tang, Xia, Lu & Liu, ACM Multimedia 2020",
+        ),
+        "mafw": Licence(
+            "MAFW (Multi-modal Affective database in the Wild)",
+            "Non-commercial research under a signed agreement; clips of films, which must not be passed on.",
+            "Yuanyuan Liu, China University of Geosciences, Wuhan (https://mafw-database.github.io/MAFW)",
+            "Liu, Dai, Feng, Wang, Yin, Zeng & Shan, ACM Multimedia 2022",
+        ),
+        "ravdess": Licence(
+            "RAVDESS (Ryerson Audio-Visual Database of Emotional Speech and Song)",
+            "Creative Commons BY-NC-SA 4.0: clips may be passed on without profit, with the authors' names and under "
+            "the same licence.",
+            "Steven Livingstone and Frank Russo (https://zenodo.org/records/1188976)",
+            "Livingstone & Russo, PLoS ONE 13(5), 2018",
+        ),
+        "crema_d": Licence(
+            "CREMA-D (Crowd-sourced Emotional Multimodal Actors Dataset)",
+            "Open Database License 1.0, contents under the Database Contents License 1.0: may be passed on with the "
+            "authors' names, databases made of it under the same licence.",
+            "David Cooper (https://github.com/CheyneyComputerScience/CREMA-D)",
+            "Cao, Cooper, Keutmann, Gur, Nenkova & Verma, IEEE Transactions on Affective Computing 5(4), 2014",
+        ),
         "emonet_face": Licence(
             "EmoNet-Face",
             "Creative Commons Attribution 4.0: AI-made faces of nobody, which may be used, shown and passed on with "

@@ -82,7 +82,7 @@ class PictureClasses:
 
     def predictions(
         self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
-    ) -> tuple[list[ClassPrediction], int]:
+    ) -> tuple[Sequence[ClassPrediction], int]:
         """Return one prediction per record, in their order, and how many records nobody answered."""
         return [self._row(record, answers, judge) for record in records], sum(row.id not in answers for row in records)
 

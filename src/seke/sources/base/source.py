@@ -66,5 +66,5 @@ class Source(ABC):
         yield from ()
 
     def shown(self, record: ImageRecord) -> ImageRecord:
-        """Return a drawn record, which has been fetched, with what fetching has told of it."""
+        """Return a drawn record, which has been fetched, with what fetching has told of it: its image, if need be."""
         return record

@@ -152,13 +152,13 @@ def choose(
         new = [record for record in drawn if record.id not in fetched]
         fetched.update(record.id for record in new)
         rejected.update((row.id, row) for row in source.fetch(new))
-        seen = checks.at(record.image for record in drawn if record.id not in rejected)
-        for record in drawn:
-            if record.id not in rejected and (problem := seen[record.image].problem):
+        marked = [source.shown(record) for record in drawn if record.id not in rejected]
+        seen = checks.at(record.image for record in marked)
+        for record in marked:
+            if problem := seen[record.image].problem:
                 rejected[record.id] = Rejection(id=record.id, reason="bad image", detail=problem)
         if any(record.id in rejected for record in drawn):
             continue
-        marked = map(source.shown, drawn)
         whole = [record.model_copy(update={"sha256": seen[record.image].sha256}) for record in marked]
         found = leaks(whole, seen, distance)
         if not found:

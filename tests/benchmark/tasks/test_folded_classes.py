@@ -1,0 +1,68 @@
+"""benchmark=dfew and mafw: from records and answers to WAR and UAR, refusals and unreadable answers are wrong."""
+
+import pytest
+
+from seke.benchmark.answer import Answer
+from seke.benchmark.judging.judge import parse
+from seke.core.records import ImageRecord, Labels
+
+from ...contracts.offered import built, composed
+
+
+def record(key: str, fold: int | None, emotion: str, expression: str | None = None) -> ImageRecord:
+    told = {"emotion": emotion} | ({} if fold is None else {"fold": fold})
+    return ImageRecord(
+        id=key, image="a.jpg", sha256=None, source="x", subject=None, split="test",
+        labels=Labels(expression=expression), attributes=told,
+    )  # fmt: skip
+
+
+def benchmark(name: str):
+    return built(composed("evaluate", f"benchmark={name}").benchmark)
+
+
+def test_refusals_and_unreadable_answers_are_wrong_and_counted() -> None:
+    asked = benchmark("dfew")
+    records = [record(str(k), 1 + k % 2, "happiness", "happiness") for k in range(4)]
+    records += [record("s", 1, "sadness", "sadness"), record("t", 2, "sadness", "sadness")]
+    answers = {
+        "0": Answer(id="0", text="Predict emotion: happy"),
+        "1": Answer(id="1", text="I can't help with that.", status="refusal"),
+        "2": Answer(id="2", text="happy or sad"),
+        "3": Answer(id="3", text="She is happy."),
+        "s": Answer(id="s", text="Predict emotion: sad"),
+    }
+    rows, missing = asked.predictions(records, answers, parse)
+    assert missing == 1
+    metrics = asked.metrics(rows, 0)
+    first, second = metrics["folds"]["each"]
+    assert (first["war"], first["uar"], first["unanswered"]) == (pytest.approx(2 / 3), pytest.approx(0.75), 1)
+    assert (second["war"], second["uar"], second["unanswered"]) == (pytest.approx(1 / 3), pytest.approx(0.25), 2)
+    assert metrics["folds"]["war"] == pytest.approx(0.5) and metrics["folds"]["uar"] == pytest.approx(0.5)
+    assert metrics["status"] == {"ok": 3, "refusal": 1, "unanswered": 2}
+    assert any("no clip of fold 3, 4, 5" in line for line in metrics["warnings"])
+    table = asked.table("x", metrics, [])
+    assert "| Fold 1 | 0.667" in table and "refusal 1" in table
+
+
+def test_mafws_classes_that_are_no_expression_count_by_the_attribute() -> None:
+    asked = benchmark("mafw")
+    records = [record("a", 1, "anxiety"), record("b", 1, "anger", "anger"), record("c", 1, "boredom")]
+    answers = {key: Answer(id=key, text=text) for key, text in zip("abc", ["Anxious.", "angry", "angry"], strict=True)}
+    metrics = asked.metrics(asked.predictions(records, answers, parse)[0], 0)
+    assert (metrics["folds"]["war"], metrics["folds"]["n"], metrics["n"]) == (1.0, 2, 3)
+
+
+def test_it_says_what_differs_from_the_official_number() -> None:
+    asked, records = benchmark("dfew"), [record(str(k), k, "anger", "anger") for k in range(1, 6)]
+    assert asked.what_differs(None, records, []) == []
+    assert asked.what_differs(None, records[:2], []) == ["clips of 2 of the 5 official folds"]
+
+
+def test_a_leaderboard_ranks_by_war() -> None:
+    asked = benchmark("dfew")
+    records = [record(str(k), 1 + k % 5, "anger", "anger") for k in range(20)]
+    answers = {row.id: Answer(id=row.id, text="angry" if int(row.id) % 4 else "sad") for row in records}
+    ranked = asked.ranked(asked.predictions(records, answers, parse)[0], 0, 50)
+    assert [metric.key for metric in ranked] == [asked.headline, "folds.uar"]
+    assert ranked[0].value == pytest.approx(0.75) and ranked[0].drawn_B.shape == (50,)
