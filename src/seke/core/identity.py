@@ -32,7 +32,8 @@ UNSAID: Final = {
     "generator.smooth": False, "generator.ask_every": 1, "backend.film_share": 0.5,
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,
-    "backend.wording_share": 0.0, "generator.attribute": "emotion", "generator.ask_class": False,
+    "backend.wording_share": 0.0, "algorithm.share_prompts": False,
+    "generator.attribute": "emotion", "generator.ask_class": False,
     "generator.tell": ["brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action"],
 }  # fmt: skip
 """What versions without a setting do, by the last two words of its name; of any other setting that is null."""

@@ -70,6 +70,20 @@ def by_segment(module: Any, query: Tensor, key: Tensor, value: Tensor, lengths: 
     return torch.cat(outs)[None]
 
 
+def grouped(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float) -> Tensor:
+    """Attend from the one next token of each sequence, the heads of a group together: (B, 1, H, D) of (B, H, 1, D).
+
+    Plain attention first repeats keys and values (B, G, T, D) for each head; a copy of them a token costs more than
+    the products. `mask` (B, 1, 1, T) is added.
+    """
+    B, G = key.shape[:2]
+    scores_BGRT = query.reshape(B, G, -1, query.shape[-1]) @ key.transpose(2, 3) * scaling
+    if mask is not None:
+        scores_BGRT = scores_BGRT + mask[..., : key.shape[2]]
+    weights_BGRT = scores_BGRT.softmax(-1, dtype=torch.float32).to(query.dtype)
+    return (weights_BGRT @ value).reshape(B, 1, -1, query.shape[-1])
+
+
 def fused(query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, longest: int, scaling: float) -> Tensor:
     """Attend in torch's varlen flash kernel, which needs a GPU and 16 bits: (1, L, H, D) of (1, H or G, L, D)."""
     from torch.nn.attention.varlen import varlen_attn
@@ -96,8 +110,11 @@ def _aware(plain: Attention) -> Attention:
         dropout: float = 0.0,
         cu_seq_lens_q: Tensor | None = None,
         max_length_q: int = 0,
+        by_group: bool = False,
         **more: Any,
     ) -> tuple[Tensor, Tensor | None]:
+        if by_group and query.shape[2] == 1 and not dropout:
+            return grouped(query, key, value, attention_mask, scaling), None
         if cu_seq_lens_q is None:
             return plain(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **more)
         if value.is_cuda and value.dtype in (torch.bfloat16, torch.float16) and not dropout:

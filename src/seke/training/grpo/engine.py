@@ -12,6 +12,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from seke.answers.extract import describe, extract
+from seke.training.grpo import shared_prompts
 from seke.training.grpo.greedy import means
 from seke.training.grpo.records import Face
 from seke.training.grpo.rewards import Judge, Rewards
@@ -24,20 +25,98 @@ LLaVA-OneVision would go on with the weights that it began with, and only a warn
 """
 
 
-class Engine(GRPOTrainer):  # type: ignore[misc]
-    """GRPO whose checkpoints hold what trains, and which knows how long it samples."""
+PICTURES: Final = ("pixel_values", "image_sizes")
+"""What a LLaVA-OneVision takes of pictures, a row for each."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self.sampling = 0.0
-        """Seconds of sampling since it was last read."""
+
+class Engine(GRPOTrainer):  # type: ignore[misc]
+    """GRPO whose checkpoints hold what trains, and which knows how long it samples.
+
+    Args:
+        share: whether a face's answers share what the model computes of its picture and question.
+    """
+
+    clock = staticmethod(time.perf_counter)
+    """Returns seconds; a benchmark counts the processor's."""
+
+    def __init__(self, *arguments: Any, share: bool = False, **named: Any) -> None:
+        self.sampling = self.learning = 0.0
+        """Seconds of sampling, and of forward and backward passes that are learnt from, since they were last read."""
+        self._making = 0.0
+        self.share = share
         super().__init__(*arguments, **named)
 
+    def training_step(self, *arguments: Any, **named: Any) -> Any:
+        """Run a step's passes, and count their seconds, those of making the batch apart."""
+        made, began = self._making, self.clock()
+        try:
+            return super().training_step(*arguments, **named)
+        finally:
+            self.learning += self.clock() - began - (self._making - made)
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        began = self.clock()
+        try:
+            return super()._prepare_inputs(generation_batch)
+        finally:
+            self._making += self.clock() - began
+
     def _generate(self, prompts: list[Any]) -> Any:
-        began = time.perf_counter()
+        began = self.clock()
         try:
             return super()._generate(prompts)
         finally:
-            self.sampling += time.perf_counter() - began
+            self.sampling += self.clock() - began
+
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: Any, fields: Mapping[str, Any], *more: Any, **named: Any
+    ) -> Any:
+        pictures = {name: _rows(fields[name]) for name in PICTURES if name in fields}
+        if not self.share or len(pictures) < len(PICTURES):
+            return super()._generate_single_turn(prompt_ids, images, fields, *more, **named)
+        width, pad = max(map(len, prompt_ids)), int(self.processing_class.tokenizer.pad_token_id)
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompt_ids])
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompt_ids])
+        device = self.accelerator.device
+        prompts = shared_prompts.distinct(ids.to(device), mask.to(device), _moved(pictures, device))
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        with self.accelerator.autocast():
+            answers = shared_prompts.sample(
+                model, prompts, self.max_completion_length, self.temperature, self.eos_token_ids
+            )
+        return answers, None
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **fields: Any,
+    ) -> Any:
+        pictures = {name: fields[name] for name in PICTURES if isinstance(fields.get(name), Tensor)}
+        if not self.share or len(pictures) < len(PICTURES):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **fields
+            )
+        model, parts = self.accelerator.unwrap_model(model), list[tuple[Tensor, Tensor]]()
+        size = batch_size or len(input_ids)
+        for start in range(0, len(input_ids), size):
+            rows = slice(start, start + size)
+            ids, mask = input_ids[rows], attention_mask[rows]
+            prompts = shared_prompts.distinct(
+                ids[:, :-logits_to_keep], mask[:, :-logits_to_keep], {k: v[rows] for k, v in pictures.items()}
+            )
+            with self.accelerator.autocast():
+                parts.append(
+                    shared_prompts.log_probabilities(
+                        model, prompts, ids[:, -logits_to_keep:], mask[:, -logits_to_keep:], self.temperature
+                    )
+                )
+        said, entropies = (torch.cat(column) for column in zip(*parts, strict=True))
+        return said, entropies if compute_entropy else None, None
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
@@ -52,6 +131,14 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
 
     def _send_telemetry(self, *_: Any, **__: Any) -> None:
         """Tell nobody."""
+
+
+def _rows(values: Any) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.stack([torch.as_tensor(row) for row in values])
+
+
+def _moved(columns: Mapping[str, Tensor], device: Any) -> dict[str, Tensor]:
+    return {name: values.to(device) for name, values in columns.items()}
 
 
 def trained(model: Any) -> dict[str, Tensor]:

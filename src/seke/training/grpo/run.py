@@ -32,6 +32,7 @@ from seke.training.grpo.greedy import Answer, answers, check_base, worth
 from seke.training.grpo.records import Face, Faces, Records, conversation, labels_of, order, shuffled
 from seke.training.grpo.rewards import Judge, base_rates, rarity_weights
 from seke.training.grpo.settings import Grpo, check_installed
+from seke.training.grpo.shared_prompts import shareable
 from seke.training.grpo.vision_states import kept_states
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
@@ -213,19 +214,7 @@ def _engine(
     from seke.training.grpo.engine import Engine
 
     asked = order(len(faces), math.ceil(training.max_steps / algorithm.iterations), algorithm.prompts, seed)
-    opened: dict[int, Any] = {}
-
-    def row(batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
-        numbers = batch["face"]
-        for gone in set(opened) - set(numbers):
-            del opened[gone]
-        for number in numbers:
-            if number not in opened:
-                opened[number] = faces[number].picture.picture()
-        prompts = [conversation(data.question) for _ in numbers]
-        return {"prompt": prompts, "image": [opened[number] for number in numbers], "face": numbers}
-
-    rows = Dataset.from_dict({"face": asked}).with_transform(row)
+    rows = Dataset.from_dict({"face": asked}).with_transform(_Rows(faces, data.question))
     adam = optimizer(groups)
     warm = math.ceil(training.warm_up * training.max_steps)
     rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / warm) if warm else 1.0)
@@ -237,9 +226,32 @@ def _engine(
         processing_class=loaded.processor,
         callbacks=[steps],
         optimizers=(adam, rate),
+        share=algorithm.share_prompts and shareable(loaded.model, bool(training.activation_checkpointing)),
     )
     engine.remove_callback(PrinterCallback)
     return engine
+
+
+class _Rows:
+    """Faces as TRL reads them. The pictures of the batch in hand stay open: each is read for all of its answers."""
+
+    def __init__(self, faces: Sequence[Face], question: str) -> None:
+        self.faces, self.question = faces, question
+        self.opened: dict[int, Any] = {}
+
+    def __call__(self, batch: Mapping[str, list[int]]) -> dict[str, list[Any]]:
+        numbers = batch["face"]
+        for gone in set(self.opened) - set(numbers):
+            del self.opened[gone]
+        for number in numbers:
+            if number not in self.opened:
+                self.opened[number] = self.faces[number].picture.picture()
+        prompts = [conversation(self.question) for _ in numbers]
+        return {"prompt": prompts, "image": [self.opened[number] for number in numbers], "face": numbers}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: `datasets` pickles what transforms rows to name it, and would pickle all faces."""
+        return {}
 
 
 def _ask(loaded: TrainableVLM, faces: Sequence[Face], data: Records, algorithm: Grpo) -> list[Answer]:
@@ -282,6 +294,7 @@ def _facts(
         "loss": steps.latest.get("loss"),
         "reward": {"first": steps.first.get("reward"), "last": steps.latest.get("reward")},
         "last": steps.latest,
+        "speed": steps.speed(),
         "validation_loss": None,
         "best": None if steps.watch.step is None else {"step": steps.watch.step, "reward": steps.watch.reward},
         "annotations": [],
@@ -304,6 +317,12 @@ def summary(facts: Mapping[str, Any]) -> list[str]:
     reward = "" if first is None or last is None else f", mean reward {first:.3f} -> {last:.3f}"
     if facts["best"]:
         reward += f", validation's best {facts['best']['reward']:.3f} at step {facts['best']['step']}"
+    if speed := facts.get("speed"):
+        lines.append(
+            f"sampled {speed['sampled_per_s']:.3g} answers/s ({speed['sampling']:.0%} of the steps' time), "
+            f"learnt from {speed['learnt_per_s']:.3g}/s ({speed['learning']:.0%}), "
+            f"{speed['answers_per_s']:.3g}/s in all"
+        )
     return [*lines, f"{facts['rows']} faces, {facts['steps']} steps, {facts['answers']} answers{reward}"]
 
 

@@ -53,6 +53,8 @@ class Grpo:
     """Whether faces are rewarded by the labels of others of their source: a control."""
     keep_states: bool = True
     """Whether a frozen tower sees each picture of a step once, not once for each answer and pass."""
+    share_prompts: bool = True
+    """Whether a face's answers share what the model computes of its picture and question."""
 
     def __post_init__(self) -> None:
         for name in ("prompts", "max_tokens", "iterations"):
@@ -71,7 +73,7 @@ class Grpo:
         for name, known in (("loss", LOSSES), ("level", LEVELS), ("scale", SCALES)):
             if getattr(self, name) not in known:
                 raise UserError(f"algorithm.{name}", getattr(self, name), "unknown", f"use {', '.join(known)}")
-        for name in ("shuffle", "keep_states"):
+        for name in ("shuffle", "keep_states", "share_prompts"):
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"algorithm.{name}", getattr(self, name), "neither true nor false", "use either")
         self.rewards = check_weights("algorithm.rewards", self.rewards)

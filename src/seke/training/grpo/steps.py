@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -49,6 +50,8 @@ class Steps(TrainerCallback):  # type: ignore[misc]
     """What was logged last."""
     first: dict[str, float] = field(default_factory=dict)
     """What was logged first, by this process."""
+    spent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Answers sampled and learnt from, and seconds, by this process."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clocks; look at the model that it begins with, which is the best so far."""
@@ -58,20 +61,20 @@ class Steps(TrainerCallback):  # type: ignore[misc]
                 self.keep_best()
             self._log(0, found)
         self._first, self._began = state.global_step, time.monotonic()
-        self._told = self._step_began = self._began
+        self._told = self._began
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Let go of what the tower saw in the step before, and remember whose turn it is."""
         if self.kept:
             self.kept.forget()
-        self._step_began = time.monotonic()
+        self._step_began = Engine.clock()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Decide what follows the step: a look, the end, a checkpoint, a pause."""
         step, last = state.global_step, state.global_step >= state.max_steps
         self.guard.names = sorted({face.id for face, *_ in self.reward.answers})
         every, self._looked = self.training.validate_every, {}
-        self._seconds = time.monotonic() - self._step_began
+        self._seconds = Engine.clock() - self._step_began
         if self.look and (last or (every and step % every == 0)):
             self._looked = dict(self.look())
             if self.watch.take(self._looked["validation_reward"], step):
@@ -97,9 +100,14 @@ class Steps(TrainerCallback):  # type: ignore[misc]
                 raise self.spoilt(f"{name} {found[name]}", step)
         found |= {**self.reward.metrics(), **getattr(self, "_looked", {})}
         if self.engine is not None:
-            seconds = max(getattr(self, "_seconds", 0.0), 1e-9)
-            found |= {"answers_per_s": len(self.reward.answers) / seconds, "sampling": self.engine.sampling / seconds}
-            self.engine.sampling = 0.0
+            new = self.engine.sampling > 0  # else the answers are those of the step before, learnt from again
+            step_s = max(getattr(self, "_seconds", 0.0), 1e-9)
+            answers, sampling, learning = len(self.reward.answers), self.engine.sampling, self.engine.learning
+            for name, value in (("learnt", answers), ("sampled", answers * new), ("step_s", step_s),
+                                ("sampling_s", sampling), ("learning_s", learning)):  # fmt: skip
+                self.spent[name] += value
+            self.engine.sampling = self.engine.learning = 0.0
+            found |= {"answers_per_s": answers / step_s, "sampling": sampling / step_s, "learning": learning / step_s}
         self.latest = found
         self.first = self.first or found
         every = self.training.log_every
@@ -112,6 +120,23 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         """Declare the checkpoint complete."""
         step = int(state.global_step)
         complete(Path(args.output_dir) / f"{PREFIX}{step}", step, self.watch)
+
+    def speed(self) -> dict[str, float] | None:
+        """Return answers a second and the shares of the steps' time; None before a step is done.
+
+        sampled_per_s, learnt_per_s: while nothing else is done. sampling, learning: shares of the time between a step's
+        begin and its end; the rest is reading pictures, rewards and the optimiser. Looks at the validation are apart.
+        """
+        spent = self.spent
+        if not spent["sampling_s"] or not spent["learning_s"]:
+            return None
+        return {
+            "answers_per_s": spent["learnt"] / spent["step_s"],
+            "sampled_per_s": spent["sampled"] / spent["sampling_s"],
+            "learnt_per_s": spent["learnt"] / spent["learning_s"],
+            "sampling": spent["sampling_s"] / spent["step_s"],
+            "learning": spent["learning_s"] / spent["step_s"],
+        }
 
     def spoilt(self, value: str, step: int) -> UserError:
         """Return the error of a step that came to no number."""
