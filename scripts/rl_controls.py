@@ -68,11 +68,11 @@ def row(face: Face, asked: str, answer: str, root: Path) -> dict[str, Any]:
 
 def best(faces: Sequence[Face], asked: str, settings: Mapping[str, str], root: Path) -> Iterator[dict[str, Any]]:
     """Yield the best of n answers to each of the first faces that algorithm=grpo would ask about."""
+    import torch
     import yaml
 
-    from seke.backends.transformers.tuned import Local
-    from seke.core.vlm import Image, Message, Request
     from seke.models.llava_ov import LlavaOv
+    from seke.training.grpo import shared_prompts
     from seke.training.grpo.records import order
     from seke.training.grpo.run import judge_of
     from seke.training.grpo.settings import Grpo
@@ -82,20 +82,29 @@ def best(faces: Sequence[Face], asked: str, settings: Mapping[str, str], root: P
     algorithm, count, n, seed = Grpo(**given), int(settings["faces"]), int(settings["n"]), int(settings["seed"])
     judge, model = judge_of(algorithm, faces), Path(settings["outputs"]) / "train" / settings["model"] / "model"
     chosen = [faces[place] for place in order(len(faces), count, 1, seed)]
-    local = Local(LlavaOv(str(model), attention="eager"), batch_size=96, max_new_tokens=algorithm.max_tokens)
-    requests = (
-        Request((Message("user", (Image(Path(face.picture.file), str(face.picture.sha256)), asked)),),
-                temperature=algorithm.temperature, n=n, max_tokens=algorithm.max_tokens, seed=seed)
-        for face in chosen
-    )  # fmt: skip
-    for place, reply in local.reply(requests):
-        face = chosen[place]
-        worth = [
-            (judge.total(judge.parts(one.text, face.labels, one.status == "ok")) or 0.0, one.text)
-            for one in reply.choices
-        ]
-        if len({reward for reward, _ in worth}) > 1:
-            yield row(face, asked, max(worth)[1], root)
+    loaded = LlavaOv(str(model), attention="eager").load()
+    torch.manual_seed(seed)
+    for start in range(0, len(chosen), algorithm.prompts):
+        batch = chosen[start : start + algorithm.prompts]
+        parts = [{"type": "image"}, {"type": "text", "text": asked}]
+        text = loaded.processor.apply_chat_template([{"role": "user", "content": parts}], add_generation_prompt=True)
+        given = loaded.processor(
+            images=[face.picture.picture() for face in batch], text=[text] * len(batch), padding=True,
+            padding_side="left", return_tensors="pt",
+        )  # fmt: skip
+        images = {name: given[name] for name in ("pixel_values", "image_sizes")}
+        each = torch.arange(len(batch)).repeat_interleave(n)
+        prompts = shared_prompts.Prompts(given["input_ids"], given["attention_mask"], images, each)
+        answers = shared_prompts.sample(
+            loaded.model, prompts, algorithm.max_tokens, algorithm.temperature, [loaded.end]
+        )
+        for place, face in enumerate(batch):
+            worth = []
+            for ids in answers[place * n : (place + 1) * n]:
+                answer, ended = loaded.decode(ids), ids[-1] == loaded.end
+                worth.append((judge.total(judge.parts(answer, face.labels, ended)) or 0.0, answer))
+            if len({reward for reward, _ in worth}) > 1:
+                yield row(face, asked, max(worth)[1], root)
 
 
 def table(outputs: Path, against: str, names: Sequence[str]) -> str:

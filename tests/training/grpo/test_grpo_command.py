@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from ...offline_wandb import logs
+
 TRL = find_spec("trl") is not None
 FACE = "algorithm=grpo"
 
@@ -26,6 +28,13 @@ def given(small):
             ["algorithm=grpo", "dry_run=true", "trainer.devices=2"],
             "error: trainer.devices=2: reinforcement runs in one",
         ),
+        (
+            ["algorithm=grpo", "dry_run=true", "trainer=deepspeed_cpu", "trainer.devices=1"],
+            "error: trainer.strategy=",
+        ),
+        (["algorithm=grpo", "algorithm.group_size=1"], "error: algorithm.group_size=1: one answer has none to be held"),
+        (["algorithm=grpo", "data.without=[a,b,c]"], "no usable record (2 no human label)"),
+        (["algorithm=grpo", "data.path=nowhere"], "error: data.path=nowhere: "),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(cli, given, tmp_path, words, said):
@@ -69,7 +78,7 @@ def test_after_fine_tuning_it_trains_and_the_same_command_says_when_it_is_finish
     assert cli("generate", "records=d", "name=d", outputs).returncode == 0
     assert cli("train", "data.path=d", "name=d", "trainer.max_epochs=6", outputs).returncode == 0
     settings = [FACE, "data.path=d", "model.path=d", "name=rl", outputs, "trainer.max_steps=2", "algorithm.prompts=2",
-                "data.watched=8"]  # fmt: skip
+                "data.watched=8", "wandb=offline"]  # fmt: skip
     done = cli("train", *settings)
     assert done.returncode == 0 and "2 steps, 32 answers, mean reward" in done.stdout, done.stderr
     assert f"next: python evaluate.py records=d model.path=rl name=rl {outputs}" in done.stdout
@@ -77,5 +86,7 @@ def test_after_fine_tuning_it_trains_and_the_same_command_says_when_it_is_finish
     assert manifest["base"] == str(tmp_path / "train" / "d" / "model") and manifest["synthetic"] == "faces"
     rows = list(csv.DictReader((tmp_path / "train" / "rl" / "logs" / "version_0" / "metrics.csv").open()))
     assert {"reward", "reward_action_units", "constant_groups", "length", "distinct", "sampling"} <= set(rows[0])
+    [log] = logs(tmp_path / "train" / "rl")
+    assert log.job == "train" and log.summary["reward"] == pytest.approx(float(rows[-1]["reward"]))
     again = cli("train", *settings)
     assert again.returncode == 0 and "is finished" in again.stdout

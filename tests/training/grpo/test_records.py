@@ -93,6 +93,8 @@ def test_rewards_of_tasks_that_nobody_labelled_are_one_line():
         ({"kl": float("nan")}, "algorithm.kl=nan: not such a number"),
         ({"loss": "ppo"}, "algorithm.loss=ppo: unknown"),
         ({"rewards": {"aus": 1}}, "algorithm.rewards.aus=1: no such reward"),
+        ({"share_prompts": "no"}, "algorithm.share_prompts=no: neither true nor false"),
+        ({"vllm": 30}, "algorithm.vllm=30: not such a number; use 0 to 1, or null"),
     ],
 )
 def test_a_mistaken_setting_is_one_line(wrong, said):
@@ -115,6 +117,18 @@ def test_a_trainer_that_does_not_go_with_it_is_one_line(training, said):
     with pytest.raises(UserError) as error:
         Grpo().check(Training(**training))
     assert str(error.value).startswith(said)
+
+
+def test_vllm_samples_only_where_it_is_installed_and_a_gpu_is(monkeypatch):
+    monkeypatch.setattr("seke.training.grpo.settings.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^algorithm\.vllm=0\.3: vllm is not installed; pip install vllm, or leave"):
+        Grpo(vllm=0.3).check(Training(max_steps=5))
+    monkeypatch.setattr("seke.training.grpo.settings.find_spec", lambda name: object())
+    with pytest.raises(UserError, match=r"^algorithm\.vllm=0\.3: it needs a GPU"):
+        Grpo(vllm=0.3).check(Training(max_steps=5))
+    given = Grpo(vllm=0.3).trl(Training(max_steps=5), "folder", 0)
+    assert given["use_vllm"] and given["vllm_mode"] == "colocate" and given["vllm_gpu_memory_utilization"] == 0.3
+    assert "use_vllm" not in Grpo().trl(Training(max_steps=5), "folder", 0)
 
 
 def test_the_watch_keeps_the_best_and_counts_the_looks_since():

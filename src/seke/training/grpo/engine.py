@@ -72,7 +72,7 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
         self, prompt_ids: list[list[int]], images: Any, fields: Mapping[str, Any], *more: Any, **named: Any
     ) -> Any:
         pictures = {name: _rows(fields[name]) for name in PICTURES if name in fields}
-        if not self.share or len(pictures) < len(PICTURES):
+        if not self.share or self.use_vllm or len(pictures) < len(PICTURES):
             return super()._generate_single_turn(prompt_ids, images, fields, *more, **named)
         width, pad = max(map(len, prompt_ids)), int(self.processing_class.tokenizer.pad_token_id)
         ids = torch.tensor([[pad] * (width - len(row)) + row for row in prompt_ids])

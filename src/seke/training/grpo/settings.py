@@ -55,6 +55,8 @@ class Grpo:
     """Whether a frozen tower sees each picture of a step once, not once for each answer and pass."""
     share_prompts: bool = True
     """Whether a face's answers share what the model computes of its picture and question."""
+    vllm: float | None = None
+    """Share of the GPU's memory for a vLLM in the same process, which then samples; None: the model itself does."""
 
     def __post_init__(self) -> None:
         for name in ("prompts", "max_tokens", "iterations"):
@@ -73,6 +75,7 @@ class Grpo:
         for name, known in (("loss", LOSSES), ("level", LEVELS), ("scale", SCALES)):
             if getattr(self, name) not in known:
                 raise UserError(f"algorithm.{name}", getattr(self, name), "unknown", f"use {', '.join(known)}")
+        check_between("algorithm.vllm", self.vllm, 0, 1, optional=True)
         for name in ("shuffle", "keep_states", "share_prompts"):
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"algorithm.{name}", getattr(self, name), "neither true nor false", "use either")
@@ -90,9 +93,13 @@ class Grpo:
             UserError: naming the setting.
         """
         if training.ranks != 1 or training.strategy not in ("auto",):
-            given = training.devices if training.ranks != 1 else type(training.strategy).__name__
-            problem = "reinforcement runs in one process here"
-            raise UserError("trainer.devices", given, problem, "use trainer=cpu, gpu or gpu_7b with trainer.devices=1")
+            argument, given = "trainer.devices", training.devices
+            if training.ranks == 1:
+                argument, given = "trainer.strategy", type(training.strategy).__name__
+            problem = "reinforcement runs in one process here, whole, without DeepSpeed or FSDP"
+            raise UserError(argument, given, problem, "use trainer=cpu, gpu or gpu_7b with trainer.devices=1")
+        if self.vllm is not None:
+            _check_vllm(self.vllm, training.on_gpu)
         if training.max_steps < 1:
             raise UserError(
                 "trainer.max_steps", training.max_steps, "no number of steps", "say how many: 90 is a start"
@@ -105,6 +112,11 @@ class Grpo:
                 raise UserError(f"trainer.{name}", getattr(training, name), "not there with algorithm=grpo", "leave it")
         if training.precision not in ("32-true", "32", "bf16-mixed", "bf16"):
             raise UserError("trainer.precision", training.precision, "not there with algorithm=grpo", "use bf16-mixed")
+
+    def _sampler(self) -> dict[str, Any]:
+        if self.vllm is None:
+            return {}
+        return {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": self.vllm}
 
     def trl(self, training: Training, folder: str, seed: int) -> dict[str, Any]:
         """Return the arguments of TRL's GRPOConfig."""
@@ -122,6 +134,7 @@ class Grpo:
             "loss_type": self.loss,
             "importance_sampling_level": self.level,
             "scale_rewards": self.scale,
+            **self._sampler(),
             "shuffle_dataset": False,  # `records.order` has shuffled, by seed and step
             "max_steps": training.max_steps,
             "max_grad_norm": training.clip,
@@ -137,6 +150,14 @@ class Grpo:
             "seed": seed,
             "data_seed": seed,
         }
+
+
+def _check_vllm(share: float, on_gpu: bool) -> None:
+    remedy = "leave it null: the model itself samples"
+    if not find_spec("vllm"):
+        raise UserError("algorithm.vllm", share, "vllm is not installed", f"pip install vllm, or {remedy}")
+    if not on_gpu:
+        raise UserError("algorithm.vllm", share, "it needs a GPU", f"use trainer=gpu, or {remedy}")
 
 
 def check_installed() -> None:

@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from seke.models.packed_attention import PACKED
-
 FAMILIES: Final = ("llava_onevision",)
 """Whose forward pass takes up a sequence behind keys and values without more than the tokens."""
 FEWER: Final = 0.75
@@ -105,8 +103,8 @@ def sample(model: Any, prompts: Prompts, max_tokens: int, temperature: float, en
     going = list(range(len(answers)))
     mask = prompts.mask_UP[prompts.of_B]
     held = list(going)  # whose keys and values are in the cache
-    eager = str(model.config.text_config._attn_implementation) == f"{PACKED}eager"
-    how = {"by_group": True} if eager else {}
+    eager = str(model.config.text_config._attn_implementation).endswith("eager")
+    how = {"by_group": True} if eager else {}  # see `seke.models.packed_attention.grouped`; plain attention ignores it
     for length in range(max_tokens):
         logits = model.lm_head(last).float() / temperature
         chance_BV = logits.new_full((len(answers), logits.shape[-1]), 1.0)
