@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 ROOT = Path(__file__).resolve().parent.parent
 FREE = (
     "check_peers",
+    "clips",
     "demo",
     "gpu_check",
     "judge_agreement",
@@ -118,6 +119,20 @@ def test_records_are_refused_by_the_recipe_that_makes_them(recipe) -> None:
     done, commands = recipe("table1", "records=mine")
     assert (done.returncode, commands) == (2, [])
     assert done.stderr.startswith("error: records=mine: no such setting")
+
+
+@pytest.mark.parametrize(("shown", "given"), [("8", []), ("4", ["shown=4"]), ("null", ["shown=null"])])
+def test_table_3_at_paper_scale_tunes_mafw_and_merr_fine_on_clips(recipe, shown: str, given: list[str]) -> None:
+    done, commands = recipe("table3", "scale=paper", "feid=mine", *given)
+    assert done.returncode == 0, done.stderr
+    [swept] = [words for words in commands if "data=mafw,merr_fine" in words]
+    assert f"data.reader.shown={shown}" in swept and "scale=paper" in swept
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for data in ("mafw", "merr_fine"):
+            words = [word for word in swept if "=" in word and word.split("=")[0] not in ("data", "paths.outputs")]
+            reader = compose("train", [*words, f"data={data}"]).data.reader
+            assert reader.shown == (None if shown == "null" else int(shown))
+            assert reader._target_.endswith({"mafw": "Mafw", "merr_fine": "MerrFine"}[data])
 
 
 def test_table_3_at_paper_scale_asks_for_feid_before_it_trains(recipe) -> None:
@@ -329,3 +344,29 @@ def test_no_errors_are_asked_of_a_real_annotator(recipe) -> None:
     done, commands = recipe("emovit_quality", "scale=paper")
     assert done.returncode == 0, done.stderr
     assert not [word for words in commands for word in words if word.startswith("backend.")]
+
+
+def test_clips_and_their_controls_are_tuned_alike_and_shown_what_they_were_tuned_on(recipe) -> None:
+    done, commands = recipe("clips", "name=mine", "seeds=2", "epochs=5", "clips=480", "faces=240")
+    assert done.returncode == 0, done.stderr
+    assert commands[-1] == ["report.py", "name=mine", "experiment=clips", commands[-1][-1]]
+    assert [words[0] for words in commands].count("report.py") == 1
+    first = [words for words in commands if any(word.startswith("name=mine-s0") for word in words)]
+    trained = [words for words in first if words[0] == "train.py"]
+    assert len(trained) == 3 and all("trainer.max_epochs=5" in words and "seed=0" in words for words in trained)
+    swept, one, pictures = trained
+    assert "-m" in swept and not [word for word in swept if word.startswith("data.")]
+    assert "data.mixture.clips.reader.shown=1" in one and "cell=one" in one
+    assert "data.mixture.clips=null" in pictures and "cell=pictures" in pictures
+    asked = {words[4]: words for words in first if words[0] == "evaluate.py" and words[1] == "experiment=clips"}
+    assert "shown=1" in asked["cell=one"] and "seen=blind" in asked["cell=blind"]
+    assert "seen=shuffled" in asked["cell=shuffled"] and not [w for w in asked["cell=ordered"] if w.startswith("seen")]
+    assert "model.path=mine-s0-ordered" in asked["cell=ordered-of-shuffled"]
+    drawn = [words for words in first if words[0] == "prepare.py"]
+    assert ["source.images=480" in words or "source.images=240" in words for words in drawn] == [True, True]
+
+
+def test_no_dataset_says_how_a_face_moves(recipe) -> None:
+    done, commands = recipe("clips", "scale=paper")
+    assert (done.returncode, commands) == (2, [])
+    assert done.stderr.startswith("error: scale=paper: no dataset says how a face moves")

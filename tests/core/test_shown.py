@@ -43,6 +43,26 @@ def test_a_clip_of_which_a_frame_is_gone_is_not_shown(record, tmp_path):
         shown(record, tmp_path)
 
 
+def test_a_frame_that_changed_since_it_was_looked_at_is_not_shown_as_the_clip(record, tmp_path):
+    digests = tuple(sha256((tmp_path / name).read_bytes()) for name in FRAMES)
+    known = record.model_copy(update={"clip": record.clip.model_copy(update={"sha256": digests})})
+    assert [frame.sha256 for frame in shown(known, tmp_path).frames] == list(digests)
+    assert with_frames(known, 3).clip.sha256 == digests[::2] and with_frames(known, 1).clip.sha256 is None
+    save(tmp_path / FRAMES[2], size=(31, 17))
+    with pytest.raises(ImageError, match=r"v/2\.jpg.*changed"):
+        shown(known, tmp_path)
+    assert shown(record, tmp_path), "a record that knows no sha256 is shown as ever"
+
+
+def test_a_clip_without_sha256_is_written_as_ever_and_one_with_them_has_one_of_each_frame():
+    clip = Clip(video="v", frames=FRAMES[:2])
+    assert "sha256" not in clip.model_dump() and "sha256" not in clip.model_dump(mode="json")
+    told = Clip(video="v", frames=FRAMES[:2], sha256=("a", "b"))
+    assert Clip.model_validate(told.model_dump(mode="json")) == told
+    with pytest.raises(ValueError, match="1 sha256 of 2 frames"):
+        Clip(video="v", frames=FRAMES[:2], sha256=("a",))
+
+
 def test_a_message_spells_a_clip_as_its_frames_and_times(record, tmp_path):
     part = shown(with_frames(record, 2), tmp_path)
     message = Message("user", ("What changes?", part))

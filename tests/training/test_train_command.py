@@ -126,6 +126,22 @@ def test_a_mixture_of_every_set_trains(cli, tmp_path):
     assert len(rejected) == manifest["rejected"] == 7
 
 
+def test_table_3s_rows_of_clips_are_counted_by_a_dry_run_at_paper_scale(cli, tmp_path):
+    mafw.make(tmp_path / "MAFW")
+    merr_fine.make(tmp_path / "MERR")
+
+    def told(data, *settings):
+        done = cli("train", "experiment=table3", "scale=paper", f"data={data}", "dry_run=true", "model=llava_ov_tiny",
+                   "trainer=cpu", f"paths.data={tmp_path}", f"paths.outputs={tmp_path / 'out'}", *settings)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for data in ("mafw", "merr_fine"):
+        clips, pictures = told(data, "data.reader.shown=3"), told(data)
+        assert clips != pictures
+    assert not (tmp_path / "out" / "train").exists()
+
+
 def test_an_unknown_schema_is_one_line_with_its_keys_and_claims_no_run(cli, tmp_path):
     (tmp_path / "rows.json").write_text(json.dumps([{"file": "x.jpg", "caption": "Joy."}]))
     done = cli("train", "data=feid_release", f"data.path={tmp_path / 'rows.json'}", f"paths.outputs={tmp_path}")

@@ -6,7 +6,7 @@ absent. A row is validated when it is built and when it is read; a broken line n
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -157,8 +157,10 @@ class Clip(_Frozen):
     """Of each of `frames`, from the beginning of the video, ascending; None as for `time`."""
     file: str | None = None
     """The video itself, relative to `image_root`, where it may be played."""
+    sha256: tuple[str, ...] | None = None
+    """Of each of `frames`' bytes; None until the files were looked at. No key where it is None."""
 
-    @field_validator("frames", "times", mode="before")
+    @field_validator("frames", "times", "sha256", mode="before")
     @classmethod
     def _json_list(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
@@ -169,7 +171,29 @@ class Clip(_Frozen):
             raise ValueError(f"{len(self.times)} times of {len(self.frames)} frames")
         if self.times is not None and any(after < before for before, after in pairwise(self.times)):
             raise ValueError("its times are not in order")
+        if self.sha256 is not None and len(self.sha256) != len(self.frames):
+            raise ValueError(f"{len(self.sha256)} sha256 of {len(self.frames)} frames")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_sha256(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        row: dict[str, Any] = written(self)
+        if self.sha256 is None:
+            row.pop("sha256", None)
+        return row
+
+    def of(self, places: Sequence[int]) -> "Clip":
+        """Return the clip that shows these of its frames, in this order, each with its time and sha256.
+
+        >>> Clip(video="v", frames=("0.jpg", "1.jpg", "2.jpg"), times=(0, 1, 2)).of([0, 2]).frames
+        ('0.jpg', '2.jpg')
+        """
+
+        def taken(values: Any) -> Any:
+            return None if values is None else tuple(values[place] for place in places)
+
+        parts = {name: taken(getattr(self, name)) for name in ("frames", "times", "sha256")}
+        return self.model_copy(update=parts)
 
 
 class ImageRecord(_Frozen):

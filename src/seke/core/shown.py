@@ -27,17 +27,20 @@ def in_clip(own: vlm.Image, record: ImageRecord, root: Path) -> vlm.Image:
     """Return the clip that a record's picture belongs to, or the picture where the record has no frames to show.
 
     Raises:
-        ImageError: if one frame of the clip cannot be read.
+        ImageError: if one frame of the clip cannot be read, or is another one than the record says.
     """
     if record.clip is None or not record.clip.frames:
         return own
-    frames = [replace(own, path=path, sha256=digest) for path, digest in (_read(root, f) for f in record.clip.frames)]
-    return vlm.Clip(own.path, own.sha256, own.face, tuple(frames), record.clip.times)
+    clip = record.clip
+    expected = clip.sha256 or (None,) * len(clip.frames)
+    read = [_read(root, frame, digest) for frame, digest in zip(clip.frames, expected, strict=True)]
+    frames = [replace(own, path=path, sha256=digest) for path, digest in read]
+    return vlm.Clip(own.path, own.sha256, own.face, tuple(frames), clip.times)
 
 
-def _read(root: Path, frame: str) -> tuple[Path, str]:
+def _read(root: Path, frame: str, expected: str | None) -> tuple[Path, str]:
     path = images.resolve(root, frame)
-    return path, images.read_unchanged(path, frame, None)[1]
+    return path, images.read_unchanged(path, frame, expected)[1]
 
 
 def with_frames(record: ImageRecord, most: int | None, argument: str = "shown") -> ImageRecord:
@@ -54,8 +57,7 @@ def with_frames(record: ImageRecord, most: int | None, argument: str = "shown") 
         problem = f"{record.id} was prepared with {len(clip.frames)} frames"
         raise UserError(argument, most, problem, "set no more, or prepare the set with more")
     if most == 1:
-        return record.model_copy(update={"clip": clip.model_copy(update={"frames": (), "times": None})})
+        alone = clip.model_copy(update={"frames": (), "times": None, "sha256": None})
+        return record.model_copy(update={"clip": alone})
     places = chosen(FrameChoice(most), [None] * len(clip.frames))
-    times = None if clip.times is None else tuple(clip.times[place] for place in places)
-    fewer = {"frames": tuple(clip.frames[place] for place in places), "times": times}
-    return record.model_copy(update={"clip": clip.model_copy(update=fewer)})
+    return record.model_copy(update={"clip": clip.of(places)})

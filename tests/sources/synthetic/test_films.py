@@ -1,3 +1,4 @@
+import shutil
 from collections import defaultdict
 from itertools import pairwise
 from random import Random
@@ -12,7 +13,8 @@ from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, read_jsonl
-from seke.sources.prepare.prepare import write
+from seke.sources.prepare.image_check import ImageChecks
+from seke.sources.prepare.prepare import choose, write
 from seke.sources.prepare.statistics import SPLITS, TABLE1
 from seke.sources.synthetic.face_identity import draw_identity
 from seke.sources.synthetic.face_renderer import draw, draw_scene
@@ -145,6 +147,30 @@ def test_the_middle_of_a_clip_is_the_same_face_whatever_the_movement(number, cou
         middles.add((face.labels.model_dump_json(), tuple(face.au_intensity.items())))
         assert len(clip.times) == count and abs(sum(clip.times)) < 1e-9
     assert len(middles) == 1
+
+
+def test_a_prepared_clip_has_the_sha256_of_each_frame_and_one_with_a_broken_frame_is_rejected(clips, tmp_path):
+    path, _ = clips
+
+    def chosen(root):
+        source = Films(images=24, size=48, shown=8)
+        records = list(source.read(root))
+        assert all(record.clip.sha256 is None for record in records)
+        checks = ImageChecks(root / "images", tmp_path / f"{root.name}.jsonl", workers=1)
+        return records, choose(source, records, checks, None, 0, None)
+
+    records, found = chosen(path)
+    assert len(found.records) == len(records) and not found.rejected
+    for record in found.records:
+        files = [path / "images" / frame for frame in record.clip.frames]
+        assert record.clip.sha256 == tuple(sha256(file.read_bytes()) for file in files)
+    shutil.copytree(path / "images", tmp_path / "broken" / "images")
+    broken = found.records[0].clip.frames[3]
+    (tmp_path / "broken" / "images" / broken).write_bytes(b"no picture")
+    _, again = chosen(tmp_path / "broken")
+    shows = {record.id for record in records if broken in record.clip.frames}
+    assert {row.id for row in again.rejected} == shows and {row.reason for row in again.rejected} == {"bad image"}
+    assert broken in again.rejected[0].detail
 
 
 def test_only_what_is_kept_is_drawn(frames, tmp_path):

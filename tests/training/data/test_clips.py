@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from seke.core.errors import UserError
+from seke.core.images import sha256
 from seke.models.llava_ov import Loaded
 from seke.models.tiny.llava_ov import build_tiny, train_tokenizer
 from seke.training.callbacks.sample_answers import answer, questions
@@ -192,6 +193,19 @@ def test_frames_of_an_instruction_are_shown_in_its_pictures_place(instructions):
     assert [row.reason for row in (uneven, one, outside)] == ["form", "clip", "image"]
     assert "1 frame: no clip" in one.detail
     assert [file.name for file in still.images] == ["own.jpg"] and still.clips == ()
+
+
+def test_a_frame_that_changed_since_the_instruction_was_written_is_refused_by_name(loaded, instructions, tmp_path):
+    files = [tmp_path / "v" / f"{k}.jpg" for k in range(5)]
+    clip = {"video": "v", "frames": [f"v/{k}.jpg" for k in range(5)], "sha256": [sha256(f.read_bytes()) for f in files]}
+    rows = read(conversation(tmp_path, {"image": "own.jpg", "clip": clip}), shown=3)
+    assert rows[0].frames_sha256 == tuple(clip["sha256"][::2])
+    assert len(prepared(loaded, rows, tmp_path)) == 1
+    save(files[2], size=(48, 41))
+    kept = prepared(loaded, rows, tmp_path)
+    assert len(kept) == 0
+    [told] = rejections(kept.arrow)
+    assert told["reason"] == "image" and "2.jpg" in told["detail"] and "changed" in told["detail"]
 
 
 def test_so_many_frames_of_an_instruction_are_shown_or_its_picture_alone(instructions):

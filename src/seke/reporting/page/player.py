@@ -63,8 +63,10 @@ def _clips(rows: Sequence[InstructionRecord]) -> list[InstructionRecord]:
 def _of_record(row: InstructionRecord) -> Played:
     assert row.clip is not None
     places = chosen(FrameChoice(MOST), [None] * len(row.clip.frames))
-    pictures = tuple(Pictured(row.clip.frames[place]) for place in places)
-    times = tuple(None if row.clip.times is None else row.clip.times[place] for place in places)
+    clip = row.clip.of(places)
+    unknown = (None,) * len(places)
+    pictures = tuple(map(Pictured, clip.frames, clip.sha256 or unknown))
+    times = clip.times or unknown
     return Played(f"{row.source}: {row.id}", times, pictures, (row,) * len(places))
 
 

@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from seke.core.records import ImageRecord, Rejection, read_jsonl, write_jsonl
 from seke.sources.base.source import Source
 from seke.sources.prepare import inventory
 from seke.sources.prepare.distributions import distributions
-from seke.sources.prepare.image_check import ImageChecks
+from seke.sources.prepare.image_check import ImageCheck, ImageChecks
 from seke.sources.prepare.leakage import Leak, leaks
 from seke.sources.prepare.statistics import SPLITS, statistics
 
@@ -153,14 +153,28 @@ def choose(
         fetched.update(record.id for record in new)
         rejected.update((row.id, row) for row in source.fetch(new))
         marked = [source.shown(record) for record in drawn if record.id not in rejected]
-        seen = checks.at(record.image for record in marked)
+        seen = checks.at(image for record in marked for image in _shown_by(record))
         for record in marked:
-            if problem := seen[record.image].problem:
+            if problem := next((said for image in _shown_by(record) if (said := seen[image].problem)), ""):
                 rejected[record.id] = Rejection(id=record.id, reason="bad image", detail=problem)
         if any(record.id in rejected for record in drawn):
             continue
-        whole = [record.model_copy(update={"sha256": seen[record.image].sha256}) for record in marked]
+        whole = [_hashed(record, seen) for record in marked]
         found = leaks(whole, seen, distance)
         if not found:
             return Chosen(whole, list(rejected.values()), list(leaking.values()))
         leaking.update((leak.dropped.id, leak) for leak in found)
+
+
+def _shown_by(record: ImageRecord) -> tuple[str, ...]:
+    """Return a record's picture and the frames of its clip: one that is broken is shown as nothing less."""
+    return (record.image, *(record.clip.frames if record.clip is not None else ()))
+
+
+def _hashed(record: ImageRecord, seen: Mapping[str, ImageCheck]) -> ImageRecord:
+    """Return a record with the sha256 of its picture, and of each frame of its clip."""
+    update: dict[str, object] = {"sha256": seen[record.image].sha256}
+    if record.clip is not None and record.clip.frames:
+        digests = tuple(seen[frame].sha256 for frame in record.clip.frames)
+        update["clip"] = record.clip.model_copy(update={"sha256": digests})
+    return record.model_copy(update=update)

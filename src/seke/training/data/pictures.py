@@ -99,7 +99,11 @@ def lost_picture(error: images.ImageError) -> UserError:
 def image_files(row: Row) -> list[ImageFile]:
     """Return what a row wants of its image files."""
     frame = [frames > 0 for frames in row.clips for _ in range(frames or 1)] or [False] * len(row.images)
-    return [ImageFile(str(file), row.sha256, row.face, one) for file, one in zip(row.images, frame, strict=True)]
+    digests = row.frames_sha256 or (row.sha256,) * len(row.images)
+    return [
+        ImageFile(str(file), digest, row.face, one)
+        for file, digest, one in zip(row.images, digests, frame, strict=True)
+    ]
 
 
 def look_at(loaded: LoadedVLM, wanted: ImageFile, picture: "Image") -> Pixels:

@@ -101,8 +101,9 @@ class Llava:
             raise UnusableError("clip", str(error)) from None
         if len(numbers) < 2:
             raise UnusableError("clip", "it has 1 frame: no clip")
-        files = tuple(resolve(clip.frames[number]) for number in numbers)
-        return replace(row, images=files, clips=(len(files),), sha256=None)
+        shown = clip.of(numbers)
+        files = tuple(map(resolve, shown.frames))
+        return replace(row, images=files, clips=(len(files),), sha256=None, frames_sha256=shown.sha256 or ())
 
     def _of_video(self, row: Row, folder: Path) -> Row:
         """Return a row whose picture is a video as one about a clip of it."""

@@ -89,6 +89,8 @@ class Row:
     """Left, top, width and height in pixels of the only image, where the row is about a part of it."""
     clips: tuple[int, ...] = ()
     """How many of `images` are the frames of the clip at each place, 0 for a picture; (): pictures everywhere."""
+    frames_sha256: tuple[str, ...] = ()
+    """Of each of `images`, the frames of the row's only clip, when its labels were made; (): the row does not say."""
     film: Job | None = None
     """The video that the row's only clip is in, where its frames may not be there yet."""
 

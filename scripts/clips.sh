@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# A label that exists only in time: the tiny model tuned on drawn clips, beside one frame of each, shuffled frames and nothing.
+#   bash scripts/clips.sh [name=clips] [seed=0] [seeds=3] [outputs=outputs] [clips=2400] [faces=2000] [epochs=4]
+# Every model is tuned on the same faces, too, as pictures; the benchmark of faces says what the clips cost there.
+# Finished stages are reused.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/settings.sh
+recipe clips "$@"
+take clips faces epochs
+no_more "name=, seed=, seeds=, outputs=, clips=, faces= or epochs=" ${more[@]+"${more[@]}"}
+if [[ "$scale" != demo ]]; then
+  echo "error: scale=$scale: no dataset says how a face moves; use demo, or scripts/table3.sh for clips at paper scale" >&2; exit 2
+fi
+clips=${clips:-2400} faces=${faces:-2000} epochs=${epochs:-4}
+
+one_seed() {
+  local seen same=(experiment=clips seed="$seed" name="$run")
+  # 1. Clips of 8 frames, and faces as single pictures with their instructions.
+  step prepare source=synthetic_clips name="$run" seed="$seed" source.images="$clips" source.shown=8
+  step prepare source=synthetic name="$run-faces" seed="$seed" source.images="$faces"
+  step generate records="$run-faces" name="$run-faces" seed="$seed"
+  for seen in ordered shuffled blind; do
+    [[ -f "$outputs/clips/$run/$seen/manifest.json" ]] ||
+      python scripts/clips.py "$seen" "$outputs/prepare/$run" "$outputs/clips/$run/$seen" "$seed"
+  done
+  # 2. The faces with each kind of clips, as many steps each; and the faces alone.
+  step train -m "${same[@]}" trainer.max_epochs="$epochs"
+  step train "${same[@]}" trainer.max_epochs="$epochs" cell=one data.mixture.clips.reader.shown=1
+  step train "${same[@]}" trainer.max_epochs="$epochs" cell=pictures data.mixture.clips=null
+  # 3. How do the faces of other subjects move, and what do they show?
+  step evaluate "${same[@]}" cell=blind seen=blind
+  step evaluate "${same[@]}" cell=one shown=1
+  step evaluate "${same[@]}" cell=shuffled seen=shuffled
+  step evaluate "${same[@]}" cell=ordered compare="$run-shuffled"
+  step evaluate "${same[@]}" cell=ordered-of-shuffled seen=shuffled model.path="$run-ordered"
+  for seen in blind one shuffled ordered; do # the same answers, about those that only their order tells apart
+    step evaluate "${same[@]}" cell="$seen-direction" predictions="$run-$seen" '~benchmark.classes.held' '~benchmark.classes.fleeting'
+  done
+  step evaluate seed="$seed" records="$run-faces" model.path="$run-pictures" name="$run-pictures-faces"
+  step evaluate seed="$seed" records="$run-faces" model.path="$run-ordered" name="$run-ordered-faces" compare="$run-pictures-faces"
+}
+for_every_seed one_seed
+step report name="$name" experiment=clips
