@@ -32,10 +32,10 @@ one_seed() {
   step evaluate "${same[@]}" cell=blind seen=blind
   step evaluate "${same[@]}" cell=one shown=1
   step evaluate "${same[@]}" cell=shuffled seen=shuffled
-  step evaluate "${same[@]}" cell=ordered compare="$run-shuffled"
+  step evaluate "${same[@]}" cell=ordered
   step evaluate "${same[@]}" cell=ordered-of-shuffled seen=shuffled model.path="$run-ordered"
   for seen in blind one shuffled ordered; do # the same answers, about those that only their order tells apart
-    step evaluate "${same[@]}" cell="$seen-direction" predictions="$run-$seen" '~benchmark.classes.held' '~benchmark.classes.fleeting'
+    step evaluate "${same[@]}" cell="$seen-direction" predictions="$run-$seen" '~movements.held' '~movements.fleeting'
   done
   step evaluate seed="$seed" records="$run-faces" model.path="$run-pictures" name="$run-pictures-faces"
   step evaluate seed="$seed" records="$run-faces" model.path="$run-ordered" name="$run-ordered-faces" compare="$run-pictures-faces"

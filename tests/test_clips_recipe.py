@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from seke.core.records import Clip, ImageRecord, Labels, read_jsonl, write_jsonl
+from seke.sources.synthetic.film_model import MOVEMENTS
 
 from .trees.pictures import save
 
@@ -75,3 +77,11 @@ def test_whoever_is_blind_is_shown_one_grey_picture(clips, prepared, tmp_path):
 def test_what_is_no_arm_is_answered_by_the_manual(clips):
     with pytest.raises(SystemExit, match=r"python scripts/clips\.py ordered"):
         clips.arguments(["sideways", "a", "b"])
+
+
+def test_the_benchmark_has_the_movements_alone_as_classes_and_of_directions_two(clips):
+    with initialize_config_dir(str(clips.EXPERIMENT.parents[2]), version_base="1.3"):
+        every = compose("evaluate", ["experiment=clips"]).benchmark
+        two = compose("evaluate", ["experiment=clips", "~movements.held", "~movements.fleeting"]).benchmark
+    assert set(every.classes) == set(MOVEMENTS) and set(two.classes) == {"onset", "offset"}
+    assert every.attribute == "movement" and every.question == two.question
