@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from seke.cli.settings import BY_COMMAND, groups_taken
 
-ROOT = Path(__file__).resolve().parent.parent
-CONF = ROOT / "conf"
+from .composition import CONF, composed
+
 COMMANDS = ("prepare", "generate", "train", "evaluate", "report", "serve")
 OF_COMMANDS = sorted(
     (group, path.stem, command)
@@ -27,11 +27,6 @@ GROUPS = {
     if path.is_dir() and path.name not in (*BY_COMMAND, *COMMANDS)
 }
 PARTS = {"vlm": "backend", "prompts": "prompts"}
-
-
-def composed(command: str, *overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, list(overrides))
 
 
 PLAIN = {command: composed(command) for command in COMMANDS}
@@ -72,7 +67,8 @@ def from_the_command(group: str, cfg: DictConfig, tmp_path: Path) -> dict[str, o
 
 @pytest.mark.parametrize(("command", "group", "option"), BUILT, ids=["-".join(option) for option in BUILT])
 def test_every_option_composes_and_instantiates(command: str, group: str, option: str, tmp_path: Path) -> None:
-    cfg = composed(command, f"{group}={option}", f"paths.outputs={tmp_path}")
+    cfg = composed(command, f"{group}={option}")
+    cfg.paths.outputs = str(tmp_path)
     OmegaConf.resolve(cfg)
     if group not in cfg:
         assert (command, group) in WITHOUT_SETTINGS and composed(command, f"{group}={option}") == PLAIN[command]

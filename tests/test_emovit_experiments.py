@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+
+from . import composition
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -18,8 +19,7 @@ def filled(question: str, classes: str) -> str:
 
 
 def composed(command: str, *overrides: str) -> Any:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(command, list(overrides))
+    cfg = composition.composed(command, *overrides)
     OmegaConf.resolve(cfg)
     return cfg
 

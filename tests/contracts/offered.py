@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from seke.core.errors import UserError
 
+from .. import composition
+
 ROOT = Path(__file__).resolve().parents[2]
-CONF = ROOT / "conf"
+CONF = composition.CONF
 MISSING = (
     "{group}={name} reads {place}, and there is no miniature of it to try it on: add tests/trees/{name}.py with "
     "`def make(root: Path) -> None`, which writes a few pictures and label files as they lie on disk (see fi.py)"
@@ -29,8 +30,7 @@ def options(group: str) -> list[str]:
 @cache
 def composed(command: str, *overrides: str) -> DictConfig:
     """Return the settings of a command."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        settings = compose(command, list(overrides))
+    settings = composition.composed(command, *overrides)
     OmegaConf.resolve(settings)
     return settings
 

@@ -18,6 +18,7 @@ from seke.training.module import Sft
 from seke.training.settings import Training
 from seke.training.train import fit
 
+from .. import composition
 from ..opens import opens
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -159,8 +160,7 @@ def test_cached_states_of_a_trained_tower_are_refused(base, tmp_path):
 
 
 def composed(*overrides):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra.compose("train", overrides=list(overrides))
+    return composition.composed("train", *overrides)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "trainer").glob("*.yaml")))

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from seke.benchmark.scoring.tables import paper
 from seke.core.vlm import VLM, Message, Request
 
+from ... import composition
 from ...servers import openai_server
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
+CONF = composition.CONF
 PUBLISHED: dict[str, Any] = json.loads(
     (Path(__file__).resolve().parents[2] / "data" / "served_models.json").read_text()
 )
@@ -23,8 +23,7 @@ SYSTEMS = sorted(path.stem for path in (CONF / "system").glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("evaluate", list(overrides))
+    return composition.composed("evaluate", *overrides)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
