@@ -1,8 +1,5 @@
 """The linear probe against scikit-learn used by hand, and the states that it is fitted on."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -17,6 +14,7 @@ from seke.core.records import Labels
 from seke.models.instructblip import InstructBlip
 from seke.training.linear_probe import PENALTIES, STRENGTHS, fit, fit_faces, tower_states
 
+from .. import warm
 from ..conftest import ROOT
 
 
@@ -137,7 +135,6 @@ def test_a_face_without_any_label_teaches_nothing():
 
 def test_records_that_are_not_there_are_one_line():
     """The command itself: what a recipe would hand on."""
-    words = [sys.executable, ROOT / "scripts" / "linear_probe.py", "nowhere.jsonl", "answers.jsonl", "--faces"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = warm.run(ROOT / "scripts" / "linear_probe.py", "nowhere.jsonl", "answers.jsonl", "--faces")
     assert done.returncode == 2
     assert done.stderr == "error: records=nowhere.jsonl: no such file; give the test.jsonl of a prepared set\n"

@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from random import Random
 
 import pytest
@@ -14,6 +12,7 @@ from seke.core import audit
 from seke.core.records import ImageRecord, InstructionRecord, Rejection, read_jsonl, to_line
 from seke.core.runs import file_sha256
 
+from .. import warm
 from ..conftest import ROOT
 from ..servers.openai_server import running
 
@@ -176,8 +175,7 @@ def test_reviewed_decisions_last_and_merge_back_into_the_table(day):
     assert three in day.rejected("reviewed")
     assert set(second) - set(first) == {name for name in day.rows("mine") if name not in first and name != three}
 
-    script = [sys.executable, str(ROOT / "scripts" / "merge_review.py"), "reviewed", "--outputs", str(day.outputs)]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    done = warm.run(ROOT / "scripts" / "merge_review.py", "reviewed", "--outputs", day.outputs)
     assert done.returncode == 0, done.stderr
     merged = day.root / "labels.reviewed.csv"
     with merged.open(encoding="utf-8-sig", newline="") as file:
