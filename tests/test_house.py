@@ -7,14 +7,13 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {"torch", "lightning", "transformers", "deepspeed", "torchmetrics"}
 MAY_BE_HEAVY = ("models.", "training.", "backends.transformers.", "benchmark.scoring.metrics")
 COMMANDS = ("cli", "commands")
 """Where Hydra is known, and every room may be imported."""
 LONG = 600
+ASKED = ["prepare", "generate", "train", "evaluate", "report", "serve"]
 
 spec = importlib.util.spec_from_file_location("architecture", ROOT / "scripts" / "architecture.py")
 architecture = importlib.util.module_from_spec(spec)
@@ -87,24 +86,27 @@ def test_the_picture_of_the_house_is_of_today() -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
-@pytest.mark.parametrize("name", ["prepare", "generate", "train", "evaluate", "report", "serve"])
-def test_asking_a_command_for_its_settings_imports_no_torch(name: str) -> None:
-    """In one new process: the help, and the settings that `--cfg job` shows."""
+def test_asking_a_command_for_its_settings_imports_no_torch() -> None:
+    """In one new process: the help of every command, and the settings that `--cfg job` shows."""
     probe = (
         "import runpy, sys\n"
-        "for flags in (['--help'], ['--cfg', 'job']):\n"
-        f"    sys.argv = [{name + '.py'!r}, *flags]\n"
-        "    try:\n"
-        f"        runpy.run_path({str(ROOT / (name + '.py'))!r}, run_name='__main__')\n"
-        "    except SystemExit as stop:\n"
-        "        assert not stop.code, stop.code\n"
-        f"heavy = {HEAVY!r} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        f"for name in {ASKED!r}:\n"
+        "    for flags in (['--help'], ['--cfg', 'job']):\n"
+        "        sys.argv = [f'{name}.py', *flags]\n"
+        "        print('asked:', *sys.argv)\n"
+        "        try:\n"
+        f"            runpy.run_path(f'{ROOT}/{{name}}.py', run_name='__main__')\n"
+        "        except SystemExit as stop:\n"
+        "            assert not stop.code, (name, stop.code)\n"
+        f"    heavy = {HEAVY!r} & set(sys.modules)\n"
+        "    assert not heavy, (name, heavy)\n"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Settings that matter most:" in done.stdout, "the help"
-    assert "\nseed: 0\n" in done.stdout, "the settings"
+    said = dict(part.split("\n", 1) for part in done.stdout.split("asked: ")[1:])
+    for name in ASKED:
+        assert "Settings that matter most:" in said[f"{name}.py --help"], "the help"
+        assert "\nseed: 0\n" in said[f"{name}.py --cfg job"], "the settings"
 
 
 def test_commands_without_tensors_never_name_torch() -> None:
