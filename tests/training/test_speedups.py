@@ -109,7 +109,7 @@ def test_ligers_kernels_in_tritons_interpreter_against_logits_and_cross_entropy(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", ["llava_ov_tiny", "instructblip_tiny", "qwen3_vl"])
+@pytest.mark.parametrize("option", HERE)
 def test_compiled_blocks_of_a_family_against_blocks_as_they_are(option):
     tried = Tried(option)
     module, given = Sft(tried.loaded, tried.family.train(tried.loaded)), batch(tried)
