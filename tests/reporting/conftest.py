@@ -4,8 +4,11 @@ runs_of_all_stages(outputs)     writes them all; a test takes away or changes wh
 """
 
 import json
+import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,6 +57,9 @@ SCORES = {  # run: accuracy, macro F1, mean F1 of 14 and 17, then valence MAE RM
     "labels-blind": (0.6, 0.55, 0.64, 0.62, 0.16, 0.2, 0.8, 0.15, 0.2, 0.7),
     "labels-prior": (0.75, 0.7, 0.5, 0.48, 0.2, 0.25, 0.7, 0.19, 0.24, 0.6),
 }
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="reports-")
 
 
 @pytest.fixture
@@ -122,17 +128,27 @@ def rewrite() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
     return change_first
 
 
-def runs_of_all_stages(outputs: Path, faces: int = 24, pictures: bool = True) -> None:
+def runs_of_all_stages(outputs: Path) -> None:
     """Write prepare/demo and all runs named demo-... that `make demo` leaves."""
+    shutil.copytree(_written_once(), outputs, dirs_exist_ok=True)
+
+
+@cache
+def _written_once() -> Path:
+    outputs = Path(_FOLDER.name) / "outputs"
+    _write_all_stages(outputs)
+    return outputs
+
+
+def _write_all_stages(outputs: Path, faces: int = 24) -> None:
     chance = Random(0)
     records = [_face(number, chance) for number in range(faces)]
     prepared = outputs / "prepare" / "demo"
     (prepared / "images").mkdir(parents=True)
-    if pictures:
-        for number, record in enumerate(records):
-            file = prepared / "images" / record.image
-            Image.new("RGB", SIZE, (10 * number % 256, 120, 160)).save(file)
-            records[number] = record.model_copy(update={"sha256": sha256(file.read_bytes())})
+    for number, record in enumerate(records):
+        file = prepared / "images" / record.image
+        Image.new("RGB", SIZE, (10 * number % 256, 120, 160)).save(file)
+        records[number] = record.model_copy(update={"sha256": sha256(file.read_bytes())})
     write_jsonl(prepared / "truth.jsonl", records)
     write_jsonl(prepared / "train.jsonl", [_as_source_gives(record) for record in records])
     _finish(prepared, {"source": {"_target_": "seke.sources.synthetic.faces.Synthetic"}}, image_root="images")
