@@ -7,14 +7,19 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
+from omegaconf import DictConfig
 
 from seke.cli import settings
-from seke.cli.command import build, composed
+from seke.cli.command import build
+
+from .composition import composed
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in
@@ -55,6 +60,24 @@ def test_the_pages_show_many_commands_and_every_command_there_is() -> None:
     assert {command for page, command, _ in SHOWN if page == "README.md"} == there
 
 
+@pytest.fixture(scope="module")
+def _known_settings_are_composed_once() -> Iterator[None]:
+    """Most commands choose the same options; the files of conf/ stay as they are meanwhile."""
+    known: dict[str, DictConfig] = {}
+    compose = settings._composed
+
+    def composed_once(*choice: Any, **more: Any) -> DictConfig:
+        key = repr((choice, more))
+        if key not in known:
+            known[key] = compose(*choice, **more)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "_composed", composed_once)
+        yield
+
+
+@pytest.mark.usefixtures("_known_settings_are_composed_once")
 @pytest.mark.parametrize("page", sorted({page for page, *_ in SHOWN} - {"CONTRIBUTING.md"}))
 def test_a_command_of_the_manual_has_only_settings_that_there_are(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of CONTRIBUTING.md are of parts that one adds; tests/test_contributing.py runs them."""
@@ -104,7 +127,7 @@ def test_memory_and_disk_are_what_a_dry_run_computes() -> None:
     )
     assert len(rows) >= 8
     for trainer, optimizer, gpus, *told in rows:
-        cfg = composed("train", [f"trainer={trainer}", f"optimizer={optimizer}", f"trainer.devices={gpus}"])
+        cfg = composed("train", f"trainer={trainer}", f"optimizer={optimizer}", f"trainer.devices={gpus}")
         training, adam = build(cfg.trainer), build(cfg.optimizer)
         width = 2 if adam.keeps_bfloat16 or training.master_weights else 4
         found = []
