@@ -10,17 +10,20 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from seke.core.ledger import Ledger
 
+from .. import warm
 from ..servers.openai_server import Server, running
 
 ROOT = Path(__file__).resolve().parents[2]
 IN_FLIGHT = 4
-Start = Callable[..., subprocess.Popen[bytes]]
+Child = warm.Started | subprocess.Popen[bytes]
+Start = Callable[..., Child]
 
 
 @pytest.fixture(scope="session")
@@ -35,29 +38,26 @@ def prepared(cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(prepared: Path, tmp_path: Path) -> Start:
     """Return what starts generate.py or evaluate.py at a server; `ignored` are the signals that it inherits so."""
 
-    def started(name: str, server: Server, ignored: tuple[int, ...] = (), **pipes: object) -> subprocess.Popen[bytes]:
+    def started(name: str, server: Server, ignored: tuple[int, ...] = (), terminal: int | None = None) -> Child:
         records = prepared / ("train.jsonl" if name == "generate" else "truth.jsonl")
         command = [
-            sys.executable, str(ROOT / f"{name}.py"), f"records={records}", "backend=openai", "backend.patience=60",
+            str(ROOT / f"{name}.py"), f"records={records}", "backend=openai", "backend.patience=60",
             f"paths.images={prepared / 'images'}", f"paths.outputs={tmp_path}", f"backend.base_url={server.url}",
             f"backend.concurrency={IN_FLIGHT}", "chunk=8" if name == "generate" else "name=demo",
         ]  # fmt: skip
-        said = {"stdout": subprocess.DEVNULL, "stderr": (tmp_path / "said").open("ab"), **pipes}
-
-        def inherit() -> None:
-            for number in ignored:
-                signal.signal(number, signal.SIG_IGN)
-            if "start_new_session" in said:
-                fcntl.ioctl(1, termios.TIOCSCTTY, 0)
-
         # The key is a dummy; the server is this process's own.
         environment = {**os.environ, "OPENAI_API_KEY": "sk-none"}
-        return subprocess.Popen(command, env=environment, preexec_fn=inherit, **said)  # type: ignore[call-overload]
+        if terminal is None:
+            said = tmp_path / "said"
+            return warm.start(*command, said=said, cwd=Path.cwd(), env=environment, ignored=ignored)
+        command, shown = [sys.executable, *command], {"stdout": terminal, "stderr": terminal}
+        take = partial(fcntl.ioctl, terminal, termios.TIOCSCTTY, 0)
+        return subprocess.Popen(command, env=environment, preexec_fn=take, start_new_session=True, **shown)
 
     return started
 
 
-def wait_until_in_flight(child: subprocess.Popen[bytes], server: Server) -> None:
+def wait_until_in_flight(child: Child, server: Server) -> None:
     while server.in_flight < IN_FLIGHT:
         assert child.poll() is None, "it ended before it could be stopped"
         time.sleep(0.002)
@@ -78,7 +78,7 @@ def unsettled_and_settled(folder: Path) -> tuple[int, int]:
     ],
 )
 def test_what_is_in_flight_is_kept(start: Start, tmp_path: Path, command, number, ignored, code) -> None:
-    with running(latency=0.4) as server:
+    with running(latency=1.5) as server:  # on a loaded machine, too, four are asked before the first is answered
         child = start(command, server, ignored)
         wait_until_in_flight(child, server)
         child.send_signal(number)
@@ -121,7 +121,7 @@ def test_a_terminal_that_closes_loses_nothing(start: Start, tmp_path: Path) -> N
 
         with contextlib.ExitStack() as closing:
             closing.callback(os.close, master)
-            child = start("generate", server, stdout=slave, stderr=slave, start_new_session=True)
+            child = start("generate", server, terminal=slave)
             os.close(slave)
             wait_until_in_flight(child, server)
         assert child.wait() == 129

@@ -1,8 +1,7 @@
 """`python evaluate.py` as a user runs it: asking, scoring files, reliability, and what it says to a mistake."""
 
 import json
-import subprocess
-import sys
+import os
 import time
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from seke.core.records import (
     write_jsonl,
 )
 
+from ... import warm
 from ...servers import openai_server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -270,15 +270,14 @@ def test_a_run_killed_and_resumed_leaves_the_same_files_and_pays_nothing_twice(o
     files = ("predictions.jsonl", "metrics.json", "table.md")
     asked = ("backend=openai", f"backend.base_url={templated.url}", "backend.concurrency=1")
     judged = ("judge=llm", f"judge_backend.base_url={templated.url}", f"paths.outputs={outputs}")
-    command = [sys.executable, str(ROOT / "evaluate.py"), *asked, *judged, "name=killed"]
+    command = [ROOT / "evaluate.py", *asked, *judged, "name=killed"]
     templated.latency = 0.4
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = warm.start(*command, said=outputs / "said", cwd=ROOT, env=os.environ)
     answers = outputs / "evaluate" / "killed" / "answers.jsonl"
     while not (answers.is_file() and answers.read_bytes().count(b"\n")):
         assert child.poll() is None
         time.sleep(0.02)
-    child.kill()
-    child.wait()
+    child.killed()
     assert answers.read_bytes().count(b"\n") < 4 and not (answers.parent / "manifest.json").exists()
     templated.latency = 0.0
     assert cli("evaluate", *asked, *judged, "name=killed").returncode == 0

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,14 +45,13 @@ class Runs:
     """Runs `generate.py` with outputs of its own on the prepared records."""
 
     def __init__(self, outputs: Path, records: Path, images: Path) -> None:
-        self.outputs, self.records, self.images = outputs, records, images
+        self.outputs, self.records, self.images, self.started = outputs, records, images, 0
         self.environment = {**os.environ, "OPENAI_API_KEY": SECRET, "WANDB_MODE": "offline"}
 
     def command(self, server: Server, *arguments: object, name: str = "it", records: Path | None = None) -> list[str]:
         where = (f"records={records or self.records}", f"paths.images={self.images}", f"paths.outputs={self.outputs}")
         address = f"backend.base_url={server.url}"
         return [
-            sys.executable,
             str(ROOT / "generate.py"),
             f"name={name}",
             *where,
@@ -62,13 +60,13 @@ class Runs:
             *map(str, arguments),
         ]
 
-    def start(self, server: Server, *arguments: object, **more: object) -> subprocess.Popen[str]:
-        command = self.command(server, *arguments, **more)
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=self.outputs, env=self.environment, **pipes)
+    def start(self, server: Server, *arguments: object) -> warm.Started:
+        self.started += 1
+        said = self.outputs / f"said{self.started}"
+        return warm.start(*self.command(server, *arguments), said=said, cwd=self.outputs, env=self.environment)
 
     def run(self, server: Server, *arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
-        return warm.run(*self.command(server, *arguments, **more)[1:], cwd=self.outputs, env=self.environment)
+        return warm.run(*self.command(server, *arguments, **more), cwd=self.outputs, env=self.environment)
 
     def done(self, server: Server, *arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
         finished = self.run(server, *arguments, **more)
@@ -135,13 +133,13 @@ def test_after_kill_9_the_dataset_is_the_same_and_only_what_was_in_flight_is_pai
             child = runs.start(server, "backend.concurrency=4")
             wait_for(child, server, sum(server.seen.values()) + rng.randint(1, 4))
             time.sleep(rng.uniform(0, 0.05))
-            assert told(killed(child)) == len(before)
+            assert told(child.killed()) == len(before)
             before = runs.unsettled
             doubts.update(before)
         child = runs.start(server)
         while child.poll() is None and not (runs.outputs / "generate" / "it" / "cost.json").exists():
             time.sleep(0.001)
-        assert told(killed(child)) == len(before)
+        assert told(child.killed()) == len(before)
         runs.run(server)
         again = sum(server.seen.values()) - len(server.seen)
     assert runs.file() == undisturbed.file()
@@ -155,7 +153,7 @@ def test_what_may_be_paid_twice_is_listed_once(runs: Runs) -> None:
     with running(latency=1.0) as server:
         child = runs.start(server, "backend.concurrency=5")
         wait_for(child, server, 6)
-        killed(child)
+        child.killed()
         doubts = runs.unsettled
         server.latency = 0.0
         resumed = runs.done(server)
@@ -199,7 +197,7 @@ def test_a_second_run_on_the_same_ledger_is_refused_until_the_first_is_gone(runs
             f"error: backend.ledger={runs.outputs / 'ledger.sqlite'}: in use by process {first.pid};"
         )
         assert second.stderr.count("\n") == 1
-        killed(first)
+        first.killed()
         server.latency = 0.0
         runs.done(server, name="second")
 
@@ -268,17 +266,11 @@ def test_the_records_order_changes_only_the_order(runs: Runs, undisturbed: Runs,
     assert sorted(runs.file().splitlines()) == sorted(undisturbed.file().splitlines())
 
 
-def wait_for(child: subprocess.Popen[str], server: Server, seen: int) -> None:
+def wait_for(child: warm.Started, server: Server, seen: int) -> None:
     """Wait until the server has seen so many requests."""
     while sum(server.seen.values()) < seen:
         assert child.poll() is None, "it ended before it could be killed"
         time.sleep(0.001)
-
-
-def killed(child: subprocess.Popen[str]) -> str:
-    """Kill -9; return what it had said."""
-    child.kill()
-    return child.communicate()[1]
 
 
 def told(stderr: str) -> int:
