@@ -23,7 +23,7 @@ def distributions(records: Sequence[ImageRecord], title: str, path: Path) -> Non
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 7), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
+        canvas = FigureCanvasAgg(figure)
         figure.suptitle(title, x=0.01, ha="left", **TITLE)
         axes = figure.subplots(2, 2)
         _sources(axes[0][0], records)
@@ -32,7 +32,7 @@ def distributions(records: Sequence[ImageRecord], title: str, path: Path) -> Non
         _plane(axes[1][1], records)
         figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower left", ncols=len(SPLITS))
         with replacing(path) as part:
-            figure.savefig(part, format="png", metadata={"Software": None})
+            canvas.print_png(part, metadata={"Software": None})  # savefig would draw it twice, for the layout first
 
 
 def _sources(axis: Any, records: Sequence[ImageRecord]) -> None:
