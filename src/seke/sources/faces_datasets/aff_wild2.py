@@ -26,7 +26,7 @@ from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import Labels
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.filmed import Filmed, FilmSettings
 from seke.sources.base.split import Listed
 from seke.sources.base.tables import THIRD, Bad, RowError, check_ids, parsed_rows
 
@@ -109,7 +109,7 @@ class Survey(NamedTuple):
     others: list[Path]
 
 
-class AffWild2(Licensed):
+class AffWild2(Filmed):
     """The frames of Aff-Wild2 with expression, valence and arousal, and action units, as far as each is annotated.
 
     `layout` is abaw2, abaw3 or mtl, or auto for the first found of abaw3, mtl and abaw2. `images` is the folder below
@@ -122,8 +122,8 @@ class AffWild2(Licensed):
 
     name = "aff_wild2"
 
-    def __init__(self, root: str | None, layout: str = AUTO, images: str = ".", **split: Unpack[SplitSettings]) -> None:
-        super().__init__(root, **split)
+    def __init__(self, root: str | None, layout: str = AUTO, images: str = ".", **film: Unpack[FilmSettings]) -> None:
+        super().__init__(root, **film)
         if layout not in (AUTO, *FOLDERS):
             raise UserError("source.layout", layout, "no such layout", f"use {', '.join((AUTO, *FOLDERS))}")
         self.layout = layout
@@ -205,10 +205,11 @@ class AffWild2(Licensed):
             else:
                 known = union(rows)
                 other = {"expression": OTHER} if known.expression == OTHER else None
-                yield self.record(
+                row = self.record(
                     key, f"{where}/{pictures[frame]}", labels(known), split, subject, other,
                     "the class is 'other', all else is missing" if other else "every label is missing",
                 )  # fmt: skip
+                yield self.in_film(row, video, max(frame - 1, 0))
         for name in unnumbered:
             yield self.no_label(f"{video}/{name}", "its name is not the number of a frame, or not the only one with it")
 

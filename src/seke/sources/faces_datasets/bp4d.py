@@ -19,7 +19,7 @@ from seke.core.affect import AUS_OF_SOURCE
 from seke.core.errors import UserError
 from seke.core.records import Labels
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.filmed import Filmed, FilmSettings
 from seke.sources.base.split import Listed
 from seke.sources.base.tables import Bad, RowError, intensities, parsed_rows, read_csv
 
@@ -52,7 +52,7 @@ class Columns(NamedTuple):
     occlusion: int | None
 
 
-class BP4D(Licensed):
+class BP4D(Filmed):
     """One record for each coded frame, subject `F001`, `attributes.task` and the intensities that five AUs may have.
 
     `occlusion` says whether the last column of an occurrence file marks occluded frames, which keep no AU: yes (last),
@@ -65,6 +65,7 @@ class BP4D(Licensed):
     """
 
     name = "bp4d"
+    filmed_at = 25.0
 
     def __init__(
         self,
@@ -72,9 +73,9 @@ class BP4D(Licensed):
         images: str | None = None,
         occlusion: str = "auto",
         offset: int = 0,
-        **split: Unpack[SplitSettings],
+        **film: Unpack[FilmSettings],
     ) -> None:
-        super().__init__(root, **split)
+        super().__init__(root, **film)
         if occlusion not in OCCLUSION:
             raise UserError("source.occlusion", occlusion, "unknown", f"use {', '.join(OCCLUSION)}")
         if isinstance(offset, bool) or not isinstance(offset, int):
@@ -129,7 +130,8 @@ class BP4D(Licensed):
             units = None if code.occluded else code.units
             intensity = {int(au): float(i) for au, i in known.items()} if units else None
             labels = Labels(action_units=units, au_intensity=intensity)
-            yield self.record(key, f"{where}/{name}", labels, self.split(subject), subject, attributes, empty)
+            row = self.record(key, f"{where}/{name}", labels, self.split(subject), subject, attributes, empty)
+            yield self.in_film(row, f"{subject}/{task}", max(frame, 0))
         for number in sorted(names.keys() - {frame + self.offset for frame in coded}):
             detail = f"{where}/{names[number]}: {codes} has no row for it"
             yield self.no_label(f"{subject}/{task}/{number - self.offset}", detail)

@@ -20,12 +20,14 @@ from typing import Final, Unpack
 
 from seke.core import file_tree
 from seke.core.affect import AUS_OF_SOURCE, STRONGEST
+from seke.core.clip_frames import ClipError
 from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, Labels, Rejection
 from seke.core.setting_checks import check_whole
+from seke.core.video import VideoError
 from seke.sources.base import label_text
-from seke.sources.base.licensed import Licensed, SplitSettings
+from seke.sources.base.filmed import Filmed, FilmSettings, around, video_end
 from seke.sources.base.split import Listed
 from seke.sources.base.tables import Bad, intensities
 from seke.sources.base.video_frames import NOTE, DrawnFrames, WantedFrames
@@ -39,7 +41,7 @@ TELLING: Final = 20
 """So many ones without a 2 are no accident."""
 
 
-class DISFA(Licensed):
+class DISFA(Filmed):
     """One record for each labelled frame, subject `SN001`, with occurrence and intensity (also `attributes.intensity`).
 
     An AU occurs from intensity `threshold` on, as public loaders have it; with `inclusive` off only above it, as the
@@ -52,6 +54,7 @@ class DISFA(Licensed):
     """
 
     name = "disfa"
+    filmed_at = 20.0
 
     def __init__(
         self,
@@ -63,9 +66,9 @@ class DISFA(Licensed):
         threshold: int = 2,
         inclusive: bool = True,
         frames: str = "frames",
-        **split: Unpack[SplitSettings],
+        **film: Unpack[FilmSettings],
     ) -> None:
-        super().__init__(root, **split)
+        super().__init__(root, **film)
         if camera not in OTHER:
             raise UserError("source.camera", camera, "there are two cameras", "use left or right")
         check_whole("source.first_label", first_label, 0)
@@ -75,6 +78,7 @@ class DISFA(Licensed):
         self.threshold, self.inclusive = threshold, inclusive
         self._bad: list[Bad] = []
         self._values: Counter[int] = Counter()
+        self._lengths: dict[str, tuple[int, int]] = {}
         self.pictured = file_tree.folder_inside(self.root, "source.images", images or "")
         folder = file_tree.folder_inside(self.root, "source.frames", frames, there=False)
         self.drawn = DrawnFrames(folder, first_label, f"the {camera} camera's videos")
@@ -123,11 +127,35 @@ class DISFA(Licensed):
             UserError: if the folder `frames` cannot be written, or if PyAV is not installed.
         """
         wanted = {subject: WantedFrames(subject, file, {}) for subject, file in self._videos.items()}
+        lost: set[str] = set()
         for record in records:
             subject, frame = record.id.split("/")[-2:]
-            if subject in wanted:
-                wanted[subject].ids[int(frame)] = record.id
-        yield from self.drawn.draw(wanted.values())
+            if subject not in wanted:
+                continue
+            try:
+                shown = [] if self.choice is None else around(self.choice, int(frame), self._ends(subject), self.rate)
+            except (ClipError, VideoError) as error:
+                lost.add(record.id)
+                yield Rejection(id=record.id, reason="clip", detail=f"{subject}, frame {frame}: {error}")
+                continue
+            for number in shown:
+                wanted[subject].ids.setdefault(number, record.id)
+            wanted[subject].ids[int(frame)] = record.id
+        for rejection in self.drawn.draw(wanted.values()):
+            if rejection.id not in lost:
+                lost.add(rejection.id)
+                yield rejection
+        yield from super().fetch([record for record in records if record.id not in lost])
+
+    def ends(self, record: ImageRecord, names: Mapping[int, str]) -> tuple[int, int]:
+        """Return the numbers of the first and the last picture of a record's video, drawn or not."""
+        subject = record.id.split("/")[-2]
+        return self._ends(subject) if subject in self._videos else super().ends(record, names)
+
+    def _ends(self, subject: str) -> tuple[int, int]:
+        if subject not in self._lengths:
+            self._lengths[subject] = video_end(self._videos[subject], self.first_label)
+        return self._lengths[subject]
 
     def _extracted(
         self, subject: str, names: Mapping[int, str], nameless: Sequence[str], shift: int
@@ -156,7 +184,8 @@ class DISFA(Licensed):
             au_intensity={au: float(value) for au, value in intensity.items()} or None,
         )
         attributes = {"intensity": {str(au): value for au, value in intensity.items()}}
-        return self.record(_key(subject, frame), image, labels, self.split(subject), subject, attributes)
+        row = self.record(_key(subject, frame), image, labels, self.split(subject), subject, attributes)
+        return self.in_film(row, subject, frame - self.first_label)
 
     def _occurs(self, intensity: int) -> bool:
         return intensity > self.threshold or (self.inclusive and intensity == self.threshold)

@@ -76,6 +76,7 @@ class FeidRaw(Source):
         if not sources:
             raise UserError("source.sources", {}, "no dataset left", "keep at least one of the six")
         self.sources, self.seed = dict(sources), seed
+        self._prefixes: dict[str, PurePosixPath] = {}
         self.draws = {name: Draw.checked(name, settings) for name, settings in draw.items() if name in sources}
 
     @property
@@ -108,6 +109,7 @@ class FeidRaw(Source):
         shared = self.image_root(run_path)
         for name, source in self.sources.items():
             prefix = PurePosixPath(self._roots(run_path)[name].relative_to(shared).as_posix())
+            self._prefixes[name] = prefix
             for row in source.read(run_path):
                 if isinstance(row, Rejection):
                     yield row
@@ -127,9 +129,24 @@ class FeidRaw(Source):
     def fetch(self, records: Sequence[ImageRecord]) -> Iterator[Rejection]:
         """Let each source bring its own images into being."""
         for name, source in self.sources.items():
-            own = [record for record in records if record.source == name]
+            own = [self._as_its_own(record) for record in records if record.source == name]
             if own:
                 yield from source.fetch(own)
+
+    def shown(self, record: ImageRecord) -> ImageRecord:
+        """Return a fetched record with what its source has learnt of it, its files relative to the shared folder."""
+        prefix = self._prefixes[record.source]
+        found = self.sources[record.source].shown(self._as_its_own(record))
+        below = {"image": str(prefix / found.image)}
+        if found.clip is None or not found.clip.frames:
+            return found.model_copy(update=below)
+        frames = tuple(str(prefix / frame) for frame in found.clip.frames)
+        return found.model_copy(update={**below, "clip": found.clip.model_copy(update={"frames": frames})})
+
+    def _as_its_own(self, record: ImageRecord) -> ImageRecord:
+        """Return a record as its source has it, with its image relative to the source's root."""
+        image = PurePosixPath(record.image).relative_to(self._prefixes[record.source])
+        return record.model_copy(update={"image": str(image)})
 
     def _share(self, own: Sequence[ImageRecord], share: Draw) -> list[ImageRecord]:
         usable = [r for r in own if all(getattr(r.labels, label) is not None for label in share.require)]
