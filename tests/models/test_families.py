@@ -25,7 +25,7 @@ from seke.core.images import sha256
 from seke.core.vlm import Image as Shown
 from seke.core.vlm import Message, Request
 from seke.models.lora import is_adapter
-from seke.models.qwen2_5_vl import rope_positions
+from seke.models.qwen_positions import rope_positions
 from seke.training.data import flops
 from seke.training.data.dataset import prepare
 from seke.training.data.mixture import Data

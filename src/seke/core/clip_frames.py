@@ -91,6 +91,15 @@ def chosen(choice: FrameChoice, times: Sequence[float | None], peak: int | None 
     return found
 
 
+def pace(times: Sequence[float] | None) -> int:
+    """Return how many milliseconds lie between shown frames, on average; 0: unknown.
+
+    >>> pace([0.0, 0.5, 1.1]), pace(None)
+    (550, 0)
+    """
+    return 0 if times is None or len(times) < 2 else round(1000 * (times[-1] - times[0]) / (len(times) - 1))
+
+
 def _even(numbers: Sequence[int], most: int) -> tuple[int, ...]:
     """Return no more than so many of the numbers, the first and the last among them."""
     if len(numbers) <= most:

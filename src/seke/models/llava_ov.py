@@ -79,7 +79,12 @@ class Loaded(LoadedModel):
         crops = processor([picture], do_pad=False, return_tensors="np")["pixel_values"][0]
         return Pixels(torch.from_numpy(np.asarray(crops)), size)
 
-    def frame(self, picture: "Picture") -> Pixels:
+    @property
+    def frame_by_frame(self) -> bool:
+        """SigLIP sees each frame by itself."""
+        return True
+
+    def frame(self, picture: "Picture", frames: int = 1) -> Pixels:
         """Preprocess a frame of a clip: the whole of it alone, as transformers' video processor does."""
         processor = self.processor.image_processor
         resized = picture.resize((self.tile, self.tile), processor.resample)

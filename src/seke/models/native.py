@@ -38,11 +38,13 @@ class NativeLoaded(LoadedModel):
     """The part that a parameter's prefix says it belongs to; the first that fits counts, and all else is the LLM."""
     image: ClassVar[str]
     """How the chat template writes an image."""
+    video: ClassVar[str | None] = None
+    """How it writes a clip; None: the family reads none."""
     ends: ClassVar[str]
     """The token that ends an answer."""
 
     def __post_init__(self) -> None:
-        self.text = TemplateChat(self.name, self.processor, self.image, self.layout, self.ends)
+        self.text = TemplateChat(self.name, self.processor, self.image, self.layout, self.ends, self.video)
         self.packs = install(self.model)
         """Whether several conversations may share a sequence; some attentions cannot keep them apart."""
 

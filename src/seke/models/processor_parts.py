@@ -19,6 +19,7 @@ from seke.models.checkpoint_files import read_json
 
 OTHERS: Final = ("config.json", "generation_config.json", "model.safetensors.index.json")
 """Files that the model writes itself."""
+CLIPS: Final = "video_preprocessor_config.json"
 
 
 class _WithoutVideos(ProcessorMixin):  # type: ignore[misc]
@@ -74,6 +75,12 @@ class ProcessorFiles(NamedTuple):
         """Return what the processor's own file says."""
         name = "processor_config.json"
         return read_json("model.path", self.source, self.directory / name) if name in self.content else {}
+
+    def video(self) -> dict[str, Any]:
+        """Return what its files say of how clips are prepared; empty where pictures' settings are theirs."""
+        if CLIPS in self.content:
+            return read_json("model.path", self.source, self.directory / CLIPS)
+        return dict(self.settings().get("video_processor") or {})
 
     def template(self) -> str:
         """Return the chat template.

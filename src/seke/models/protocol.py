@@ -27,7 +27,8 @@ Role = Literal["system", "user", "assistant"]
 LabelMask = Literal["answer", "llava_next"]
 """Which tokens carry loss: what the model says and the token that ends it, or as LLaVA-NeXT masks."""
 Size = tuple[int, ...]
-"""Height and width of a picture as it came, in pixels; of a clip how many frames it has, their height and width."""
+"""Height and width of a picture as it came, in pixels; of a clip how many frames it has, their height and width, and,
+where it is known, the milliseconds from one to the next."""
 TurnLike = tuple[Role, str, tuple[Size, ...]]
 """A turn of a conversation: who speaks, the text, and the size of each of its images."""
 
@@ -43,10 +44,24 @@ class Pixels(NamedTuple):
 def is_clip(size: Size) -> bool:
     """Whether a size is that of a clip.
 
-    >>> is_clip((480, 640)), is_clip((8, 480, 640))
-    (False, True)
+    >>> is_clip((480, 640)), is_clip((8, 480, 640)), is_clip((8, 480, 640, 250))
+    (False, True, True)
     """
-    return len(size) == 3
+    return len(size) > 2
+
+
+def clip_size(frames: int, frame: Size, between: int) -> Size:
+    """Return the size of a clip.
+
+    Args:
+        frames: how many it has.
+        frame: height and width of each.
+        between: milliseconds from one to the next; 0: unknown.
+
+    >>> clip_size(8, (480, 640), 0), clip_size(8, (480, 640), 250)
+    ((8, 480, 640), (8, 480, 640, 250))
+    """
+    return (frames, *frame[-2:], *((between,) if between else ()))
 
 
 class Product(NamedTuple):
@@ -257,11 +272,24 @@ class TrainableVLM(LoadedVLM, Protocol):
 class ReadsClips(Protocol):
     """A model that reads clips, beside `LoadedVLM`: where that takes an image's size, it takes a clip's as well.
 
-    A clip's crops are those of its frames, one after another, so that a frame which several clips show is seen once.
+    A clip's crops are those of its frames, one after another, so that a frame which several clips show is decoded once.
     """
 
-    def frame(self, picture: "Picture") -> Pixels:
-        """Preprocess one RGB picture as a frame of a clip: crops (N, 3, S, S), size (1, height, width)."""
+    @property
+    def frame_by_frame(self) -> bool:
+        """Whether the tower sees each frame by itself, so that its states may be kept; if not, some at a time."""
+        ...
+
+    def frame(self, picture: "Picture", frames: int = 1) -> Pixels:
+        """Preprocess one RGB picture as one of the frames of a clip: crops (N, 3, S, S), size (1, height, width).
+
+        Args:
+            picture: the frame.
+            frames: how many the clip has, on which the resolution of each may depend.
+
+        Raises:
+            ImageError: if the family does not read frames of this size.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VLProcessor
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+from transformers.models.qwen3_vl.video_processing_qwen3_vl import smart_resize
 from transformers.vision_utils import (
     get_vision_attention_seqlens,
     get_vision_interpolation_indices_and_weights,
@@ -24,7 +25,9 @@ from transformers.vision_utils import (
 )
 
 from seke.models import matrix_products, qwen2_5_vl
-from seke.models.protocol import Product, Size
+from seke.models.chat import Turn
+from seke.models.protocol import Product, Size, is_clip
+from seke.models.qwen_positions import Grid, Planes, timestamps
 
 
 @dataclass
@@ -75,7 +78,30 @@ class Loaded(qwen2_5_vl.Loaded):
         mergers = [tower.merger, *tower.deepstack_merger_list]
         layers = states_NPD.to(tower.merger.linear_fc1.weight.dtype).flatten(0, 1).chunk(len(mergers), dim=-1)
         merged = [merger(layer.contiguous()) for merger, layer in zip(mergers, layers, strict=True)]
-        return list(torch.split(torch.cat(merged, dim=-1), list(counts)))
+        return list(torch.split(torch.cat(merged, dim=-1), self._cells_seen(counts, sizes)))
+
+    def _clip_resized(self, frames: int, height: int, width: int, least: int, most: int) -> tuple[int, int]:
+        tall, wide = smart_resize(max(frames, self._frames), height, width, self._frames, self.tile, least, most)
+        return int(tall), int(wide)
+
+    def planes(self, size: Size) -> list[Grid | Planes]:
+        """Return where the tokens of an image or a clip lie: every two frames of it are a block of their own."""
+        return [self.clip_grid(size)] * self._times(size) if is_clip(size) else [self.grid(size)]
+
+    def layout(self, turn: Turn, number: int) -> list[int]:
+        """Return the ids that an image or a clip of a turn becomes: every two frames of it with their time before."""
+        if not turn.clips[number]:
+            return super().layout(turn, number)
+        config, size = self.model.config, turn.sizes[number]
+        cells = turn.images[number] // self._times(size)
+        block = [config.vision_start_token_id, *[config.video_token_id] * cells, config.vision_end_token_id]
+        times = [f"<{time:.1f} seconds>" for time in timestamps(size, self._frames)]
+        texts = self.processor.tokenizer(times, add_special_tokens=False)["input_ids"]
+        return [int(token) for text in texts for token in (*text, *block)]
+
+    def _grids(self, kind: str, sizes: Sequence[Size], device: torch.device) -> dict[str, Tensor]:
+        found = super()._grids(kind, sizes, device)
+        return {name: value for name, value in found.items() if name != "second_per_grid_ts"}
 
     def _encoder_outputs(self, features: Sequence[Tensor]) -> Any:
         width = self.model.config.text_config.hidden_size

@@ -22,15 +22,15 @@ from seke.models.protocol import Encoded, LabelMask
 MARK: Final = "\ue000{}\ue001"
 """Stands for a turn's text in a skeleton: characters for private use, which no template touches."""
 MARKS: Final = re.compile("\ue000(\\d+)\ue001")
-Shape = tuple[tuple[tuple[str, int], ...], bool]
-"""Roles and numbers of images of a conversation's turns, and whether an answer is to follow."""
+Shape = tuple[tuple[tuple[str, tuple[bool, ...]], ...], bool]
+"""Roles and images of a conversation's turns, of each whether it is a clip, and whether an answer is to follow."""
 
 
 class Piece(NamedTuple):
     """A part of a skeleton."""
 
     kind: str
-    """text: between special tokens; token: a special one; turn: a turn's text; image: one of the images."""
+    """text: between special tokens; token: a special one; turn: a turn's text; image: one of the images or clips."""
     text: str = ""
     number: int = 0
     """The id of a token, or which turn or image it is."""
@@ -45,20 +45,27 @@ class TemplateChat:
         image: how the template writes an image.
         layout: the ids that an image of a turn becomes, its image tokens among them.
         end: the token that ends an answer.
+        video: how the template writes a clip; None: the family reads none.
 
     Raises:
         UserError: if the template leaves out a turn or an image, or opens answers in a way that it does not record.
     """
 
     def __init__(
-        self, source: str, processor: Any, image: str, layout: Callable[[Turn, int], list[int]], end: str
+        self,
+        source: str,
+        processor: Any,
+        image: str,
+        layout: Callable[[Turn, int], list[int]],
+        end: str,
+        video: str | None = None,
     ) -> None:
         self.source, self.processor, self.tokenizer = source, processor, processor.tokenizer
-        self.image, self.layout = image, layout
+        self.shown, self.layout = (image, *([video] if video else [])), layout
         self.end: int = self.tokenizer.convert_tokens_to_ids(end)
         special = {token: number for number, token in _special(self.tokenizer).items()}
         self._special = special
-        self._split = re.compile("|".join(map(re.escape, sorted({*special, image}, key=len, reverse=True))))
+        self._split = re.compile("|".join(map(re.escape, sorted({*special, *self.shown}, key=len, reverse=True))))
         self._skeletons: dict[Shape, list[Piece]] = {}
         self._check(end)
 
@@ -82,14 +89,20 @@ class TemplateChat:
 
     def render(self, turns: Sequence[Turn], answer: bool = False) -> str:
         """Return a conversation as the template writes it, images not yet expanded."""
-        return self._render([(turn.role, turn.text.strip(), len(turn.images)) for turn in turns], answer)
+        return self._render([(turn.role, turn.text.strip(), turn.clips) for turn in turns], answer)
 
     # -- skeletons ----------------------------------------------------------------------------------------------------
 
-    def _render(self, turns: Sequence[tuple[str, str, int]], answer: bool) -> str:
+    def _render(self, turns: Sequence[tuple[str, str, Sequence[bool]]], answer: bool) -> str:
         messages = [
-            {"role": role, "content": [{"type": "image"}] * images + [{"type": "text", "text": text}]}
-            for role, text, images in turns
+            {
+                "role": role,
+                "content": [
+                    *({"type": "video" if clip else "image"} for clip in clips),
+                    {"type": "text", "text": text},
+                ],
+            }
+            for role, text, clips in turns
         ]
         try:
             rendered: str = self.tokenizer.apply_chat_template(
@@ -106,9 +119,9 @@ class TemplateChat:
         return rendered
 
     def _skeleton(self, turns: Sequence[Turn], answer: bool) -> list[Piece]:
-        shape: Shape = (tuple((turn.role, len(turn.images)) for turn in turns), answer)
+        shape: Shape = (tuple((turn.role, turn.clips) for turn in turns), answer)
         if shape not in self._skeletons:
-            marked = [(turn.role, MARK.format(k), len(turn.images)) for k, turn in enumerate(turns)]
+            marked = [(turn.role, MARK.format(k), turn.clips) for k, turn in enumerate(turns)]
             self._skeletons[shape] = self._pieces(self._render(marked, answer), turns)
         return self._skeletons[shape]
 
@@ -123,7 +136,7 @@ class TemplateChat:
             for found in self._split.finditer(part):
                 if text := part[last : found.start()]:
                     pieces.append(Piece("text", text))
-                if found[0] == self.image:
+                if found[0] in self.shown:
                     pieces.append(Piece("image", number=images))
                     images += 1
                 else:

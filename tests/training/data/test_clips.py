@@ -146,7 +146,9 @@ class WithoutClips:
 
 def test_a_family_that_reads_no_clips_says_so(loaded, rows, tmp_path):
     loaded = WithoutClips(loaded)
-    with pytest.raises(UserError, match=r"reads no clips; use a LLaVA-OneVision, or data\.reader\.shown=1"):
+    with pytest.raises(
+        UserError, match=r"reads no clips; use a LLaVA-OneVision or a Qwen-VL, or data\.reader\.shown=1"
+    ):
         prepared(loaded, rows, tmp_path)
 
 

@@ -17,10 +17,11 @@ from transformers import LogitsProcessor
 
 from seke.backends.thinking import complete_answer, truncated_answer
 from seke.backends.transformers.base import LocalModel, pictures, unreadable
+from seke.core.clip_frames import pace
 from seke.core.errors import UserError
 from seke.core.images import ImageError
 from seke.core.vlm import Choice, Clip, Image, Reply, Request, Usage
-from seke.models.protocol import LoadedVLM, Loader, Pixels, ReadsClips, TrainableVLM, is_clip
+from seke.models.protocol import LoadedVLM, Loader, Pixels, ReadsClips, TrainableVLM, clip_size, is_clip
 
 CHUNK = 16
 """Batches read ahead, so that answers of one length share a batch."""
@@ -163,11 +164,14 @@ def _pixels(loaded: LoadedVLM, part: Image) -> Pixels:
     if not isinstance(part, Clip):
         return loaded.pixels(pictures([part])[0])
     if not isinstance(loaded, ReadsClips):
-        raise UserError("model.path", loaded.name, "this family reads no clips", "use a LLaVA-OneVision, or shown=1")
-    frames = [loaded.frame(picture) for picture in pictures(part.frames)]
+        remedy = "use a LLaVA-OneVision or a Qwen-VL, or shown=1"
+        raise UserError("model.path", loaded.name, "this family reads no clips", remedy)
+    frames = [loaded.frame(picture, len(part.frames)) for picture in pictures(part.frames)]
     if len({frame.size for frame in frames}) > 1:
         raise ImageError(f"{part.path.name}: the frames of its clip change their size")
-    return Pixels(torch.cat([frame.crops for frame in frames]), (len(frames), *frames[0].size[1:]))
+    return Pixels(
+        torch.cat([frame.crops for frame in frames]), clip_size(len(frames), frames[0].size, pace(part.times))
+    )
 
 
 def _too_long(loaded: LoadedVLM, item: Prepared) -> str:

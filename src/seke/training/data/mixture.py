@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from seke.core import plugins, runs
-from seke.core.clip_frames import ClipError
+from seke.core.clip_frames import ClipError, pace
 from seke.core.clips import NOTE, Job, Shown, decode_all
 from seke.core.errors import UserError
 from seke.core.images import ImageError
@@ -286,7 +286,7 @@ def _shown(row: Row, shown: Shown | ClipError) -> Row | Rejection:
     """Put a clip's frames in the place of its video."""
     if isinstance(shown, ClipError):
         return rejected(row.id, "clip", str(shown))
-    return replace(row, images=shown.files, clips=(len(shown.files),), film=None)
+    return replace(row, images=shown.files, clips=(len(shown.files),), between=(pace(shown.times),), film=None)
 
 
 def _locate(argument: str, reference: str, outputs: Path) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seke.core import images
 from seke.core.errors import UserError
-from seke.models.protocol import LoadedVLM, Pixels, ReadsClips, Size, TrainableVLM, is_clip
+from seke.models.protocol import LoadedVLM, Pixels, ReadsClips, Size, TrainableVLM, clip_size, is_clip
 from seke.training.data.feature_cache import Entry, StateStore
 from seke.training.readers.row import Row
 
@@ -60,8 +60,10 @@ class ImageFile(NamedTuple):
     """Of the file that the row's labels were made of; None where the row does not say."""
     face: tuple[int, int, int, int] | None = None
     """The part of it that the row is about."""
-    frame: bool = False
-    """Whether it is shown as a frame of a clip."""
+    frame: int = 0
+    """How many frames the clip has that it is shown as a frame of; 0: it is no frame."""
+    between: int = 0
+    """Milliseconds from one frame of that clip to the next; 0: unknown."""
 
     @property
     def name(self) -> str:
@@ -98,11 +100,12 @@ def lost_picture(error: images.ImageError) -> UserError:
 
 def image_files(row: Row) -> list[ImageFile]:
     """Return what a row wants of its image files."""
-    frame = [frames > 0 for frames in row.clips for _ in range(frames or 1)] or [False] * len(row.images)
+    paces = row.between or (0,) * len(row.clips)
+    places = zip(row.clips, paces, strict=True)
+    frame = [(n, pace) for n, pace in places for _ in range(n or 1)] or [(0, 0)] * len(row.images)
     digests = row.frames_sha256 or (row.sha256,) * len(row.images)
     return [
-        ImageFile(str(file), digest, row.face, one)
-        for file, digest, one in zip(row.images, digests, frame, strict=True)
+        ImageFile(str(file), digest, row.face, *of) for file, digest, of in zip(row.images, digests, frame, strict=True)
     ]
 
 
@@ -115,9 +118,10 @@ def look_at(loaded: LoadedVLM, wanted: ImageFile, picture: "Image") -> Pixels:
     if not wanted.frame:
         return loaded.pixels(picture)
     if not isinstance(loaded, ReadsClips):
-        remedy = "use a LLaVA-OneVision, or data.reader.shown=1 for the one picture of each clip"
+        remedy = "use a LLaVA-OneVision or a Qwen-VL, or data.reader.shown=1 for the one picture of each clip"
         raise UserError("model.path", loaded.name, "this family reads no clips", remedy)
-    return loaded.frame(picture)
+    found = loaded.frame(picture, wanted.frame)
+    return found._replace(size=clip_size(1, found.size, wanted.between))
 
 
 class Pictures:
@@ -140,12 +144,19 @@ class Pictures:
 
     def numbers(self, row: Row) -> tuple[int, ...]:
         """Return the numbers of a row's images, which must have been looked at."""
-        return tuple(self._index[wanted] for wanted in image_files(row))
+        return tuple(self._index[wanted] for wanted in self._files(row))
+
+    def _files(self, row: Row) -> list[ImageFile]:
+        """Return what a row wants; of whatever clip it is, a frame is one picture where it is seen by itself."""
+        files = image_files(row)
+        if not isinstance(self.loaded, ReadsClips) or not self.loaded.frame_by_frame:
+            return files
+        return [wanted._replace(frame=1, between=0) if wanted.frame else wanted for wanted in files]
 
     def look(self, rows: Iterable[Row]) -> None:
         """Decode the files that are new here: a broken one is to be found now, not in the training's third hour."""
         new = [
-            each for each in dict.fromkeys(each for row in rows for each in image_files(row)) if each not in self._index
+            each for each in dict.fromkeys(each for row in rows for each in self._files(row)) if each not in self._index
         ]
         for start in range(0, len(new), CROWD):
             crowd = new[start : start + CROWD]
@@ -189,7 +200,7 @@ class Pictures:
     def _seen(self, picture: "Image", wanted: ImageFile, whole: bool) -> Vision:
         """Return a picture's crops, or, unless `whole`, its size alone."""
         size = self._read(wanted, (picture.height, picture.width))
-        whole = whole or (wanted.frame and not isinstance(self.loaded, ReadsClips))  # which refuses it
+        whole = whole or (wanted.frame > 0 and not isinstance(self.loaded, ReadsClips))  # which refuses it
         return Vision(*look_at(self.loaded, wanted, picture)) if whole else Vision(NOTHING.values, size)
 
     def _read(self, wanted: ImageFile, size: Size) -> Size:
@@ -198,13 +209,18 @@ class Pictures:
         Raises:
             ImageError: if the family does not read pictures of this size.
         """
-        if wanted.frame:
-            return (1, *size[-2:])
+        frame = clip_size(1, size, wanted.between)
         try:
-            self.loaded.image_tokens(size)
+            if not wanted.frame:
+                self.loaded.image_tokens(size)
+            elif isinstance(self.loaded, ReadsClips):
+                if self.cache in ("states", "disk") and not self.loaded.frame_by_frame:
+                    problem = "this family sees the frames of a clip two at a time, so that none has states of its own"
+                    raise UserError("data.cache", self.cache, problem, "set data.cache=pixels or none")
+                self.loaded.image_tokens(clip_size(wanted.frame, size, wanted.between))
         except images.ImageError as error:
             raise images.ImageError(f"{wanted.name}: {error}") from error
-        return size
+        return frame if wanted.frame else size
 
     @torch.no_grad()
     def _states(self, seen: Sequence[Vision | str]) -> list[Vision | str]:
@@ -249,5 +265,7 @@ class StoredPictures(Pictures):
         new = [found if isinstance(found, Vision) and len(found.values) else "" for found in seen]
         for wanted, made in zip(crowd, self._states(new), strict=True):
             if isinstance(made, Vision):
-                self.store.write(self._digests[wanted], Entry(made.values, made.size[-2:]))
+                self.store.write(
+                    self._digests[wanted], Entry(made.values, made.size[1:3] if is_clip(made.size) else made.size)
+                )
         return [Vision(NOTHING.values, found.size) if isinstance(found, Vision) else found for found in seen]

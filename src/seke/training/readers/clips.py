@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from seke.core.clip_frames import Around, ClipError, FrameChoice
+from seke.core.clip_frames import Around, ClipError, FrameChoice, pace
 from seke.core.clips import QUALITY, VIDEOS, Job, numbered, of_folder
 from seke.core.errors import UserError
 from seke.core.files import replacing
@@ -108,7 +108,13 @@ class Clips:
                 shown = of_folder(extracted, choice, number, first=None if number is None else self.first)
             except ClipError as error:
                 raise UnusableError("clip", f"{clip}: {error}") from None
-            return Row(clip, turns, tuple(map(self._inside, shown.files)), clips=(len(shown.files),))
+            return Row(
+                clip,
+                turns,
+                tuple(map(self._inside, shown.files)),
+                clips=(len(shown.files),),
+                between=(pace(shown.times),),
+            )
         if clip not in self._videos:
             raise UnusableError("no image", f"neither frames nor a video of {clip} below {self.root}")
         video = self._inside(self._videos[clip])

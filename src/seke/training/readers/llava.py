@@ -17,7 +17,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from seke.core import images
-from seke.core.clip_frames import ClipError, FrameChoice, chosen
+from seke.core.clip_frames import ClipError, FrameChoice, chosen, pace
 from seke.core.clips import Job
 from seke.core.records import Clip, Labels, Rejection
 from seke.core.setting_checks import check_whole
@@ -102,8 +102,9 @@ class Llava:
         if len(numbers) < 2:
             raise UnusableError("clip", "it has 1 frame: no clip")
         shown = clip.of(numbers)
-        files = tuple(map(resolve, shown.frames))
-        return replace(row, images=files, clips=(len(files),), sha256=None, frames_sha256=shown.sha256 or ())
+        files, between = tuple(map(resolve, shown.frames)), (pace(shown.times),)
+        digests = shown.sha256 or ()
+        return replace(row, images=files, clips=(len(files),), between=between, sha256=None, frames_sha256=digests)
 
     def _of_video(self, row: Row, folder: Path) -> Row:
         """Return a row whose picture is a video as one about a clip of it."""

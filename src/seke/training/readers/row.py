@@ -91,6 +91,8 @@ class Row:
     """How many of `images` are the frames of the clip at each place, 0 for a picture; (): pictures everywhere."""
     frames_sha256: tuple[str, ...] = ()
     """Of each of `images`, the frames of the row's only clip, when its labels were made; (): the row does not say."""
+    between: tuple[int, ...] = ()
+    """Milliseconds from one frame to the next of each of `clips`, 0 where unknown; (): everywhere."""
     film: Job | None = None
     """The video that the row's only clip is in, where its frames may not be there yet."""
 
