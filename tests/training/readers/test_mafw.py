@@ -1,5 +1,6 @@
 """MAFW's rows: captions from the sheet or from GB18030 text, header or none; the middle frame; labels by number."""
 
+import numpy as np
 import pytest
 from openpyxl import Workbook, load_workbook
 from PIL import Image
@@ -13,6 +14,7 @@ from seke.training.readers.mafw import EMOTIONS, Mafw
 from seke.training.readers.row import Row
 
 from ...trees import mafw
+from ...trees.pictures import picture as drawn
 from ...trees.pictures import save
 
 MAFW = Mafw(question="What is seen?", naming="The expression is {emotion}.")
@@ -72,7 +74,9 @@ def test_the_middle_frame_is_taken(tmp_path):
     assert rows["00002"].images[0] == tmp_path / "frames" / "00002_middle.jpg"
     fetch(rows["00002"].frame)
     with Image.open(rows["00002"].images[0]) as picture:
-        assert abs(picture.convert("L").getpixel((24, 24)) - 40) < 8
+        shown = np.asarray(picture, float)
+    away = [np.abs(shown - np.asarray(drawn(f"00002 {frame}"), float)).mean() for frame in range(5)]
+    assert away.index(min(away)) == 2
 
 
 def test_test_sides_are_not_trained_on(tmp_path):
@@ -246,3 +250,20 @@ def test_clips_are_shown_by_frames_spread_over_them(tmp_path):
     still = {row.id: row for row in stream(part._replace(reader=MAFW)) if isinstance(row, Row)}
     refused = {one.id for one in told if not isinstance(one, Row)}
     assert still.keys() - found.keys() <= refused, "whoever is not shown is told"
+
+
+@pytest.mark.parametrize("layout", ["xlsx", "txt"])
+def test_a_folds_test_clips_are_left_out_by_name(tmp_path, layout):
+    mafw.make(tmp_path, layout=layout)
+    every = usable(read(tmp_path))
+    found = read(tmp_path, Mafw(question="?", naming="{emotion}", fold=1))
+    tested = {"00001", "00006"} if layout == "xlsx" else {"00005", "00006"}
+    assert {name for name, row in found.items() if isinstance(row, Rejection) and row.reason == "held out"} >= tested
+    assert usable(found).keys() == every.keys() - tested
+    assert any(file.name == "test.txt" for file in Mafw(question="?", naming="{emotion}", fold=1).files(tmp_path))
+
+
+@pytest.mark.parametrize("fold", [0, 6, True])
+def test_a_fold_that_is_none_is_refused(fold):
+    with pytest.raises(UserError, match=r"data\.reader\.fold"):
+        Mafw(question="?", naming="{emotion}", fold=fold)

@@ -23,6 +23,7 @@ from zipfile import ZipFile
 from seke.core.clips import VIDEOS
 from seke.core.errors import UserError
 from seke.core.records import Labels, RecordError, Rejection
+from seke.core.setting_checks import check_whole
 from seke.training.readers.clips import Clips, choice_of, frames_folder
 from seke.training.readers.find import below, missing, optional, told
 from seke.training.readers.row import (
@@ -77,9 +78,12 @@ class Mafw:
     """Frames of a clip; None: its middle one alone."""
     every: float | None = None
     """Seconds between them; None: they are spread evenly."""
+    fold: int | None = None
+    """The official fold whose test clips are left out, for `benchmark=mafw` to ask about; None: no clip is."""
 
     def __post_init__(self) -> None:
         choice_of(self.shown, every=self.every)
+        check_whole("data.reader.fold", self.fold, 1, 5, optional=True)
         if self.captions not in ("english", "chinese"):
             raise UserError("data.reader.captions", self.captions, "no such captions", "use english or chinese")
         if "{emotion}" not in self.naming:
@@ -88,9 +92,9 @@ class Mafw:
             raise UserError("data.reader.first_label", self.first_label, "neither 0 nor 1", "use 0, 1 or null")
 
     def files(self, path: Path) -> list[Path]:
-        """Return the files with captions, and single-set.xlsx where there is one."""
+        """Return the files with captions, single-set.xlsx where there is one, and the fold's list of test clips."""
         labels = None if path.is_file() else optional(path, LABELS)
-        return [*_captioned(path)[0], *([labels] if labels else [])]
+        return [*_captioned(path)[0], *([labels] if labels else []), *self._test_lists(path)]
 
     def read(self, path: Path, root: Path, keep: Keep = "all") -> Iterator[Row | Rejection]:
         """Yield one row per captioned clip, in the order of the files; a clip in several of them counts once."""
@@ -106,11 +110,17 @@ class Mafw:
         first = self._first((f"{file.name}: {caption.where}", caption.label) for file, caption in labelled)
         clips = Clips(root, {_stem(caption.clip) for _, caption in captions}, frames_folder(path, self.frames))
         seen: set[str] = set()
+        tested = {
+            _stem(line.split()[0]) for file in self._test_lists(path) for line in _text(file) if line and line.strip()
+        }
         for file, caption in captions:
             clip = _stem(caption.clip)
             if clip in seen:
                 continue
             seen.add(clip)
+            if clip in tested:
+                yield rejected(clip, "held out", f"a test clip of fold {self.fold}")
+                continue
             if emotions is not None:
                 emotion = emotions.get(clip)
             else:
@@ -119,6 +129,21 @@ class Mafw:
                 yield rejected(clip, "two labels", f"{LABELS} gives it two emotions")
             else:
                 yield row_or_rejection(file, caption.where, clip, partial(self._row, caption, emotion, clips, keep))
+
+    def _test_lists(self, path: Path) -> list[Path]:
+        """Return the fold's list of test clips, wherever it lies.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if self.fold is None:
+            return []
+        folder = path.parent if path.is_file() else path
+        name = f"set_{self.fold}"
+        found = [file for file in below(folder, "test.txt") if file.parent.name == name and "single" in file.parts]
+        if not found:
+            raise missing(folder, f"single/no_caption/{name}/test.txt")
+        return found[:1]
 
     def _first(self, labels: Iterable[tuple[str, str]], none: bool = False) -> int:
         """Return the number of anger.
