@@ -79,7 +79,9 @@ def evaluate(cfg: DictConfig) -> None:
         of_backend = backend.remarks if isinstance(backend, vlm.Remarking) else ()
         how = {**task.scoring, "remarks": [*task.remarks, *of_backend, *ready.remarks]}
         facts = score(run.path, benchmark, task.records, answers, ready.read, task.inputs["records"], cfg.seed, **how)
-    if model is not None and (card := model_results.fill(run, model, facts["notes"])):
+    from seke.benchmark.tasks.general import lost  # only now: nothing else here needs it
+
+    if model is not None and (card := model_results.fill(run, model, facts["notes"], lost)):
         print(f"{card}: the model's card with these results")
     run.finish(**facts, made=provenance.made(sys.argv))
     tell_of_row(cfg, run.path, benchmark, task)

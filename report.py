@@ -47,7 +47,7 @@ def report(cfg: DictConfig) -> None:
         gallery=GallerySettings(**chosen["gallery"], seed=cfg.seed) if cfg.gallery else None,
     )
     study = build(cfg.study) if cfg.study else None
-    compare = Comparisons(build(cfg.compare), build(cfg.compare_scenes))
+    compare = Comparisons(build(cfg.compare), build(cfg.compare_scenes), build(cfg.compare_general))
     written = write_report(outputs, str(cfg.name), cfg.runs, settings, study, compare)
     if written.study:
         print(f"\n{written.study.terminal}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from seke.core.files import write_text
 from seke.core.provenance import Evaluation, Number, evaluation, evaluations
 from seke.core.runs import Run, manifest_beside
+from seke.hub import forgetting
 from seke.hub.dataset_card import as_markdown, measured
 
 if TYPE_CHECKING:
@@ -24,27 +25,30 @@ METRICS: Final = {"f1_macro": "f1", "f1_mean_14": "f1", "f1_mean_17": "f1", "pea
 """The Hub's names of metrics, where they are others."""
 
 
-def fill(run: Run, model: str, notes: Sequence[str]) -> Path | None:
+def fill(run: Run, model: str, notes: Sequence[str], compare: forgetting.Compare | None = None) -> Path | None:
     """Write the card of the checkpoint in `model` with `run`'s results into `run`; None where train.py made no card.
 
     Args:
         run: an evaluation that has its metrics.json.
         model: a checkpoint's directory or a Hub id.
         notes: why this run's numbers may not be held against the paper's.
+        compare: how the general questions of the model and its base are compared; None: the card says nothing of them.
     """
     source = Path(model) / "README.md"
     if not source.is_file() or "trained_on" not in manifest_beside(Path(model)):
         return None
     found = [evaluation(run.path, run.config, run.inputs, notes), *_others(run)]
-    text = filled(source.read_text(encoding="utf-8"), Path(model).resolve().parent.name, found)
+    lost = forgetting.section(run.path.parent.parent, Path(model), found, compare) if compare else ""
+    text = filled(source.read_text(encoding="utf-8"), Path(model).resolve().parent.name, found, lost)
     write_text(run.path / "model_card.md", text)
     return run.path / "model_card.md"
 
 
-def filled(card: str, name: str, found: Sequence[Evaluation]) -> str:
+def filled(card: str, name: str, found: Sequence[Evaluation], lost: str = "") -> str:
     """Return a model's card with these evaluations in its model-index and between its marks; filled again, it is equal.
 
-    A metric that is not known has no place in a model-index, but stands in the table as unknown.
+    `lost` is what the card says of forgetting. A metric that is not known has no place in a model-index, but stands in
+    the table as unknown.
     """
     from huggingface_hub import ModelCard
 
@@ -53,7 +57,7 @@ def filled(card: str, name: str, found: Sequence[Evaluation]) -> str:
     parsed.data["model_name"] = name
     known = [(one, number) for one in ordered for number in one.numbers if number.value is not None]
     parsed.data["eval_results"] = [_result(one, number) for one, number in known]
-    section = "\n\n".join(_section(ordered))
+    section = "\n\n".join([*_section(ordered), *([lost] if lost else [])])
     parsed.text = RESULTS.sub(lambda marks: marks[1] + section + marks[2], parsed.text)
     return str(parsed.content)
 

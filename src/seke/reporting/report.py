@@ -23,7 +23,7 @@ from seke.core import files, flags, locks
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.rules import NEAR
-from seke.reporting.data import annotators, cases, conclusions, people, provenance, results, scenes, verdict
+from seke.reporting.data import annotators, cases, conclusions, general, people, provenance, results, scenes, verdict
 from seke.reporting.data.collect import InspectedRun, Material, collect
 from seke.reporting.data.picture_folder import IMAGES
 from seke.reporting.data.run_labels import NamedRun
@@ -308,6 +308,8 @@ def _tables(material: Material) -> list[Table]:
         tables.append(of_columns(classes, material.scenes))
     if material.classified:
         tables.append(of_rows(scenes.classified_table(material.classified, over_pictures)))
+    if material.general:
+        tables.append(of_rows(general.score_table(material.general, over_pictures + best)))
     if material.reasoned:
         caption = f"Means over the answers that were marked. {over_pictures}"
         tables.append(of_rows(scenes.marks_table(material.reasoned, caption)))

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,13 @@ from seke.benchmark.answer import SILENT, Answer, Judge
 from seke.benchmark.protocol import Paired, PairedMetric, RankedMetric, Right
 from seke.benchmark.scoring.bootstrap import resampled
 from seke.benchmark.scoring.classes import DRAWS
+from seke.benchmark.scoring.significance import compare
 from seke.benchmark.scoring.statements import Wordings, clash, outcome
 from seke.benchmark.scoring.tables import with_interval
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
 from seke.core.intervals import SHARE, interval
-from seke.core.records import AnswerStatus, ImageRecord
+from seke.core.records import AnswerStatus, ImageRecord, read_jsonl
 from seke.core.text_tables import markdown_table
 from seke.core.vlm import Image, Message, Request
 
@@ -65,6 +66,45 @@ class GeneralPrediction(BaseModel):
     def score(self) -> float:
         """The share of the statements that are right, in [0, 1]."""
         return self.right / len(self.truth)
+
+
+class Scored(Protocol):
+    """What two models' answers are compared by, of a row of predictions.jsonl."""
+
+    @property
+    def id(self) -> str:
+        """Of the record."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Of the record."""
+        ...
+
+    @property
+    def subject(self) -> str | None:
+        """Who the record shows; None: unknown."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Of the question."""
+        ...
+
+    @property
+    def right(self) -> int:
+        """How many of `truth` are right."""
+        ...
+
+    @property
+    def truth(self) -> Sequence[Any]:
+        """The expected statements."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """`right` over their number."""
+        ...
 
 
 @dataclass
@@ -147,12 +187,8 @@ class General:
     def paired(
         self, ours: Sequence[GeneralPrediction], theirs: Sequence[GeneralPrediction], seed: int, draws: int
     ) -> Paired:
-        """Return the accuracy of two models over all records and by kind, each picture drawn with both answers."""
-        if not ours:
-            return Paired((), None, "pictures")
-        right = [np.array([row.right == len(row.truth) for row in rows]) for rows in (ours, theirs)]
-        over = "pictures" if all(row.subject is None for row in ours) else "subjects"
-        return Paired(differences(ours, theirs, seed, draws), Right(TASK, *right), over)
+        """Return the accuracy of two models over all records and by kind."""
+        return paired(ours, theirs, seed, draws)
 
     def ranked(self, predictions: Sequence[GeneralPrediction], seed: int, draws: int) -> list[RankedMetric]:
         """Return accuracy over all records, and by kind."""
@@ -226,14 +262,34 @@ def expected_of(record: ImageRecord) -> tuple[Wordings, ...]:
     return statements
 
 
-def kinds_of(predictions: Sequence[GeneralPrediction]) -> list[str]:
+def kinds_of(predictions: Sequence[Scored]) -> list[str]:
     """Return the kinds of the records, sorted."""
     return sorted({row.kind for row in predictions})
 
 
-def differences(
-    ours: Sequence[GeneralPrediction], theirs: Sequence[GeneralPrediction], seed: int, draws: int
-) -> list[PairedMetric]:
+def paired(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int) -> Paired:
+    """Return the accuracy of two models that were asked the same questions, each picture drawn with both answers.
+
+    conf/report.yaml names this function, too.
+    """
+    if not ours:
+        return Paired((), None, "pictures")
+    right = [np.array([row.right == len(row.truth) for row in rows]) for rows in (ours, theirs)]
+    over = "pictures" if all(row.subject is None for row in ours) else "subjects"
+    return Paired(differences(ours, theirs, seed, draws), Right(TASK, *right), over)
+
+
+def lost(ours: Path, base: Path) -> dict[str, Any]:
+    """Return comparison.json's content of two runs' folders: of a tuned model and of its base, model minus base.
+
+    Raises:
+        UserError: if they were not asked the same, or rows do not read.
+    """
+    mine, theirs = (list(read_jsonl(path / "predictions.jsonl", GeneralPrediction)) for path in (ours, base))
+    return compare(mine, theirs, base.name, pairing=paired)
+
+
+def differences(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int) -> list[PairedMetric]:
     """Return the accuracy of two models that were asked the same questions, in the same order: all, then each kind."""
     names = kinds_of(ours)
     (mine_GK, n_GK), (others_GK, _) = _sums(ours, names), _sums(theirs, names)
@@ -273,9 +329,7 @@ def _row(record: ImageRecord, given: Answer | None) -> GeneralPrediction:
     )
 
 
-def _sums(
-    predictions: Sequence[GeneralPrediction], names: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _sums(predictions: Sequence[Scored], names: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sums of scores and the numbers of records, (G, K) each: over all records, then of each kind.
 
     Subjects, or pictures, are in the order of their names, so that runs on the same records are resampled alike.

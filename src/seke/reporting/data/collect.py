@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from seke.core import runs
 from seke.core.errors import UserError
 from seke.core.records import InstructionRecord, Labels
-from seke.reporting.data import annotators, conclusions, results, scenes
+from seke.reporting.data import annotators, conclusions, general, results, scenes
 from seke.reporting.data.provenance import Natures, natures
 from seke.reporting.data.run_labels import NamedRun, Words, named
 from seke.reporting.data.runs import FinishedRun, Gathered, Outputs, Pictured
@@ -58,6 +58,8 @@ class Material:
     """Labels of evaluations that the wording expects and nobody ran."""
     classified: Sequence[NamedRun] = ()
     """Evaluations of a picture's class by another attribute than the emotion."""
+    general: Sequence[NamedRun] = ()
+    """Evaluations of what a model knows beside emotion."""
     labelled: Sequence[NamedRun] = ()
     """Labellings of new pictures."""
     agreeing: Sequence[NamedRun] = ()
@@ -89,7 +91,8 @@ def collect(
     scene_runs = [item for item in evaluated if scenes.measures(item.run, scenes.EMOTION)]
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
     classified = [item for item in evaluated if scenes.measures(item.run, scenes.CLASS)]
-    of_faces = [item for item in evaluated if item not in (*scene_runs, *reasoned, *classified)]
+    asked = [item for item in evaluated if general.asked(item.run)]
+    of_faces = [item for item in evaluated if item not in (*scene_runs, *reasoned, *classified, *asked)]
     labelled = [item for item in generated if any(row.labels != Labels() for row in item.run.instructions)]
     damaged = {outputs.path / each.stage / each.name for each in gathered.left_out}
     chosen = _inspected(_of_suffix(labelled, cases_run), outputs, images, damaged)
@@ -108,6 +111,7 @@ def collect(
         natures=natures(gathered, outputs.path),
         absent=_absent(of_faces, wording.get("evaluate", {})),
         classified=classified,
+        general=asked,
         labelled=new,
         agreeing=agreeing,
         concluding=concluding,

@@ -194,6 +194,10 @@ class FinishedRun:
         """What an evaluation's model said about scenes."""
         return self._rows("predictions.jsonl", SceneAnswer)
 
+    def rows_of(self, row: type[RowT]) -> Sequence[RowT]:
+        """Return an evaluation's predictions as rows of another kind than faces and scenes."""
+        return self._rows("predictions.jsonl", row)
+
     @cached_property
     def draws(self) -> Mapping[str, Trace]:
         """The rows of draws.jsonl by id."""

@@ -1,4 +1,4 @@
-"""The kinds of figure that a study may name in its YAML: bars, radar, front, dots, curves; each returns its panels.
+"""The kinds of figure that a study may name in its YAML, such as bars or curves; each returns its panels.
 
     figures:
       - { _target_: seke.reporting.studies.figures.radar, _partial_: true }
@@ -174,6 +174,36 @@ def _undominated(points: Sequence[tuple[Line, float, Estimate]], column: Column)
             best = reached
             front_rows.append(point)
     return front_rows
+
+
+@styled
+def tradeoff(folder: Path, data: FigureData, x: str, y: str) -> list[Panel]:
+    """Draw one measure over another, a point for each row with both whiskers: what is gained there and lost here.
+
+    Rows in which one of the two is not measured are left out.
+    """
+    across, up = COLUMNS[x], COLUMNS[y]
+    points = [(line, _reach(line, across), _reach(line, up)) for line in data.lines]
+    points = [point for point in points if point[1].value is not None and point[2].value is not None]
+    if not points:
+        return []
+    figure, axes = figures.panel(_title(up), WIDTH * 1.2, 2.6 + 0.16 * math.ceil(len(points) / 2))
+    for number, (line, over, of) in enumerate(points):
+        colour = TONES[line.words.tone]
+        if over.low is not None:
+            axes.plot((over.low, over.high), (of.value, of.value), color=colour, linewidth=1, alpha=0.6)
+        if of.low is not None:
+            axes.plot((over.value, over.value), (of.low, of.high), color=colour, linewidth=1, alpha=0.6)
+        look = MARKERS[number % len(MARKERS)]
+        axes.plot(over.value, of.value, look, color=colour, markersize=5, label=line.words.short)
+    axes.set_xlabel(_title(across))
+    figures.scale(axes.xaxis, 5, across.scale)
+    figures.scale(axes.yaxis, 5, up.scale)
+    axes.grid(axis="x")
+    figure.legend(loc="outside lower center", ncols=2, handletextpad=0.1, columnspacing=1.0)
+    alt = "; ".join(f"{line.words.short} {shown(of, up)} at {shown(over, across)}" for line, over, of in points)
+    name = f"{data.name}_{_stem(up)}_over_{_stem(across)}"
+    return [figures.save(figure, folder, name, f"{_title(up)} over {_title(across)}: {alt}.")]
 
 
 def dots(folder: Path, data: FigureData, groups: Mapping[str, Sequence[str]]) -> list[Panel]:

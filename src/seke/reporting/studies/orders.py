@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from seke.core.errors import UserError
 from seke.core.intervals import Difference, Estimate, holm, over_seeds
 from seke.core.records import Prediction
-from seke.reporting.data import scenes
+from seke.reporting.data import general, scenes
 from seke.reporting.data.runs import FinishedRun, estimate
 from seke.reporting.data.tables import Column, Row, Table, signed
 from seke.reporting.studies.runs import Line
@@ -31,6 +31,8 @@ class Comparisons(NamedTuple):
 
     faces: Compare
     scenes: Compare
+    general: Compare | None = None
+    """None: general questions are not compared."""
 
 
 class MeasureVerdict(NamedTuple):
@@ -224,10 +226,17 @@ def _compared(
     a: FinishedRun, b: FinishedRun, sources: Sequence[str | None], compare: Comparisons
 ) -> dict[str, Difference]:
     """Return the differences of all measures that the two runs share; `sources`: whose pictures count; None: all."""
-    of_scenes = [scenes.measures(run, scenes.EMOTION) for run in (a, b)]
-    if any(of_scenes) and not all(of_scenes):
+    kinds = {_kind(a), _kind(b)}
+    if len(kinds) > 1:
         return {}
-    read, paired = (scenes.answers_by_id, compare.scenes) if all(of_scenes) else (_predictions, compare.faces)
+    ways: dict[str, tuple[Callable[..., dict[str, Any]], Compare | None]] = {
+        "scenes": (scenes.answers_by_id, compare.scenes),
+        "general": (general.answers_by_id, compare.general),
+        "faces": (_predictions, compare.faces),
+    }
+    read, paired = ways[kinds.pop()]
+    if paired is None:
+        return {}
     try:
         ours, theirs = (read(run, source) for run, source in zip((a, b), sources, strict=True))
         shared = [id_ for id_ in ours if id_ in theirs]
@@ -241,6 +250,10 @@ def _compared(
         for row in found["metrics"]
         if row["difference"] is not None
     }
+
+
+def _kind(run: FinishedRun) -> str:
+    return "scenes" if scenes.measures(run, scenes.EMOTION) else "general" if general.asked(run) else "faces"
 
 
 def _predictions(run: FinishedRun, source: str | None) -> dict[str, Prediction]:

@@ -10,7 +10,7 @@ from seke.core.affect import TABLE2_AUS
 from seke.core.errors import UserError
 from seke.core.intervals import Estimate
 from seke.core.rules import MEASURES
-from seke.reporting.data import results, scenes
+from seke.reporting.data import general, results, scenes
 from seke.reporting.data.run_labels import NO_DRAWS, Words
 from seke.reporting.data.tables import Cell, Column, Row, Table
 from seke.reporting.studies.orders import ExpectedOrder, orders_table
@@ -22,6 +22,8 @@ COLUMNS: Final[Mapping[str, Column]] = {
         *results.SCORES,
         *scenes.SCORES,
         *scenes.CLASS_SCORES,
+        *general.SCORES,
+        *map(general.of_kind, general.OURS),
         *(Column.percent(f"action_units.f1.{au}", f"AU{au}", "F1 %") for au in TABLE2_AUS),
         Column("au_intensity.icc31_mean", "ICC(3,1)", "AU intensity", better="high"),
         Column("au_intensity.icc11_mean", "ICC(1,1)", "AU intensity", better="high"),
