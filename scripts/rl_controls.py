@@ -4,15 +4,20 @@
     python scripts/rl_controls.py best RECORDS OUT model=<run> [faces=1080] [n=8]
         the best of n sampled answers (rejection fine-tuning), by the rewards of conf/algorithm/grpo.yaml; faces whose
         answers earn all alike are left out
+    python scripts/rl_controls.py hard RECORDS OUT model=<run> [faces=1080] [n=8] [share=0.5]
+        a curriculum, no control: records of that share of the faces on whose answers the rewards differ most, as a set
+        for algorithm=grpo (data.path=OUT)
     python scripts/rl_controls.py table OUTPUTS AGAINST RUN...       evaluate runs and their differences from AGAINST
 
 RECORDS is a prepared set's train.jsonl; OUT a file of LLaVA conversations for train.py. With outputs= and seed=.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import pstdev
 from typing import Any
 
 from seke.answers.extract import describe
@@ -20,7 +25,7 @@ from seke.core.rules import MEASURES
 from seke.core.runs import image_root
 from seke.training.grpo.records import Face, Records
 
-SETTINGS = {"outputs": "outputs", "seed": "0", "model": "", "faces": "1080", "n": "8", "limit": ""}
+SETTINGS = {"outputs": "outputs", "seed": "0", "model": "", "faces": "1080", "n": "8", "limit": "", "share": "0.5"}
 
 
 def main(words: Sequence[str]) -> None:
@@ -33,7 +38,7 @@ def main(words: Sequence[str]) -> None:
             settings[key] = value
         else:
             places.append(word)
-    if len(places) < 3 or places[0] not in ("human", "best", "table"):
+    if len(places) < 3 or places[0] not in ("human", "best", "hard", "table"):
         raise SystemExit(__doc__)
     if places[0] == "table":
         print(table(Path(places[1]), places[2], places[3:]))
@@ -41,11 +46,24 @@ def main(words: Sequence[str]) -> None:
     records, out, seed = Path(places[1]), Path(places[2]), int(settings["seed"])
     data = Records(str(records), question(), limit=int(settings["limit"]) if settings["limit"] else None)
     faces, root = data.train(Path(settings["outputs"]), seed).faces, image_root(records).resolve()
+    rows: list[Any]
     if places[0] == "human":
         rows = [row(face, data.question, describe(face.labels, digits=2), root) for face in faces]
-    else:
-        rows = list(best(faces, data.question, settings, root))
+    elif places[0] == "best":
+        groups = sampled(faces, data.question, settings)
+        rows = [
+            row(face, data.question, max(answers)[1], root)
+            for face, answers in groups
+            if len({reward for reward, _ in answers}) > 1
+        ]
         print(f"{len(rows)} of {settings['faces']} faces have a best answer")
+    else:
+        earned = {
+            face.id: [reward for reward, _ in answers] for face, answers in sampled(faces, data.question, settings)
+        }
+        chosen = hardest(earned, float(settings["share"]))
+        rows = [record for line in records.read_text().splitlines() if (record := json.loads(line))["id"] in chosen]
+        print(f"{len(rows)} of {settings['faces']} faces are the hardest")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows), encoding="utf-8")
     (out.parent / "manifest.json").write_text(json.dumps({"image_root": str(root)}))
@@ -66,8 +84,21 @@ def row(face: Face, asked: str, answer: str, root: Path) -> dict[str, Any]:
     return {"id": face.id, "image": image, "sha256": face.picture.sha256, "conversations": turns}
 
 
-def best(faces: Sequence[Face], asked: str, settings: Mapping[str, str], root: Path) -> Iterator[dict[str, Any]]:
-    """Yield the best of n answers to each of the first faces that algorithm=grpo would ask about."""
+def hardest(rewards: Mapping[str, Sequence[float]], share: float) -> set[str]:
+    """Return that share of the ids whose answers' rewards differ most, by standard deviation; none that are all alike.
+
+    >>> hardest({"a": [1, 1], "b": [0, 1], "c": [0.4, 0.6]}, 0.4)
+    {'b'}
+    """
+    spread = {id_: pstdev(earned) for id_, earned in rewards.items()}
+    ranked = sorted((id_ for id_ in spread if spread[id_] > 0), key=lambda id_: (-spread[id_], id_))
+    return set(ranked[: math.ceil(share * len(rewards))])
+
+
+def sampled(
+    faces: Sequence[Face], asked: str, settings: Mapping[str, str]
+) -> Iterator[tuple[Face, list[tuple[float, str]]]]:
+    """Yield the first faces that algorithm=grpo would ask about, with n sampled answers and what each earns."""
     import torch
     import yaml
 
@@ -103,8 +134,7 @@ def best(faces: Sequence[Face], asked: str, settings: Mapping[str, str], root: P
             for ids in answers[place * n : (place + 1) * n]:
                 answer, ended = loaded.decode(ids), ids[-1] == loaded.end
                 worth.append((judge.total(judge.parts(answer, face.labels, ended)) or 0.0, answer))
-            if len({reward for reward, _ in worth}) > 1:
-                yield row(face, asked, max(worth)[1], root)
+            yield face, worth
 
 
 def table(outputs: Path, against: str, names: Sequence[str]) -> str:
