@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A label that exists only in time: the tiny model tuned on drawn clips, beside one frame of each, shuffled frames and nothing.
 #   bash scripts/clips.sh [name=clips] [seed=0] [seeds=3] [outputs=outputs] [clips=2400] [faces=2000] [epochs=4]
-# Every model is tuned on the same faces, too, as pictures; the benchmark of faces says what the clips cost there.
+# Two further models are tuned on faces as single pictures, one of them on the clips in the same batches: what do clips cost there?
 # Finished stages are reused.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,21 +24,24 @@ one_seed() {
     [[ -f "$outputs/clips/$run/$seen/manifest.json" ]] ||
       python scripts/clips.py "$seen" "$outputs/prepare/$run" "$outputs/clips/$run/$seen" "$seed"
   done
-  # 2. The faces with each kind of clips, as many steps each; and the faces alone.
+  # 2. Each kind of clips, as many steps each; faces alone, once each; and faces and clips together, as often each.
   step train -m "${same[@]}" trainer.max_epochs="$epochs"
-  step train "${same[@]}" trainer.max_epochs="$epochs" cell=one data.mixture.clips.reader.shown=1
-  step train "${same[@]}" trainer.max_epochs="$epochs" cell=pictures data.mixture.clips=null
+  step train "${same[@]}" trainer.max_epochs="$epochs" cell=one data.reader.shown=1
+  step train "${same[@]}" cell=pictures data.path="$run-faces"
+  step train "${same[@]}" cell=mixed data.path=null \
+    "data.mixture={faces:{path:'$run-faces'},clips:{path:'$outputs/clips/$run/ordered/rows.jsonl',weight:$epochs}}"
   # 3. How do the faces of other subjects move, and what do they show?
   step evaluate "${same[@]}" cell=blind seen=blind
   step evaluate "${same[@]}" cell=one shown=1
   step evaluate "${same[@]}" cell=shuffled seen=shuffled
   step evaluate "${same[@]}" cell=ordered
+  step evaluate "${same[@]}" cell=mixed
   step evaluate "${same[@]}" cell=ordered-of-shuffled seen=shuffled model.path="$run-ordered"
   for seen in blind one shuffled ordered; do # the same answers, about those that only their order tells apart
     step evaluate "${same[@]}" cell="$seen-direction" predictions="$run-$seen" '~movements.held' '~movements.fleeting'
   done
   step evaluate seed="$seed" records="$run-faces" model.path="$run-pictures" name="$run-pictures-faces"
-  step evaluate seed="$seed" records="$run-faces" model.path="$run-ordered" name="$run-ordered-faces" compare="$run-pictures-faces"
+  step evaluate seed="$seed" records="$run-faces" model.path="$run-mixed" name="$run-mixed-faces" compare="$run-pictures-faces"
 }
 for_every_seed one_seed
 step report name="$name" experiment=clips

@@ -353,11 +353,15 @@ def test_clips_and_their_controls_are_tuned_alike_and_shown_what_they_were_tuned
     assert [words[0] for words in commands].count("report.py") == 1
     first = [words for words in commands if any(word.startswith("name=mine-s0") for word in words)]
     trained = [words for words in first if words[0] == "train.py"]
-    assert len(trained) == 3 and all("trainer.max_epochs=5" in words and "seed=0" in words for words in trained)
-    swept, one, pictures = trained
+    swept, one, pictures, mixed = trained
+    assert all("trainer.max_epochs=5" in words for words in (swept, one))
+    assert not [word for words in (pictures, mixed) for word in words if word.startswith("trainer.")]
     assert "-m" in swept and not [word for word in swept if word.startswith("data.")]
-    assert "data.mixture.clips.reader.shown=1" in one and "cell=one" in one
-    assert "data.mixture.clips=null" in pictures and "cell=pictures" in pictures
+    assert "data.reader.shown=1" in one and "cell=one" in one and "data.path=mine-s0-faces" in pictures
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        parts = compose("train", mixed[1:]).data.mixture
+    assert parts.faces.path == "mine-s0-faces" and parts.clips.weight == 5
+    assert parts.clips.path.endswith("/clips/mine-s0/ordered/rows.jsonl")
     asked = {words[4]: words for words in first if words[0] == "evaluate.py" and words[1] == "experiment=clips"}
     assert "shown=1" in asked["cell=one"] and "seen=blind" in asked["cell=blind"]
     assert "seen=shuffled" in asked["cell=shuffled"] and not [w for w in asked["cell=ordered"] if w.startswith("seen")]
