@@ -21,11 +21,16 @@ Fold = int | Literal["all"]
 def checked_fold(fold: object) -> Fold:
     """Return the setting `source.fold`.
 
+    >>> checked_fold("1"), checked_fold(5), checked_fold("all")
+    (1, 5, 'all')
+
     Raises:
         UserError: if it is neither a fold nor all.
     """
     if fold == ALL:
         return "all"
+    if isinstance(fold, str) and fold.isdecimal():  # where a word may stand, a number is written as one, too
+        fold = int(fold)
     if isinstance(fold, bool) or not isinstance(fold, int) or fold not in FOLDS:
         raise UserError("source.fold", fold, "no such fold", f"set one of {', '.join(map(str, FOLDS))}, or all")
     return fold
