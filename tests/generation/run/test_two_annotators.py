@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from random import Random
@@ -20,7 +18,7 @@ from seke.core.records import ImageRecord, InstructionRecord, Labels, read_jsonl
 from seke.generation.seke.by_value import FLAG
 from seke.sources.synthetic.face_model import draw_face
 
-from ... import offline_wandb
+from ... import offline_wandb, warm
 from ...servers.openai_server import _dice, running
 
 pytestmark = pytest.mark.slow
@@ -92,16 +90,17 @@ def command(faces, server, outputs, *words, name="two"):
     urls = [f"{who}.{what}" for who in ("backend", "second") for what in (f"base_url={server.url}", "concurrency=4")]
     how = ("stopping=value", "stopping.usd=second", "generator.aggregate=calibrated", "generator.max_samples=3")
     where = (f"records={faces[0]}", f"paths.outputs={outputs}", f"name={name}", "chunk=8", "generator.pilot=60")
-    return [sys.executable, str(ROOT / "generate.py"), *ask, *prices, *urls, *how, *where, *words]
+    return [ROOT / "generate.py", *ask, *prices, *urls, *how, *where, *words]
 
 
 def run(words):
-    done = subprocess.run(words, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = warm.run(*words, env=environment(), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done
 
 
-ENVIRONMENT = {**os.environ, "OPENAI_API_KEY": "sk-test-SECRET", "WANDB_MODE": "offline"}
+def environment():
+    return {**os.environ, "OPENAI_API_KEY": "sk-test-SECRET", "WANDB_MODE": "offline"}
 
 
 @pytest.fixture(scope="module")
@@ -157,11 +156,11 @@ def test_killed_and_resumed_it_is_the_same_and_pays_for_nothing_twice_but_what_w
         look(server, faces[1])
         words = command(faces, server, tmp_path)
         for share in (0.3, 0.8):  # in the pilot, where either is asked, and among the records
-            with subprocess.Popen(words, env=ENVIRONMENT, cwd=ROOT, stderr=subprocess.DEVNULL) as child:
-                while server.paid.total() < share * len(once):
-                    assert child.poll() is None, "it ended before it could be killed"
-                    time.sleep(0.002)
-                child.kill()
+            child = warm.start(*words, said=tmp_path / "said", env=environment(), cwd=ROOT)
+            while server.paid.total() < share * len(once):
+                assert child.poll() is None, "it ended before it could be killed"
+                time.sleep(0.002)
+            child.killed()
         run([*words, again, *(["workers=2"] if again == "engine=ray" else [])])
         assert set(server.paid) == set(once)
         assert sum(count - 1 for count in server.paid.values()) <= 2 * 4
