@@ -53,8 +53,9 @@ def styled(draw: DrawT) -> DrawT:
 def save(figure: Any, folder: Path, name: str, alt: str) -> Panel:
     """Write `figure` to folder/name.{png,svg} and return it with an SVG whose colours are the page's variables."""
     FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(None)  # the layout is found now; each file would look for it again
+    if layout := figure.get_layout_engine():
+        layout.execute(figure)
+        figure.set_layout_engine(None)  # the layout is found now; each file would look for it again
     figure.savefig(folder / f"{name}.png", dpi=160, metadata={"Software": None})
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
