@@ -31,6 +31,7 @@ from seke.core.records import (
     write_jsonl,
 )
 from seke.core.runs import Run
+from seke.reporting.render import figures
 from seke.reporting.report import Settings
 
 from ..browser import chromium
@@ -106,6 +107,18 @@ def opened(browser):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a report's figures built of their data as ever but not drawn, for tests of words and numbers."""
+
+    def save(figure: Any, folder: Path, name: str, alt: str) -> figures.Panel:
+        for kind in ("png", "svg"):
+            (folder / f"{name}.{kind}").touch()
+        return figures.Panel(name, alt, "<svg></svg>")
+
+    monkeypatch.setattr(figures, "save", save)
 
 
 @pytest.fixture

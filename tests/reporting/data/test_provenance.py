@@ -3,10 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from seke.core.records import InstructionRecord, read_jsonl, write_jsonl
 from seke.reporting.data.provenance import nature, state_nature, uniform
 from seke.reporting.data.tables import Column, Row, Table, to_csv, to_markdown
 from seke.reporting.report import Settings, write_report
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def real(outputs: Path, name: str, share: float = 1.0) -> None:
