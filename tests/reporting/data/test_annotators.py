@@ -76,6 +76,7 @@ def test_each_two_annotators_have_a_row_with_what_agreement_json_says(compared: 
     assert to_csv(differences_table(material.agreeing)).count("\n") == 1 + len(found["pairs"])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_such_runs_are_no_scores_and_have_sections_of_their_own(compared: Path, settings: Settings) -> None:
     before = [item.run.name for item in of_report(compared).scored]
     labelling(compared)

@@ -136,6 +136,7 @@ def test_other_sets_and_faces_are_rows_and_what_was_not_asked_is_told(emovit: Pa
     assert faces.tables[0].rows[0].cells["expression.accuracy"].value is not None
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_of_scenes_has_their_tables_and_none_of_faces(emovit: Path, settings: Settings) -> None:
     reasoning(emovit, "emovit-reasoning", 4, 2)
     written = write_report(emovit, "emovit", None, settings)
