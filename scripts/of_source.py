@@ -1,4 +1,4 @@
-"""Take the records of one source out of a file of records, to be judged apart.
+"""Take the rows of one source out of a file of records or of instructions, to be judged apart.
 
     python scripts/of_source.py outputs/prepare/demo/test.jsonl raf_db raf_db/test.jsonl
 
@@ -10,21 +10,31 @@ import os
 import sys
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from seke.cli.mistakes import in_one_line
 from seke.core import files, runs
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, read_jsonl, write_jsonl
+from seke.core.records import read_jsonl, write_jsonl
+
+
+class Sourced(BaseModel):
+    """A row of any kind; all of it is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    source: str
 
 
 def write(records: Path, source: str, target: Path) -> int:
-    """Write the records of `source`; return how many there are.
+    """Write the rows of `source`; return how many there are.
 
     Raises:
         UserError: if there is no such file, or it has no record of this source.
     """
     if not records.is_file():
         raise UserError("records", records, "there is no such file", "give a file that prepare.py wrote")
-    rows = list(read_jsonl(records, ImageRecord))
+    rows = list(read_jsonl(records, Sourced))
     kept = [row for row in rows if row.source == source]
     if not kept:
         found = ", ".join(sorted({row.source for row in rows})) or "none"

@@ -78,7 +78,10 @@ one_seed() {
   for cell in "${cells[@]}"; do
     if [[ -f "$truth" ]]; then # only of drawn faces the truth is known
       scored labels- "$truth" benchmark=reliability predictions="$run-$cell"
-      if [[ -n "$left_out" ]]; then scored labels-left_out- "$apart/truth.jsonl" benchmark=reliability predictions="$run-$cell"; fi
+      if [[ -n "$left_out" ]]; then
+        python scripts/of_source.py "$outputs/generate/$run-$cell/instructions.jsonl" "$left_out" "$apart/$cell/instructions.jsonl"
+        scored labels-left_out- "$apart/truth.jsonl" benchmark=reliability predictions="$apart/$cell/instructions.jsonl"
+      fi
     fi
     if [[ "$cell" == dice* ]]; then continue; fi
     timed train data.path="$run-$cell" name="$run-$cell" ${tuning[@]+"${tuning[@]}"}

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from seke.core.records import ImageRecord, Labels, read_jsonl, write_jsonl
@@ -36,3 +37,16 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = warm.run(SCRIPT, records(tmp_path), "c", tmp_path / "c.jsonl")
     assert done.returncode == 2 and not (tmp_path / "c.jsonl").exists()
     assert done.stderr.startswith("error: source=c: ") and "a, b" in done.stderr
+
+
+def test_rows_of_other_kinds_keep_all_that_they_say(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(
+        '{"id": "1", "source": "a", "labels": {"valence": 0.5}}\n{"id": "2", "source": "b"}\n'
+    )
+    done = warm.run(SCRIPT, tmp_path / "rows.jsonl", "a", tmp_path / "apart" / "rows.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "apart" / "rows.jsonl").read_text()) == {
+        "id": "1",
+        "source": "a",
+        "labels": {"valence": 0.5},
+    }
