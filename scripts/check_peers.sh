@@ -93,11 +93,12 @@ else
   peer sft "$model" "$work/tasks/feab" "$scored/evaluate/ours/answers.jsonl" "$work/sft.json"
 fi
 
+# Its own command, not python -m, which would take our evaluate.py for the library of that name.
 if [ -z "$lmms" ]; then
   not_run lmms-eval "it has no model of this family"
 elif ! has lmms_eval; then
   not_run lmms-eval "not installed"
-elif PYTHONPATH=src "$theirs/python" -m lmms_eval eval --model "$lmms" --model_args "pretrained=$model,device_map=cpu" \
+elif PYTHONPATH=src "$theirs/lmms-eval" eval --model "$lmms" --model_args "pretrained=$model,device_map=cpu" \
   --tasks feab --include_path "$work/tasks" --batch_size 1 --device cpu --log_samples --output_path "$work/logs" \
   >"$work/lmms.log" 2>&1 && peer lmms "$work/lmms-eval.jsonl" "$work/logs"; then
   score name=lmms-eval predictions="$work/lmms-eval.jsonl"

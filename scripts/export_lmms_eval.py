@@ -4,7 +4,7 @@ python scripts/export_lmms_eval.py lmms_tasks                                 th
 python scripts/export_lmms_eval.py lmms_tasks records=feid                    another prepared set, or a file of records
 
 -> lmms_tasks/feab/{feab.yaml, utils.py, records.jsonl}; then, where lmms-eval and seke are both installed:
-python -m lmms_eval --model qwen2_5_vl --model_args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks feab \
+lmms-eval eval --model qwen2_5_vl --model_args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks feab \
     --include_path lmms_tasks --batch_size 1 --output_path logs
 """
 

@@ -131,6 +131,18 @@ def test_a_rare_unit_weighs_more_within_f1() -> None:
     assert (action_unit_reward(rare, truth, weights) or 0) > (action_unit_reward(common, truth, weights) or 0)
 
 
+def test_less_specificity_is_nearer_to_f1_and_naming_every_unit_still_earns_nothing() -> None:
+    truth = Labels(action_units={1: True, 2: False, 4: False, 6: True})
+    one_alarm, every = (
+        extract("Active action units: AU1, AU2, AU6."),
+        extract("Active action units: AU1, AU2, AU4, AU6."),
+    )
+    f1 = 2 * 2 / (3 + 2)
+    assert action_unit_reward(one_alarm, truth, specificity=0.25) == pytest.approx(f1 * 0.5**0.25)
+    assert action_unit_reward(one_alarm, truth) == pytest.approx(f1 * 0.5)
+    assert action_unit_reward(every, truth, specificity=0.25) == 0
+
+
 def test_base_rates_count_annotated_pictures_alone() -> None:
     labels = [Labels(action_units={1: True}), Labels(action_units={1: False, 2: True}), Labels(expression="fear")]
     assert base_rates(labels) == {1: 0.5, 2: 1.0}

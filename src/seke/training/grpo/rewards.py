@@ -45,10 +45,12 @@ def expression_reward(said: Labels, truth: Labels) -> float | None:
     return None if truth.expression is None else float(said.expression == truth.expression)
 
 
-def action_unit_reward(said: Labels, truth: Labels, weight: Mapping[int, float] | None = None) -> float | None:
+def action_unit_reward(
+    said: Labels, truth: Labels, weight: Mapping[int, float] | None = None, specificity: float = 1.0
+) -> float | None:
     """Return F1 over the annotated AUs times the share of the inactive ones that the answer does not claim.
 
-        2 w(named and active) / (w(named) + w(active))  x  |inactive and not named| / |inactive|
+        2 w(named and active) / (w(named) + w(active))  x  (|inactive and not named| / |inactive|)^specificity
 
     The second factor is what makes a hedge worthless: whoever names all AUs has a fair F1 where many are active, and
     a specificity of 0. Where none is active, an answer that speaks of AUs and names none of the annotated ones earns 1.
@@ -58,6 +60,8 @@ def action_unit_reward(said: Labels, truth: Labels, weight: Mapping[int, float] 
         said: what the answer states.
         truth: the record's human labels.
         weight: of each AU in F1, see `rarity_weights`; None: all alike.
+        specificity: how far the second factor counts. At 1 a false alarm costs more than F1 takes for it, and silence
+            pays; the less it is, the nearer the reward is to F1, and above 0 naming all AUs still earns 0.
     """
     if not truth.action_units:
         return None
@@ -74,7 +78,7 @@ def action_unit_reward(said: Labels, truth: Labels, weight: Mapping[int, float] 
     def total(units: set[int]) -> float:
         return sum(1.0 if weight is None else weight.get(au, 1.0) for au in sorted(units))
 
-    return kept * 2 * total(named & active) / (total(named) + total(active))
+    return float(kept**specificity) * 2 * total(named & active) / (total(named) + total(active))
 
 
 def closeness(said: float | None, truth: float | None, reach: float = 0.5) -> float | None:
@@ -135,13 +139,15 @@ class Judge:
     """How far off a valence or arousal may be and still earn something."""
     units: Mapping[int, float] | None = None
     """Weights of AUs within their F1."""
+    specificity: float = 1.0
+    """How far false alarms count beyond F1 (`action_unit_reward`)."""
 
     def parts(self, text: str, truth: Labels, ended: bool = True) -> Rewards:
         """Return what an answer earns by each task."""
         said = extract(text)
         return Rewards(
             expression_reward(said, truth),
-            action_unit_reward(said, truth, self.units),
+            action_unit_reward(said, truth, self.units, self.specificity),
             closeness(said.valence, truth.valence, self.reach),
             closeness(said.arousal, truth.arousal, self.reach),
             form_reward(text, said, ended),

@@ -157,7 +157,7 @@ def judge_of(algorithm: Grpo, faces: Sequence[Face]) -> Judge:
         UserError: if no face has a label that is weighted.
     """
     rates = base_rates(face.labels for face in faces)
-    judge = Judge(algorithm.rewards, algorithm.reach, rarity_weights(rates, algorithm.rarity))
+    judge = Judge(algorithm.rewards, algorithm.reach, rarity_weights(rates, algorithm.rarity), algorithm.specificity)
     counts = labelled(faces)
     if not any(counts.get(name) for name, weight in algorithm.rewards.items() if weight and name != "form"):
         there = ", ".join(name for name, count in counts.items() if count) or "nothing"

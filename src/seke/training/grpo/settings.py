@@ -49,6 +49,8 @@ class Grpo:
     """How far off a valence or arousal may be and still earn something."""
     rarity: float = 0.5
     """AUs weigh base rate^-rarity in their F1: 0 all alike, 1 by the inverse."""
+    specificity: float = 1.0
+    """The share of inactive AUs not named counts to this power beside F1, more than 0."""
     shuffle: bool = False
     """Whether faces are rewarded by the labels of others of their source: a control."""
     keep_states: bool = True
@@ -65,7 +67,7 @@ class Grpo:
             remedy = "use 4 or more (8 is usual)"
             raise UserError("algorithm.group_size", 1, "one answer has none to be held against", remedy)
         check_whole("algorithm.group_size", self.group_size, 2)
-        for name in ("temperature", "lr_share", "reach"):
+        for name in ("temperature", "lr_share", "reach", "specificity"):
             check_between(f"algorithm.{name}", getattr(self, name), 0)
             if not getattr(self, name):
                 raise UserError(f"algorithm.{name}", 0, "nothing would be learnt", "use more than 0")
