@@ -10,11 +10,12 @@ from seke.generation import blind
 from seke.generation.asked import FIELDS
 from seke.generation.emovit.checks import Said, categorical_flags, text_flags
 from seke.generation.run import review
-from seke.generation.seke import checks, generator, over_time
+from seke.generation.seke import checks, generator, over_time, seen
 
 BEGINNINGS = {"awe": ["awe"], "fear": ["fear"]}
 SOURCES = [
-    Path(str(module.__file__)).read_text(encoding="utf-8") for module in (blind, checks, generator, over_time, review)
+    Path(str(module.__file__)).read_text(encoding="utf-8")
+    for module in (blind, checks, generator, over_time, review, seen)
 ]
 
 
@@ -24,8 +25,8 @@ def of_checks() -> Iterator[str]:
     said = [Said("Is it awe?", "The caption says fear.")]
     yield from categorical_flags(said, "awe", BEGINNINGS)
     yield from text_flags(said, "emotion", "awe", BEGINNINGS, (2, 3))
-    yield from (generator.THIN, generator.NOT_LOOKING, blind.FLAG)
-    yield from (f"{generator.NOT_LOOKING}_{name}" for name in FIELDS)
+    yield from (seen.THIN, seen.NOT_LOOKING, blind.FLAG)
+    yield from (f"{seen.NOT_LOOKING}_{name}" for name in FIELDS)
 
 
 def test_what_the_checks_find_is_explained() -> None:
