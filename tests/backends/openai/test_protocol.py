@@ -29,13 +29,14 @@ def judged(content: object, finish: str = "stop", request: Request = REQUEST, **
     return found
 
 
-def test_system_comes_first_and_the_image_last() -> None:
-    system, user = body()["messages"]
+@pytest.mark.parametrize("parts", [(FACE, "Which AUs?"), ("Which AUs?", FACE)])
+def test_system_comes_first_and_the_image_stays_where_the_request_has_it(parts: tuple[str | Image, ...]) -> None:
+    asked = replace(REQUEST, messages=(REQUEST.messages[0], Message("user", parts)))
+    system, user = body(asked)["messages"]
     assert system == {"role": "system", "content": "Rules."}
-    assert user["content"] == [
-        {"type": "text", "text": "Which AUs?"},
-        {"type": "image_url", "image_url": {"url": "data:face", "detail": "low"}},
-    ]
+    text = {"type": "text", "text": "Which AUs?"}
+    image = {"type": "image_url", "image_url": {"url": "data:face", "detail": "low"}}
+    assert user["content"] == [image if part is FACE else text for part in parts]
 
 
 def test_several_images_keep_their_places_in_the_text() -> None:

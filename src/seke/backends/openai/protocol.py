@@ -144,11 +144,9 @@ class Completions:
     def _message(self, message: Message, urls: Mapping[str, str]) -> dict[str, Any]:
         if not message.images:
             return {"role": message.role, "content": message.text}
-        parts = list(message.spelt)
-        if len(message.images) == 1:
-            # The stable text first: servers keep the prefix that prompts share, and each image is another.
-            parts.sort(key=lambda part: isinstance(part, Image))
-        return {"role": message.role, "content": [self._part(part, urls) for part in parts]}
+        # As the request has them: a benchmark shows the image first, as models are tuned, and answers depend on it;
+        # generators put their long text first, whose prefix servers then keep from image to image.
+        return {"role": message.role, "content": [self._part(part, urls) for part in message.spelt]}
 
     def _part(self, part: str | Image, urls: Mapping[str, str]) -> dict[str, Any]:
         if isinstance(part, str):
