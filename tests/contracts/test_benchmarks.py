@@ -14,10 +14,11 @@ import pytest
 from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
-from seke.benchmark.protocol import Benchmark, Measured, Pays, Planned, measured, predicted
+from seke.benchmark.protocol import Asking, Benchmark, Measured, Pays, Planned, measured, predicted, question
 from seke.benchmark.scoring.score import Faces
 from seke.benchmark.tasks.au_folds import AUFolds
 from seke.core.affect import ACTION_UNITS
+from seke.core.errors import UserError
 from seke.core.images import sha256
 from seke.core.records import ImageRecord, Labels, Origins
 from seke.core.vlm import Choice, Image, Reply
@@ -185,10 +186,18 @@ def test_it_is_a_benchmark_whose_question_shows_the_picture_and_wants_one_answer
         return
     for row in tried.records[:4]:
         image = Image(tried.folder / row.image, str(row.sha256))
-        asked = tried.benchmark.request(image)
+        asked = question(tried.benchmark)(row, image)
         assert (asked.images, asked.n, asked.temperature) == ((image,), 1, 0.0)
         assert asked.text.strip()
-        assert asked.key == tried.benchmark.request(image).key
+        assert asked.key == question(tried.benchmark)(row, image).key
+
+
+def test_a_picture_whose_question_is_its_record_s_is_never_asked_another_one(tried: Tried) -> None:
+    if not isinstance(tried.benchmark, Asking):
+        return
+    assert tried.benchmark.request is not None
+    with pytest.raises(UserError, match=r"^image=0.png: .*a question of its own about each record"):
+        tried.benchmark.request(Image(tried.folder / "0.png", "0" * 64))
 
 
 def test_perfect_answers_have_perfect_metrics(tried: Tried) -> None:

@@ -5,7 +5,8 @@
 A benchmark is one class in one file and one YAML in conf/benchmark/; it inherits from nothing here. What it leaves out
 of the optional Protocols is done as for FEAB, whose rows are `seke.core.records.Prediction`:
 
-    Planned    every record is asked about, each with the same question
+    Planned    every record is asked about
+    Asking     each with the same question
     Reading    it reads the records alone
     Attributed its truth is the labels of faces
     Measured   the labels of faces: Table 2's measures and FEAB's notes
@@ -127,6 +128,15 @@ class Planned(Protocol):
         Raises:
             UserError: if the benchmark can do nothing with the records.
         """
+        ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A benchmark whose question is the record's own: one picture may stand under several."""
+
+    def ask(self, record: ImageRecord, image: Image) -> Request:
+        """Return the question about a record, which shows `image`: its picture, or its clip."""
         ...
 
 
@@ -347,6 +357,15 @@ class Writes(Protocol):
     def write(self, path: Path, metrics: Mapping[str, Any]) -> None:
         """Write them into the run's folder `path`, of the content of metrics.json."""
         ...
+
+
+def question(benchmark: Benchmark) -> Callable[[ImageRecord, Image], Request]:
+    """Return what makes a benchmark's question about a record and the image that it shows."""
+    if isinstance(benchmark, Asking):
+        return benchmark.ask
+    same = benchmark.request
+    assert same is not None, "who asks has a question"
+    return lambda record, image: same(image)
 
 
 def predicted(

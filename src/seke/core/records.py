@@ -355,6 +355,21 @@ def read_jsonl(path: str | os.PathLike[str], row: type[Row]) -> Iterator[Row]:
                 yield _parsed(row, line, path, number)
 
 
+def lost_beside(records_file: Path) -> Path:
+    """Return where `prepare` writes the records of a benchmark's questions whose picture is missing or broken.
+
+    >>> lost_beside(Path("prepare/ferbench/test.jsonl")).name
+    'test.without_picture.jsonl'
+    """
+    return records_file.with_name(f"{records_file.stem}.without_picture.jsonl")
+
+
+def without_picture(records_file: Path | None) -> list[ImageRecord]:
+    """Return the records beside a file of them whose picture is missing or broken; none where nobody wrote any."""
+    file = None if records_file is None else lost_beside(records_file)
+    return list(read_jsonl(file, ImageRecord)) if file is not None and file.is_file() else []
+
+
 def _decoded(lines: Iterable[str], path: str | os.PathLike[str]) -> Iterator[str]:
     try:
         yield from lines

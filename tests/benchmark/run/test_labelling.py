@@ -14,6 +14,7 @@ from PIL import Image as Picture
 from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Parse
+from seke.benchmark.protocol import question
 from seke.benchmark.run import labelling
 from seke.benchmark.run.label_tables import chunk_file
 from seke.benchmark.run.labelling import label, planned
@@ -364,5 +365,5 @@ def test_a_model_is_shown_the_face_that_a_record_marks(tmp_path: Path) -> None:
     assert seen == [None, (0, 0, 8, 8)]
     seen.clear()
     root = tmp_path / "prepare" / "new" / "images"
-    ask([rows[0], marked], Watching(), FEAB.request, root, tmp_path / "answers.jsonl")
+    ask([rows[0], marked], Watching(), question(FEAB), root, tmp_path / "answers.jsonl")
     assert seen == [None, (0, 0, 8, 8)]

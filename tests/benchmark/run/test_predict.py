@@ -9,6 +9,7 @@ from PIL import Image as Picture
 
 from seke.answers.extract import describe
 from seke.benchmark.answer import Answer
+from seke.benchmark.protocol import question
 from seke.benchmark.run.predict import Process, ask, ask_all, ask_once, check_any, checkpoint, read_records, weights
 from seke.benchmark.tasks.feab import Feab
 from seke.core import images
@@ -18,6 +19,7 @@ from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.core.vlm import Choice, Reply
 
 FEAB = Feab(question="What does this face show?")
+ASKED = question(FEAB)
 
 
 class Scripted:
@@ -59,7 +61,7 @@ def faces(tmp_path: Path):
 def test_every_record_is_asked_once_with_its_image_and_the_question(faces, tmp_path: Path) -> None:
     records, answers = faces
     vlm = Scripted(answers)
-    found = ask(records, vlm, FEAB.request, tmp_path, tmp_path / "answers.jsonl")
+    found = ask(records, vlm, ASKED, tmp_path, tmp_path / "answers.jsonl")
     assert {record.id: found[record.id].text for record in records} == {
         record.id: answers[record.sha256].text for record in records
     }
@@ -75,14 +77,14 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(faces, tmp_path: Path) -> N
     whole.mkdir()
     killed = Scripted(answers, die_after=2)
     with pytest.raises(KeyboardInterrupt):
-        ask_all(records, killed, FEAB.request, tmp_path, run)
+        ask_all(records, killed, ASKED, tmp_path, run)
     out = run / "answers.jsonl"
     with out.open("a") as file:
         file.write('{"id":"r0","te')  # a line that the kill tore
     second = Scripted(answers)
-    resumed = ask_all(records, second, FEAB.request, tmp_path, run)
+    resumed = ask_all(records, second, ASKED, tmp_path, run)
     assert len(killed.asked) + len(second.asked) == len(records)
-    assert resumed == ask_all(records, Scripted(answers), FEAB.request, tmp_path, whole)
+    assert resumed == ask_all(records, Scripted(answers), ASKED, tmp_path, whole)
     assert len(out.read_text().splitlines()) == len(records)
 
 
@@ -93,9 +95,9 @@ def test_several_ranks_share_the_records_and_the_first_gets_all_answers(faces, t
     run.mkdir()
     vlms = [Scripted(answers) for _ in range(3)]
     for rank in (2, 1):
-        assert ask_all(records, vlms[rank], FEAB.request, tmp_path, run, Process(rank, 3)) is None
-    found = ask_all(records, vlms[0], FEAB.request, tmp_path, run, Process(0, 3))
-    assert found == ask_all(records, Scripted(answers), FEAB.request, tmp_path, alone)
+        assert ask_all(records, vlms[rank], ASKED, tmp_path, run, Process(rank, 3)) is None
+    found = ask_all(records, vlms[0], ASKED, tmp_path, run, Process(0, 3))
+    assert found == ask_all(records, Scripted(answers), ASKED, tmp_path, alone)
     assert [len(vlm.asked) for vlm in vlms] == [2, 2, 2]
     assert sorted(path.name for path in run.iterdir()) == [f"answers.{rank}.jsonl" for rank in range(3)]
 
@@ -105,10 +107,10 @@ def test_the_first_rank_waits_for_what_another_is_still_writing(faces, tmp_path:
     run = tmp_path / "run"
     run.mkdir()
     with ThreadPoolExecutor() as pool:
-        first = pool.submit(ask_all, records, Scripted(answers), FEAB.request, tmp_path, run, Process(0, 2))
+        first = pool.submit(ask_all, records, Scripted(answers), ASKED, tmp_path, run, Process(0, 2))
         with pytest.raises(TimeoutError):
             first.result(timeout=0.3)
-        ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Process(1, 2))
+        ask_all(records, Scripted(answers), ASKED, tmp_path, run, Process(1, 2))
         assert set(first.result(timeout=60)) == {record.id for record in records}
 
 
@@ -116,9 +118,9 @@ def test_a_resume_may_have_another_number_of_ranks(faces, tmp_path: Path) -> Non
     records, answers = faces
     run = tmp_path / "run"
     run.mkdir()
-    ask_all(records, Scripted(answers), FEAB.request, tmp_path, run, Process(1, 3))
+    ask_all(records, Scripted(answers), ASKED, tmp_path, run, Process(1, 3))
     rest = Scripted(answers)
-    assert len(ask_all(records, rest, FEAB.request, tmp_path, run)) == len(records)
+    assert len(ask_all(records, rest, ASKED, tmp_path, run)) == len(records)
     assert len(rest.asked) == 4
 
 
@@ -147,7 +149,7 @@ def test_an_unreadable_image_is_unanswered_and_says_why(faces, tmp_path: Path) -
     unknown = records[2].model_copy(update={"sha256": None})
     outside = records[3].model_copy(update={"image": "../3.png"})
     found = ask(
-        [*records[:2], unknown, outside, *records[4:]], Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl"
+        [*records[:2], unknown, outside, *records[4:]], Scripted(answers), ASKED, tmp_path, tmp_path / "a.jsonl"
     )
     assert len(found) == 6
     assert [found[f"r{number}"].status for number in range(6)] == ["ok", *["unanswered"] * 3, "ok", "ok"]
@@ -163,10 +165,10 @@ def test_a_picture_that_prepare_has_decoded_is_decoded_by_nobody_but_the_model(
     records, answers = faces
     decoded = []
     monkeypatch.setattr(images, "decode", lambda data, name, side=None: decoded.append(name))
-    ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
+    ask(records, Scripted(answers), ASKED, tmp_path, tmp_path / "a.jsonl")
     assert decoded == []
     unseen = records[0].model_copy(update={"sha256": None})
-    ask([unseen, *records[1:]], Scripted(answers), FEAB.request, tmp_path, tmp_path / "b.jsonl")
+    ask([unseen, *records[1:]], Scripted(answers), ASKED, tmp_path, tmp_path / "b.jsonl")
     assert decoded == ["0.png"]
 
 
@@ -174,14 +176,14 @@ def test_outcomes_other_than_ok_are_kept(faces, tmp_path: Path) -> None:
     records, answers = faces
     answers[records[0].sha256] = Choice("", "filtered")
     answers[records[1].sha256] = Choice("Valence is 0.2.", "truncated")
-    found = ask(records, Scripted(answers), FEAB.request, tmp_path, tmp_path / "a.jsonl")
+    found = ask(records, Scripted(answers), ASKED, tmp_path, tmp_path / "a.jsonl")
     assert [found[f"r{number}"].status for number in range(3)] == ["filtered", "truncated", "ok"]
 
 
 def test_answers_that_all_say_nothing_are_not_scored(faces, tmp_path: Path) -> None:
     records, answers = faces
     failed = dict.fromkeys(answers, Choice("the server is down", "invalid"))
-    found = ask(records, Scripted(failed), FEAB.request, tmp_path, tmp_path / "answers.jsonl")
+    found = ask(records, Scripted(failed), ASKED, tmp_path, tmp_path / "answers.jsonl")
     line = r"name=x: no record was answered \(6 of 6 invalid, such as r.: the server is down\); "
     with pytest.raises(UserError, match=line):
         check_any(found, "x")

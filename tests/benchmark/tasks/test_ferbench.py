@@ -103,16 +103,21 @@ def test_what_failed_stays_in_our_denominator_and_leaves_theirs(tmp_path: Path) 
     assert [row["why"] for row in listed] == ["left out of their denominator"] * 2
 
 
-def test_every_picture_is_asked_its_published_question() -> None:
+def test_every_record_is_asked_its_published_question_whatever_else_its_picture_stands_under() -> None:
     records = [record(n, of_set, "fear") for n, of_set in enumerate(SYNONYMS)]
     benchmark = FERBench()
     assert benchmark.plan(records, Path(), {}) == records
     for one in records:
-        request = benchmark.request(Image(Path("a.png"), str(one.sha256)))
+        request = benchmark.ask(one, Image(Path("a.png"), str(one.sha256)))
         assert request.text == one.attributes["question"]
         assert (request.temperature, request.max_tokens) == (0.0, 1024)
-    with pytest.raises(UserError, match=r"no question of FERBench"):
+    with pytest.raises(UserError, match=r"no attributes.question; prepare them by source=ferbench"):
         benchmark.plan([records[0].model_copy(update={"attributes": {}})], Path(), {})
-    again = records[1].model_copy(update={"id": "q9", "sha256": records[0].sha256})
-    with pytest.raises(UserError, match=r"the same picture stands under another question"):
-        benchmark.plan([records[0], again], Path(), {})
+    same = records[1].model_copy(update={"id": "q9", "sha256": records[0].sha256})
+    assert [
+        benchmark.ask(row, Image(Path("a.png"), "0" * 64)).text
+        for row in benchmark.plan([records[0], same], Path(), {})
+    ] == [
+        records[0].attributes["question"],
+        records[1].attributes["question"],
+    ]

@@ -32,7 +32,7 @@ def rows(records, texts, **statuses):
 def test_each_picture_is_asked_its_own_question(tmp_path) -> None:
     benchmark, records = General(), [record(0), record(1, "hair", (HAIR,))]
     benchmark.plan(records, tmp_path, {})
-    asked = [benchmark.request(Image(tmp_path / row.image, str(row.sha256))).text for row in records]
+    asked = [benchmark.ask(row, Image(tmp_path / row.image, str(row.sha256))).text for row in records]
     assert asked == ["Which glasses?", "Which hair?"]
 
 
@@ -126,7 +126,8 @@ def test_records_without_a_question_or_its_solution_are_refused(told, message: s
         General().plan([row], tmp_path, {})
 
 
-def test_two_questions_about_one_picture_are_refused(tmp_path) -> None:
+def test_two_questions_about_one_picture_are_both_asked(tmp_path) -> None:
     two = [record(0), record(1, "hair", (HAIR,)).model_copy(update={"sha256": record(0).sha256})]
-    with pytest.raises(UserError, match="records=q1: the same picture stands under another question"):
-        General().plan(two, tmp_path, {})
+    image = Image(tmp_path / "0.jpg", str(two[0].sha256))
+    asked = [General().ask(row, image).text for row in General().plan(two, tmp_path, {})]
+    assert asked == ["Which glasses?", "Which hair?"]

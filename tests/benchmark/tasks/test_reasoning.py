@@ -91,7 +91,7 @@ def test_every_picture_is_asked_one_question_of_either_kind_always_the_same(tmp_
 def test_the_model_is_sent_its_pictures_question_and_no_emotion(tmp_path: Path) -> None:
     made = benchmark()
     [entry] = made.plan(pictures(tmp_path / "p", 1), tmp_path / "p", {})
-    request = made.request(Image(tmp_path / "p" / "0.png", str(entry.sha256)))
+    request = made.ask(entry, Image(tmp_path / "p" / "0.png", str(entry.sha256)))
     assert request.text == entry.attributes["question"]
     assert "awe" not in request.text and request.images
 

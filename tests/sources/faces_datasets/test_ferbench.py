@@ -1,18 +1,37 @@
 """source=ferbench and source=ferplus on their published forms: what is found, and what is looked for in vain."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seke.benchmark.judging.judge import parse
+from seke.benchmark.protocol import question
+from seke.benchmark.run.predict import ask
+from seke.benchmark.tasks.ferbench import FERBench as FERBenchmark
 from seke.core.errors import UserError
-from seke.core.records import ImageRecord, Rejection
+from seke.core.records import ImageRecord, Rejection, read_jsonl, without_picture
+from seke.core.vlm import Choice, Reply
 from seke.sources.faces_datasets.ferbench import FERBench
 from seke.sources.faces_datasets.ferplus import FERPlus
+from seke.sources.prepare.prepare import write
 
 from ...trees import ferbench as tree
 from ...trees import ferplus as votes
+
+
+class Knowing:
+    """Answers what is right, by the picture's bytes."""
+
+    def __init__(self, records: list[ImageRecord]) -> None:
+        self.labels = {record.sha256: record.labels.expression for record in records}
+
+    def reply(self, requests):
+        for index, request in enumerate(requests):
+            [image] = request.images
+            yield index, Reply((Choice(f"<answer>{self.labels[image.sha256]}</answer>"),), "knowing")
 
 
 def read(root: Path, **settings: Any) -> tuple[list[ImageRecord], list[Rejection], FERBench]:
@@ -35,7 +54,55 @@ def test_questions_are_read_as_they_are_and_pictures_found_where_they_lie(tmp_pa
     assert happy.labels.expression == "happiness"
     assert [row.id for row in rejected] == [f"ferbench{tree.GONE}"]
     assert "looked for FERPlus/test/contempt/fer0000001.png below" in rejected[0].detail
-    assert source.understood()[1] == "FERPlus: 7 of 8 questions have their picture (the published file has 3,573)"
+    assert source.understood()[1] == "FERPlus: 7 of 8 questions have their picture (published are 3,573)"
+
+
+def test_a_question_without_its_picture_stays_a_question(tmp_path: Path) -> None:
+    tree.make(tmp_path)
+    _, _, source = read(tmp_path)
+    [lost] = source.unshown()
+    assert (lost.id, lost.sha256, lost.labels.expression) == (f"ferbench{tree.GONE}", None, "contempt")
+    out = tmp_path / "outputs" / "prepare" / "toy"
+    out.mkdir(parents=True)
+    counts = write(source, out)
+    assert (counts["test"], counts["without_picture"]) == (29, 1)
+    assert without_picture(out / "test.jsonl") == [lost]
+    file = out / "test.jsonl"
+    planned = list(FERBenchmark().plan(list(read_jsonl(file, ImageRecord)), tmp_path, {"records": file}))
+    assert planned[-1].id == lost.id
+    answers = ask(planned, Knowing(planned), question(FERBenchmark()), tmp_path, out / "answers.jsonl")
+    rows, missing = FERBenchmark().predictions(planned, answers, parse)
+    metrics = FERBenchmark().metrics(rows, 0)
+    assert (missing, metrics["n"], metrics["class"]["n"]) == (0, 30, 30)
+    assert metrics["class"]["accuracy"] == pytest.approx(29 / 30)
+    assert metrics["theirs"]["accuracy"] == 1.0
+    assert metrics["theirs"]["dropped"] == 1
+    assert FERBenchmark().what_differs(out / "test.jsonl", planned, [])[1].startswith("1 of 30 questions have no pict")
+
+
+def test_a_broken_picture_is_a_question_and_a_limit_keeps_its_share(tmp_path: Path) -> None:
+    tree.make(tmp_path)
+    broken = tmp_path / "RAF-DB" / "aligned" / "test_0002_aligned.jpg"
+    broken.write_bytes(broken.read_bytes()[:40])
+    found = {}
+    for limit in (None, 10):
+        out = tmp_path / "outputs" / "prepare" / f"toy{limit}"
+        out.mkdir(parents=True)
+        write(FERBench(str(tmp_path), str(tmp_path / "UniFER")), out, limit)
+        found[limit] = [record.id for record in without_picture(out / "test.jsonl")]
+    assert found[None] == [f"ferbench{tree.GONE}", "ferbench/RAF-DB/aligned/test_0002_aligned.jpg"]
+    assert len(found[10]) == 1
+
+
+def test_a_set_without_any_picture_is_left_out_by_name_alone(tmp_path: Path) -> None:
+    tree.make(tmp_path)
+    shutil.rmtree(tmp_path / "SFEW-2.0")
+    with pytest.raises(
+        UserError,
+        match=r"^source.sets=.*none of the 7 questions of SFEW-2.0.*source.sets=\[AffectNet, FERPlus, RAF-DB\]",
+    ):
+        read(tmp_path)
+    assert len(read(tmp_path, sets=["RAF-DB"])[0]) == 7
 
 
 def test_sets_can_be_chosen(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import Judging, ready
-from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted
+from seke.benchmark.protocol import Benchmark, Pays, Wrap, predicted, question
 from seke.benchmark.run import label_tables, labelling, predict
 from seke.benchmark.run.labelling import Unlabelled
 from seke.benchmark.run.plan import Task
@@ -74,9 +74,10 @@ class Spending:
         if task.answers is not None:
             return task.answers
         assert backend is not None, "without answers there is somebody to ask"
-        assert benchmark.request is not None, "without answers there is a question"
         root = runs.image_root(task.inputs["records"], images_below)
-        return predict.ask_all(task.records, self.metered(ANSWERS, backend), benchmark.request, root, run, self.process)
+        return predict.ask_all(
+            task.records, self.metered(ANSWERS, backend), question(benchmark), root, run, self.process
+        )
 
     def labels(
         self,
@@ -225,9 +226,8 @@ def _rehearsed(task: Task, benchmark: Benchmark, judging: Judging, root: Path, w
         if answers is None:
             read = share
             with TemporaryDirectory() as folder:
-                assert benchmark.request is not None, "without answers there is a question"
                 vlm, out = stand_in(ANSWERS, None), Path(folder) / predict.FILE
-                answers = predict.ask(records, vlm, benchmark.request, root, out)
+                answers = predict.ask(records, vlm, question(benchmark), root, out)
         judge = ready(judging, answers)
         before = {role: counted(vlm).times(read) for role, vlm in made.items()}
         apart = {role: counted(vlm) for role, vlm in made.items()}

@@ -106,7 +106,7 @@ def weights(path: str) -> dict[str, Path]:
 def ask_all(
     records: Sequence[ImageRecord],
     vlm: VLM,
-    request: Callable[[Image], Request],
+    request: Callable[[ImageRecord, Image], Request],
     root: Path,
     run: Path,
     process: Process | None = None,
@@ -167,7 +167,7 @@ def _whole_lines(file: Path) -> Iterator[Answer]:
 
 
 def ask(
-    records: Sequence[ImageRecord], vlm: VLM, request: Callable[[Image], Request], root: Path, out: Path
+    records: Sequence[ImageRecord], vlm: VLM, request: Callable[[ImageRecord, Image], Request], root: Path, out: Path
 ) -> dict[str, Answer]:
     """Append the answer about each record to `out`, and return these answers by id.
 
@@ -186,7 +186,7 @@ def ask(
                 unreadable.append(Answer(id=record.id, status="unanswered", detail=str(error)))
                 continue
             sent.append(record)
-            yield request(image)
+            yield request(record, image)
 
     progress = tqdm(total=len(records), desc="answers", unit="image")
     with closing(vlm), files.journal(out) as file, progress as bar:

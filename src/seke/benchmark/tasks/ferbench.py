@@ -14,7 +14,7 @@ before they are kept, so that of answers asked for here their rule sees no reaso
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -25,6 +25,7 @@ from seke.benchmark.protocol import RankedMetric
 from seke.benchmark.scoring.classes import class_metrics
 from seke.benchmark.scoring.ranked import ranked_classes
 from seke.benchmark.scoring.tables import with_interval
+from seke.benchmark.tasks.questions import OwnQuestions, answer_about, facts_of, unshown
 from seke.core.affect import EXPRESSIONS
 from seke.core.class_words import NAMES
 from seke.core.errors import UserError
@@ -32,7 +33,6 @@ from seke.core.escape import markdown, visible
 from seke.core.files import write_text
 from seke.core.records import AnswerStatus, ImageRecord
 from seke.core.text_tables import csv_table, markdown_table
-from seke.core.vlm import Image, Message, Request
 
 PUBLISHED: Final = 11_072
 UNKNOWN: Final = "unknown"
@@ -89,40 +89,26 @@ class FERBenchPrediction(BaseModel):
     status: AnswerStatus
 
 
-@dataclass
-class FERBench:
+@dataclass(frozen=True)
+class FERBench(OwnQuestions):
     """The questions of the records, and how answers become two scores."""
 
     max_tokens: int = 1024
     judge_template: str = "faces"
-    records_file: ClassVar[str] = "test.jsonl"
-    predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    prepared_by: ClassVar[str] = "ferbench"
     row: ClassVar[type[BaseModel]] = FERBenchPrediction
     board: ClassVar[str] = "ferbench"
     headline: ClassVar[str] = "class.accuracy"
-    _questions: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
-    def plan(self, records: Sequence[ImageRecord], root: Path, files: Mapping[str, Path]) -> Sequence[ImageRecord]:
-        """Return the records, each of which has a question of its own.
+    def check(self, record: ImageRecord) -> None:
+        """Make sure that a record has a question of one of the four sets.
 
         Raises:
-            UserError: if one has none, or two questions show the same picture in other words.
+            UserError: if it has not.
         """
-        self._questions = {}
-        for record in records:
-            question = record.attributes.get("question")
-            if not isinstance(question, str) or record.attributes.get("set") not in SYNONYMS:
-                problem, remedy = "no question of FERBench", "prepare them by source=ferbench"
-                raise UserError("records", record.id, problem, remedy)
-            if self._questions.setdefault(str(record.sha256), question) != question:
-                problem = "the same picture stands under another question"
-                raise UserError("records", record.id, problem, "prepare the sets apart: source.sets=[RAF-DB]")
-        return records
-
-    def request(self, image: Image) -> Request:
-        """Return the picture's question, in the words in which it is published; greedy, as they ask."""
-        question = self._questions.get(image.sha256) or next(iter(self._questions.values()), "")
-        return Request((Message("user", (image, question)),), temperature=0.0, max_tokens=self.max_tokens)
+        super().check(record)
+        if record.attributes.get("set") not in SYNONYMS:
+            raise UserError("records", record.id, "no question of FERBench", self.remedy)
 
     def predictions(
         self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
@@ -155,7 +141,8 @@ class FERBench:
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return why a run cannot be held against the paper's numbers."""
         notes = [] if len(records) == PUBLISHED else [f"{len(records):,} of FERBench's {PUBLISHED:,} questions"]
-        return [*notes, "pictures as they are, or as the backend scales them; theirs are scaled to 224 x 224"]
+        scaled = "pictures as they are, or as the backend scales them; theirs are scaled to 224 x 224"
+        return [*notes, *unshown(records), scaled]
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: both rules side by side, overall and for each set."""
@@ -273,7 +260,7 @@ def _accuracies(rows: Sequence[FERBenchPrediction]) -> dict[str, Any]:
 
 
 def _row(record: ImageRecord, answers: Mapping[str, Answer], judge: Judge) -> FERBenchPrediction:
-    answer = answers.get(record.id) or Answer(id=record.id, status="unanswered", detail="no prediction")
+    answer = answer_about(record, answers)
     labels, judged, status = judge(answer.model_copy(update={"text": final_answer(answer.text)}))
     of_set, candidates = str(record.attributes.get("set")), record.attributes.get("candidates") or ()
     theirs = None
@@ -282,9 +269,7 @@ def _row(record: ImageRecord, answers: Mapping[str, Answer], judge: Judge) -> FE
         theirs = NAMES.get(label.lower(), label)
     named = None if answer.status in SILENT else labels.expression
     return FERBenchPrediction(
-        id=record.id,
-        source=record.source,
-        subject=record.subject,
+        **facts_of(record),
         of_set=of_set,
         text=answer.text,
         judged=judged,

@@ -13,7 +13,7 @@ in all and by kind; whatever is refused, unreadable or not there scores 0. Recor
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
@@ -28,12 +28,12 @@ from seke.benchmark.scoring.classes import DRAWS
 from seke.benchmark.scoring.significance import compare
 from seke.benchmark.scoring.statements import Wordings, clash, outcome
 from seke.benchmark.scoring.tables import with_interval
+from seke.benchmark.tasks.questions import OwnQuestions, answer_about, facts_of, question_of, unshown
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
 from seke.core.intervals import SHARE, interval
 from seke.core.records import AnswerStatus, ImageRecord, read_jsonl
 from seke.core.text_tables import markdown_table
-from seke.core.vlm import Image, Message, Request
 
 TASK: Final = "general"
 ALL: Final = "accuracy"
@@ -107,45 +107,33 @@ class Scored(Protocol):
         ...
 
 
-@dataclass
-class General:
+@dataclass(frozen=True)
+class General(OwnQuestions):
     """The questions of the records, and how answers become scores."""
 
-    max_tokens: int = 256
-    records_file: ClassVar[str] = "test.jsonl"
-    predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
+    prepared_by: ClassVar[str] = "synthetic_questions"
     row: ClassVar[type[BaseModel]] = GeneralPrediction
     board: ClassVar[str] = TASK
     headline: ClassVar[str] = f"{TASK}.{ALL}"
-    _questions: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
-    def plan(self, records: Sequence[ImageRecord], root: Path, files: Mapping[str, Path]) -> Sequence[ImageRecord]:
-        """Return the records, each of which has a question of its own.
+    @property
+    def remedy(self) -> str:
+        """What to do about records that cannot be asked about."""
+        return _REMEDY
+
+    def check(self, record: ImageRecord) -> None:
+        """Make sure that a record has a question, a kind and expected statements.
 
         Raises:
-            UserError: if one has no question, kind or expected statements, or two questions show the same picture.
+            UserError: if it has not.
         """
-        self._questions = {}
-        for record in records:
-            expected_of(record)
-            question = str(record.attributes["question"])
-            if self._questions.setdefault(str(record.sha256), question) != question:
-                problem = "the same picture stands under another question"
-                raise UserError("records", record.id, problem, "give each question a picture, or a set, of its own")
-        return records
-
-    def request(self, image: Image) -> Request:
-        """Return the picture's question; greedy, for a benchmark wants a model's one answer."""
-        question = self._questions.get(image.sha256) or next(iter(self._questions.values()), "")
-        return Request((Message("user", (image, question)),), temperature=0.0, max_tokens=self.max_tokens)
+        expected_of(record)
 
     def predictions(
         self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
     ) -> tuple[list[GeneralPrediction], int]:
         """Return one prediction per record, in their order, and how many records nobody answered; no judge is asked."""
-        return [_row(record, answers.get(record.id)) for record in records], sum(
-            row.id not in answers for row in records
-        )
+        return [_row(record, answers) for record in records], sum(row.id not in answers for row in records)
 
     def metrics(self, predictions: Sequence[GeneralPrediction], seed: int) -> dict[str, Any]:
         """Return the content of metrics.json; the tasks of faces are absent from it (None)."""
@@ -207,7 +195,7 @@ class General:
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
         """Return why a run cannot be held against a paper's numbers: none has asked these questions."""
-        return ["questions of this program's own: no paper has numbers on them"]
+        return ["questions of this program's own: no paper has numbers on them", *unshown(records)]
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: accuracy over all records and by kind."""
@@ -246,9 +234,9 @@ def expected_of(record: ImageRecord) -> tuple[Wordings, ...]:
         UserError: if the record has no question, no kind, or no such statements, or one wording stands for two things.
     """
     told = record.attributes
-    for name in ("question", "kind"):
-        if not isinstance(told.get(name), str) or not str(told[name]).strip():
-            raise UserError("records", record.id, f"no attributes.{name}", _REMEDY)
+    question_of(record, _REMEDY)
+    if not isinstance(told.get("kind"), str) or not str(told["kind"]).strip():
+        raise UserError("records", record.id, "no attributes.kind", _REMEDY)
     try:
         statements = _EXPECTED.validate_python(told.get("expected"))
     except ValidationError:
@@ -310,16 +298,14 @@ def differences(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, dra
     ]
 
 
-def _row(record: ImageRecord, given: Answer | None) -> GeneralPrediction:
-    answer = given or Answer(id=record.id, status="unanswered", detail="no prediction")
+def _row(record: ImageRecord, answers: Mapping[str, Answer]) -> GeneralPrediction:
+    answer = answer_about(record, answers)
     expected = expected_of(record)
     text = "" if answer.status in SILENT else answer.text
     found = Counter(outcome(text, statement) for statement in expected)
     nothing = found["unstated"] == len(expected)
     return GeneralPrediction(
-        id=record.id,
-        source=record.source,
-        subject=record.subject,
+        **facts_of(record),
         kind=str(record.attributes["kind"]),
         text=answer.text,
         right=found["right"],

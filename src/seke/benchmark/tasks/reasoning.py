@@ -27,13 +27,14 @@ from seke.benchmark.judging import rubric
 from seke.benchmark.judging.rubric import Answered, Marks, Rubric
 from seke.benchmark.protocol import Paired, PairedMetric
 from seke.benchmark.scoring.tables import ABSENT, with_interval
+from seke.benchmark.tasks.questions import own_request, without_question
 from seke.core import images, old_runs
 from seke.core.errors import UserError
 from seke.core.escape import markdown, visible
 from seke.core.records import AnswerStatus, ImageRecord, InstructionRecord, read_jsonl
 from seke.core.shown import shown
 from seke.core.text_tables import markdown_table
-from seke.core.vlm import VLM, Image, Message, Request
+from seke.core.vlm import VLM, Image, Request
 
 DRAWS: Final = 1000
 BOTH: Final = "Marks from 1 to 5: over the pictures on which both answered the same question to the same judge."
@@ -41,6 +42,7 @@ GIVEN: Final = "given"
 REASONING: Final = "reasoning"
 QUESTION, KIND, EMOTION = "question", "question_kind", "emotion"
 """Attributes of an entry."""
+_REMEDY: Final = "ask about prepared scenes, as EmoSet's are"
 
 
 class JudgedAnswer(BaseModel):
@@ -86,8 +88,6 @@ class AffectiveReasoning:
     predictions_from: ClassVar[tuple[str, str]] = ("evaluate", "predictions.jsonl")
     row: ClassVar[type[BaseModel]] = JudgedAnswer
     _root: Path = field(default=Path(), init=False)
-    _questions: dict[str, str] = field(default_factory=dict, init=False)
-    """By the picture's sha256."""
 
     def __post_init__(self) -> None:
         if not self._asked:
@@ -114,7 +114,6 @@ class AffectiveReasoning:
         if not entries:
             remedy = "generate them from the same records: kind reasoning, split=test"
             raise UserError("benchmark.questions_from", self.questions_from, "no question about any record", remedy)
-        self._questions = {str(entry.sha256): entry.attributes[QUESTION] for entry in entries}
         return entries
 
     def _entry(self, record: ImageRecord, given: Mapping[str, str] | None) -> ImageRecord | None:
@@ -131,10 +130,13 @@ class AffectiveReasoning:
         kind = rng.choice(sorted(self.questions))
         return kind, rng.choice(list(self.questions[kind])).strip()
 
+    def ask(self, record: ImageRecord, image: Image) -> Request:
+        """Return the question that `plan` gave a record."""
+        return own_request(record, (image,), self.max_tokens, _REMEDY)
+
     def request(self, image: Image) -> Request:
-        """Return the picture's question; greedy, for a benchmark wants a model's one answer."""
-        question = self._questions.get(image.sha256) or self._drawn(image.sha256)[1]
-        return Request((Message("user", (image, question)),), temperature=0.0, max_tokens=self.max_tokens)
+        """Refuse: a picture alone has no question."""
+        raise without_question(image, _REMEDY)
 
     def predictions(
         self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge

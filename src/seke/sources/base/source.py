@@ -54,6 +54,13 @@ class Source(ABC):
         """Return what was made of a person's own files, in lines for the end of `prepare`; none of a known format."""
         return ()
 
+    def unshown(self) -> Sequence[ImageRecord]:
+        """Return the records whose picture is missing, after `read`: of a source that is asked by a benchmark alone.
+
+        They are rejected, too; a benchmark counts them as questions that nobody could answer.
+        """
+        return ()
+
     def draw(self, pool: Sequence[ImageRecord]) -> Sequence[ImageRecord]:
         """Return the records of `pool` that this source is to consist of: all, unless a source says otherwise."""
         return pool

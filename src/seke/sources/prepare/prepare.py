@@ -13,7 +13,7 @@ from seke.core import plugins
 from seke.core.errors import UserError
 from seke.core.files import write_text
 from seke.core.limit import limited
-from seke.core.records import ImageRecord, Rejection, read_jsonl, write_jsonl
+from seke.core.records import ImageRecord, Rejection, lost_beside, read_jsonl, write_jsonl
 from seke.sources.base.source import Source
 from seke.sources.prepare import inventory
 from seke.sources.prepare.distributions import distributions
@@ -66,6 +66,8 @@ def write(
     splits = {split: [record for record in chosen.records if record.split == split] for split in SPLITS}
     counts = {**{split: write_jsonl(run_path / f"{split}.jsonl", rows) for split, rows in splits.items()}, **counts}
     counts["not_drawn"] = len(pool) - len(chosen.records) - len(chosen.rejected) - len(chosen.leaks)
+    if source.asked_by is not None:
+        counts["without_picture"] = _write_lost(source, run_path, pool, chosen, limit, seed)
     title = f"Prepared images: {run_path.name}"
     write_text(run_path / "statistics.md", statistics(chosen.records, title, rejected, counts["not_drawn"]))
     distributions(chosen.records, title, run_path / "statistics.png")
@@ -73,6 +75,24 @@ def write(
         inventory.write(run_path / inventory.FILE, pictures, checks.digests())
     checks.cache.unlink(missing_ok=True)
     return counts
+
+
+def _write_lost(
+    source: Source, run_path: Path, pool: Sequence[ImageRecord], chosen: Chosen, limit: int | None, seed: int
+) -> int:
+    """Write the questions whose picture is missing or broken beside the records of their split; return their number.
+
+    Under a limit they are drawn in proportion, as the records are.
+    """
+    broken = {row.id for row in chosen.rejected}
+    lost = [*source.unshown(), *(record for record in pool if record.id in broken)]
+    every = len(pool) + len(source.unshown())
+    kept = limited(lost, None if limit is None or limit >= every else -(-limit * len(lost) // every), seed)
+    for split in SPLITS:
+        rows, file = [record for record in kept if record.split == split], lost_beside(run_path / f"{split}.jsonl")
+        if rows:
+            write_jsonl(file, rows)
+    return len(kept)
 
 
 def counted_reasons(run_path: Path) -> str:

@@ -18,17 +18,13 @@ from seke.training.readers.objects import objects
 from seke.training.readers.row import (
     Keep,
     Row,
-    UnusableError,
     active_units,
     as_object,
-    exchange,
     expression,
-    keep_only,
     row_id,
     row_or_rejection,
-    text_of,
 )
-from seke.training.readers.turns import PLACEHOLDER, pictures
+from seke.training.readers.turns import question_and_answer
 
 
 class Fea20k:
@@ -54,11 +50,8 @@ def _row(raw: Any, name: str, root: Path, keep: Keep) -> Row:
         expression=named.pop() if len(named) == 1 else None,
         action_units=active_units(row.get("AUs")),
     )
-    files = tuple(images.resolve(root, image) for image in pictures(row))
-    if not files:
-        raise UnusableError("image", "no image named")
-    question = text_of(row.get("question"), "the question").replace(PLACEHOLDER, "")
-    return Row(name, keep_only(exchange(question, row.get("description"), len(files)), labels, keep), files)
+    picture = partial(images.resolve, root)
+    return question_and_answer(row, name, picture, row.get("question"), row.get("description"), labels, keep)
 
 
 def _emotions(names: Any) -> set[str | None]:

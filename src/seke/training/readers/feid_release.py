@@ -21,15 +21,11 @@ from seke.training.readers.objects import Broken, objects
 from seke.training.readers.row import (
     Keep,
     Row,
-    UnusableError,
     as_object,
-    exchange,
-    keep_only,
     row_id,
     row_or_rejection,
-    text_of,
 )
-from seke.training.readers.turns import PLACEHOLDER, pictures
+from seke.training.readers.turns import question_and_answer
 
 FIELDS: Final = ("id", "image", "question", "answer")
 LOOKED_AT: Final = 20
@@ -109,13 +105,9 @@ class FeidRelease:
         if not self._keys:
             return conversation(raw, name, picture, keep)
         row = as_object(raw)
-        files = tuple(picture(image) for image in pictures(row))
-        if not files:
-            raise UnusableError("image", "no image named")
         asked = row.get("question")
-        question = self.question if asked is None or asked == "" else text_of(asked, "the question")
-        turns = exchange(question.replace(PLACEHOLDER, ""), row.get("answer"), len(files))
-        return Row(name, keep_only(turns, Labels(), keep), files)
+        question = self.question if asked is None or asked == "" else asked
+        return question_and_answer(row, name, picture, question, row.get("answer"), Labels(), keep)
 
 
 def _inside(raw: Any, key: str) -> Any:

@@ -9,11 +9,13 @@ What is not understood whole is refused: a model must never be trained on the wo
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from seke.core.records import Labels
 from seke.models.protocol import Role
-from seke.training.readers.row import Turn, UnusableError, json_type, text_of
+from seke.training.readers.row import Keep, Row, Turn, UnusableError, exchange, json_type, keep_only, text_of
 
 PLACEHOLDER: Final = "<image>"
 ROLES: Final[dict[str, Role]] = {
@@ -285,3 +287,33 @@ def _placed(turns: list[_ParsedTurn], given: tuple[str, ...]) -> Conversation:
 
 def _empty(value: Any) -> bool:
     return value is None or value == "" or value == [] or value == {}
+
+
+def question_and_answer(
+    row: Mapping[str, Any],
+    name: str,
+    picture: Callable[[str], Path],
+    question: Any,
+    answer: Any,
+    labels: Labels,
+    keep: Keep,
+) -> Row:
+    """Return the row of one question about the pictures that a row names, and its answer.
+
+    Args:
+        row: names the pictures under `PICTURES`.
+        name: of the row.
+        picture: where a picture lies.
+        question: its text; places of pictures in it are dropped, for all pictures stand before it.
+        answer: its text.
+        labels: of the row, for `keep`.
+        keep: see `keep_only`.
+
+    Raises:
+        UnusableError: if no picture is named, or question or answer is no text.
+    """
+    files = tuple(picture(image) for image in pictures(row))
+    if not files:
+        raise UnusableError("image", "no image named")
+    asked = text_of(question, "the question").replace(PLACEHOLDER, "")
+    return Row(name, keep_only(exchange(asked, answer, len(files)), labels, keep), files)
