@@ -73,6 +73,10 @@ def every_statement(record: ImageRecord) -> Answer:
     return Answer(id=record.id, text=said, model="perfect-1")
 
 
+def letter(record: ImageRecord) -> Answer:
+    return Answer(id=record.id, text=str(record.attributes["answer"]), model="perfect-1")
+
+
 def as_generated(record: ImageRecord) -> Answer:
     return Answer(id=record.id, labels=record.labels, origin=GENERATED, model="perfect-1")
 
@@ -84,6 +88,9 @@ PERFECT = {
     "mafw": Perfect(expression, ("class",)),
     "emonet": Perfect(in_words, ("class",)),
     "ferbench": Perfect(in_words, ("class",)),
+    "faba": Perfect(in_words, ("class", "units")),
+    "fea_20k": Perfect(in_words, ("class", "units")),
+    "facexbench": Perfect(letter, ("options",)),
     "disfa_8": Perfect(in_words, ("protocol",)),
     "bp4d_12": Perfect(in_words, ("protocol",)),
     "feab_mikels": Perfect(emotion, ("expression",)),
@@ -156,11 +163,12 @@ def record(folder: Path, number: int) -> ImageRecord:
 
 
 def asked(expression: str) -> dict[str, Any]:
-    """Return what experts said of a face (EmoNet-Face), FERBench's question, and what a right answer states."""
+    """Return what experts said of a face (EmoNet-Face), FERBench's question, what a right answer states, options."""
     question = {"set": "AffectNet", "question": "Which expression is it?", "candidates": list(EXPRESSIONS)}
     others = [[name] for name in EXPRESSIONS if name != expression]
     general = {"kind": "place", "expected": [[[expression], *others]]}
-    return {"opinions": {"human-1": expression, "human-2": expression}, **question, **general}
+    options = {"options": list(EXPRESSIONS[:4]), "answer": "ABCD"[EXPRESSIONS.index(expression) % 4]}
+    return {"opinions": {"human-1": expression, "human-2": expression}, **question, **general, **options}
 
 
 @pytest.fixture(scope="module", params=options("benchmark"))

@@ -25,7 +25,7 @@ def make(root: Path, faces: int = 4) -> None:
             inside = f"{split}/images/AffectNet/AffectNet_v2/{k}/{k:x}abc.jpg"
             save(top / inside, inside)
             rows["emotion"].append(
-                row(inside, "What is the emotion of this face?", "They look glad.", split, "happiness")
+                row(inside, "What is the emotion of this face?", "They look glad.", split, "Happiness")
             )
             rows["au"].append(row(inside, "Which action units are active?", "AU6 and AU12.", split, "6, 12"))
         rows["au"].append(row(f"{split}/images/AffectNet/gone.jpg", "Which?", "AU1.", split, "1"))

@@ -113,6 +113,33 @@ LICENCES: Final[Mapping[str, Licence]] = MappingProxyType(
             "https://github.com/zfkarl/UniFER for the questions, the owners of the four datasets for the pictures",
             "the authors of UniFER, arXiv 2511.00389, 2025",
         ),
+        "faba": Licence(
+            "FABA-Bench (the test side of FABA-Instruct)",
+            "The pictures are AffectNet's, under its owners' agreement: they must not be passed on; the authors' "
+            "repository is under the MIT licence.",
+            "https://github.com/JackYFL/EmoLA for the annotations, Mohammad Mahoor for the pictures",
+            "Li, Dao, Bao, Tan, Chen, Liu & Kong, ECCV 2024",
+        ),
+        "fea_20k": Licence(
+            "FEA-20K",
+            "Annotations alone are published; the pictures are those of FABA-Instruct, BP4D, DISFA, RAF-AU, FER2013, "
+            "AffectNet and RAF-DB, each under its owners' terms.",
+            "https://huggingface.co/datasets/QBiscuits/FEA-20K for the annotations, the seven owners for the pictures",
+            "Wu, Shen, Yan, Sun, Xia, Huang & Cao, AAAI 2026 (arXiv 2511.10254, withdrawn in June 2026)",
+        ),
+        "facexbench": Licence(
+            "FaceXBench",
+            "No licence is stated; the pictures about expressions, which are with the questions, are AffectNet's and "
+            "RAF-DB's, under their owners' terms.",
+            "https://github.com/Kartik-3004/facexbench",
+            "Narayan, VS & Patel, arXiv 2501.10360, 2025",
+        ),
+        "raf_au": Licence(
+            "RAF-AU",
+            "Non-commercial research only; the pictures come from the Internet and must not be passed on.",
+            "PRIS, Beijing University of Posts and Telecommunications (Weihong Deng, http://whdeng.cn)",
+            "Yan, Li, Que, Pei & Deng, ACCV 2020",
+        ),
         "emoset": Licence(
             "EmoSet",
             "Non-commercial research; the pictures belong to the people who put them on the Internet.",

@@ -25,7 +25,7 @@ from seke.benchmark.protocol import RankedMetric
 from seke.benchmark.scoring.classes import class_metrics
 from seke.benchmark.scoring.ranked import ranked_classes
 from seke.benchmark.scoring.tables import with_interval
-from seke.benchmark.tasks.questions import OwnQuestions, answer_about, facts_of, unshown
+from seke.benchmark.tasks.questions import TAG, OwnQuestions, answer_about, facts_of, read_final, unshown
 from seke.core.affect import EXPRESSIONS
 from seke.core.class_words import NAMES
 from seke.core.errors import UserError
@@ -39,9 +39,7 @@ UNKNOWN: Final = "unknown"
 """Their label of what they cannot read."""
 ERRORS: Final = ("unanswered", "invalid", "filtered")
 """Statuses of what their scorer would have noted as an error of the model, and dropped."""
-_TAG: Final = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
 _THEIR_TAG: Final = re.compile(r"<answer>\s*(.*?)\s*</answer>", re.IGNORECASE)
-_REASONING: Final = re.compile(r".*</think>", re.IGNORECASE | re.DOTALL)
 _COMMON: Final = {
     "disgust": ("revulsion", "repulsion"), "fear": ("terror", "fright"), "neutral": ("normal", "calm", "blank"),
     "surprise": ("shock", "astonishment"),
@@ -223,16 +221,6 @@ def their_scores(predictions: Sequence[FERBenchPrediction]) -> dict[str, Any]:
     }
 
 
-def final_answer(text: str) -> str:
-    """Return what an answer says in the end: the last <answer>, else what follows the reasoning, else all of it.
-
-    >>> final_answer("<think>sad?</think> <answer> Happy.</answer>"), final_answer("<think>sad</think>Happy")
-    ('Happy.', 'Happy')
-    """
-    tags = _TAG.findall(text)
-    return (tags[-1] if tags else _REASONING.sub("", text)).strip()
-
-
 def differs(row: FERBenchPrediction) -> str | None:
     """Return why the two rules read an answer differently; None where they do not, or only in who counts unread."""
     if row.theirs is None:
@@ -243,7 +231,7 @@ def differs(row: FERBenchPrediction) -> str | None:
         return "they read a label, ours none"
     if row.theirs == UNKNOWN:
         return "they do not know the word"
-    tags = _TAG.findall(row.text)
+    tags = TAG.findall(row.text)
     if not tags:
         return "they take a word out of the reasoning"
     return "they take the first candidate that is part of a word, denied or not"
@@ -261,7 +249,7 @@ def _accuracies(rows: Sequence[FERBenchPrediction]) -> dict[str, Any]:
 
 def _row(record: ImageRecord, answers: Mapping[str, Answer], judge: Judge) -> FERBenchPrediction:
     answer = answer_about(record, answers)
-    labels, judged, status = judge(answer.model_copy(update={"text": final_answer(answer.text)}))
+    labels, judged, status = read_final(answer, judge)
     of_set, candidates = str(record.attributes.get("set")), record.attributes.get("candidates") or ()
     theirs = None
     if answer.status not in ERRORS and of_set in SYNONYMS:

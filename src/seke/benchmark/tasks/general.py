@@ -113,6 +113,9 @@ class General(OwnQuestions):
 
     prepared_by: ClassVar[str] = "synthetic_questions"
     row: ClassVar[type[BaseModel]] = GeneralPrediction
+    task: ClassVar[str] = TASK
+    """What its scores are called in metrics.json."""
+    title: ClassVar[str] = "General questions"
     board: ClassVar[str] = TASK
     headline: ClassVar[str] = f"{TASK}.{ALL}"
 
@@ -131,22 +134,22 @@ class General(OwnQuestions):
 
     def predictions(
         self, records: Sequence[ImageRecord], answers: Mapping[str, Answer], judge: Judge
-    ) -> tuple[list[GeneralPrediction], int]:
+    ) -> tuple[Sequence[GeneralPrediction], int]:
         """Return one prediction per record, in their order, and how many records nobody answered; no judge is asked."""
         return [_row(record, answers) for record in records], sum(row.id not in answers for row in records)
 
-    def metrics(self, predictions: Sequence[GeneralPrediction], seed: int) -> dict[str, Any]:
+    def metrics(self, predictions: Sequence[Any], seed: int) -> dict[str, Any]:
         """Return the content of metrics.json; the tasks of faces are absent from it (None)."""
         unanswered = sum(row.status != "ok" for row in predictions)
         total = {
             "n": len(predictions),
-            "unanswered": {TASK: unanswered},
+            "unanswered": {self.task: unanswered},
             "status": dict(sorted(Counter(row.status for row in predictions).items())),
             **dict.fromkeys(("expression", "action_units", "valence", "arousal")),
             "by_source": {},
         }
         if not predictions:
-            return {**total, TASK: None, "ci95": {}, "warnings": ["no record: nothing to score"]}
+            return {**total, self.task: None, "ci95": {}, "warnings": ["no record: nothing to score"]}
         names = kinds_of(predictions)
         sums_GK, n_GK = _sums(predictions, names)
         values_K, bounds_K = _measured(sums_GK, n_GK, seed)
@@ -170,15 +173,13 @@ class General(OwnQuestions):
         bounds = {ALL: bounds_K[0], "kinds": {name: {ALL: bounds_K[k]} for k, name in enumerate(names, start=1)}}
         nothing = f"none of {len(predictions)} answers says anything that was asked"
         warnings = [nothing] if unanswered == len(predictions) else []
-        return {**total, TASK: found, "ci95": {TASK: bounds}, "warnings": warnings}
+        return {**total, self.task: found, "ci95": {self.task: bounds}, "warnings": warnings}
 
-    def paired(
-        self, ours: Sequence[GeneralPrediction], theirs: Sequence[GeneralPrediction], seed: int, draws: int
-    ) -> Paired:
+    def paired(self, ours: Sequence[Any], theirs: Sequence[Any], seed: int, draws: int) -> Paired:
         """Return the accuracy of two models over all records and by kind."""
-        return paired(ours, theirs, seed, draws)
+        return paired(ours, theirs, seed, draws, self.task)
 
-    def ranked(self, predictions: Sequence[GeneralPrediction], seed: int, draws: int) -> list[RankedMetric]:
+    def ranked(self, predictions: Sequence[Any], seed: int, draws: int) -> list[RankedMetric]:
         """Return accuracy over all records, and by kind."""
         if not predictions:
             return []
@@ -187,10 +188,16 @@ class General(OwnQuestions):
         values_K, drawn_BK = _means(sums_GK.sum(0), n_GK.sum(0)), _drawn(sums_GK, n_GK, seed, draws)
         found = []
         for k, name in enumerate((ALL, *names)):
-            key, title = (ALL, "General accuracy, %") if k == 0 else (f"kinds.{name}.{ALL}", f"{name.capitalize()}, %")
+            key, title = (
+                (ALL, f"{self.task.capitalize()} accuracy, %")
+                if k == 0
+                else (f"kinds.{name}.{ALL}", f"{name.capitalize()}, %")
+            )
             clusters = int(np.count_nonzero(n_GK[:, k]))
             value, n = float(values_K[k]), int(n_GK[:, k].sum())
-            found.append(RankedMetric(f"{TASK}.{key}", title, "high", True, value, value, drawn_BK[:, k], n, clusters))
+            found.append(
+                RankedMetric(f"{self.task}.{key}", title, "high", True, value, value, drawn_BK[:, k], n, clusters)
+            )
         return found
 
     def what_differs(self, records_file: Path, records: Sequence[ImageRecord], models: Sequence[str]) -> list[str]:
@@ -199,11 +206,11 @@ class General(OwnQuestions):
 
     def table(self, name: str, metrics: Mapping[str, Any], notes: Sequence[str]) -> str:
         """Return table.md: accuracy over all records and by kind."""
-        title, found = f"# General questions: {markdown(name)}", metrics[TASK]
+        title, found = f"# {self.title}: {markdown(name)}", metrics[self.task]
         if found is None:
             return f"{title}\n\nNo record: nothing to score.\n"
-        bounds, n = metrics["ci95"][TASK], found["n"]
-        whole = ["all", with_interval(found[ALL], bounds[ALL]), str(n), str(metrics["unanswered"][TASK])]
+        bounds, n = metrics["ci95"][self.task], found["n"]
+        whole = ["all", with_interval(found[ALL], bounds[ALL]), str(n), str(metrics["unanswered"][self.task])]
         refused = sum(metrics["status"].get(status, 0) for status in REFUSED)
         rows = [
             [markdown(kind), with_interval(row[ALL], bounds["kinds"][kind][ALL]), str(row["n"]), str(row["unanswered"])]
@@ -220,10 +227,10 @@ class General(OwnQuestions):
     def show(self, metrics: Mapping[str, Any], title: str) -> None:
         """Print accuracy, over all records and by kind."""
         print(visible(title))
-        if metrics[TASK]:
-            bounds = metrics["ci95"][TASK]
-            print(f"  accuracy: {with_interval(metrics[TASK][ALL], bounds[ALL])}")
-            for kind, row in metrics[TASK]["kinds"].items():
+        if metrics[self.task]:
+            bounds = metrics["ci95"][self.task]
+            print(f"  accuracy: {with_interval(metrics[self.task][ALL], bounds[ALL])}")
+            for kind, row in metrics[self.task]["kinds"].items():
                 print(f"  {visible(kind)}: {with_interval(row[ALL], bounds['kinds'][kind][ALL])}")
 
 
@@ -255,7 +262,7 @@ def kinds_of(predictions: Sequence[Scored]) -> list[str]:
     return sorted({row.kind for row in predictions})
 
 
-def paired(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int) -> Paired:
+def paired(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int, task: str = TASK) -> Paired:
     """Return the accuracy of two models that were asked the same questions, each picture drawn with both answers.
 
     conf/report.yaml names this function, too.
@@ -264,7 +271,7 @@ def paired(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: i
         return Paired((), None, "pictures")
     right = [np.array([row.right == len(row.truth) for row in rows]) for rows in (ours, theirs)]
     over = "pictures" if all(row.subject is None for row in ours) else "subjects"
-    return Paired(differences(ours, theirs, seed, draws), Right(TASK, *right), over)
+    return Paired(differences(ours, theirs, seed, draws, task), Right(task, *right), over)
 
 
 def lost(ours: Path, base: Path) -> dict[str, Any]:
@@ -277,7 +284,9 @@ def lost(ours: Path, base: Path) -> dict[str, Any]:
     return compare(mine, theirs, base.name, pairing=paired)
 
 
-def differences(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int) -> list[PairedMetric]:
+def differences(
+    ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int, task: str = TASK
+) -> list[PairedMetric]:
     """Return the accuracy of two models that were asked the same questions, in the same order: all, then each kind."""
     names = kinds_of(ours)
     (mine_GK, n_GK), (others_GK, _) = _sums(ours, names), _sums(theirs, names)
@@ -294,7 +303,7 @@ def differences(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, dra
             difference_BK[:, k],
             SHARE,
         )
-        for k, name in enumerate((TASK, *names))
+        for k, name in enumerate((task, *names))
     ]
 
 

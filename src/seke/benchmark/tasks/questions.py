@@ -7,15 +7,19 @@ or broken stays a question: `prepare` writes it beside the records (`core.record
 about it, and it counts as wrong.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from seke.benchmark.answer import Answer
+from seke.benchmark.answer import Answer, Judge, Verdict
 from seke.core.errors import UserError
 from seke.core.records import ImageRecord, without_picture
 from seke.core.vlm import Image, Message, Request
+
+TAG: Final = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.IGNORECASE | re.DOTALL)
+_REASONING: Final = re.compile(r".*</think>", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,24 @@ def question_of(record: ImageRecord, remedy: str) -> str:
 def answer_about(record: ImageRecord, answers: Mapping[str, Answer]) -> Answer:
     """Return the answer about a record, or one that says that there is none."""
     return answers.get(record.id) or Answer(id=record.id, status="unanswered", detail="no prediction")
+
+
+def final_answer(text: str) -> str:
+    """Return what an answer says in the end: the last <answer>, else what follows the reasoning, else all of it.
+
+    >>> final_answer("<think>sad?</think> <answer> Happy.</answer>"), final_answer("<think>sad</think>Happy")
+    ('Happy.', 'Happy')
+    """
+    tags = TAG.findall(text)
+    return (tags[-1] if tags else _REASONING.sub("", text)).strip()
+
+
+def read_final(answer: Answer, judge: Judge) -> Verdict:
+    """Return what a judge reads from what an answer says in the end; from all of it where the judge rewrites it."""
+    whole = judge(answer)
+    if whole.judged is not None:
+        return whole
+    return judge(answer.model_copy(update={"text": final_answer(answer.text)}))
 
 
 def unshown(records: Sequence[ImageRecord]) -> list[str]:
