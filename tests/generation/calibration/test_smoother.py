@@ -11,7 +11,7 @@ from seke.core.errors import UserError
 from seke.core.label_prior import COLUMN, couplings, tabulate
 from seke.core.records import Clip, ImageRecord, Labels
 from seke.generation.asked import missing
-from seke.generation.calibration import change_rates, pilot, smoother
+from seke.generation.calibration import change_rates, film_offset, pilot, smoother
 from seke.generation.calibration.annotator_model import Beliefs, Masked
 from seke.generation.calibration.change_rates import Video, videos_of
 from seke.generation.calibration.posterior import Posterior
@@ -110,9 +110,9 @@ def fitted(every, destroy=False, seed=0):
 
 def test_smoothing_films_beats_not_smoothing_and_half_of_the_frames_are_enough():
     made = fitted(2)
-    assert set(made.powers("bp4d")) == {"expression", "va", "au"}
+    assert set(made.options("bp4d")) == {"expression", "va", "au"}
     assert all(judged.overall.sure for judged in made.judged.values())
-    assert made.powers("bp4d")["au"] >= 0.5, "its errors are independent, so that every frame counts"
+    assert made.options("bp4d")["au"].power >= 0.5, "its errors are independent, so that every frame counts"
     assert made.every_in("bp4d", ["va"]) in (1, 2)
     rate = made.learnt.rates["bp4d"]
     assert rate.expression == pytest.approx(0.6, rel=0.3)
@@ -122,7 +122,7 @@ def test_smoothing_films_beats_not_smoothing_and_half_of_the_frames_are_enough()
 
 def test_frames_that_have_nothing_in_common_are_refused_and_all_asked():
     made = fitted(2, destroy=True, seed=2)  # one in twenty seeds seems to gain something: the level of the gate
-    assert not made.powers("bp4d")
+    assert not made.options("bp4d")
     assert made.every_in("bp4d", ["expression"]) == 1
     assert any("not smoothed in bp4d" in line for line in made.remarks())
     assert any("may be left out only" in line for line in made.remarks())
@@ -142,15 +142,16 @@ def test_a_human_label_wins_and_informs_its_neighbours_and_distant_frames_keep_t
     known = tabulate([Labels(expression="fear", valence=-0.8, action_units={12: True}), Labels(), Labels()])
     rates = change_rates.Rates(0.5, np.full(len(COLUMN), 0.5), np.array([0.5, 0.5]))
     own = nothing(3)
-    powers = dict.fromkeys(("expression", "va", "au"), 0.25)
-    found = smoother.smooth(own, known, video.times, rates, powers, LINKS)
+    options = dict.fromkeys(("expression", "va", "au"), smoother.Option(0.25, offset=False))
+    heard = {name: np.ones(3, dtype=bool) for name in options}
+    found = smoother.smooth(own, known, video.times, rates, options, LINKS, film_offset.none(), heard)
     fear = EXPRESSIONS.index("fear")
     assert found.p_NE[1, fear] > 0.9
     assert found.active_NA[1, COLUMN[12]] > 0.9
     assert found.mean_ND[1, 0] < -0.7
     for after, before in zip(found, own, strict=True):
         np.testing.assert_allclose(after[2], before[2], rtol=1e-6, atol=1e-9)
-    untouched = smoother.smooth(own, known, video.times, rates, {}, LINKS)
+    untouched = smoother.smooth(own, known, video.times, rates, {}, LINKS, film_offset.none(), heard)
     assert all((a == b).all() for a, b in zip(untouched, own, strict=True))
 
 
@@ -184,7 +185,7 @@ def test_chunks_end_with_a_video_and_one_that_was_cut_begins_anew():
 
 def test_every_second_frame_is_asked_about_and_the_others_are_inferred():
     made = fitted(2)
-    made = smoother.Smoother(made.learnt, made.links, {
+    made = smoother.Smoother(made.learnt, made.offsets, made.links, {
         name: judged._replace(skipping={}, skipping_overall=judged.overall) for name, judged in made.judged.items()
     }, made.sources, 2)  # fmt: skip
     rows = [record("a", k / 10) for k in range(5)]

@@ -36,15 +36,11 @@ def markov_messages(evidence_TSK: Array, base_SK: Array, rate_S: Array, gap_T: A
         rate_S: changes a second, those that lead to the same state counted, too.
         gap_T: seconds since the frame before; the first is of no account.
     """
-    kept_TS = np.exp(-np.maximum(gap_T, 0.0)[:, None] * rate_S)
     evidence_TSK = _scaled(evidence_TSK)
-    before_TSK, after_TSK = np.empty_like(evidence_TSK), np.empty_like(evidence_TSK)
+    kept_TS = _kept(rate_S, gap_T)
+    before_TSK, after_TSK = _before(evidence_TSK, base_SK, kept_TS), np.empty_like(evidence_TSK)
     last = len(evidence_TSK) - 1
-    before_TSK[0], after_TSK[last] = base_SK, 1.0
-    for t in range(1, last + 1):
-        # P(state | all before): P(state at t - 1 | ...), kept or drawn anew.
-        seen_SK = _normal(before_TSK[t - 1] * evidence_TSK[t - 1], base_SK)
-        before_TSK[t] = kept_TS[t, :, None] * seen_SK + (1 - kept_TS[t, :, None]) * base_SK
+    after_TSK[last] = 1.0
     for t in range(last - 1, -1, -1):
         seen_SK = evidence_TSK[t + 1] * after_TSK[t + 1]
         mean_S1 = (base_SK * seen_SK).sum(axis=1, keepdims=True)
@@ -52,6 +48,22 @@ def markov_messages(evidence_TSK: Array, base_SK: Array, rate_S: Array, gap_T: A
         after_TSK[t] = _scaled(kept_S1 * seen_SK + (1 - kept_S1) * mean_S1)
     message: Array = _scaled(before_TSK / base_SK * after_TSK)
     return message
+
+
+def markov_log_likelihood(log_TSK: Array, base_SK: Array, rate_S: Array, gap_T: Array) -> Array:
+    """Return the logarithm of how likely all evidence of each chain is, (S,): the forward algorithm.
+
+    Args:
+        log_TSK: the logarithm of the likelihood of what each frame says.
+        base_SK: as in `markov_messages`, like the others.
+        rate_S: changes a second.
+        gap_T: seconds since the frame before.
+    """
+    most_TS1 = log_TSK.max(axis=2, keepdims=True)
+    evidence_TSK = np.exp(log_TSK - most_TS1)
+    seen_TS = (_before(evidence_TSK, base_SK, _kept(rate_S, gap_T)) * evidence_TSK).sum(axis=2)
+    total_S: Array = (np.log(np.maximum(seen_TS, 1e-300)) + most_TS1[:, :, 0]).sum(axis=0)
+    return total_S
 
 
 class Gaussian(NamedTuple):
@@ -168,6 +180,22 @@ def _least(loss: Callable[[float], float]) -> float:
 
 def _pull(log_rate: float, towards: float | None, strength: float) -> float:
     return 0.0 if towards is None else 0.5 * strength * (log_rate - np.log(towards)) ** 2
+
+
+def _kept(rate_S: Array, gap_T: Array) -> Array:
+    kept_TS: Array = np.exp(-np.maximum(gap_T, 0.0)[:, None] * rate_S)
+    return kept_TS
+
+
+def _before(evidence_TSK: Array, base_SK: Array, kept_TS: Array) -> Array:
+    """Return P(state | all frames before), (T, S, K): the forward algorithm."""
+    before_TSK = np.empty_like(evidence_TSK)
+    before_TSK[0] = base_SK
+    for t in range(1, len(evidence_TSK)):
+        # P(state at t - 1 | ...), kept or drawn anew.
+        seen_SK = _normal(before_TSK[t - 1] * evidence_TSK[t - 1], base_SK)
+        before_TSK[t] = kept_TS[t, :, None] * seen_SK + (1 - kept_TS[t, :, None]) * base_SK
+    return before_TSK
 
 
 def _scaled(values: Array) -> Array:

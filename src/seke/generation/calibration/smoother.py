@@ -2,25 +2,27 @@
 
 What is believed of a frame by itself (`posterior`) is divided by what is believed of any, which leaves what the frame
 says. What the other frames say reaches it through `over_time`, to a power: an annotator that misreads a face misreads
-it in the next frame, too, so that ten frames are worth less than ten. Human labels count in full. Powers, and whether
-anything is smoothed at all, are decided by held-out human labels of the pilot's videos, per source and description: not
-smoothing has to be beaten beyond doubt (`gain`). Frames are left out only in sources where that, with what is smoothed
-in their stead, is no worse than asking about every frame and not smoothing.
+it in the next frame, too, so that ten frames are worth less than ten. Or, with the same aim, what the errors of a
+video's frames have in common is summed over (`film_offset`). Human labels count in full. Powers, whether there are
+offsets, and whether anything is smoothed at all, are decided by held-out human labels of the pilot's videos, per source
+and description: not smoothing has to be beaten beyond doubt (`gain`). Frames are left out only in sources where that,
+with what is smoothed in their stead, is no worse than asking about every frame and not smoothing.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seke.core.label_prior import AUS, Array, Couplings, Table
+from seke.core.label_prior import AUS, Array, Couplings, Table, tabulate
 from seke.core.records import Labels
 from seke.generation.calibration import change_rates, pilot
 from seke.generation.calibration.annotator_model import Beliefs, Masked
 from seke.generation.calibration.change_rates import NUGGET, Rates, Video, moments
+from seke.generation.calibration.film_offset import Offsets, chain_beliefs, evidence_of, gaussian_beliefs, learn
 from seke.generation.calibration.fit import log_losses
 from seke.generation.calibration.gain import Gain, discovery_level, gain
 from seke.generation.calibration.over_time import Gaussian, gaps, gaussian_messages, markov_messages
@@ -29,6 +31,8 @@ from seke.generation.calibration.study import DESCRIPTIONS, Study, by_descriptio
 
 POWERS: Final = (0.0, 0.1, 0.25, 0.5, 1.0)
 """To which other frames' words may count; with 0 human labels alone inform their neighbours."""
+OFFSET_POWERS: Final = (0.25, 0.5, 1.0)
+"""The same where errors that a video's frames share are summed over."""
 FEWEST_SUBJECTS: Final = 5
 """A source with labels of fewer is judged with all others: of two or three nothing is beyond doubt."""
 SUREST: Final = 1e-6
@@ -36,8 +40,29 @@ SUREST: Final = 1e-6
 FILE: Final = "smoothing.json"
 
 
+class Option(NamedTuple):
+    """A way to smooth a description."""
+
+    power: float
+    """To which other frames' words count."""
+    offset: bool
+    """Whether errors that a video's frames share are summed over."""
+
+
+OPTIONS: Final = (*(Option(power, False) for power in POWERS), *(Option(power, True) for power in OFFSET_POWERS))
+Heard = Mapping[str, NDArray[np.bool_]]
+"""Whether a frame's belief is the annotator's, (T,), by description; where it is not, it shares none of its errors."""
+
+
 def smooth(
-    beliefs: Beliefs, known: Table, times: Sequence[float], rates: Rates, powers: Mapping[str, float], links: Couplings
+    beliefs: Beliefs,
+    known: Table,
+    times: Sequence[float],
+    rates: Rates,
+    options: Mapping[str, Option],
+    links: Couplings,
+    offsets: Offsets,
+    heard: Heard,
 ) -> Beliefs:
     """Return what is believed of each frame of a video, given all of them.
 
@@ -46,51 +71,72 @@ def smooth(
         known: human labels of the frames.
         times: of the frames, in seconds, ascending.
         rates: of the video's source.
-        powers: to which other frames' words count, by description; those that are not in it stay as they are.
+        options: how each description is smoothed; those that are not in it stay as they are.
         links: base rates.
+        offsets: what errors of a video's frames share, for options that ask for it.
+        heard: of which frames the annotator was heard.
     """
     gap_T = gaps(times)
     p_TE, active_TA, mean_TD, sd_TD = beliefs
-    if "expression" in powers:
+    shares = {name: offsets.share(name) if option.offset else 0.0 for name, option in options.items()}
+    if "expression" in options:
+        power, told_T1 = options["expression"].power, known.expression_NE.any(axis=1, keepdims=True)
         rate_1, own_TK = np.array([rates.expression]), np.maximum(p_TE, SUREST)
-        evidence_TK = (own_TK / links.expression_E) ** powers["expression"]
-        evidence_TK = np.where(known.expression_NE.any(axis=1, keepdims=True), known.expression_NE, evidence_TK)
-        message_TK = markov_messages(evidence_TK[:, None], links.expression_E[None], rate_1, gap_T)[:, 0]
-        p_TE = own_TK * message_TK
-        p_TE = p_TE / p_TE.sum(axis=1, keepdims=True)
-    if "au" in powers:
-        base_A2 = np.stack([1 - links.base_A, links.base_A], axis=1)
+        if shares["expression"]:
+            human_T1K, base_1K = known.expression_NE[:, None], links.expression_E[None]
+            how = rate_1, gap_T, power, offsets.expression
+            p_TE = chain_beliefs(own_TK[:, None], human_T1K, told_T1, heard["expression"], base_1K, *how)[:, 0]
+        else:
+            evidence_TK = np.where(told_T1, known.expression_NE, (own_TK / links.expression_E) ** power)
+            message_TK = markov_messages(evidence_TK[:, None], links.expression_E[None], rate_1, gap_T)[:, 0]
+            p_TE = own_TK * message_TK
+            p_TE = p_TE / p_TE.sum(axis=1, keepdims=True)
+    if "au" in options:
+        power, base_A2 = options["au"].power, np.stack([1 - links.base_A, links.base_A], axis=1)
         own_TA = np.clip(active_TA, SUREST, 1 - SUREST)
         own_TA2 = np.stack([1 - own_TA, own_TA], axis=2)
         told_TA = ~np.isnan(known.units_NA)
         human_TA2 = np.stack([1 - known.units_NA, known.units_NA], axis=2)
-        evidence_TA2 = np.where(told_TA[:, :, None], human_TA2, (own_TA2 / base_A2) ** powers["au"])
-        joint_TA2 = own_TA2 * markov_messages(evidence_TA2, base_A2, rates.units_A, gap_T)
+        if shares["au"]:
+            human = np.nan_to_num(human_TA2), told_TA, heard["au"]
+            joint_TA2 = chain_beliefs(own_TA2, *human, base_A2, rates.units_A, gap_T, power, offsets.units)
+        else:
+            evidence_TA2 = np.where(told_TA[:, :, None], human_TA2, (own_TA2 / base_A2) ** power)
+            joint_TA2 = own_TA2 * markov_messages(evidence_TA2, base_A2, rates.units_A, gap_T)
         active_TA = joint_TA2[:, :, 1] / joint_TA2.sum(axis=2)
-    if "va" in powers:
+    if "va" in options:
         centre_D, variance_D = moments(links)
-        told_TD = ~np.isnan(known.va_ND)
-        precision_TD = sd_TD**-2.0
-        # What a frame says: its belief without what is believed of any; nothing, where it is no surer than that.
-        heard_TD = np.maximum(precision_TD - 1 / variance_D, 0.0)
-        pull_TD = np.where(heard_TD > 0, precision_TD * (mean_TD - centre_D), 0.0)
+        told_TD, precision_TD = ~np.isnan(known.va_ND), sd_TD**-2.0
+        heard_TD, pull_TD = evidence_of(mean_TD, sd_TD, centre_D, variance_D)
         human_TD = np.where(told_TD, (np.nan_to_num(known.va_ND) - centre_D) / NUGGET, 0.0)
-        of_people, of_all = (
-            gaussian_messages(Gaussian(np.where(told_TD, 1 / NUGGET, p), human_TD + w), variance_D, rates.va_D, gap_T)
-            for p, w in ((np.zeros_like(heard_TD), 0.0), (heard_TD, np.where(told_TD, 0.0, pull_TD)))
-        )
-        total_TD = precision_TD + of_all.precision_TS
-        mean_TD = centre_D + (precision_TD * (mean_TD - centre_D) + of_all.weighted_TS) / total_TD
+        human = Gaussian(np.where(told_TD, 1 / NUGGET, 0.0), human_TD)
+        of_people = gaussian_messages(human, variance_D, rates.va_D, gap_T)
+        if shares["va"]:
+            how = Gaussian(heard_TD, pull_TD), human, heard["va"], variance_D, rates.va_D, gap_T
+            off_TD, spread_TD = gaussian_beliefs(*how, offsets.va_D)
+            # A frame that says nothing keeps what is believed of it, which may be less sure than what is of any.
+            silent_TD = ~told_TD & (heard_TD == 0)
+            all_TD = 1 / spread_TD - np.where(silent_TD, 1 / variance_D, precision_TD)
+            kept_TD = np.where(silent_TD, precision_TD * (mean_TD - centre_D), 0.0)
+            mean_TD = centre_D + (kept_TD + off_TD / spread_TD) / np.where(
+                silent_TD, precision_TD + all_TD, 1 / spread_TD
+            )
+        else:
+            every = Gaussian(np.where(told_TD, 1 / NUGGET, heard_TD), human_TD + np.where(told_TD, 0.0, pull_TD))
+            of_all = gaussian_messages(every, variance_D, rates.va_D, gap_T)
+            total_TD = precision_TD + of_all.precision_TS
+            mean_TD = centre_D + (precision_TD * (mean_TD - centre_D) + of_all.weighted_TS) / total_TD
+            all_TD = of_all.precision_TS
         # An error that frames share averages out of no mean, so that it is the certainty that counts to a power.
-        more_TD = np.maximum(of_all.precision_TS - of_people.precision_TS, 0.0)
-        sd_TD = (precision_TD + of_people.precision_TS + powers["va"] * more_TD) ** -0.5
+        more_TD = np.maximum(all_TD - of_people.precision_TS, 0.0)
+        sd_TD = (precision_TD + of_people.precision_TS + options["va"].power * more_TD) ** -0.5
     return Beliefs(p_TE, active_TA, mean_TD, sd_TD)
 
 
 class Judged(NamedTuple):
     """What held-out human labels say of one description."""
 
-    power: float | None
+    option: Option | None
     """The best on all of them; None: nothing was to be judged."""
     gains: Mapping[str, Gain]
     """Of smoothing over not smoothing, by source, where there were labels enough ..."""
@@ -104,11 +150,21 @@ class Judged(NamedTuple):
     """Sources in which it is not smoothed."""
 
 
+class Lesson(NamedTuple):
+    """What the annotator made one believe of a frame of the pilot, whose human labels were masked."""
+
+    beliefs: Beliefs
+    """One row."""
+    heard: frozenset[str]
+    """Descriptions of which they are the annotator's."""
+
+
 @dataclass(frozen=True)
 class Smoother:
     """What was learnt of labels over time, and where it is used."""
 
     learnt: change_rates.Learnt
+    offsets: Offsets
     links: Couplings
     judged: Mapping[str, Judged]
     sources: tuple[str, ...]
@@ -117,29 +173,44 @@ class Smoother:
     """Every n-th frame is asked about, where that is allowed."""
     untimed: int = 0
     """Records of videos that say no times; they are labelled as ever."""
+    lessons: Mapping[str, Lesson] = field(default_factory=dict)
+    """Of the pilot's frames, by their ids: with human labels they tell how the annotator errs in their videos."""
 
-    def powers(self, source: str) -> dict[str, float]:
-        """Return the power of each description that is smoothed in a source."""
+    def options(self, source: str) -> dict[str, Option]:
+        """Return how each description is smoothed that is smoothed in a source."""
         return {
-            name: judged.power
+            name: judged.option
             for name, judged in self.judged.items()
-            if judged.power is not None and source not in judged.refused
+            if judged.option is not None and source not in judged.refused
         }
 
     def every_in(self, source: str, asked: Sequence[str]) -> int:
         """Return of how many frames of a source one is asked about, where these descriptions are asked."""
-        smoothed = self.powers(source)
+        smoothed = self.options(source)
         for name in asked:
             judged = self.judged[name]
             if name not in smoothed or judged.skipping.get(source, judged.skipping_overall).mean < 0:
                 return 1
         return self.every
 
-    def smoothed(self, video: Video, beliefs: Beliefs, known: Table) -> Beliefs:
-        """Return what is believed of each frame of a video, given all of them; nothing changes in refused sources."""
-        powers = self.powers(video.source)
-        told = _told(beliefs, self.links)
-        return smooth(told, known, video.times, self.learnt.rates[video.source], powers, self.links)
+    def smoothed(self, video: Video, beliefs: Beliefs, known: Table, heard: Heard) -> Beliefs:
+        """Return what is believed of each frame of a video, given all of them; nothing changes in refused sources.
+
+        Where errors are shared, what the annotator said of the pilot's frames stands beside their human labels, as
+        frames of the same moments, and tells of the others how it errs.
+        """
+        options = self.options(video.source)
+        own, times, frames = _told(beliefs, self.links), np.array(video.times), len(video.ids)
+        more = [(place, self.lessons[id_]) for place, id_ in enumerate(video.ids) if id_ in self.lessons]
+        if more and any(option.offset for option in options.values()):
+            own, known, heard = _with_lessons(own, known, heard, more, self.links)
+            times = np.array([*times, *(times[place] for place, _ in more)])
+        order_T = np.argsort(times, kind="stable")
+        back_T = np.argsort(order_T)[:frames]
+        inputs = Beliefs(*(column[order_T] for column in own)), known.where(order_T), times[order_T].tolist()
+        rates, in_order = self.learnt.rates[video.source], {name: each[order_T] for name, each in heard.items()}
+        found = smooth(*inputs, rates, options, self.links, self.offsets, in_order)
+        return Beliefs(*(column[back_T] for column in found))
 
     def facts(self) -> str:
         """Return the content of smoothing.json."""
@@ -149,7 +220,9 @@ class Smoother:
             "human_labels": dict(self.learnt.changes),
             "descriptions": {
                 name: {
-                    "power": judged.power,
+                    "power": None if judged.option is None else judged.option.power,
+                    "offset": None if judged.option is None else judged.option.offset,
+                    "shared_by_a_video": round(self.offsets.share(name), 4),
                     "refused": list(judged.refused),
                     "gain": {"all": _row(judged.overall), **{of: _row(each) for of, each in judged.gains.items()}},
                     "gain_of_leaving_out": {
@@ -180,7 +253,7 @@ class Smoother:
             if name in self.learnt.unknown:
                 seen = self.learnt.changes[name]
                 yield f"{IN_WORDS[name]} are not smoothed: people's labels show {seen} changes, too few to learn from"
-            elif judged.power is None:
+            elif judged.option is None:
                 yield f"{IN_WORDS[name]} are not smoothed: no held-out human labels of videos tell whether it helps"
             elif judged.refused:
                 where = ", ".join(judged.refused)
@@ -216,12 +289,16 @@ def fit(
     """
     learnt = change_rates.learn(videos, labels, links)
     runs = _runs(study.rows, videos)
-    own_NX, truth = _losses(study, asked), study.truth
-    found = {power: (np.full_like(own_NX, np.nan), np.full_like(own_NX, np.nan)) for power in POWERS}
-    active = {power: asked.active_NA.copy() for power in POWERS}
+    own_NX, truth, heard = _losses(study, asked), study.truth, _heard(asked, unasked)
+    film_N = np.full(len(study.rows), -1)
+    for number, (_, rows) in enumerate(runs):
+        film_N[rows] = number
+    found = {option: (np.full_like(own_NX, np.nan), np.full_like(own_NX, np.nan)) for option in OPTIONS}
+    active = {option: asked.active_NA.copy() for option in OPTIONS}
     for side, (held_out_N, side_links, _) in enumerate(study.sides):
         without = {row.subject for row, held_out in zip(study.rows, held_out_N, strict=True) if held_out}
         rates = change_rates.learn(videos, labels, side_links, without).rates
+        offsets = _offsets(asked, truth, heard, film_N, (film_N >= 0) & ~held_out_N, side_links)
         for video, rows in runs:
             if study.side_N[rows[0]] != side:
                 continue
@@ -230,24 +307,29 @@ def fit(
             here, absent = (Beliefs(*(column[place_N] for column in each)) for each in (asked, unasked))
             left_T1 = (np.arange(len(rows)) % every != 0)[:, None]
             half = Beliefs(*(np.where(left_T1, b, a) for a, b in zip(here, absent, strict=True)))
-            for power in POWERS:
-                powers = dict.fromkeys(DESCRIPTIONS, power)
-                for into, each in zip(found[power], (here, half), strict=True):
-                    told = _told(each, side_links)
-                    believed = smooth(told, known, video.times, rates[video.source], powers, side_links)
+            said = {name: each[place_N] for name, each in heard.items()}
+            less = {name: each & ~left_T1[:, 0] for name, each in said.items()}
+            for option in OPTIONS:
+                options = dict.fromkeys(DESCRIPTIONS, option)
+                for into, each, of in zip(found[option], (here, half), (said, less), strict=True):
+                    told, of_source = _told(each, side_links), rates[video.source]
+                    believed = smooth(told, known, video.times, of_source, options, side_links, offsets, of)
                     losses_NX = by_description(log_losses(believed, truth.where(place_N)))
                     into[place_N] = np.where(np.isnan(own_NX[place_N]), np.nan, losses_NX)
-                active[power][place_N] = believed.active_NA  # thresholds are for what will be labelled
+                    if into is found[option][0]:  # thresholds are for what will be labelled
+                        active[option][place_N] = believed.active_NA
     source_of = {id_: video.source for video in videos for id_ in video.ids}
     source_N = np.array([source_of.get(row.id, "") for row in study.rows])
     judged = {}
     for column, name in enumerate(DESCRIPTIONS):
-        lost = {power: tuple(each[:, column] for each in both) for power, both in found.items()}
+        lost = {option: tuple(each[:, column] for each in both) for option, both in found.items()}
         unknown = name in learnt.unknown
         wanted = {video.source for video in videos}
         judged[name] = _judged(study, own_NX[:, column], lost, source_N, unknown, wanted, every > 1)
-    smoother = Smoother(learnt, links, judged, tuple(dict.fromkeys(v.source for v in videos)), every, untimed)
-    chosen = judged["au"].power
+    offsets = _offsets(asked, truth, heard, film_N, film_N >= 0, links)
+    sources, lessons = tuple(dict.fromkeys(video.source for video in videos)), _lessons(study.rows, asked, heard)
+    smoother = Smoother(learnt, offsets, links, judged, sources, every, untimed, lessons)
+    chosen = judged["au"].option
     if chosen is None:
         return smoother, asked.active_NA
     refused_N1 = np.isin(source_N, judged["au"].refused)[:, None]
@@ -257,27 +339,27 @@ def fit(
 def _judged(
     study: Study,
     own_N: Array,
-    lost: Mapping[float, tuple[Array, ...]],
+    lost: Mapping[Option, tuple[Array, ...]],
     source_N: NDArray[np.str_],
     unknown: bool,
     sources: set[str],
     leaving_out: bool,
 ) -> Judged:
-    """Choose a description's power on each half for the other; judge there, source by source."""
+    """Choose a description's option on each half for the other; judge there, source by source."""
     rows_N = np.isfinite(own_N) & np.isfinite(next(iter(lost.values()))[0])
     nothing = Gain(0.0, float("inf"), 0)
     if unknown or rows_N.sum() < pilot.FEWEST:
         return Judged(None, {}, nothing, {}, nothing, tuple(sorted(sources)))
 
-    def best(where_N: NDArray[np.bool_]) -> float:
-        return min(lost, key=lambda power: float(lost[power][leaving_out][where_N].sum()))
+    def best(where_N: NDArray[np.bool_]) -> Option:
+        return min(lost, key=lambda option: float(lost[option][leaving_out][where_N].sum()))
 
     less_N, skipped_N = np.zeros_like(own_N), np.zeros_like(own_N)
     for side in (0, 1):
         here_N, taught_N = rows_N & (study.side_N == side), rows_N & (study.side_N != side)
-        power = best(taught_N)
-        less_N[here_N] = (own_N - lost[power][0])[here_N]
-        skipped_N[here_N] = (own_N - lost[power][1])[here_N]
+        option = best(taught_N)
+        less_N[here_N] = (own_N - lost[option][0])[here_N]
+        skipped_N[here_N] = (own_N - lost[option][1])[here_N]
 
     def of(values_N: Array, where_N: NDArray[np.bool_]) -> Gain:
         return gain(values_N[where_N], study.group_N[where_N])
@@ -317,6 +399,51 @@ def _losses(study: Study, beliefs: Beliefs) -> Array:
     """Return the loss of each row and description; NaN where there is no truth or no belief."""
     losses: Array = by_description(log_losses(beliefs, study.truth))
     return losses
+
+
+def _heard(asked: Beliefs, unasked: Beliefs) -> Heard:
+    """Return of which rows the annotator was heard, by description: where asking changes what is believed."""
+    same = (np.isclose(a, b, rtol=0, atol=1e-9, equal_nan=True) for a, b in zip(asked, unasked, strict=True))
+    expression_N, au_N, mean_N, sd_N = (~each.all(axis=1) for each in same)
+    return {"expression": expression_N, "au": au_N, "va": mean_N | sd_N}
+
+
+def _offsets(
+    asked: Beliefs, truth: Table, heard: Heard, film_N: Array, rows_N: NDArray[np.bool_], links: Couplings
+) -> Offsets:
+    """Return what errors of a film's frames share, learnt from some of the rows."""
+    beliefs, said = Beliefs(*(column[rows_N] for column in asked)), {name: heard[name][rows_N] for name in heard}
+    return learn(beliefs, truth.where(rows_N), film_N[rows_N], said, links)
+
+
+def _lessons(rows: Sequence[Masked], asked: Beliefs, heard: Heard) -> dict[str, Lesson]:
+    """Return what was believed of each frame of the pilot of which the annotator was heard, once each."""
+    lessons: dict[str, Lesson] = {}
+    for row, masked in enumerate(rows):
+        if (descriptions := frozenset(name for name in heard if heard[name][row])) and masked.id not in lessons:
+            lessons[masked.id] = Lesson(Beliefs(*(column[row : row + 1] for column in asked)), descriptions)
+    return lessons
+
+
+def _with_lessons(
+    own: Beliefs, known: Table, heard: Heard, more: Sequence[tuple[int, Lesson]], links: Couplings
+) -> tuple[Beliefs, Table, Heard]:
+    """Return a video's frames, and after them what the annotator said of those, by place, that people labelled."""
+    place_N = np.array([place for place, _ in more], dtype=int)
+    there = known.where(place_N)
+    named_N1 = there.expression_NE.any(axis=1, keepdims=True)
+    told = (named_N1, ~np.isnan(there.units_NA), *(~np.isnan(there.va_ND),) * 2)
+    said = [np.concatenate(columns) for columns in zip(*(lesson.beliefs for _, lesson in more), strict=True)]
+    of_told = Beliefs(*(np.where(of, each, np.nan) for of, each in zip(told, said, strict=True)))
+    unlabelled = tabulate([Labels()] * len(more))
+    return (
+        Beliefs(*map(np.concatenate, zip(own, _told(of_told, links), strict=True))),
+        Table(*map(np.concatenate, zip(known, unlabelled, strict=True))),
+        {
+            name: np.concatenate((each, np.array([name in lesson.heard for _, lesson in more], dtype=bool)))
+            for name, each in heard.items()
+        },
+    )
 
 
 def _told(beliefs: Beliefs, links: Couplings) -> Beliefs:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from seke.core.affect import EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.label_prior import COLUMN, tabulate
@@ -15,6 +17,7 @@ from seke.generation.calibration.held_out import nothing_believed
 from seke.generation.calibration.patterns import asked_of
 from seke.generation.calibration.posterior import Posterior
 from seke.generation.calibration.smoother import Smoother
+from seke.generation.calibration.study import DESCRIPTIONS
 
 SMOOTHED: Final = "smoothed"
 """The flag of a row whose labels neighbouring frames have moved."""
@@ -73,6 +76,8 @@ class Frame(NamedTuple):
     """What is to be labelled."""
     belief: Posterior | None
     """What is believed of it by itself; None where nothing is."""
+    heard: frozenset[str] = frozenset()
+    """The descriptions in which that is what the annotator makes one believe."""
 
 
 def to_ask(smoother: Smoother, records: Sequence[ImageRecord], known: Sequence[Labels]) -> set[str]:
@@ -91,10 +96,11 @@ def informed(smoother: Smoother, frames: Sequence[Frame]) -> dict[str, Posterior
     by_id: Mapping[str, Frame] = {frame.record.id: frame for frame in frames}
     found: dict[str, Posterior] = {}
     for video in videos_of(frame.record for frame in frames):
-        if len(video.ids) < 2 or not smoother.powers(video.source):
+        if len(video.ids) < 2 or not smoother.options(video.source):
             continue
         these = [by_id[id_] for id_ in video.ids]
-        beliefs = smoother.smoothed(video, _rows(these), tabulate(frame.known for frame in these))
+        heard = {name: np.array([name in frame.heard for frame in these]) for name in DESCRIPTIONS}
+        beliefs = smoother.smoothed(video, _rows(these), tabulate(frame.known for frame in these), heard)
         for row, frame in enumerate(these):
             if frame.belief is not None:
                 asked = frame.asked
