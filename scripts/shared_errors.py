@@ -6,7 +6,7 @@ One action unit, 12 frames of 3 seconds, a Markov chain as `generator.smooth` ha
 The annotator sees x = 1.5 where it is active, else 0, plus an error of variance 1 of which `share` is the same in all
 frames of a film. Each frame's belief is the exact one given that frame alone, so that a gain is due to the others.
     power     the other frames' evidence counts to a power, the best of all (what generator.smooth chooses from)
-    offset    the film's error is an unknown offset of its evidence, summed over (Gauss-Hermite, 9 points)
+    offset    the film's error is an unknown offset of its evidence, its share known, summed over (film_offset.py)
 `half`: every second frame was asked nothing. Gains are in nats a frame over each frame by itself, all of them asked.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from scipy.stats import norm
 
 from seke.core.label_prior import Array
+from seke.generation.calibration.film_offset import Chains, chain_beliefs
 from seke.generation.calibration.over_time import markov_messages
 
 FRAMES: Final = 12
@@ -62,28 +63,15 @@ def by_power(seen_NT: Array, asked_T: Array, power: float) -> Array:
 
 
 def by_offset(seen_NT: Array, asked_T: Array, share: float) -> Array:
-    """Return P(active) where a film's error is summed over."""
-    points, weights = np.polynomial.hermite_e.hermegauss(9)
-    found, logs = [], []
-    for point, weight in zip(points, weights / weights.sum(), strict=True):
-        spread = np.sqrt(1 - share)
-        own_NT2 = np.where(asked_T[:, None], evidence(seen_NT - np.sqrt(share) * point, spread), 1.0)
-        found.append(smoothed(own_NT2, own_NT2))
-        logs.append(np.log(weight) + log_likelihood(own_NT2))
-    weight_KN = np.exp(np.array(logs) - np.max(logs, axis=0))
-    return np.einsum("kn,knt->nt", weight_KN / weight_KN.sum(axis=0), np.array(found))
-
-
-def log_likelihood(own_NT2: Array) -> Array:
-    """Return the logarithm of how likely each film's evidence is (forward algorithm), (N,)."""
-    kept, total_N = np.exp(-RATE * SECONDS), np.zeros(len(own_NT2))
-    before_N2 = np.tile(BASE_2, (len(own_NT2), 1))
-    for t in range(FRAMES):
-        joint_N2 = before_N2 * own_NT2[:, t]
-        sum_N1 = joint_N2.sum(axis=1, keepdims=True)
-        total_N += np.log(sum_N1[:, 0])
-        before_N2 = kept * joint_N2 / sum_N1 + (1 - kept) * BASE_2
-    return total_N
+    """Return P(active) where a film's error is summed over (film_offset.py), all films side by side."""
+    own_TN2 = (BASE_2 * evidence(seen_NT)).transpose(1, 0, 2)
+    own_TN2 = np.where(asked_T[:, None, None], own_TN2 / own_TN2.sum(axis=2, keepdims=True), BASE_2)
+    films = len(seen_NT)
+    nobody = np.zeros_like(own_TN2), np.zeros((FRAMES, films), dtype=bool)
+    chain = np.tile(BASE_2, (films, 1)), np.full(films, RATE), np.full(FRAMES, SECONDS)
+    # Log-odds are normal with variance 2 v, and mean v where it is active, else -v.
+    chains = Chains(share, np.full(films, SEEN**2 / 2))
+    return chain_beliefs(own_TN2, *nobody, asked_T, *chain, 1.0, chains)[:, :, 1].T
 
 
 def loss(active_NT: Array, state_NT: Array) -> float:

@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
@@ -43,6 +44,9 @@ ROUNDS: Final = 5
 """Of coordinate ascent towards a mode."""
 SILENT: Final = 1e-9
 """Log-likelihoods that differ by less say nothing."""
+
+
+Mask = NDArray[np.bool_]
 
 
 class Chains(NamedTuple):
@@ -73,7 +77,9 @@ def none() -> Offsets:
     return Offsets(Chains(0.0, np.zeros(1)), Chains(0.0, np.zeros(len(AUS))), np.zeros(2))
 
 
-def learn(asked: Beliefs, truth: Table, film_N: Array, heard: Mapping[str, Array], links: Couplings) -> Offsets:
+def learn(
+    asked: Beliefs, truth: Table, film_N: NDArray[np.int_], heard: Mapping[str, Mask], links: Couplings
+) -> Offsets:
     """Return what frames share, from human-labelled ones about which the annotator was asked.
 
     Args:
@@ -101,7 +107,7 @@ def learn(asked: Beliefs, truth: Table, film_N: Array, heard: Mapping[str, Array
     return Offsets(expression, units, np.array([shared(error_ND[:, place, None], film_N) for place in (0, 1)]))
 
 
-def shared(error_NX: Array, film_N: Array) -> float:
+def shared(error_NX: Array, film_N: NDArray[np.int_]) -> float:
     """Return the share of the variance of errors that a film's frames have alike, pooled over X columns; NaN: unknown.
 
     The maximum likelihood of one-way random effects: errors of a film are normal with equal variances and covariances,
@@ -142,8 +148,8 @@ def stretches(frames: int, longest: int = LONGEST) -> list[slice]:
 def chain_beliefs(
     own_TSK: Array,
     human_TSK: Array,
-    told_TS: Array,
-    asked_T: Array,
+    told_TS: Mask,
+    asked_T: Mask,
     base_SK: Array,
     rate_S: Array,
     gap_T: Array,
@@ -180,8 +186,8 @@ class _Video(NamedTuple):
 
     said_TSK: Array
     fixed_TSK: Array
-    heard_TS: Array
-    told_TS: Array
+    heard_TS: Mask
+    told_TS: Mask
     gap_T: Array
     base_SK: Array
     rate_S: Array
@@ -300,7 +306,7 @@ def evidence_of(mean_XD: Array, sd_XD: Array, centre_D: Array, variance_D: Array
 
 
 def gaussian_beliefs(
-    said: Gaussian, human: Gaussian, asked_T: Array, variance_S: Array, rate_S: Array, gap_T: Array, share_S: Array
+    said: Gaussian, human: Gaussian, asked_T: Mask, variance_S: Array, rate_S: Array, gap_T: Array, share_S: Array
 ) -> tuple[Array, Array]:
     """Return mean deviation and variance of each frame given all frames of its video, (T, S) each.
 
@@ -318,13 +324,13 @@ def gaussian_beliefs(
     """
     parts = stretches(len(gap_T))
     if len(parts) > 1:
-        cut = (
+        cut = [
             gaussian_beliefs(
-                *(Gaussian(*(each[part] for each in both)) for both in (said, human)),
+                Gaussian(*(each[part] for each in said)), Gaussian(*(each[part] for each in human)),
                 asked_T[part], variance_S, rate_S, gap_T[part], share_S,
             )
             for part in parts
-        )  # fmt: skip
+        ]  # fmt: skip
         means, variances = zip(*cut, strict=True)
         return np.concatenate(means), np.concatenate(variances)
     told_TS = human.precision_TS > 0
@@ -346,7 +352,7 @@ def gaussian_beliefs(
     return mean_TS - moved_TS * u_S, variance_TS + moved_TS**2 / known_S
 
 
-def _chains(said_NSK: Array, state_NS: Array, film_N: Array, heard_N: Array) -> Chains:
+def _chains(said_NSK: Array, state_NS: NDArray[np.int_], film_N: NDArray[np.int_], heard_N: Mask) -> Chains:
     """Return how an annotator errs about states that people named; -1: nobody did."""
     states = said_NSK.shape[2]
     silent_NS = np.isnan(said_NSK).any(axis=2) | ~(np.abs(np.nan_to_num(said_NSK)).max(axis=2) > SILENT)

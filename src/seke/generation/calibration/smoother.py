@@ -22,7 +22,7 @@ from seke.core.records import Labels
 from seke.generation.calibration import change_rates, pilot
 from seke.generation.calibration.annotator_model import Beliefs, Masked
 from seke.generation.calibration.change_rates import NUGGET, Rates, Video, moments
-from seke.generation.calibration.film_offset import Offsets, chain_beliefs, evidence_of, gaussian_beliefs, learn
+from seke.generation.calibration.film_offset import Mask, Offsets, chain_beliefs, evidence_of, gaussian_beliefs, learn
 from seke.generation.calibration.fit import log_losses
 from seke.generation.calibration.gain import Gain, discovery_level, gain
 from seke.generation.calibration.over_time import Gaussian, gaps, gaussian_messages, markov_messages
@@ -50,7 +50,7 @@ class Option(NamedTuple):
 
 
 OPTIONS: Final = (*(Option(power, False) for power in POWERS), *(Option(power, True) for power in OFFSET_POWERS))
-Heard = Mapping[str, NDArray[np.bool_]]
+Heard = Mapping[str, Mask]
 """Whether a frame's belief is the annotator's, (T,), by description; where it is not, it shares none of its errors."""
 
 
@@ -80,12 +80,12 @@ def smooth(
     p_TE, active_TA, mean_TD, sd_TD = beliefs
     shares = {name: offsets.share(name) if option.offset else 0.0 for name, option in options.items()}
     if "expression" in options:
-        power, told_T1 = options["expression"].power, known.expression_NE.any(axis=1, keepdims=True)
+        power, told_T1 = options["expression"].power, np.asarray(known.expression_NE.any(axis=1, keepdims=True))
         rate_1, own_TK = np.array([rates.expression]), np.maximum(p_TE, SUREST)
         if shares["expression"]:
             human_T1K, base_1K = known.expression_NE[:, None], links.expression_E[None]
-            how = rate_1, gap_T, power, offsets.expression
-            p_TE = chain_beliefs(own_TK[:, None], human_T1K, told_T1, heard["expression"], base_1K, *how)[:, 0]
+            names = own_TK[:, None], human_T1K, told_T1, heard["expression"], base_1K, rate_1, gap_T
+            p_TE = chain_beliefs(*names, power, offsets.expression)[:, 0]
         else:
             evidence_TK = np.where(told_T1, known.expression_NE, (own_TK / links.expression_E) ** power)
             message_TK = markov_messages(evidence_TK[:, None], links.expression_E[None], rate_1, gap_T)[:, 0]
@@ -98,39 +98,55 @@ def smooth(
         told_TA = ~np.isnan(known.units_NA)
         human_TA2 = np.stack([1 - known.units_NA, known.units_NA], axis=2)
         if shares["au"]:
-            human = np.nan_to_num(human_TA2), told_TA, heard["au"]
-            joint_TA2 = chain_beliefs(own_TA2, *human, base_A2, rates.units_A, gap_T, power, offsets.units)
+            units = own_TA2, np.nan_to_num(human_TA2), told_TA, heard["au"], base_A2, rates.units_A, gap_T
+            joint_TA2 = chain_beliefs(*units, power, offsets.units)
         else:
             evidence_TA2 = np.where(told_TA[:, :, None], human_TA2, (own_TA2 / base_A2) ** power)
             joint_TA2 = own_TA2 * markov_messages(evidence_TA2, base_A2, rates.units_A, gap_T)
         active_TA = joint_TA2[:, :, 1] / joint_TA2.sum(axis=2)
     if "va" in options:
-        centre_D, variance_D = moments(links)
-        told_TD, precision_TD = ~np.isnan(known.va_ND), sd_TD**-2.0
-        heard_TD, pull_TD = evidence_of(mean_TD, sd_TD, centre_D, variance_D)
-        human_TD = np.where(told_TD, (np.nan_to_num(known.va_ND) - centre_D) / NUGGET, 0.0)
-        human = Gaussian(np.where(told_TD, 1 / NUGGET, 0.0), human_TD)
-        of_people = gaussian_messages(human, variance_D, rates.va_D, gap_T)
-        if shares["va"]:
-            how = Gaussian(heard_TD, pull_TD), human, heard["va"], variance_D, rates.va_D, gap_T
-            off_TD, spread_TD = gaussian_beliefs(*how, offsets.va_D)
-            # A frame that says nothing keeps what is believed of it, which may be less sure than what is of any.
-            silent_TD = ~told_TD & (heard_TD == 0)
-            all_TD = 1 / spread_TD - np.where(silent_TD, 1 / variance_D, precision_TD)
-            kept_TD = np.where(silent_TD, precision_TD * (mean_TD - centre_D), 0.0)
-            mean_TD = centre_D + (kept_TD + off_TD / spread_TD) / np.where(
-                silent_TD, precision_TD + all_TD, 1 / spread_TD
-            )
-        else:
-            every = Gaussian(np.where(told_TD, 1 / NUGGET, heard_TD), human_TD + np.where(told_TD, 0.0, pull_TD))
-            of_all = gaussian_messages(every, variance_D, rates.va_D, gap_T)
-            total_TD = precision_TD + of_all.precision_TS
-            mean_TD = centre_D + (precision_TD * (mean_TD - centre_D) + of_all.weighted_TS) / total_TD
-            all_TD = of_all.precision_TS
-        # An error that frames share averages out of no mean, so that it is the certainty that counts to a power.
-        more_TD = np.maximum(all_TD - of_people.precision_TS, 0.0)
-        sd_TD = (precision_TD + of_people.precision_TS + options["va"].power * more_TD) ** -0.5
+        shares_D = offsets.va_D if options["va"].offset else np.zeros(2)
+        told = known.va_ND, heard["va"], rates.va_D, gap_T
+        mean_TD, sd_TD = _smooth_va(mean_TD, sd_TD, *told, options["va"].power, shares_D, links)
     return Beliefs(p_TE, active_TA, mean_TD, sd_TD)
+
+
+def _smooth_va(
+    mean_TD: Array,
+    sd_TD: Array,
+    human_ND: Array,
+    heard_T: Mask,
+    rate_D: Array,
+    gap_T: Array,
+    power: float,
+    shares_D: Array,
+    links: Couplings,
+) -> tuple[Array, Array]:
+    """Return mean and standard deviation of valence and arousal of each frame, given all of them; see `smooth`."""
+    centre_D, variance_D = moments(links)
+    told_TD, precision_TD = ~np.isnan(human_ND), sd_TD**-2.0
+    said_TD, pull_TD = evidence_of(mean_TD, sd_TD, centre_D, variance_D)
+    human_TD = np.where(told_TD, (np.nan_to_num(human_ND) - centre_D) / NUGGET, 0.0)
+    human = Gaussian(np.where(told_TD, 1 / NUGGET, 0.0), human_TD)
+    of_people = gaussian_messages(human, variance_D, rate_D, gap_T)
+    if shares_D.any():
+        how = Gaussian(said_TD, pull_TD), human, heard_T, variance_D, rate_D, gap_T
+        off_TD, spread_TD = gaussian_beliefs(*how, shares_D)
+        # A frame that says nothing keeps what is believed of it, which may be less sure than what is of any.
+        silent_TD = ~told_TD & (said_TD == 0)
+        all_TD = 1 / spread_TD - np.where(silent_TD, 1 / variance_D, precision_TD)
+        kept_TD = np.where(silent_TD, precision_TD * (mean_TD - centre_D), 0.0)
+        mean_TD = centre_D + (kept_TD + off_TD / spread_TD) / np.where(silent_TD, precision_TD + all_TD, 1 / spread_TD)
+    else:
+        every = Gaussian(np.where(told_TD, 1 / NUGGET, said_TD), human_TD + np.where(told_TD, 0.0, pull_TD))
+        of_all = gaussian_messages(every, variance_D, rate_D, gap_T)
+        total_TD = precision_TD + of_all.precision_TS
+        mean_TD = centre_D + (precision_TD * (mean_TD - centre_D) + of_all.weighted_TS) / total_TD
+        all_TD = of_all.precision_TS
+    # An error that frames share averages out of no mean, so that it is the certainty that counts to a power.
+    more_TD = np.maximum(all_TD - of_people.precision_TS, 0.0)
+    sd_TD = (precision_TD + of_people.precision_TS + power * more_TD) ** -0.5
+    return mean_TD, sd_TD
 
 
 class Judged(NamedTuple):
@@ -404,12 +420,12 @@ def _losses(study: Study, beliefs: Beliefs) -> Array:
 def _heard(asked: Beliefs, unasked: Beliefs) -> Heard:
     """Return of which rows the annotator was heard, by description: where asking changes what is believed."""
     same = (np.isclose(a, b, rtol=0, atol=1e-9, equal_nan=True) for a, b in zip(asked, unasked, strict=True))
-    expression_N, au_N, mean_N, sd_N = (~each.all(axis=1) for each in same)
+    expression_N, au_N, mean_N, sd_N = (~np.asarray(each.all(axis=1)) for each in same)
     return {"expression": expression_N, "au": au_N, "va": mean_N | sd_N}
 
 
 def _offsets(
-    asked: Beliefs, truth: Table, heard: Heard, film_N: Array, rows_N: NDArray[np.bool_], links: Couplings
+    asked: Beliefs, truth: Table, heard: Heard, film_N: NDArray[np.int_], rows_N: NDArray[np.bool_], links: Couplings
 ) -> Offsets:
     """Return what errors of a film's frames share, learnt from some of the rows."""
     beliefs, said = Beliefs(*(column[rows_N] for column in asked)), {name: heard[name][rows_N] for name in heard}
