@@ -215,7 +215,7 @@ class Paired(NamedTuple):
     right: Right | None
     """None where nothing is simply right or wrong."""
     over: str
-    """What is resampled: "subjects" or "pictures"."""
+    """What is resampled: "subjects", "pictures" or "clips"."""
     remarks: tuple[str, ...] = ()
     """What a reader of the table should know."""
 

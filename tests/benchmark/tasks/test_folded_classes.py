@@ -66,3 +66,27 @@ def test_a_leaderboard_ranks_by_war() -> None:
     ranked = asked.ranked(asked.predictions(records, answers, parse)[0], 0, 50)
     assert [metric.key for metric in ranked] == [asked.headline, "folds.uar"]
     assert ranked[0].value == pytest.approx(0.75) and ranked[0].drawn_B.shape == (50,)
+
+
+def test_two_models_are_compared_clip_by_clip_within_folds() -> None:
+    asked = benchmark("dfew")
+    records = [record(str(k), 1 + k % 5, name, name) for k in range(60) for name in [("anger", "sadness")[k // 30]]]
+    records.append(record("x", 1, "boredom"))
+    words = {"anger": "angry", "sadness": "sad"}
+
+    def rows(wrong: int):
+        named = {row.id: words.get(row.labels.expression or "", "sad") for row in records}
+        told = {id_: "It is fear." if id_.isdigit() and int(id_) % wrong == 0 else word for id_, word in named.items()}
+        return asked.predictions(records, {id_: Answer(id=id_, text=text) for id_, text in told.items()}, parse)[0]
+
+    better, worse = rows(10), rows(3)
+    found = asked.paired(better, worse, 0, 500)
+    alone = [asked.metrics(each, 0)["folds"] for each in (better, worse)]
+    assert [measure.metric for measure in found.measures] == ["war", "uar"]
+    for measure in found.measures:
+        assert (measure.ours, measure.theirs) == pytest.approx([each[measure.metric] for each in alone])
+        assert measure.difference_B.mean() == pytest.approx(measure.ours - measure.theirs, abs=0.02)
+    assert found.right.ours_N.sum() == 54 and len(found.right.ours_N) == 60
+    # The same answers differ in no resample; independent resamples would.
+    assert not any(measure.difference_B.any() for measure in asked.paired(worse, worse, 0, 50).measures)
+    assert asked.paired(better[-1:], worse[-1:], 0, 50).measures == ()

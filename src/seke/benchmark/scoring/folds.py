@@ -9,7 +9,7 @@ pooled ones count all clips at once, which differs where folds are of unequal si
     F  folds        C  classes        P  classes, and unanswered        B  resamples
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -70,12 +70,31 @@ def drawn(counts_FCP: Counts, seed: int, draws: int = DRAWS) -> dict[str, NDArra
     The clips have no subjects, so that this is to draw the cells of each fold's matrix from a multinomial. What
     training anew on other clips would change is not in it.
     """
-    rng = np.random.default_rng(seed)
-    folds = []
-    for counts_CP in counts_FCP:
-        cells, n = counts_CP.ravel(), int(counts_CP.sum())
-        folds.append(np.stack(recalls(rng.multinomial(n, cells / n, size=draws).reshape(draws, *counts_CP.shape))))
+    folds = [np.stack(recalls(each_BCP)) for each_BCP in _resampled(counts_FCP, seed, draws)]
     return dict(zip(METRICS, np.mean(folds, axis=0), strict=True))
+
+
+def differences(counts_FCPP: Counts, seed: int, draws: int = DRAWS) -> dict[str, NDArray[np.float64]]:
+    """Return how far one model's WAR and UAR are above another's in every resample, (B,) each.
+
+    Args:
+        counts_FCPP: of each fold: truth, what one named, what the other did; a clip is drawn with both its answers.
+        seed: of the resampling.
+        draws: how many resamples.
+    """
+    folds = [
+        np.stack(recalls(each_BCPP.sum(3))) - np.stack(recalls(each_BCPP.sum(2)))
+        for each_BCPP in _resampled(counts_FCPP, seed, draws)
+    ]
+    return dict(zip(METRICS, np.mean(folds, axis=0), strict=True))
+
+
+def _resampled(counts_F: Counts, seed: int, draws: int) -> Iterator[Counts]:
+    """Yield the cells of each fold drawn anew, (B, ...)."""
+    rng = np.random.default_rng(seed)
+    for counts in counts_F:
+        cells, n = counts.ravel(), int(counts.sum())
+        yield rng.multinomial(n, cells / n, size=draws).reshape(draws, *counts.shape)
 
 
 def fold_metrics(

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import numpy as np
 from pydantic import BaseModel
 
 from seke.benchmark.answer import Answer, Judge
-from seke.benchmark.protocol import RankedMetric
+from seke.benchmark.protocol import Paired, PairedMetric, RankedMetric, Right
 from seke.benchmark.scoring.classes import CLASS_SCORES, class_metrics
-from seke.benchmark.scoring.folds import confusions, drawn, fold_metrics, means
+from seke.benchmark.scoring.folds import confusions, differences, drawn, fold_metrics, means
 from seke.benchmark.scoring.tables import with_interval
 from seke.benchmark.tasks.picture_classes import ClassPrediction, PictureClasses
 from seke.core.escape import markdown, visible
+from seke.core.intervals import SHARE
 from seke.core.records import ImageRecord
 from seke.core.text_tables import markdown_table
 
@@ -66,6 +68,26 @@ class FoldedClasses(PictureClasses):
     def board(self) -> str:
         """Its name on a leaderboard."""
         return self.dataset.lower()
+
+    def paired(
+        self, ours: Sequence[FoldedPrediction], theirs: Sequence[FoldedPrediction], seed: int, draws: int
+    ) -> Paired:
+        """Return WAR and UAR of two models that were asked about the same clips, each drawn with both its answers."""
+        known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.truth is not None]
+        if not known:
+            return Paired((), None, "clips")
+        names, n = list(self.classes), len(known)
+        place = {name: index for index, name in enumerate(names)}
+        folds = sorted({a.fold for a, _ in known}, key=lambda fold: (fold is None, fold or 0))
+        counts_FCPP = np.zeros((len(folds), len(names), len(names) + 1, len(names) + 1), dtype=np.int64)
+        for a, b in known:
+            said = (len(names) if row.named is None else place[row.named] for row in (a, b))
+            counts_FCPP[(folds.index(a.fold), place[str(a.truth)], *said)] += 1
+        found, other = means(counts_FCPP.sum(3)), means(counts_FCPP.sum(2))
+        drawn_B = differences(counts_FCPP, seed, draws)
+        measures = [PairedMetric("folds", key, n, n, found[key], other[key], drawn_B[key], SHARE) for key in TITLES]
+        right = [np.array([row.named == row.truth for row in rows]) for rows in zip(*known, strict=True)]
+        return Paired(measures, Right("class", *right), "clips")
 
     def ranked(self, predictions: Sequence[Any], seed: int, draws: int) -> list[RankedMetric]:
         """Return WAR and UAR, each the mean over the folds; the clips have no subjects."""
