@@ -56,7 +56,7 @@ def prepare(cfg: DictConfig) -> None:
         if differing:
             print(visible(differing.line))
         if told:
-            print(*told, *advice.of(run.path), sep="\n")
+            print(*told, *(() if source.asked_by else advice.of(run.path)), sep="\n")  # a benchmark's are as published
     if exported:
         print(dataset_export.export(dataset_export.RECORDS, run.path, cfg.paths.images, cfg.embed_images, sys.argv))
     next_step.tell(cfg, "prepare")

@@ -1,10 +1,13 @@
 """The general benchmark: each record's own question, scores of statements, what is refused, two models compared."""
 
+import re
+
 import numpy as np
 import pytest
 
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
+from seke.benchmark.run.result import measure_of
 from seke.benchmark.scoring.significance import compare
 from seke.benchmark.tasks.general import General, differences
 from seke.core.errors import UserError
@@ -54,6 +57,15 @@ def test_refused_and_unreadable_answers_are_counted_and_score_nothing() -> None:
     assert (metrics["general"]["accuracy"], metrics["unanswered"]["general"]) == (0.5, 2)
     assert metrics["general"]["kinds"]["glasses"]["refused"] == 1
     assert "1 of them are refusals" in General().table("x", metrics, [])
+
+
+def test_a_kind_in_anybody_s_words_has_a_row_on_a_leaderboard() -> None:
+    found = rows([record(0, "Hair colour", (HAIR,))], ["long hair"])
+    ranked = General().ranked(found, 0, 20)
+    measures = [measure_of(metric) for metric in ranked]
+    assert [metric.key for metric in ranked] == ["general.accuracy", "general.kinds.hair_colour.accuracy"]
+    assert [measure.value for measure in measures] == [1.0, 1.0]
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*", metric.key) for metric in ranked)
 
 
 def test_listing_everything_does_not_pay() -> None:

@@ -11,6 +11,7 @@ in all and by kind; whatever is refused, unreadable or not there scores 0. Recor
     G  pictures, or subjects where these are known        K  all records, and each kind        B  draws
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -191,7 +192,7 @@ class General(OwnQuestions):
             key, title = (
                 (ALL, f"{self.task.capitalize()} accuracy, %")
                 if k == 0
-                else (f"kinds.{name}.{ALL}", f"{name.capitalize()}, %")
+                else (f"kinds.{key_of(name)}.{ALL}", f"{name.capitalize()}, %")
             )
             clusters = int(np.count_nonzero(n_GK[:, k]))
             value, n = float(values_K[k]), int(n_GK[:, k].sum())
@@ -260,6 +261,15 @@ def expected_of(record: ImageRecord) -> tuple[Wordings, ...]:
 def kinds_of(predictions: Sequence[Scored]) -> list[str]:
     """Return the kinds of the records, sorted."""
     return sorted({row.kind for row in predictions})
+
+
+def key_of(kind: str) -> str:
+    """Return a kind as a leaderboard's row names it: its words may be anybody's.
+
+    >>> key_of("Hair colour"), key_of("glasses")
+    ('hair_colour', 'glasses')
+    """
+    return re.sub(r"[^a-z0-9_]+", "_", kind.lower())
 
 
 def paired(ours: Sequence[Scored], theirs: Sequence[Scored], seed: int, draws: int, task: str = TASK) -> Paired:
