@@ -101,3 +101,15 @@ def test_an_empty_split_is_told(toy: Path) -> None:
     (toy / "prepare" / "toy" / "validation.jsonl").touch()
     with pytest.raises(UserError, match="no record in it"):
         list(Corrupted("toy", str(toy), split="validation").read(run_folder(toy, "x")))
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("crop", False), ("surround", False), ("blur", True)])
+def test_a_framing_forgets_where_the_face_was(toy: Path, kind: str, kept: bool) -> None:
+    file = toy / "prepare" / "toy" / "test.jsonl"
+    marked = [
+        row.model_copy(update={"attributes": {**row.attributes, "face": [4, 4, 20, 20]}})
+        for row in read_jsonl(file, ImageRecord)
+    ]
+    write_jsonl(file, marked)
+    rows, _ = by_id(Corrupted("toy", str(toy), kind=kind, severity=1).read(run_folder(toy, kind)))
+    assert {"face" in row.attributes for row in rows.values()} == {kept}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from seke.sources.derived.corruptions import COVERED, GREY, KINDS, SEVERITIES, corrupt
+from seke.sources.derived.corruptions import COVERED, GREY, KEPT, KINDS, SCALES, SEVERITIES, corrupt
 from seke.sources.synthetic.face_renderer import draw
 from seke.sources.synthetic.faces import latent
 
@@ -29,7 +29,7 @@ def test_a_corrupted_picture_has_the_size_and_mode_of_its_own(kind: str, width: 
         assert (found.size, found.mode) == ((width, height), "RGB")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"surround"}))  # a smaller picture is no farther pixel by pixel
 def test_a_higher_severity_is_farther_from_the_picture_and_the_same_again(kind: str) -> None:
     def corrupted(severity: int) -> np.ndarray:
         return np.asarray(corrupt(FACE, kind, severity, None, Random(0))).astype(float)
@@ -77,3 +77,25 @@ def test_a_pose_turns_about_the_middle_of_the_face_and_narrows_it() -> None:
     rows, columns = np.nonzero(bright)
     assert (rows.mean(), columns.mean()) == (pytest.approx(50, abs=1), pytest.approx(50, abs=1))
     assert bright.sum() / 41**2 == pytest.approx(0.707, abs=0.04), "45 degrees aside: cos 45° of the area"
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_a_crop_shows_the_middle_share_of_the_face_alone(severity: int) -> None:
+    """Of a face of 60 by 40 pixels in a ramp, its own middle fills the picture."""
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[None, :, None], (100, 200, 3))
+    found = np.asarray(corrupt(Image.fromarray(ramp), "crop", severity, (100, 30, 60, 40), Random(0))).astype(float)
+    half = 30 * KEPT[severity - 1]
+    assert found[:, 0].mean() == pytest.approx(130 - half, abs=1)
+    assert found[:, -1].mean() == pytest.approx(130 + half, abs=1.5)
+    edge = np.asarray(corrupt(Image.fromarray(ramp), "crop", severity, (180, 80, 60, 60), Random(0)))
+    assert edge.shape == ramp.shape, "a face that reaches out of its picture is cut where the picture ends"
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_a_surround_leaves_the_picture_its_share_of_the_canvas(severity: int) -> None:
+    white = Image.new("RGB", (128, 64), (0, 0, 0))
+    white.paste((255, 255, 255), (0, 0, 64, 64))
+    found = np.asarray(corrupt(white, "surround", severity, None, Random(0))).astype(int)[..., 0]
+    canvas = found[0, 0]
+    assert canvas == pytest.approx(127, abs=1)
+    assert (np.abs(found - canvas) > 2).mean() == pytest.approx(SCALES[severity - 1] ** 2, rel=0.1)

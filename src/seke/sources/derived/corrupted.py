@@ -20,7 +20,7 @@ from seke.core.parallel import cores, parallel_map
 from seke.core.records import ImageRecord, Rejection, Split, read_jsonl
 from seke.core.setting_checks import check_whole
 from seke.sources.base.source import Source
-from seke.sources.derived.corruptions import KINDS, SEVERITIES, corrupt
+from seke.sources.derived.corruptions import FRAMINGS, KINDS, SEVERITIES, corrupt
 
 ONE_PROCESS = 400
 """Fewer pictures than this are made sooner than a second process has started."""
@@ -89,6 +89,8 @@ class Corrupted(Source):
             else:
                 # No hash: it is a new picture, which is looked at when it is drawn.
                 told = {**job.record.attributes, "condition": {"kind": self.kind, "severity": self.severity}}
+                if self.kind in FRAMINGS:
+                    told.pop("face", None)  # it is elsewhere in the copy, and cutting it out would undo the framing
                 yield job.record.model_copy(update={"image": job.file.name, "sha256": None, "attributes": told})
 
     @cached_property

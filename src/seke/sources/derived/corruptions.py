@@ -1,4 +1,4 @@
-"""Five corruptions of a picture at three severities, each from worse to worse: what photographs of faces suffer from.
+"""Corruptions and framings of a picture at three severities, each from worse to worse: what photographs suffer from.
 
 In the manner of Hendrycks & Dietterich (ICLR 2019), but measured by the face, so that a severity means the same in a
 portrait and in a crowd; their five severities are three here.
@@ -9,6 +9,10 @@ portrait and in a crowd; their five severities are three here.
     occlusion    a grey square over a tenth, a quarter, two fifths of the face's area
     pose         turned in the picture's plane by 10, 20, 30 degrees and narrowed as a head is that turns aside by
                  15, 30, 45: an approximation in image space, which shows no other side of a face
+    crop         cut to the middle 90, 75, 60 % of the face's sides, scaled up to the picture's size: chin, brows and
+                 what is around a face are lost
+    surround     the whole picture at 1/2, 1/4, 1/8 of its size, on a canvas of its size in the colour of its mean:
+                 fewer pixels of a model's budget are the face
 """
 
 import math
@@ -30,6 +34,11 @@ COVERED: Final = (0.10, 0.25, 0.40)
 """Shares of the face's area."""
 ANGLES: Final = ((10, 15), (20, 30), (30, 45))
 """Degrees in the plane, and aside."""
+KEPT: Final = (0.90, 0.75, 0.60)
+"""Shares of the face's sides."""
+SCALES: Final = (1 / 2, 1 / 4, 1 / 8)
+FRAMINGS: Final = ("crop", "surround")
+"""Kinds that change how much of the picture is the face, so that a place of the face is none in the copy."""
 SEVERITIES: Final = (1, 2, 3)
 GREY: Final = (128, 128, 128)
 
@@ -101,14 +110,34 @@ def _pose(picture: Image.Image, level: int, face: Region, rng: Random) -> Image.
     narrow = np.diag([1 / math.cos(aside), 1.0])  # from the new picture's coordinates to the old one's
     rotate = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     (a, b), (d, e) = narrow @ rotate
-    edge = np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0]
     return picture.transform(
         picture.size,
         Image.Transform.AFFINE,
         (a, b, x - a * x - b * y, d, e, y - d * x - e * y),
         Image.Resampling.BICUBIC,
-        fillcolor=tuple(int(value) for value in edge),
+        fillcolor=_mean(picture),
     )
+
+
+def _crop(picture: Image.Image, level: int, face: Region, rng: Random) -> Image.Image:
+    x, y = face.middle
+    width, height = (max(1.0, KEPT[level] * side) for side in (face.width, face.height))
+    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    inside = tuple(min(max(value, 0), most) for value, most in zip(box, picture.size * 2, strict=True))
+    return picture.resize(picture.size, Image.Resampling.BICUBIC, box=inside)
+
+
+def _surround(picture: Image.Image, level: int, face: Region, rng: Random) -> Image.Image:
+    canvas = Image.new("RGB", picture.size, _mean(picture))
+    width, height = (max(1, round(SCALES[level] * side)) for side in picture.size)
+    small = picture.resize((width, height), Image.Resampling.LANCZOS)
+    canvas.paste(small, ((picture.width - width) // 2, (picture.height - height) // 2))
+    return canvas
+
+
+def _mean(picture: Image.Image) -> tuple[int, ...]:
+    mean = np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0]
+    return tuple(int(value) for value in mean)
 
 
 KINDS: Final[Mapping[str, Callable[[Image.Image, int, Region, Random], Image.Image]]] = {
@@ -117,4 +146,6 @@ KINDS: Final[Mapping[str, Callable[[Image.Image, int, Region, Random], Image.Ima
     "resolution": _resolution,
     "occlusion": _occlusion,
     "pose": _pose,
+    "crop": _crop,
+    "surround": _surround,
 }
