@@ -122,9 +122,9 @@ def _pose(picture: Image.Image, level: int, face: Region, rng: Random) -> Image.
 def _crop(picture: Image.Image, level: int, face: Region, rng: Random) -> Image.Image:
     x, y = face.middle
     width, height = (max(1.0, KEPT[level] * side) for side in (face.width, face.height))
-    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    inside = tuple(min(max(value, 0), most) for value, most in zip(box, picture.size * 2, strict=True))
-    return picture.resize(picture.size, Image.Resampling.BICUBIC, box=inside)
+    left, right = (min(max(edge, 0.0), picture.width) for edge in (x - width / 2, x + width / 2))
+    top, bottom = (min(max(edge, 0.0), picture.height) for edge in (y - height / 2, y + height / 2))
+    return picture.resize(picture.size, Image.Resampling.BICUBIC, box=(left, top, right, bottom))
 
 
 def _surround(picture: Image.Image, level: int, face: Region, rng: Random) -> Image.Image:
