@@ -126,3 +126,30 @@ def test_an_api_is_asked_by_its_published_name_at_its_address(model: str, addres
 def test_what_was_never_run_says_so_and_how_much_memory_its_weights_take(system: str) -> None:
     assert "Weights " in comment(system)
     assert "GB in bf16" in comment(system)
+
+
+def template(model: str) -> dict[str, Any] | None:
+    """Return what is known of a model's chat template; of one of the same family where that is all that was seen."""
+    found = PUBLISHED["templates"].get(model)
+    return template(found["like"]) if found and "like" in found else found
+
+
+@pytest.mark.parametrize("system", SERVED)
+def test_a_served_model_has_a_template_that_was_seen_or_says_that_it_was_not(system: str) -> None:
+    model = str(composed(f"system={system}").backend.model)
+    assert ("Its chat template was not seen." in comment(system)) == (template(model) is None)
+
+
+@pytest.mark.parametrize("system", [name for name in SERVED if template(composed(f"system={name}").backend.model)])
+def test_what_is_told_to_a_template_is_a_switch_that_it_has_and_off_where_it_thinks_by_itself(system: str) -> None:
+    backend = composed(f"system={system}").backend
+    known, told = template(str(backend.model)), (backend.get("extra_body") or {}).get("chat_template_kwargs") or {}
+    assert known is not None and known["seen"]
+    assert set(told) <= {known["switch"]} and not any(told.values())
+    if known["unless_told"] == "thinks":
+        assert told == {known["switch"]: False}
+    if known["unless_told"] == "answers":
+        assert not told
+    if known["prompt"] is not None:  # as requests are put together: the picture, and then the question
+        assert known["prompt"].count(known["picture"]) == 1
+        assert known["prompt"].index(known["picture"]) < known["prompt"].index("Q?")
