@@ -310,6 +310,8 @@ def _tables(material: Material) -> list[Table]:
         tables.append(of_rows(scenes.classified_table(material.classified, over_pictures)))
     if material.general:
         tables.append(of_rows(general.score_table(material.general, over_pictures + best)))
+    if material.options:
+        tables.append(of_rows(general.score_table(material.options, over_pictures + best, general.OPTIONS)))
     if material.reasoned:
         caption = f"Means over the answers that were marked. {over_pictures}"
         tables.append(of_rows(scenes.marks_table(material.reasoned, caption)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from seke.benchmark.answer import Answer
 from seke.benchmark.judging.judge import parse
 from seke.benchmark.scoring.significance import compare
+from seke.benchmark.tasks.facexbench import FaceXBench
 from seke.benchmark.tasks.general import General, paired
 from seke.core.records import ImageRecord, Labels, write_jsonl
 from seke.core.runs import Run
@@ -20,19 +21,20 @@ CELLS = {"base": (0.1, 0.9), "feid": (0.9, 0.2), "replay0.25": (0.9, 0.6), "repl
 """Share of right answers to FEAB and to the general questions."""
 
 
-def asked(outputs: Path, name: str, share: float, n: int = 40) -> None:
+def asked(outputs: Path, name: str, share: float, n: int = 40, benchmark: General = General()) -> None:  # noqa: B008
     statement = [["glasses", "yes"], ["no glasses", "no"]]
     records = [
         ImageRecord(id=f"q{k}", image="a", sha256=None, source="x", subject=None, split="test", labels=Labels(),
-                    attributes={"kind": ("glasses", "hair")[k % 2], "question": "?", "expected": [statement]})
+                    attributes={"kind": ("glasses", "hair")[k % 2], "question": "?", "expected": [statement],
+                                "options": ["yes", "no"], "answer": "A"})
         for k in range(n)
     ]  # fmt: skip
     answers = {row.id: Answer(id=row.id, text="yes" if k < share * n else "no") for k, row in enumerate(records)}
-    rows, _ = General().predictions(records, answers, parse)
+    rows, _ = benchmark.predictions(records, answers, parse)
     folder = outputs / "evaluate" / name
     folder.mkdir(parents=True)
     write_jsonl(folder / "predictions.jsonl", rows)
-    (folder / "metrics.json").write_text(json.dumps(General().metrics(rows, 0)))
+    (folder / "metrics.json").write_text(json.dumps(benchmark.metrics(rows, 0)))
     Run(folder, {"name": name}, {"records": "cd" * 32}).finish(notes=[])
 
 
@@ -67,3 +69,13 @@ def test_a_run_of_general_questions_is_no_evaluation_of_faces(tmp_path: Path) ->
         "general.kinds.glasses.accuracy", "general.kinds.hair.accuracy",
     ]  # fmt: skip
     assert table.rows[0].cells["general.accuracy"].value == 0.5
+
+
+def test_questions_with_options_have_a_table_of_their_own_and_their_rows_are_no_damaged_ones(tmp_path: Path) -> None:
+    asked(tmp_path, "x-options", 0.5, benchmark=FaceXBench())
+    outputs = Outputs(tmp_path)
+    [item] = collect.named([outputs.open(tmp_path / "evaluate" / "x-options")], {})
+    assert general.asked(item.run, general.OPTIONS) and not general.asked(item.run)
+    table = general.score_table([item], "", general.OPTIONS)
+    assert (table.name, table.rows[0].cells["options.accuracy"].value) == ("options", 0.5)
+    assert [column.key for column in table.columns][-1] == "options.kinds.hair.accuracy"

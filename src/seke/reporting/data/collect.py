@@ -60,6 +60,8 @@ class Material:
     """Evaluations of a picture's class by another attribute than the emotion."""
     general: Sequence[NamedRun] = ()
     """Evaluations of what a model knows beside emotion."""
+    options: Sequence[NamedRun] = ()
+    """Evaluations by questions with options."""
     labelled: Sequence[NamedRun] = ()
     """Labellings of new pictures."""
     agreeing: Sequence[NamedRun] = ()
@@ -92,7 +94,8 @@ def collect(
     reasoned = [item for item in evaluated if scenes.measures(item.run, scenes.REASONING)]
     classified = [item for item in evaluated if scenes.measures(item.run, scenes.CLASS)]
     asked = [item for item in evaluated if general.asked(item.run)]
-    of_faces = [item for item in evaluated if item not in (*scene_runs, *reasoned, *classified, *asked)]
+    choosing = [item for item in evaluated if general.asked(item.run, general.OPTIONS)]
+    of_faces = [item for item in evaluated if item not in (*scene_runs, *reasoned, *classified, *asked, *choosing)]
     labelled = [item for item in generated if any(row.labels != Labels() for row in item.run.instructions)]
     damaged = {outputs.path / each.stage / each.name for each in gathered.left_out}
     chosen = _inspected(_of_suffix(labelled, cases_run), outputs, images, damaged)
@@ -112,6 +115,7 @@ def collect(
         absent=_absent(of_faces, wording.get("evaluate", {})),
         classified=classified,
         general=asked,
+        options=choosing,
         labelled=new,
         agreeing=agreeing,
         concluding=concluding,
