@@ -3,7 +3,8 @@
 make FAMILY FOLDER                   a random checkpoint of a family, as tiny as the tests' are        (ours)
 ours MODEL                           prints what evaluate.py is to be told of a checkpoint             (ours)
 peer MODEL                           prints what lmms-eval calls its family; nothing: it has none      (ours)
-choose OUTPUTS RECORDS N FOLDER      N test faces of a prepared set, as a set of their own             (ours)
+choose OUTPUTS RECORDS N FOLDER      N test faces of a prepared set, as a set of their own; [SIDE]     (ours)
+side MODEL                           side of the pictures that a tiny checkpoint does not scale        (ours)
 auto MODEL TASK OUT                  answers by AutoProcessor and AutoModelForImageTextToText          (theirs)
 pipeline MODEL TASK OUT              answers by pipeline("image-text-to-text")                         (theirs)
 sft MODEL TASK ANSWERS OUT           a few steps of TRL's SFTTrainer, on our own answers               (theirs)
@@ -35,13 +36,15 @@ class Family(NamedTuple):
     """Settings by which pictures are shown as large as the checkpoint itself says."""
     lmms: str = ""
     """lmms-eval's name of it."""
+    side: int = 96
+    """Side of the square pictures that its tiny checkpoint shows as they are."""
 
 
 FAMILIES = {
     "llava_onevision": Family("llava_ov", "llava_ov_tiny", "", "llava_hf"),
-    "qwen2_5_vl": Family("qwen2_5_vl", "qwen2_5_vl", "model.min_pixels=null model.max_pixels=null", "qwen2_5_vl"),
-    "qwen3_vl": Family("qwen3_vl", "qwen3_vl", "model.min_pixels=null model.max_pixels=null", "qwen3_vl"),
-    "internvl": Family("internvl", "internvl", "model.max_patches=null", "internvl_hf"),
+    "qwen2_5_vl": Family("qwen2_5_vl", "qwen2_5_vl", "model.min_pixels=null model.max_pixels=null", "qwen2_5_vl", 64),
+    "qwen3_vl": Family("qwen3_vl", "qwen3_vl", "model.min_pixels=null model.max_pixels=null", "qwen3_vl", 64),
+    "internvl": Family("internvl", "internvl", "model.max_patches=null", "internvl_hf", 32),
     "smolvlm": Family("smolvlm", "smolvlm", "model.longest_edge=null"),
     "instructblip": Family("instructblip", "instructblip_tiny", "", "instructblip"),
 }
@@ -96,8 +99,19 @@ def peer(model: str) -> None:
     print(family_of(model)[0].lmms)
 
 
-def choose(outputs: str, records: str, count: str, folder: str) -> None:
-    """Copy some faces of a prepared set, and their manifest, to `folder`."""
+def side(model: str) -> None:
+    """Print the side of the pictures that a family's tiny checkpoint shows as they are."""
+    print(family_of(model)[0].side)
+
+
+def choose(outputs: str, records: str, count: str, folder: str, side: str = "") -> None:
+    """Copy some faces of a prepared set, and their manifest, to `folder`; scaled to squares of `side` pixels if given.
+
+    Transformers scales by torchvision where it is installed and by Pillow, as we do, where not. Their pixels may be one
+    grey level apart, which a model with random weights answers otherwise.
+    """
+    from PIL import Image
+
     from seke.cli.mistakes import in_one_line
     from seke.core import runs
     from seke.core.records import ImageRecord, read_jsonl, write_jsonl
@@ -108,6 +122,16 @@ def choose(outputs: str, records: str, count: str, folder: str) -> None:
     chosen = every[:: max(1, len(every) // int(count))][: int(count)]  # of every source, which come one by one
     shutil.rmtree(folder, ignore_errors=True)
     Path(folder).mkdir(parents=True)
+    if side:
+        scaled = Path(folder) / "images"
+        scaled.mkdir()
+        for number, record in enumerate(chosen):
+            picture = Image.open(root / record.image).convert("RGB").resize((int(side), int(side)))
+            picture.save(scaled / f"{number}.png")
+        chosen = [
+            record.model_copy(update={"image": f"{number}.png", "sha256": None}) for number, record in enumerate(chosen)
+        ]
+        root = scaled
     write_jsonl(Path(folder) / "test.jsonl", chosen)
     (Path(folder) / "manifest.json").write_text(json.dumps({"image_root": str(root.resolve())}), encoding="utf-8")
 
@@ -345,8 +369,8 @@ def _answers(file: Path) -> dict[str, str]:
 def main(words: Sequence[str]) -> int:
     """Run one part."""
     parts: dict[str, Any] = {
-        "make": make, "ours": ours, "peer": peer, "choose": choose, "auto": auto, "pipeline": pipeline, "sft": sft,
-        "lmms": lmms, "vllm": vllm, "table": table, "summary": summary,
+        "make": make, "ours": ours, "peer": peer, "side": side, "choose": choose, "auto": auto, "pipeline": pipeline,
+        "sft": sft, "lmms": lmms, "vllm": vllm, "table": table, "summary": summary,
     }  # fmt: skip
     if not words or words[0] not in parts:
         print((__doc__ or "").strip(), file=sys.stderr)

@@ -58,7 +58,8 @@ not_run() { echo "not run: $2" >"$work/$1.not_run"; } # not_run <who> <why>
 score() { python evaluate.py paths.outputs="$scored" records="$work/faces/test.jsonl" "$@" >/dev/null; }
 talks() { compgen -G "$model/chat_template*" >/dev/null; }
 
-python scripts/check_peers.py choose "$outputs" "$records" "$pictures" "$work/faces"
+side=; if [ -n "${RANDOM_WEIGHTS:-}" ]; then side=$(python scripts/check_peers.py side "$model"); fi
+python scripts/check_peers.py choose "$outputs" "$records" "$pictures" "$work/faces" ${side:+"$side"}
 case "$ours" in "model=llava_ov "*) python scripts/verify_checkpoint.py "$model" ;; esac
 # shellcheck disable=SC2086  # several settings
 score name=ours model.path="$model" $ours

@@ -51,9 +51,21 @@ no_more() {
   if (($# > 1)); then echo "error: $2: no such setting of this recipe at scale=$scale; use $1" >&2; exit 2; fi
 }
 
-step() { # step <command> <settings...>: one command, shown before it runs
+step() { # step <command> <settings...>: one command, shown before it runs, and how long it took
+  local began=$SECONDS
   printf '\n\033[1m> python %s.py %s\033[0m\n' "$1" "${*:2}"
   python "$1.py" "${@:2}" paths.outputs="$outputs" # last: Hydra wants -m before all settings
+  printf '  %d s\n' $((SECONDS - began))
+}
+
+# Programs of one thread side by side do more than one program of several: tiny models leave threads waiting.
+side_by_side() { # side_by_side <exported function with its arguments>...: as many at a time as there are cores, at most 6
+  local cores lanes
+  cores=$(getconf _NPROCESSORS_ONLN)
+  lanes=$((cores < 6 ? cores : 6))
+  # Exit code 255 of one has xargs start no more.
+  printf '%s\n' "$@" | OMP_NUM_THREADS=$((cores / lanes)) xargs -P "$lanes" -L 1 bash -euo pipefail -c \
+    '{ "$@" 2>&1 || exit 255; } | sed -u "s/\r/\n/g; s/^/[${*: -1}] /"' job
 }
 
 own_of_control() { # sets `own`: of the settings that go to generate those that do not speak to or of an annotator

@@ -54,6 +54,7 @@ def circumstances(trainer: Any, samples: Any, chosen: Any, packed: bool) -> dict
             "supervised": int(samples.tokens[chosen].sum()),
         },
         "hardware": {"device": f"{device.type} {name}", "processes": trainer.world_size, "nodes": trainer.num_nodes},
+        "precision": trainer.precision,
     }
 
 

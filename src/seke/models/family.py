@@ -5,6 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
@@ -142,8 +143,10 @@ class LoadedModel(ABC):
         return str(self.processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _turns(self, conversations: Iterable[Sequence[TurnLike]]) -> list[list[Turn]]:
+        tokens = cache(self.image_tokens)  # most pictures of a dataset have one of a few sizes
+
         def turn(role: Role, text: str, sizes: Sequence[Size]) -> Turn:
-            return Turn(role, text, tuple(map(self.image_tokens, sizes)), tuple(sizes))
+            return Turn(role, text, tuple(map(tokens, sizes)), tuple(sizes))
 
         return [[turn(*one) for one in turns] for turns in conversations]
 

@@ -264,7 +264,7 @@ def activations_of(loaded: TrainableVLM, training: Training, batch: Batch, again
     float32, with their gradient.
     """
     config = loaded.model.config
-    width = 2 if "16" in training.precision or training.master_weights else 4
+    width = 2 if "16" in training.numerics or training.master_weights else 4
     kept = _of_layers(config.text_config, batch.tokens, 3, again)
     if tower:
         kept += _of_layers(config.vision_config, batch.crops * loaded.nothing(True).shape[1], 2, again)

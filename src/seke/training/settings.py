@@ -18,7 +18,7 @@ from seke.core.setting_checks import check_between, check_whole
 from seke.training.launcher import resolved
 from seke.training.speedups import FUSED, check_compiler, check_float8
 
-PRECISIONS: Final = ("32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
+PRECISIONS: Final = ("auto", "32-true", "bf16-mixed", "16-mixed", "32", "bf16", "16")
 ACCELERATORS: Final = ("cpu", "gpu", "cuda", "mps", "auto")
 STRATEGIES: Final = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 """Those whose checkpoints and exports are tested; DeepSpeed's are objects that conf/trainer/deepspeed_*.yaml make."""
@@ -43,6 +43,7 @@ class Training:
     """Machines; torchrun or Slurm starts a process for every rank of them."""
     strategy: Any = "auto"
     precision: str = "32-true"
+    """auto: bf16-mixed where the device multiplies in bfloat16 by instructions of its own, else 32-true."""
     max_epochs: int = 1
     max_steps: int = -1
     """Optimiser steps; -1: as many as the epochs have."""
@@ -149,6 +150,14 @@ class Training:
         return self.accelerator in ("gpu", "cuda") or (self.accelerator == "auto" and torch.cuda.is_available())
 
     @property
+    def numerics(self) -> str:
+        """The precision as Lightning knows it; of auto, this machine's."""
+        if self.precision != "auto":
+            return self.precision
+        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if (fast if self.on_gpu else multiplies_bfloat16()) else "32-true"
+
+    @property
     def own_gpu(self) -> torch.device | None:
         """The GPU that this process is going to train on; None: none does."""
         if not self.on_gpu or not CUDAAccelerator.is_available():
@@ -189,7 +198,7 @@ class Training:
                 devices=self.devices,
                 num_nodes=self.num_nodes,
                 strategy=self.strategy,
-                precision=self.precision,
+                precision=self.numerics,
                 max_epochs=self.max_epochs,
                 max_steps=self.max_steps,
                 accumulate_grad_batches=self.accumulate,
@@ -215,6 +224,12 @@ class Training:
         return UserError(
             f"trainer.{name}", getattr(self, name), shown.rstrip("."), "see conf/trainer for sets that fit"
         )
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether this CPU has products of bfloat16 (AVX-512 or AMX); emulated, they are slower than float32."""
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _check_among(argument: str, value: Any, known: Sequence[str], remedy: str = "") -> None:

@@ -304,6 +304,7 @@ def _facts(
         "packed": False,
         "epoch_tokens": {"all": None, "supervised": None},
         "hardware": {"device": f"{'cuda' if training.own_gpu else 'cpu'} {device}", "processes": 1, "nodes": 1},
+        "precision": training.numerics,
     }
 
 

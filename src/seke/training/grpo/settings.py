@@ -112,7 +112,7 @@ class Grpo:
         for name in ("compile", "float8", "fused_loss"):
             if getattr(training, name):
                 raise UserError(f"trainer.{name}", getattr(training, name), "not there with algorithm=grpo", "leave it")
-        if training.precision not in ("32-true", "32", "bf16-mixed", "bf16"):
+        if training.numerics not in ("32-true", "32", "bf16-mixed", "bf16"):
             raise UserError("trainer.precision", training.precision, "not there with algorithm=grpo", "use bf16-mixed")
 
     def _sampler(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Grpo:
             "shuffle_dataset": False,  # `records.order` has shuffled, by seed and step
             "max_steps": training.max_steps,
             "max_grad_norm": training.clip,
-            "bf16": training.precision.startswith("bf16"),
+            "bf16": training.numerics.startswith("bf16"),
             "use_cpu": not training.on_gpu,
             "gradient_checkpointing": bool(training.activation_checkpointing),
             "save_steps": training.checkpoint_every,
