@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # After fine-tuning: reinforcement from human labels alone, beside four controls from the same labels.
-#   bash scripts/rl.sh [name=rl] [seed=0] [images=7000] [steps=90] [outputs=outputs] [records=<prepared set>] [sft=<train run>]
+#   bash scripts/rl.sh [name=rl] [seed=0] [images=3000] [steps=45] [outputs=outputs] [records=<prepared set>] [sft=<train run>]
 #     [without=<source>] [<settings of algorithm, trainer or model>]           needs pip install -e '.[rl]'
-# without: leaves one source out of everything that is trained on (its test faces stay): how far does it carry?
-# Controls: fine-tuning goes on on the human labels themselves (as many steps and samples, at the same and at five times the
-# learning rate), reinforcement by the labels of other faces, and fine-tuning on the best of 8 sampled answers.
+# without: leaves one source out of everything that is trained on; its test faces are judged apart: how far does it carry?
+# Controls: fine-tuning goes on on the model's own answers in which human labels replace what it said of them (as many steps
+# and samples, at the same and at five times the learning rate), reinforcement by the labels of other faces, and fine-tuning
+# on the best of 8 sampled answers. Where sft= is given, it must not have seen the source either.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=rl seed=0 images=7000 steps=90 outputs=outputs records= sft= without= more=()
+name=rl seed=0 images=3000 steps=45 outputs=outputs records= sft= without= more=()
 for argument in "$@"; do
   case "$argument" in
     name=* | seed=* | images=* | steps=* | outputs=* | records=* | sft=* | without=*) printf -v "${argument%%=*}" '%s' "${argument#*=}" ;;
@@ -32,11 +33,12 @@ if [[ -z "$records" ]]; then step prepare source=synthetic name="$name" source.i
 if [[ -z "$sft" ]]; then
   sft=$name-sft
   step generate records="$faces" name="$name-seke"
-  step train data.path="$name-seke" name="$sft" ${without:+"+data.reader.without=[$without]"}
+  step train data.path="$name-seke" name="$sft" trainer.precision=bf16-mixed ${without:+"+data.reader.without=[$without]"}
 fi
 
 # 2. Reinforcement, and the same by labels that say nothing.
-rl=(algorithm=grpo model.path="$sft" data.path="$faces" trainer.max_steps="$steps" ${left[@]+"${left[@]}"} ${more[@]+"${more[@]}"})
+rl=(experiment=rl model.path="$sft" data.path="$faces" trainer.max_steps="$steps"
+  ${left[@]+"${left[@]}"} ${more[@]+"${more[@]}"})
 step train "${rl[@]}" name="$name-grpo"
 step train "${rl[@]}" name="$name-shuffled" algorithm.shuffle=true
 
@@ -48,19 +50,24 @@ if [[ -n "$without" ]]; then
   printf '{"image_root": "%s"}' "$(cd "$(dirname "$train")/images" && pwd)" >"$control/manifest.json"
   train=$control/train.jsonl
 fi
-common=(model.path="$outputs/train/$sft/model" trainer.max_steps="$steps" trainer.warm_up=0.0)
+common=(model.path="$outputs/train/$sft/model" trainer.max_steps="$steps" trainer.warm_up=0.0 trainer.precision=bf16-mixed)
 [[ -f "$control/human/rows.jsonl" ]] ||
-  python scripts/rl_controls.py human "$train" "$control/human/rows.jsonl" seed="$seed" outputs="$outputs"
+  python scripts/rl_controls.py human "$train" "$control/human/rows.jsonl" model="$sft" limit=$((96 * steps)) seed="$seed" outputs="$outputs"
 [[ -f "$control/best/rows.jsonl" ]] ||
   python scripts/rl_controls.py best "$train" "$control/best/rows.jsonl" model="$sft" faces=$((12 * steps)) seed="$seed" outputs="$outputs"
 step train "${common[@]}" data.path="$control/human/rows.jsonl" name="$name-human" trainer.batch_size=96 trainer.max_epochs=100 model.lr=6e-5
 step train "${common[@]}" data.path="$control/human/rows.jsonl" name="$name-human5" trainer.batch_size=96 trainer.max_epochs=100 model.lr=3e-4
 step train "${common[@]}" data.path="$control/best/rows.jsonl" name="$name-best" trainer.batch_size=12 trainer.max_epochs=100 model.lr=6e-5
 
-# 4. All of them on test subjects that no stage has seen.
-step evaluate records="$faces" model.path="$sft" name="$name-before"
+# 4. All of them on test subjects that no stage has seen; where a source is left out, on its own.
+tested=$faces
+if [[ -n "$without" ]]; then
+  tested=$control/test.jsonl
+  python scripts/of_source.py "$outputs/prepare/$faces/test.jsonl" "$without" "$tested"
+fi
+step evaluate records="$tested" model.path="$sft" name="$name-before"
 for cell in human human5 best shuffled grpo; do
-  step evaluate records="$faces" model.path="$name-$cell" name="$name-$cell" compare="$name-before" groups=[source]
+  step evaluate records="$tested" model.path="$name-$cell" name="$name-$cell" compare="$name-before" groups=[source]
 done
 printf '\nagainst the fine-tuned model, 95 %% intervals by subject:\n'
 python scripts/rl_controls.py table "$outputs" "$name-before" "$name"-{human,human5,best,shuffled,grpo}

@@ -1,12 +1,15 @@
 """Controls of reinforcement: instruction data from the same human labels, without any reinforcement.
 
-    python scripts/rl_controls.py human RECORDS OUT [limit=]         the human labels themselves, as answers
+    python scripts/rl_controls.py human RECORDS OUT [limit=] [model=<run>]
+        the human labels as answers; with model= its own greedy answers, in which human labels replace what it said
     python scripts/rl_controls.py best RECORDS OUT model=<run> [faces=1080] [n=8]
         the best of n sampled answers (rejection fine-tuning), by the rewards of conf/algorithm/grpo.yaml; faces whose
         answers earn all alike are left out
     python scripts/rl_controls.py hard RECORDS OUT model=<run> [faces=1080] [n=8] [share=0.5]
         a curriculum, no control: records of that share of the faces on whose answers the rewards differ most, as a set
         for algorithm=grpo (data.path=OUT)
+    python scripts/rl_controls.py units RECORDS model=<run> [faces=120] [n=8]
+        no control: action units hit, missed and falsely named, greedily and in samples, over faces that have them
     python scripts/rl_controls.py table OUTPUTS AGAINST RUN...       evaluate runs and their differences from AGAINST
 
 RECORDS is a prepared set's train.jsonl; OUT a file of LLaVA conversations for train.py. With outputs= and seed=.
@@ -15,12 +18,15 @@ RECORDS is a prepared set's train.jsonl; OUT a file of LLaVA conversations for t
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import pstdev
 from typing import Any
 
-from seke.answers.extract import describe
+from seke.answers.extract import describe, extract
+from seke.core.affect import ACTION_UNITS
+from seke.core.records import Labels
 from seke.core.rules import MEASURES
 from seke.core.runs import image_root
 from seke.training.grpo.records import Face, Records
@@ -38,17 +44,24 @@ def main(words: Sequence[str]) -> None:
             settings[key] = value
         else:
             places.append(word)
-    if len(places) < 3 or places[0] not in ("human", "best", "hard", "table"):
+    if len(places) < 2 + (places[0] != "units") or places[0] not in ("human", "best", "hard", "units", "table"):
         raise SystemExit(__doc__)
     if places[0] == "table":
         print(table(Path(places[1]), places[2], places[3:]))
         return
-    records, out, seed = Path(places[1]), Path(places[2]), int(settings["seed"])
+    records, out, seed = Path(places[1]), Path(places[-1]), int(settings["seed"])
     data = Records(str(records), question(), limit=int(settings["limit"]) if settings["limit"] else None)
     faces, root = data.train(Path(settings["outputs"]), seed).faces, image_root(records).resolve()
+    if places[0] == "units":
+        print(units([face for face in faces if face.labels.action_units], data.question, settings))
+        return
     rows: list[Any]
     if places[0] == "human":
-        rows = [row(face, data.question, describe(face.labels, digits=2), root) for face in faces]
+        own = greedy(faces, data.question, settings) if settings["model"] else [""] * len(faces)
+        rows = [
+            row(face, data.question, describe(corrected(text, face.labels), digits=2), root)
+            for face, text in zip(faces, own, strict=True)
+        ]
     elif places[0] == "best":
         groups = sampled(faces, data.question, settings)
         rows = [
@@ -84,10 +97,66 @@ def row(face: Face, asked: str, answer: str, root: Path) -> dict[str, Any]:
     return {"id": face.id, "image": image, "sha256": face.picture.sha256, "conversations": turns}
 
 
+def corrected(answer: str, human: Labels) -> Labels:
+    """Return what an answer says with the human labels in the place of its own; all action units where any is known.
+
+    >>> corrected("The expression is fear. Active action units: AU4.", Labels(action_units={6: True})).active
+    (4, 6)
+    """
+    said = extract(answer)
+    units = {**(said.action_units or {}), **(human.action_units or {})}
+    if said.action_units:
+        units = {au: units.get(au, False) for au in ACTION_UNITS}
+    return Labels(
+        expression=human.expression or said.expression,
+        valence=said.valence if human.valence is None else human.valence,
+        arousal=said.arousal if human.arousal is None else human.arousal,
+        action_units=units or None,
+    )
+
+
+def greedy(faces: Sequence[Face], asked: str, settings: Mapping[str, str]) -> list[str]:
+    """Return the model's greedy answers."""
+    from seke.models.llava_ov import LlavaOv
+    from seke.training.grpo.greedy import answers
+
+    model = Path(settings["outputs"]) / "train" / settings["model"] / "model"
+    loaded = LlavaOv(str(model), attention="eager").load()
+    return [answer.text for answer in answers(loaded, faces, asked, max_tokens=96)]
+
+
+def units(faces: Sequence[Face], asked: str, settings: Mapping[str, str]) -> str:
+    """Return how many action units are hit, missed and falsely named, and how far samples of a face differ."""
+    groups = [(face, [extract(text) for _, text in answers]) for face, answers in sampled(faces, asked, settings)]
+    once = [face for face, _ in groups]
+    said = {
+        "greedy": list(zip(once, map(extract, greedy(once, asked, settings)), strict=True)),
+        "sampled": [(face, labels) for face, answers in groups for labels in answers],
+    }
+    lines = []
+    for name, pairs in said.items():
+        pooled = Counter(
+            (bool((labels.action_units or {}).get(au)), active)
+            for face, labels in pairs
+            for au, active in (face.labels.action_units or {}).items()
+        )
+        hit, missed, false = pooled[True, True], pooled[False, True], pooled[True, False]
+        recall, precision = hit / max(1, hit + missed), hit / max(1, hit + false)
+        lines.append(
+            f"{name}: {hit} hit, {missed} missed, {false} false; recall {recall:.1%}, precision {precision:.1%}"
+        )
+    differ = [
+        len({bool((labels.action_units or {}).get(au)) for labels in answers}) > 1
+        for face, answers in groups
+        for au in face.labels.action_units or {}
+    ]
+    return "\n".join([*lines, f"samples of a face differ about {sum(differ) / max(1, len(differ)):.1%} of its units"])
+
+
 def hardest(rewards: Mapping[str, Sequence[float]], share: float) -> set[str]:
     """Return that share of the ids whose answers' rewards differ most, by standard deviation; none that are all alike.
 
-    >>> hardest({"a": [1, 1], "b": [0, 1], "c": [0.4, 0.6]}, 0.4)
+    >>> hardest({"a": [1, 1], "b": [0, 1], "c": [0.4, 0.6]}, 0.3)
     {'b'}
     """
     spread = {id_: pstdev(earned) for id_, earned in rewards.items()}

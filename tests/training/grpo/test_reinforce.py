@@ -148,6 +148,21 @@ def test_two_steps_end_with_the_weights_of_trl_by_itself(reinforce, small, tmp_p
     assert any(not torch.allclose(ours[name], before[name], atol=1e-4) for name in ours)
 
 
+def test_token_advantages_that_are_trls_train_as_trl_does(reinforce, tmp_path, monkeypatch):
+    """An answer's own advantage on each of its tokens is TRL's loss."""
+
+    def as_trl(reward):
+        earned = torch.tensor([total for *_, total in reward.answers]).view(-1, reward.group)
+        values = ((earned - earned.mean(1, keepdim=True)) / (earned.std(1, keepdim=True) + 1e-4)).flatten().tolist()
+        return [[value] * len(pieces) for value, pieces in zip(values, reward.pieces, strict=True)]
+
+    monkeypatch.setattr(RewardFunction, "token_advantages", as_trl)
+    for credit in ("answer", "statement"):
+        reinforce(tmp_path / credit, {"max_steps": 2}, optimizer=Plain(), credit=credit)
+    one, other = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("answer", "statement"))
+    assert all(torch.allclose(one[name], other[name], atol=1e-7) for name in one)
+
+
 def test_a_learning_rate_that_breaks_the_model_is_one_line(reinforce, tmp_path):
     with pytest.raises(UserError, match=r"^loss=.* at step .*, on the records face"):
         reinforce(tmp_path / "n", lr_share=1e30)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 
 from seke.answers.extract import describe, extract
-from seke.training.grpo import shared_prompts
+from seke.training.grpo import credit, shared_prompts
 from seke.training.grpo.greedy import means
 from seke.training.grpo.records import Face
 from seke.training.grpo.rewards import Judge, Rewards
@@ -34,16 +34,23 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
 
     Args:
         share: whether a face's answers share what the model computes of its picture and question.
+        token_advantages: returns an advantage for each token of the answers at hand; None: TRL's, one an answer.
     """
 
     clock = staticmethod(time.perf_counter)
     """Returns seconds; a benchmark counts the processor's."""
 
-    def __init__(self, *arguments: Any, share: bool = False, **named: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        share: bool = False,
+        token_advantages: Callable[[], Sequence[Sequence[float]]] | None = None,
+        **named: Any,
+    ) -> None:
         self.sampling = self.learning = 0.0
         """Seconds of sampling, and of forward and backward passes that are learnt from, since they were last read."""
         self._making = 0.0
-        self.share = share
+        self.share, self.token_advantages = share, token_advantages
         super().__init__(*arguments, **named)
 
     def training_step(self, *arguments: Any, **named: Any) -> Any:
@@ -60,6 +67,15 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
             return super()._prepare_inputs(generation_batch)
         finally:
             self._making += self.clock() - began
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        found = super()._generate_and_score_completions(inputs)
+        if self.token_advantages is not None:
+            values_BC = torch.zeros_like(found["completion_mask"], dtype=torch.float32)
+            for row, values in enumerate(self.token_advantages()):
+                values_BC[row, : len(values)] = torch.tensor(values)
+            found["advantages"] = values_BC
+        return found
 
     def _generate(self, prompts: list[Any]) -> Any:
         began = self.clock()
@@ -169,12 +185,25 @@ class RewardFunction:
         faces: by the rows' column `face`.
         end: id of the token that ends an answer.
         group: answers to each face.
+        threshold: of action units, where each statement is paid for itself (`seke.training.grpo.credit`).
+        piece: writes a token alone; with `threshold` only.
     """
 
     __name__ = "reward"
 
-    def __init__(self, judge: Judge, faces: Sequence[Face], end: int, group: int) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        faces: Sequence[Face],
+        end: int,
+        group: int,
+        threshold: float | None = None,
+        piece: Callable[[int], str] = str,
+    ) -> None:
         self.judge, self.faces, self.end, self.group = judge, faces, end, group
+        self.threshold, self.piece = threshold, piece
+        self.pieces: list[list[str]] = []
+        """Of the answers in hand: what their tokens write."""
         self.answers: list[tuple[Face, str, Rewards, float]] = []
         """Of the step in hand."""
         self.cut = 0
@@ -184,7 +213,7 @@ class RewardFunction:
     ) -> list[float | None]:
         """Return the reward of each answer; None where its record has no label that is weighted."""
         rewards: list[float | None] = []
-        self.answers, self.cut = [], 0
+        self.answers, self.cut, self.pieces = [], 0, []
         for said, ids, number in zip(completions, completion_ids, face, strict=True):
             text, asked = str(said[0]["content"]).strip(), self.faces[number]
             ended = bool(ids) and ids[-1] == self.end
@@ -192,8 +221,24 @@ class RewardFunction:
             total = self.judge.total(parts)
             rewards.append(total)
             self.cut += not ended
+            self.pieces.append([self.piece(int(token)) for token in ids])
             self.answers.append((asked, text, parts, 0.0 if total is None else total))
         return rewards
+
+    def token_advantages(self) -> list[list[float]]:
+        """Return an advantage for each token of the answers in hand, each statement paid for itself."""
+        assert self.threshold is not None
+        found: list[list[float]] = []
+        for start in range(0, len(self.answers), self.group):
+            group = self.answers[start : start + self.group]
+            truth = group[0][0].labels
+            earnings = [
+                credit.earned(extract(text), truth, parts, self.judge, self.threshold) for _, text, parts, _ in group
+            ]
+            forms = [self.judge.weights.get("form", 0.0) * (parts.form or 0.0) for _, _, parts, _ in group]
+            pieces = self.pieces[start : start + self.group]
+            found += credit.advantages(pieces, earnings, forms, list(truth.action_units or {}))
+        return credit.scaled(found)
 
     def metrics(self) -> dict[str, float]:
         """Return what the step's answers say of themselves: rewards by task, groups that teach nothing, diversity."""

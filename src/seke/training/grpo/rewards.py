@@ -13,7 +13,7 @@ exact match of the expression; none rewards valence and arousal, and none leaves
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from seke.answers.extract import extract
@@ -22,7 +22,7 @@ from seke.core.records import Labels
 
 RAREST: Final = 0.01
 """Base rates below this count as this, or one picture would outweigh all others."""
-_UNIT: Final = re.compile(r"\bAU ?0?([0-9]{1,2})\b", re.IGNORECASE)
+UNIT: Final = re.compile(r"\bAU ?0?([0-9]{1,2})\b", re.IGNORECASE)
 _SENTENCE: Final = re.compile(r"[.!?\n]\s+|\n|\.$")
 
 
@@ -107,7 +107,7 @@ def repeats(text: str) -> bool:
     """
     sentences = [" ".join(part.lower().split()).rstrip(".") for part in _SENTENCE.split(text) if part and part.strip()]
     return any(count > 1 for count in Counter(sentences).values()) or any(
-        count > 1 for part in sentences for count in Counter(_UNIT.findall(part)).values()
+        count > 1 for part in sentences for count in Counter(UNIT.findall(part)).values()
     )
 
 
@@ -141,6 +141,8 @@ class Judge:
     """Weights of AUs within their F1."""
     specificity: float = 1.0
     """How far false alarms count beyond F1 (`action_unit_reward`)."""
+    rates: Mapping[int, float] = field(default_factory=dict)
+    """Base rates of AUs, where `units` are weights by them."""
 
     def parts(self, text: str, truth: Labels, ended: bool = True) -> Rewards:
         """Return what an answer earns by each task."""

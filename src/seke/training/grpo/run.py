@@ -1,6 +1,7 @@
 """One reinforcement: from a fine-tuned model and human labels to an exported model, its manifest and its card."""
 
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -9,7 +10,7 @@ import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,7 +106,8 @@ def fit(
                        str(model.path), algorithm.max_tokens)  # fmt: skip
         write_jsonl(run.path / "rejected.jsonl", found.rejected)  # not before: until then a name is free
         faces = shuffled(found.faces, seed) if algorithm.shuffle else found.faces
-        reward = RewardFunction(judge, faces, loaded.end, algorithm.group_size)
+        threshold = algorithm.threshold if algorithm.credit == "statement" else None
+        reward = RewardFunction(judge, faces, loaded.end, algorithm.group_size, threshold, _pieces(loaded.processor))
         with kept_states(loaded.model) if algorithm.keep_states else contextlib.nullcontext() as kept:
             steps = Steps(
                 run.path, training, reward, guard, loggers, data.question, watch,
@@ -157,7 +159,8 @@ def judge_of(algorithm: Grpo, faces: Sequence[Face]) -> Judge:
         UserError: if no face has a label that is weighted.
     """
     rates = base_rates(face.labels for face in faces)
-    judge = Judge(algorithm.rewards, algorithm.reach, rarity_weights(rates, algorithm.rarity), algorithm.specificity)
+    units = rarity_weights(rates, algorithm.rarity)
+    judge = Judge(algorithm.rewards, algorithm.reach, units, algorithm.specificity, rates)
     counts = labelled(faces)
     if not any(counts.get(name) for name, weight in algorithm.rewards.items() if weight and name != "form"):
         there = ", ".join(name for name, count in counts.items() if count) or "nothing"
@@ -226,6 +229,7 @@ def _engine(
         processing_class=loaded.processor,
         callbacks=[steps],
         optimizers=(adam, rate),
+        token_advantages=reward.token_advantages if algorithm.credit == "statement" else None,
         share=algorithm.share_prompts and shareable(loaded.model, bool(training.activation_checkpointing)),
     )
     engine.remove_callback(PrinterCallback)
@@ -252,6 +256,16 @@ class _Rows:
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: `datasets` pickles what transforms rows to name it, and would pickle all faces."""
         return {}
+
+
+def _pieces(processor: Any) -> Callable[[int], str]:
+    """Return what writes a token alone, "" where it is none of the text's."""
+
+    @functools.cache
+    def piece(token: int) -> str:
+        return str(processor.tokenizer.decode([token], skip_special_tokens=True))
+
+    return piece
 
 
 def _ask(loaded: TrainableVLM, faces: Sequence[Face], data: Records, algorithm: Grpo) -> list[Answer]:

@@ -14,6 +14,7 @@ LOSSES: Final = ("grpo", "dapo", "dr_grpo", "bnpo")
 """TRL's names: means over answers, over the step's tokens (Yu et al. 2025), over a constant (Liu et al. 2025), ..."""
 LEVELS: Final = ("token", "sequence")
 SCALES: Final = ("group", "batch", "none")
+CREDITS: Final = ("answer", "statement")
 
 
 @dataclass
@@ -49,8 +50,12 @@ class Grpo:
     """How far off a valence or arousal may be and still earn something."""
     rarity: float = 0.5
     """AUs weigh base rate^-rarity in their F1: 0 all alike, 1 by the inverse."""
-    specificity: float = 1.0
+    specificity: float = 0.25
     """The share of inactive AUs not named counts to this power beside F1, more than 0."""
+    credit: str = "statement"
+    """What a reward is due to: each statement's own tokens (`seke.training.grpo.credit`), or all of an answer."""
+    threshold: float = 0.4
+    """With credit=statement: how probable an AU must be for its name to pay; half of the F1 that is reached is best."""
     shuffle: bool = False
     """Whether faces are rewarded by the labels of others of their source: a control."""
     keep_states: bool = True
@@ -73,8 +78,16 @@ class Grpo:
                 raise UserError(f"algorithm.{name}", 0, "nothing would be learnt", "use more than 0")
         for name in ("kl", "clip", "rarity"):
             check_between(f"algorithm.{name}", getattr(self, name), 0)
+        check_between("algorithm.threshold", self.threshold, 0, 0.95)
         check_between("algorithm.clip_high", self.clip_high, 0, optional=True)
-        for name, known in (("loss", LOSSES), ("level", LEVELS), ("scale", SCALES)):
+        for name, known in (
+            ("loss", LOSSES),
+            ("level", LEVELS),
+            ("loss", LOSSES),
+            ("level", LEVELS),
+            ("scale", SCALES),
+            ("credit", CREDITS),
+        ):
             if getattr(self, name) not in known:
                 raise UserError(f"algorithm.{name}", getattr(self, name), "unknown", f"use {', '.join(known)}")
         check_between("algorithm.vllm", self.vllm, 0, 1, optional=True)
