@@ -97,6 +97,18 @@ def test_players_fit_a_phone_in_the_dark(opened, of_films):
         assert edges["x"] >= 0 and edges["x"] + edges["width"] <= 390
         assert box.locator("button").bounding_box()["height"] >= 44
         assert box.locator("input").bounding_box()["width"] >= 64
+        clock, slider = box.locator("output"), box.locator("input")
+        for place in range(1 + int(slider.get_attribute("max"))):
+            slider.fill(str(place))
+            if "nobody was asked" in clock.inner_text():
+                break
+        assert "nobody was asked" in clock.inner_text()
+        # What is said of a frame has a line of its own: it ends well before the page does.
+        assert clock.evaluate("node => node.scrollWidth <= node.clientWidth")
+        said = "node => { const range = document.createRange(); range.selectNodeContents(node); const box = "
+        said += "range.getBoundingClientRect(); return [box.left, box.right, box.height]; }"
+        left, right, height = clock.evaluate(said)
+        assert left >= edges["x"] and right < edges["x"] + edges["width"] - 20 and height < 30
 
 
 def test_records_that_are_clips_are_played_and_a_report_without_pictures_plays_none(opened, tmp_path):
