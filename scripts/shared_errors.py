@@ -67,11 +67,11 @@ def by_offset(seen_NT: Array, asked_T: Array, share: float) -> Array:
     own_TN2 = (BASE_2 * evidence(seen_NT)).transpose(1, 0, 2)
     own_TN2 = np.where(asked_T[:, None, None], own_TN2 / own_TN2.sum(axis=2, keepdims=True), BASE_2)
     films = len(seen_NT)
-    nobody = np.zeros_like(own_TN2), np.zeros((FRAMES, films), dtype=bool)
+    nobody = np.broadcast_to(BASE_2, own_TN2.shape), np.zeros_like(own_TN2), np.zeros((FRAMES, films), dtype=bool)
     chain = np.tile(BASE_2, (films, 1)), np.full(films, RATE), np.full(FRAMES, SECONDS)
     # Log-odds are normal with variance 2 v, and mean v where it is active, else -v.
     chains = Chains(share, np.full(films, SEEN**2 / 2))
-    return chain_beliefs(own_TN2, *nobody, asked_T, *chain, 1.0, chains)[:, :, 1].T
+    return chain_beliefs(own_TN2, *nobody, *chain, 1.0, chains)[:, :, 1].T
 
 
 def loss(active_NT: Array, state_NT: Array) -> float:

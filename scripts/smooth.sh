@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # What frames of a film say about each other's labels, on drawn films: all frames asked, half of them, and controls.
-#   bash scripts/smooth.sh [name=smooth] [seed=0] [seeds=1] [outputs=outputs] [images=3200] [film_share=0.5]
+#   bash scripts/smooth.sh [name=smooth] [seed=0] [seeds=1] [outputs=outputs] [images=3200] [film_share=0.5] [pilot=1200]
 # film_share: share of the variance of an annotator's lasting errors that all frames of a film have alike (backend=simulated).
+# pilot: frames whose human labels decide whether anything is smoothed; their subjects are not scored.
 # Finished stages are reused.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe smooth "$@"
-take images film_share
-no_more "name=, seed=, seeds=, outputs=, images= or film_share=" ${more[@]+"${more[@]}"}
-images=${images:-3200} film_share=${film_share:-0.5}
+take images film_share pilot
+no_more "name=, seed=, seeds=, outputs=, images=, film_share= or pilot=" ${more[@]+"${more[@]}"}
+images=${images:-3200} film_share=${film_share:-0.5} pilot=${pilot:-1200}
 
 one() {
   local truth=$outputs/prepare/$run/truth.jsonl train=$outputs/prepare/$run/train.jsonl
-  local same=(seed="$seed" generator.aggregate=calibrated generator.pilot=600 stopping=fixed generator.max_samples=2
+  local same=(seed="$seed" generator.aggregate=calibrated generator.pilot="$pilot" stopping=fixed generator.max_samples=2
     backend.film_share="$film_share" chunk=512)
   # 1. Films of 3 seconds. Of the control, the frames of each film in another order.
   step prepare source=synthetic_clips name="$run" seed="$seed" source.images="$images" source.frames=12 source.rate=4

@@ -13,7 +13,7 @@ from seke.core.records import Labels
 from seke.generation.calibration import change_rates, film_offset, smoother
 from seke.generation.calibration.annotator_model import Beliefs
 from seke.generation.calibration.film_offset import Chains, chain_beliefs, gaussian_beliefs
-from seke.generation.calibration.over_time import Gaussian, markov_messages
+from seke.generation.calibration.over_time import Gaussian
 
 LINKS = couplings([])
 GAP = np.array([0.0, 0.3, 0.5, 0.2])
@@ -30,6 +30,14 @@ def paths(base, frames):
         yield path, log
 
 
+def seen(said, base, told, human, asked, gap, power, chains, known=None):
+    """Return P(state), (T, K), of one chain; `known`: log-likelihoods of what is known of frames without asking."""
+    alone = beliefs(np.zeros_like(said) if known is None else known, base)
+    own = np.where(asked[:, None], beliefs(said, alone), alone)
+    args = own[:, None], alone[:, None], human[:, None], told[:, None], base[None], np.array([RATE]), gap, power
+    return chain_beliefs(*args, chains)[:, 0]
+
+
 def beliefs(said, base):
     """Return what is believed of frames by themselves that say these log-likelihoods."""
     own = np.exp(said) * base
@@ -43,10 +51,8 @@ def test_states_of_a_unit_against_enumeration_and_quadrature(share, power):
     odds = np.array([1.4, -0.6, 0.9, 2.0])
     told, asked = np.array([False, True, False, False]), np.array([True, True, False, True])
     human, said = np.eye(2)[[0, 0, 0, 0]], np.stack([-odds / 2, odds / 2], axis=1)
-    found = chain_beliefs(
-        beliefs(said, base)[:, None], human[:, None], told[:, None], asked, base[None], np.array([RATE]), GAP, power,
-        Chains(share, np.array([v])),
-    )[:, 0]  # fmt: skip
+    known = np.array([[0.0, 0.7], [0.0, 0.0], [0.3, 0.0], [0.0, -0.4]])  # tells of its own frame alone
+    found = seen(said, base, told, human, asked, GAP, power, Chains(share, np.array([v])), known)
 
     # log-odds in state 1 are normal around v with variance 2 v, of which `share` is the film's; in state 0 around -v.
     z, weight = np.polynomial.hermite_e.hermegauss(80)
@@ -56,14 +62,14 @@ def test_states_of_a_unit_against_enumeration_and_quadrature(share, power):
         if told[t]:
             return np.log(float(state == 0) + 1e-300) + 0 * z
         if not asked[t]:
-            return odds[t] * (state - 0.5) + 0 * z
+            return 0 * z
         return norm.logpdf(odds[t], (2 * state - 1) * v + of_film, np.sqrt(2 * v * (1 - share)))
 
     for frame in np.flatnonzero(~told):
         total = np.zeros(2)
         for path, log in paths(base, 4):
             terms = [(1.0 if t == frame or told[t] else power) * log_likelihood(t, path[t]) for t in range(4)]
-            total[path[frame]] += (weight * np.exp(log + sum(terms))).sum()
+            total[path[frame]] += (weight * np.exp(log + known[frame, path[frame]] + sum(terms))).sum()
         np.testing.assert_allclose(found[frame], total / total.sum(), rtol=1e-5)
 
 
@@ -74,18 +80,15 @@ def test_expressions_against_enumeration_and_dense_gaussians(share):
     said -= said.mean(axis=1, keepdims=True)
     told = np.array([False, False, True, False])
     human, asked = np.eye(3)[[0, 0, 1, 0]], np.ones(frames, bool)
-    found = chain_beliefs(
-        beliefs(said, base)[:, None], human[:, None], told[:, None], asked, base[None], np.array([RATE]), GAP, 1.0,
-        Chains(share, np.array([v])),
-    )[:, 0]  # fmt: skip
+    found = seen(said, base, told, human, asked, GAP, 1.0, Chains(share, np.array([v])))
     basis = np.linalg.svd(np.eye(3) - 1 / 3)[0][:, :2]
     heard = np.flatnonzero(~told)
     spread = v * np.kron(share * np.ones((3, 3)) + (1 - share) * np.eye(3), np.eye(2))
     logs = []
     for path, log in paths(base, frames):
         mean = (v * (np.eye(3)[list(path)] - 1 / 3))[heard] @ basis
-        seen = multivariate_normal.logpdf((said[heard] @ basis).ravel(), mean.ravel(), spread)
-        logs.append((path, log + seen + np.log(float(path[2] == 1) + 1e-300)))
+        likely = multivariate_normal.logpdf((said[heard] @ basis).ravel(), mean.ravel(), spread)
+        logs.append((path, log + likely + np.log(float(path[2] == 1) + 1e-300)))
     total = logsumexp([log for _, log in logs])
     expected = np.zeros((frames, 3))
     for path, log in logs:
@@ -99,14 +102,11 @@ def test_expressions_of_eight_classes_against_ten_thousand_draws_of_the_offset(m
     shift, own = rng.normal(size=8), rng.normal(size=(frames, 8))
     said = v * np.eye(8)[truth] + np.sqrt(v) * (np.sqrt(share) * shift + np.sqrt(1 - share) * own)
     said -= said.mean(axis=1, keepdims=True)
-    base = np.full((1, 8), 1 / 8)
-    args = (
-        beliefs(said, base)[:, None], np.zeros((frames, 1, 8)), np.zeros((frames, 1), bool), np.ones(frames, bool),
-        base, np.array([RATE]), np.full(frames, 0.25), 1.0, Chains(share, np.array([v])),
-    )  # fmt: skip
-    found = chain_beliefs(*args)
+    nobody, every = np.zeros(frames, bool), np.ones(frames, bool)
+    args = said, np.full(8, 1 / 8), nobody, np.zeros((frames, 8)), every, np.full(frames, 0.25), 1.0
+    found = seen(*args, Chains(share, np.array([v])))
     monkeypatch.setattr(film_offset, "AROUND", 2000)
-    np.testing.assert_allclose(found, chain_beliefs(*args), atol=0.06)
+    np.testing.assert_allclose(found, seen(*args, Chains(share, np.array([v]))), atol=0.06)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
@@ -148,6 +148,12 @@ def test_valence_of_frames_that_share_errors_against_a_dense_gaussian():
     np.testing.assert_allclose(spread[:, 0], np.diag(prior - gain @ prior), rtol=1e-8)
 
 
+def unasked(frames):
+    mean_D, variance_D = change_rates.moments(LINKS)
+    each = (LINKS.expression_E, LINKS.base_A, mean_D, variance_D**0.5)
+    return Beliefs(*(np.tile(value, (frames, 1)) for value in each))
+
+
 def film(frames=6):
     rng = np.random.default_rng(4)
     p = rng.dirichlet(np.ones(8), frames)
@@ -164,9 +170,8 @@ def smoothed(share, power=0.5, offset=True):
     rates = change_rates.Rates(0.8, np.full(17, 0.8), np.array([0.8, 0.8]))
     names = ("expression", "va", "au")
     options = dict.fromkeys(names, smoother.Option(power, offset))
-    heard = {name: np.ones(len(times), dtype=bool) for name in names}
     offsets = film_offset.Offsets(Chains(share, np.array([4.0])), Chains(share, np.full(17, 2.0)), np.full(2, share))
-    return smoother.smooth(own, known, times, rates, options, LINKS, offsets, heard)
+    return smoother.smooth(own, unasked(len(times)), known, times, rates, options, LINKS, offsets)
 
 
 def test_without_a_share_films_are_smoothed_exactly_as_without_offsets():
@@ -181,31 +186,16 @@ def test_a_vanishing_share_changes_nothing():
 
 
 def test_frames_far_apart_in_time_are_told_nothing_but_the_shared_error():
-    base, v = np.array([[0.7, 0.3]]), np.array([1.3])
-    own = beliefs(np.array([[[-0.6, 0.6]]]), base)
-    args = np.zeros((1, 1, 2)), np.zeros((1, 1), bool), np.ones(1, bool), base, np.array([RATE]), np.zeros(1), 1.0
-    np.testing.assert_allclose(chain_beliefs(own, *args, Chains(0.6, v)), own, atol=1e-9)
+    base, chains = np.array([0.7, 0.3]), Chains(0.6, np.array([1.3]))
+    said = np.array([[-0.6, 0.6]])
+    nobody, every, never = np.zeros(1, bool), np.ones(1, bool), np.zeros((1, 2))
+    alone = beliefs(said, base)
+    np.testing.assert_allclose(seen(said, base, nobody, never, every, np.zeros(1), 1.0, chains), alone, atol=1e-6)
     # Every frame says "active" by as much, days apart: what they have in common is the annotator's.
     frames = 30
-    many = np.tile(beliefs(np.array([[[-1.3, 1.3]]]), base), (frames, 1, 1))
-    args = (
-        np.zeros((frames, 1, 2)), np.zeros((frames, 1), bool), np.ones(frames, bool), base, np.array([RATE]),
-        np.full(frames, 1e6), 1.0,
-    )  # fmt: skip
-    assert (chain_beliefs(many, *args, Chains(0.6, v))[:, 0, 1] < 0.9 * many[:, 0, 1]).all()
-    # A frame that people labelled and whose belief stands beside their label tells the others how the annotator errs.
-    human, told = np.tile([1.0, 0.0], (frames, 1, 1)), np.zeros((frames, 1), bool)
-    told[::2] = True
-    at_once = np.where(np.arange(frames) % 2, 0.0, 1e6)  # each labelled frame stands beside the same one, asked
-    taught = chain_beliefs(
-        many, human, told, np.ones(frames, bool), base, np.array([RATE]), at_once, 1.0, Chains(0.6, v)
-    )
-    assert np.isfinite(taught).all()
-    alone = chain_beliefs(
-        np.concatenate([many, many[:1]]), np.concatenate([human, human[:1]]), np.concatenate([told, [[False]]]),
-        np.ones(frames + 1, bool), base, np.array([RATE]), np.array([*at_once, 1e6]), 1.0, Chains(0.6, v),
-    )[-1, 0, 1]  # fmt: skip
-    assert alone < 0.5 * many[0, 0, 1]
+    many = np.tile([-1.3, 1.3], (frames, 1))
+    args = np.zeros(frames, bool), np.zeros((frames, 2)), np.ones(frames, bool), np.full(frames, 1e6), 1.0, chains
+    assert (seen(many, base, *args)[:, 1] < 0.9 * beliefs(many, base)[:, 1]).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.8])
@@ -229,8 +219,7 @@ def test_the_share_is_learnt_from_human_labels(share):
         beliefs(said, LINKS.expression_E), np.tile(LINKS.base_A, (len(film_N), 1)), own_ND,
         np.tile(precision_D**-0.5, (len(film_N), 1)),
     )  # fmt: skip
-    heard = {name: np.ones(len(film_N), bool) for name in ("expression", "va", "au")}
-    found = film_offset.learn(asked, truth, film_N, heard, LINKS)
+    found = film_offset.learn(asked, unasked(len(film_N)), truth, film_N, LINKS)
     assert found.expression.share == pytest.approx(share, abs=0.08)
     assert found.expression.v_S[0] == pytest.approx(v, rel=0.1)
     assert found.va_D == pytest.approx(share, abs=0.15)
@@ -239,16 +228,15 @@ def test_the_share_is_learnt_from_human_labels(share):
 
 
 def test_long_videos_are_taken_in_stretches():
-    own, frames = 0.3 + 0.4 * np.random.default_rng(0).random((300, 1, 1)), 300
-    args = (
-        np.concatenate([1 - own, own], axis=2), np.zeros((frames, 1, 2)), np.zeros((frames, 1), bool),
-        np.ones(frames, bool), np.array([[0.5, 0.5]]), np.array([RATE]), np.full(frames, 0.1), 1.0,
-        Chains(0.5, np.array([1.0])),
-    )  # fmt: skip
-    whole = chain_beliefs(*args)
-    first = chain_beliefs(*(each[:150] if k in (0, 1, 2, 3, 6) else each for k, each in enumerate(args)))
-    np.testing.assert_allclose(whole[:150], first)
-    assert markov_messages(args[0], *args[4:7]).shape == whole.shape
+    frames, base, chains = 300, np.array([0.5, 0.5]), Chains(0.5, np.array([1.0]))
+    odds = np.random.default_rng(0).normal(size=frames)
+    said = np.stack([-odds / 2, odds / 2], axis=1)
+    nobody, never, every = np.zeros(frames, bool), np.zeros((frames, 2)), np.ones(frames, bool)
+    gap = np.full(frames, 0.1)
+    whole = seen(said, base, nobody, never, every, gap, 1.0, chains)
+    half = slice(150)
+    first = seen(said[half], base, nobody[half], never[half], every[half], gap[half], 1.0, chains)
+    np.testing.assert_allclose(whole[half], first)
 
 
 def test_what_was_said_of_frames_that_people_labelled_tells_how_the_annotator_errs_in_their_video():
@@ -269,13 +257,13 @@ def test_what_was_said_of_frames_that_people_labelled_tells_how_the_annotator_er
     option = smoother.Option(1.0, offset=True)
     judged = smoother.Judged(option, {}, smoother.Gain(1.0, 0.1, 9), {}, smoother.Gain(1.0, 0.1, 9), ())
     offsets = film_offset.Offsets(Chains(0.8, np.array([3.0])), Chains(0.8, np.full(17, 3.0)), np.full(2, 0.8))
-    lesson = smoother.Lesson(Beliefs(*(column[:1] for column in own)), frozenset(names))
-    heard = {name: np.ones(frames, dtype=bool) for name in names}
+    alone = unasked(frames)
+    lesson = smoother.Lesson(*(Beliefs(*(column[:1] for column in each)) for each in (own, alone)))
     untaught = smoother.Smoother(
         change_rates.Learnt({"bp4d": rates}, {}), offsets, LINKS, dict.fromkeys(names, judged), ("bp4d",), 1
     )
     taught = dataclasses.replace(untaught, lessons=dict.fromkeys(video.ids[:-1], lesson))
-    before, after = (each.smoothed(video, own, known, heard) for each in (untaught, taught))
+    before, after = (each.smoothed(video, own, alone, known) for each in (untaught, taught))
     assert after.p_NE.shape == before.p_NE.shape
     assert after.p_NE[-1, 2] < before.p_NE[-1, 2] - 0.1, "it says so of this film's other faces, too"
     assert after.active_NA[-1, COLUMN[4]] < before.active_NA[-1, COLUMN[4]] - 0.2

@@ -143,15 +143,14 @@ def test_a_human_label_wins_and_informs_its_neighbours_and_distant_frames_keep_t
     rates = change_rates.Rates(0.5, np.full(len(COLUMN), 0.5), np.array([0.5, 0.5]))
     own = nothing(3)
     options = dict.fromkeys(("expression", "va", "au"), smoother.Option(0.25, offset=False))
-    heard = {name: np.ones(3, dtype=bool) for name in options}
-    found = smoother.smooth(own, known, video.times, rates, options, LINKS, film_offset.none(), heard)
+    found = smoother.smooth(own, own, known, video.times, rates, options, LINKS, film_offset.none())
     fear = EXPRESSIONS.index("fear")
     assert found.p_NE[1, fear] > 0.9
     assert found.active_NA[1, COLUMN[12]] > 0.9
     assert found.mean_ND[1, 0] < -0.7
     for after, before in zip(found, own, strict=True):
         np.testing.assert_allclose(after[2], before[2], rtol=1e-6, atol=1e-9)
-    untouched = smoother.smooth(own, known, video.times, rates, {}, LINKS, film_offset.none(), heard)
+    untouched = smoother.smooth(own, own, known, video.times, rates, {}, LINKS, film_offset.none())
     assert all((a == b).all() for a, b in zip(untouched, own, strict=True))
 
 
@@ -194,7 +193,7 @@ def test_every_second_frame_is_asked_about_and_the_others_are_inferred():
     base = dict(zip(EXPRESSIONS, LINKS.expression_E.tolist(), strict=True))
     blind = Posterior(base, {12: float(LINKS.base_A[COLUMN[12]])}, (0.0, 0.6), (0.3, 0.5))
     asked = missing(Labels(action_units={au: False for au in COLUMN if au != 12}))
-    frames = [over_time.Frame(row, Labels(), asked, belief if k % 2 == 0 else blind) for k, row in enumerate(rows)]
+    frames = [over_time.Frame(row, Labels(), asked, (belief, blind)[k % 2], blind) for k, row in enumerate(rows)]
     found = over_time.informed(made, frames)
     assert set(found) == {row.id for row in rows}
     inferred = found[rows[1].id]

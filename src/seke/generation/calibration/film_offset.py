@@ -1,7 +1,7 @@
 """The film's own offset: an annotator's errors that all frames of a video share, which no average over them undoes.
 
-What a frame says of K states, its log-likelihoods l centred to a sum of 0, is taken as calibrated and normal, as log
-likelihood ratios of normal observations are (van Leeuwen & Bruemmer 2013): in state k
+What the annotator says of a frame's K states, log-likelihoods l centred to a sum of 0, is taken as calibrated and
+normal, as log likelihood ratios of normal observations are (van Leeuwen & Bruemmer 2013): in state k
 
     l = v (e_k - 1/K) + sqrt(v) (sqrt(share) u + sqrt(1 - share) e),     u, e ~ N(0, I - 11'/K)
 
@@ -14,7 +14,6 @@ human labels (`learn`: type-II maximum likelihood, or empirical Bayes).
 T = frames in the order of time, S = chains side by side, K = states, P = values of u, N = rows of the pilot.
 """
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -42,6 +41,8 @@ WIDER: Final = 1.4
 """Than the posterior of u at a mode, given its states: states are in doubt, too."""
 ROUNDS: Final = 5
 """Of coordinate ascent towards a mode."""
+SUREST: Final = 1e-6
+"""No state of a frame that people did not label is less probable."""
 SILENT: Final = 1e-9
 """Log-likelihoods that differ by less say nothing."""
 
@@ -77,34 +78,47 @@ def none() -> Offsets:
     return Offsets(Chains(0.0, np.zeros(1)), Chains(0.0, np.zeros(len(AUS))), np.zeros(2))
 
 
-def learn(
-    asked: Beliefs, truth: Table, film_N: NDArray[np.int_], heard: Mapping[str, Mask], links: Couplings
-) -> Offsets:
+def learn(asked: Beliefs, alone: Beliefs, truth: Table, film_N: NDArray[np.int_], links: Couplings) -> Offsets:
     """Return what frames share, from human-labelled ones about which the annotator was asked.
 
     Args:
-        asked: what is believed of N frames by what others' labels have taught.
+        asked: what is believed of N frames by what others' labels have taught ...
+        alone: ... and what would be if nobody had been asked; where that is the same, nobody was.
         truth: their human labels.
         film_N: the video of each, a whole number.
-        heard: whether its belief is the annotator's, (N,), by description.
         links: base rates.
     """
-    p_NE, active_NA, mean_ND, sd_ND = asked
-    base_A2 = np.stack([1 - links.base_A, links.base_A], axis=1)
-    own_NA2 = np.stack([1 - active_NA, active_NA], axis=2)
     named_N = truth.expression_NE.any(axis=1)
     state_N1 = np.where(named_N, truth.expression_NE.argmax(axis=1), -1)[:, None]
     state_NA = np.where(np.isnan(truth.units_NA), -1, np.nan_to_num(truth.units_NA)).astype(int)
-    expression = _chains(_centred(p_NE[:, None], links.expression_E[None]), state_N1, film_N, heard["expression"])
-    units = _chains(_centred(own_NA2, base_A2), state_NA, film_N, heard["au"])
+    expression = _chains(_centred(asked.p_NE[:, None], alone.p_NE[:, None]), state_N1, film_N)
+    units = _chains(_centred(both(asked.active_NA), both(alone.active_NA)), state_NA, film_N)
     centre_D, variance_D = moments(links)
-    said_ND, pull_ND = evidence_of(mean_ND, sd_ND, centre_D, variance_D)
+    said_ND, pull_ND = evidence_of(asked.mean_ND, asked.sd_ND, centre_D, variance_D)
     error_ND = np.full_like(said_ND, np.nan)
-    told_ND = (said_ND > 0) & ~np.isnan(truth.va_ND) & heard["va"][:, None]
+    told_ND = (said_ND > 0) & ~np.isnan(truth.va_ND) & heard_va(asked, alone)[:, None]
     y_ND = pull_ND / np.where(said_ND > 0, said_ND, 1.0)
     error_ND[told_ND] = ((y_ND - (truth.va_ND - centre_D)) * np.sqrt(said_ND))[told_ND]
     error_ND -= _mean(error_ND)
     return Offsets(expression, units, np.array([shared(error_ND[:, place, None], film_N) for place in (0, 1)]))
+
+
+def both(active: Array) -> Array:
+    """Return P(inactive) and P(active) in a last dimension, neither of them 0.
+
+    >>> both(np.array([0.25, 0.0])).tolist()
+    [[0.75, 0.25], [0.999999, 1e-06]]
+    """
+    p = np.clip(active, SUREST, 1 - SUREST)
+    return np.stack([1 - p, p], axis=-1)
+
+
+def heard_va(asked: Beliefs, alone: Beliefs) -> Mask:
+    """Return of which frames the annotator's valence and arousal were heard, (T,): where asking changed a belief."""
+    same_ND = np.isclose(asked.mean_ND, alone.mean_ND, rtol=0, atol=SILENT, equal_nan=True)
+    same_ND &= np.isclose(asked.sd_ND, alone.sd_ND, rtol=0, atol=SILENT, equal_nan=True)
+    heard_T: Mask = ~same_ND.all(axis=1)
+    return heard_T
 
 
 def shared(error_NX: Array, film_N: NDArray[np.int_]) -> float:
@@ -147,9 +161,9 @@ def stretches(frames: int, longest: int = LONGEST) -> list[slice]:
 
 def chain_beliefs(
     own_TSK: Array,
+    alone_TSK: Array,
     human_TSK: Array,
     told_TS: Mask,
-    asked_T: Mask,
     base_SK: Array,
     rate_S: Array,
     gap_T: Array,
@@ -159,24 +173,23 @@ def chain_beliefs(
     """Return P(state) of each frame given all frames of its video, (T, S, K), the shared offset summed over.
 
     Args:
-        own_TSK: what is believed of each frame by itself, positive.
+        own_TSK: what is believed of each frame by itself, positive; where people labelled it, of no account.
+        alone_TSK: the same if nobody had been asked; where it is the same, the frame shares no error.
         human_TSK: 1 at the state that people named, where `told_TS`.
-        told_TS: where there is a human label; its frame's own belief is of no account.
-        asked_T: whether the annotator was asked; of other frames it shares no error.
+        told_TS: where there is a human label.
         base_SK: stationary probabilities.
         rate_S: changes a second.
         gap_T: seconds since the frame before.
         power: to which what other frames say counts, of the states and of the offset.
         chains: how the annotator errs.
     """
-    said_TSK = _centred(own_TSK, base_SK)
-    heard_TS = asked_T[:, None] & ~told_TS & (np.abs(said_TSK).max(axis=2) > SILENT)
-    heard_TS &= chains.v_S > 0
+    said_TSK = _centred(own_TSK, alone_TSK)
+    heard_TS = ~told_TS & (np.abs(said_TSK).max(axis=2) > SILENT) & (chains.v_S > 0)
     with np.errstate(divide="ignore"):
         fixed_TSK = np.where(told_TS[:, :, None], np.log(human_TSK), said_TSK)
     found = []
     for part in stretches(len(own_TSK)):
-        frames = said_TSK[part], fixed_TSK[part], heard_TS[part], told_TS[part], gap_T[part]
+        frames = (each[part] for each in (said_TSK, alone_TSK, fixed_TSK, heard_TS, told_TS, gap_T))
         found.append(_Video(*frames, base_SK, rate_S, power, chains).beliefs())
     return np.concatenate(found)
 
@@ -185,6 +198,7 @@ class _Video(NamedTuple):
     """What is known of a video's frames; see `chain_beliefs`."""
 
     said_TSK: Array
+    alone_TSK: Array
     fixed_TSK: Array
     heard_TS: Mask
     told_TS: Mask
@@ -214,13 +228,13 @@ class _Video(NamedTuple):
         """Return P(state), (T, S, K), averaged over values of u with the logarithms of their prior weights."""
         log_TPSK = self.evidence(points_PSK)
         tempered_TPSK = self._tempered(log_TPSK)
-        seen_TPSK = self.base_SK * self.messages(tempered_TPSK)
+        message_TPSK = self.messages(tempered_TPSK)
         total_PS = logs_PS + markov_log_likelihood(*self._flat(tempered_TPSK)).reshape(logs_PS.shape)
-        # A frame's own words count in full: they take the place of those that count to the power.
-        own_TPSK, less_TPSK = (
-            np.where(self.told_TS[:, None, :, None], 0.0, each) for each in (log_TPSK, tempered_TPSK)
-        )
-        full_TPS, less_TPS = (_log_sum(seen_TPSK, each) for each in (own_TPSK, less_TPSK))
+        # A frame's own words count in full, with what is known of it: they take the place of what went to the others.
+        told_T1S1 = self.told_TS[:, None, :, None]
+        own_TPSK, less_TPSK = (np.where(told_T1S1, 0.0, each) for each in (log_TPSK, tempered_TPSK))
+        seen_TPSK = self.alone_TSK[:, None] * message_TPSK
+        full_TPS, less_TPS = _log_sum(seen_TPSK, own_TPSK), _log_sum(self.base_SK * message_TPSK, less_TPSK)
         weight_TPS = total_PS + full_TPS - less_TPS
         weight_TPS = np.exp(weight_TPS - logsumexp(weight_TPS, axis=1, keepdims=True))
         joint_TPSK = seen_TPSK * np.exp(own_TPSK - own_TPSK.max(axis=3, keepdims=True))
@@ -264,7 +278,7 @@ class _Video(NamedTuple):
         states, heard_T = self.base_SK.shape[1], self.heard_TS[:, 0]
         share, v = self.chains.share, float(self.chains.v_S[0])
         # (M, T, K): states by each frame's own evidence, then one and the same state in all frames.
-        own_TK = np.exp(self.said_TSK[:, 0]) * self.base_SK[0]
+        own_TK = np.exp(self.said_TSK[:, 0]) * self.alone_TSK[:, 0]
         frames = len(own_TK)
         state_MTK = np.concatenate(
             [(own_TK / own_TK.sum(axis=1, keepdims=True))[None], np.tile(np.eye(states)[:, None], (1, frames, 1))]
@@ -352,11 +366,11 @@ def gaussian_beliefs(
     return mean_TS - moved_TS * u_S, variance_TS + moved_TS**2 / known_S
 
 
-def _chains(said_NSK: Array, state_NS: NDArray[np.int_], film_N: NDArray[np.int_], heard_N: Mask) -> Chains:
+def _chains(said_NSK: Array, state_NS: NDArray[np.int_], film_N: NDArray[np.int_]) -> Chains:
     """Return how an annotator errs about states that people named; -1: nobody did."""
     states = said_NSK.shape[2]
     silent_NS = np.isnan(said_NSK).any(axis=2) | ~(np.abs(np.nan_to_num(said_NSK)).max(axis=2) > SILENT)
-    use_NS = heard_N[:, None] & ~silent_NS
+    use_NS = ~silent_NS
     square_NS = np.where(use_NS, (said_NSK**2).sum(axis=2), 0.0)
     mean_S = square_NS.sum(axis=0) / np.maximum(use_NS.sum(axis=0), 1)
     # E |l|^2 = v^2 (K - 1) / K + v (K - 1), whatever the state.
@@ -378,9 +392,9 @@ def _log_sum(seen_TPSK: Array, log_TPSK: Array) -> Array:
     return found
 
 
-def _centred(own_XSK: Array, base_SK: Array) -> Array:
-    """Return log-likelihoods without what is believed of any, whose sum is 0."""
-    log_XSK = np.log(np.maximum(own_XSK, 1e-12)) - np.log(base_SK)
+def _centred(own_XSK: Array, alone_XSK: Array) -> Array:
+    """Return the log-likelihoods that make `own` of `alone`; their sum is 0."""
+    log_XSK = np.log(np.maximum(own_XSK, SUREST)) - np.log(np.maximum(alone_XSK, SUREST))
     centred: Array = log_XSK - log_XSK.mean(axis=-1, keepdims=True)
     return centred
 

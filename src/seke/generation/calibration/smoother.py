@@ -1,7 +1,11 @@
 """The smoother: what frames of a video say about each other's labels, where human labels show that it helps.
 
-What is believed of a frame by itself (`posterior`) is divided by what is believed of any, which leaves what the frame
-says. What the other frames say reaches it through `over_time`, to a power: an annotator that misreads a face misreads
+What is believed of a frame by itself (`posterior`) is divided by what would be if nobody had been asked, which leaves
+what the annotator says of it. What it says of the other frames reaches this one through `over_time`; what known labels
+say of a description stays where it is, for in all frames of a face they say it again. (Of valence and arousal, whose
+beliefs are no ratios of densities, everything reaches the others but what is believed of any frame.)
+
+What others say counts to a power: an annotator that misreads a face misreads
 it in the next frame, too, so that ten frames are worth less than ten. Or, with the same aim, what the errors of a
 video's frames have in common is summed over (`film_offset`). Human labels count in full. Powers, whether there are
 offsets, and whether anything is smoothed at all, are decided by held-out human labels of the pilot's videos, per source
@@ -22,7 +26,17 @@ from seke.core.records import Labels
 from seke.generation.calibration import change_rates, pilot
 from seke.generation.calibration.annotator_model import Beliefs, Masked
 from seke.generation.calibration.change_rates import NUGGET, Rates, Video, moments
-from seke.generation.calibration.film_offset import Mask, Offsets, chain_beliefs, evidence_of, gaussian_beliefs, learn
+from seke.generation.calibration.film_offset import (
+    SUREST,
+    Mask,
+    Offsets,
+    both,
+    chain_beliefs,
+    evidence_of,
+    gaussian_beliefs,
+    heard_va,
+    learn,
+)
 from seke.generation.calibration.fit import log_losses
 from seke.generation.calibration.gain import Gain, discovery_level, gain
 from seke.generation.calibration.over_time import Gaussian, gaps, gaussian_messages, markov_messages
@@ -35,8 +49,6 @@ OFFSET_POWERS: Final = (0.25, 0.5, 1.0)
 """The same where errors that a video's frames share are summed over."""
 FEWEST_SUBJECTS: Final = 5
 """A source with labels of fewer is judged with all others: of two or three nothing is beyond doubt."""
-SUREST: Final = 1e-6
-"""No state of a frame that people did not label is less probable."""
 FILE: Final = "smoothing.json"
 
 
@@ -50,63 +62,61 @@ class Option(NamedTuple):
 
 
 OPTIONS: Final = (*(Option(power, False) for power in POWERS), *(Option(power, True) for power in OFFSET_POWERS))
-Heard = Mapping[str, Mask]
-"""Whether a frame's belief is the annotator's, (T,), by description; where it is not, it shares none of its errors."""
 
 
 def smooth(
     beliefs: Beliefs,
+    alone: Beliefs,
     known: Table,
     times: Sequence[float],
     rates: Rates,
     options: Mapping[str, Option],
     links: Couplings,
     offsets: Offsets,
-    heard: Heard,
 ) -> Beliefs:
     """Return what is believed of each frame of a video, given all of them.
 
     Args:
         beliefs: of each frame by itself, T rows; of known labels they are of no account.
+        alone: the same if nobody had been asked; where it is the same, nobody was.
         known: human labels of the frames.
         times: of the frames, in seconds, ascending.
         rates: of the video's source.
         options: how each description is smoothed; those that are not in it stay as they are.
         links: base rates.
         offsets: what errors of a video's frames share, for options that ask for it.
-        heard: of which frames the annotator was heard.
     """
     gap_T = gaps(times)
     p_TE, active_TA, mean_TD, sd_TD = beliefs
     shares = {name: offsets.share(name) if option.offset else 0.0 for name, option in options.items()}
     if "expression" in options:
         power, told_T1 = options["expression"].power, np.asarray(known.expression_NE.any(axis=1, keepdims=True))
-        rate_1, own_TK = np.array([rates.expression]), np.maximum(p_TE, SUREST)
+        rate_1, base_1K = np.array([rates.expression]), links.expression_E[None]
+        own_TK, alone_TK = np.maximum(p_TE, SUREST), np.maximum(alone.p_NE, SUREST)
         if shares["expression"]:
-            human_T1K, base_1K = known.expression_NE[:, None], links.expression_E[None]
-            names = own_TK[:, None], human_T1K, told_T1, heard["expression"], base_1K, rate_1, gap_T
-            p_TE = chain_beliefs(*names, power, offsets.expression)[:, 0]
+            said = own_TK[:, None], alone_TK[:, None], known.expression_NE[:, None], told_T1
+            p_TE = chain_beliefs(*said, base_1K, rate_1, gap_T, power, offsets.expression)[:, 0]
         else:
-            evidence_TK = np.where(told_T1, known.expression_NE, (own_TK / links.expression_E) ** power)
-            message_TK = markov_messages(evidence_TK[:, None], links.expression_E[None], rate_1, gap_T)[:, 0]
-            p_TE = own_TK * message_TK
+            evidence_TK = np.where(told_T1, known.expression_NE, (own_TK / alone_TK) ** power)
+            p_TE = own_TK * markov_messages(evidence_TK[:, None], base_1K, rate_1, gap_T)[:, 0]
             p_TE = p_TE / p_TE.sum(axis=1, keepdims=True)
     if "au" in options:
-        power, base_A2 = options["au"].power, np.stack([1 - links.base_A, links.base_A], axis=1)
-        own_TA = np.clip(active_TA, SUREST, 1 - SUREST)
-        own_TA2 = np.stack([1 - own_TA, own_TA], axis=2)
-        told_TA = ~np.isnan(known.units_NA)
-        human_TA2 = np.stack([1 - known.units_NA, known.units_NA], axis=2)
+        power, base_A2, told_TA = options["au"].power, both(links.base_A), ~np.isnan(known.units_NA)
+        own_TA2, alone_TA2, human_TA2 = (
+            both(active_TA),
+            both(alone.active_NA),
+            np.stack([known.units_NA == 0, known.units_NA == 1], axis=2).astype(float),
+        )
         if shares["au"]:
-            units = own_TA2, np.nan_to_num(human_TA2), told_TA, heard["au"], base_A2, rates.units_A, gap_T
-            joint_TA2 = chain_beliefs(*units, power, offsets.units)
+            said = own_TA2, alone_TA2, human_TA2, told_TA
+            joint_TA2 = chain_beliefs(*said, base_A2, rates.units_A, gap_T, power, offsets.units)
         else:
-            evidence_TA2 = np.where(told_TA[:, :, None], human_TA2, (own_TA2 / base_A2) ** power)
+            evidence_TA2 = np.where(told_TA[:, :, None], human_TA2, (own_TA2 / alone_TA2) ** power)
             joint_TA2 = own_TA2 * markov_messages(evidence_TA2, base_A2, rates.units_A, gap_T)
         active_TA = joint_TA2[:, :, 1] / joint_TA2.sum(axis=2)
     if "va" in options:
         shares_D = offsets.va_D if options["va"].offset else np.zeros(2)
-        told = known.va_ND, heard["va"], rates.va_D, gap_T
+        told = known.va_ND, heard_va(beliefs, alone), rates.va_D, gap_T
         mean_TD, sd_TD = _smooth_va(mean_TD, sd_TD, *told, options["va"].power, shares_D, links)
     return Beliefs(p_TE, active_TA, mean_TD, sd_TD)
 
@@ -170,9 +180,9 @@ class Lesson(NamedTuple):
     """What the annotator made one believe of a frame of the pilot, whose human labels were masked."""
 
     beliefs: Beliefs
-    """One row."""
-    heard: frozenset[str]
-    """Descriptions of which they are the annotator's."""
+    """One row ..."""
+    alone: Beliefs
+    """... and what would be believed if nobody had been asked."""
 
 
 @dataclass(frozen=True)
@@ -209,24 +219,23 @@ class Smoother:
                 return 1
         return self.every
 
-    def smoothed(self, video: Video, beliefs: Beliefs, known: Table, heard: Heard) -> Beliefs:
+    def smoothed(self, video: Video, beliefs: Beliefs, alone: Beliefs, known: Table) -> Beliefs:
         """Return what is believed of each frame of a video, given all of them; nothing changes in refused sources.
 
         Where errors are shared, what the annotator said of the pilot's frames stands beside their human labels, as
         frames of the same moments, and tells of the others how it errs.
         """
         options = self.options(video.source)
-        own, times, frames = _told(beliefs, self.links), np.array(video.times), len(video.ids)
+        pair, times, frames = [_told(each, self.links) for each in (beliefs, alone)], list(video.times), len(video.ids)
         more = [(place, self.lessons[id_]) for place, id_ in enumerate(video.ids) if id_ in self.lessons]
         if more and any(option.offset for option in options.values()):
-            own, known, heard = _with_lessons(own, known, heard, more, self.links)
-            times = np.array([*times, *(times[place] for place, _ in more)])
+            pair, known = _with_lessons(pair, known, more, self.links)
+            times += [times[place] for place, _ in more]
         order_T = np.argsort(times, kind="stable")
-        back_T = np.argsort(order_T)[:frames]
-        inputs = Beliefs(*(column[order_T] for column in own)), known.where(order_T), times[order_T].tolist()
-        rates, in_order = self.learnt.rates[video.source], {name: each[order_T] for name, each in heard.items()}
-        found = smooth(*inputs, rates, options, self.links, self.offsets, in_order)
-        return Beliefs(*(column[back_T] for column in found))
+        own, without = (Beliefs(*(column[order_T] for column in each)) for each in pair)
+        when, rates = [times[place] for place in order_T], self.learnt.rates[video.source]
+        found = smooth(own, without, known.where(order_T), when, rates, options, self.links, self.offsets)
+        return Beliefs(*(column[np.argsort(order_T)[:frames]] for column in found))
 
     def facts(self) -> str:
         """Return the content of smoothing.json."""
@@ -305,7 +314,7 @@ def fit(
     """
     learnt = change_rates.learn(videos, labels, links)
     runs = _runs(study.rows, videos)
-    own_NX, truth, heard = _losses(study, asked), study.truth, _heard(asked, unasked)
+    own_NX, truth = _losses(study, asked), study.truth
     film_N = np.full(len(study.rows), -1)
     for number, (_, rows) in enumerate(runs):
         film_N[rows] = number
@@ -314,7 +323,7 @@ def fit(
     for side, (held_out_N, side_links, _) in enumerate(study.sides):
         without = {row.subject for row, held_out in zip(study.rows, held_out_N, strict=True) if held_out}
         rates = change_rates.learn(videos, labels, side_links, without).rates
-        offsets = _offsets(asked, truth, heard, film_N, (film_N >= 0) & ~held_out_N, side_links)
+        offsets = _offsets(asked, unasked, truth, film_N, (film_N >= 0) & ~held_out_N, side_links)
         for video, rows in runs:
             if study.side_N[rows[0]] != side:
                 continue
@@ -323,13 +332,11 @@ def fit(
             here, absent = (Beliefs(*(column[place_N] for column in each)) for each in (asked, unasked))
             left_T1 = (np.arange(len(rows)) % every != 0)[:, None]
             half = Beliefs(*(np.where(left_T1, b, a) for a, b in zip(here, absent, strict=True)))
-            said = {name: each[place_N] for name, each in heard.items()}
-            less = {name: each & ~left_T1[:, 0] for name, each in said.items()}
+            own, less, without = (_told(each, side_links) for each in (here, half, absent))
             for option in OPTIONS:
-                options = dict.fromkeys(DESCRIPTIONS, option)
-                for into, each, of in zip(found[option], (here, half), (said, less), strict=True):
-                    told, of_source = _told(each, side_links), rates[video.source]
-                    believed = smooth(told, known, video.times, of_source, options, side_links, offsets, of)
+                how = dict.fromkeys(DESCRIPTIONS, option), side_links, offsets
+                for into, each in zip(found[option], (own, less), strict=True):
+                    believed = smooth(each, without, known, video.times, rates[video.source], *how)
                     losses_NX = by_description(log_losses(believed, truth.where(place_N)))
                     into[place_N] = np.where(np.isnan(own_NX[place_N]), np.nan, losses_NX)
                     if into is found[option][0]:  # thresholds are for what will be labelled
@@ -342,8 +349,8 @@ def fit(
         unknown = name in learnt.unknown
         wanted = {video.source for video in videos}
         judged[name] = _judged(study, own_NX[:, column], lost, source_N, unknown, wanted, every > 1)
-    offsets = _offsets(asked, truth, heard, film_N, film_N >= 0, links)
-    sources, lessons = tuple(dict.fromkeys(video.source for video in videos)), _lessons(study.rows, asked, heard)
+    offsets = _offsets(asked, unasked, truth, film_N, film_N >= 0, links)
+    sources, lessons = tuple(dict.fromkeys(video.source for video in videos)), _lessons(study.rows, asked, unasked)
     smoother = Smoother(learnt, offsets, links, judged, sources, every, untimed, lessons)
     chosen = judged["au"].option
     if chosen is None:
@@ -417,49 +424,41 @@ def _losses(study: Study, beliefs: Beliefs) -> Array:
     return losses
 
 
-def _heard(asked: Beliefs, unasked: Beliefs) -> Heard:
-    """Return of which rows the annotator was heard, by description: where asking changes what is believed."""
-    same = (np.isclose(a, b, rtol=0, atol=1e-9, equal_nan=True) for a, b in zip(asked, unasked, strict=True))
-    expression_N, au_N, mean_N, sd_N = (~np.asarray(each.all(axis=1)) for each in same)
-    return {"expression": expression_N, "au": au_N, "va": mean_N | sd_N}
-
-
 def _offsets(
-    asked: Beliefs, truth: Table, heard: Heard, film_N: NDArray[np.int_], rows_N: NDArray[np.bool_], links: Couplings
+    asked: Beliefs,
+    alone: Beliefs,
+    truth: Table,
+    film_N: NDArray[np.int_],
+    rows_N: NDArray[np.bool_],
+    links: Couplings,
 ) -> Offsets:
     """Return what errors of a film's frames share, learnt from some of the rows."""
-    beliefs, said = Beliefs(*(column[rows_N] for column in asked)), {name: heard[name][rows_N] for name in heard}
-    return learn(beliefs, truth.where(rows_N), film_N[rows_N], said, links)
+    here, without = (Beliefs(*(column[rows_N] for column in each)) for each in (asked, alone))
+    return learn(here, without, truth.where(rows_N), film_N[rows_N], links)
 
 
-def _lessons(rows: Sequence[Masked], asked: Beliefs, heard: Heard) -> dict[str, Lesson]:
-    """Return what was believed of each frame of the pilot of which the annotator was heard, once each."""
+def _lessons(rows: Sequence[Masked], asked: Beliefs, alone: Beliefs) -> dict[str, Lesson]:
+    """Return what is believed of each frame of the pilot by itself, once each."""
     lessons: dict[str, Lesson] = {}
     for row, masked in enumerate(rows):
-        if (descriptions := frozenset(name for name in heard if heard[name][row])) and masked.id not in lessons:
-            lessons[masked.id] = Lesson(Beliefs(*(column[row : row + 1] for column in asked)), descriptions)
+        pair = (Beliefs(*(column[row : row + 1] for column in each)) for each in (asked, alone))
+        lessons.setdefault(masked.id, Lesson(*pair))
     return lessons
 
 
 def _with_lessons(
-    own: Beliefs, known: Table, heard: Heard, more: Sequence[tuple[int, Lesson]], links: Couplings
-) -> tuple[Beliefs, Table, Heard]:
+    pair: Sequence[Beliefs], known: Table, more: Sequence[tuple[int, Lesson]], links: Couplings
+) -> tuple[list[Beliefs], Table]:
     """Return a video's frames, and after them what the annotator said of those, by place, that people labelled."""
-    place_N = np.array([place for place, _ in more], dtype=int)
-    there = known.where(place_N)
-    named_N1 = there.expression_NE.any(axis=1, keepdims=True)
-    told = (named_N1, ~np.isnan(there.units_NA), *(~np.isnan(there.va_ND),) * 2)
-    said = [np.concatenate(columns) for columns in zip(*(lesson.beliefs for _, lesson in more), strict=True)]
-    of_told = Beliefs(*(np.where(of, each, np.nan) for of, each in zip(told, said, strict=True)))
-    unlabelled = tabulate([Labels()] * len(more))
-    return (
-        Beliefs(*map(np.concatenate, zip(own, _told(of_told, links), strict=True))),
-        Table(*map(np.concatenate, zip(known, unlabelled, strict=True))),
-        {
-            name: np.concatenate((each, np.array([name in lesson.heard for _, lesson in more], dtype=bool)))
-            for name, each in heard.items()
-        },
-    )
+    there = known.where(np.array([place for place, _ in more], dtype=int))
+    named_N1, told_ND = there.expression_NE.any(axis=1, keepdims=True), ~np.isnan(there.va_ND)
+    told = (named_N1, ~np.isnan(there.units_NA), told_ND, told_ND)
+    found = []
+    for each, lessons in zip(pair, zip(*(lesson for _, lesson in more), strict=True), strict=True):
+        said = map(np.concatenate, zip(*lessons, strict=True))
+        of_told = Beliefs(*(np.where(of, column, np.nan) for of, column in zip(told, said, strict=True)))
+        found.append(Beliefs(*map(np.concatenate, zip(each, _told(of_told, links), strict=True))))
+    return found, Table(*map(np.concatenate, zip(known, tabulate([Labels()] * len(more)), strict=True)))
 
 
 def _told(beliefs: Beliefs, links: Couplings) -> Beliefs:

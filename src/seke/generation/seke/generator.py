@@ -297,6 +297,12 @@ class Seke:
             drawn[prompt] = sampled
         return drawn
 
+    def _alone(self, seen: Seen) -> Posterior | None:
+        """Return what would be believed of a face if nobody had been asked; None where nothing is believed."""
+        if seen.belief is None:
+            return None
+        return self._belief(seen.face.record, seen.arms, seen.prior, seen.asked, {})
+
     def _belief(
         self, record: ImageRecord, arms: Mapping[str, Arm], known: Labels, asked: Asked, drawn: Mapping[str, Sampled]
     ) -> Posterior | None:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from seke.core.affect import EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.label_prior import COLUMN, tabulate
@@ -17,7 +15,6 @@ from seke.generation.calibration.held_out import nothing_believed
 from seke.generation.calibration.patterns import asked_of
 from seke.generation.calibration.posterior import Posterior
 from seke.generation.calibration.smoother import Smoother
-from seke.generation.calibration.study import DESCRIPTIONS
 
 SMOOTHED: Final = "smoothed"
 """The flag of a row whose labels neighbouring frames have moved."""
@@ -76,8 +73,8 @@ class Frame(NamedTuple):
     """What is to be labelled."""
     belief: Posterior | None
     """What is believed of it by itself; None where nothing is."""
-    heard: frozenset[str] = frozenset()
-    """The descriptions in which that is what the annotator makes one believe."""
+    alone: Posterior | None
+    """The same if nobody had been asked about it."""
 
 
 def to_ask(smoother: Smoother, records: Sequence[ImageRecord], known: Sequence[Labels]) -> set[str]:
@@ -99,8 +96,8 @@ def informed(smoother: Smoother, frames: Sequence[Frame]) -> dict[str, Posterior
         if len(video.ids) < 2 or not smoother.options(video.source):
             continue
         these = [by_id[id_] for id_ in video.ids]
-        heard = {name: np.array([name in frame.heard for frame in these]) for name in DESCRIPTIONS}
-        beliefs = smoother.smoothed(video, _rows(these), tabulate(frame.known for frame in these), heard)
+        own, alone = _rows([frame.belief for frame in these]), _rows([frame.alone for frame in these])
+        beliefs = smoother.smoothed(video, own, alone, tabulate(frame.known for frame in these))
         for row, frame in enumerate(these):
             if frame.belief is not None:
                 asked = frame.asked
@@ -109,11 +106,11 @@ def informed(smoother: Smoother, frames: Sequence[Frame]) -> dict[str, Posterior
     return found
 
 
-def _rows(frames: Sequence[Frame]) -> Beliefs:
-    """Return the frames' beliefs as arrays; NaN where there is none."""
-    beliefs = nothing_believed(len(frames))
-    for row, frame in enumerate(frames):
-        if (belief := frame.belief) is None:
+def _rows(each: Sequence[Posterior | None]) -> Beliefs:
+    """Return what is believed of frames as arrays; NaN where there is nothing."""
+    beliefs = nothing_believed(len(each))
+    for row, belief in enumerate(each):
+        if belief is None:
             continue
         if belief.expression is not None:
             beliefs.p_NE[row] = [belief.expression[name] for name in EXPRESSIONS]

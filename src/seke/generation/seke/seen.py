@@ -41,11 +41,6 @@ class Seen:
     failure: Unusable | None = None
     """Why no annotator could be heard."""
 
-    @property
-    def heard(self) -> frozenset[str]:
-        """The descriptions in which the annotator was asked and is believed."""
-        return frozenset(name for name, arm in self.arms.items() if self.drawn and arm.looks)
-
 
 def together(drawn: Mapping[str, Sampled]) -> Sampled:
     """Return the draws of all prompts; how much they disagree is said of the first one's."""
