@@ -117,8 +117,7 @@ def heard_va(asked: Beliefs, alone: Beliefs) -> Mask:
     """Return of which frames the annotator's valence and arousal were heard, (T,): where asking changed a belief."""
     same_ND = np.isclose(asked.mean_ND, alone.mean_ND, rtol=0, atol=SILENT, equal_nan=True)
     same_ND &= np.isclose(asked.sd_ND, alone.sd_ND, rtol=0, atol=SILENT, equal_nan=True)
-    heard_T: Mask = ~same_ND.all(axis=1)
-    return heard_T
+    return np.asarray(~same_ND.all(axis=1))
 
 
 def shared(error_NX: Array, film_N: NDArray[np.int_]) -> float:
@@ -189,8 +188,8 @@ def chain_beliefs(
         fixed_TSK = np.where(told_TS[:, :, None], np.log(human_TSK), said_TSK)
     found = []
     for part in stretches(len(own_TSK)):
-        frames = (each[part] for each in (said_TSK, alone_TSK, fixed_TSK, heard_TS, told_TS, gap_T))
-        found.append(_Video(*frames, base_SK, rate_S, power, chains).beliefs())
+        said = said_TSK[part], alone_TSK[part], fixed_TSK[part], heard_TS[part], told_TS[part], gap_T[part]
+        found.append(_Video(*said, base_SK, rate_S, power, chains).beliefs())
     return np.concatenate(found)
 
 

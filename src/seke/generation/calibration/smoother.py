@@ -332,11 +332,11 @@ def fit(
             here, absent = (Beliefs(*(column[place_N] for column in each)) for each in (asked, unasked))
             left_T1 = (np.arange(len(rows)) % every != 0)[:, None]
             half = Beliefs(*(np.where(left_T1, b, a) for a, b in zip(here, absent, strict=True)))
-            own, less, without = (_told(each, side_links) for each in (here, half, absent))
+            own, less, alone = (_told(each, side_links) for each in (here, half, absent))
             for option in OPTIONS:
                 how = dict.fromkeys(DESCRIPTIONS, option), side_links, offsets
                 for into, each in zip(found[option], (own, less), strict=True):
-                    believed = smooth(each, without, known, video.times, rates[video.source], *how)
+                    believed = smooth(each, alone, known, video.times, rates[video.source], *how)
                     losses_NX = by_description(log_losses(believed, truth.where(place_N)))
                     into[place_N] = np.where(np.isnan(own_NX[place_N]), np.nan, losses_NX)
                     if into is found[option][0]:  # thresholds are for what will be labelled

@@ -225,7 +225,9 @@ class Seke:
 
     def _informed(self, smoother: Smoother, seen: Sequence[Seen]) -> Sequence[Seen]:
         """Return what was seen of faces, beliefs of a video's frames informed by each other."""
-        frames = [over_time.Frame(each.face.record, each.prior, each.asked, each.belief, each.heard) for each in seen]
+        frames = [
+            over_time.Frame(each.face.record, each.prior, each.asked, each.belief, self._alone(each)) for each in seen
+        ]
         beliefs = over_time.informed(smoother, frames)
         for each in seen:
             if (belief := beliefs.get(each.face.record.id)) is not None:
