@@ -59,9 +59,14 @@ class Option(NamedTuple):
     """To which other frames' words count."""
     offset: bool
     """Whether errors that a video's frames share are summed over."""
+    haste: float = 1.0
+    """By how much labels change faster than learnt."""
 
 
 OPTIONS: Final = (*(Option(power, False) for power in POWERS), *(Option(power, True) for power in OFFSET_POWERS))
+HASTY: Final = tuple(option._replace(haste=haste) for haste in (2.0, 4.0) for option in OPTIONS)
+"""For valence and arousal as well: where they hold for a while and then leap, no Ornstein-Uhlenbeck process is right,
+and the likeliest one goes by the many frames that hold."""
 
 
 def smooth(
@@ -116,7 +121,7 @@ def smooth(
         active_TA = joint_TA2[:, :, 1] / joint_TA2.sum(axis=2)
     if "va" in options:
         shares_D = offsets.va_D if options["va"].offset else np.zeros(2)
-        told = known.va_ND, heard_va(beliefs, alone), rates.va_D, gap_T
+        told = known.va_ND, heard_va(beliefs, alone), options["va"].haste * rates.va_D, gap_T
         mean_TD, sd_TD = _smooth_va(mean_TD, sd_TD, *told, options["va"].power, shares_D, links)
     return Beliefs(p_TE, active_TA, mean_TD, sd_TD)
 
@@ -247,6 +252,7 @@ class Smoother:
                 name: {
                     "power": None if judged.option is None else judged.option.power,
                     "offset": None if judged.option is None else judged.option.offset,
+                    "rate_factor": None if judged.option is None else judged.option.haste,
                     "shared_by_a_video": round(self.offsets.share(name), 4),
                     "refused": list(judged.refused),
                     "gain": {"all": _row(judged.overall), **{of: _row(each) for of, each in judged.gains.items()}},
@@ -318,7 +324,8 @@ def fit(
     film_N = np.full(len(study.rows), -1)
     for number, (_, rows) in enumerate(runs):
         film_N[rows] = number
-    found = {option: (np.full_like(own_NX, np.nan), np.full_like(own_NX, np.nan)) for option in OPTIONS}
+    every_option = (*OPTIONS, *HASTY)
+    found = {option: (np.full_like(own_NX, np.nan), np.full_like(own_NX, np.nan)) for option in every_option}
     active = {option: asked.active_NA.copy() for option in OPTIONS}
     for side, (held_out_N, side_links, _) in enumerate(study.sides):
         without = {row.subject for row, held_out in zip(study.rows, held_out_N, strict=True) if held_out}
@@ -333,19 +340,20 @@ def fit(
             left_T1 = (np.arange(len(rows)) % every != 0)[:, None]
             half = Beliefs(*(np.where(left_T1, b, a) for a, b in zip(here, absent, strict=True)))
             own, less, alone = (_told(each, side_links) for each in (here, half, absent))
-            for option in OPTIONS:
-                how = dict.fromkeys(DESCRIPTIONS, option), side_links, offsets
+            for option in every_option:
+                how = dict.fromkeys(DESCRIPTIONS if option in OPTIONS else ("va",), option), side_links, offsets
                 for into, each in zip(found[option], (own, less), strict=True):
                     believed = smooth(each, alone, known, video.times, rates[video.source], *how)
                     losses_NX = by_description(log_losses(believed, truth.where(place_N)))
                     into[place_N] = np.where(np.isnan(own_NX[place_N]), np.nan, losses_NX)
-                    if into is found[option][0]:  # thresholds are for what will be labelled
+                    if into is found[option][0] and option in OPTIONS:  # thresholds are for what will be labelled
                         active[option][place_N] = believed.active_NA
     source_of = {id_: video.source for video in videos for id_ in video.ids}
     source_N = np.array([source_of.get(row.id, "") for row in study.rows])
     judged = {}
     for column, name in enumerate(DESCRIPTIONS):
-        lost = {option: tuple(each[:, column] for each in both) for option, both in found.items()}
+        options = every_option if name == "va" else OPTIONS
+        lost = {option: tuple(each[:, column] for each in found[option]) for option in options}
         unknown = name in learnt.unknown
         wanted = {video.source for video in videos}
         judged[name] = _judged(study, own_NX[:, column], lost, source_N, unknown, wanted, every > 1)
