@@ -33,7 +33,7 @@ FEWEST_FILMS: Final = 6
 """With two or more human-labelled frames each; of fewer nobody knows what they share."""
 LONGEST: Final = 256
 """Frames that share an offset; longer videos are taken in stretches, as pilots show no more than 64 frames of each."""
-REACH: Final = 4.5
+REACH: Final = 6.0
 """The grid's, in standard deviations of u."""
 AROUND, ANYWHERE = 32, 64
 """Draws of importance sampling around each mode, and from the prior."""
