@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForImageTextToText
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor
 
 from seke.core.errors import UserError
 from seke.models.protocol import ReadsClips, clip_size
+from seke.training.data import flops
 from seke.training.data.dataset import prepare
 from seke.training.data.mixture import Data
 from seke.training.data.samplers import collate_pack
@@ -180,6 +182,7 @@ def test_packs_mix_pictures_and_clips_and_frozen_states_are_refused(tried, tmp_p
         rows.append(Row(str(k), turns, files, clips=(frames,) if frames else (), between=(pace,) if frames else ()))
     samples = prepare([rows], loaded, Data(path="x", cache="none"), False, tmp_path / "x.arrow")
     assert samples.rejected == 0
+    assert samples.crops.tolist() == [loaded.image_tokens(size) for size in (CLIP, PICTURE, LONG)]
     module = Sft(loaded, tried.family.train(loaded))
     module.model.eval()
     with torch.no_grad():
@@ -188,6 +191,22 @@ def test_packs_mix_pictures_and_clips_and_frozen_states_are_refused(tried, tmp_p
     torch.testing.assert_close(together, sum(each), rtol=1e-5, atol=1e-5)
     with pytest.raises(UserError, match=r"data\.cache=states: this family sees the frames of a clip two at a time"):
         prepare([rows], loaded, Data(path="x", cache="states"), True, tmp_path / "y.arrow")
+
+
+@pytest.mark.parametrize("size", [LONG, (3, 64, 64)])
+def test_forward_flops_of_clips_against_torchs_counter(tried, size):
+    loaded = Tried(tried.option, attention="eager").loaded
+    clip = pixels(loaded, size)
+    count = len(clip.crops)
+    seen = loaded.seen_together(count, size)
+    assert sum(seen) == loaded.image_tokens(size) < count, "two frames make one"
+    ours = flops.forward(loaded.products(), flops.work(seen, [], 0))
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as tower:
+            states = loaded.see(clip.crops, [count], [size])
+        with FlopCounterMode(display=False) as projector:
+            loaded.features(states, [count], [size])
+    assert (ours["vision_tower"], ours["projector"]) == (tower.get_total_flops(), projector.get_total_flops())
 
 
 def test_the_families_say_that_they_read_clips(tried):

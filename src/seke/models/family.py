@@ -93,6 +93,10 @@ class LoadedModel(ABC):
     def image_tokens(self, size: Size) -> int:
         """Return how many features an image of this size takes in a sequence."""
 
+    def seen_together(self, count: int, size: Size) -> Sequence[int]:
+        """Return how many crops the tower attends to at once: those of the image, unless a family says otherwise."""
+        return [count]
+
     def overview(self, size: Size) -> slice:
         """Return which crops of an image show the whole of it: the first, unless a family says otherwise."""
         return slice(0, 1)

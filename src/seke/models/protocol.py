@@ -218,6 +218,13 @@ class TrainableVLM(LoadedVLM, Protocol):
         """Return how many crops `pixels` makes of an image of this size."""
         ...
 
+    def seen_together(self, count: int, size: Size) -> Sequence[int]:
+        """Return how many crops the tower attends to at once, each time it looks at an image of `count` crops.
+
+        Their sum is what FLOPs are counted from: less than `count` where several frames of a clip are seen as one.
+        """
+        ...
+
     def products(self) -> tuple[Product, ...]:
         """Return the matrix products of a forward pass, from which FLOPs are counted."""
         ...

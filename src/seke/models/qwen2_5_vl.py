@@ -174,6 +174,13 @@ class Loaded(NativeLoaded):
         rows, columns = self.clip_grid(size)
         return rows * columns * int(size[0])
 
+    def seen_together(self, count: int, size: Size) -> Sequence[int]:
+        """Return how many cells attend to each other: those of an image; of a clip, of each two frames in turn."""
+        if not is_clip(size):
+            return [count]
+        rows, columns = self.clip_grid(size)
+        return [rows * columns] * self._times(size)
+
     def overview(self, size: Size) -> slice:
         """Return which cells show the whole image: all."""
         return slice(None)

@@ -113,11 +113,11 @@ def test_an_image_costs_flops_of_the_vision_side(base, tmp_path):
     assert rows[1]["tflops_vision"] == 0 and rows[1]["tflops_language"] > 0
 
 
-def test_a_packs_work_is_that_of_its_segments_and_nothing_is_padding():
+def test_a_packs_work_is_that_of_its_segments_and_nothing_is_padding(base):
     window = Window()
-    pack = {"ids": torch.zeros(1, 9), "lengths": [4, 5], "targets": torch.zeros(3), "counts": [2], "contexts": [()],
-            "samples": 2}  # fmt: skip
-    window.add(pack, torch.tensor(6.0), pad=0)
+    pack = {"ids": torch.zeros(1, 9), "lengths": [4, 5], "targets": torch.zeros(3), "counts": [2], "sizes": [(40, 60)],
+            "contexts": [()], "samples": 2}  # fmt: skip
+    window.add(pack, torch.tensor(6.0), pad=0, loaded=LlavaOv(str(base)).load())
     sums = window.sums(waited=1.0)
     assert sums.work == flops.work(2, [4, 5], 3) and sums.computed == sums.work.tokens == 9
     assert (sums.loss, sums.samples, sums.waited) == (6.0, 2, 1.0)

@@ -18,7 +18,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from seke.models.protocol import Product
+from seke.models.protocol import Product, TrainableVLM
 from seke.training.data.flops import Work, peak, seen_before, together, training, work
 
 FETCH: Final = "train_dataloader_next"
@@ -103,17 +103,20 @@ class Window:
 
     losses: list[Tensor] = field(default_factory=list)
     held: list[tuple[list[int], Any, int, list[int]]] = field(default_factory=list)
-    """Of every batch: crops of each image, lengths of its sequences, supervised tokens, lengths of its contexts."""
+    """Of every batch: crops that the tower sees together, lengths of its sequences, supervised tokens, lengths of its
+    contexts."""
     computed: int = 0
     samples: int = 0
     busy: float = 0.0
 
-    def add(self, batch: Mapping[str, Any], loss: Tensor, pad: int) -> None:
+    def add(self, batch: Mapping[str, Any], loss: Tensor, pad: int, loaded: TrainableVLM) -> None:
         """Take in a batch and its summed loss."""
+        images = zip(batch["counts"], batch["sizes"], strict=True)
+        crops = [seen for count, size in images for seen in loaded.seen_together(count, size)]
         lengths = batch["lengths"] if "lengths" in batch else (batch["ids"] != pad).sum(1)
         contexts = [len(context) for context in batch["contexts"]]
         self.losses.append(loss)
-        self.held.append((batch["counts"], lengths, len(batch["targets"]), contexts))
+        self.held.append((crops, lengths, len(batch["targets"]), contexts))
         self.computed += batch["ids"].numel()
         self.samples += batch["samples"]
 
@@ -196,7 +199,9 @@ class Throughput(pl.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Take in the batch; log at a window's end."""
         # The loss as training_step shares it out, and Lightning divides it by the accumulated batches.
-        self._window.add(batch, outputs["loss"] * batch["step_tokens"] / trainer.world_size, self._pad)
+        self._window.add(
+            batch, outputs["loss"] * batch["step_tokens"] / trainer.world_size, self._pad, pl_module.loaded
+        )
         stepped, self._step = trainer.global_step != self._step, trainer.global_step
         if stepped and _due(trainer, self._step):
             self._norm = _engine(trainer).get_global_grad_norm() if _engine(trainer) else self._norm

@@ -140,7 +140,7 @@ def prepare(
                 if samples := [sample for sample in found if isinstance(sample, Sample)]:
                     columns = zip(zip(*samples, strict=True), SCHEMA.types, strict=True)
                     writer.write_batch(pa.record_batch([pa.array(*column) for column in columns], schema=SCHEMA))
-                    measured = [(len(s.ids), s.tokens, part, pictures.seen(s.images)) for s in samples]
+                    measured = [(len(s.ids), s.tokens, part, pictures.seen(s.images, s.clips)) for s in samples]
                     measures.append(np.array(measured, np.int32))
                     without_picture += sum(not s.images for s in samples)
 

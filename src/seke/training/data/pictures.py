@@ -16,7 +16,7 @@ from seke.core import images
 from seke.core.errors import UserError
 from seke.models.protocol import LoadedVLM, Pixels, ReadsClips, Size, TrainableVLM, clip_size, is_clip
 from seke.training.data.feature_cache import Entry, StateStore
-from seke.training.readers.row import Row
+from seke.training.readers.row import Row, grouped
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -174,9 +174,20 @@ class Pictures:
         wanted = self.wanted[number]
         return self.kept[number] if self.kept else Vision(*look_at(self.loaded, wanted, wanted.picture()))
 
-    def seen(self, numbers: Iterable[int]) -> int:
-        """Return how many crops of these images the tower has to see in training: none where its states are kept."""
-        return 0 if self.cache in ("states", "disk") else sum(self.crops[number] for number in numbers)
+    def seen(self, numbers: Sequence[int], clips: Sequence[int]) -> int:
+        """Return how many crops of these images the tower has to see in training: none where its states are kept.
+
+        Args:
+            numbers: of pictures and frames.
+            clips: frames of the clip at each place, see `grouped`.
+        """
+        if self.cache in ("states", "disk"):
+            return 0
+        places = grouped(numbers, clips)
+        return sum(
+            sum(self.loaded.seen_together(sum(self.crops[n] for n in place), size_at([self.sizes[n] for n in place])))
+            for place in places
+        )
 
     def _add(self, wanted: ImageFile, found: Vision | str) -> None:
         number = self._index[wanted] = len(self.wanted)
