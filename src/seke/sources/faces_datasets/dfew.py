@@ -12,17 +12,17 @@ their number, with or without zeros. Nobody says who is seen: no split can keep 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Final
 
 from seke.core import file_tree
-from seke.core.records import Labels, Split
 from seke.sources.base import label_text
-from seke.sources.base.clip_source import ClipSettings, ClipSource, places
-from seke.sources.base.folds import FOLDS, Fold, Listing, check_complete, checked_fold
-from seke.sources.base.split import Draw, Listed
+from seke.sources.base.clip_source import places
+from seke.sources.base.folded_clips import FoldedClips
+from seke.sources.base.folds import Listing
+from seke.sources.base.split import Listed
 from seke.sources.base.tables import Bad, RowError, check_ids, parsed_rows, read_csv
 
 LISTS: Final = ("EmoLabel_DataSplit", "label")
@@ -38,70 +38,28 @@ CODES: Final[Mapping[int, str]] = {
 """Expressions by label, as the authors' README has them."""
 
 
-class DFEW(ClipSource):
-    """One record for each single-labelled clip of a fold, or of all; `attributes.fold` is the one that tests it.
-
-    `images` names the folder of clips (clip_224x224, original, ...); without it the first of those known is taken.
-
-    Raises:
-        UserError: see `ClipSource`; if `fold` is none, if there are no lists or clips, or a list is damaged.
-    """
+class DFEW(FoldedClips):
+    """The single-labelled clips; `images` names their folder (clip_224x224, original, ...)."""
 
     name = "dfew"
 
-    def __init__(
-        self, root: str | None, fold: Fold = 1, images: str | None = None, **settings: Unpack[ClipSettings]
-    ) -> None:
-        super().__init__(root, **settings)
-        self.fold = checked_fold(fold)
-        self.images = images
-
-    @property
-    def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
-        """The lists of all folds."""
-        return {"labels": list(self._lists.values())}
-
-    def roots(self, run_path: Path) -> Sequence[Path]:
-        """Return the folder of clips."""
-        return (self._folder,)
-
     def rows(self, run_path: Path) -> Iterator[Listed]:
-        """Yield every clip that the fold's lists name, and a rejection for those without a file or one expression.
+        """Yield every clip of the fold; where all are wanted, a rejection for those that no list names as well.
 
         Raises:
             UserError: if a list is no table of names and labels, or the fold's is not there.
         """
-        bad: list[Bad] = []
-        clips, ids = self._read(bad)
-        check_ids(self.root, ids, 1, len(CODES))
-        tested = {fold: sum(fold in listing.test for listing in clips.values()) for fold in FOLDS}
-        check_complete(tested, self.fold)
-        yield from self.bad_rows(bad)
-        there = self._places
-        for number, listing in sorted(clips.items()):
-            if (side := listing.side(self.fold)) is None:
-                continue
-            key = f"{number:05d}"
-            if problem := listing.problem:
-                yield self.bad_label(key, problem)
-            elif (expression := CODES.get(int(listing.label))) is None:
-                yield self.no_label(key, f"label {listing.label}, which is no single expression")
-            elif number not in there:
-                yield self.no_image(
-                    key, f"neither a folder nor a video of clip {number} in {self.relative(self._folder)}"
-                )
-            else:
-                told: dict[str, Any] = {"fold": listing.fold, "emotion": expression}
-                yield self.clip(key, there[number], Labels(expression=expression), self._split(key, side), None, told)
+        yield from super().rows(run_path)
         if self.fold == "all":
-            for number in sorted(there.keys() - clips.keys()):
-                yield self.no_label(f"{number:05d}", "no list of single-labelled clips names it")
+            for key in sorted(self.there.keys() - self.listed([]).keys()):
+                yield self.no_label(key, "no list of single-labelled clips names it")
 
-    def _split(self, key: str, side: str) -> Split | Draw:
-        return self.official(key, side == "test")
+    def emotion(self, label: str) -> str | None:
+        """Return the expression of a label from 1 to 7."""
+        return CODES.get(int(label))
 
     @cached_property
-    def _lists(self) -> dict[tuple[int, bool], Path]:
+    def lists(self) -> dict[tuple[int, bool], Path]:
         """The list of each fold and side (True: test)."""
         found: dict[tuple[int, bool], Path] = {}
         folder = file_tree.required(self.root, *LISTS)
@@ -115,33 +73,38 @@ class DFEW(ClipSource):
         return dict(sorted(found.items()))
 
     @cached_property
-    def _folder(self) -> Path:
+    def folders(self) -> tuple[Path, ...]:
+        """The folder of clips."""
         if self.images:
-            return file_tree.required(self.root, *self.images.split("/")[-1:], skip=FOLDERS)
+            return (file_tree.required(self.root, *self.images.split("/")[-1:], skip=FOLDERS),)
         if found := file_tree.find(self.root, *FOLDERS, skip=FOLDERS):
-            return found
+            return (found,)
         for entries in file_tree.levels(self.root):
             for entry in entries:
                 if entry.name.lower() == PLAIN and file_tree.is_folder(entry):
-                    return Path(entry.path)
+                    return (Path(entry.path),)
         raise file_tree.missing(self.root, f"folder {' or '.join(FOLDERS)}")
 
-    @cached_property
-    def _places(self) -> dict[int, Path]:
-        """The clips by their number."""
-        named = places(self._folder, self.drawn)
-        return {int(name): path for name, path in named.items() if name.isascii() and name.isdecimal()}
+    def named(self, folder: Path) -> Mapping[str, Path]:
+        """Return the clips by their numbers, of five digits."""
+        found = places(folder, self.drawn)
+        return {f"{int(name):05d}": path for name, path in found.items() if name.isascii() and name.isdecimal()}
 
-    def _read(self, bad: list[Bad]) -> tuple[dict[int, Listing], set[int]]:
-        """Return what the lists say of each clip, by its number, and all labels; rows that are none go to `bad`."""
-        clips: dict[int, Listing] = {}
+    def listed(self, bad: list[Bad]) -> Mapping[str, Listing]:
+        """Return what the lists say of each clip; rows that are none go to `bad`.
+
+        Raises:
+            UserError: as `read_list` does, or if there are labels of another dataset.
+        """
+        clips: dict[str, Listing] = {}
         ids: set[int] = set()
-        for (fold, test), file in self._lists.items():
+        for (fold, test), file in self.lists.items():
             for line, (number, label) in read_list(file, bad):
                 where = f"{self.relative(file)}, line {line}"
-                clips.setdefault(number, Listing()).add(str(label), fold, test, where)
+                clips.setdefault(f"{number:05d}", Listing()).add(str(label), fold, test, where)
                 ids.add(label)
-        return clips, ids
+        check_ids(self.root, ids, 1, len(CODES))
+        return clips
 
 
 def read_list(file: Path, bad: list[Bad]) -> Iterator[tuple[int, tuple[int, int]]]:

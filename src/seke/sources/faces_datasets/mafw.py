@@ -9,18 +9,16 @@ no expression. No subjects are known; the owners' folds are kept. The captions a
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 from seke.core import file_tree
-from seke.core.affect import EXPRESSIONS
-from seke.core.records import Labels
 from seke.sources.base import label_text
-from seke.sources.base.clip_source import ClipSettings, ClipSource, places
-from seke.sources.base.folds import FOLDS, Fold, Listing, check_complete, checked_fold
-from seke.sources.base.split import Listed
+from seke.sources.base.clip_source import ClipSettings, places
+from seke.sources.base.folded_clips import FoldedClips
+from seke.sources.base.folds import Fold, Listing
 from seke.sources.base.tables import Bad, RowError, check_ids, numbered, parsed_rows
 
 EMOTIONS: Final = (
@@ -33,14 +31,8 @@ FOLDERS: Final = ("clips", "frames")
 SET: Final = re.compile(r"set_([1-5])", re.IGNORECASE)
 
 
-class MAFW(ClipSource):
-    """One record for each clip of a fold, or of all, with one emotion; `attributes.fold` is the one that tests it.
-
-    `images` names the folder of clips; without it data/clips is taken, or data/frames where there is none.
-
-    Raises:
-        UserError: see `ClipSource`; if `fold` is none, if there are no lists or clips, or a list is damaged.
-    """
+class MAFW(FoldedClips):
+    """The clips with one emotion; without `images` those in data/clips, or data/frames where there are none."""
 
     name = "mafw"
 
@@ -48,47 +40,10 @@ class MAFW(ClipSource):
         self, root: str | None, fold: Fold = 1, images: str | None = None, **settings: Unpack[ClipSettings]
     ) -> None:
         settings.setdefault("frames", "drawn_frames")  # for data/frames may be the dataset's
-        super().__init__(root, **settings)
-        self.fold = checked_fold(fold)
-        self.images = images
-
-    @property
-    def inputs(self) -> Mapping[str, Path | Sequence[Path]]:
-        """The lists of all folds."""
-        return {"labels": list(self._lists.values())}
-
-    def roots(self, run_path: Path) -> Sequence[Path]:
-        """Return the folders of clips."""
-        return self._folders
-
-    def rows(self, run_path: Path) -> Iterator[Listed]:
-        """Yield every clip that the fold's lists name, and a rejection for those without a file.
-
-        Raises:
-            UserError: if a list is none of names and emotions, or the fold's is not there.
-        """
-        bad: list[Bad] = []
-        clips = self._read(bad)
-        tested = {fold: sum(fold in listing.test for listing in clips.values()) for fold in FOLDS}
-        check_complete(tested, self.fold)
-        yield from self.bad_rows(bad)
-        there = self._places
-        for key, listing in sorted(clips.items()):
-            if (side := listing.side(self.fold)) is None:
-                continue
-            if problem := listing.problem:
-                yield self.bad_label(key, problem)
-            elif key not in there:
-                where = " or ".join(map(self.relative, self._folders))
-                yield self.no_image(key, f"neither a video nor a folder of {key} in {where}")
-            else:
-                emotion = listing.label
-                labels = Labels(expression=emotion if emotion in EXPRESSIONS else None)
-                told: dict[str, Any] = {"fold": listing.fold, "emotion": emotion}
-                yield self.clip(key, there[key], labels, self.official(key, side == "test"), None, told)
+        super().__init__(root, fold, images, **settings)
 
     @cached_property
-    def _lists(self) -> dict[tuple[int, bool], Path]:
+    def lists(self) -> dict[tuple[int, bool], Path]:
         """The list of each fold and side (True: test) of single emotions."""
         base = file_tree.required(self.root, "no_caption")
         found: dict[tuple[int, bool], Path] = {}
@@ -103,27 +58,27 @@ class MAFW(ClipSource):
         return dict(sorted(found.items()))
 
     @cached_property
-    def _folders(self) -> tuple[Path, ...]:
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of clips, those of videos first."""
         names = (self.images.split("/")[-1],) if self.images else FOLDERS
         found = [folder for name in names if (folder := file_tree.find(self.root, name, skip=FOLDERS))]
         if not found:
             raise file_tree.missing(self.root, f"folder {' or '.join(names)}")
         return tuple(found)
 
-    @cached_property
-    def _places(self) -> dict[str, Path]:
-        """The clips by their name, padded with zeros as the lists have it."""
-        found: dict[str, Path] = {}
-        for folder in self._folders:
-            for name, path in places(folder, self.drawn).items():
-                found.setdefault(name.zfill(5), path)
-        return found
+    def named(self, folder: Path) -> Mapping[str, Path]:
+        """Return the clips by their names, padded with zeros as the lists have it."""
+        return {name.zfill(5): path for name, path in places(folder, self.drawn).items()}
 
-    def _read(self, bad: list[Bad]) -> dict[str, Listing]:
-        """Return what the lists say of each clip; rows that are none go to `bad`."""
+    def listed(self, bad: list[Bad]) -> Mapping[str, Listing]:
+        """Return what the lists say of each clip; rows that are none go to `bad`.
+
+        Raises:
+            UserError: as `read_list` does, or if there are numbers of another dataset.
+        """
         clips: dict[str, Listing] = {}
         ids: set[int] = set()
-        for (fold, test), file in self._lists.items():
+        for (fold, test), file in self.lists.items():
             for line, (key, emotion) in read_list(file, bad, ids):
                 where = f"{self.relative(file)}, line {line}"
                 clips.setdefault(key, Listing()).add(emotion, fold, test, where)
