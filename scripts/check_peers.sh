@@ -41,7 +41,7 @@ fi
 model=$checkpoint; [ -d "$model" ] || model=$outputs/train/$checkpoint/model
 [ -f "$model/config.json" ] || { echo "error: checkpoint=$checkpoint: no such checkpoint; name a train run or a directory" >&2; exit 2; }
 model=$(realpath "$model")
-ours=$(python scripts/check_peers.py ours "$model") lmms=$(python scripts/check_peers.py peer "$model")
+ours=$(python scripts/check_peers.py ours "$model") lmms=$(python scripts/check_peers.py peer "$model") budget=$(python scripts/check_peers.py budget "$model")
 theirs=$PEERS_VENV/bin
 if [ ! -x "$theirs/python" ]; then
   "${PEERS_PYTHON:-python3}" -m venv "$PEERS_VENV"
@@ -99,7 +99,7 @@ if [ -z "$lmms" ]; then
   not_run lmms-eval "it has no model of this family"
 elif ! has lmms_eval; then
   not_run lmms-eval "not installed"
-elif PYTHONPATH=src "$theirs/lmms-eval" eval --model "$lmms" --model_args "pretrained=$model,device_map=cpu" \
+elif PYTHONPATH=src "$theirs/lmms-eval" eval --model "$lmms" --model_args "pretrained=$model,device_map=cpu$budget" \
   --tasks feab --include_path "$work/tasks" --batch_size 1 --device cpu --log_samples --output_path "$work/logs" \
   >"$work/lmms.log" 2>&1 && peer lmms "$work/lmms-eval.jsonl" "$work/logs"; then
   score name=lmms-eval predictions="$work/lmms-eval.jsonl"
@@ -115,4 +115,4 @@ if has vllm; then
 else
   not_run vllm "not installed"
 fi
-python scripts/check_peers.py table "$scored/evaluate" "$work/sft.json" "${RANDOM_WEIGHTS:-}"
+python scripts/check_peers.py table "$model" "$scored/evaluate" "$work/sft.json" "${RANDOM_WEIGHTS:-}"

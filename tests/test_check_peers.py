@@ -10,11 +10,25 @@ from .conftest import ROOT
 SCRIPT = ROOT / "scripts" / "check_peers.py"
 
 
+def checkpoint(folder, kind):
+    """Write what tells the family of the checkpoint of `work`, and its special tokens."""
+    made = folder / "made" / "smolvlm"
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "config.json").write_text(json.dumps({"model_type": kind, "dtype": "float32"}))
+    tokens = [{"content": "<image>", "special": True}, {"content": "<eos>", "special": True}]
+    (made / "tokenizer.json").write_text(json.dumps({"added_tokens": [*tokens, {"content": "It", "special": False}]}))
+
+
 @pytest.fixture
 def work(tmp_path):
     """A folder of a family: `auto` answers alike, `pipeline` one of two, TRL learned, and nobody served."""
+    checkpoint(tmp_path, "smolvlm")
     own = {"a": "It is fear.", "b": "It is joy."}
-    for name, texts in (("ours", own), ("auto", own), ("pipeline", own | {"b": "It is not."})):
+    for name, texts in (
+        ("ours", own),
+        ("auto", own | {"a": "<image>It is<eos> fear."}),
+        ("pipeline", own | {"b": "It is not."}),
+    ):
         folder = tmp_path / "smolvlm" / "outputs" / "evaluate" / name
         folder.mkdir(parents=True)
         rows = [{"id": id_, "text": f"{text}\n"} for id_, text in texts.items()]
@@ -41,7 +55,8 @@ def test_a_table_of_families_says_who_answered_alike_and_why_others_did_not(work
 
 @pytest.mark.parametrize("random", [(), ("yes",)])
 def test_another_answer_is_an_error_whether_or_not_the_model_is_random(work, random):
-    given = [work / "smolvlm" / "outputs" / "evaluate", work / "smolvlm" / "sft.json", *random]
+    folder = work / "smolvlm"
+    given = [work / "made" / "smolvlm", folder / "outputs" / "evaluate", folder / "sft.json", *random]
     done = warm.run(SCRIPT, "table", *given)
     assert done.returncode == 1, done.stderr
     assert "| pipeline | 1 of 2 | 0.500 | - | - | - |" in done.stdout
@@ -51,6 +66,30 @@ def test_another_answer_is_an_error_whether_or_not_the_model_is_random(work, ran
 def test_a_model_that_knows_its_faces_must_prefer_them_and_a_random_one_need_not(work):
     others = work / "smolvlm" / "pipeline.jsonl"
     others.write_text((work / "smolvlm" / "auto.jsonl").read_text())
-    given = [work / "smolvlm" / "outputs" / "evaluate", work / "smolvlm" / "sft.json"]
+    given = [work / "made" / "smolvlm", work / "smolvlm" / "outputs" / "evaluate", work / "smolvlm" / "sft.json"]
     assert warm.run(SCRIPT, "table", *given, "yes").returncode == 0
     assert warm.run(SCRIPT, "table", *given).returncode == 1
+
+
+def test_who_rounds_what_the_checkpoint_holds_need_not_answer_alike(work):
+    folder = work / "smolvlm"
+    evaluated = folder / "outputs" / "evaluate"
+    (evaluated / "pipeline").rename(evaluated / "lmms-eval")
+    (folder / "pipeline.jsonl").rename(folder / "lmms-eval.jsonl")
+    checkpoint(work, "qwen3_vl")
+    done = warm.run(SCRIPT, "table", work / "made" / "smolvlm", evaluated, folder / "sft.json", "yes")
+    assert done.returncode == 0, done.stderr
+    assert "| lmms-eval | 1 of 2, in bfloat16 | 0.500 | - | - | - |" in done.stdout
+    assert "answers, 1 of 2, in bfloat16" in warm.run(SCRIPT, "summary", work, "smolvlm").stdout
+    checkpoint(work, "smolvlm")
+    assert warm.run(SCRIPT, "table", work / "made" / "smolvlm", evaluated, folder / "sft.json", "yes").returncode == 1
+
+
+@pytest.mark.parametrize("seeing", [{"min_pixels": 256, "max_pixels": 5760},
+                                    {"size": {"shortest_edge": 256, "longest_edge": 5760}}])  # fmt: skip
+def test_lmms_eval_is_told_the_pixel_budget_of_a_qwen(work, seeing):
+    checkpoint(work, "qwen2_5_vl")
+    (work / "made" / "smolvlm" / "preprocessor_config.json").write_text(json.dumps(seeing))
+    assert warm.run(SCRIPT, "budget", work / "made" / "smolvlm").stdout == ",min_pixels=256,max_pixels=5760\n"
+    checkpoint(work, "smolvlm")
+    assert warm.run(SCRIPT, "budget", work / "made" / "smolvlm").stdout == ""
