@@ -2,8 +2,7 @@
 
 make FAMILY FOLDER                   a random checkpoint of a family, as tiny as the tests' are        (ours)
 ours MODEL                           prints what evaluate.py is to be told of a checkpoint             (ours)
-peer MODEL                           prints what lmms-eval calls its family; nothing: it has none      (ours)
-budget MODEL                         prints lmms-eval's settings of the checkpoint's own pixel budget  (ours)
+peer MODEL                           prints what lmms-eval calls its family, and its model_args        (ours)
 choose OUTPUTS RECORDS N FOLDER      N test faces of a prepared set, as a set of their own; [SIDE]     (ours)
 side MODEL                           side of the pictures that a tiny checkpoint does not scale        (ours)
 auto MODEL TASK OUT                  answers by AutoProcessor and AutoModelForImageTextToText          (theirs)
@@ -100,18 +99,22 @@ def ours(model: str) -> None:
 
 
 def peer(model: str) -> None:
-    """Print what lmms-eval calls a checkpoint's family."""
-    print(family_of(model)[0].lmms)
+    """Print what lmms-eval calls a checkpoint's family, and how it is to load it: nothing where it has none.
 
-
-def budget(model: str) -> None:
-    """Print the least and most pixels of a Qwen-VL checkpoint as lmms-eval takes them, which else has its own."""
-    if family_of(model)[0].option.startswith("qwen"):
+    Of a Qwen-VL it shows pictures in a pixel budget of its own unless it is told the checkpoint's.
+    """
+    family = family_of(model)[0]
+    settings = f"pretrained={model}"
+    if family.option != "instructblip":  # whose loader takes no map
+        settings += ",device_map=cpu"
+    if family.option.startswith("qwen"):
         seeing = json.loads((Path(model) / "preprocessor_config.json").read_text(encoding="utf-8"))
         size = seeing.get("size") or {}
         least = seeing.get("min_pixels") or size["shortest_edge"]
         most = seeing.get("max_pixels") or size["longest_edge"]
-        print(f",min_pixels={least},max_pixels={most}")
+        settings += f",min_pixels={least},max_pixels={most}"
+    if family.lmms:
+        print(family.lmms, settings)
 
 
 def side(model: str) -> None:
@@ -398,7 +401,7 @@ def _answers(file: Path, special: Sequence[str]) -> dict[str, str]:
 def main(words: Sequence[str]) -> int:
     """Run one part."""
     parts: dict[str, Any] = {
-        "make": make, "ours": ours, "peer": peer, "budget": budget, "side": side, "choose": choose, "auto": auto,
+        "make": make, "ours": ours, "peer": peer, "side": side, "choose": choose, "auto": auto,
         "pipeline": pipeline, "sft": sft, "lmms": lmms, "vllm": vllm, "table": table, "summary": summary,
     }  # fmt: skip
     if not words or words[0] not in parts:

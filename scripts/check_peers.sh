@@ -41,7 +41,8 @@ fi
 model=$checkpoint; [ -d "$model" ] || model=$outputs/train/$checkpoint/model
 [ -f "$model/config.json" ] || { echo "error: checkpoint=$checkpoint: no such checkpoint; name a train run or a directory" >&2; exit 2; }
 model=$(realpath "$model")
-ours=$(python scripts/check_peers.py ours "$model") lmms=$(python scripts/check_peers.py peer "$model") budget=$(python scripts/check_peers.py budget "$model")
+ours=$(python scripts/check_peers.py ours "$model") 
+read -r lmms lmms_settings <<<"$(python scripts/check_peers.py peer "$model")"
 theirs=$PEERS_VENV/bin
 if [ ! -x "$theirs/python" ]; then
   "${PEERS_PYTHON:-python3}" -m venv "$PEERS_VENV"
@@ -55,15 +56,17 @@ rm -rf "$scored" "$work/tasks" "$work/logs" "$work"/*.not_run "$work/sft.json"; 
 peer() { "$theirs/python" scripts/check_peers.py "$@"; }
 has() { "$theirs/python" -c "import $1" 2>/dev/null; }
 not_run() { echo "not run: $2" >"$work/$1.not_run"; } # not_run <who> <why>
-score() { python evaluate.py paths.outputs="$scored" records="$work/faces/test.jsonl" "$@" >/dev/null; }
+score() { python evaluate.py paths.outputs="$scored" records="$work/faces/test.jsonl" "${shorter[@]/#/benchmark.}" "$@" >/dev/null; }
 talks() { compgen -G "$model/chat_template*" >/dev/null; }
 
-side=; if [ -n "${RANDOM_WEIGHTS:-}" ]; then side=$(python scripts/check_peers.py side "$model"); fi
+# Of random weights the next words are all but equally likely: in a long answer rounding alone decides one of them.
+side='' shorter=()
+if [ -n "${RANDOM_WEIGHTS:-}" ]; then side=$(python scripts/check_peers.py side "$model") shorter=(max_tokens=128); fi
 python scripts/check_peers.py choose "$outputs" "$records" "$pictures" "$work/faces" ${side:+"$side"}
 case "$ours" in "model=llava_ov "*) python scripts/verify_checkpoint.py "$model" ;; esac
 # shellcheck disable=SC2086  # several settings
 score name=ours model.path="$model" $ours
-python scripts/export_lmms_eval.py "$work/tasks" records="$work/faces/test.jsonl" >/dev/null
+python scripts/export_lmms_eval.py "$work/tasks" records="$work/faces/test.jsonl" "${shorter[@]}" >/dev/null
 
 for way in auto pipeline; do
   peer $way "$model" "$work/tasks/feab" "$work/$way.jsonl"
@@ -99,7 +102,7 @@ if [ -z "$lmms" ]; then
   not_run lmms-eval "it has no model of this family"
 elif ! has lmms_eval; then
   not_run lmms-eval "not installed"
-elif PYTHONPATH=src "$theirs/lmms-eval" eval --model "$lmms" --model_args "pretrained=$model,device_map=cpu$budget" \
+elif PYTHONPATH=src "$theirs/lmms-eval" eval --model "$lmms" --model_args "$lmms_settings" \
   --tasks feab --include_path "$work/tasks" --batch_size 1 --device cpu --log_samples --output_path "$work/logs" \
   >"$work/lmms.log" 2>&1 && peer lmms "$work/lmms-eval.jsonl" "$work/logs"; then
   score name=lmms-eval predictions="$work/lmms-eval.jsonl"

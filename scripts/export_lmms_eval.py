@@ -2,6 +2,7 @@
 
 python scripts/export_lmms_eval.py lmms_tasks                                 the prepared test faces "demo"
 python scripts/export_lmms_eval.py lmms_tasks records=feid                    another prepared set, or a file of records
+python scripts/export_lmms_eval.py lmms_tasks max_tokens=128                  shorter answers than the benchmark's
 
 -> lmms_tasks/feab/{feab.yaml, utils.py, records.jsonl}; then, where lmms-eval and seke are both installed:
 lmms-eval eval --model qwen2_5_vl --model_args pretrained=Qwen/Qwen2.5-VL-7B-Instruct --tasks feab \
@@ -85,13 +86,14 @@ def _aggregation(task, metric):
 '''
 
 
-def export(folder: Path, records_file: Path) -> Path:
-    """Write the task into `folder`/feab and return that folder.
+def export(folder: Path, records_file: Path, max_tokens: int | None = None) -> Path:
+    """Write the task into `folder`/feab and return that folder; `max_tokens` of an answer: None: the benchmark's.
 
     Raises:
         UserError: if the records do not read.
     """
     task, settings = folder / "feab", yaml.safe_load(BENCHMARK.read_text(encoding="utf-8"))
+    most = settings["max_tokens"] if max_tokens is None else max_tokens
     records = list(read_jsonl(records_file, ImageRecord))
     root = runs.image_root(records_file).resolve()
     task.mkdir(parents=True, exist_ok=True)
@@ -102,11 +104,11 @@ def export(folder: Path, records_file: Path) -> Path:
         f"feab_{name} = _aggregation({where[0]!r}, {where[1]!r})" for name, where in METRICS.items()
     )
     written = UTILS.format(
-        question=settings["question"], max_tokens=settings["max_tokens"], root=str(root), metrics=tuple(METRICS),
+        question=settings["question"], max_tokens=most, root=str(root), metrics=tuple(METRICS),
         aggregations=aggregations,
     )  # fmt: skip
     write_text(task / "utils.py", written)
-    write_text(task / "feab.yaml", _yaml(task / "records.jsonl", settings["max_tokens"]))
+    write_text(task / "feab.yaml", _yaml(task / "records.jsonl", most))
     return task
 
 
@@ -139,20 +141,20 @@ def main(arguments: list[str]) -> None:
     if {"--help", "-h"} & set(arguments):
         print((__doc__ or "").strip())
         return
-    folder, reference = named(arguments)
-    print(export(folder, runs.locate("records", reference, Path("outputs"), "prepare", "test.jsonl")))
+    folder, reference, most = named(arguments)
+    print(export(folder, runs.locate("records", reference, Path("outputs"), "prepare", "test.jsonl"), most))
 
 
-def named(arguments: Sequence[str]) -> tuple[Path, str]:
-    """Return the folder to write into and the records: a first and a second word, or named as at the commands.
+def named(arguments: Sequence[str]) -> tuple[Path, str, int | None]:
+    """Return the folder to write into, the records and the tokens of an answer: words in this order, or named.
 
-    >>> named(["tasks"]), named(["records=feid", "folder=tasks"])
-    ((PosixPath('tasks'), 'demo'), (PosixPath('tasks'), 'feid'))
+    >>> named(["tasks"]), named(["records=feid", "folder=tasks", "max_tokens=64"])
+    ((PosixPath('tasks'), 'demo', None), (PosixPath('tasks'), 'feid', 64))
 
     Raises:
-        UserError: if there is no folder, or a word that is neither.
+        UserError: if there is no folder, a word that is neither, or no number of tokens.
     """
-    chosen = {"folder": "", "records": "demo"}
+    chosen = {"folder": "", "records": "demo", "max_tokens": ""}
     for place, word in enumerate(arguments):
         name, given, value = word.partition("=")
         if not given and place < len(chosen):
@@ -162,7 +164,10 @@ def named(arguments: Sequence[str]) -> tuple[Path, str]:
         chosen[name] = value
     if not chosen["folder"]:
         raise UserError("folder", "", "where to write the task?", "see the head of this script")
-    return Path(chosen["folder"]), chosen["records"]
+    most = chosen["max_tokens"]
+    if most and not (most.isdecimal() and int(most) > 0):
+        raise UserError("max_tokens", most, "no number of tokens", "use 1 or more, or leave it out")
+    return Path(chosen["folder"]), chosen["records"], int(most) if most else None
 
 
 if __name__ == "__main__":

@@ -90,6 +90,8 @@ def test_who_rounds_what_the_checkpoint_holds_need_not_answer_alike(work):
 def test_lmms_eval_is_told_the_pixel_budget_of_a_qwen(work, seeing):
     checkpoint(work, "qwen2_5_vl")
     (work / "made" / "smolvlm" / "preprocessor_config.json").write_text(json.dumps(seeing))
-    assert warm.run(SCRIPT, "budget", work / "made" / "smolvlm").stdout == ",min_pixels=256,max_pixels=5760\n"
+    made = work / "made" / "smolvlm"
+    settings = f"pretrained={made},device_map=cpu,min_pixels=256,max_pixels=5760"
+    assert warm.run(SCRIPT, "peer", made).stdout.split() == ["qwen2_5_vl", settings]
     checkpoint(work, "smolvlm")
-    assert warm.run(SCRIPT, "budget", work / "made" / "smolvlm").stdout == ""
+    assert warm.run(SCRIPT, "peer", made).stdout == ""

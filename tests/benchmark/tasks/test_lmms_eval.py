@@ -115,8 +115,10 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, word: str) -> None:
 
 
 def test_settings_may_be_named_as_at_the_commands_and_help_is_the_scripts_head(records: Path, tmp_path: Path) -> None:
-    named = export(f"records={records}", f"folder={tmp_path}")
+    named = export(f"records={records}", f"folder={tmp_path}", "max_tokens=64")
     assert (named.returncode, named.stdout) == (0, f"{tmp_path / 'feab'}\n")
+    assert "max_new_tokens: 64" in (tmp_path / "feab" / "feab.yaml").read_text()
+    assert "max_tokens=64)" in (tmp_path / "feab" / "utils.py").read_text()
     helped = export("--help")
     assert helped.returncode == 0 and helped.stdout.startswith("FEAB as a task of lmms-eval")
 
@@ -127,7 +129,9 @@ def test_settings_may_be_named_as_at_the_commands_and_help_is_the_scripts_head(r
         ([], "folder="),
         (["records=demo"], "folder="),
         (["a", "seed=1"], "command line=seed=1: "),
-        (["a", "b", "c"], "command line=c: "),
+        (["a", "b", "3", "c"], "command line=c: "),
+        (["a", "b", "c"], "max_tokens=c: "),
+        (["a", "max_tokens=0"], "max_tokens=0: "),
     ],
 )
 def test_too_few_and_too_many_words_are_one_line(words: list[str], argument: str) -> None:
