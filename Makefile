@@ -29,7 +29,7 @@ quick: .venv/.ready ## lint, types, and the tests of what changed: while you wor
 
 test: lint ## lint, types, all quick tests and the examples in docstrings
 	# One thread a process: two that spin for each other on two cores are a hundred times slower.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow"
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q --doctest-modules src/seke --ignore=src/seke/conf --ignore=src/seke/commands
 
 test-slow: .venv/.ready ## what takes minutes: whole recipes and trainings

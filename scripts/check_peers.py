@@ -277,7 +277,8 @@ def lmms(out: str, logs: str) -> None:
         while isinstance(said, list):
             said = said[0]
         record = json.loads(row["doc"]["record"]) if "doc" in row else json.loads(row["target"])
-        answers[record["id"]] = said
+        # Of InstructBLIP it logs what transformers returns: the question and the answer.
+        answers[record["id"]] = said.removeprefix(row.get("input") or "")
     write(out, answers)
 
 
