@@ -1,6 +1,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests that run commands and servers wait for half of their time: one more than there are cores, at most 8.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 8 ? n + 1 : 8)))
 export TOKENIZERS_PARALLELISM := false
 
 .DEFAULT_GOAL := help

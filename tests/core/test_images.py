@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seke.benchmark.protocol import question
 from seke.benchmark.run.predict import ask
 from seke.benchmark.tasks.feab import Feab
 from seke.core import images
@@ -171,7 +172,7 @@ def test_one_face_copied_over_another_is_refused_everywhere(tmp_path: Path) -> N
 
     asked = []
     silent = SimpleNamespace(reply=lambda requests: (asked.extend(requests), iter(()))[1])
-    answers = ask(rows, silent, Feab(question="What?").request, tmp_path, tmp_path / "answers.jsonl")
+    answers = ask(rows, silent, question(Feab(question="What?")), tmp_path, tmp_path / "answers.jsonl")
     assert [request.images[0].sha256 for request in asked] == [rows[0].sha256, rows[2].sha256]
     assert "changed" in answers["1.png"].detail
 
