@@ -4,7 +4,7 @@
 #     [without=<source>] [<settings of algorithm, trainer or model>]           needs pip install -e '.[rl]'
 # without: leaves one source out of everything that is trained on; its test faces are judged apart: how far does it carry?
 # Controls: fine-tuning goes on on the model's own answers in which human labels replace what it said of them (as many steps
-# and samples, at the same and at five times the learning rate), reinforcement by the labels of other faces, and fine-tuning
+# and faces, at the same and at five times the learning rate), reinforcement by the labels of other faces, and fine-tuning
 # on the best of 8 sampled answers. Where sft= is given, it must not have seen the source either.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,7 +40,7 @@ fi
 rl=(experiment=rl model.path="$sft" data.path="$faces" trainer.max_steps="$steps"
   ${left[@]+"${left[@]}"} ${more[@]+"${more[@]}"})
 step train "${rl[@]}" name="$name-grpo"
-step train "${rl[@]}" name="$name-shuffled" algorithm.shuffle=true
+step train "${rl[@]}" name="$name-shuffled" algorithm.shuffle=true trainer.keep_best=false
 
 # 3. Fine-tuning goes on: on human labels, and on the best of its own answers.
 control=$outputs/rl/$name train=$outputs/prepare/$faces/train.jsonl
@@ -52,11 +52,11 @@ if [[ -n "$without" ]]; then
 fi
 common=(model.path="$outputs/train/$sft/model" trainer.max_steps="$steps" trainer.warm_up=0.0 trainer.precision=bf16-mixed)
 [[ -f "$control/human/rows.jsonl" ]] ||
-  python scripts/rl_controls.py human "$train" "$control/human/rows.jsonl" model="$sft" limit=$((96 * steps)) seed="$seed" outputs="$outputs"
+  python scripts/rl_controls.py human "$train" "$control/human/rows.jsonl" model="$sft" limit=$((12 * steps)) seed="$seed" outputs="$outputs"
 [[ -f "$control/best/rows.jsonl" ]] ||
   python scripts/rl_controls.py best "$train" "$control/best/rows.jsonl" model="$sft" faces=$((12 * steps)) seed="$seed" outputs="$outputs"
-step train "${common[@]}" data.path="$control/human/rows.jsonl" name="$name-human" trainer.batch_size=96 trainer.max_epochs=100 model.lr=6e-5
-step train "${common[@]}" data.path="$control/human/rows.jsonl" name="$name-human5" trainer.batch_size=96 trainer.max_epochs=100 model.lr=3e-4
+step train "${common[@]}" data.path="$control/human/rows.jsonl" name="$name-human" trainer.batch_size=12 trainer.max_epochs=100 model.lr=6e-5
+step train "${common[@]}" data.path="$control/human/rows.jsonl" name="$name-human5" trainer.batch_size=12 trainer.max_epochs=100 model.lr=3e-4
 step train "${common[@]}" data.path="$control/best/rows.jsonl" name="$name-best" trainer.batch_size=12 trainer.max_epochs=100 model.lr=6e-5
 
 # 4. All of them on test subjects that no stage has seen; where a source is left out, on its own.

@@ -220,7 +220,9 @@ def table(outputs: Path, against: str, names: Sequence[str]) -> str:
 
 
 def cell(metrics: Mapping[str, Any], differs: Mapping[str, Any], measure: Any) -> str:
-    """Return a value, and the interval of its difference where there is one."""
+    """Return a value, and the interval of its difference where there is one; - of what no record has a label for."""
+    if not metrics.get(measure.task):
+        return "-"
     text = str(measure.printed(metrics[measure.task][measure.metric]))
     for found in differs.get("metrics", ()):
         if (found["task"], found["metric"]) == (measure.task, measure.metric) and found.get("ci95"):

@@ -222,7 +222,8 @@ def test_reinforcement_and_its_controls_go_on_from_one_model_for_as_many_steps_a
     asked = [words for words in commands if words[0] == "evaluate.py" and "compare=rl-before" in words]
     assert len(asked) == 5
     [best] = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "best"]]
-    assert "faces=60" in best, "12 a step"
+    [human] = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "human"]]
+    assert "faces=60" in best and "limit=60" in human, "12 a step"
     wrong, _ = recipe("rl", "steps=none")
     assert wrong.returncode == 2 and wrong.stderr == "error: steps=none: not a number; use 1 or more\n"
 
