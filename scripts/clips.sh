@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A label that exists only in time: the tiny model tuned on drawn clips, beside one frame of each, shuffled frames and nothing.
 #   bash scripts/clips.sh [name=clips] [seed=0] [seeds=3] [outputs=outputs] [clips=2400] [faces=2000] [epochs=4]
-#     [precision=32-true]: bf16-mixed is faster on processors with bfloat16 products (avx512_bf16, amx_bf16 in /proc/cpuinfo).
+#     [precision=auto]: of training, see conf/trainer/cpu.yaml.
 # Two further models are tuned on faces as single pictures, one of them on the clips in the same batches: what do clips cost there?
 # Finished stages are reused.
 set -euo pipefail
@@ -13,7 +13,7 @@ no_more "name=, seed=, seeds=, outputs=, clips=, faces=, epochs= or precision=" 
 if [[ "$scale" != demo ]]; then
   echo "error: scale=$scale: no dataset says how a face moves; use demo, or scripts/table3.sh for clips at paper scale" >&2; exit 2
 fi
-clips=${clips:-2400} faces=${faces:-2000} epochs=${epochs:-4} precision=${precision:-32-true}
+clips=${clips:-2400} faces=${faces:-2000} epochs=${epochs:-4} precision=${precision:-auto}
 
 one_seed() {
   local seen same=(experiment=clips seed="$seed" name="$run")
