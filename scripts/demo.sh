@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # The whole loop on synthetic faces and the simulated annotator: prepare, generate, train, evaluate, report.
-#   bash scripts/demo.sh [name=demo] [seed=0] [images=7000] [models=some|all] [outputs=outputs]     finished stages are reused
-# models: some are fine-tuned, on the labels of nobody, of one pass, of SEKE and of the calibrated model; or all
+#   bash scripts/demo.sh [name=demo] [seed=0] [images=7000] [cells=some|all] [outputs=outputs]     finished stages are reused
+# cells: labels of nobody, of one pass, of SEKE and of the calibrated model; all: one pass with the prior, the truth, and a linear probe, too
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/settings.sh
 recipe demo "$@"
-take images models
-case "${models:=some}" in
-  some) tuned=(seke calibrated single) ;;
-  all) tuned=(seke calibrated single prior truth) ;;
-  *) echo "error: models=$models: no such choice; use some or all" >&2; exit 2 ;;
+take images cells
+case "${cells:=some}" in
+  some) labelled=(single seke calibrated) tuned=("${labelled[@]}") probed=() ;;
+  all) labelled=(single prior seke calibrated) tuned=("${labelled[@]}" truth) probed=(probe) ;;
+  *) echo "error: cells=$cells: no such choice; use some or all" >&2; exit 2 ;;
 esac
 one_seed_only
 one_scale_only
-no_more "name=, seed=, images=, models= or outputs=" ${records:+"records=$records"} ${more[@]+"${more[@]}"}
+no_more "name=, seed=, images=, cells= or outputs=" ${records:+"records=$records"} ${more[@]+"${more[@]}"}
 export name seed outputs
 
 # 1. Faces: six sub-sources, each with the labels of the dataset it imitates; the true labels in a file of its own.
@@ -75,11 +75,9 @@ probe() {
 control_labels() { annotate "$1" && labels_of "$1"; }
 control_model() { tune "$1" && test_of "$1"; }
 export -f step annotate labels_of tune test_of probe control_labels control_model
-side_by_side "control_labels blind" "annotate calibrated" "annotate seke" "annotate truth" "annotate single" "annotate prior" \
-  "test_of base" "test_of constant"
-side_by_side "control_model blind" "${tuned[@]/#/tune }" probe "labels_of single" "labels_of prior" "labels_of seke" \
-  "labels_of calibrated"
-side_by_side "${tuned[@]/#/test_of }" "test_of probe"
+side_by_side "control_labels blind" "${tuned[@]/#/annotate }" "test_of base" "test_of constant"
+side_by_side "control_model blind" "${tuned[@]/#/tune }" ${probed[@]+"${probed[@]}"} "${labelled[@]/#/labels_of }"
+side_by_side "${tuned[@]/#/test_of }" ${probed[@]+"${probed[@]/#/test_of }"}
 
 # 6. Everything on one page.
 step report seed="$seed" name="$name"

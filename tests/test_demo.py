@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.slow
 def test_the_demo_reaches_what_the_readme_says(tmp_path: Path) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = ["bash", str(ROOT / "scripts" / "demo.sh"), "models=all", f"outputs={tmp_path}"]
+    command = ["bash", str(ROOT / "scripts" / "demo.sh"), "cells=all", f"outputs={tmp_path}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PATH": path})
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = {
