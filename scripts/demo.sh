@@ -72,8 +72,8 @@ probe() {
 }
 
 # What the others are compared with comes first.
-control_labels() { annotate "$1" && labels_of "$1"; }
-control_model() { tune "$1" && test_of "$1"; }
+control_labels() { annotate "$1"; labels_of "$1"; }
+control_model() { tune "$1"; test_of "$1"; }
 export -f step annotate labels_of tune test_of probe control_labels control_model
 side_by_side "control_labels blind" "${tuned[@]/#/annotate }" "test_of base" "test_of constant"
 side_by_side "control_model blind" "${tuned[@]/#/tune }" ${probed[@]+"${probed[@]}"} "${labelled[@]/#/labels_of }"

@@ -63,9 +63,9 @@ side_by_side() { # side_by_side <exported function with its arguments>...: as ma
   local cores lanes
   cores=$(getconf _NPROCESSORS_ONLN)
   lanes=$((cores < 6 ? cores : 6))
-  # Exit code 255 of one has xargs start no more.
+  # Exit code 255 has xargs start no more. No `||` here: behind one, bash goes on after a command that fails.
   printf '%s\n' "$@" | OMP_NUM_THREADS=$((cores / lanes)) xargs -P "$lanes" -L 1 bash -euo pipefail -c \
-    '{ "$@" 2>&1 || exit 255; } | sed -u "s/\r/\n/g; s/^/[${*: -1}] /"' job
+    'trap "((\$?)) && exit 255" EXIT; ("$@") 2>&1 | sed -u "s/\r/\n/g; s/^/[${*: -1}] /"' job
 }
 
 own_of_control() { # sets `own`: of the settings that go to generate those that do not speak to or of an annotator
