@@ -80,14 +80,7 @@ class Grpo:
             check_between(f"algorithm.{name}", getattr(self, name), 0)
         check_between("algorithm.threshold", self.threshold, 0, 0.95)
         check_between("algorithm.clip_high", self.clip_high, 0, optional=True)
-        for name, known in (
-            ("loss", LOSSES),
-            ("level", LEVELS),
-            ("loss", LOSSES),
-            ("level", LEVELS),
-            ("scale", SCALES),
-            ("credit", CREDITS),
-        ):
+        for name, known in (("loss", LOSSES), ("level", LEVELS), ("scale", SCALES), ("credit", CREDITS)):
             if getattr(self, name) not in known:
                 raise UserError(f"algorithm.{name}", getattr(self, name), "unknown", f"use {', '.join(known)}")
         check_between("algorithm.vllm", self.vllm, 0, 1, optional=True)
