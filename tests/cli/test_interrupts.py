@@ -104,7 +104,9 @@ def test_a_second_signal_does_not_wait(start: Start, tmp_path: Path) -> None:
             time.sleep(0.002)
         child.send_signal(signal.SIGTERM)
         assert child.wait() == 143
-    assert unsettled_and_settled(tmp_path) == (1, 0)
+    unsettled, settled = unsettled_and_settled(tmp_path)
+    # The first request goes alone, but not for ever: on a busy machine others may have followed it.
+    assert settled == 0 and 1 <= sum(server.seen.values()) <= unsettled <= IN_FLIGHT
 
 
 def test_under_nohup_a_command_outlives_its_terminal(start: Start, tmp_path: Path) -> None:
