@@ -147,6 +147,14 @@ def test_a_mixture_is_trained_on_by_weight(base, tmp_path):
     assert facts["rows"] == 22 and facts["parts"] == {"twice": 10, "some": 4} and facts["steps"] == 11
 
 
+@pytest.mark.parametrize(("has", "numerics"), [({"avx512_bf16": True}, "bf16-mixed"), ({"amx_bf16": True}, "bf16-mixed"),
+                                               ({"avx512_f": True, "avx512_bf16": False}, "32-true")])  # fmt: skip
+def test_a_cpu_trains_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, has, numerics):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert Training(precision="auto").numerics == numerics
+    assert Training().numerics == "32-true" and Training(precision="bf16-mixed").numerics == "bf16-mixed"
+
+
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
 def test_precisions_that_spoil_rope_are_refused(precision):
     with pytest.raises(UserError, match=r"^trainer\.precision="):
