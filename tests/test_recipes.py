@@ -40,8 +40,9 @@ OF_ONE_RUN = (
     "table2",
 )
 """Recipes that look at finished runs, of one seed."""
+# A line is written at once: commands may run side by side.
 STAND_IN = """#!/usr/bin/env bash
-if [[ "$1" == -c ]]; then echo 3.5; else printf '%q ' "$@" >> "$ASKED"; echo >> "$ASKED"; fi
+if [[ "$1" == -c ]]; then echo 3.5; else line=$(printf '%q ' "$@"); echo "$line" >> "$ASKED"; fi
 """
 
 
