@@ -358,7 +358,8 @@ def equal_answers(evaluated: Path, given: Path, model: str) -> dict[str, Equal]:
     }
     own = said["ours"]
     equal = {name: sum(said[name].get(id_) == text for id_, text in own.items()) for name in names}
-    return {name: Equal(equal[name], len(own), name in rounds) for name in names}
+    # Who rounds has to answer all of them all the same.
+    return {name: Equal(equal[name], len(own), name in rounds and said[name].keys() >= own.keys()) for name in names}
 
 
 def not_run(given: Path) -> dict[str, str]:

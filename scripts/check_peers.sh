@@ -41,7 +41,7 @@ fi
 model=$checkpoint; [ -d "$model" ] || model=$outputs/train/$checkpoint/model
 [ -f "$model/config.json" ] || { echo "error: checkpoint=$checkpoint: no such checkpoint; name a train run or a directory" >&2; exit 2; }
 model=$(realpath "$model")
-ours=$(python scripts/check_peers.py ours "$model") 
+ours=$(python scripts/check_peers.py ours "$model")
 read -r lmms lmms_settings <<<"$(python scripts/check_peers.py peer "$model")"
 theirs=$PEERS_VENV/bin
 if [ ! -x "$theirs/python" ]; then
@@ -56,7 +56,7 @@ rm -rf "$scored" "$work/tasks" "$work/logs" "$work"/*.not_run "$work/sft.json"; 
 peer() { "$theirs/python" scripts/check_peers.py "$@"; }
 has() { "$theirs/python" -c "import $1" 2>/dev/null; }
 not_run() { echo "not run: $2" >"$work/$1.not_run"; } # not_run <who> <why>
-score() { python evaluate.py paths.outputs="$scored" records="$work/faces/test.jsonl" "${shorter[@]/#/benchmark.}" "$@" >/dev/null; }
+score() { python evaluate.py paths.outputs="$scored" records="$work/faces/test.jsonl" ${shorter[@]+"${shorter[@]/#/benchmark.}"} "$@" >/dev/null; }
 talks() { compgen -G "$model/chat_template*" >/dev/null; }
 
 # Of random weights the next words are all but equally likely: in a long answer rounding alone decides one of them.
@@ -66,7 +66,7 @@ python scripts/check_peers.py choose "$outputs" "$records" "$pictures" "$work/fa
 case "$ours" in "model=llava_ov "*) python scripts/verify_checkpoint.py "$model" ;; esac
 # shellcheck disable=SC2086  # several settings
 score name=ours model.path="$model" $ours
-python scripts/export_lmms_eval.py "$work/tasks" records="$work/faces/test.jsonl" "${shorter[@]}" >/dev/null
+python scripts/export_lmms_eval.py "$work/tasks" records="$work/faces/test.jsonl" ${shorter[@]+"${shorter[@]}"} >/dev/null
 
 for way in auto pipeline; do
   peer $way "$model" "$work/tasks/feab" "$work/$way.jsonl"

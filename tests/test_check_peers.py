@@ -81,6 +81,10 @@ def test_who_rounds_what_the_checkpoint_holds_need_not_answer_alike(work):
     assert done.returncode == 0, done.stderr
     assert "| lmms-eval | 1 of 2, in bfloat16 | 0.500 | - | - | - |" in done.stdout
     assert "answers, 1 of 2, in bfloat16" in warm.run(SCRIPT, "summary", work, "smolvlm").stdout
+    said = (folder / "lmms-eval.jsonl").read_text()
+    (folder / "lmms-eval.jsonl").write_text(said.splitlines()[0] + "\n")
+    assert "**1 of 2**" in warm.run(SCRIPT, "summary", work, "smolvlm").stdout, "one was not answered"
+    (folder / "lmms-eval.jsonl").write_text(said)
     checkpoint(work, "smolvlm")
     assert warm.run(SCRIPT, "table", work / "made" / "smolvlm", evaluated, folder / "sft.json", "yes").returncode == 1
 
