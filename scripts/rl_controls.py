@@ -10,7 +10,9 @@
         for algorithm=grpo (data.path=OUT)
     python scripts/rl_controls.py units RECORDS model=<run> [faces=120] [n=8]
         no control: action units hit, missed and falsely named, greedily and in samples, over faces that have them
-    python scripts/rl_controls.py table OUTPUTS AGAINST RUN...       evaluate runs and their differences from AGAINST
+    python scripts/rl_controls.py table OUTPUTS NAME [seed=0] [seeds=1]
+        what scripts/rl.sh of that name has measured: each stage against the fine-tuned model, and reinforcement against
+        each control; of several seeds the means, with what both seeds and subjects make them vary by
 
 RECORDS is a prepared set's train.jsonl; OUT a file of LLaVA conversations for train.py. With outputs= and seed=.
 """
@@ -21,17 +23,22 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import pstdev
+from statistics import fmean, pstdev
 from typing import Any
 
-from seke.answers.extract import describe, extract
-from seke.core.affect import ACTION_UNITS
-from seke.core.records import Labels
-from seke.core.rules import MEASURES
+from seke.answers.extract import extract
+from seke.core.intervals import Difference, Estimate, over_seeds
+from seke.core.rules import MEASURES, Measure
 from seke.core.runs import image_root
+from seke.training.grpo.demonstrations import demonstration
 from seke.training.grpo.records import Face, Records
 
-SETTINGS = {"outputs": "outputs", "seed": "0", "model": "", "faces": "1080", "n": "8", "limit": "", "share": "0.5"}
+SETTINGS = {
+    "outputs": "outputs", "seed": "0", "seeds": "1", "model": "", "faces": "1080", "n": "8", "limit": "",
+    "share": "0.5",
+}  # fmt: skip
+CONTROLS = ("human", "human5", "best", "shuffled")
+REINFORCED = "grpo"
 
 
 def main(words: Sequence[str]) -> None:
@@ -47,7 +54,8 @@ def main(words: Sequence[str]) -> None:
     if len(places) < 2 + (places[0] != "units") or places[0] not in ("human", "best", "hard", "units", "table"):
         raise SystemExit(__doc__)
     if places[0] == "table":
-        print(table(Path(places[1]), places[2], places[3:]))
+        first, count = int(settings["seed"]), int(settings["seeds"])
+        print(table(Path(places[1]), [f"{places[2]}-s{first + k}" for k in range(count)] if count > 1 else [places[2]]))
         return
     records, out, seed = Path(places[1]), Path(places[-1]), int(settings["seed"])
     data = Records(str(records), question(), limit=int(settings["limit"]) if settings["limit"] else None)
@@ -59,7 +67,7 @@ def main(words: Sequence[str]) -> None:
     if places[0] == "human":
         own = greedy(faces, data.question, settings) if settings["model"] else [""] * len(faces)
         rows = [
-            row(face, data.question, describe(corrected(text, face.labels), digits=2), root)
+            row(face, data.question, demonstration(text, face.labels), root)
             for face, text in zip(faces, own, strict=True)
         ]
     elif places[0] == "best":
@@ -95,24 +103,6 @@ def row(face: Face, asked: str, answer: str, root: Path) -> dict[str, Any]:
     image = str(Path(face.picture.file).resolve().relative_to(root))
     turns = [{"from": "human", "value": f"<image>\n{asked}"}, {"from": "gpt", "value": answer}]
     return {"id": face.id, "image": image, "sha256": face.picture.sha256, "conversations": turns}
-
-
-def corrected(answer: str, human: Labels) -> Labels:
-    """Return what an answer says with the human labels in the place of its own; all action units where any is known.
-
-    >>> corrected("The expression is fear. Active action units: AU4.", Labels(action_units={6: True})).active
-    (4, 6)
-    """
-    said = extract(answer)
-    units = {**(said.action_units or {}), **(human.action_units or {})}
-    if said.action_units:
-        units = {au: units.get(au, False) for au in ACTION_UNITS}
-    return Labels(
-        expression=human.expression or said.expression,
-        valence=said.valence if human.valence is None else human.valence,
-        arousal=said.arousal if human.arousal is None else human.arousal,
-        action_units=units or None,
-    )
 
 
 def greedy(faces: Sequence[Face], asked: str, settings: Mapping[str, str]) -> list[str]:
@@ -206,29 +196,51 @@ def sampled(
             yield face, worth
 
 
-def table(outputs: Path, against: str, names: Sequence[str]) -> str:
-    """Return the four measures of evaluate runs, and their differences from AGAINST with 95 % intervals by subject."""
-    lines = [f"{'':16}" + "".join(f"{measure.name:>30}" for measure in MEASURES)]
-    for name in (against, *names):
-        folder = outputs / "evaluate" / name
-        metrics = json.loads((folder / "metrics.json").read_text())
-        compared = folder / "comparison.json"
-        differs = json.loads(compared.read_text()) if compared.is_file() else {}
-        cells = [cell(metrics, differs, measure) for measure in MEASURES]
-        lines.append(f"{name:16}" + "".join(f"{text:>30}" for text in cells))
-    return "\n".join(lines)
+def table(outputs: Path, runs: Sequence[str]) -> str:
+    """Return the stages of one recipe as a table: a run for each seed, of which the means are printed.
+
+    Differences are in the measures' own units with 95 % intervals: by subject for one seed, and for several by what
+    seeds and subjects make them vary by (`seke.core.intervals.over_seeds`).
+    """
+    folder = outputs / "evaluate"
+    head, lines = f"{'':16}" + "".join(f"{measure.name:>30}" for measure in MEASURES), list[str]()
+    for stage in ("before", *CONTROLS, REINFORCED):
+        measured = [json.loads((folder / f"{run}-{stage}" / "metrics.json").read_text()) for run in runs]
+        differs = [] if stage == "before" else [compared(folder / f"{run}-{stage}") for run in runs]
+        lines.append(f"{stage:16}" + "".join(f"{cell(measured, differs, measure):>30}" for measure in MEASURES))
+    lines += ["", f"{REINFORCED} minus"]
+    for stage in CONTROLS:
+        differs = [compared(folder / f"{run}-{REINFORCED}-{stage}") for run in runs]
+        lines.append(f"  {stage:14}" + "".join(f"{difference(differs, measure):>30}" for measure in MEASURES))
+    return "\n".join([head, *lines])
 
 
-def cell(metrics: Mapping[str, Any], differs: Mapping[str, Any], measure: Any) -> str:
-    """Return a value, and the interval of its difference where there is one; - of what no record has a label for."""
-    if not metrics.get(measure.task):
+def compared(run: Path) -> dict[tuple[str, str], Difference]:
+    """Return how an evaluation differs from another, by task and metric."""
+    return {
+        (found["task"], found["metric"]): Difference(
+            Estimate(found["difference"], *(found["ci95"] or (None, None))), found["p"], found["drawn_from"]
+        )
+        for found in json.loads((run / "comparison.json").read_text())["metrics"]
+    }
+
+
+def cell(measured: Sequence[Mapping[str, Any]], differs: Sequence[Mapping[Any, Difference]], measure: Measure) -> str:
+    """Return the mean of a measure, and how it differs; - of what no record has a label for."""
+    if not all(metrics.get(measure.task) for metrics in measured):
         return "-"
-    text = str(measure.printed(metrics[measure.task][measure.metric]))
-    for found in differs.get("metrics", ()):
-        if (found["task"], found["metric"]) == (measure.task, measure.metric) and found.get("ci95"):
-            low, high = (measure.scale * bound for bound in found["ci95"])
-            text += f" ({low:+.{measure.digits}f} to {high:+.{measure.digits}f})"
-    return text
+    value = fmean(metrics[measure.task][measure.metric] for metrics in measured)
+    return f"{measure.printed(value)} {difference(differs, measure) if differs else ''}".strip()
+
+
+def difference(differs: Sequence[Mapping[Any, Difference]], measure: Measure) -> str:
+    """Return the mean of a difference with its interval; - where none is known."""
+    found = [one[measure.task, measure.metric] for one in differs if (measure.task, measure.metric) in one]
+    value, low, high = over_seeds(found).estimate
+    if value is None:
+        return "-"
+    shown = [f"{measure.scale * bound:+.{measure.digits}f}" for bound in (value, low, high) if bound is not None]
+    return f"{shown[0]} ({' to '.join(shown[1:])})" if len(shown) > 1 else shown[0]
 
 
 if __name__ == "__main__":

@@ -213,20 +213,46 @@ def test_specialists_of_figure_4_are_trained_for_as_many_epochs_as_the_model_of_
     assert set().union(*rows.values()) == set(tested.split(","))
 
 
-def test_reinforcement_and_its_controls_go_on_from_one_model_for_as_many_steps_and_answers(recipe) -> None:
-    done, commands = recipe("rl", "steps=5", "algorithm.kl=0.01")
+def test_reinforcement_and_its_controls_go_on_from_one_model_for_as_many_steps_faces_and_answers(recipe) -> None:
+    done, commands = recipe("rl", "steps=5", "prompts=6", "group=3", "algorithm.kl=0.01", "seeds=2")
     assert done.returncode == 0, done.stderr
-    first, *rest = trained(commands)
-    assert first[0]["name"] == "rl-sft" and first[0]["data.path"] == "rl-seke"
-    assert [words["name"] for words, _ in rest] == [f"rl-{k}" for k in ("grpo", "shuffled", "human", "human5", "best")]
-    assert all(trainer.max_steps == 5 and "rl-sft" in words["model.path"] for words, trainer in rest)
-    asked = [words for words in commands if words[0] == "evaluate.py" and "compare=rl-before" in words]
-    assert len(asked) == 5
-    [best] = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "best"]]
-    [human] = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "human"]]
-    assert "faces=60" in best and "limit=60" in human, "12 a step"
-    wrong, _ = recipe("rl", "steps=none")
-    assert wrong.returncode == 2 and wrong.stderr == "error: steps=none: not a number; use 1 or more\n"
+    for run in ("rl-s0", "rl-s1"):
+        own = [words for words in commands if any(word.startswith(f"name={run}-") for word in words)]
+        first, *rest = trained(own)
+        assert first[0]["name"] == f"{run}-sft" and first[0]["data.path"] == f"{run}-labels"
+        assert {words["name"] for words, _ in rest} == {
+            f"{run}-{k}" for k in ("grpo", "shuffled", "human", "human5", "best")
+        }
+        assert all(trainer.max_steps == 5 and f"{run}-sft" in words["model.path"] for words, trainer in rest)
+        reinforced = [words for words, _ in rest if "algorithm.kl" in words]
+        assert len(reinforced) == 2
+        assert all((words["algorithm.prompts"], words["algorithm.group_size"]) == ("6", "3") for words in reinforced)
+        imitated = [words for words, _ in rest if "algorithm.kl" not in words]
+        assert len(imitated) == 3 and all(words["trainer.batch_size"] == "6" for words in imitated)
+        asked = [words for words in own if words[0] == "evaluate.py"]
+        assert len([words for words in asked if f"compare={run}-before" in words]) == 5
+        beside = {word for words in asked if f"predictions={run}-grpo" in words for word in words}
+        assert {f"compare={run}-{control}" for control in ("human", "human5", "best", "shuffled")} <= beside
+    best = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "best"]]
+    human = [words for words in commands if words[:2] == ["scripts/rl_controls.py", "human"]]
+    assert all({"faces=30", "n=3"} <= set(words) for words in best) and len(best) == 2, "6 a step"
+    assert all("limit=30" in words for words in human) and len(human) == 2
+    assert ["scripts/rl_controls.py", "table"] in [words[:2] for words in commands]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("steps=none", "steps=none: not a number; use 1 or more"),
+        ("labels=mine", "labels=mine: no such choice; use single, seke or calibrated"),
+        ("algorithm.prompts=3", "algorithm.prompts=3: the controls have as many; use prompts= and group="),
+        ("nonsense=1", "nonsense=1: no such setting of this recipe at scale=demo; use name=, "),
+    ],
+)
+def test_settings_that_reinforcement_has_not_are_one_line(recipe, setting: str, said: str) -> None:
+    wrong, commands = recipe("rl", setting)
+    assert wrong.returncode == 2 and not commands
+    assert wrong.stderr.startswith(f"error: {said}") and wrong.stderr.count("\n") == 1
 
 
 def trained(commands: list[list[str]]) -> list[tuple[dict[str, str], Any]]:

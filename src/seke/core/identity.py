@@ -33,7 +33,7 @@ UNSAID: Final = {
     "backend.couplings": "faces", "backend.uncertainty_weight": 1.0, "backend.va_vote": 1.0, "backend.au_shift": 1.0,
     "backend.confident_errors": 0.0, "backend.au_asymmetry": 1.0, "backend.favourite_sets": 0.0,
     "backend.wording_share": 0.0, "algorithm.share_prompts": False, "algorithm.credit": "answer",
-    "algorithm.specificity": 1.0, "algorithm.threshold": 0.4,
+    "algorithm.specificity": 1.0, "algorithm.threshold": 0.4, "algorithm.demonstrations": 0,
     "generator.attribute": "emotion", "generator.ask_class": False,
     "generator.tell": ["brightness", "colorfulness", "scene_type", "object", "facial_expression", "human_action"],
 }  # fmt: skip

@@ -51,8 +51,9 @@ def reinforce(small, monkeypatch):
         where.mkdir(exist_ok=True)
         model = LlavaOv(str(small / "model"), trainable=["projector", "llm"], lr=1e-2)
         grpo = Grpo(
-            **{"prompts": 2, "group_size": 3, "max_tokens": 5, "lr_share": 1.0, "credit": "answer", **algorithm}
-        )
+            **{"prompts": 2, "group_size": 3, "max_tokens": 5, "lr_share": 1.0, "credit": "answer", "demonstrations": 0,
+               **algorithm}
+        )  # fmt: skip
         settings = Training(**{"max_steps": 4, "checkpoint_every": 1, "warm_up": 0.0, "threads": 1, **(training or {})})
         records = Records(str(small / "train.jsonl"), "What is it?", **{"watched": 0, **(data or {})})
         return room.fit(Run(where, {}, {}), model, records, grpo, settings, False, where, optimizer=optimizer)

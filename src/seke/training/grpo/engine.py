@@ -35,6 +35,8 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
     Args:
         share: whether a face's answers share what the model computes of its picture and question.
         token_advantages: returns an advantage for each token of the answers at hand; None: TRL's, one an answer.
+        demonstrations: so many answers of each group, its last ones, are not sampled.
+        demonstrate: returns the answers with demonstrations among them, of sampled tokens and faces.
     """
 
     clock = staticmethod(time.perf_counter)
@@ -45,12 +47,16 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
         *arguments: Any,
         share: bool = False,
         token_advantages: Callable[[], Sequence[Sequence[float]]] | None = None,
+        demonstrations: int = 0,
+        demonstrate: Callable[[Sequence[list[int]], Sequence[int]], list[list[int]]] | None = None,
         **named: Any,
     ) -> None:
         self.sampling = self.learning = 0.0
         """Seconds of sampling, and of forward and backward passes that are learnt from, since they were last read."""
         self._making = 0.0
         self.share, self.token_advantages = share, token_advantages
+        self.demonstrations, self.demonstrate = demonstrations, demonstrate
+        self._asked: list[int] = []
         super().__init__(*arguments, **named)
 
     def training_step(self, *arguments: Any, **named: Any) -> Any:
@@ -69,6 +75,7 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
             self._making += self.clock() - began
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
+        self._asked = [row["face"] for row in inputs]
         found = super()._generate_and_score_completions(inputs)
         if self.token_advantages is not None:
             values_BC = torch.zeros_like(found["completion_mask"], dtype=torch.float32)
@@ -84,7 +91,17 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
         finally:
             self.sampling += self.clock() - began
 
-    def _generate_single_turn(
+    def _generate_single_turn(self, *arguments: Any, **named: Any) -> Any:
+        answers, logs = self._sampled(*arguments, **named)
+        if self.demonstrate is None:
+            return answers, logs
+        found = self.demonstrate(answers, self._asked)
+        if logs is not None:  # vLLM's log-probabilities: there is none of what it has not sampled, and TRL's ratio is 1
+            pairs = zip(logs, found, answers, strict=True)
+            logs = [log if new is sampled else [None] * len(new) for log, new, sampled in pairs]
+        return found, logs
+
+    def _sampled(
         self, prompt_ids: list[list[int]], images: Any, fields: Mapping[str, Any], *more: Any, **named: Any
     ) -> Any:
         pictures = {name: _rows(fields[name]) for name in PICTURES if name in fields}
@@ -95,11 +112,16 @@ class Engine(GRPOTrainer):  # type: ignore[misc]
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompt_ids])
         device = self.accelerator.device
         prompts = shared_prompts.distinct(ids.to(device), mask.to(device), _moved(pictures, device))
-        model = self.accelerator.unwrap_model(self.model_wrapped)
+        model, group = self.accelerator.unwrap_model(self.model_wrapped), self.num_generations
+        rows = [row for row in range(len(prompt_ids)) if row % group < group - self.demonstrations]
+        prompts = prompts._replace(of_B=prompts.of_B[rows])
         with self.accelerator.autocast():
-            answers = shared_prompts.sample(
+            said = shared_prompts.sample(
                 model, prompts, self.max_completion_length, self.temperature, self.eos_token_ids
             )
+        answers: list[list[int]] = [[] for _ in prompt_ids]
+        for row, tokens in zip(rows, said, strict=True):
+            answers[row] = tokens
         return answers, None
 
     def _get_per_token_logps_and_entropies(
@@ -187,6 +209,7 @@ class RewardFunction:
         group: answers to each face.
         threshold: of action units, where each statement is paid for itself (`seke.training.grpo.credit`).
         piece: writes a token alone; with `threshold` only.
+        demonstrations: so many of a group's answers, its last ones, are not sampled.
     """
 
     __name__ = "reward"
@@ -199,9 +222,10 @@ class RewardFunction:
         group: int,
         threshold: float | None = None,
         piece: Callable[[int], str] = str,
+        demonstrations: int = 0,
     ) -> None:
         self.judge, self.faces, self.end, self.group = judge, faces, end, group
-        self.threshold, self.piece = threshold, piece
+        self.threshold, self.piece, self.demonstrations = threshold, piece, demonstrations
         self.pieces: list[list[str]] = []
         """Of the answers in hand: what their tokens write."""
         self.answers: list[tuple[Face, str, Rewards, float]] = []
@@ -244,14 +268,17 @@ class RewardFunction:
         """Return what the step's answers say of themselves: rewards by task, groups that teach nothing, diversity."""
         if not self.answers:
             return {}
-        groups = [self.answers[k : k + self.group] for k in range(0, len(self.answers), self.group)]
-        constant = [group for group in groups if len({round(reward, 9) for *_, reward in group}) == 1]
+        whole = [self.answers[k : k + self.group] for k in range(0, len(self.answers), self.group)]
+        groups = [group[: self.group - self.demonstrations] for group in whole]
+        sampled = [answer for group in groups for answer in group]
+        constant = [group for group in whole if len({round(reward, 9) for *_, reward in group}) == 1]
         different = [len({_said(text) for _, text, *_ in group}) / len(group) for group in groups]
         return {
-            **{f"reward_{name}": value for name, value in means([parts for _, _, parts, _ in self.answers]).items()},
+            **{f"reward_{name}": value for name, value in means([parts for _, _, parts, _ in sampled]).items()},
             "constant_groups": len(constant) / len(groups),
             "distinct": sum(different) / len(different),
-            "cut": self.cut / len(self.answers),
+            "cut": self.cut / len(sampled),
+            "reward": sum(reward for *_, reward in sampled) / len(sampled),
         }
 
     def rows(self, step: int, count: int, question: str) -> list[str]:

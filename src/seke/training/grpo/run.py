@@ -29,6 +29,7 @@ from seke.training.callbacks.checkpoints import Checkpoints
 from seke.training.callbacks.fault_guard import FaultGuard, MemoryBound, explained
 from seke.training.data.pictures import lost_picture
 from seke.training.grpo.checkpoints import BEST, resumable
+from seke.training.grpo.demonstrations import with_demonstrations
 from seke.training.grpo.greedy import Answer, answers, check_base, worth
 from seke.training.grpo.records import Face, Faces, Records, conversation, labels_of, order, shuffled
 from seke.training.grpo.rewards import Judge, base_rates, rarity_weights
@@ -107,7 +108,8 @@ def fit(
         write_jsonl(run.path / "rejected.jsonl", found.rejected)  # not before: until then a name is free
         faces = shuffled(found.faces, seed) if algorithm.shuffle else found.faces
         threshold = algorithm.threshold if algorithm.credit == "statement" else None
-        reward = RewardFunction(judge, faces, loaded.end, algorithm.group_size, threshold, _pieces(loaded.processor))
+        reward = RewardFunction(judge, faces, loaded.end, algorithm.group_size, threshold, _pieces(loaded.processor),
+                                algorithm.demonstrations)  # fmt: skip
         with kept_states(loaded.model) if algorithm.keep_states else contextlib.nullcontext() as kept:
             steps = Steps(
                 run.path, training, reward, guard, loggers, data.question, watch,
@@ -230,6 +232,8 @@ def _engine(
         callbacks=[steps],
         optimizers=(adam, rate),
         token_advantages=reward.token_advantages if algorithm.credit == "statement" else None,
+        demonstrations=algorithm.demonstrations,
+        demonstrate=_demonstrate(algorithm, faces, loaded) if algorithm.demonstrations else None,
         share=algorithm.share_prompts and shareable(loaded.model, bool(training.activation_checkpointing)),
     )
     engine.remove_callback(PrinterCallback)
@@ -256,6 +260,24 @@ class _Rows:
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: `datasets` pickles what transforms rows to name it, and would pickle all faces."""
         return {}
+
+
+def _demonstrate(
+    algorithm: Grpo, faces: Sequence[Face], loaded: TrainableVLM
+) -> Callable[[Sequence[list[int]], Sequence[int]], list[list[int]]]:
+    """Return what puts demonstrations among sampled answers."""
+    tokenizer = loaded.processor.tokenizer
+
+    def encode(text: str) -> list[int]:
+        return [*tokenizer.encode(text, add_special_tokens=False), loaded.end]
+
+    def demonstrate(answers: Sequence[list[int]], asked: Sequence[int]) -> list[list[int]]:
+        truths = [faces[number].labels for number in asked]
+        return with_demonstrations(
+            answers, truths, algorithm.group_size, algorithm.demonstrations, loaded.decode, encode
+        )
+
+    return demonstrate
 
 
 def _pieces(processor: Any) -> Callable[[int], str]:

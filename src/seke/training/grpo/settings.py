@@ -21,9 +21,9 @@ CREDITS: Final = ("answer", "statement")
 class Grpo:
     """How to reinforce (conf/algorithm/grpo.yaml)."""
 
-    prompts: int = 12
+    prompts: int = 24
     """Faces a step."""
-    group_size: int = 8
+    group_size: int = 4
     """Answers to each face, which are held against each other."""
     temperature: float = 1.0
     max_tokens: int = 96
@@ -56,6 +56,8 @@ class Grpo:
     """What a reward is due to: each statement's own tokens (`seke.training.grpo.credit`), or all of an answer."""
     threshold: float = 0.4
     """With credit=statement: how probable an AU must be for its name to pay; half of the F1 that is reached is best."""
+    demonstrations: int = 1
+    """So many answers of each group are not sampled but written from the face's human labels."""
     shuffle: bool = False
     """Whether faces are rewarded by the labels of others of their source: a control."""
     keep_states: bool = True
@@ -72,6 +74,10 @@ class Grpo:
             remedy = "use 4 or more (8 is usual)"
             raise UserError("algorithm.group_size", 1, "one answer has none to be held against", remedy)
         check_whole("algorithm.group_size", self.group_size, 2)
+        check_whole("algorithm.demonstrations", self.demonstrations, 0)
+        if self.demonstrations >= self.group_size:
+            problem = f"none of algorithm.group_size={self.group_size} answers to a face would be sampled"
+            raise UserError("algorithm.demonstrations", self.demonstrations, problem, "use fewer, 1 for example")
         for name in ("temperature", "lr_share", "reach", "specificity"):
             check_between(f"algorithm.{name}", getattr(self, name), 0)
             if not getattr(self, name):
