@@ -48,7 +48,7 @@ def test_a_dry_run_counts_faces_labels_and_answers_and_writes_nothing(cli, given
     done = cli("train", FACE, *given, f"paths.outputs={tmp_path}", "dry_run=true")
     assert done.returncode == 0, done.stderr
     for line in ("6, 2 rejected (2 no human label); 2 watched", "expression 2, valence 2, arousal 2, action_units 2",
-                 "2, 4.00 passes over the faces, 192 answers", "at most 96 of an answer"):  # fmt: skip
+                 "2, 8.00 passes over the faces, 192 answers", "at most 96 of an answer"):  # fmt: skip
         assert line in done.stdout
     assert not list(tmp_path.iterdir())
 
