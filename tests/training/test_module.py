@@ -157,6 +157,14 @@ def test_a_cpu_trains_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, 
     assert Training().numerics == "32-true" and Training(precision="bf16-mixed").numerics == "bf16-mixed"
 
 
+@pytest.mark.parametrize(("has", "said"), [(True, ""), (False, "warning: trainer.precision=bf16-mixed: this")])
+def test_bfloat16_that_a_cpu_imitates_is_warned_of(monkeypatch, capsys, has, said):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+    Training(precision="bf16-mixed").check_machine()
+    Training(precision="auto").check_machine()
+    assert capsys.readouterr().err.startswith(said) and bool(said) != has
+
+
 @pytest.mark.parametrize("precision", ["bf16-true", "16-true"])
 def test_precisions_that_spoil_rope_are_refused(precision):
     with pytest.raises(UserError, match=r"^trainer\.precision="):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -133,6 +134,12 @@ class Training:
             check_float8(self.on_gpu, self.own_gpu)
         if self.compile:
             check_compiler(self.on_gpu)
+        if self.numerics.startswith("bf16") and not self.on_gpu and not multiplies_bfloat16():
+            print(
+                f"warning: trainer.precision={self.precision}: this processor has no products of bfloat16; imitated, "
+                "they are several times slower than float32; use trainer.precision=auto",
+                file=sys.stderr,
+            )
 
     @property
     def master_weights(self) -> bool:
