@@ -67,7 +67,9 @@ def measured(outputs: Path, model: str, steps: int, prompts: int, max_tokens: in
         Run(where, {}, {}),
         LlavaOv(model, trainable=["projector", "llm"], lr=1e-3, attention="eager"),
         Records("bench", "What emotion does this face show?", watched=0),
-        Grpo(prompts=prompts, max_tokens=max_tokens, keep_states=ours, share_prompts=ours),
+        Grpo(
+            prompts=prompts, group_size=8, demonstrations=0, max_tokens=max_tokens, keep_states=ours, share_prompts=ours
+        ),
         Training(max_steps=steps, threads=1, checkpoint_every=1000),
         False,
         outputs,

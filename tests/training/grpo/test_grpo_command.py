@@ -80,7 +80,7 @@ def test_after_fine_tuning_it_trains_and_the_same_command_says_when_it_is_finish
     settings = [FACE, "data.path=d", "model.path=d", "name=rl", outputs, "trainer.max_steps=2", "algorithm.prompts=2",
                 "data.watched=8", "wandb=offline"]  # fmt: skip
     done = cli("train", *settings)
-    assert done.returncode == 0 and "2 steps, 32 answers, mean reward" in done.stdout, done.stderr
+    assert done.returncode == 0 and "2 steps, 16 answers, mean reward" in done.stdout, done.stderr
     assert f"next: python evaluate.py records=d model.path=rl name=rl {outputs}" in done.stdout
     manifest = json.loads((tmp_path / "train" / "rl" / "manifest.json").read_text())
     assert manifest["base"] == str(tmp_path / "train" / "d" / "model") and manifest["synthetic"] == "faces"

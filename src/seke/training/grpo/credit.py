@@ -61,9 +61,11 @@ def spans(text: str, annotated: Sequence[int] = ()) -> list[Span]:
             for place, (before, mention) in enumerate(pairwise([None, *mentions])):
                 assert mention is not None
                 keys: tuple[Key, ...] = (AGAIN,)
+                since = mention.start()  # to go on with the list was right, and is not paid for
                 if named[place] not in named[:place]:
                     keys = tuple(sorted(key for key in open_ if isinstance(key, int) and key <= named[place]))
-                found.append(Span(before.end() if before else start, mention.end(), keys))
+                    since = before.end() if before else start
+                found.append(Span(since, mention.end(), keys))
                 open_.difference_update(keys)
             rest = tuple(sorted(key for key in open_ if isinstance(key, int)))
             found.append(Span(mentions[-1].end(), end, rest))

@@ -36,6 +36,7 @@ from seke.training.grpo.rewards import Judge, base_rates, rarity_weights
 from seke.training.grpo.settings import Grpo, check_installed
 from seke.training.grpo.shared_prompts import shareable
 from seke.training.grpo.vision_states import kept_states
+from seke.training.module import cosine_with_warm_up
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
 
@@ -221,8 +222,8 @@ def _engine(
     asked = order(len(faces), math.ceil(training.max_steps / algorithm.iterations), algorithm.prompts, seed)
     rows = Dataset.from_dict({"face": asked}).with_transform(_Rows(faces, data.question))
     adam = optimizer(groups)
-    warm = math.ceil(training.warm_up * training.max_steps)
-    rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / warm) if warm else 1.0)
+    total, warm_up = training.max_steps, training.warm_up
+    rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: cosine_with_warm_up(step, total, warm_up))
     engine = Engine(
         model=loaded.model,
         reward_funcs=reward,
