@@ -60,7 +60,7 @@ one_seed() {
 
 reinforced() { # reinforced grpo|shuffled
   local settings=()
-  if [[ "$1" == shuffled ]]; then settings=(algorithm.shuffle=true trainer.keep_best=false); fi
+  if [[ "$1" == shuffled ]]; then settings=(algorithm.shuffle=true); fi
   step train experiment=rl seed="$seed" model.path="$tuned" data.path="$faces" name="$run-$1" trainer.max_steps="$steps" \
     algorithm.prompts="$prompts" algorithm.group_size="$group" ${without:+"data.without=[$without]"} \
     ${settings[@]+"${settings[@]}"} $more_words

@@ -23,8 +23,6 @@ from seke.training.grpo.rewards import UNIT, Judge, Rewards
 
 Key = str | int
 """Of a statement: the name of a reward, or the number of an action unit."""
-AGAIN: Final = "again"
-"""Key of an action unit that its list has named already."""
 _SENTENCE: Final = re.compile(r"[^.!?\n]*(?:[.!?](?=\S)[^.!?\n]*)*[.!?\n]*\s*")
 _DIMENSION: Final = re.compile(r"\b(valence|arousal)\b", re.IGNORECASE)
 
@@ -41,8 +39,7 @@ def spans(text: str, annotated: Sequence[int] = ()) -> list[Span]:
     """Return the parts of a text that state something, in order.
 
     A mention of an action unit decides upon it and upon those with lower numbers that are passed over, as lists ascend;
-    what follows the last mention in its sentence decides upon the rest. One that its sentence has named already is a
-    statement of its own, `AGAIN`. What is said again in a later sentence decides nothing.
+    what follows the last mention in its sentence decides upon the rest. What is said again later decides nothing.
 
     Args:
         text: an answer.
@@ -56,16 +53,12 @@ def spans(text: str, annotated: Sequence[int] = ()) -> list[Span]:
     for sentence in _SENTENCE.finditer(text):
         said, start, end = sentence.group(), sentence.start(), sentence.end()
         mentions = list(UNIT.finditer(text, start, end))
-        named = [int(mention.group(1)) for mention in mentions]
-        if len(set(named)) < len(named) or (mentions and any(isinstance(key, int) for key in open_)):
-            for place, (before, mention) in enumerate(pairwise([None, *mentions])):
+        if mentions and any(isinstance(key, int) for key in open_):
+            for before, mention in pairwise([None, *mentions]):
                 assert mention is not None
-                keys: tuple[Key, ...] = (AGAIN,)
-                since = mention.start()  # to go on with the list was right, and is not paid for
-                if named[place] not in named[:place]:
-                    keys = tuple(sorted(key for key in open_ if isinstance(key, int) and key <= named[place]))
-                    since = before.end() if before else start
-                found.append(Span(since, mention.end(), keys))
+                unit = int(mention.group(1))
+                keys = tuple(sorted(key for key in open_ if isinstance(key, int) and key <= unit))
+                found.append(Span(before.end() if before else start, mention.end(), keys))
                 open_.difference_update(keys)
             rest = tuple(sorted(key for key in open_ if isinstance(key, int)))
             found.append(Span(mentions[-1].end(), end, rest))
@@ -84,24 +77,21 @@ def spans(text: str, annotated: Sequence[int] = ()) -> list[Span]:
     return [span for span in found if span.keys]
 
 
-def earned(text: str, truth: Labels, parts: Rewards, judge: Judge, threshold: float) -> dict[Key, float]:
+def earned(said: Labels, truth: Labels, parts: Rewards, judge: Judge, threshold: float) -> dict[Key, float]:
     """Return what each statement of an answer earns, by its reward's weight.
 
     An action unit's is weighted by its rarity, over the weight of those that a face has on the mean, so that an answer
-    that names what is active and nothing else earns the reward's weight on the mean. One that is named again costs what
-    a false one of usual weight does.
+    that names what is active and nothing else earns the reward's weight on the mean.
     """
     found: dict[Key, float] = {
         name: judge.weights.get(name, 0.0) * value
         for name in ("expression", "valence", "arousal")
         if (value := getattr(parts, name)) is not None
     }
-    units, claimed = truth.action_units or {}, extract(text).action_units or {}
+    units, claimed = truth.action_units or {}, said.action_units or {}
     weight = {au: 1.0 if judge.units is None else judge.units.get(au, 1.0) for au in units}
     usual = sum(weight[au] * judge.rates.get(au, 0.0) for au in units) or 1.0
     scale = judge.weights.get("action_units", 0.0) / usual / (1 - threshold)
-    price = judge.weights.get("action_units", 0.0) * threshold / (1 - threshold)
-    found[AGAIN] = -price if any(AGAIN in span.keys for span in spans(text)) else 0.0
     for au, active in units.items():
         found[au] = scale * weight[au] * (active - threshold) if claimed.get(au) else 0.0
     return found

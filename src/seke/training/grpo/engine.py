@@ -256,7 +256,9 @@ class RewardFunction:
         for start in range(0, len(self.answers), self.group):
             group = self.answers[start : start + self.group]
             truth = group[0][0].labels
-            earnings = [credit.earned(text, truth, parts, self.judge, self.threshold) for _, text, parts, _ in group]
+            earnings = [
+                credit.earned(extract(text), truth, parts, self.judge, self.threshold) for _, text, parts, _ in group
+            ]
             forms = [self.judge.weights.get("form", 0.0) * (parts.form or 0.0) for _, _, parts, _ in group]
             pieces = self.pieces[start : start + self.group]
             found += credit.advantages(pieces, earnings, forms, list(truth.action_units or {}))

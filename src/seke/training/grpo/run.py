@@ -1,6 +1,7 @@
 """One reinforcement: from a fine-tuned model and human labels to an exported model, its manifest and its card."""
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import math
@@ -36,7 +37,6 @@ from seke.training.grpo.rewards import Judge, base_rates, rarity_weights
 from seke.training.grpo.settings import Grpo, check_installed
 from seke.training.grpo.shared_prompts import shareable
 from seke.training.grpo.vision_states import kept_states
-from seke.training.module import cosine_with_warm_up
 from seke.training.optimizers import AdamW, Optimizer
 from seke.training.settings import Training
 
@@ -222,8 +222,8 @@ def _engine(
     asked = order(len(faces), math.ceil(training.max_steps / algorithm.iterations), algorithm.prompts, seed)
     rows = Dataset.from_dict({"face": asked}).with_transform(_Rows(faces, data.question))
     adam = optimizer(groups)
-    total, warm_up = training.max_steps, training.warm_up
-    rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: cosine_with_warm_up(step, total, warm_up))
+    warm = math.ceil(training.warm_up * training.max_steps)
+    rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1.0, (step + 1) / warm) if warm else 1.0)
     engine = Engine(
         model=loaded.model,
         reward_funcs=reward,
@@ -298,7 +298,10 @@ def _ask(loaded: TrainableVLM, faces: Sequence[Face], data: Records, algorithm: 
 def _look(
     loaded: TrainableVLM, judge: Judge, faces: Sequence[Face], data: Records, algorithm: Grpo
 ) -> dict[str, float]:
-    found = worth(judge, _ask(loaded, faces, data, algorithm))
+    by_labels = dataclasses.replace(
+        judge, weights={**judge.weights, "form": 0.0}
+    )  # what is kept is chosen by labels alone
+    found = worth(by_labels, _ask(loaded, faces, data, algorithm))
     parts = {f"validation_{name}": value for name, value in found.parts.items()}
     return {"validation_reward": found.reward, "validation_length": found.tokens, **parts}
 
