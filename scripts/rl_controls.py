@@ -9,7 +9,7 @@
         a curriculum, no control: records of that share of the faces on whose answers the rewards differ most, as a set
         for algorithm=grpo (data.path=OUT)
     python scripts/rl_controls.py units RECORDS model=<run> [faces=120] [n=8]
-        no control: action units hit, missed and falsely named, greedily and in samples, over faces that have them
+        no control: action units hit, missed, falsely named and named twice, greedily and in samples, of faces with them
     python scripts/rl_controls.py table OUTPUTS NAME [seed=0] [seeds=1]
         what scripts/rl.sh of that name has measured: each stage against the fine-tuned model, and reinforcement against
         each control; of several seeds the means, with what both seeds and subjects make them vary by
@@ -32,6 +32,7 @@ from seke.core.rules import MEASURES, Measure
 from seke.core.runs import image_root
 from seke.training.grpo.demonstrations import demonstration
 from seke.training.grpo.records import Face, Records
+from seke.training.grpo.rewards import repeats
 
 SETTINGS = {
     "outputs": "outputs", "seed": "0", "seeds": "1", "model": "", "faces": "1080", "n": "8", "limit": "",
@@ -116,13 +117,18 @@ def greedy(faces: Sequence[Face], asked: str, settings: Mapping[str, str]) -> li
 
 
 def units(faces: Sequence[Face], asked: str, settings: Mapping[str, str]) -> str:
-    """Return how many action units are hit, missed and falsely named, and how far samples of a face differ."""
-    groups = [(face, [extract(text) for _, text in answers]) for face, answers in sampled(faces, asked, settings)]
+    """Return how many action units are hit, missed and falsely named, how many answers repeat themselves, and how far
+    samples of a face differ.
+    """
+    texts = [(face, [text for _, text in answers]) for face, answers in sampled(faces, asked, settings)]
+    groups = [(face, [extract(text) for text in answers]) for face, answers in texts]
     once = [face for face, _ in groups]
+    answered = greedy(once, asked, settings)
     said = {
-        "greedy": list(zip(once, map(extract, greedy(once, asked, settings)), strict=True)),
+        "greedy": list(zip(once, map(extract, answered), strict=True)),
         "sampled": [(face, labels) for face, answers in groups for labels in answers],
     }
+    twice = {"greedy": answered, "sampled": [text for _, answers in texts for text in answers]}
     lines = []
     for name, pairs in said.items():
         pooled = Counter(
@@ -133,7 +139,8 @@ def units(faces: Sequence[Face], asked: str, settings: Mapping[str, str]) -> str
         hit, missed, false = pooled[True, True], pooled[False, True], pooled[True, False]
         recall, precision = hit / max(1, hit + missed), hit / max(1, hit + false)
         lines.append(
-            f"{name}: {hit} hit, {missed} missed, {false} false; recall {recall:.1%}, precision {precision:.1%}"
+            f"{name}: {hit} hit, {missed} missed, {false} false; recall {recall:.1%}, precision {precision:.1%}; "
+            f"{fmean(repeats(text) for text in twice[name]):.1%} of the answers say something twice"
         )
     differ = [
         len({bool((labels.action_units or {}).get(au)) for labels in answers}) > 1
@@ -203,15 +210,15 @@ def table(outputs: Path, runs: Sequence[str]) -> str:
     seeds and subjects make them vary by (`seke.core.intervals.over_seeds`).
     """
     folder = outputs / "evaluate"
-    head, lines = f"{'':16}" + "".join(f"{measure.name:>30}" for measure in MEASURES), list[str]()
+    head, lines = f"{'':16}" + "".join(f"{measure.name:>36}" for measure in MEASURES), list[str]()
     for stage in ("before", *CONTROLS, REINFORCED):
         measured = [json.loads((folder / f"{run}-{stage}" / "metrics.json").read_text()) for run in runs]
         differs = [] if stage == "before" else [compared(folder / f"{run}-{stage}") for run in runs]
-        lines.append(f"{stage:16}" + "".join(f"{cell(measured, differs, measure):>30}" for measure in MEASURES))
+        lines.append(f"{stage:16}" + "".join(f"{cell(measured, differs, measure):>36}" for measure in MEASURES))
     lines += ["", f"{REINFORCED} minus"]
     for stage in CONTROLS:
         differs = [compared(folder / f"{run}-{REINFORCED}-{stage}") for run in runs]
-        lines.append(f"  {stage:14}" + "".join(f"{difference(differs, measure):>30}" for measure in MEASURES))
+        lines.append(f"  {stage:14}" + "".join(f"{difference(differs, measure):>36}" for measure in MEASURES))
     return "\n".join([head, *lines])
 
 

@@ -49,3 +49,30 @@ def test_the_hardest_faces_are_records_to_reinforce_on(controls, small, tmp_path
 def test_the_share_is_of_all_faces_and_none_that_teaches_nothing_is_taken(controls):
     rewards = {"a": [1, 1], "b": [0, 1], "c": [0.4, 0.6], "d": [0, 0]}
     assert controls.hardest(rewards, 0.25) == {"b"} and controls.hardest(rewards, 1.0) == {"b", "c"}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_table_has_every_stage_and_the_means_over_seeds(controls, tmp_path, capsys, seeds):
+    stages = ("before", *controls.CONTROLS, controls.REINFORCED)
+    beside = [f"{controls.REINFORCED}-{control}" for control in controls.CONTROLS]
+    for seed in range(seeds):
+        run = f"mine-s{seed}" if seeds > 1 else "mine"
+        for stage in (*stages, *beside):
+            folder = tmp_path / "evaluate" / f"{run}-{stage}"
+            folder.mkdir(parents=True)
+            metrics = {"action_units": {"f1_mean_14": 0.5 + 0.1 * seed}, "expression": None}
+            (folder / "metrics.json").write_text(json.dumps(metrics))
+            found = {"task": "action_units", "metric": "f1_mean_14", "difference": 0.02 + 0.02 * seed, "p": 0.01,
+                     "ci95": [0.01, 0.05], "drawn_from": 40}  # fmt: skip
+            (folder / "comparison.json").write_text(json.dumps({"metrics": [found]}))
+    controls.main(["table", str(tmp_path), "mine", f"seeds={seeds}"])
+    printed = capsys.readouterr().out
+    assert "grpo minus" in printed
+    lines = {
+        line.split()[0]: line.split()[1:] for line in printed.partition("grpo minus")[0].splitlines() if line.split()
+    }
+    assert set(lines) >= {*stages, "Expression"}
+    assert lines["before"] == ["-", "55.0" if seeds > 1 else "50.0", "-", "-"]
+    assert lines["grpo"][:3] == ["-", *(("55.0", "+3.0") if seeds > 1 else ("50.0", "+2.0"))]
+    if seeds == 1:
+        assert lines["grpo"][3:6] == ["(+1.0", "to", "+5.0)"]
