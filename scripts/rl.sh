@@ -96,6 +96,6 @@ export more_words
 export -f step reinforced imitated test_of set_beside
 for_every_seed one_seed
 step report name="$name"
-printf '\nagainst the fine-tuned model, 95 %% intervals by subject:\n'
+printf '\nagainst the fine-tuned model, and reinforcement against each control, with 95 %% intervals:\n'
 python scripts/rl_controls.py table "$outputs" "$name" seed="$seed" seeds="$seeds"
 printf '\ndone in %d s\n' "$SECONDS"

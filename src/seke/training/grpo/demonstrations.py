@@ -3,7 +3,7 @@
     a sampled answer + human labels -> the same answer with these in the place of what it said -> one of the group
 
 Where no sampled answer names an active action unit, sampling alone teaches nothing about it: all earn alike. One answer
-that names it does, for as little as the model believes in it (mixed-policy GRPO: Yan et al. 2025, "LUFFY"). What
+that names it does, however little the model believes in it (mixed-policy GRPO: Yan et al. 2025, "LUFFY"). What
 the source does not label stays as it was sampled, and earns nothing.
 """
 
