@@ -51,6 +51,12 @@ def test_the_last_answers_of_each_group_are_the_first_ones_corrected():
     ]  # fmt: skip
 
 
+def test_more_demonstrations_than_sampled_answers_take_these_in_turn():
+    said = ["Valence is 0.10.", "", ""]
+    found = with_demonstrations([[0], [1], [2]], [Labels(expression="fear")] * 3, 3, 2, lambda ids: said[ids[0]], list)
+    assert found == [[0], *[list("The expression is fear. Valence is 0.10.")] * 2]
+
+
 @pytest.mark.parametrize(("count", "group"), [(4, 4), (3, 2), (-1, 4), (True, 4)])
 def test_at_least_one_answer_to_a_face_is_sampled(count, group):
     with pytest.raises(UserError, match=r"^algorithm\.demonstrations="):

@@ -48,7 +48,7 @@ def with_demonstrations(
     decode: Callable[[list[int]], str],
     encode: Callable[[str], list[int]],
 ) -> list[list[int]]:
-    """Return the answers, of which the last `count` of each group of `group` are its first ones corrected.
+    """Return the answers, of which the last `count` of each group of `group` are its sampled ones corrected, in turn.
 
     Args:
         answers: tokens, those to one face after another.
@@ -62,5 +62,5 @@ def with_demonstrations(
     for start in range(0, len(answers), group):
         for k in range(count):
             place = start + group - count + k
-            found[place] = encode(demonstration(decode(answers[start + k]), truths[place]))
+            found[place] = encode(demonstration(decode(answers[start + k % (group - count)]), truths[place]))
     return found
