@@ -37,7 +37,7 @@ def chromium(*arguments: str) -> "Iterator[Browser]":
         browser.close()
 
 
-def until(page: "Page", condition: str, seconds: float = 30) -> None:
+def until(page: "Page", condition: str, seconds: float = 120) -> None:
     """Wait until JavaScript is true. Playwright's own wait evaluates text in the page, which its policy forbids.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from wandb.proto.wandb_internal_pb2 import Record
 
 HEADER, BLOCK, FRAME = 7, 32768, 7
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 class Artefact(NamedTuple):

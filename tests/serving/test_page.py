@@ -38,7 +38,7 @@ def ask(
     address: str, method: str = "GET", path: str = "/", body: bytes | None = None, **headers: str
 ) -> tuple[int, str, dict]:
     place = urlsplit(address)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     text = response.read().decode()
@@ -90,7 +90,7 @@ def test_what_is_no_picture_or_too_large_is_told_so(body: bytes, status: int, sa
 def test_a_large_picture_that_comes_in_pieces_is_turned_away_before_it_is_all_there() -> None:
     with served(see, settings=Settings(port=0, megabytes=1)) as address:
         place = urlsplit(address)
-        with socket.create_connection((place.hostname, place.port), timeout=20) as open_end:
+        with socket.create_connection((place.hostname, place.port), timeout=120) as open_end:
             head = f"POST /see HTTP/1.1\r\nHost: {place.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
             open_end.sendall(head.encode())
             piece = b"10000\r\n" + b"\0" * 0x10000 + b"\r\n"

@@ -281,7 +281,7 @@ def test_two_ranks_pause_together(tiny_base, tmp_path):
         while process.poll() is None and not list(tmp_path.glob("train/two/logs/version_*/metrics.csv")):
             time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 3, errors
     assert len([line for line in errors.splitlines() if line.startswith("paused: saved at step ")]) == 1
     path, broken = newest(tmp_path / "train" / "two" / "checkpoints")

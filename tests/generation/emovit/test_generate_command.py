@@ -17,7 +17,7 @@ from ...servers.openai_server import rates, running
 from ...trees import emoset, emovit
 
 FEW = "generator.counts={categorical: 2, conversation: 1, reasoning: 1}"
-SWIFT = ("backend=openai", "backend.backoff=0.01", "backend.timeout=5", "generator=emovit", FEW)
+SWIFT = ("backend=openai", "backend.backoff=0.01", "backend.timeout=60", "generator=emovit", FEW)
 KEY = {"OPENAI_API_KEY": "sk-test-0123456789-SECRET"}
 LIGHT = ("trainer.max_steps=2", "trainer.batch_size=2", "trainer.threads=1")
 
@@ -90,7 +90,7 @@ def test_a_server_sees_captions_first_and_strict_schemas_after(outputs, cli, tmp
 
 def test_faults_leave_no_trace_in_the_instructions(outputs, cli, tmp_path, whole):
     with running(faults=rates("transport=0.3"), seed=3, hang_s=3, die_s=0.3) as server:
-        arguments = ("backend.timeout=0.5", "chunk=5", "name=it", "backend.patience=60")
+        arguments = ("backend.timeout=1", "chunk=5", "name=it", "backend.patience=60")
         done = cli("generate", *SWIFT, *folders(outputs, tmp_path), *arguments, f"backend.base_url={server.url}", **KEY)
         assert done.returncode == 0, done.stderr
         assert server.faulted

@@ -24,7 +24,7 @@ from ...servers.openai_server import Server, rates, running
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "sk-test-0123456789-SECRET"
-SWIFT = ("backend=openai", "backend.backoff=0.01", "backend.timeout=5", "backend.patience=60", "chunk=8")
+SWIFT = ("backend=openai", "backend.backoff=0.01", "backend.timeout=60", "backend.patience=60", "chunk=8")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
