@@ -143,7 +143,11 @@ def test_an_answer_that_takes_too_long_is_told_with_the_time(make: Make, asked: 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_nothing_follows_a_redirect_to_another_origin(make: Make, asked: Callable, status: int) -> None:
     with answering(whole(OK)) as (elsewhere, seen):
-        answer = b"HTTP/1.1 %d X\r\nlocation: %s/x\r\n%scontent-length: 0\r\n\r\n" % (status, elsewhere.encode(), CLOSED)
+        answer = b"HTTP/1.1 %d X\r\nlocation: %s/x\r\n%scontent-length: 0\r\n\r\n" % (
+            status,
+            elsewhere.encode(),
+            CLOSED,
+        )
         with answering(answer) as (address, here), pytest.raises(UserError, match="sends elsewhere"):
             replies(make(address, timeout=UNHURRIED, patience=1.0, max_retries=1), asked(2))
         assert sum(line.startswith(b"POST") for line in here) == 1
