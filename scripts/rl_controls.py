@@ -210,6 +210,10 @@ def table(outputs: Path, runs: Sequence[str]) -> str:
     seeds and subjects make them vary by (`seke.core.intervals.over_seeds`).
     """
     folder = outputs / "evaluate"
+    stages = [*("before", *CONTROLS, REINFORCED), *(f"{REINFORCED}-{stage}" for stage in CONTROLS)]
+    for name in [f"{run}-{stage}" for run in runs for stage in stages]:
+        if not (folder / name / "metrics.json").is_file():
+            raise SystemExit(f"{folder / name}: no finished evaluate run; run scripts/rl.sh name=<that of the table>")
     head, lines = f"{'':16}" + "".join(f"{measure.name:>36}" for measure in MEASURES), list[str]()
     for stage in ("before", *CONTROLS, REINFORCED):
         measured = [json.loads((folder / f"{run}-{stage}" / "metrics.json").read_text()) for run in runs]

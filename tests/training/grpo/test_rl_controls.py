@@ -76,3 +76,5 @@ def test_the_table_has_every_stage_and_the_means_over_seeds(controls, tmp_path, 
     assert lines["grpo"][:3] == ["-", *(("55.0", "+3.0") if seeds > 1 else ("50.0", "+2.0"))]
     if seeds == 1:
         assert lines["grpo"][3:6] == ["(+1.0", "to", "+5.0)"]
+    with pytest.raises(SystemExit, match="yours-before: no finished evaluate run"):
+        controls.main(["table", str(tmp_path), "yours"])
