@@ -10,7 +10,10 @@ from seke.answers.extract import describe, extract
 from seke.core.affect import ACTION_UNITS, EXPRESSIONS
 from seke.core.errors import UserError
 from seke.core.records import Labels
+from seke.training.data.pictures import ImageFile
 from seke.training.grpo.demonstrations import corrected, demonstration, with_demonstrations
+from seke.training.grpo.records import Face
+from seke.training.grpo.rewards import Judge
 from seke.training.grpo.settings import Grpo
 
 UNITS = st.dictionaries(st.sampled_from(tuple(ACTION_UNITS)), st.booleans(), min_size=1)
@@ -61,6 +64,20 @@ def test_more_demonstrations_than_sampled_answers_take_these_in_turn():
 def test_at_least_one_answer_to_a_face_is_sampled(count, group):
     with pytest.raises(UserError, match=r"^algorithm\.demonstrations="):
         Grpo(group_size=group, demonstrations=count)
+
+
+def test_a_steps_numbers_are_those_of_its_sampled_answers():
+    pytest.importorskip("trl", reason="algorithm=grpo needs pip install -e '.[rl]'")
+    from seke.training.grpo.engine import RewardFunction
+
+    face = Face("a", "disfa", ImageFile("a.png", None), Labels(expression="fear", action_units={4: True}))
+    once, twice = "It is fear. Action units: AU4.", "It is anger. Action units: AU4, AU4."
+    reward = RewardFunction(Judge({"expression": 1.0, "form": 0.5}), [face], end=0, group=3, demonstrations=1)
+    earned = reward([[{"content": text}] for text in (once, twice, once)], [[1, 0], [1, 2], [1, 0]], face=[0, 0, 0])
+    assert earned == [pytest.approx((1 + 0.5 * 2 / 3) / 1.5), 0.0, earned[0]]
+    found = reward.metrics()
+    assert (found["reward_expression"], found["repeating"], found["cut"], found["distinct"]) == (0.5, 0.5, 0.5, 1.0)
+    assert found["reward"] == earned[0] / 2 and found["constant_groups"] == 0.0
 
 
 @pytest.mark.slow

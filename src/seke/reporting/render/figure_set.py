@@ -27,7 +27,7 @@ OF_ANSWERS: Final = {
     "reward": (REWARD, "validation_reward"),
     "by task": ("reward_expression", "reward_action_units", "reward_valence", "reward_arousal"),
     "tokens of an answer": ("length", "validation_length"),
-    "shares": ("distinct", "constant_groups", "cut"),
+    "shares": ("distinct", "constant_groups", "repeating", "cut"),
 }
 """Panels of a reinforcement, and what it logs for each."""
 Links = Callable[[NamedRun, str], str | None]

@@ -15,7 +15,7 @@ from seke.answers.extract import describe, extract
 from seke.training.grpo import credit, shared_prompts
 from seke.training.grpo.greedy import means
 from seke.training.grpo.records import Face
-from seke.training.grpo.rewards import Judge, Rewards
+from seke.training.grpo.rewards import Judge, Rewards, repeats
 
 WEIGHTS: Final = "trained.safetensors"
 """Of a checkpoint: the weights that train, under the names that they have in memory.
@@ -278,6 +278,7 @@ class RewardFunction:
             "constant_groups": len(constant) / len(groups),
             "distinct": sum(different) / len(different),
             "cut": self.cut / len(sampled),
+            "repeating": sum(repeats(text) for _, text, *_ in sampled) / len(sampled),
             "reward": sum(reward for *_, reward in sampled) / len(sampled),
         }
 
